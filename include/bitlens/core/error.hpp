@@ -1,0 +1,38 @@
+#pragma once
+/// Errors that outside data can cause, and the assertion for promises inside the library.
+
+#include <cassert>
+#include <stdexcept>
+#include <string>
+
+namespace bitlens {
+
+/// Root of everything the library throws. The text says who, what was found and what was expected.
+struct error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// Two things that must fit together do not: a matrix and its vector, a group size and a row.
+struct shape_error : error {
+    using error::error;
+};
+
+/// Bytes that do not follow the format they claim. The text names the file and, where there is one, the tensor or field.
+struct format_error : error {
+    using error::error;
+};
+
+/// The operating system refused: open, read, write, map, lock.
+struct io_error : error {
+    using error::error;
+};
+
+/// An option, a method name or a pattern that means nothing here. The text lists what exists.
+struct option_error : error {
+    using error::error;
+};
+
+} // namespace bitlens
+
+/// A promise between parts of the library; gone under NDEBUG. Outside data never reaches one: it throws instead.
+#define BITLENS_ASSERT(condition) assert(condition)

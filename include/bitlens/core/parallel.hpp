@@ -1,0 +1,118 @@
+#pragma once
+/// Threads: the one door to oneTBB. BITLENS_STD_THREADS swaps in std::thread, for the thread sanitizer, which reports
+/// races inside an uninstrumented oneTBB.
+
+#include "bitlens/core/error.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+#ifdef BITLENS_STD_THREADS
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+#else
+#include <tbb/blocked_range.h>
+#include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
+#endif
+
+namespace bitlens {
+
+#ifdef BITLENS_STD_THREADS
+
+namespace detail {
+inline std::atomic<unsigned>& thread_limit_value() {
+    static std::atomic<unsigned> value{std::max(1u, std::thread::hardware_concurrency())};
+    return value;
+}
+inline thread_local bool inside_parallel_for = false;
+} // namespace detail
+
+/// While it lives, parallel_for uses at most `threads` threads.
+class thread_limit {
+public:
+    explicit thread_limit(unsigned threads) : before_(detail::thread_limit_value().exchange(std::max(1u, threads))) {}
+    ~thread_limit() { detail::thread_limit_value() = before_; }
+    thread_limit(thread_limit const&) = delete;
+    thread_limit& operator=(thread_limit const&) = delete;
+
+private:
+    unsigned before_;
+};
+
+/// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
+template <class F>
+void parallel_for(std::size_t n, F const& f) {
+    const std::size_t threads = std::min<std::size_t>(n, detail::thread_limit_value());
+    if (threads <= 1 || detail::inside_parallel_for) { // nested loops run in the thread that met them
+        for (std::size_t i = 0; i < n; ++i) f(i);
+        return;
+    }
+    std::atomic<std::size_t> next{0};
+    std::exception_ptr first_error;
+    std::mutex error_mutex;
+    const auto work = [&] {
+        detail::inside_parallel_for = true;
+        try {
+            for (std::size_t i; (i = next.fetch_add(1)) < n;) f(i);
+        } catch (...) {
+            next = n;
+            const std::lock_guard lock(error_mutex);
+            if (!first_error) first_error = std::current_exception();
+        }
+        detail::inside_parallel_for = false;
+    };
+    std::vector<std::thread> others;
+    others.reserve(threads - 1);
+    for (std::size_t t = 1; t < threads; ++t) others.emplace_back(work);
+    work();
+    for (auto& thread : others) thread.join();
+    if (first_error) std::rethrow_exception(first_error);
+}
+
+#else
+
+/// While it lives, parallel_for uses at most `threads` threads.
+class thread_limit {
+public:
+    explicit thread_limit(unsigned threads)
+        : control_(tbb::global_control::max_allowed_parallelism, std::max<std::size_t>(1, threads)) {}
+
+private:
+    tbb::global_control control_;
+};
+
+/// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
+template <class F>
+void parallel_for(std::size_t n, F const& f) {
+    tbb::parallel_for(
+        tbb::blocked_range<std::size_t>(0, n, 1),
+        [&f](tbb::blocked_range<std::size_t> const& range) {
+            for (std::size_t i = range.begin(); i != range.end(); ++i) f(i);
+        },
+        tbb::simple_partitioner{});
+}
+
+#endif
+
+/// Splits 0 … n − 1 into `tasks` neighbouring pieces whose borders are multiples of `unit`, and calls
+/// f(task, begin, end) for every piece that is not empty. A task may own scratch by its number.
+template <class F>
+void parallel_pieces(std::size_t n, std::size_t tasks, std::size_t unit, F const& f) {
+    BITLENS_ASSERT(tasks > 0 && unit > 0);
+    const std::size_t units = (n + unit - 1) / unit;
+    const auto piece = [&](std::size_t task) {
+        const std::size_t begin = std::min(n, units * task / tasks * unit);
+        const std::size_t end = std::min(n, units * (task + 1) / tasks * unit);
+        if (begin < end) f(task, begin, end);
+    };
+    if (tasks == 1)
+        piece(0);
+    else
+        parallel_for(tasks, piece);
+}
+
+} // namespace bitlens

@@ -1,0 +1,60 @@
+#pragma once
+/// workspace: memory that the owner of a run lends to the kernels it calls, so that none of them allocates.
+
+#include "bitlens/core/view.hpp"
+
+#include <cstddef>
+#include <span>
+
+namespace bitlens {
+
+/// A stack of bytes and the number of tasks a kernel may split into. It belongs to the task of one example, never to a
+/// thread: a thread that waits inside a kernel may take up another example.
+class workspace {
+public:
+    /// `bytes` is what the largest call needs (each kernel has a `…_bytes` function); `tasks` ≥ 1.
+    explicit workspace(std::size_t bytes, unsigned tasks = 1) : memory_(bytes), tasks_(tasks) {
+        BITLENS_ASSERT(tasks >= 1);
+    }
+    unsigned tasks() const noexcept { return tasks_; }
+    std::size_t capacity() const noexcept { return memory_.size(); }
+
+    /// What `take<T>(count)` uses up.
+    template <class T>
+    static constexpr std::size_t bytes_for(std::size_t count) noexcept {
+        return (count * sizeof(T) + alignment - 1) / alignment * alignment;
+    }
+
+    /// Takes memory until it goes out of scope, then gives all of it back. Frames nest.
+    class frame {
+    public:
+        explicit frame(workspace& w) noexcept : workspace_(w), mark_(w.used_) {}
+        ~frame() { workspace_.used_ = mark_; }
+        frame(frame const&) = delete;
+        frame& operator=(frame const&) = delete;
+
+        /// `count` numbers on a cache line of their own, values unspecified. Asserts that the workspace is large enough.
+        template <class T>
+        std::span<T> take(std::size_t count) noexcept {
+            BITLENS_ASSERT(workspace_.used_ + bytes_for<T>(count) <= workspace_.capacity());
+            auto* first = reinterpret_cast<T*>(workspace_.memory_.data() + workspace_.used_);
+            workspace_.used_ += bytes_for<T>(count);
+            return {first, count};
+        }
+        template <class T>
+        matrix_view<T> take(std::size_t rows, std::size_t cols) noexcept {
+            return {take<T>(rows * cols).data(), rows, cols};
+        }
+
+    private:
+        workspace& workspace_;
+        std::size_t mark_;
+    };
+
+private:
+    aligned_array<std::byte> memory_;
+    std::size_t used_ = 0;
+    unsigned tasks_;
+};
+
+} // namespace bitlens
