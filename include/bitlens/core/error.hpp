@@ -17,7 +17,8 @@ struct shape_error : error {
     using error::error;
 };
 
-/// Bytes that do not follow the format they claim. The text names the file and, where there is one, the tensor or field.
+/// Bytes that do not follow the format they claim. The text names the file and, where there is one, the tensor or
+/// field.
 struct format_error : error {
     using error::error;
 };

@@ -44,7 +44,7 @@ struct f16 {
             h = 0x7C00u;
         } else if (a >= 0x38800000u) { // 2⁻¹⁴: the smallest normal f16
             h = (a - 0x38000000u + 0xFFFu + ((a >> 13) & 1u)) >> 13;
-        } else if (a > 0x33000000u) { // above 2⁻²⁵: a subnormal f16
+        } else if (a > 0x33000000u) {                     // above 2⁻²⁵: a subnormal f16
             const std::uint32_t shift = 126u - (a >> 23); // mantissa → units of 2⁻²⁴
             const std::uint32_t mantissa = (a & 0x7FFFFFu) | 0x800000u;
             const std::uint32_t half = 1u << (shift - 1u);

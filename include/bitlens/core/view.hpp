@@ -46,14 +46,13 @@ struct matrix_view {
         BITLENS_ASSERT(first + count <= cols);
         return {data + first, rows, count, stride};
     }
-    constexpr operator matrix_view<const T>() const noexcept
-        requires(!std::is_const_v<T>)
-    {
+    constexpr operator matrix_view<const T>() const noexcept requires(!std::is_const_v<T>) {
         return {data, rows, cols, stride};
     }
 };
 
-/// Numbers on a cache line of their own, zero at first. Move-only: a copy of a weight matrix is never meant by accident.
+/// Numbers on a cache line of their own, zero at first. Move-only: a copy of a weight matrix is never meant by
+/// accident.
 template <class T>
 class aligned_array {
     static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>,
@@ -64,7 +63,7 @@ public:
     explicit aligned_array(std::size_t size) : size_(size) {
         if (size == 0) return;
         if (size > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_array_new_length();
-        data_.reset(static_cast<T*>(::operator new(size * sizeof(T), std::align_val_t{alignment})));
+        data_.reset(static_cast<T*>(::operator new (size * sizeof(T), std::align_val_t{alignment})));
         std::fill_n(data_.get(), size, T{});
     }
 
@@ -84,7 +83,7 @@ public:
 
 private:
     struct free_aligned {
-        void operator()(T* p) const noexcept { ::operator delete(p, std::align_val_t{alignment}); }
+        void operator()(T* p) const noexcept { ::operator delete (p, std::align_val_t{alignment}); }
     };
     std::unique_ptr<T, free_aligned> data_;
     std::size_t size_ = 0;

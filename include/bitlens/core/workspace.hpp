@@ -33,7 +33,8 @@ public:
         frame(frame const&) = delete;
         frame& operator=(frame const&) = delete;
 
-        /// `count` numbers on a cache line of their own, values unspecified. Asserts that the workspace is large enough.
+        /// `count` numbers on a cache line of their own, values unspecified. Asserts that the workspace is large
+        /// enough.
         template <class T>
         std::span<T> take(std::size_t count) noexcept {
             BITLENS_ASSERT(workspace_.used_ + bytes_for<T>(count) <= workspace_.capacity());
