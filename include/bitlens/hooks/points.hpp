@@ -1,0 +1,91 @@
+#pragma once
+/// The quantities of a model that a probe can read or overwrite, one empty type each.
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <string_view>
+#include <tuple>
+
+namespace bitlens {
+
+/// Where a model is while it speaks to a probe. Layers count from 0; points of the whole run carry the number of
+/// layers.
+struct site {
+    std::size_t layer = 0;
+};
+
+namespace hook {
+
+// The residual stream: before the block, after its attention (r of the paper, eq. 5), after its MLP (z, eq. 6). (T, d)
+struct resid_pre {};
+struct resid_mid {};
+struct resid_post {};
+
+// Attention: what q, k and v read (norm applied), what W_o reads, what W_o gives.
+struct attn_in {};    // (T, d)
+struct attn_heads {}; // (T, heads · head_dim)
+struct attn_out {};   // (T, d)
+
+// The MLP: h with the norm's γ applied, what W_gate alone reads, and what W_down gives (o of the paper). (T, d)
+struct mlp_in {};
+struct mlp_gate_in {}; // overwriting it leaves W_up's input alone (paper §6.2)
+struct mlp_out {};
+
+// Inside the MLP: σ(W_gate h), W_up h, and their product, which W_down reads. (T, d_ff)
+struct mlp_gate {};
+struct mlp_up {};
+struct mlp_act {};
+
+// Once per run, after the last block.
+struct final_norm {}; // what the head reads, γ applied (T, d)
+struct logits {};     // (T, vocabulary)
+
+/// The points that fire once in every layer, in the order in which they fire.
+using all = std::tuple<resid_pre, attn_in, attn_heads, attn_out, resid_mid, mlp_in, mlp_gate_in, mlp_gate, mlp_up,
+                       mlp_act, mlp_out, resid_post>;
+/// The points that fire once per run.
+using once = std::tuple<final_norm, logits>;
+
+namespace detail {
+
+template <class Point, class... Points>
+constexpr std::size_t position(std::tuple<Points...> const*) {
+    std::size_t found = sizeof...(Points), i = 0;
+    ((found = std::same_as<Point, Points> ? i : found, ++i), ...);
+    return found;
+}
+template <class Point, class Tuple>
+inline constexpr std::size_t position_in = position<Point>(static_cast<Tuple const*>(nullptr));
+
+inline constexpr std::array<std::string_view, 14> names{
+    "resid_pre", "attn_in", "attn_heads", "attn_out", "resid_mid",  "mlp_in",     "mlp_gate_in",
+    "mlp_gate",  "mlp_up",  "mlp_act",    "mlp_out",  "resid_post", "final_norm", "logits"};
+
+} // namespace detail
+
+/// One of the types above.
+template <class P>
+concept point =
+    detail::position_in<P, all> < std::tuple_size_v<all> || detail::position_in<P, once> < std::tuple_size_v<once>;
+
+/// Whether the point fires in every layer, rather than once per run.
+template <point P>
+inline constexpr bool per_layer = detail::position_in<P, all> < std::tuple_size_v<all>;
+
+/// The point's own name, as files and command lines write it.
+template <point P>
+inline constexpr std::string_view name =
+    detail::names[per_layer<P> ? detail::position_in<P, all> : std::tuple_size_v<all> + detail::position_in<P, once>];
+
+/// Which points a probe listens to.
+template <class... Points>
+struct set {
+    static_assert((point<Points> && ...),
+                  "bitlens: hook::set holds points of bitlens::hook only; see hooks/points.hpp");
+    template <class P>
+    static constexpr bool has = (std::same_as<P, Points> || ...);
+};
+
+} // namespace hook
+} // namespace bitlens

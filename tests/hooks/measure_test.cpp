@@ -1,0 +1,44 @@
+#include "bitlens/hooks/measure.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+
+namespace {
+
+/// Three positions: a large one, as the attention sink is, then lengths 5 and 10.
+matrix<float> three_positions() {
+    matrix<float> a(3, 2);
+    a(0, 0) = 3000, a(0, 1) = 4000;
+    a(1, 0) = 3, a(1, 1) = 4;
+    a(2, 0) = -6, a(2, 1) = 8;
+    return a;
+}
+
+} // namespace
+
+TEST_CASE("norms leave out position 0 unless asked for it") {
+    auto a = three_positions();
+    residual_norms<hook::resid_mid> from_one(2), from_zero(2, every_position);
+    emit<hook::resid_mid>(from_one, {1}, a.view());
+    emit<hook::resid_mid>(from_zero, {1}, a.view());
+    CHECK(from_one.per_layer == std::vector<double>{0, 7.5});
+    CHECK(from_zero.per_layer == std::vector<double>{0, 5015.0 / 3});
+}
+
+TEST_CASE("kurtosis of two numbers is 1, and of equal ones none") {
+    auto a = three_positions();
+    token_kurtosis<hook::mlp_in> k(2);
+    emit<hook::mlp_in>(k, {0}, a.view());
+    CHECK(k.per_layer[0] == 1.0);
+    a(2, 1) = a(2, 0);
+    emit<hook::mlp_in>(k, {1}, a.view());
+    CHECK(!k.per_layer[1]);
+}
+
+TEST_CASE("a document without positions to measure is an error") {
+    matrix<float> a(1, 2);
+    residual_norms<hook::resid_mid> p(1);
+    CHECK_THROWS_WITH_AS(emit<hook::resid_mid>(p, {0}, a.view()), "measure: 1 positions leave none from position 1 on",
+                         shape_error);
+}
