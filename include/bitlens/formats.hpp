@@ -1,0 +1,10 @@
+#pragma once
+/// How weights are stored.
+
+#include "bitlens/formats/code_chunk.hpp"
+#include "bitlens/formats/dense.hpp"
+#include "bitlens/formats/mixed_matrix.hpp"
+#include "bitlens/formats/normal_float.hpp"
+#include "bitlens/formats/packed_matrix.hpp"
+#include "bitlens/formats/quant_format.hpp"
+#include "bitlens/formats/uniform.hpp"

@@ -1,0 +1,166 @@
+#pragma once
+/// packed_matrix: a weight matrix stored in a format, low-bit or dense.
+
+#include "bitlens/core/view.hpp"
+#include "bitlens/formats/code_chunk.hpp"
+#include "bitlens/formats/dense.hpp"
+
+#include <utility>
+
+namespace bitlens {
+
+template <weight_format F>
+class packed_matrix;
+
+namespace detail {
+
+/// a · b as a size in bytes. Errors: shape_error when it does not fit.
+inline std::size_t checked_product(std::size_t a, std::size_t b, std::string const& format) {
+    if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b)
+        throw shape_error(format + " matrix: " + std::to_string(a) + " × " + std::to_string(b) +
+                          " is more than memory can hold");
+    return a * b;
+}
+
+} // namespace detail
+
+/// Codes, scales and zeros of a (rows, cols) matrix; a row has ⌈cols/32⌉ chunks of codes and ⌈cols/group_size⌉ groups.
+/// All codes, scales and zeros are 0 at first. Different rows may be written by different threads.
+/// Errors: shape_error when a format of whole groups gets a short last one.
+template <quant_format F>
+class packed_matrix<F> {
+public:
+    using format = F;
+
+    packed_matrix(std::size_t rows, std::size_t cols)
+        : rows_(rows), cols_(cols), groups_(groups_of(cols)),
+          row_bytes_((cols + chunk_codes - 1) / chunk_codes * chunk::bytes),
+          codes_(detail::checked_product(rows, row_bytes_, format_name<F>())),
+          scales_(detail::checked_product(rows, groups_ * sizeof(float), format_name<F>()) / sizeof(float)),
+          zeros_(F::has_zero ? rows * groups_ : 0) {}
+
+    std::size_t rows() const noexcept { return rows_; }
+    std::size_t cols() const noexcept { return cols_; }
+    std::size_t groups() const noexcept { return groups_; }
+    /// The group of column c.
+    static constexpr std::size_t group_of(std::size_t c) noexcept { return F::group_size == 0 ? 0 : c / F::group_size; }
+
+    std::uint8_t code(std::size_t r, std::size_t c) const noexcept {
+        BITLENS_ASSERT(r < rows_ && c < cols_);
+        return chunk::get(codes(r).data() + c / chunk_codes * chunk::bytes, c % chunk_codes);
+    }
+    /// q < 2^bits is asserted.
+    void set_code(std::size_t r, std::size_t c, std::uint8_t q) noexcept {
+        BITLENS_ASSERT(r < rows_ && c < cols_ && q < F::codebook.size());
+        chunk::set(codes_.data() + r * row_bytes_ + c / chunk_codes * chunk::bytes, c % chunk_codes, q);
+    }
+    float scale(std::size_t r, std::size_t g) const noexcept { return scales(r)[g]; }
+    void set_scale(std::size_t r, std::size_t g, float s) noexcept {
+        BITLENS_ASSERT(r < rows_ && g < groups_);
+        scales_[r * groups_ + g] = s;
+    }
+    std::uint8_t zero(std::size_t r, std::size_t g) const noexcept requires(F::has_zero) { return zeros(r)[g]; }
+    void set_zero(std::size_t r, std::size_t g, std::uint8_t z) noexcept requires(F::has_zero) {
+        BITLENS_ASSERT(r < rows_ && g < groups_);
+        zeros_[r * groups_ + g] = z;
+    }
+
+    /// fl32(scale · (codebook[code] − zero)): what this weight is; every kernel multiplies with these numbers.
+    float value(std::size_t r, std::size_t c) const noexcept {
+        const std::size_t g = group_of(c);
+        const float level = F::codebook[code(r, c)];
+        if constexpr (F::has_zero)
+            return scale(r, g) * (level - static_cast<float>(zero(r, g)));
+        else
+            return scale(r, g) * level;
+    }
+
+    /// Bytes of codes, scales and zeros.
+    std::size_t bytes() const noexcept { return codes_.size() + scales_.size() * sizeof(float) + zeros_.size(); }
+
+    /// The chunks of row r, one after the other.
+    std::span<const std::uint8_t> codes(std::size_t r) const noexcept {
+        BITLENS_ASSERT(r < rows_);
+        return {codes_.data() + r * row_bytes_, row_bytes_};
+    }
+    std::span<const float> scales(std::size_t r) const noexcept {
+        BITLENS_ASSERT(r < rows_);
+        return {scales_.data() + r * groups_, groups_};
+    }
+    std::span<const std::uint8_t> zeros(std::size_t r) const noexcept requires(F::has_zero) {
+        BITLENS_ASSERT(r < rows_);
+        return {zeros_.data() + r * groups_, groups_};
+    }
+
+private:
+    using chunk = code_chunk<F::bits>;
+
+    static std::size_t groups_of(std::size_t cols) {
+        if constexpr (F::group_size == 0)
+            return cols == 0 ? 0 : 1;
+        else {
+            if (detail::whole_groups_only<F> && cols % F::group_size != 0)
+                throw shape_error(format_name<F>() + " matrix: " + std::to_string(cols) +
+                                  " columns; a multiple of the group size " + std::to_string(F::group_size) +
+                                  " is expected");
+            return (cols + F::group_size - 1) / F::group_size;
+        }
+    }
+
+    std::size_t rows_, cols_, groups_, row_bytes_;
+    aligned_array<std::uint8_t> codes_;
+    aligned_array<float> scales_;
+    aligned_array<std::uint8_t> zeros_;
+};
+
+/// Numbers of a (rows, cols) matrix: its own, zero at first, or borrowed from whatever `owner` keeps alive.
+template <dense_format F>
+class packed_matrix<F> {
+public:
+    using format = F;
+    using value_type = typename F::value_type;
+
+    packed_matrix(std::size_t rows, std::size_t cols) {
+        detail::checked_product(rows, detail::checked_product(cols, sizeof(value_type), format_name<F>()),
+                                format_name<F>());
+        auto own = std::make_shared<matrix<value_type>>(rows, cols);
+        writable_ = own->data();
+        view_ = std::as_const(*own).view();
+        owner_ = std::move(own);
+    }
+    /// Borrows the numbers of a mapped file. Errors: shape_error when rows overlap.
+    packed_matrix(std::shared_ptr<const void> owner, matrix_view<const value_type> numbers)
+        : owner_(std::move(owner)), view_(numbers) {
+        if (view_.stride < view_.cols)
+            throw shape_error(format_name<F>() + " matrix: rows of " + std::to_string(view_.cols) + " numbers, " +
+                              std::to_string(view_.stride) + " from one to the next");
+    }
+    packed_matrix(packed_matrix&&) noexcept = default;
+    packed_matrix& operator=(packed_matrix&&) noexcept = default;
+
+    std::size_t rows() const noexcept { return view_.rows; }
+    std::size_t cols() const noexcept { return view_.cols; }
+    std::size_t bytes() const noexcept { return rows() * cols() * sizeof(value_type); }
+    float value(std::size_t r, std::size_t c) const noexcept { return static_cast<float>(view_(r, c)); }
+    std::span<const value_type> row(std::size_t r) const noexcept { return view_.row(r); }
+    value_type const* data() const noexcept { return view_.data; }
+    matrix_view<const value_type> view() const noexcept { return view_; }
+
+    /// Row r for writing; the matrix owns its numbers (asserted).
+    std::span<value_type> writable_row(std::size_t r) noexcept {
+        BITLENS_ASSERT(writable_ != nullptr && r < rows());
+        return {writable_ + r * view_.stride, view_.cols};
+    }
+
+private:
+    std::shared_ptr<const void> owner_;
+    value_type* writable_ = nullptr;
+    matrix_view<const value_type> view_;
+};
+
+template <class W>
+inline constexpr bool is_packed_matrix = false;
+template <weight_format F>
+inline constexpr bool is_packed_matrix<packed_matrix<F>> = true;
+
+} // namespace bitlens

@@ -1,0 +1,51 @@
+#pragma once
+/// What a low-bit weight format is: the concept quant_format, and the two kinds of zero point.
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace bitlens {
+
+/// asymmetric: every group stores a zero point. symmetric: the zero point is the middle code, part of the codebook.
+enum class zero_kind : std::uint8_t { asymmetric, symmetric };
+
+/// Codes are stored in chunks of 32 (formats/code_chunk.hpp); a group is a whole number of chunks.
+inline constexpr std::size_t chunk_codes = 32;
+
+/// One way to write a weight in `bits` bits:  w = fl32(scale · (codebook[code] − zero)).
+/// `group_size` neighbouring inputs share one scale, and one zero when `has_zero`; group_size 0: the whole row does.
+/// A format whose method has no short last group says `static constexpr bool whole_groups_only = true`.
+template <class F>
+concept quant_format = requires(std::uint32_t code) {
+    { F::bits } -> std::convertible_to<int>;
+    { F::group_size } -> std::convertible_to<std::size_t>;
+    { F::has_zero } -> std::convertible_to<bool>;
+    { F::codebook[code] } -> std::convertible_to<float>;
+    { F::name() } -> std::convertible_to<std::string>;
+}
+&&F::bits >= 2 && F::bits <= 8 && F::codebook.size() == (std::size_t{1} << F::bits) && F::group_size % chunk_codes == 0;
+
+/// Name of a format, as reports print it: "uniform3-g64", "nf4-g64", "bf16".
+template <class F>
+std::string format_name() {
+    return F::name();
+}
+
+namespace detail {
+
+/// "-g64", or "-row" when one group is a whole row.
+inline std::string group_suffix(std::size_t group_size) {
+    return group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size);
+}
+
+template <class F>
+inline constexpr bool whole_groups_only = false;
+template <class F>
+    requires requires { F::whole_groups_only; }
+inline constexpr bool whole_groups_only<F> = F::whole_groups_only;
+
+} // namespace detail
+
+} // namespace bitlens

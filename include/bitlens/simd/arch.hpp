@@ -1,0 +1,63 @@
+#pragma once
+/// Instruction sets: the one door to xsimd, and `scalar`, an instruction set of one lane for machines xsimd lacks.
+
+// xsimd with AVX-512 and g++ 12 warns from inside the compiler's own headers, where they are included first.
+#if defined(__x86_64__) || defined(__i386__)
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+#endif
+
+#include <xsimd/xsimd.hpp>
+
+#include <concepts>
+#include <string>
+#include <type_traits>
+
+namespace bitlens::simd {
+
+/// One lane, plain C++: the twin that shows what the vector units compute.
+struct scalar {
+    static constexpr const char* name() noexcept { return "scalar"; }
+};
+
+/// The best instruction set this program was compiled for.
+using default_arch =
+    std::conditional_t<std::is_same_v<xsimd::default_arch, xsimd::unsupported>, scalar, xsimd::default_arch>;
+
+template <class Arch>
+std::string arch_name() {
+    return Arch::name();
+}
+
+#ifdef __AVX512F__
+template <class Arch>
+concept avx512_arch = std::derived_from<Arch, xsimd::avx512f>;
+#else
+template <class Arch>
+concept avx512_arch = false;
+#endif
+
+#ifdef __AVX2__
+template <class Arch>
+concept avx2_arch = std::derived_from<Arch, xsimd::avx2>;
+#else
+template <class Arch>
+concept avx2_arch = false;
+#endif
+
+#ifdef __SSE4_1__
+template <class Arch>
+concept sse4_arch = std::derived_from<Arch, xsimd::sse4_1> && !avx2_arch<Arch> && !avx512_arch<Arch>;
+#else
+template <class Arch>
+concept sse4_arch = false;
+#endif
+
+} // namespace bitlens::simd
