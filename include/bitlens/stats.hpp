@@ -1,0 +1,10 @@
+#pragma once
+/// Statistics of activations and of errors: pure functions on spans, double inside.
+
+#include "bitlens/stats/correlation.hpp"
+#include "bitlens/stats/density.hpp"
+#include "bitlens/stats/moments.hpp"
+#include "bitlens/stats/norms.hpp"
+#include "bitlens/stats/overlap.hpp"
+#include "bitlens/stats/ranks.hpp"
+#include "bitlens/stats/sums.hpp"

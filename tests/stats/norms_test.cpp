@@ -1,0 +1,51 @@
+#include "bitlens/stats/norms.hpp"
+
+#include "goldens.hpp"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+using namespace bitlens;
+
+namespace {
+constexpr float infinity = std::numeric_limits<float>::infinity();
+}
+
+TEST_CASE("norms agree with numpy") {
+    const auto r = golden_floats("r");
+    const matrix_view<const float> view(r.data(), 5, 67);
+    const auto norms = row_norms(view);
+    REQUIRE(norms.size() == 5);
+    double mean = 0;
+    for (std::size_t t = 0; t < 5; ++t) {
+        CHECK(norms[t] == doctest::Approx(golden("row_norms")[t]).epsilon(1e-15));
+        mean += norms[t] / 5;
+    }
+    CHECK(mean_row_norm(view) == doctest::Approx(mean).epsilon(1e-15));
+    // One token alone, and rows that are not back to back.
+    CHECK(mean_row_norm(view.middle_rows(3, 1)) == norms[3]);
+    CHECK(mean_row_norm(view.middle_cols(0, 1)) ==
+          doctest::Approx((std::abs(r[0]) + std::abs(r[67]) + std::abs(r[134]) + std::abs(r[201]) + std::abs(r[268])) /
+                          5.0)
+              .epsilon(1e-7));
+}
+
+TEST_CASE("norms have no overflow, underflow or silent NaN") {
+    const std::vector<float> huge(1000, 3e38f), tiny(1000, 1e-45f);
+    CHECK(euclidean_norm(huge) == doctest::Approx(3e38 * std::sqrt(1000.0)).epsilon(1e-7));
+    CHECK(euclidean_norm(tiny) == double{1e-45f} * std::sqrt(1000.0));
+    CHECK(euclidean_norm({}) == 0);
+    const std::vector<float> broken{1, std::nanf(""), 2}, endless{1, infinity};
+    CHECK(std::isnan(euclidean_norm(broken)));
+    CHECK(std::isinf(euclidean_norm(endless)));
+}
+
+TEST_CASE("mean_squared_difference") {
+    const auto a = golden_floats("r"), b = golden_floats("other");
+    const matrix_view<const float> left(a.data(), 5, 67), right(b.data(), 5, 67);
+    CHECK(mean_squared_difference(left, right) == doctest::Approx(golden("mean_squared_difference")[0]).epsilon(1e-14));
+    CHECK(mean_squared_difference(left, left) == 0);
+    CHECK_THROWS_AS(mean_squared_difference(left, right.middle_rows(0, 4)), shape_error);
+    CHECK_THROWS_AS(mean_squared_difference({}, {}), shape_error);
+}
