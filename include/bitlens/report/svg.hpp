@@ -1,0 +1,415 @@
+#pragma once
+/// chart: curves, dots and densities on two axes, drawn as SVG that follows the reader's light or dark mode.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/report/csv.hpp"
+#include "bitlens/report/html.hpp"
+#include "bitlens/report/number_text.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+enum class scale { linear, logarithmic };
+
+struct axis {
+    std::string title; // with its unit
+    bitlens::scale scale = scale::linear;
+    bool whole_numbers = false; // ticks at 0, 1, 2 …: layers
+};
+
+enum class mark { line, dots, area };
+
+/// One curve or cloud of a chart. No y: not defined there, and a line has a gap.
+struct series {
+    struct point {
+        double x;
+        std::optional<double> y;
+    };
+    std::string name;
+    bitlens::mark mark = mark::line;
+    std::vector<point> points;
+};
+
+struct chart {
+    std::string name; // stem of its files
+    std::string title;
+    axis x, y;
+    std::vector<bitlens::series> series;
+    bool zero_line = false; // shows y = 0 and marks it
+};
+
+namespace detail {
+
+/// Where ticks stand and how they read.
+struct tick {
+    double at;
+    std::string text;
+};
+
+/// 1, 2 or 5 times a power of ten: the step that gives at most `most` ticks over `width` (> 0).
+inline double nice_step(double width, int most) {
+    const double rough = width / most;
+    const double power = std::pow(10.0, std::floor(std::log10(rough)));
+    for (const double factor : {1.0, 2.0, 5.0})
+        if (factor * power >= rough * (1 - 1e-9)) return factor * power;
+    return 10 * power;
+}
+
+/// Multiples of a nice step within [low, high].
+inline std::vector<tick> linear_ticks(double low, double high, int most, bool whole_numbers) {
+    double step = nice_step(high - low, most);
+    if (whole_numbers) step = std::max(step, 1.0);
+    const int digits = std::clamp(static_cast<int>(std::ceil(-std::log10(step) - 1e-9)), 0, 12);
+    const bool plain = step > 1e-5 && std::max(std::abs(low), std::abs(high)) < 1e6;
+    std::vector<tick> ticks;
+    for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) {
+        const double at = i * step;
+        ticks.push_back({at, with_minus_sign(plain ? fixed_text(at, digits) : rounded_text(at, 0))});
+    }
+    return ticks;
+}
+
+inline std::string superscript(int value) {
+    constexpr std::string_view digits[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+    std::string out = value < 0 ? "⁻" : "";
+    for (const char c : std::to_string(std::abs(value))) out += digits[c - '0'];
+    return out;
+}
+
+/// A power of ten times 1, 2 or 5 as it is read most easily: 0.02, 500, 10⁶.
+inline std::string log_tick_text(int factor, int power) {
+    if (power >= -3 && power <= 4) return fixed_text(factor * std::pow(10.0, power), std::max(0, -power));
+    return (factor == 1 ? "" : std::to_string(factor) + "·") + "10" + superscript(power);
+}
+
+/// Powers of ten within [low, high] (> 0), every second, third … one where they are many; 2 and 5 times them where they
+/// are few. A range within one power of ten gets linear ticks.
+inline std::vector<tick> log_ticks(double low, double high, int most) {
+    if (high / low < 10) return linear_ticks(low, high, most, false);
+    const int first = static_cast<int>(std::floor(std::log10(low)));
+    const int last = static_cast<int>(std::ceil(std::log10(high)));
+    const int every = std::max(1, (last - first + most - 1) / most);
+    std::vector<int> factors{1};
+    if (std::log10(high / low) < 2.5) factors = {1, 2, 5};
+    std::vector<tick> ticks;
+    for (int power = first; power <= last; ++power)
+        for (const int factor : factors) {
+            const double at = factor * std::pow(10.0, power);
+            if (power % every != 0 || at < low * (1 - 1e-9) || at > high * (1 + 1e-9)) continue;
+            ticks.push_back({at, log_tick_text(factor, power)});
+        }
+    return ticks;
+}
+
+/// Maps a range of numbers to a range of pixels.
+struct scale_map {
+    bitlens::scale scale;
+    double low, high;   // of the numbers
+    double first, last; // pixels of low and high
+
+    double operator()(double v) const {
+        const double share =
+            scale == scale::linear ? (v - low) / (high - low) : std::log(v / low) / std::log(high / low);
+        return first + share * (last - first);
+    }
+    std::vector<tick> ticks(int most, bool whole_numbers) const {
+        return scale == scale::linear ? linear_ticks(low, high, most, whole_numbers) : log_ticks(low, high, most);
+    }
+};
+
+struct range {
+    double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
+
+    void include(double v) {
+        low = std::min(low, v);
+        high = std::max(high, v);
+    }
+    bool empty() const noexcept { return low > high; }
+    /// Air on both sides, `share` of the width; a single number gets air enough to stand alone.
+    void widen(bitlens::scale s, double share) {
+        if (s == scale::logarithmic) {
+            const double factor = high > low ? std::pow(high / low, share) : 2.0;
+            low /= factor;
+            high *= factor;
+        } else {
+            const double air = high > low ? (high - low) * share : std::max(std::abs(low) * 0.1, 0.5);
+            low -= air;
+            high += air;
+        }
+    }
+};
+
+inline std::string px(double v) { return fixed_text(v, 2); }
+
+/// Width of a text in the figures' 12 px face, near enough to place legends: no font is at hand to ask.
+inline double text_width(std::string_view text) {
+    double characters = 0;
+    for (const char c : text) characters += (static_cast<unsigned char>(c) & 0xC0u) != 0x80u ? 1.0 : 0.0;
+    return 6.9 * characters;
+}
+
+inline std::string text_at(double x, double y, std::string_view classes, std::string_view text) {
+    return "<text x=\"" + px(x) + "\" y=\"" + px(y) + "\" class=\"" + std::string(classes) + "\">" + html_escape(text) +
+           "</text>\n";
+}
+
+inline std::string line_from(double x1, double y1, double x2, double y2, std::string_view classes) {
+    return "<line x1=\"" + px(x1) + "\" y1=\"" + px(y1) + "\" x2=\"" + px(x2) + "\" y2=\"" + px(y2) + "\" class=\"" +
+           std::string(classes) + "\"/>\n";
+}
+
+/// Colours differ for every kind of colour vision; from the ninth series on they come again with dashes.
+inline constexpr std::size_t series_colours = 8;
+
+inline std::string series_class(std::size_t i) {
+    return "s" + std::to_string(i % series_colours) + (i / series_colours % 2 == 1 ? " dashed" : "");
+}
+
+/// Size of one panel in pixels, and where its axes stand.
+struct panel {
+    double width, height, left, right, top, bottom;
+};
+
+inline constexpr double legend_sample = 24; // pixels of a legend's sample line and the space behind it
+inline constexpr double legend_line = 17;
+
+/// Where the legend's entries begin, in lines between title and plot. A single series needs none: the title says it
+/// all.
+inline std::vector<std::pair<double, double>> legend_places(chart const& c, panel const& p) {
+    std::vector<std::pair<double, double>> places;
+    if (c.series.size() < 2) return places;
+    double x = p.left;
+    double y = 34;
+    for (auto const& s : c.series) {
+        const double width = legend_sample + text_width(s.name) + 16;
+        if (x + width > p.width && x > p.left) {
+            x = p.left;
+            y += legend_line;
+        }
+        places.emplace_back(x, y);
+        x += width;
+    }
+    return places;
+}
+
+/// Draws one chart with its origin at the upper left of its panel.
+class chart_drawing {
+public:
+    chart_drawing(chart const& c, panel const& p) : chart_(c), panel_(p) {}
+
+    std::string operator()() {
+        std::string out = text_at(0, 16, "title", chart_.title);
+        out += legend();
+        const range x = x_range();
+        const range y = y_range();
+        if (x.empty() || y.empty()) return out + text_at(panel_.width / 2, panel_.height / 2, "middle soft", "no data");
+        x_ = {chart_.x.scale, x.low, x.high, panel_.left, panel_.width - panel_.right};
+        y_ = {chart_.y.scale, y.low, y.high, panel_.height - panel_.bottom, panel_.top};
+        out += axes();
+        for (std::size_t i = 0; i < chart_.series.size(); ++i) out += draw(chart_.series[i], i);
+        return out;
+    }
+
+private:
+    bool drawable(series::point const& p) const {
+        return p.y && (chart_.y.scale == scale::linear || *p.y > 0) && (chart_.x.scale == scale::linear || p.x > 0);
+    }
+    template <class F>
+    range range_of(F const& coordinate) const {
+        range r;
+        for (auto const& s : chart_.series)
+            for (auto const& p : s.points) {
+                BITLENS_ASSERT(std::isfinite(p.x) && (!p.y || std::isfinite(*p.y)));
+                if (drawable(p)) r.include(coordinate(p));
+            }
+        return r;
+    }
+    bool has(mark m) const {
+        return std::ranges::any_of(chart_.series, [m](auto const& s) { return s.mark == m; });
+    }
+    range x_range() const {
+        range r = range_of([](auto const& p) { return p.x; });
+        if (!r.empty()) r.widen(chart_.x.scale, has(mark::area) ? 0.0 : 0.02);
+        return r;
+    }
+    range y_range() const {
+        range r = range_of([](auto const& p) { return *p.y; });
+        if (r.empty()) return r;
+        if (chart_.zero_line) r.include(0);
+        r.widen(chart_.y.scale, 0.05);
+        if (has(mark::area)) r.low = 0; // an area means something only above zero
+        return r;
+    }
+
+    std::string legend() const {
+        std::string out;
+        const auto places = legend_places(chart_, panel_);
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            const auto [x, y] = places[i];
+            if (chart_.series[i].mark == mark::dots)
+                out += "<circle cx=\"" + px(x + 9) + "\" cy=\"" + px(y - 4) + "\" r=\"3.5\" class=\"dot " +
+                       series_class(i) + "\"/>\n";
+            else
+                out += line_from(x, y - 4, x + 18, y - 4, "line " + series_class(i));
+            out += text_at(x + legend_sample, y, "", chart_.series[i].name);
+        }
+        return out;
+    }
+
+    std::string axes() const {
+        const double left = panel_.left, right = panel_.width - panel_.right;
+        const double top = panel_.top, bottom = panel_.height - panel_.bottom;
+        std::string out;
+        for (auto const& t : y_.ticks(static_cast<int>((bottom - top) / 45) + 1, chart_.y.whole_numbers)) {
+            out += line_from(left, y_(t.at), right, y_(t.at), "grid");
+            out += text_at(left - 7, y_(t.at) + 4, "end soft", t.text);
+        }
+        for (auto const& t : x_.ticks(static_cast<int>((right - left) / 70) + 1, chart_.x.whole_numbers)) {
+            out += line_from(x_(t.at), bottom, x_(t.at), bottom + 5, "axis");
+            out += text_at(x_(t.at), bottom + 19, "middle soft", t.text);
+        }
+        out += line_from(left, bottom, right, bottom, "axis");
+        if (chart_.zero_line) out += line_from(left, y_(0), right, y_(0), "zero");
+        out += text_at((left + right) / 2, panel_.height - 6, "middle", chart_.x.title);
+        out += "<text transform=\"translate(12 " + px((top + bottom) / 2) + ") rotate(-90)\" class=\"middle\">" +
+               html_escape(chart_.y.title) + "</text>\n";
+        return out;
+    }
+
+    std::string draw(series const& s, std::size_t i) const {
+        std::string out = "<g class=\"" + series_class(i) + "\">\n";
+        if (s.mark != mark::dots) out += curves(s);
+        // Areas are sampled curves; on a line each point is a result of its own and can be asked for its number.
+        if (s.mark == mark::dots || (s.mark == mark::line && s.points.size() <= 128)) out += dots(s);
+        return out + "</g>\n";
+    }
+    /// One path for each stretch without a gap.
+    std::string curves(series const& s) const {
+        std::string out;
+        for (auto from = s.points.begin(); from != s.points.end();) {
+            const auto defined = [this](auto const& p) { return drawable(p); };
+            from = std::find_if(from, s.points.end(), defined);
+            const auto to = std::find_if_not(from, s.points.end(), defined);
+            if (from != to) out += curve({from, to}, s.mark == mark::area);
+            from = to;
+        }
+        return out;
+    }
+    std::string curve(std::span<const series::point> points, bool filled) const {
+        std::string path;
+        for (auto const& p : points) path += (path.empty() ? "M" : " L") + px(x_(p.x)) + " " + px(y_(*p.y));
+        std::string out;
+        if (filled)
+            out += "<path d=\"" + path + " L" + px(x_(points.back().x)) + " " + px(y_(0)) + " L" +
+                   px(x_(points.front().x)) + " " + px(y_(0)) + " Z\" class=\"area\"/>\n";
+        return out + "<path d=\"" + path + "\" class=\"line\"/>\n";
+    }
+    std::string dots(series const& s) const {
+        std::string out;
+        for (auto const& p : s.points) {
+            if (!drawable(p)) continue;
+            out += "<circle cx=\"" + px(x_(p.x)) + "\" cy=\"" + px(y_(*p.y)) + "\" r=\"" +
+                   (s.mark == mark::dots ? "2.5" : "2") + "\" class=\"dot\">";
+            if (s.points.size() <= 128)
+                out += "<title>" +
+                       html_escape(s.name + ": " + rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3) + ", " +
+                                   rounded_text(*p.y, 3)) +
+                       "</title>";
+            out += "</circle>\n";
+        }
+        return out;
+    }
+
+    chart const& chart_;
+    panel panel_;
+    scale_map x_{}, y_{};
+};
+
+} // namespace detail
+
+/// How figures look, in light and dark and on paper. A page that shows several has it once.
+inline std::string_view svg_style() noexcept {
+    return R"(.chart{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums}
+.chart text{fill:#1c1e21}.chart .title{font-weight:600;font-size:13px}.chart .soft{fill:#5c636b}.chart .middle{text-anchor:middle}.chart .end{text-anchor:end}
+.chart line,.chart path{fill:none;stroke-linejoin:round}.chart .grid{stroke:#e4e7ea}.chart .axis{stroke:#8a9199}.chart .zero{stroke:#8a9199}
+.chart .line{stroke-width:2}.chart .dot{stroke:none}.chart path.area{stroke:none;fill-opacity:.18}.chart .dashed .line,.chart .line.dashed{stroke-dasharray:5 3}.chart circle.dot{fill-opacity:.85}
+.chart .s0,.chart .s0 .line{stroke:#d9540b}.chart .s0 .dot,.chart .s0.dot,.chart .s0 path.area{fill:#d9540b}
+.chart .s1,.chart .s1 .line{stroke:#0a6ebd}.chart .s1 .dot,.chart .s1.dot,.chart .s1 path.area{fill:#0a6ebd}
+.chart .s2,.chart .s2 .line{stroke:#0b8f6a}.chart .s2 .dot,.chart .s2.dot,.chart .s2 path.area{fill:#0b8f6a}
+.chart .s3,.chart .s3 .line{stroke:#b5508f}.chart .s3 .dot,.chart .s3.dot,.chart .s3 path.area{fill:#b5508f}
+.chart .s4,.chart .s4 .line{stroke:#8a6d00}.chart .s4 .dot,.chart .s4.dot,.chart .s4 path.area{fill:#8a6d00}
+.chart .s5,.chart .s5 .line{stroke:#4aa8dc}.chart .s5 .dot,.chart .s5.dot,.chart .s5 path.area{fill:#4aa8dc}
+.chart .s6,.chart .s6 .line{stroke:#6b4fbb}.chart .s6 .dot,.chart .s6.dot,.chart .s6 path.area{fill:#6b4fbb}
+.chart .s7,.chart .s7 .line{stroke:#4a4f55}.chart .s7 .dot,.chart .s7.dot,.chart .s7 path.area{fill:#4a4f55}
+@media screen and (prefers-color-scheme:dark){.chart text{fill:#e6e7e9}.chart .soft{fill:#a0a7af}.chart .grid{stroke:#2c3035}.chart .axis,.chart .zero{stroke:#6b727a}
+.chart .s0,.chart .s0 .line{stroke:#ff8a4c}.chart .s0 .dot,.chart .s0.dot,.chart .s0 path.area{fill:#ff8a4c}
+.chart .s1,.chart .s1 .line{stroke:#62b0f5}.chart .s1 .dot,.chart .s1.dot,.chart .s1 path.area{fill:#62b0f5}
+.chart .s2,.chart .s2 .line{stroke:#3ecfa4}.chart .s2 .dot,.chart .s2.dot,.chart .s2 path.area{fill:#3ecfa4}
+.chart .s3,.chart .s3 .line{stroke:#e58cc4}.chart .s3 .dot,.chart .s3.dot,.chart .s3 path.area{fill:#e58cc4}
+.chart .s4,.chart .s4 .line{stroke:#d9b83a}.chart .s4 .dot,.chart .s4.dot,.chart .s4 path.area{fill:#d9b83a}
+.chart .s5,.chart .s5 .line{stroke:#9bd6f7}.chart .s5 .dot,.chart .s5.dot,.chart .s5 path.area{fill:#9bd6f7}
+.chart .s6,.chart .s6 .line{stroke:#ab97f0}.chart .s6 .dot,.chart .s6.dot,.chart .s6 path.area{fill:#ab97f0}
+.chart .s7,.chart .s7 .line{stroke:#c4c9cf}.chart .s7 .dot,.chart .s7.dot,.chart .s7 path.area{fill:#c4c9cf}}
+)";
+}
+
+enum class svg_use { file, inside_page }; // a file carries its own style and background
+
+/// Charts side by side, `per_row` in a row, in one picture. Asserts at least one chart; all numbers finite.
+inline std::string to_svg(std::span<const chart> charts, std::size_t per_row, svg_use use) {
+    BITLENS_ASSERT(!charts.empty() && per_row > 0);
+    const bool small = per_row > 1;
+    detail::panel panel{small ? 400.0 : 720.0, small ? 260.0 : 380.0, 62, 14, 30, 46};
+    double legend = 0;
+    for (auto const& c : charts)
+        if (const auto places = detail::legend_places(c, panel); !places.empty())
+            legend = std::max(legend, places.back().second - panel.top + 13);
+    panel.top += legend;
+    panel.height += legend;
+    constexpr double margin = 12;
+    const std::size_t columns = std::min(per_row, charts.size());
+    const std::size_t rows = (charts.size() + per_row - 1) / per_row;
+    const auto along = [](std::size_t n, double size) { return static_cast<double>(n) * (size + margin) + margin; };
+    const std::string width = detail::px(along(columns, panel.width)), height = detail::px(along(rows, panel.height));
+
+    std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" role=\"img\" width=\"" + width +
+                      "\" height=\"" + height + "\" viewBox=\"0 0 " + width + " " + height + "\">\n<title>" +
+                      html_escape(charts.front().title) + "</title>\n";
+    if (use == svg_use::file) {
+        out += "<style>\n" + std::string(svg_style()) +
+               ".paper{fill:#fff}@media screen and (prefers-color-scheme:dark){.paper{fill:#15171a}}\n</style>\n"
+               "<rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n";
+    }
+    for (std::size_t i = 0; i < charts.size(); ++i) {
+        out += "<g transform=\"translate(" + detail::px(along(i % per_row, panel.width)) + " " +
+               detail::px(along(i / per_row, panel.height)) + ")\">\n";
+        out += detail::chart_drawing(charts[i], panel)() + "</g>\n";
+    }
+    return out + "</svg>\n";
+}
+
+/// What a picture shows, one row for each point: chart, series, x, y (empty where not defined).
+inline std::string to_csv(std::span<const chart> charts) {
+    csv_writer csv(std::vector<std::string>{"chart", "series", "x", "y"});
+    for (auto const& c : charts)
+        for (auto const& s : c.series)
+            for (auto const& p : s.points) {
+                csv.text(c.name).text(s.name).number(p.x);
+                p.y ? csv.number(*p.y) : csv.empty();
+                csv.end_row();
+            }
+    return csv.bytes();
+}
+
+} // namespace bitlens

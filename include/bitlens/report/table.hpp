@@ -1,0 +1,182 @@
+#pragma once
+/// table: a result that people and programs read alike, as text for the terminal, as HTML and as CSV.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/report/csv.hpp"
+#include "bitlens/report/html.hpp"
+#include "bitlens/report/number_text.hpp"
+#include "bitlens/report/visible_text.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens {
+
+/// Why there is no number where one would stand ("fewer than three examples"). It takes the place of NaN.
+struct undefined {
+    std::string reason;
+};
+
+/// A number, or the reason why it is not defined.
+class measured {
+public:
+    measured(double value) : value_(value) {}
+    measured(undefined why) : value_(std::move(why)) {}
+    /// A statistic that says by nullopt that it is not defined, and why that can be.
+    measured(std::optional<double> value, std::string_view reason) : value_(undefined{std::string(reason)}) {
+        if (value) value_ = *value;
+    }
+    explicit operator bool() const noexcept { return value_.index() == 0; }
+    double operator*() const { return std::get<0>(value_); }
+    std::string const& reason() const { return std::get<1>(value_).reason; }
+    std::optional<double> optional() const { return *this ? std::optional(**this) : std::nullopt; }
+
+private:
+    std::variant<double, undefined> value_;
+};
+
+/// Text, a finite number, a count, or the reason why there is none.
+struct cell {
+    std::variant<std::string, double, std::uint64_t, undefined> value;
+
+    cell(std::string text) : value(std::move(text)) {}
+    cell(char const* text) : value(std::string(text)) {}
+    cell(double number) : value(number) {}
+    cell(std::size_t count) : value(std::uint64_t{count}) {}
+    cell(undefined why) : value(std::move(why)) {}
+    cell(measured const& m) : value(undefined{}) {
+        if (m)
+            value = *m;
+        else
+            value = undefined{m.reason()};
+    }
+};
+
+struct table {
+    struct column {
+        std::string key;   // for programs: the name in CSV and JSON
+        std::string title; // for people
+        int digits = 3;    // shown after the point; files always hold the exact number
+    };
+    std::string name; // stem of its file
+    std::string title;
+    std::vector<column> columns;
+    std::vector<std::vector<cell>> rows;
+    std::vector<std::string> notes; // whole sentences below it
+
+    /// Asserts one cell for each column.
+    void add(std::vector<cell> row) {
+        BITLENS_ASSERT(row.size() == columns.size());
+        rows.push_back(std::move(row));
+    }
+};
+
+/// A cell for people: rounded, "not defined" where it is not.
+inline std::string shown(cell const& c, int digits) {
+    struct visitor {
+        int digits;
+        std::string operator()(std::string const& text) const { return text; }
+        std::string operator()(double number) const { return rounded_text(number, digits); }
+        std::string operator()(std::uint64_t count) const { return std::to_string(count); }
+        std::string operator()(undefined const&) const { return "not defined"; }
+    };
+    return std::visit(visitor{digits}, c.value);
+}
+
+namespace detail {
+
+inline bool is_text(cell const& c) noexcept { return std::holds_alternative<std::string>(c.value); }
+
+/// Characters on a terminal, as far as that is one per code point.
+inline std::size_t shown_width(std::string_view text) noexcept {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; }));
+}
+
+/// A column of numbers is aligned at the right; one text in it makes it a column of texts.
+inline bool has_text(table const& t, std::size_t col) {
+    return std::ranges::any_of(t.rows, [col](auto const& row) { return is_text(row[col]); });
+}
+
+} // namespace detail
+
+/// For the terminal: title, columns aligned by spaces, notes. Control characters show as their symbols.
+inline std::string to_text(table const& t) {
+    std::vector<std::vector<std::string>> lines(1);
+    for (auto const& c : t.columns) lines[0].push_back(c.title);
+    for (auto const& row : t.rows) {
+        auto& line = lines.emplace_back();
+        for (std::size_t c = 0; c < row.size(); ++c) line.push_back(visible_text(shown(row[c], t.columns[c].digits)));
+    }
+    std::string out = t.title + "\n";
+    std::vector<std::size_t> width(t.columns.size());
+    for (auto const& line : lines)
+        for (std::size_t c = 0; c < line.size(); ++c) width[c] = std::max(width[c], detail::shown_width(line[c]));
+    for (auto const& line : lines) {
+        std::string text;
+        for (std::size_t c = 0; c < line.size(); ++c) {
+            const std::string padding(width[c] - detail::shown_width(line[c]), ' ');
+            text += (c == 0 ? "" : "  ") + (detail::has_text(t, c) ? line[c] + padding : padding + line[c]);
+        }
+        out += text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
+    }
+    for (auto const& note : t.notes) out += note + "\n";
+    return out;
+}
+
+/// Keys as the header, exact numbers, an empty cell where a number is not defined.
+inline std::string to_csv(table const& t) {
+    std::vector<std::string> keys;
+    for (auto const& c : t.columns) keys.push_back(c.key);
+    csv_writer csv(keys);
+    struct visitor {
+        csv_writer& csv;
+        void operator()(std::string const& text) const { csv.text(text); }
+        void operator()(double number) const { csv.number(number); }
+        void operator()(std::uint64_t count) const { csv.count(count); }
+        void operator()(undefined const&) const { csv.empty(); }
+    };
+    for (auto const& row : t.rows) {
+        for (auto const& c : row) std::visit(visitor{csv}, c.value);
+        csv.end_row();
+    }
+    return csv.bytes();
+}
+
+/// One <table> in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover; reasons
+/// also follow as a note, for paper.
+inline std::string to_html(table const& t) {
+    std::string out = "<div class=\"scroll\"><table>\n<caption>" + html_escape(t.title) + "</caption>\n<thead><tr>";
+    for (std::size_t c = 0; c < t.columns.size(); ++c)
+        out += (detail::has_text(t, c) ? "<th>" : "<th class=\"n\">") + html_escape(t.columns[c].title) + "</th>";
+    out += "</tr></thead>\n<tbody>\n";
+    std::vector<std::string> reasons;
+    for (auto const& row : t.rows) {
+        out += "<tr>";
+        for (std::size_t c = 0; c < row.size(); ++c) {
+            const std::string text = shown(row[c], t.columns[c].digits);
+            if (auto const* why = std::get_if<undefined>(&row[c].value)) {
+                out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\">" + text + "</td>";
+                if (std::ranges::find(reasons, why->reason) == reasons.end()) reasons.push_back(why->reason);
+            } else if (detail::is_text(row[c])) {
+                out += "<td>" + html_escape(text) + "</td>";
+            } else {
+                out += "<td class=\"n\">" + with_minus_sign(text) + "</td>";
+            }
+        }
+        out += "</tr>\n";
+    }
+    out += "</tbody>\n</table></div>\n";
+    for (auto const& note : t.notes) out += "<p class=\"note\">" + html_escape(note) + "</p>\n";
+    for (auto const& reason : reasons) out += "<p class=\"note\">Not defined: " + html_escape(reason) + ".</p>\n";
+    return out;
+}
+
+} // namespace bitlens

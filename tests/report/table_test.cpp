@@ -1,0 +1,63 @@
+#include "bitlens/report/table.hpp"
+
+#include "bitlens/report/html.hpp"
+
+#include <doctest/doctest.h>
+#include <string>
+
+using namespace bitlens;
+
+namespace {
+
+table small_table() {
+    return {"t",
+            "Mean <error>",
+            {{"method", "method"}, {"n", "examples"}, {"error", "error", 2}},
+            {{"rtn3", std::size_t{12}, -0.126}, {"=nf4", std::size_t{7}, undefined{"fewer than three examples"}}},
+            {"A note & more."}};
+}
+
+} // namespace
+
+TEST_CASE("numbers are rounded for people and exact for programs") {
+    CHECK(rounded_text(0.12345, 3) == "0.123");
+    CHECK(rounded_text(-0.0, 2) == "0.00");
+    CHECK(fixed_text(-0.0001, 2) == "0.00");
+    CHECK(rounded_text(0.0001, 2) == "1.00e-04");
+    CHECK(rounded_text(-12345678.0, 1) == "-1.23e+07");
+    CHECK(exact_text(0.1) == "0.1");
+    CHECK(exact_text(1.0 / 3) == "0.3333333333333333");
+    CHECK(with_minus_sign("-1e-04") == "−1e−04");
+}
+
+TEST_CASE("a table as text") {
+    CHECK(to_text(small_table()) == "Mean <error>\n"
+                                    "method  examples        error\n"
+                                    "rtn3          12        -0.13\n"
+                                    "=nf4           7  not defined\n"
+                                    "A note & more.\n");
+}
+
+TEST_CASE("a table as CSV") { CHECK(to_csv(small_table()) == "method,n,error\nrtn3,12,-0.126\n'=nf4,7,\n"); }
+
+TEST_CASE("a table as HTML") {
+    const std::string html = to_html(small_table());
+    CHECK(html.find("Mean &lt;error&gt;") != std::string::npos);
+    CHECK(html.find("<td class=\"n\">−0.13</td>") != std::string::npos);
+    CHECK(html.find("title=\"fewer than three examples\">not defined</td>") != std::string::npos);
+    CHECK(html.find("Not defined: fewer than three examples.") != std::string::npos);
+    CHECK(html.find("A note &amp; more.") != std::string::npos);
+}
+
+TEST_CASE("anybody's text stays text") {
+    CHECK(html_escape("<script>alert('x' & \"y\")</script>") ==
+          "&lt;script&gt;alert(&#39;x&#39; &amp; &quot;y&quot;)&lt;/script&gt;");
+    CHECK(html_escape("\u202E\x01") == "[U+202E]␁");
+    const std::string page = html_page("</title><script>", "", "<p>body</p>\n");
+    CHECK(page.find("<script") == std::string::npos);
+    CHECK(page.find("Content-Security-Policy") != std::string::npos);
+    CHECK(page.find("http://") == std::string::npos);
+    CHECK(page.find("https://") == std::string::npos);
+    CHECK(page.find("prefers-color-scheme:dark") != std::string::npos);
+    CHECK(page.find("@media print") != std::string::npos);
+}
