@@ -1,0 +1,11 @@
+#pragma once
+/// core: what every other folder stands on. No formats, no models, no files.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/core/half.hpp"
+#include "bitlens/core/machine.hpp"
+#include "bitlens/core/parallel.hpp"
+#include "bitlens/core/random.hpp"
+#include "bitlens/core/tensor.hpp"
+#include "bitlens/core/view.hpp"
+#include "bitlens/core/workspace.hpp"

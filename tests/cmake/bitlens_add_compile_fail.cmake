@@ -1,0 +1,28 @@
+# bitlens_add_compile_fail(<name> <source> <regex>): the source is compiled twice. With BITLENS_BAD=0 it must compile; with
+# BITLENS_BAD=1 it must not, and the compiler must say what the regular expression asks for, the words a user should read.
+# Makes the ctests compile_fail.<name>.good and compile_fail.<name>.bad.
+function(bitlens_add_compile_fail name source regex)
+  # Never built: it only collects the flags of a test program.
+  set(flags_of compile_fail_${name})
+  add_library(${flags_of} OBJECT EXCLUDE_FROM_ALL ${source})
+  target_link_libraries(${flags_of} PRIVATE bitlens_test)
+
+  cmake_path(ABSOLUTE_PATH source)
+  # The compiler's own folder, given again, would hide the standard library from #include_next.
+  set(includes "$<FILTER:$<TARGET_PROPERTY:${flags_of},INCLUDE_DIRECTORIES>,EXCLUDE,^/usr/include$>")
+  set(definitions "$<TARGET_PROPERTY:${flags_of},COMPILE_DEFINITIONS>")
+  foreach(bad 0 1)
+    if(bad)
+      set(test compile_fail.${name}.bad)
+    else()
+      set(test compile_fail.${name}.good)
+    endif()
+    add_test(NAME ${test} COMMAND_EXPAND_LISTS COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -fsyntax-only
+      "$<TARGET_PROPERTY:${flags_of},COMPILE_OPTIONS>"
+      "$<$<BOOL:${definitions}>:-D$<JOIN:${definitions},;-D>>" "$<$<BOOL:${includes}>:-I$<JOIN:${includes},;-I>>"
+      -DBITLENS_BAD=${bad} ${source})
+    if(bad)
+      set_tests_properties(${test} PROPERTIES PASS_REGULAR_EXPRESSION "error:.*${regex}")
+    endif()
+  endforeach()
+endfunction()

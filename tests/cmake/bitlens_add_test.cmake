@@ -1,0 +1,6 @@
+# bitlens_add_test(<name> <source>...): the doctest program test_<name> and the ctest <name> that runs it.
+function(bitlens_add_test name)
+  add_executable(test_${name} ${ARGN})
+  target_link_libraries(test_${name} PRIVATE bitlens_test bitlens_test_main)
+  add_test(NAME ${name} COMMAND test_${name})
+endfunction()
