@@ -1,6 +1,8 @@
 #pragma once
 /// Products of weights and activations.
 
+#include "bitlens/kernels/decode.hpp"
+#include "bitlens/kernels/f32_micro_kernel.hpp"
 #include "bitlens/kernels/matmul.hpp"
 #include "bitlens/kernels/matvec.hpp"
 #include "bitlens/kernels/reference.hpp"

@@ -1,57 +1,172 @@
 #pragma once
-/// matmul: y = x · wᵀ for many positions.
+/// matmul: y = x · wᵀ for many positions, whatever the format of w.
+///
+/// y(t, r) = Σ_b fl32( Σ_{k in block b} x(t, k) · w(r, k) ): blocks of columns that depend on the number of columns
+/// alone, each summed in the order of its columns and added to the ones before. Hence the same bits for any number of
+/// positions, tasks and tiles.
 
+#include "bitlens/core/parallel.hpp"
 #include "bitlens/core/workspace.hpp"
-#include "bitlens/formats/mixed_matrix.hpp"
-#include "bitlens/simd/arch.hpp"
+#include "bitlens/kernels/decode.hpp"
+#include "bitlens/kernels/f32_micro_kernel.hpp"
 
 namespace bitlens {
 
-/// Bytes of workspace that matmul, matmul_rows and matvec need with a matrix of any format.
-inline std::size_t matmul_bytes(std::size_t rows, std::size_t cols, std::size_t positions, unsigned tasks) {
-    return 64 * (rows + cols + positions) + 1024 * tasks;
+namespace detail {
+
+/// What matvec needs: x padded to whole chunks, and at most one sum per chunk.
+constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
+    const std::size_t chunks = (cols + chunk_codes - 1) / chunk_codes;
+    return workspace::bytes_for<float>(chunks * chunk_codes) + workspace::bytes_for<float>(chunks);
 }
 
-/// y = x · (rows first … first + count − 1 of w)ᵀ.   Shapes: x (T, cols), y (T, count).
-template <class Arch = simd::default_arch, weight_matrix W>
-void matmul_rows(W const& w, std::size_t first, std::size_t count, matrix_view<const float> x, matrix_view<float> y,
-                 workspace&) noexcept {
-    BITLENS_ASSERT(x.cols == w.cols() && y.cols == count && y.rows == x.rows && first + count <= w.rows());
-    for (std::size_t t = 0; t < x.rows; ++t)
-        for (std::size_t r = 0; r < count; ++r) {
-            float sum = 0;
-            for (std::size_t c = 0; c < x.cols; ++c) sum += w.value(first + r, c) * x(t, c);
-            y(t, r) = sum;
+/// Sizes of the loops around a micro-kernel.
+template <class MicroKernel>
+struct matmul_plan {
+    static constexpr std::size_t positions_at_once = 43 * 12; // their tiles of x stay in the cache of a core
+    static constexpr std::size_t strip = 128;                 // columns decoded at once, in the first-level cache
+    static constexpr std::size_t strip_floats = MicroKernel::panel_rows * strip;
+
+    /// Columns per block: all blocks alike, but for the last.
+    static constexpr std::size_t depth(std::size_t cols) noexcept {
+        const std::size_t blocks =
+            std::max<std::size_t>(1, (cols + MicroKernel::max_depth - 1) / MicroKernel::max_depth);
+        const std::size_t columns = (cols + blocks - 1) / blocks;
+        return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
+    }
+    static constexpr std::size_t tiles(std::size_t positions) noexcept {
+        return (std::min(positions, positions_at_once) + MicroKernel::tile_positions - 1) / MicroKernel::tile_positions;
+    }
+};
+
+/// Weights in a format: a strip of rows is decoded, and from there packed.
+struct decoded_weights {
+    row_decoder decode;
+    std::size_t first; // row of w
+
+    template <class MicroKernel>
+    void pack(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
+              typename MicroKernel::element* panel, float* scratch) const noexcept {
+        constexpr std::size_t strip = matmul_plan<MicroKernel>::strip;
+        std::fill(scratch + rows * strip, scratch + MicroKernel::panel_rows * strip, 0.0f);
+        for (std::size_t k = 0; k < depth; k += strip) {
+            const std::size_t count = std::min(strip, depth - k);
+            for (std::size_t r = 0; r < rows; ++r) decode(first + row + r, col + k, count, scratch + r * strip);
+            MicroKernel::pack_weights(scratch, strip, k, count, panel);
+        }
+    }
+};
+
+/// Weights in plain floats that lie transposed, (cols, rows): packing is all there is to do.
+struct transposed_weights {
+    matrix_view<const float> w;
+
+    template <class MicroKernel>
+    void pack(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
+              typename MicroKernel::element* panel, float*) const noexcept {
+        MicroKernel::pack_transposed(w.data + col * w.stride + row, w.stride, rows, depth, panel);
+    }
+};
+
+/// One tile of y; a narrow one takes a way round through a full one.
+template <class MicroKernel>
+void multiply_tile(const typename MicroKernel::element* tile, const typename MicroKernel::element* panel,
+                   std::size_t depth, matrix_view<float> y, bool add) noexcept {
+    if (y.cols == MicroKernel::panel_rows)
+        return MicroKernel::multiply(tile, y.rows, panel, depth, y.data, y.stride, add);
+    std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> full;
+    MicroKernel::multiply(tile, y.rows, panel, depth, full.data(), MicroKernel::panel_rows, false);
+    for (std::size_t t = 0; t < y.rows; ++t)
+        for (std::size_t r = 0; r < y.cols; ++r) {
+            const float sum = full[t * MicroKernel::panel_rows + r];
+            y(t, r) = add ? y(t, r) + sum : sum;
         }
 }
 
-/// y = x · wᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, rows).
+/// y = x · wᵀ, rows of w from `weights`.   Shapes: x (T, cols), y (T, rows).
+template <class MicroKernel, class Weights>
+void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
+    using plan = matmul_plan<MicroKernel>;
+    using element = typename MicroKernel::element;
+    constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
+
+    workspace::frame frame(scratch);
+    const std::size_t tasks = scratch.tasks();
+    const auto tiles = frame.take<element>(plan::tiles(x.rows) * MicroKernel::tile_elements);
+    const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
+    const auto strips = frame.take<float>(tasks * plan::strip_floats);
+    const std::size_t block = plan::depth(x.cols);
+
+    for (std::size_t t0 = 0; t0 < x.rows; t0 += plan::positions_at_once) {
+        const std::size_t positions = std::min(plan::positions_at_once, x.rows - t0);
+        for (std::size_t k0 = 0; k0 == 0 || k0 < x.cols; k0 += block) {
+            const std::size_t depth = std::min(block, x.cols - k0);
+            const auto x_block = x.middle_rows(t0, positions).middle_cols(k0, depth);
+            parallel_pieces(positions, tasks, tile_positions, [&](std::size_t, std::size_t begin, std::size_t end) {
+                for (std::size_t t = begin; t < end; t += tile_positions)
+                    MicroKernel::pack_positions(x_block.middle_rows(t, std::min(tile_positions, end - t)),
+                                                tiles.data() + t / tile_positions * MicroKernel::tile_elements);
+            });
+            parallel_pieces(y.cols, tasks, panel_rows, [&](std::size_t task, std::size_t begin, std::size_t end) {
+                element* panel = panels.data() + task * MicroKernel::panel_elements;
+                float* strip = strips.data() + task * plan::strip_floats;
+                for (std::size_t r = begin; r < end; r += panel_rows) {
+                    const std::size_t rows = std::min(panel_rows, end - r);
+                    weights.template pack<MicroKernel>(r, rows, k0, depth, panel, strip);
+                    for (std::size_t t = 0; t < positions; t += tile_positions)
+                        multiply_tile<MicroKernel>(
+                            tiles.data() + t / tile_positions * MicroKernel::tile_elements, panel, depth,
+                            y.middle_rows(t0 + t, std::min(tile_positions, positions - t)).middle_cols(r, rows),
+                            k0 != 0);
+                }
+            });
+        }
+    }
+}
+
+} // namespace detail
+
+/// Bytes of workspace that every product of this folder needs with `rows` × `cols` weights of any format.
+template <class Arch = simd::default_arch>
+constexpr std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_t cols, std::size_t positions,
+                                   unsigned tasks) noexcept {
+    using kernel = f32_micro_kernel<Arch>;
+    using plan = detail::matmul_plan<kernel>;
+    using element = typename kernel::element;
+    return std::max(workspace::bytes_for<element>(plan::tiles(positions) * kernel::tile_elements) +
+                        workspace::bytes_for<element>(tasks * kernel::panel_elements) +
+                        workspace::bytes_for<float>(tasks * plan::strip_floats),
+                    detail::matvec_bytes(cols));
+}
+
+/// y = x · (rows first … first + count − 1 of w)ᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, count).
+template <class Arch = simd::default_arch, weight_matrix W>
+void matmul_rows(W const& w, std::size_t first, std::size_t count, matrix_view<const float> x, matrix_view<float> y,
+                 workspace& scratch) noexcept {
+    BITLENS_ASSERT(first + count <= w.rows() && x.cols == w.cols() && y.cols == count && y.rows == x.rows);
+    detail::multiply<f32_micro_kernel<Arch>>(detail::decoded_weights{decoder_of<Arch>(w), first}, x, y, scratch);
+}
+
+/// y = x · wᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Agrees with reference::matmul.
 template <class Arch = simd::default_arch, weight_matrix W>
 void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     matmul_rows<Arch>(w, 0, w.rows(), x, y, scratch);
 }
 
-/// The same for weights that are plain floats in rows, as attention has them.
+/// y = x · wᵀ for numbers that are no stored weights: queries against keys.   Shapes: w (rows, cols), x (T, cols), y
+/// (T, rows).
 template <class Arch = simd::default_arch>
-void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace&) noexcept {
-    for (std::size_t t = 0; t < x.rows; ++t)
-        for (std::size_t r = 0; r < w.rows; ++r) {
-            float sum = 0;
-            for (std::size_t c = 0; c < x.cols; ++c) sum += w(r, c) * x(t, c);
-            y(t, r) = sum;
-        }
+void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
+    BITLENS_ASSERT(x.cols == w.cols && y.cols == w.rows && y.rows == x.rows);
+    detail::multiply<f32_micro_kernel<Arch>>(detail::decoded_weights{decoder_of<Arch>(w), 0}, x, y, scratch);
 }
 
-/// y = x · w: attention's sum of values.   Shapes: w (cols, rows), x (T, cols), y (T, rows).
+/// y = x · w: attention weights times values.   Shapes: w (cols, rows), x (T, cols), y (T, rows).
 template <class Arch = simd::default_arch>
 void matmul_transposed(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y,
-                       workspace&) noexcept {
-    for (std::size_t t = 0; t < x.rows; ++t)
-        for (std::size_t r = 0; r < w.cols; ++r) {
-            float sum = 0;
-            for (std::size_t c = 0; c < x.cols; ++c) sum += w(c, r) * x(t, c);
-            y(t, r) = sum;
-        }
+                       workspace& scratch) noexcept {
+    BITLENS_ASSERT(x.cols == w.rows && y.cols == w.cols && y.rows == x.rows);
+    detail::multiply<f32_micro_kernel<Arch>>(detail::transposed_weights{w}, x, y, scratch);
 }
 
 } // namespace bitlens

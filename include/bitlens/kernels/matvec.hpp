@@ -1,14 +1,136 @@
 #pragma once
-/// matvec: y = w · x for one position, as generation needs it.
+/// matvec: y = w · x for one position, as generation needs it. Reads the packed weights once, and never unpacks a row.
 
+#include "bitlens/core/parallel.hpp"
 #include "bitlens/kernels/matmul.hpp"
 
 namespace bitlens {
 
-/// y = w · x.   Shapes: w (rows, cols), x (cols), y (rows).
-template <class Arch = simd::default_arch, weight_matrix W>
-void matvec(W const& w, std::span<const float> x, std::span<float> y, workspace& scratch) noexcept {
-    matmul<Arch>(w, {x.data(), 1, x.size()}, {y.data(), 1, y.size()}, scratch);
+namespace detail {
+
+/// Rows that share the loads of x, and whose sums do not wait for one another.
+inline constexpr std::size_t rows_at_once = 4;
+
+/// Σ_g s_g · z_g · sums[g].
+template <class Arch>
+float zero_part(std::span<const float> scales, std::span<const std::uint8_t> zeros, const float* sums) noexcept {
+    using vec = simd::batch<float, Arch>;
+    vec total(0.0f);
+    std::size_t g = 0;
+    for (; g + vec::size <= scales.size(); g += vec::size)
+        total = simd::fma(vec::load_unaligned(&scales[g]) * simd::widen<Arch>(&zeros[g]), vec::load_unaligned(sums + g),
+                          total);
+    float rest = 0;
+    for (; g < scales.size(); ++g) rest += scales[g] * static_cast<float>(zeros[g]) * sums[g];
+    return simd::sum(total) + rest;
+}
+
+/// y[i] = Σ_g s_g · ( Σ_{c∈g} T[q_c]·x_c − z_g · Σ_{c∈g} x_c ) for rows first … first + count − 1.
+/// x: zero from the last column to the end of its chunk. sums[g] = Σ_{c∈g} x_c, read only when there are zeros.
+template <quant_format F, class Arch>
+void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, const float* sums,
+              float* y) noexcept {
+    using vec = simd::batch<float, Arch>;
+    constexpr std::size_t chunk_bytes = code_chunk<F::bits>::bytes;
+    const level_decoder<F, Arch> level;
+    const std::size_t chunks = (w.cols() + chunk_codes - 1) / chunk_codes;
+    for (std::size_t i = 0; i < count; i += rows_at_once) {
+        std::array<const std::uint8_t*, rows_at_once> codes;
+        std::array<const float*, rows_at_once> scales;
+        std::array<vec, rows_at_once> total;
+        for (std::size_t k = 0; k < rows_at_once; ++k) {
+            const std::size_t r =
+                first + std::min(i + k, count - 1); // the last rows once more, rather than another loop
+            codes[k] = w.codes(r).data();
+            scales[k] = w.scales(r).data();
+            total[k] = vec(0.0f);
+        }
+        for_each_group<F>(0, chunks, [&](std::size_t group, std::size_t begin, std::size_t stop) {
+            std::array<vec, rows_at_once> sum;
+            for (auto& s : sum) s = vec(0.0f);
+            for (std::size_t c = begin; c < stop; ++c)
+                for (std::size_t k = 0; k < rows_at_once; ++k) {
+                    const auto q = simd::unpack<F::bits, Arch>(codes[k] + c * chunk_bytes);
+                    for (std::size_t v = 0; v < q.size(); ++v)
+                        sum[k] =
+                            simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
+                }
+            for (std::size_t k = 0; k < rows_at_once; ++k)
+                total[k] = simd::fma(vec(scales[k][group]), sum[k], total[k]);
+        });
+        for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
+            y[i + k] = simd::sum(total[k]);
+            if constexpr (F::has_zero)
+                y[i + k] -= zero_part<Arch>(w.scales(first + i + k), w.zeros(first + i + k), sums);
+        }
+    }
+}
+
+/// y[i] = Σ_c w_c · x_c.
+template <dense_format F, class Arch>
+void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, const float*,
+              float* y) noexcept {
+    using vec = simd::batch<float, Arch>;
+    for (std::size_t i = 0; i < count; i += rows_at_once) {
+        std::array<typename F::value_type const*, rows_at_once> numbers;
+        std::array<vec, rows_at_once> total;
+        for (std::size_t k = 0; k < rows_at_once; ++k) {
+            numbers[k] = w.row(first + std::min(i + k, count - 1)).data();
+            total[k] = vec(0.0f);
+        }
+        std::size_t c = 0;
+        for (; c + vec::size <= w.cols(); c += vec::size)
+            for (std::size_t k = 0; k < rows_at_once; ++k)
+                total[k] = simd::fma(simd::widen<Arch>(numbers[k] + c), vec::load_unaligned(x + c), total[k]);
+        for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
+            float rest = 0;
+            for (std::size_t tail = c; tail < w.cols(); ++tail) rest += static_cast<float>(numbers[k][tail]) * x[tail];
+            y[i + k] = simd::sum(total[k]) + rest;
+        }
+    }
+}
+
+/// x, and zeros up to the end of its last chunk.
+inline std::span<float> padded_copy(std::span<const float> x, std::span<float> padded) noexcept {
+    std::fill(std::copy(x.begin(), x.end(), padded.begin()), padded.end(), 0.0f);
+    return padded;
+}
+
+/// sums[g] = Σ of the group's part of x, in double.   group_size 0: one group.
+inline void sum_groups(std::span<const float> x, std::size_t group_size, std::span<float> sums) noexcept {
+    if (group_size == 0) group_size = x.size();
+    for (std::size_t g = 0; g < sums.size(); ++g) {
+        double sum = 0;
+        for (std::size_t c = g * group_size; c < std::min(x.size(), (g + 1) * group_size); ++c) sum += double{x[c]};
+        sums[g] = static_cast<float>(sum);
+    }
+}
+
+} // namespace detail
+
+/// y = w · x.   Shapes: w (rows, cols), x (cols), y (rows).   Agrees with reference::matvec; rounds differently from
+/// matmul, for it factors the scales out. The same bits for any number of tasks.
+template <class Arch = simd::default_arch, weight_format F>
+void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) noexcept {
+    BITLENS_ASSERT(x.size() == w.cols() && y.size() == w.rows());
+    workspace::frame frame(scratch);
+    const std::size_t chunks = (x.size() + chunk_codes - 1) / chunk_codes;
+    const auto padded = detail::padded_copy(x, frame.take<float>(chunks * chunk_codes));
+    std::span<float> sums;
+    if constexpr (quant_format<F>)
+        if constexpr (F::has_zero) {
+            sums = frame.take<float>(w.groups());
+            detail::sum_groups(x, F::group_size, sums);
+        }
+    parallel_pieces(w.rows(), scratch.tasks(), detail::rows_at_once,
+                    [&](std::size_t, std::size_t begin, std::size_t end) {
+                        detail::dot_rows<F, Arch>(w, begin, end - begin, padded.data(), sums.data(), y.data() + begin);
+                    });
+}
+
+template <class Arch = simd::default_arch, weight_format... F>
+void matvec(mixed_matrix<F...> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) noexcept {
+    w.visit([&](auto const& m) { matvec<Arch>(m, x, y, scratch); });
 }
 
 } // namespace bitlens

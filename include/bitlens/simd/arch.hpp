@@ -60,4 +60,8 @@ template <class Arch>
 concept sse4_arch = false;
 #endif
 
+/// Whether a kernel may keep some 28 registers busy, rather than 15.
+template <class Arch>
+inline constexpr bool has_32_registers = avx512_arch<Arch> || std::is_same_v<Arch, xsimd::neon64>;
+
 } // namespace bitlens::simd

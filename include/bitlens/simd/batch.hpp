@@ -1,0 +1,79 @@
+#pragma once
+/// batch: a vector register of numbers, for every instruction set of simd/arch.hpp with the same words.
+
+#include "bitlens/simd/arch.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+namespace bitlens::simd {
+
+/// A register of one lane.
+template <class T>
+struct scalar_batch {
+    static constexpr std::size_t size = 1;
+    T value = 0;
+
+    scalar_batch() = default;
+    explicit scalar_batch(T x) noexcept : value(x) {}
+    static scalar_batch load_unaligned(const T* p) noexcept { return scalar_batch(*p); }
+    void store_unaligned(T* p) const noexcept { *p = value; }
+    friend scalar_batch operator+(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value + b.value); }
+    friend scalar_batch operator-(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value - b.value); }
+    friend scalar_batch operator*(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value * b.value); }
+};
+
+namespace detail {
+template <class T, class Arch>
+struct batch_of {
+    using type = xsimd::batch<T, Arch>;
+};
+template <class T>
+struct batch_of<T, scalar> {
+    using type = scalar_batch<T>;
+};
+} // namespace detail
+
+/// `size` numbers of type T, as many as fit a register.
+template <class T, class Arch>
+using batch = typename detail::batch_of<T, Arch>::type;
+
+/// Lanes of float, and of std::int32_t.
+template <class Arch>
+inline constexpr std::size_t lanes = batch<float, Arch>::size;
+
+/// a · b + c, rounded once where the instruction set can.
+template <class Arch>
+xsimd::batch<float, Arch> fma(xsimd::batch<float, Arch> const& a, xsimd::batch<float, Arch> const& b,
+                              xsimd::batch<float, Arch> const& c) noexcept {
+    return xsimd::fma(a, b, c);
+}
+inline scalar_batch<float> fma(scalar_batch<float> a, scalar_batch<float> b, scalar_batch<float> c) noexcept {
+#ifdef FP_FAST_FMAF
+    return scalar_batch<float>(std::fma(a.value, b.value, c.value));
+#else
+    return a * b + c; // no instruction for it, so no compiler can fuse it behind our back
+#endif
+}
+
+/// The sum of all lanes, in an order that depends on the instruction set alone.
+template <class Arch>
+float sum(xsimd::batch<float, Arch> const& a) noexcept {
+#if XSIMD_VERSION_MAJOR >= 10
+    return xsimd::reduce_add(a);
+#else
+    return xsimd::hadd(a);
+#endif
+}
+inline float sum(scalar_batch<float> a) noexcept { return a.value; }
+
+template <class Arch>
+xsimd::batch<float, Arch> to_float(xsimd::batch<std::int32_t, Arch> const& a) noexcept {
+    return xsimd::to_float(a);
+}
+inline scalar_batch<float> to_float(scalar_batch<std::int32_t> a) noexcept {
+    return scalar_batch<float>(static_cast<float>(a.value));
+}
+
+} // namespace bitlens::simd
