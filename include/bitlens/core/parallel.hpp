@@ -31,10 +31,13 @@ inline std::atomic<unsigned>& thread_limit_value() {
 inline thread_local bool inside_parallel_for = false;
 } // namespace detail
 
-/// While it lives, parallel_for uses at most `threads` threads.
+/// While it lives, parallel_for uses at most `threads` threads. Of several that live, the smallest counts; they end in
+/// the reverse order.
 class thread_limit {
 public:
-    explicit thread_limit(unsigned threads) : before_(detail::thread_limit_value().exchange(std::max(1u, threads))) {}
+    explicit thread_limit(unsigned threads) : before_(detail::thread_limit_value()) {
+        detail::thread_limit_value() = std::clamp(threads, 1u, before_);
+    }
     ~thread_limit() { detail::thread_limit_value() = before_; }
     thread_limit(thread_limit const&) = delete;
     thread_limit& operator=(thread_limit const&) = delete;
@@ -65,17 +68,19 @@ void parallel_for(std::size_t n, F const& f) {
         }
         detail::inside_parallel_for = false;
     };
-    std::vector<std::thread> others;
-    others.reserve(threads - 1);
-    for (std::size_t t = 1; t < threads; ++t) others.emplace_back(work);
-    work();
-    for (auto& thread : others) thread.join();
+    {
+        std::vector<std::jthread> others; // joined at the end of this block, and when one more cannot be started
+        others.reserve(threads - 1);
+        for (std::size_t t = 1; t < threads; ++t) others.emplace_back(work);
+        work();
+    }
     if (first_error) std::rethrow_exception(first_error);
 }
 
 #else
 
-/// While it lives, parallel_for uses at most `threads` threads.
+/// While it lives, parallel_for uses at most `threads` threads. Of several that live, the smallest counts; they end in
+/// the reverse order.
 class thread_limit {
 public:
     explicit thread_limit(unsigned threads)

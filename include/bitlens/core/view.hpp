@@ -10,6 +10,7 @@
 #include <new>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 namespace bitlens {
 
@@ -52,7 +53,7 @@ struct matrix_view {
 };
 
 /// Numbers on a cache line of their own, zero at first. Move-only: a copy of a weight matrix is never meant by
-/// accident.
+/// accident. What was moved from is empty.
 template <class T>
 class aligned_array {
     static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>,
@@ -65,6 +66,13 @@ public:
         if (size > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_array_new_length();
         data_.reset(static_cast<T*>(::operator new (size * sizeof(T), std::align_val_t{alignment})));
         std::fill_n(data_.get(), size, T{});
+    }
+    aligned_array(aligned_array&& other) noexcept
+        : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
+    aligned_array& operator=(aligned_array&& other) noexcept {
+        data_ = std::move(other.data_);
+        size_ = std::exchange(other.size_, 0);
+        return *this;
     }
 
     T* data() noexcept { return data_.get(); }
@@ -89,12 +97,21 @@ private:
     std::size_t size_ = 0;
 };
 
-/// An owned matrix, zero at first, rows back to back.
+/// An owned matrix, zero at first, rows back to back. Move-only; what was moved from has no rows and no columns.
 template <class T>
 class matrix {
 public:
     matrix() = default;
     matrix(std::size_t rows, std::size_t cols) : rows_(rows), cols_(cols), values_(checked_size(rows, cols)) {}
+    matrix(matrix&& other) noexcept
+        : rows_(std::exchange(other.rows_, 0)), cols_(std::exchange(other.cols_, 0)),
+          values_(std::move(other.values_)) {}
+    matrix& operator=(matrix&& other) noexcept {
+        rows_ = std::exchange(other.rows_, 0);
+        cols_ = std::exchange(other.cols_, 0);
+        values_ = std::move(other.values_);
+        return *this;
+    }
 
     std::size_t rows() const noexcept { return rows_; }
     std::size_t cols() const noexcept { return cols_; }

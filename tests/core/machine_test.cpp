@@ -1,0 +1,33 @@
+#include "bitlens/core/machine.hpp"
+
+#include <doctest/doctest.h>
+
+#include <thread>
+
+using namespace bitlens;
+
+TEST_CASE("cores and memory are within what the machine has") {
+    CHECK(available_cores() >= 1);
+    CHECK(available_cores() <= static_cast<unsigned>(sysconf(_SC_NPROCESSORS_CONF)));
+    const auto machine =
+        static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGE_SIZE));
+    CHECK(available_memory() > 0);
+    CHECK(available_memory() <= machine);
+}
+
+TEST_CASE("affinity narrows the cores") {
+    cpu_set_t before;
+    CPU_ZERO(&before);
+    REQUIRE(sched_getaffinity(0, sizeof before, &before) == 0);
+    std::size_t first = 0;
+    while (!CPU_ISSET(first, &before)) ++first;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    unsigned cores = 0;
+    std::thread([&] { // of this thread only: the other tests keep theirs
+        if (sched_setaffinity(0, sizeof one, &one) == 0) cores = available_cores();
+    })
+        .join();
+    CHECK(cores == 1);
+}
