@@ -1,0 +1,198 @@
+#pragma once
+/// The one door to nlohmann-json: parsing of foreign JSON with limits, and typed access whose errors name file and key.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/io/utf8.hpp"
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// JSON with the keys of an object sorted; what parse_json returns.
+using json = nlohmann::json;
+/// JSON with keys in the order of insertion, to write with.
+using ordered_json = nlohmann::ordered_json;
+
+/// Deepest nesting of arrays and objects that parse_json accepts.
+inline constexpr std::size_t deepest_json = 64;
+
+namespace detail {
+
+/// Builds the value while the text is read, so that depth and duplicate keys are refused where they occur.
+class json_builder : public nlohmann::json_sax<json> {
+public:
+    explicit json_builder(std::string_view who) : who_(who) {}
+    json result;
+
+    bool null() override { return add(json()); }
+    bool boolean(bool value) override { return add(json(value)); }
+    bool number_integer(number_integer_t value) override { return add(json(value)); }
+    bool number_unsigned(number_unsigned_t value) override { return add(json(value)); }
+    bool number_float(number_float_t value, string_t const&) override { return add(json(value)); }
+    bool string(string_t& value) override { return add(json(std::move(value))); }
+    bool binary(binary_t&) override { fail("binary values are no JSON"); }
+    bool start_object(std::size_t) override { return open(json::object()); }
+    bool start_array(std::size_t) override { return open(json::array()); }
+    bool end_object() override { return close(); }
+    bool end_array() override { return close(); }
+    bool key(string_t& name) override {
+        const auto [place, is_new] = open_.back()->get_ref<json::object_t&>().emplace(std::move(name), json());
+        if (!is_new) fail("the key " + in_quotes(place->first) + " occurs twice in one object");
+        value_of_key_ = &place->second;
+        return true;
+    }
+    bool parse_error(std::size_t position, std::string const&, nlohmann::json::exception const& e) override {
+        std::string reason = e.what(); // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
+        if (const auto end = reason.find("] "); end != std::string::npos) reason.erase(0, end + 2);
+        if (reason.size() > longest_reason) reason.resize(longest_reason); // it may quote a string of any length
+        reason.resize(valid_utf8_length(reason));
+        fail("no valid JSON at byte " + std::to_string(position) + ": " + reason);
+    }
+
+private:
+    static constexpr std::size_t longest_reason = 300;
+
+    [[noreturn]] void fail(std::string const& reason) const { throw format_error(std::string(who_) + ": " + reason); }
+    json& place(json&& value) {
+        if (open_.empty()) return result = std::move(value);
+        if (open_.back()->is_object()) return *value_of_key_ = std::move(value);
+        auto& array = open_.back()->get_ref<json::array_t&>();
+        return array.emplace_back(std::move(value));
+    }
+    bool add(json&& value) {
+        place(std::move(value));
+        return true;
+    }
+    bool open(json&& container) {
+        if (open_.size() == deepest_json) fail("JSON nested deeper than " + std::to_string(deepest_json) + " levels");
+        open_.push_back(&place(std::move(container)));
+        return true;
+    }
+    bool close() {
+        open_.pop_back();
+        return true;
+    }
+
+    std::string_view who_;
+    std::vector<json*> open_; // arrays and objects that are not closed yet, outermost first
+    json* value_of_key_ = nullptr;
+};
+
+} // namespace detail
+
+/// The value that `text` holds and nothing else. `who` (file, perhaps a line) begins the text of every error.
+/// Errors: format_error for what is not JSON (RFC 8259, UTF-8 only; NaN, Infinity, comments, lone surrogates, numbers
+/// beyond double), for a key that occurs twice in one object, for nesting deeper than 64.
+inline json parse_json(std::string_view text, std::string_view who) {
+    detail::json_builder builder(who);
+    json::sax_parse(text.begin(), text.end(), &builder);
+    return std::move(builder.result);
+}
+
+namespace detail {
+
+[[noreturn]] inline void refuse_json(json const& value, std::string_view key, std::string_view who,
+                                     std::string_view expected) {
+    // A number or a word is shown; a container would be as long as it likes.
+    const std::string found = value.is_structured() ? std::string(value.type_name())
+                              : value.is_string()   ? in_quotes(value.get_ref<std::string const&>())
+                                                    : value.dump();
+    throw format_error(std::string(who) + ": key " + in_quotes(key) + ": " + std::string(expected) + " is expected, " +
+                       found + " was found");
+}
+
+template <class T>
+T json_value(json const& value, std::string_view key, std::string_view who) {
+    if constexpr (std::same_as<T, bool>) {
+        if (!value.is_boolean()) refuse_json(value, key, who, "true or false");
+        return value.get<bool>();
+    } else if constexpr (std::integral<T>) {
+        if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>()))
+            return static_cast<T>(value.get<std::uint64_t>());
+        if (value.is_number_integer() && !value.is_number_unsigned() && std::in_range<T>(value.get<std::int64_t>()))
+            return static_cast<T>(value.get<std::int64_t>());
+        refuse_json(value, key, who,
+                    "an integer from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
+                        std::to_string(std::numeric_limits<T>::max()));
+    } else if constexpr (std::floating_point<T>) {
+        if (!value.is_number()) refuse_json(value, key, who, "a number");
+        const auto number = value.get<double>();
+        if (!(std::abs(number) <= static_cast<double>(std::numeric_limits<T>::max())))
+            refuse_json(value, key, who, "a number of the range of float");
+        return static_cast<T>(number);
+    } else if constexpr (std::same_as<T, std::string>) {
+        if (!value.is_string()) refuse_json(value, key, who, "a string");
+        return value.get<std::string>();
+    } else {
+        static_assert(
+            requires(T all) { all.emplace_back(); },
+            "bool, integers, floats, std::string and std::vector of these are read");
+        if (!value.is_array()) refuse_json(value, key, who, "an array");
+        T all;
+        all.reserve(value.size());
+        for (std::size_t i = 0; i < value.size(); ++i) {
+            const std::string element = std::string(key) + "[" + std::to_string(i) + "]";
+            all.push_back(json_value<typename T::value_type>(value[i], element, who));
+        }
+        return all;
+    }
+}
+
+inline json const& expect_object(json const& value, std::string_view who) {
+    if (!value.is_object())
+        throw format_error(std::string(who) + ": an object is expected, " + value.type_name() + " was found");
+    return value;
+}
+
+} // namespace detail
+
+/// The value of `key` in `object`, or nullptr where it is absent or null (as Hugging Face writes "not set").
+/// Errors: format_error if `object` is no object.
+inline json const* find_value(json const& object, std::string_view key, std::string_view who) {
+    const auto place = detail::expect_object(object, who).find(key);
+    return place == object.end() || place->is_null() ? nullptr : &*place;
+}
+
+/// object[key] as T: bool, an integer (range checked), a float, std::string or a std::vector of these; nothing where it
+/// is absent or null.   Errors: format_error naming `who` and the key if the value is of another type.
+template <class T>
+std::optional<T> if_present(json const& object, std::string_view key, std::string_view who) {
+    json const* const value = find_value(object, key, who);
+    if (!value) return std::nullopt;
+    return detail::json_value<T>(*value, key, who);
+}
+
+/// As if_present, but absent or null is a format_error too.
+template <class T>
+T required(json const& object, std::string_view key, std::string_view who) {
+    json const* const value = find_value(object, key, who);
+    if (!value) throw format_error(std::string(who) + ": the key " + in_quotes(key) + " is missing");
+    return detail::json_value<T>(*value, key, who);
+}
+
+/// object[key], itself an object, or nullptr where it is absent or null.   Errors: as if_present.
+inline json const* find_object(json const& object, std::string_view key, std::string_view who) {
+    json const* const value = find_value(object, key, who);
+    if (value && !value->is_object()) detail::refuse_json(*value, key, who, "an object");
+    return value;
+}
+
+/// object[key], itself an object.   Errors: as required.
+inline json const& required_object(json const& object, std::string_view key, std::string_view who) {
+    json const* const value = find_object(object, key, who);
+    if (!value) throw format_error(std::string(who) + ": the key " + in_quotes(key) + " is missing");
+    return *value;
+}
+
+} // namespace bitlens

@@ -1,0 +1,326 @@
+#pragma once
+/// Safetensors: named tensors of one file, of a folder of shards, and a canonical writer.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/core/half.hpp"
+#include "bitlens/io/atomic_file.hpp"
+#include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/json.hpp"
+#include "bitlens/io/mapped_file.hpp"
+#include "bitlens/io/utf8.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Element types in the order of alignment that the canonical writer sorts by.
+enum class safetensors_type : std::uint8_t {
+    boolean,
+    f4,
+    f6_e2m3,
+    f6_e3m2,
+    u8,
+    i8,
+    f8_e5m2,
+    f8_e4m3,
+    f8_e8m0,
+    f8_e4m3fnuz,
+    f8_e5m2fnuz,
+    i16,
+    u16,
+    f16,
+    bf16,
+    i32,
+    u32,
+    f32,
+    c64,
+    f64,
+    i64,
+    u64,
+};
+
+struct safetensors_type_info {
+    std::string_view name;
+    std::size_t bits;
+};
+
+/// One entry for each safetensors_type, in its order.
+inline constexpr std::array<safetensors_type_info, 22> safetensors_types{{
+    {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},          {"I8", 8},
+    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
+    {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},        {"F32", 32},
+    {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64},
+}};
+static_assert(safetensors_types[static_cast<std::size_t>(safetensors_type::u64)].name == "U64");
+
+constexpr safetensors_type_info const& info(safetensors_type type) noexcept {
+    return safetensors_types[static_cast<std::size_t>(type)];
+}
+
+/// One tensor as it lies in a file: C order, little-endian, of any alignment. The bytes belong to the file.
+struct safetensors_tensor {
+    std::string name;
+    safetensors_type type;
+    std::vector<std::size_t> shape;
+    std::span<const std::byte> bytes;
+
+    std::size_t size() const noexcept { return bytes.size() * 8 / info(type).bits; } // elements
+};
+
+namespace detail {
+
+/// Bytes of a tensor, or nothing if the shape overflows or ends inside a byte.
+inline std::optional<std::size_t> safetensors_bytes(safetensors_type type, std::span<const std::size_t> shape) {
+    const auto elements = checked_product(shape);
+    if (!elements || *elements > std::numeric_limits<std::size_t>::max() / info(type).bits) return std::nullopt;
+    const std::size_t bits = *elements * info(type).bits;
+    if (bits % 8 != 0) return std::nullopt;
+    return bits / 8;
+}
+
+} // namespace detail
+
+/// A mapped safetensors file, all of its header checked.
+/// Errors: io_error if it cannot be opened; format_error naming file and tensor for a header that is no JSON object of
+/// exactly dtype, shape and data_offsets each, for a shape that does not fit its bytes, and for tensors that do not
+/// cover the data section exactly once (holes, overlaps, bytes after the last). Values are not checked.
+class safetensors_file {
+public:
+    explicit safetensors_file(std::filesystem::path const& path)
+        : file_(std::make_shared<const mapped_file>(path)), who_(path.string()) {
+        byte_cursor cursor(file_->bytes(), who_);
+        const auto header_bytes = cursor.number<std::uint64_t>("header length");
+        if (header_bytes > longest_header)
+            throw format_error(who_ + ": header length: at most " + std::to_string(longest_header) +
+                               " bytes are expected, " + std::to_string(header_bytes) + " were found");
+        const auto header = as_text(cursor.take(header_bytes, "header"));
+        if (!header.starts_with('{')) throw format_error(who_ + ": header: it must begin with {");
+        const json parsed = parse_json(header, who_ + ": header");
+        const auto data = cursor.take(cursor.left(), "data");
+        for (auto const& [name, entry] : parsed.items()) {
+            if (name == "__metadata__")
+                read_metadata(entry);
+            else
+                read_tensor(name, entry, data);
+        }
+        check_cover(data);
+    }
+
+    /// Sorted by name.
+    std::span<const safetensors_tensor> tensors() const noexcept { return tensors_; }
+    /// nullptr where there is none of that name.
+    safetensors_tensor const* find(std::string_view name) const noexcept {
+        const auto place = std::ranges::lower_bound(tensors_, name, {}, &safetensors_tensor::name);
+        return place == tensors_.end() || place->name != name ? nullptr : &*place;
+    }
+    /// Errors: format_error if there is none of that name.
+    safetensors_tensor const& tensor(std::string_view name) const {
+        if (auto const* const found = find(name)) return *found;
+        throw format_error(who_ + ": there is no tensor " + in_quotes(name));
+    }
+    std::map<std::string, std::string> const& metadata() const noexcept { return metadata_; }
+    std::filesystem::path const& path() const noexcept { return file_->path(); }
+    /// Keeps the bytes of the tensors alive after this object is gone.
+    std::shared_ptr<const mapped_file> mapping() const noexcept { return file_; }
+
+private:
+    static constexpr std::uint64_t longest_header = 100'000'000; // as the reference reader
+
+    void read_metadata(json const& entry) {
+        if (!entry.is_object()) throw format_error(who_ + ": __metadata__: an object of strings is expected");
+        for (auto const& item : entry.items()) {
+            if (!item.value().is_string())
+                throw format_error(who_ + ": __metadata__: " + in_quotes(item.key()) + ": a string is expected, " +
+                                   item.value().type_name() + " was found");
+            metadata_.emplace(item.key(), item.value().get<std::string>());
+        }
+    }
+
+    void read_tensor(std::string const& name, json const& entry, std::span<const std::byte> data) {
+        const std::string who = who_ + ": tensor " + in_quotes(name);
+        if (name.empty() || name.find('\0') != std::string::npos)
+            throw format_error(who + ": a name may not be empty or hold a zero byte");
+        if (detail::expect_object(entry, who).size() != 3)
+            throw format_error(who + ": exactly dtype, shape and data_offsets are expected, " +
+                               std::to_string(entry.size()) + " keys were found");
+        const auto type_name = required<std::string>(entry, "dtype", who);
+        const auto type = std::ranges::find(safetensors_types, type_name, &safetensors_type_info::name);
+        if (type == safetensors_types.end())
+            throw format_error(who + ": dtype " + in_quotes(type_name) + " is not known");
+        auto shape = required<std::vector<std::size_t>>(entry, "shape", who);
+        const auto offsets = required<std::vector<std::size_t>>(entry, "data_offsets", who);
+        if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data.size())
+            throw format_error(who + ": data_offsets: 0 ≤ begin ≤ end ≤ " + std::to_string(data.size()) +
+                               " is expected, " + entry["data_offsets"].dump().substr(0, 100) + " was found");
+        const auto id = static_cast<safetensors_type>(type - safetensors_types.begin());
+        const auto bytes = detail::safetensors_bytes(id, shape);
+        if (bytes != offsets[1] - offsets[0])
+            throw format_error(who + ": data_offsets: " + std::to_string(offsets[1] - offsets[0]) +
+                               " bytes were found, " + type_name + " of shape " + shape_text(shape) + " needs " +
+                               (bytes ? std::to_string(*bytes) : "no possible number"));
+        tensors_.push_back({name, id, std::move(shape), data.subspan(offsets[0], *bytes)});
+    }
+
+    /// Tensors that follow each other without hole or overlap from the first to the last byte leave no room for
+    /// anything hidden.
+    void check_cover(std::span<const std::byte> data) const {
+        std::vector<safetensors_tensor const*> order;
+        for (auto const& t : tensors_) order.push_back(&t);
+        std::ranges::sort(order, {}, [](auto const* t) { return std::pair(t->bytes.data(), t->bytes.size()); });
+        std::byte const* next = data.data();
+        for (auto const* t : order) {
+            if (t->bytes.data() != next)
+                throw format_error(who_ + ": tensor " + in_quotes(t->name) + ": data_offsets: begin at " +
+                                   std::to_string(next - data.data()) + " is expected, " +
+                                   std::to_string(t->bytes.data() - data.data()) + " was found (a hole or an overlap)");
+            next += t->bytes.size();
+        }
+        if (next != data.data() + data.size())
+            throw format_error(who_ + ": " + std::to_string(data.data() + data.size() - next) +
+                               " bytes follow the last tensor");
+    }
+
+    std::shared_ptr<const mapped_file> file_;
+    std::string who_;
+    std::vector<safetensors_tensor> tensors_; // sorted by name: parse_json sorts keys by bytes
+    std::map<std::string, std::string> metadata_;
+};
+
+/// The safetensors of a Hugging Face folder: `model.safetensors`, or else the shards that
+/// `model.safetensors.index.json` names.
+/// Errors: those of safetensors_file; format_error for a shard name that leaves the folder, a shard that is missing, a
+/// tensor that is not in its shard, and a shard with tensors that the index does not give to it (a stale index).
+class safetensors_folder {
+public:
+    explicit safetensors_folder(std::filesystem::path const& folder) : folder_(folder) {
+        const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
+        if (exists(single)) {
+            files_.emplace_back(single);
+            for (auto const& t : files_.front().tensors()) places_.emplace(t.name, &t);
+        } else if (exists(index)) {
+            read_index(index);
+        } else {
+            throw io_error(folder.string() + ": holds neither model.safetensors nor model.safetensors.index.json");
+        }
+    }
+
+    safetensors_folder(safetensors_folder&&) = default;
+    safetensors_folder& operator=(safetensors_folder&&) = default;
+    safetensors_folder(safetensors_folder const&) = delete; // places_ points into files_
+    safetensors_folder& operator=(safetensors_folder const&) = delete;
+
+    /// The files in use, sorted by name; the index is not among them.
+    std::span<const safetensors_file> files() const noexcept { return files_; }
+    /// All tensors of all files, sorted by name.
+    std::map<std::string, safetensors_tensor const*, std::less<>> const& tensors() const noexcept { return places_; }
+    /// nullptr where there is none of that name.
+    safetensors_tensor const* find(std::string_view name) const noexcept {
+        const auto place = places_.find(name);
+        return place == places_.end() ? nullptr : place->second;
+    }
+    /// Errors: format_error if there is none of that name.
+    safetensors_tensor const& tensor(std::string_view name) const {
+        if (auto const* const found = find(name)) return *found;
+        throw format_error(folder_.string() + ": there is no tensor " + in_quotes(name));
+    }
+    /// The file that holds a tensor of this folder; its mapping() keeps the bytes alive.
+    safetensors_file const& file_of(safetensors_tensor const& tensor) const noexcept {
+        const auto holds = [&](safetensors_file const& f) { return f.find(tensor.name) == &tensor; };
+        const auto file = std::ranges::find_if(files_, holds);
+        BITLENS_ASSERT(file != files_.end());
+        return *file;
+    }
+
+private:
+    static bool exists(std::filesystem::path const& path) noexcept {
+        std::error_code unknown; // what cannot be asked for cannot be opened either
+        return std::filesystem::exists(path, unknown);
+    }
+
+    void read_index(std::filesystem::path const& path) {
+        const std::string who = path.string();
+        const json index = parse_json(as_text(mapped_file(path).bytes()), who);
+        std::map<std::string, std::vector<std::string>> shards; // file → its tensors
+        for (auto const& item : required_object(index, "weight_map", who).items()) {
+            const auto name = detail::json_value<std::string>(item.value(), item.key(), who + ": weight_map");
+            if (name.empty() || name == "." || name == ".." ||
+                name.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
+                throw format_error(who + ": weight_map: " + in_quotes(item.key()) +
+                                   ": the name of a file of this folder is expected, " + in_quotes(name) +
+                                   " was found");
+            shards[name].push_back(item.key());
+        }
+        files_.reserve(shards.size());
+        for (auto const& [name, tensors] : shards) {
+            const auto shard = path.parent_path() / name;
+            if (!exists(shard))
+                throw io_error(shard.string() + ": this shard is missing; " + in_quotes(path.filename().string()) +
+                               " needs it for " + in_quotes(tensors.front()));
+            files_.emplace_back(shard);
+            for (auto const& tensor : tensors) places_.emplace(tensor, &files_.back().tensor(tensor));
+            for (auto const& t : files_.back().tensors())
+                if (!std::ranges::binary_search(tensors, t.name))
+                    throw format_error(shard.string() + ": tensor " + in_quotes(t.name) +
+                                       " is not given to this file by " + in_quotes(path.filename().string()));
+        }
+    }
+
+    std::filesystem::path folder_;
+    std::vector<safetensors_file> files_;
+    std::map<std::string, safetensors_tensor const*, std::less<>> places_;
+};
+
+/// A tensor to write; its bytes are borrowed.
+struct safetensors_entry {
+    std::string name;
+    safetensors_type type;
+    std::vector<std::size_t> shape;
+    std::span<const std::byte> bytes;
+};
+
+/// Writes the canonical form: tensors by falling alignment of their type, then by name; compact JSON, padded with
+/// spaces to a multiple of 8. Equal tensors make equal files, whatever their order.
+/// Errors: shape_error if bytes and shape differ, format_error for a name that occurs twice, io_error as atomic_file.
+inline void write_safetensors(std::filesystem::path const& path, std::vector<safetensors_entry> tensors,
+                              std::map<std::string, std::string> const& metadata = {}) {
+    std::ranges::sort(
+        tensors, [](auto const& a, auto const& b) { return a.type != b.type ? a.type > b.type : a.name < b.name; });
+    ordered_json header = ordered_json::object();
+    if (!metadata.empty()) header["__metadata__"] = metadata;
+    std::size_t end = 0;
+    for (auto const& t : tensors) {
+        const std::string who = path.string() + ": tensor " + in_quotes(t.name);
+        if (detail::safetensors_bytes(t.type, t.shape) != t.bytes.size())
+            throw shape_error(who + ": " + std::to_string(t.bytes.size()) + " bytes do not fit " +
+                              std::string(info(t.type).name) + " of shape " + shape_text(t.shape));
+        if (t.name.empty() || t.name == "__metadata__" || header.contains(t.name))
+            throw format_error(who + ": each tensor needs a name of its own");
+        header[t.name] = {
+            {"dtype", info(t.type).name}, {"shape", t.shape}, {"data_offsets", {end, end + t.bytes.size()}}};
+        end += t.bytes.size();
+    }
+    std::string text = header.dump();
+    text.append((8 - text.size() % 8) % 8, ' ');
+    atomic_file file(path);
+    const std::uint64_t length = text.size();
+    file.write(std::as_bytes(std::span(&length, 1)));
+    file.write(text);
+    for (auto const& t : tensors) file.write(t.bytes);
+    file.commit();
+}
+
+} // namespace bitlens
