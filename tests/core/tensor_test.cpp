@@ -33,6 +33,12 @@ TEST_CASE("a view inside a larger matrix keeps its stride") {
     target *= 2.0f; // 0 5 10 15, and no neighbour
     CHECK(m(3, 0) == 30);
     CHECK(m(3, 1) == 16);
+    target.fill(-1.0f);
+    CHECK(m(2, 0) == -1);
+    CHECK(m(2, 1) == 11);
+    target = as_xtensor(m.view().middle_cols(4, 1));
+    CHECK(m(3, 0) == 19);
+    CHECK(m(3, 1) == 16);
 }
 
 TEST_CASE("one row and one column are broadcast, never read past") {

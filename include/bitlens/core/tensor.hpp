@@ -6,22 +6,26 @@
 #if __has_include(<xtensor/xadapt.hpp>)
 #include <xtensor/xadapt.hpp> // xtensor before 0.26
 #include <xtensor/xtensor.hpp>
+#include <xtensor/xview.hpp>
 #else
 #include <xtensor/containers/xadapt.hpp>
 #include <xtensor/containers/xtensor.hpp>
+#include <xtensor/views/xview.hpp>
 #endif
 
 #include <array>
 
 namespace bitlens {
 
-/// The same numbers as an xtensor of rank 2 (rows, cols) that does not own them; writing to it writes to the matrix.
+/// The same numbers as an xtensor expression of rank 2 (rows, cols) that does not own them; writing to it writes to the
+/// matrix.
 template <class T>
 auto as_xtensor(matrix_view<T> m) {
-    const std::array<std::size_t, 2> shape{m.rows, m.cols};
-    const std::array<std::ptrdiff_t, 2> strides{static_cast<std::ptrdiff_t>(m.stride), 1};
-    // xtensor insists on a buffer of rows · cols numbers even where the strides reach beyond; it reads by the strides.
-    return xt::adapt(m.data, m.rows * m.cols, xt::no_ownership(), shape, strides);
+    // An adaptor with strides of its own would do, but `*= 2` on one walks the memory and ignores them; a view does
+    // not.
+    const std::array<std::size_t, 2> whole_rows{m.rows, m.stride};
+    return xt::view(xt::adapt(m.data, m.rows * m.stride, xt::no_ownership(), whole_rows), xt::all(),
+                    xt::range(std::size_t{0}, m.cols));
 }
 
 /// A copy of an xtensor of rank 2. Errors: shape_error for another rank.
