@@ -2,12 +2,15 @@
 /// The one door to nlohmann-json: parsing of foreign JSON with limits, and typed access whose errors name file and key.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/utf8.hpp"
 
 #include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -98,6 +101,12 @@ inline json parse_json(std::string_view text, std::string_view who) {
     detail::json_builder builder(who);
     json::sax_parse(text.begin(), text.end(), &builder);
     return std::move(builder.result);
+}
+
+/// The value that a file holds.   Errors: io_error; those of parse_json.
+inline json read_json_file(std::filesystem::path const& path) {
+    const mapped_file file(path);
+    return parse_json(as_text(file.bytes()), path.string());
 }
 
 namespace detail {
