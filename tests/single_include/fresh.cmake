@@ -1,0 +1,5 @@
+execute_process(COMMAND ${CMAKE_COMMAND} -DOUTPUT=${WORK}/bitlens.hpp -P ${SINGLE_INCLUDE}/generate.cmake COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${WORK}/bitlens.hpp ${SINGLE_INCLUDE}/bitlens.hpp RESULT_VARIABLE differs)
+if(differs)
+  message(FATAL_ERROR "single_include/bitlens.hpp is old: run cmake -P single_include/generate.cmake")
+endif()
