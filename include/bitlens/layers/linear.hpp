@@ -1,0 +1,35 @@
+#pragma once
+/// The seven linear layers of a block, and the bias that follows a matrix product.
+
+#include "bitlens/core/view.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace bitlens {
+
+/// The linear layers of a block, in the order in which their inputs come to be.
+enum class projection : std::uint8_t { q, k, v, o, gate, up, down };
+inline constexpr std::size_t projection_count = 7;
+
+/// "q_proj" …, as Hugging Face checkpoints name them.
+constexpr std::string_view name(projection p) noexcept {
+    constexpr std::array<std::string_view, projection_count> names{"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                                                   "gate_proj", "up_proj", "down_proj"};
+    return names[static_cast<std::size_t>(p)];
+}
+
+/// y_t += b for every row.   Shapes: y (T, n), b (n) or empty, which adds nothing.
+inline void add_bias(std::span<const float> b, matrix_view<float> y) noexcept {
+    BITLENS_ASSERT(b.empty() || b.size() == y.cols);
+    if (b.empty()) return;
+    for (std::size_t t = 0; t < y.rows; ++t) {
+        float* const row = y.row(t).data();
+        for (std::size_t i = 0; i < b.size(); ++i) row[i] += b[i];
+    }
+}
+
+} // namespace bitlens
