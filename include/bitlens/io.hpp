@@ -1,0 +1,16 @@
+#pragma once
+/// Files: mapped, hashed, compressed, written all or nothing, and the formats JSON, NPY, NPZ, safetensors and GGUF.
+
+#include "bitlens/io/atomic_file.hpp"
+#include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/gguf.hpp"
+#include "bitlens/io/gguf_blocks.hpp"
+#include "bitlens/io/gzip.hpp"
+#include "bitlens/io/json.hpp"
+#include "bitlens/io/mapped_file.hpp"
+#include "bitlens/io/npy.hpp"
+#include "bitlens/io/npz.hpp"
+#include "bitlens/io/safetensors.hpp"
+#include "bitlens/io/sha256.hpp"
+#include "bitlens/io/utf8.hpp"
+#include "bitlens/io/zip.hpp"

@@ -1,0 +1,139 @@
+#pragma once
+/// Documents from a file: JSON Lines (plain or gzip), plain text, or token ids as NPY.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/gzip.hpp"
+#include "bitlens/io/json.hpp"
+#include "bitlens/io/mapped_file.hpp"
+#include "bitlens/io/npy.hpp"
+#include "bitlens/io/utf8.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens {
+
+/// One document: text, or token ids where the file holds ids.
+struct document {
+    std::size_t row = 0; // among the documents of the file, from 0
+    std::string id;      // empty when absent
+    std::string topic;   // empty when absent
+    std::string text;    // UTF-8
+    std::vector<std::int32_t> ids;
+};
+
+/// Reads the documents of a file one after the other.
+///   NPY (by its first bytes)   each row of an array (rows, tokens) of int32 or int64 is a document, taken as it stands
+///   .txt                       the whole file is one document
+///   anything else              JSON Lines, plain or gzip (by its first bytes): an object a line with `text`, and where
+///                              there are any `id` and `topic` (string or number); other keys are left alone. Blank
+///                              lines are skipped, but counted as lines. A byte order mark at the start is skipped.
+/// Errors: io_error as mapped_file; format_error naming file, line and key (or row and column), and for text that is no
+/// UTF-8 the byte of the line.
+class document_reader {
+public:
+    explicit document_reader(std::filesystem::path const& path) : who_(path.string()) {
+        mapped_file file(path);
+        if (as_text(file.bytes()).starts_with("\x93NUMPY"))
+            source_.emplace<npy_array>(read_ids(path));
+        else if (path.extension() == ".txt")
+            source_.emplace<mapped_file>(std::move(file));
+        else
+            source_.emplace<line_reader>(path);
+    }
+
+    /// True if documents are token ids, false if they are text.
+    bool holds_ids() const noexcept { return std::holds_alternative<npy_array>(source_); }
+
+    /// The next document; false after the last.
+    bool next(document& d) {
+        document found;
+        found.row = row_;
+        const bool is_found = std::visit([&](auto& source) { return read(source, found); }, source_);
+        if (!is_found) return false;
+        ++row_;
+        d = std::move(found);
+        return true;
+    }
+
+private:
+    static npy_array read_ids(std::filesystem::path const& path) {
+        npy_array ids = read_npy(path);
+        if (ids.shape.size() != 2)
+            throw format_error(ids.who + ": shape: (rows, tokens) is expected, " + shape_text(ids.shape) +
+                               " was found");
+        if (ids.type != npy_type::i32 && ids.type != npy_type::i64)
+            throw format_error(ids.who + ": descr: int32 or int64 is expected, " + std::string(info(ids.type).descr) +
+                               " was found");
+        return ids;
+    }
+
+    static bool read(std::monostate, document const&) noexcept { return false; } // never: the constructor sets a source
+
+    bool read(npy_array& source, document& d) {
+        const std::size_t rows = source.shape[0], tokens = source.shape[1];
+        if (d.row == rows) return false;
+        d.ids.reserve(tokens);
+        for (std::size_t t = 0; t < tokens; ++t) {
+            const std::size_t place = source.fortran ? t * rows + d.row : d.row * tokens + t;
+            const std::int64_t id =
+                source.type == npy_type::i32 ? source.stored<std::int32_t>(place) : source.stored<std::int64_t>(place);
+            if (id < 0 || id > std::numeric_limits<std::int32_t>::max())
+                throw format_error(who_ + ": row " + std::to_string(d.row) + ", column " + std::to_string(t) +
+                                   ": a token id from 0 to 2147483647 is expected, " + std::to_string(id) +
+                                   " was found");
+            d.ids.push_back(static_cast<std::int32_t>(id));
+        }
+        return true;
+    }
+
+    bool read(mapped_file& source, document& d) {
+        if (d.row > 0) return false;
+        std::string_view text = as_text(source.bytes());
+        const std::size_t valid = valid_utf8_length(text);
+        if (valid != text.size()) throw format_error(who_ + ": byte " + std::to_string(valid) + " is no UTF-8");
+        constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+        if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+        d.text = text;
+        return true;
+    }
+
+    bool read(line_reader& source, document& d) {
+        std::string_view line;
+        do
+            if (!source.next(line)) return false;
+        while (line.find_first_not_of(" \t\r") == std::string_view::npos);
+        const std::string who = who_ + ": line " + std::to_string(source.line_number());
+        const std::size_t valid = valid_utf8_length(line);
+        if (valid != line.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
+        const json object = parse_json(line, who);
+        d.text = required<std::string>(object, "text", who);
+        d.id = label(object, "id", who);
+        d.topic = label(object, "topic", who);
+        return true;
+    }
+
+    /// A string as it is, a number as JSON writes it.
+    static std::string label(json const& object, std::string_view key, std::string const& who) {
+        json const* const value = find_value(object, key, who);
+        if (!value) return {};
+        if (value->is_number()) return value->dump();
+        if (!value->is_string()) detail::refuse_json(*value, key, who, "a string or a number");
+        return value->get<std::string>();
+    }
+
+    std::string who_;
+    std::variant<std::monostate, npy_array, mapped_file, line_reader> source_;
+    std::size_t row_ = 0;
+};
+
+} // namespace bitlens
