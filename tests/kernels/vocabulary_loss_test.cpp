@@ -1,0 +1,200 @@
+#include "bitlens/kernels/vocabulary_loss.hpp"
+
+#include "bitlens/core/random.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+using namespace bitlens;
+
+namespace {
+
+/// Scores of some variants, owned.
+struct scores {
+    std::vector<std::vector<double>> nll, kl;
+    std::vector<std::vector<std::int32_t>> top;
+    std::vector<std::vector<float>> margin;
+    std::vector<token_scores> out;
+
+    scores(std::size_t variants, std::size_t positions)
+        : nll(variants, std::vector<double>(positions)), kl(nll), top(variants, std::vector<std::int32_t>(positions)),
+          margin(variants, std::vector<float>(positions)) {
+        for (std::size_t v = 0; v < variants; ++v)
+            out.push_back({nll[v], v == 0 ? std::span<double>() : std::span<double>(kl[v]), top[v], margin[v]});
+    }
+};
+
+using head_matrix = packed_matrix<dense<float>>;
+
+/// A head and states whose logits are multiples of 1/1024 below 2¹³: exact in float32 in any order of summation, so
+/// that fast and reference see the same logits.
+struct exact_case {
+    head_matrix head;
+    std::vector<matrix<float>> states;
+    std::vector<std::int32_t> targets;
+
+    exact_case(std::size_t vocabulary, std::size_t width, std::size_t positions, std::size_t variants, double range,
+               std::uint64_t seed)
+        : head(vocabulary, width) {
+        random_generator random(seed);
+        const auto grid = [&](double largest, double step) {
+            return static_cast<float>(std::round((2 * random.uniform() - 1) * largest / step) * step);
+        };
+        for (std::size_t r = 0; r < vocabulary; ++r)
+            for (float& w : head.writable_row(r)) w = grid(2, 1.0 / 64);
+        for (std::size_t v = 0; v < variants; ++v) {
+            states.emplace_back(positions, width);
+            for (std::size_t i = 0; i < states[v].span().size(); ++i)
+                states[v].span()[i] = v == 0 ? grid(range, 1.0 / 16) : states[0].span()[i] + grid(range / 8, 1.0 / 16);
+        }
+        for (std::size_t t = 0; t < positions; ++t)
+            targets.push_back(static_cast<std::int32_t>(random.below(vocabulary)));
+    }
+    std::vector<matrix_view<const float>> views() const { return {states.begin(), states.end()}; }
+};
+
+template <weight_matrix W>
+scores fast_scores(W const& head, std::vector<matrix_view<const float>> const& hidden,
+                   std::vector<std::int32_t> const& targets, unsigned tasks = 1) {
+    scores s(hidden.size(), targets.size());
+    workspace scratch(vocabulary_loss_bytes(head.rows(), head.cols(), targets.size(), hidden.size(), tasks), tasks);
+    vocabulary_loss(head, hidden, targets, s.out, scratch);
+    return s;
+}
+template <weight_matrix W>
+scores slow_scores(W const& head, std::vector<matrix_view<const float>> const& hidden,
+                   std::vector<std::int32_t> const& targets) {
+    scores s(hidden.size(), targets.size());
+    reference::vocabulary_loss(head, hidden, targets, s.out);
+    return s;
+}
+
+/// e^x is right to 2.4e-7 and a float sum of 8 · 16 numbers to 7e-7 of what it sums (11 additions deep), so log Σ exp
+/// is right to 1e-6, and Σ p₀·(l⁰ − l) to 1e-6 of the largest |l⁰ − l|, twice because p₀ is a quotient.
+constexpr double rounding = 1e-6;
+
+void check_exact(exact_case const& c, double largest_difference) {
+    const auto fast = fast_scores(c.head, c.views(), c.targets), slow = slow_scores(c.head, c.views(), c.targets);
+    for (std::size_t v = 0; v < c.states.size(); ++v)
+        for (std::size_t t = 0; t < c.targets.size(); ++t) {
+            CAPTURE(v);
+            CAPTURE(t);
+            REQUIRE(std::abs(fast.nll[v][t] - slow.nll[v][t]) <= rounding);
+            REQUIRE(fast.top[v][t] == slow.top[v][t]);
+            REQUIRE(fast.margin[v][t] == slow.margin[v][t]);
+            if (v == 0) continue;
+            REQUIRE(std::abs(fast.kl[v][t] - slow.kl[v][t]) <= 2 * rounding * (1 + largest_difference));
+            REQUIRE(fast.kl[v][t] >= -2 * rounding * (1 + largest_difference));
+        }
+}
+
+} // namespace
+
+TEST_CASE("exp_of_nonpositive keeps its promise") {
+    double worst = 0;
+    for (float x = 0; x > -87.0f; x -= 0.000931f)
+        worst = std::max(worst, std::abs(double{detail::exp_of_nonpositive(x)} / std::exp(double{x}) - 1));
+    CHECK(worst < 2.4e-7);
+    CHECK(detail::exp_of_nonpositive(0) == 1);
+    CHECK(detail::exp_of_nonpositive(-1e30f) == detail::exp_of_nonpositive(-87));
+    CHECK(detail::exp_of_nonpositive(-std::numeric_limits<float>::infinity()) < 2e-38f);
+    CHECK(std::isnan(detail::exp_of_nonpositive(std::nanf(""))));
+}
+
+TEST_CASE("vocabulary_loss agrees with its reference") {
+    // range · width · 2 bounds a logit; the variants differ from the reference by an eighth of that.
+    for (const std::size_t vocabulary : {1u, 2u, 15u, 16u, 17u, 1023u, 1024u, 1025u, 2500u}) {
+        CAPTURE(vocabulary);
+        check_exact(exact_case(vocabulary, 8, 5, 3, 1.0, vocabulary), 2.0 * 8 / 8);
+    }
+    check_exact(exact_case(3000, 40, 3, 2, 2.0, 1), 2.0 * 2 * 40 / 8);
+    check_exact(exact_case(300, 4, 1, 2, 4.0, 2), 2.0 * 4 * 4 / 8);   // T = 1
+    check_exact(exact_case(70, 3, 1030, 2, 4.0, 3), 2.0 * 4 * 3 / 8); // more positions than one block
+}
+
+TEST_CASE("logits of ten thousand overflow nothing") {
+    // 2 · 64 · 40 = 5120 on either side
+    check_exact(exact_case(1500, 40, 4, 2, 64.0, 4), 2.0 * 64 * 40 / 8);
+    head_matrix head(3, 1);
+    head.writable_row(0)[0] = 1e4f;
+    head.writable_row(1)[0] = -1e4f;
+    matrix<float> up(1, 1), down(1, 1);
+    up(0, 0) = 1;
+    down(0, 0) = -1;
+    const auto s = fast_scores(head, {up, down}, {1});
+    CHECK(s.nll[0][0] == 2e4);
+    CHECK(s.nll[1][0] == 0);
+    CHECK(s.kl[1][0] == 2e4);
+    CHECK(s.top[0][0] == 0);
+    CHECK(s.top[1][0] == 1);
+    CHECK(s.margin[0][0] == 1e4f);  // against the third, at 0
+    CHECK(s.margin[1][0] == -2e4f); // the reference's top against this variant's
+}
+
+TEST_CASE("KL(p‖p) is 0 exactly, and its scores are the reference's") {
+    exact_case c(2100, 16, 9, 1, 1.7, 5);
+    const auto s = fast_scores(c.head, {c.states[0], c.states[0], c.states[0]}, c.targets);
+    for (std::size_t v = 1; v < 3; ++v) {
+        for (const double kl : s.kl[v]) CHECK(kl == 0);
+        CHECK(s.nll[v] == s.nll[0]);
+        CHECK(s.top[v] == s.top[0]);
+        CHECK(s.margin[v] == s.margin[0]);
+    }
+}
+
+TEST_CASE("of equal logits the lowest id is on top") {
+    head_matrix head(2049, 1); // three tiles, the last of one word
+    for (const std::size_t r : {1500u, 1600u, 2048u}) head.writable_row(r)[0] = 3;
+    matrix<float> one(1, 1), minus(1, 1);
+    one(0, 0) = 1;
+    minus(0, 0) = -1;
+    const auto s = fast_scores(head, {one, minus}, {2048});
+    CHECK(s.top[0][0] == 1500);
+    CHECK(s.margin[0][0] == 0); // its equal
+    CHECK(s.top[1][0] == 0);
+    CHECK(s.margin[1][0] == -3);
+}
+
+TEST_CASE("bits depend neither on tasks nor on the other variants") {
+    random_generator random(6);
+    packed_matrix<dense<bf16>> head(1700, 70);
+    for (std::size_t r = 0; r < head.rows(); ++r)
+        for (bf16& w : head.writable_row(r)) w = bf16(static_cast<float>(random.normal()));
+    std::vector<matrix<float>> states;
+    for (int v = 0; v < 4; ++v) {
+        states.emplace_back(37, 70);
+        for (float& x : states.back().span()) x = static_cast<float>(random.normal());
+    }
+    std::vector<std::int32_t> targets;
+    for (int t = 0; t < 37; ++t) targets.push_back(static_cast<std::int32_t>(random.below(1700)));
+    const auto all = fast_scores(head, {states.begin(), states.end()}, targets);
+    const auto tasks = fast_scores(head, {states.begin(), states.end()}, targets, 3);
+    const auto pair = fast_scores(head, {states[0], states[3]}, targets);
+    CHECK(tasks.nll == all.nll);
+    CHECK(tasks.kl == all.kl);
+    CHECK(tasks.margin == all.margin);
+    CHECK(pair.nll[1] == all.nll[3]);
+    CHECK(pair.kl[1] == all.kl[3]);
+    CHECK(pair.margin[1] == all.margin[3]);
+
+    // Random float weights: logits carry 70 roundings of numbers whose magnitudes sum to |l| ≲ 100.
+    const auto slow = slow_scores(head, {states.begin(), states.end()}, targets);
+    const double logit_error = 70 * 0x1p-24 * 100;
+    for (std::size_t v = 0; v < 4; ++v)
+        for (std::size_t t = 0; t < 37; ++t) {
+            CHECK(std::abs(all.nll[v][t] - slow.nll[v][t]) <= 2 * logit_error + rounding);
+            CHECK(std::abs(all.kl[v][t] - slow.kl[v][t]) <= (2 * logit_error + 2 * rounding) * 100);
+        }
+}
+
+TEST_CASE("no position, no work; a NaN stays visible") {
+    exact_case c(40, 4, 2, 2, 1.0, 7);
+    const std::vector<matrix_view<const float>> none{c.states[0].view().middle_rows(0, 0)};
+    CHECK(fast_scores(c.head, none, {}).nll[0].empty());
+    c.states[1](1, 2) = std::nanf("");
+    const auto s = fast_scores(c.head, c.views(), c.targets);
+    CHECK(std::isfinite(s.nll[1][0]));
+    CHECK(std::isnan(s.nll[1][1]));
+    CHECK(std::isnan(s.kl[1][1]));
+}
