@@ -15,7 +15,7 @@ class packed_matrix;
 namespace detail {
 
 /// a · b as a size in bytes. Errors: shape_error when it does not fit.
-inline std::size_t checked_product(std::size_t a, std::size_t b, std::string const& format) {
+inline std::size_t checked_size(std::size_t a, std::size_t b, std::string const& format) {
     if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b)
         throw shape_error(format + " matrix: " + std::to_string(a) + " × " + std::to_string(b) +
                           " is more than memory can hold");
@@ -35,8 +35,8 @@ public:
     packed_matrix(std::size_t rows, std::size_t cols)
         : rows_(rows), cols_(cols), groups_(groups_of(cols)),
           row_bytes_((cols + chunk_codes - 1) / chunk_codes * chunk::bytes),
-          codes_(detail::checked_product(rows, row_bytes_, format_name<F>())),
-          scales_(detail::checked_product(rows, groups_ * sizeof(float), format_name<F>()) / sizeof(float)),
+          codes_(detail::checked_size(rows, row_bytes_, format_name<F>())),
+          scales_(detail::checked_size(rows, groups_ * sizeof(float), format_name<F>()) / sizeof(float)),
           zeros_(F::has_zero ? rows * groups_ : 0) {}
 
     std::size_t rows() const noexcept { return rows_; }
@@ -121,7 +121,7 @@ public:
     using value_type = typename F::value_type;
 
     packed_matrix(std::size_t rows, std::size_t cols) {
-        detail::checked_product(rows, detail::checked_product(cols, sizeof(value_type), format_name<F>()),
+        detail::checked_size(rows, detail::checked_size(cols, sizeof(value_type), format_name<F>()),
                                 format_name<F>());
         auto own = std::make_shared<matrix<value_type>>(rows, cols);
         writable_ = own->data();
