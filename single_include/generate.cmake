@@ -1,7 +1,8 @@
 # cmake -P single_include/generate.cmake: writes single_include/bitlens.hpp from include/bitlens/bitlens.hpp, every header once,
 # in the order of its first include. -DOUTPUT=<file> writes elsewhere. Fails if a header of the library is left out.
 cmake_minimum_required(VERSION 3.25)
-cmake_path(SET include NORMALIZE ${CMAKE_CURRENT_LIST_DIR}/../include)
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
+set(include ${root}/include)
 if(NOT DEFINED OUTPUT)
   set(OUTPUT ${CMAKE_CURRENT_LIST_DIR}/bitlens.hpp)
 endif()

@@ -1,11 +1,15 @@
 #pragma once
-/// All of bitlens.
+/// All of bitlens, in the order of the ranks.
 
 #include "bitlens/core.hpp"
-#include "bitlens/formats.hpp"
-#include "bitlens/hooks.hpp"
-#include "bitlens/kernels.hpp"
-#include "bitlens/report.hpp"
 #include "bitlens/simd.hpp"
+#include "bitlens/formats.hpp"
 #include "bitlens/stats.hpp"
+#include "bitlens/io.hpp"
+#include "bitlens/report.hpp"
+#include "bitlens/text.hpp"
+#include "bitlens/kernels.hpp"
+#include "bitlens/hooks.hpp"
+#include "bitlens/quantizers.hpp"
+#include "bitlens/layers.hpp"
 #include "bitlens/version.hpp"
