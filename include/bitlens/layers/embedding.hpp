@@ -24,9 +24,11 @@ inline void check_token_ids(std::span<const std::int32_t> ids, std::size_t vocab
 template <weight_matrix W>
 void embed(W const& embedding, std::span<const std::int32_t> ids, matrix_view<float> x) noexcept {
     BITLENS_ASSERT(x.rows == ids.size() && x.cols == embedding.cols());
-    for (std::size_t t = 0; t < ids.size(); ++t) {
-        const auto id = static_cast<std::size_t>(ids[t]);
-        for (std::size_t i = 0; i < x.cols; ++i) x(t, i) = embedding.value(id, i);
+    if constexpr (is_mixed_matrix<W>) {
+        embedding.visit([&](auto const& m) { embed(m, ids, x); });
+    } else {
+        for (std::size_t t = 0; t < ids.size(); ++t)
+            for (std::size_t i = 0; i < x.cols; ++i) x(t, i) = embedding.value(static_cast<std::size_t>(ids[t]), i);
     }
 }
 

@@ -1,0 +1,9 @@
+#pragma once
+/// Whole models: their configuration, their files, and the forward pass.
+
+#include "bitlens/models/architectures.hpp"
+#include "bitlens/models/checkpoint.hpp"
+#include "bitlens/models/config.hpp"
+#include "bitlens/models/random_model.hpp"
+#include "bitlens/models/transformer.hpp"
+#include "bitlens/models/weights.hpp"

@@ -1,0 +1,31 @@
+#pragma once
+/// Where the blocks of a model come from, one layer at a time.
+
+#include "bitlens/layers/block.hpp"
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Gives the weights of layer k; may keep them or load them anew. It can be asked for the same layer again, by one
+/// thread at a time.
+template <class W>
+struct layer_source {
+    virtual ~layer_source() = default;
+    virtual block_weights<W> layer(std::size_t k) = 0;
+};
+
+/// Layers that lie in memory.
+template <class W>
+class resident_layers final : public layer_source<W> {
+public:
+    explicit resident_layers(std::vector<block_weights<W>> layers) : layers_(std::move(layers)) {}
+    block_weights<W> layer(std::size_t k) override { return layers_.at(k); }
+
+private:
+    std::vector<block_weights<W>> layers_;
+};
+
+} // namespace bitlens
