@@ -1,0 +1,126 @@
+#include "bitlens/io/atomic_file.hpp"
+#include "bitlens/io/mapped_file.hpp"
+#include "bitlens/io/sha256.hpp"
+#include "bitlens/io/utf8.hpp"
+
+#include "files.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <string>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <utility>
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+
+static_assert(is_utf8("a\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"));
+static_assert(valid_utf8_length("ab\x80") == 2 && valid_utf8_length("a\xC1\xBF") == 1, "stray and overlong");
+static_assert(valid_utf8_length("a\xE0\x9F\xBF") == 1 && valid_utf8_length("a\xF0\x8F\xBF\xBF") == 1, "overlong");
+static_assert(valid_utf8_length("\xED\xA0\x80") == 0 && valid_utf8_length("\xF4\x90\x80\x80") == 0,
+              "surrogate, too high");
+static_assert(valid_utf8_length("\xF5\x80\x80\x80") == 0 && valid_utf8_length("x\xE2\x82") == 1, "no lead byte, cut");
+
+TEST_CASE("names in messages are short and printable") {
+    CHECK(in_quotes("a.b") == "\"a.b\"");
+    CHECK(in_quotes("\n<\"\\\xFF>") == "\"\\x0a<\\x22\\x5c\\xff>\"");
+    CHECK(in_quotes(std::string(101, 'x')) == "\"" + std::string(100, 'x') + "…\"");
+}
+
+TEST_CASE("a mapped file has the bytes of the file, in both ways, also after a move") {
+    const files::scratch_folder folder;
+    const auto path = folder.write("x", "hello");
+    for (const auto access : {file_access::map, file_access::copy}) {
+        mapped_file file(path, access);
+        CHECK(as_text(file.bytes()) == "hello");
+        auto const* const before = file.bytes().data();
+        mapped_file moved(std::move(file));
+        CHECK(moved.bytes().data() == before);
+        CHECK(moved.path() == path);
+        mapped_file other(folder.write("y", ""), access);
+        CHECK(other.bytes().empty());
+        other = std::move(moved);
+        CHECK(as_text(other.bytes()) == "hello");
+    }
+}
+
+TEST_CASE("what cannot be opened is named with the reason") {
+    const files::scratch_folder folder;
+    CHECK_THROWS_TEXT(mapped_file(folder / "absent"), io_error, "absent", "No such file");
+    CHECK_THROWS_TEXT(mapped_file(folder.path()), io_error, folder.path().string(), "folder");
+    REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+    CHECK_THROWS_TEXT(mapped_file(folder / "pipe"), io_error, "pipe", "regular file");
+}
+
+TEST_CASE("an atomic file is there complete or not at all") {
+    const files::scratch_folder folder;
+    const auto path = folder.write("x", "old");
+    {
+        atomic_file file(path);
+        file.write("half");
+        CHECK(files::read(path) == "old");
+    }
+    CHECK(files::read(path) == "old");
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+    {
+        atomic_file file(path);
+        file.write("nEw");
+        file.write(" text");
+        file.overwrite(1, as_bytes("e"));
+        CHECK(file.size() == 8);
+        file.commit();
+    }
+    CHECK(files::read(path) == "new text");
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+}
+
+TEST_CASE("what a killed writer left is overwritten, a living writer is not disturbed") {
+    const files::scratch_folder folder;
+    folder.write(".x.tmp", "a much longer text that was left");
+    write_file_atomically(folder / "x", "short");
+    CHECK(files::read(folder / "x") == "short");
+    atomic_file first(folder / "x");
+    CHECK_THROWS_TEXT(atomic_file(folder / "x"), io_error, ".x.tmp", "another program");
+    first.write("first");
+    first.commit();
+    CHECK(files::read(folder / "x") == "first");
+    write_file_atomically(folder / "x", "second");
+    CHECK(files::read(folder / "x") == "second");
+}
+
+TEST_CASE("a write that fails says why and leaves nothing behind") {
+    const files::scratch_folder folder;
+    CHECK_THROWS_TEXT(write_file_atomically(folder / "absent/x", "text"), io_error, "absent", "No such file");
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const rlimit small{1000, before.rlim_max};
+    auto* const old_action = std::signal(SIGXFSZ, SIG_IGN); // then write fails with EFBIG, as it would on a full disk
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+    const std::string said =
+        files::error_of<io_error>([&] { write_file_atomically(folder / "x", std::string(5000, 'x')); });
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+    std::signal(SIGXFSZ, old_action);
+    CHECK(files::missing(said, {"x: cannot be written", "File too large"}) == "");
+    CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("SHA-256 of known texts (FIPS 180-4 examples, NIST CAVP), in one piece and in many") {
+    CHECK(sha256_of("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    CHECK(sha256_of("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    CHECK(sha256_of("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
+          "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+    const std::string million(1000000, 'a');
+    const std::string of_million = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
+    CHECK(sha256_of(million) == of_million);
+    const files::scratch_folder folder;
+    CHECK(sha256_of_file(folder.write("a", million)) == of_million);
+    const std::string text(200, 'b');
+    for (std::size_t size = 0; size <= 130; ++size) { // every way to fill the last block
+        sha256 pieces;
+        for (std::size_t i = 0; i < size; i += 7)
+            pieces.update(as_bytes(std::string_view(text).substr(i, std::min<std::size_t>(7, size - i))));
+        CHECK(pieces.hex() == sha256_of(std::string_view(text).substr(0, size)));
+    }
+}

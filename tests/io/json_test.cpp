@@ -1,0 +1,84 @@
+#include "bitlens/io/json.hpp"
+
+#include "files.hpp"
+
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+
+TEST_CASE("JSON is read as it is written") {
+    const json v = parse_json(R"( {"a": [1, -2, 2.5, true, null, "ü"], "b": {"c": {}}} )", "f");
+    CHECK(v["a"].dump() == "[1,-2,2.5,true,null,\"ü\"]");
+    CHECK(v["b"]["c"].empty());
+    CHECK(parse_json("7", "f") == 7);
+    CHECK(parse_json("\xEF\xBB\xBF[]", "f").is_array());
+}
+
+TEST_CASE("what is no JSON is refused with file and place") {
+    for (const std::string_view text :
+         {"", "{", "[1,]", "{\"a\" 1}", "[1] 2", "nul", "NaN", "[Infinity]", "-Infinity", "1e999", "01", "'a'",
+          "\"\\ud800\"", "\"\xFF\"", "\"\xC0\x80\"", "\"\xED\xA0\x80\"", "// x\n1", "\"a\nb\"", "[1"}) {
+        CAPTURE(text);
+        CHECK_REFUSED(parse_json(text, "file.json"), "file.json: ", "no valid JSON at byte ");
+    }
+    const std::string long_text = "\"" + std::string(1000000, 'x');
+    CHECK(files::error_of([&] { parse_json(long_text, "f"); }).size() < 500);
+}
+
+TEST_CASE("nesting of 64 is read, of 65 refused, of a million refused too") {
+    const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+    CHECK(parse_json(nested(64), "f").is_array());
+    CHECK_REFUSED(parse_json(nested(65), "f"), "f: ", "64 levels");
+    CHECK_REFUSED(parse_json(std::string(1000000, '['), "f"), "64 levels");
+    std::string objects;
+    for (int i = 0; i < 65; ++i) objects += "{\"a\":";
+    CHECK_REFUSED(parse_json(objects, "f"), "64 levels");
+}
+
+TEST_CASE("a key that occurs twice in one object is refused, in two objects it is not") {
+    CHECK_REFUSED(parse_json(R"({"a":1,"b":2,"a":1})", "f"), "f: ", "\"a\"", "twice");
+    CHECK_REFUSED(parse_json(R"([{"x":{"\u0061":1,"a":1}}])", "f"), "\"a\"", "twice");
+    CHECK(parse_json(R"({"a":{"a":1},"b":[{"a":1},{"a":2}]})", "f").size() == 2);
+}
+
+TEST_CASE("typed values, and errors that name file, key, what was found and what was expected") {
+    const json v = parse_json(
+        R"({"n":7,"minus":-1,"half":0.5,"big":1e300,"long":18446744073709551615,"s":"x","yes":true,"no":null,"a":[1,2],"o":{}})",
+        "f");
+    CHECK(required<std::size_t>(v, "n", "f") == 7);
+    CHECK(required<int>(v, "minus", "f") == -1);
+    CHECK(required<float>(v, "half", "f") == .5f);
+    CHECK(required<double>(v, "n", "f") == 7.);
+    CHECK(required<std::uint64_t>(v, "long", "f") == ~std::uint64_t{0});
+    CHECK(required<std::string>(v, "s", "f") == "x");
+    CHECK(required<bool>(v, "yes", "f"));
+    CHECK(required<std::vector<int>>(v, "a", "f") == std::vector{1, 2});
+    CHECK(required_object(v, "o", "f").empty());
+    CHECK(if_present<int>(v, "n", "f") == 7);
+    CHECK(if_present<int>(v, "no", "f") == std::nullopt);
+    CHECK(if_present<int>(v, "absent", "f") == std::nullopt);
+    CHECK(find_object(v, "absent", "f") == nullptr);
+
+    CHECK_REFUSED(required<int>(v, "absent", "config.json"), "config.json: ", "\"absent\"", "missing");
+    CHECK_REFUSED(required<int>(v, "no", "config.json"), "\"no\"", "missing");
+    CHECK_REFUSED(required_object(v, "absent", "f"), "\"absent\"", "missing");
+    CHECK_REFUSED(required<std::size_t>(v, "minus", "config.json"), "config.json: ", "\"minus\"", "from 0",
+                  "-1 was found");
+    CHECK_REFUSED(required<std::int8_t>(v, "long", "f"), "\"long\"", "-128 to 127");
+    CHECK_REFUSED(required<std::int64_t>(v, "long", "f"), "\"long\"");
+    CHECK_REFUSED(required<int>(v, "half", "f"), "\"half\"", "0.5 was found");
+    CHECK_REFUSED(required<int>(v, "s", "f"), "\"s\"", "an integer", "\"x\" was found");
+    CHECK_REFUSED(required<int>(v, "yes", "f"), "\"yes\"", "true was found");
+    CHECK_REFUSED(required<bool>(v, "n", "f"), "\"n\"", "true or false");
+    CHECK_REFUSED(required<float>(v, "big", "f"), "\"big\"", "range of float");
+    CHECK(required<double>(v, "big", "f") == 1e300);
+    CHECK_REFUSED(required<float>(v, "a", "f"), "\"a\"", "a number is expected, array was found");
+    CHECK_REFUSED(required<std::string>(v, "n", "f"), "\"n\"", "a string is expected, 7 was found");
+    CHECK_REFUSED(required<std::vector<bool>>(v, "a", "f"), "\"a[0]\"");
+    CHECK_REFUSED(required<std::vector<int>>(v, "n", "f"), "\"n\"", "an array");
+    CHECK_REFUSED(find_object(v, "n", "f"), "\"n\"", "an object");
+    CHECK_REFUSED(required<int>(v["a"], "n", "f"), "f: an object is expected, array was found");
+}
