@@ -48,6 +48,7 @@ struct normal_float {
     static constexpr bool has_zero = false;
     static constexpr bool whole_groups_only = true;
     static constexpr auto codebook = detail::normal_float_levels<Bits>;
+    using row_format = normal_float<Bits, 0>;
     static std::string name() { return "nf" + std::to_string(Bits) + detail::group_suffix(GroupSize); }
 };
 

@@ -43,7 +43,12 @@ public:
     std::size_t cols() const noexcept { return cols_; }
     std::size_t groups() const noexcept { return groups_; }
     /// The group of column c.
-    static constexpr std::size_t group_of(std::size_t c) noexcept { return F::group_size == 0 ? 0 : c / F::group_size; }
+    static constexpr std::size_t group_of([[maybe_unused]] std::size_t c) noexcept {
+        if constexpr (F::group_size == 0)
+            return 0;
+        else
+            return c / F::group_size;
+    }
 
     std::uint8_t code(std::size_t r, std::size_t c) const noexcept {
         BITLENS_ASSERT(r < rows_ && c < cols_);
@@ -121,8 +126,7 @@ public:
     using value_type = typename F::value_type;
 
     packed_matrix(std::size_t rows, std::size_t cols) {
-        detail::checked_size(rows, detail::checked_size(cols, sizeof(value_type), format_name<F>()),
-                                format_name<F>());
+        detail::checked_size(rows, detail::checked_size(cols, sizeof(value_type), format_name<F>()), format_name<F>());
         auto own = std::make_shared<matrix<value_type>>(rows, cols);
         writable_ = own->data();
         view_ = std::as_const(*own).view();

@@ -16,7 +16,9 @@ inline constexpr std::size_t chunk_codes = 32;
 
 /// One way to write a weight in `bits` bits:  w = fl32(scale · (codebook[code] − zero)).
 /// `group_size` neighbouring inputs share one scale, and one zero when `has_zero`; group_size 0: the whole row does.
-/// A format whose method has no short last group says `static constexpr bool whole_groups_only = true`.
+/// A format whose method has no short last group says `static constexpr bool whole_groups_only = true`. One of several
+/// that differ in group_size alone may name their common `row_format`, so that kernels are compiled once for all of
+/// them.
 template <class F>
 concept quant_format = requires(std::uint32_t code) {
     { F::bits } -> std::convertible_to<int>;
@@ -45,6 +47,20 @@ inline constexpr bool whole_groups_only = false;
 template <class F>
     requires requires { F::whole_groups_only; }
 inline constexpr bool whole_groups_only<F> = F::whole_groups_only;
+
+template <class F>
+struct row_format_of {
+    using type = F;
+};
+template <class F>
+    requires requires { typename F::row_format; }
+struct row_format_of<F> {
+    using type = typename F::row_format;
+    static_assert(type::bits == F::bits && type::has_zero == F::has_zero && type::codebook == F::codebook,
+                  "row_format: a format of the same bits, codebook and zero is expected");
+};
+template <class F>
+using row_format = typename row_format_of<F>::type;
 
 } // namespace detail
 

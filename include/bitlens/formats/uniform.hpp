@@ -22,6 +22,7 @@ struct uniform {
             level[q] = static_cast<float>(q) - (has_zero ? 0.0f : static_cast<float>(level.size() / 2));
         return level;
     }();
+    using row_format = uniform<Bits, 0, Zero>;
     static std::string name() {
         return "uniform" + std::to_string(Bits) + detail::group_suffix(GroupSize) + (has_zero ? "" : "-sym");
     }

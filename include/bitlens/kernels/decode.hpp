@@ -44,18 +44,55 @@ private:
         F::codebook};
 };
 
-/// Calls f(group, first chunk, last chunk + 1) for the groups that chunks begin … end − 1 of a row touch.
-template <quant_format F, class Function>
-void for_each_group(std::size_t begin, std::size_t end, Function const& f) noexcept {
-    constexpr std::size_t per_group = F::group_size / chunk_codes;
-    if constexpr (per_group == 0) {
-        if (begin < end) f(std::size_t{0}, begin, end);
-    } else {
-        while (begin < end) {
-            const std::size_t group = begin / per_group;
-            const std::size_t stop = std::min(end, (group + 1) * per_group);
-            f(group, begin, stop);
-            begin = stop;
+/// One row of a packed matrix. Groups are counted in chunks at run time: formats that differ in group_size share code.
+struct packed_row {
+    const std::uint8_t* codes;
+    const float* scales;
+    const std::uint8_t* zeros;
+    std::size_t group_chunks;
+
+    template <quant_format F>
+    static packed_row of(packed_matrix<F> const& w, std::size_t r) noexcept {
+        packed_row row{w.codes(r).data(), w.scales(r).data(), nullptr, chunks_per_group(w)};
+        if constexpr (F::has_zero) row.zeros = w.zeros(r).data();
+        return row;
+    }
+    template <quant_format F>
+    static std::size_t chunks_per_group(packed_matrix<F> const& w) noexcept {
+        return F::group_size == 0 ? std::max<std::size_t>(1, (w.cols() + chunk_codes - 1) / chunk_codes)
+                                  : F::group_size / chunk_codes;
+    }
+};
+
+/// Chunks begin … end − 1 of a row of a format with F's levels, whatever its groups.
+template <quant_format F, class Arch>
+void decode_chunks(packed_row row, std::size_t begin, std::size_t end, float* out) noexcept {
+    using vec = simd::batch<float, Arch>;
+    constexpr bool table_per_group = simd::table<F::codebook.size(), Arch>::is_fast;
+    const level_decoder<F, Arch> level;
+    std::size_t group = begin / row.group_chunks;
+    for (std::size_t i = begin; i < end; ++group) {
+        const std::size_t stop = std::min(end, (group + 1) * row.group_chunks);
+        const vec scale(row.scales[group]);
+        vec zero(0.0f);
+        if constexpr (F::has_zero) zero = vec(static_cast<float>(row.zeros[group]));
+        const auto weight = [&](vec const& l) {
+            if constexpr (F::has_zero)
+                return scale * (l - zero);
+            else
+                return scale * l;
+        };
+        const auto decode_group = [&](auto const& decode) {
+            for (; i < stop; ++i, out += chunk_codes) {
+                const auto q = simd::unpack<F::bits, Arch>(row.codes + i * code_chunk<F::bits>::bytes);
+                for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(out + v * vec::size);
+            }
+        };
+        if constexpr (table_per_group) { // scale and zero go into the table, once a group
+            const auto weights = simd::table<F::codebook.size(), Arch>(F::codebook).map(weight);
+            decode_group([&](auto const& q) { return weights[q]; });
+        } else {
+            decode_group([&](auto const& q) { return weight(level(q)); });
         }
     }
 }
@@ -66,36 +103,9 @@ void for_each_group(std::size_t begin, std::size_t end, Function const& f) noexc
 /// to one: what lies there beyond the last column is finite where the row's scales are, and means nothing.
 template <class Arch = simd::default_arch, quant_format F>
 void decode_row(packed_matrix<F> const& w, std::size_t r, std::size_t first, std::size_t count, float* out) noexcept {
-    using vec = simd::batch<float, Arch>;
     BITLENS_ASSERT(first % chunk_codes == 0 && first + count <= w.cols());
-    const std::uint8_t* chunk = w.codes(r).data() + first / chunk_codes * code_chunk<F::bits>::bytes;
-    const float* scales = w.scales(r).data();
-    const detail::level_decoder<F, Arch> level;
-    const std::size_t end = (first + count + chunk_codes - 1) / chunk_codes;
-    detail::for_each_group<F>(first / chunk_codes, end, [&](std::size_t group, std::size_t begin, std::size_t stop) {
-        const vec scale(scales[group]);
-        vec zero(0.0f);
-        if constexpr (F::has_zero) zero = vec(static_cast<float>(w.zeros(r)[group]));
-        const auto weight = [&](vec const& l) {
-            if constexpr (F::has_zero)
-                return scale * (l - zero);
-            else
-                return scale * l;
-        };
-        const auto decode_chunks = [&](auto const& decode) {
-            for (std::size_t i = begin; i < stop; ++i, chunk += code_chunk<F::bits>::bytes, out += chunk_codes) {
-                const auto q = simd::unpack<F::bits, Arch>(chunk);
-                for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(out + v * vec::size);
-            }
-        };
-        if constexpr (simd::table<F::codebook.size(),
-                                  Arch>::is_fast) { // scale and zero go into the table, once a group
-            const auto weights = simd::table<F::codebook.size(), Arch>(F::codebook).map(weight);
-            decode_chunks([&](auto const& q) { return weights[q]; });
-        } else {
-            decode_chunks([&](auto const& q) { return weight(level(q)); });
-        }
-    });
+    detail::decode_chunks<detail::row_format<F>, Arch>(detail::packed_row::of(w, r), first / chunk_codes,
+                                                       (first + count + chunk_codes - 1) / chunk_codes, out);
 }
 
 namespace detail {

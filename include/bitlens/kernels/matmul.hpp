@@ -141,8 +141,8 @@ constexpr std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_
 
 /// y = x · (rows first … first + count − 1 of w)ᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, count).
 template <class Arch = simd::default_arch, weight_matrix W>
-void matmul_rows(W const& w, std::size_t first, std::size_t count, matrix_view<const float> x, matrix_view<float> y,
-                 workspace& scratch) noexcept {
+void matmul_rows(W const& w, std::size_t first, [[maybe_unused]] std::size_t count, matrix_view<const float> x,
+                 matrix_view<float> y, workspace& scratch) noexcept {
     BITLENS_ASSERT(first + count <= w.rows() && x.cols == w.cols() && y.cols == count && y.rows == x.rows);
     detail::multiply<f32_micro_kernel<Arch>>(detail::decoded_weights{decoder_of<Arch>(w), first}, x, y, scratch);
 }

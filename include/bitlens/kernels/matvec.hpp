@@ -25,41 +25,45 @@ float zero_part(std::span<const float> scales, std::span<const std::uint8_t> zer
     return simd::sum(total) + rest;
 }
 
+/// y[i] = Σ_g s_g · Σ_{c∈g} T[q_c]·x_c for a few rows of `chunks` chunks, in a format with F's levels.
+/// x: zero from the last column to the end of its chunk.
+template <quant_format F, class Arch>
+std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> const& rows, std::size_t chunks,
+                                           const float* x) noexcept {
+    using vec = simd::batch<float, Arch>;
+    const level_decoder<F, Arch> level;
+    vec total[rows_at_once];
+    for (auto& t : total) t = vec(0.0f);
+    for (std::size_t c = 0, group = 0; c < chunks; ++group) {
+        vec sum[rows_at_once];
+        for (auto& s : sum) s = vec(0.0f);
+        for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks); c < stop; ++c)
+            for (std::size_t k = 0; k < rows_at_once; ++k) {
+                const auto q = simd::unpack<F::bits, Arch>(rows[k].codes + c * code_chunk<F::bits>::bytes);
+                for (std::size_t v = 0; v < q.size(); ++v)
+                    sum[k] = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
+            }
+        for (std::size_t k = 0; k < rows_at_once; ++k)
+            total[k] = simd::fma(vec(rows[k].scales[group]), sum[k], total[k]);
+    }
+    std::array<float, rows_at_once> y;
+    for (std::size_t k = 0; k < rows_at_once; ++k) y[k] = simd::sum(total[k]);
+    return y;
+}
+
 /// y[i] = Σ_g s_g · ( Σ_{c∈g} T[q_c]·x_c − z_g · Σ_{c∈g} x_c ) for rows first … first + count − 1.
-/// x: zero from the last column to the end of its chunk. sums[g] = Σ_{c∈g} x_c, read only when there are zeros.
+/// sums[g] = Σ_{c∈g} x_c, read only when there are zeros.
 template <quant_format F, class Arch>
 void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, const float* sums,
               float* y) noexcept {
-    using vec = simd::batch<float, Arch>;
-    constexpr std::size_t chunk_bytes = code_chunk<F::bits>::bytes;
-    const level_decoder<F, Arch> level;
     const std::size_t chunks = (w.cols() + chunk_codes - 1) / chunk_codes;
     for (std::size_t i = 0; i < count; i += rows_at_once) {
-        std::array<const std::uint8_t*, rows_at_once> codes;
-        std::array<const float*, rows_at_once> scales;
-        std::array<vec, rows_at_once> total;
-        for (std::size_t k = 0; k < rows_at_once; ++k) {
-            const std::size_t r =
-                first + std::min(i + k, count - 1); // the last rows once more, rather than another loop
-            codes[k] = w.codes(r).data();
-            scales[k] = w.scales(r).data();
-            total[k] = vec(0.0f);
-        }
-        for_each_group<F>(0, chunks, [&](std::size_t group, std::size_t begin, std::size_t stop) {
-            std::array<vec, rows_at_once> sum;
-            for (auto& s : sum) s = vec(0.0f);
-            for (std::size_t c = begin; c < stop; ++c)
-                for (std::size_t k = 0; k < rows_at_once; ++k) {
-                    const auto q = simd::unpack<F::bits, Arch>(codes[k] + c * chunk_bytes);
-                    for (std::size_t v = 0; v < q.size(); ++v)
-                        sum[k] =
-                            simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
-                }
-            for (std::size_t k = 0; k < rows_at_once; ++k)
-                total[k] = simd::fma(vec(scales[k][group]), sum[k], total[k]);
-        });
+        std::array<packed_row, rows_at_once> rows;
+        for (std::size_t k = 0; k < rows_at_once; ++k) // the last row once more, rather than another loop
+            rows[k] = packed_row::of(w, first + std::min(i + k, count - 1));
+        const auto dots = dot_levels<row_format<F>, Arch>(rows, chunks, x);
         for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
-            y[i + k] = simd::sum(total[k]);
+            y[i + k] = dots[k];
             if constexpr (F::has_zero)
                 y[i + k] -= zero_part<Arch>(w.scales(first + i + k), w.zeros(first + i + k), sums);
         }
@@ -73,7 +77,7 @@ void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, c
     using vec = simd::batch<float, Arch>;
     for (std::size_t i = 0; i < count; i += rows_at_once) {
         std::array<typename F::value_type const*, rows_at_once> numbers;
-        std::array<vec, rows_at_once> total;
+        vec total[rows_at_once];
         for (std::size_t k = 0; k < rows_at_once; ++k) {
             numbers[k] = w.row(first + std::min(i + k, count - 1)).data();
             total[k] = vec(0.0f);

@@ -37,6 +37,10 @@ std::string arch_name() {
 }
 
 #ifdef __AVX512F__
+/// The mask of the `maskz` intrinsics that we prefer: the plain ones start from an undefined register, about which g++
+/// 12 warns wherever they are inlined. The instruction is the same.
+inline constexpr __mmask16 all_lanes = 0xFFFF;
+
 template <class Arch>
 concept avx512_arch = std::derived_from<Arch, xsimd::avx512f>;
 #else

@@ -70,7 +70,12 @@ inline float sum(scalar_batch<float> a) noexcept { return a.value; }
 
 template <class Arch>
 xsimd::batch<float, Arch> to_float(xsimd::batch<std::int32_t, Arch> const& a) noexcept {
-    return xsimd::to_float(a);
+#ifdef __AVX512F__
+    if constexpr (avx512_arch<Arch>)
+        return _mm512_maskz_cvtepi32_ps(all_lanes, a);
+    else
+#endif
+        return xsimd::to_float(a);
 }
 inline scalar_batch<float> to_float(scalar_batch<std::int32_t> a) noexcept {
     return scalar_batch<float>(static_cast<float>(a.value));

@@ -71,7 +71,7 @@ public:
         return table(f(values_));
     }
     vec operator[](batch<std::int32_t, Arch> const& q) const noexcept {
-        return vec(_mm512_permutexvar_ps(static_cast<__m512i>(q), static_cast<__m512>(values_)));
+        return vec(_mm512_maskz_permutexvar_ps(all_lanes, static_cast<__m512i>(q), static_cast<__m512>(values_)));
     }
 
 private:

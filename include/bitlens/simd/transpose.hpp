@@ -24,20 +24,20 @@ struct transposer<Arch> {
         for (std::size_t j = 0; j < 16; j += 4) { // output rows j … j + 3
             const auto column = [&](std::size_t i) {
                 const float* first = in + i * in_stride + j;
-                __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(first));
-                v = _mm512_insertf32x4(v, _mm_loadu_ps(first + 4 * in_stride), 1);
-                v = _mm512_insertf32x4(v, _mm_loadu_ps(first + 8 * in_stride), 2);
-                return _mm512_insertf32x4(v, _mm_loadu_ps(first + 12 * in_stride), 3);
+                __m512 v = _mm512_zextps128_ps512(_mm_loadu_ps(first));
+                v = _mm512_maskz_insertf32x4(all_lanes, v, _mm_loadu_ps(first + 4 * in_stride), 1);
+                v = _mm512_maskz_insertf32x4(all_lanes, v, _mm_loadu_ps(first + 8 * in_stride), 2);
+                return _mm512_maskz_insertf32x4(all_lanes, v, _mm_loadu_ps(first + 12 * in_stride), 3);
             };
             const __m512 a = column(0), b = column(1), c = column(2), d = column(3);
-            const __m512d ab_low = _mm512_castps_pd(_mm512_unpacklo_ps(a, b)),
-                          ab_high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
-            const __m512d cd_low = _mm512_castps_pd(_mm512_unpacklo_ps(c, d)),
-                          cd_high = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
-            _mm512_storeu_pd(out + (j + 0) * out_stride, _mm512_unpacklo_pd(ab_low, cd_low));
-            _mm512_storeu_pd(out + (j + 1) * out_stride, _mm512_unpackhi_pd(ab_low, cd_low));
-            _mm512_storeu_pd(out + (j + 2) * out_stride, _mm512_unpacklo_pd(ab_high, cd_high));
-            _mm512_storeu_pd(out + (j + 3) * out_stride, _mm512_unpackhi_pd(ab_high, cd_high));
+            const __m512d ab_low = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(all_lanes, a, b)),
+                          ab_high = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(all_lanes, a, b));
+            const __m512d cd_low = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(all_lanes, c, d)),
+                          cd_high = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(all_lanes, c, d));
+            _mm512_storeu_pd(out + (j + 0) * out_stride, _mm512_maskz_unpacklo_pd(0xFF, ab_low, cd_low));
+            _mm512_storeu_pd(out + (j + 1) * out_stride, _mm512_maskz_unpackhi_pd(0xFF, ab_low, cd_low));
+            _mm512_storeu_pd(out + (j + 2) * out_stride, _mm512_maskz_unpacklo_pd(0xFF, ab_high, cd_high));
+            _mm512_storeu_pd(out + (j + 3) * out_stride, _mm512_maskz_unpackhi_pd(0xFF, ab_high, cd_high));
         }
     }
 };

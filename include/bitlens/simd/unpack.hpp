@@ -58,21 +58,23 @@ struct unpacker<Bits, Arch> {
     static codes<Arch> run(const std::uint8_t* chunk) noexcept {
         __m512i low = _mm512_setzero_si512(), high = low;
         if constexpr ((Bits & 8) != 0) {
-            low = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(chunk)));
-            high = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(chunk + 16)));
+            low = _mm512_maskz_cvtepu8_epi32(all_lanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(chunk)));
+            high = _mm512_maskz_cvtepu8_epi32(all_lanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(chunk + 16)));
         }
         if constexpr ((Bits & 4) != 0) {
-            const __m512i both = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(chunk)));
+            const __m512i both =
+                _mm512_maskz_cvtepu8_epi32(all_lanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(chunk)));
             low = _mm512_and_si512(both, _mm512_set1_epi32(15));
-            high = _mm512_srli_epi32(both, 4);
+            high = _mm512_maskz_srli_epi32(all_lanes, both, 4);
         }
         if constexpr ((Bits & 2) != 0) {
             constexpr int at = Bits & 4; // place of this part in a code
             const __m128i eight = _mm_set1_epi64x(load_as<long long>(chunk + part_offset<Bits, 2>));
-            const __m512i all = _mm512_slli_epi32(_mm512_cvtepu8_epi32(eight), at); // bytes 0 … 7, twice
+            const __m512i all = _mm512_maskz_slli_epi32(all_lanes, _mm512_maskz_cvtepu8_epi32(all_lanes, eight),
+                                                        at); // bytes 0 … 7, twice
             const __m512i mask = _mm512_set1_epi32(3 << at);
-            low = _mm512_or_si512(low, _mm512_and_si512(_mm512_srlv_epi32(all, halves(0, 2)), mask));
-            high = _mm512_or_si512(high, _mm512_and_si512(_mm512_srlv_epi32(all, halves(4, 6)), mask));
+            low = _mm512_or_si512(low, _mm512_and_si512(_mm512_maskz_srlv_epi32(all_lanes, all, halves(0, 2)), mask));
+            high = _mm512_or_si512(high, _mm512_and_si512(_mm512_maskz_srlv_epi32(all_lanes, all, halves(4, 6)), mask));
         }
         if constexpr ((Bits & 1) != 0) {
             const auto plane = load_as<std::uint32_t>(chunk + part_offset<Bits, 1>);
@@ -84,8 +86,8 @@ struct unpacker<Bits, Arch> {
     }
 
 private:
-    static __m512i halves(int first, int second) noexcept {
-        return _mm512_inserti64x4(_mm512_set1_epi32(first), _mm256_set1_epi32(second), 1);
+    static __m512i halves(int a, int b) noexcept {
+        return _mm512_setr_epi32(a, a, a, a, a, a, a, a, b, b, b, b, b, b, b, b);
     }
 };
 #endif

@@ -18,8 +18,9 @@ batch<float, Arch> widen(const bf16* p) noexcept {
     using vec = batch<float, Arch>;
 #ifdef __AVX512F__
     if constexpr (avx512_arch<Arch>) {
-        const __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-        return vec(_mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)));
+        const __m512i bits =
+            _mm512_maskz_cvtepu16_epi32(all_lanes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+        return vec(_mm512_castsi512_ps(_mm512_maskz_slli_epi32(all_lanes, bits, 16)));
     } else
 #endif
 #ifdef __AVX2__
@@ -40,7 +41,7 @@ batch<float, Arch> widen(const f16* p) noexcept {
     using vec = batch<float, Arch>;
 #ifdef __AVX512F__
     if constexpr (avx512_arch<Arch>) {
-        return vec(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+        return vec(_mm512_maskz_cvtph_ps(all_lanes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
     } else
 #endif
 #if defined(__AVX2__) && defined(__F16C__)
@@ -60,7 +61,8 @@ batch<float, Arch> widen(const std::uint8_t* p) noexcept {
     using vec = batch<float, Arch>;
 #ifdef __AVX512F__
     if constexpr (avx512_arch<Arch>) {
-        return vec(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))));
+        return vec(_mm512_maskz_cvtepi32_ps(
+            all_lanes, _mm512_maskz_cvtepu8_epi32(all_lanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))));
     } else
 #endif
 #ifdef __AVX2__
