@@ -12,4 +12,5 @@
 #include "bitlens/hooks.hpp"
 #include "bitlens/quantizers.hpp"
 #include "bitlens/layers.hpp"
+#include "bitlens/models.hpp"
 #include "bitlens/version.hpp"
