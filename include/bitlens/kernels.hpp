@@ -6,3 +6,4 @@
 #include "bitlens/kernels/matmul.hpp"
 #include "bitlens/kernels/matvec.hpp"
 #include "bitlens/kernels/reference.hpp"
+#include "bitlens/kernels/vocabulary_loss.hpp"

@@ -31,7 +31,7 @@ struct matmul_plan {
     static constexpr std::size_t depth(std::size_t cols) noexcept {
         const std::size_t blocks =
             std::max<std::size_t>(1, (cols + MicroKernel::max_depth - 1) / MicroKernel::max_depth);
-        const std::size_t columns = (cols + blocks - 1) / blocks;
+        const std::size_t columns = std::max<std::size_t>(1, (cols + blocks - 1) / blocks);
         return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
     }
     static constexpr std::size_t tiles(std::size_t positions) noexcept {

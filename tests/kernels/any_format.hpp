@@ -1,0 +1,106 @@
+#pragma once
+/// Every format that the tests of kernels/ go through, matrices filled with known noise, and shapes around the edges.
+
+#include "bitlens/core/random.hpp"
+#include "bitlens/formats.hpp"
+#include "bitlens/simd/arch.hpp"
+
+#include <cmath>
+#include <tuple>
+
+namespace bitlens::test {
+
+#ifdef BITLENS_TEST_SCALAR
+using arch = simd::scalar;
+#else
+using arch = simd::default_arch;
+#endif
+
+template <int Bits>
+using uniform_formats = std::tuple<uniform<Bits, 32>, uniform<Bits, 64>, uniform<Bits, 128>, uniform<Bits, 0>,
+                                   uniform<Bits, 32, zero_kind::symmetric>, uniform<Bits, 64, zero_kind::symmetric>,
+                                   uniform<Bits, 128, zero_kind::symmetric>, uniform<Bits, 0, zero_kind::symmetric>>;
+template <int Bits>
+using normal_formats =
+    std::tuple<normal_float<Bits, 32>, normal_float<Bits, 64>, normal_float<Bits, 128>, normal_float<Bits, 0>>;
+using dense_formats = std::tuple<dense<float>, dense<bf16>, dense<f16>>;
+
+/// Calls f.template operator()<F>() for every format of some lists.
+template <class... Lists, class Function>
+void for_each_format(Function const& f) {
+    const auto over_list = [&]<class... F>(std::tuple<F...>*) { (f.template operator()<F>(), ...); };
+    (over_list(static_cast<Lists*>(nullptr)), ...);
+}
+template <class Function>
+void for_every_format(Function const& f) {
+    for_each_format<uniform_formats<2>, uniform_formats<3>, uniform_formats<4>, uniform_formats<5>, uniform_formats<6>,
+                    uniform_formats<7>, uniform_formats<8>, normal_formats<3>, normal_formats<4>, dense_formats>(f);
+}
+
+/// `cols`, or as many as a format of whole groups takes.
+template <weight_format F>
+std::size_t legal_cols(std::size_t cols) {
+    if constexpr (quant_format<F>)
+        if constexpr (detail::whole_groups_only<F> && F::group_size != 0)
+            return (cols + F::group_size - 1) / F::group_size * F::group_size;
+    return cols;
+}
+
+/// Random codes, scales and zeros, or random numbers; in every row one group's scale is 0, if it has more than one.
+template <weight_format F>
+packed_matrix<F> random_matrix(std::size_t rows, std::size_t cols, random_generator& random) {
+    packed_matrix<F> w(rows, cols);
+    for (std::size_t r = 0; r < rows; ++r) {
+        if constexpr (quant_format<F>) {
+            for (std::size_t c = 0; c < cols; ++c)
+                w.set_code(r, c, static_cast<std::uint8_t>(random.below(F::codebook.size())));
+            for (std::size_t g = 0; g < w.groups(); ++g) {
+                w.set_scale(r, g, g == 1 ? 0.0f : static_cast<float>(random.normal()));
+                if constexpr (F::has_zero)
+                    w.set_zero(r, g, static_cast<std::uint8_t>(random.below(F::codebook.size())));
+            }
+        } else {
+            for (auto& v : w.writable_row(r))
+                v = static_cast<typename F::value_type>(static_cast<float>(random.normal()));
+        }
+    }
+    return w;
+}
+
+/// A view of normal numbers, `offset` floats off the alignment, with an odd gap between rows.
+class ragged_matrix {
+public:
+    ragged_matrix(std::size_t rows, std::size_t cols, std::size_t offset, random_generator& random)
+        : numbers_(rows * (cols + 3) + offset), view_(numbers_.data() + offset, rows, cols, cols + 3) {
+        for (auto& v : numbers_.span()) v = static_cast<float>(random.normal());
+    }
+    operator matrix_view<float>() noexcept { return view_; }
+    operator matrix_view<const float>() const noexcept { return view_; }
+    matrix_view<float> view() noexcept { return view_; }
+
+private:
+    aligned_array<float> numbers_;
+    matrix_view<float> view_;
+};
+
+/// What a stored weight is made of, in absolute value: |scale| · (|level| + zero), or |w|. Rounding errors grow with
+/// it.
+template <weight_format F>
+double magnitude(packed_matrix<F> const& w, std::size_t r, std::size_t c) {
+    if constexpr (quant_format<F>) {
+        const std::size_t g = w.group_of(c);
+        double level = std::abs(double{F::codebook[w.code(r, c)]});
+        if constexpr (F::has_zero) level += w.zero(r, g);
+        return std::abs(double{w.scale(r, g)}) * level;
+    } else {
+        return std::abs(double{w.value(r, c)});
+    }
+}
+
+/// Half the distance from 1 to the next float: what one rounding may add, relative to its result.
+inline constexpr double unit = 0x1p-24;
+
+/// An upper bound of sums of n + 1 rounded terms: γ_n = n·u / (1 − n·u) (Higham 2002, §3.1).
+inline double gamma_of(std::size_t n) { return static_cast<double>(n) * unit / (1 - static_cast<double>(n) * unit); }
+
+} // namespace bitlens::test
