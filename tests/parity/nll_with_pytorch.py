@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""The NLLs of a study again, by PyTorch alone: quantization, model and scores in a few lines each.
+
+    python3 nll_with_pytorch.py --gguf MODEL.gguf --run RUN [--rows 256] [--out nll.csv]
+
+Reads the token ids and method names of a finished run folder (tokens.npz, manifest.json), loads the same GGUF file with
+transformers in float32, quantizes the linear layers of the blocks with the definitions written out below, scores every
+row, and compares with the run's examples.csv. Exits with 1 if any NLL differs by more than --tolerance.
+
+Made with torch 2.15.0, transformers 5.23.0, gguf 0.19.0, numpy 2.4.6.
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import re
+import sys
+
+import numpy
+import torch
+from transformers import AutoModelForCausalLM
+
+NF4 = [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+       -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+       0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0]
+NF3 = [-1.0, -0.47862908531009669, -0.21714178000118030, 0.0, 0.16093014438029081, 0.33791513671312802,
+       0.56261688796998518, 1.0]
+
+
+def in_groups(weight, group):
+    return weight.reshape(-1, group if group else weight.shape[1])
+
+
+def round_to_nearest(weight, bits, group, symmetric):
+    """GPTQ's grid: the range holds 0; scale, then rounding, then the zero point."""
+    x = in_groups(weight, group)
+    top = 2**bits - 1
+    low, high = x.amin(1).clamp(max=0), x.amax(1).clamp(min=0)
+    if symmetric:
+        high = torch.maximum(low.abs(), high)
+        low = torch.where(low < 0, -high, low)
+    empty = (low == 0) & (high == 0)
+    low, high = torch.where(empty, -torch.ones_like(low), low), torch.where(empty, torch.ones_like(high), high)
+    scale = ((high - low) / top)[:, None]
+    zero = torch.full_like(scale, 2 ** (bits - 1)) if symmetric else torch.round(-low[:, None] / scale)
+    code = (torch.round(x / scale) + zero).clamp(0, top)
+    return (scale * (code - zero)).reshape(weight.shape)
+
+
+def normal_float(weight, table, group):
+    """Nearest of `table` after division by the group's largest magnitude; ties go to the lower code."""
+    x = in_groups(weight, group)
+    levels = torch.tensor(table, dtype=torch.float32)
+    borders = (levels[:-1] + levels[1:]) / 2
+    largest = x.abs().amax(1, keepdim=True)
+    code = torch.bucketize(x * (1 / largest), borders, right=False)
+    return (levels[code] * largest).reshape(weight.shape)
+
+
+def quantizer(spec):
+    kind, bits, group, symmetric = re.fullmatch(r"(rtn|nf)(\d)-(g\d+|row)(-sym)?", spec).groups()
+    group = 0 if group == "row" else int(group[1:])
+    if kind == "rtn":
+        return lambda w: round_to_nearest(w, int(bits), group, bool(symmetric))
+    return lambda w: normal_float(w, {3: NF3, 4: NF4}[int(bits)], group)
+
+
+def linear_layers(model):
+    return [m for layer in model.model.layers for m in layer.modules() if isinstance(m, torch.nn.Linear)]
+
+
+@torch.no_grad()
+def row_nll(model, ids):
+    logits = model(ids[None]).logits[0, :-1].double()
+    return torch.nn.functional.cross_entropy(logits, ids[1:]).item()
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--gguf", type=pathlib.Path, required=True)
+    arguments.add_argument("--run", type=pathlib.Path, required=True)
+    arguments.add_argument("--rows", type=int)
+    arguments.add_argument("--methods", help="comma-separated names, full among them (default: all)")
+    arguments.add_argument("--tolerance", type=float, default=1e-4)
+    a = arguments.parse_args()
+
+    ids = torch.from_numpy(numpy.load(a.run / "tokens.npz")["ids"].astype(numpy.int64))[: a.rows]
+    with open(a.run / "examples.csv", newline="") as file:
+        ours = list(csv.DictReader(file))
+    specs = {"full": None}
+    specs |= {m["name"]: m["spec"] for m in json.loads((a.run / "manifest.json").read_text())["methods"]}
+    if a.methods:
+        specs = {name: specs[name] for name in a.methods.split(",")}
+
+    model = AutoModelForCausalLM.from_pretrained(a.gguf.parent, gguf_file=a.gguf.name, dtype=torch.float32)
+    model.eval()
+    stored = [m.weight.detach().clone() for m in linear_layers(model)]
+    worst = 0.0
+    for name, spec in specs.items():
+        for layer, weight in zip(linear_layers(model), stored):
+            layer.weight.data = weight if spec is None else quantizer(spec)(weight)
+        differences = [abs(row_nll(model, row) - float(ours[n][f"nll_{name}"])) for n, row in enumerate(ids)]
+        print(f"{name}: {len(ids)} rows, largest difference {max(differences):.2e} nats", flush=True)
+        worst = max(worst, *differences)
+    return int(worst > a.tolerance)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

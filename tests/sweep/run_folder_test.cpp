@@ -1,0 +1,89 @@
+#include "bitlens/sweep/run_folder.hpp"
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A folder of its own for each test, gone afterwards.
+struct temporary_folder {
+    fs::path path;
+    temporary_folder() {
+        std::string pattern = (fs::temp_directory_path() / "bitlens-run-XXXXXX").string();
+        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+        path = pattern;
+    }
+    ~temporary_folder() { fs::remove_all(path); }
+};
+
+} // namespace
+
+TEST_CASE("the first difference between two manifests is named with both values") {
+    const json a = {{"model", {{"sha256", "aa"}}}, {"tokens", 512}};
+    CHECK_FALSE(first_difference(a, a));
+    json b = a;
+    b["model"]["sha256"] = "bb";
+    CHECK(*first_difference(a, b) == "model.sha256: \"aa\" in the folder, \"bb\" asked for");
+    b = a;
+    b["seed"] = 3;
+    CHECK(*first_difference(a, b) == "seed: nothing in the folder, 3 asked for");
+    CHECK(*first_difference(b, a) == "seed: 3 in the folder, nothing asked for");
+    CHECK(first_difference(json(1), json::object())->find("1 in the folder, {} asked for") != std::string::npos);
+}
+
+TEST_CASE("a run folder can be opened again, but not twice at once") {
+    const temporary_folder parent;
+    const fs::path path = parent.path / "deep" / "run";
+    {
+        const run_folder folder(path);
+        CHECK_FALSE(folder.manifest());
+        folder.write_manifest({{"tokens", 7}});
+        CHECK_THROWS_WITH_AS(run_folder{path}, doctest::Contains("another process is running"), io_error);
+    }
+    const run_folder folder(path);
+    CHECK(folder.manifest()->at("tokens") == 7);
+}
+
+TEST_CASE("a folder that holds something else is left alone") {
+    const temporary_folder parent;
+    std::ofstream(parent.path / "thesis.tex") << "text";
+    CHECK_THROWS_WITH_AS(run_folder{parent.path}, doctest::Contains("holds files but no run"), option_error);
+    CHECK_THROWS_WITH_AS(run_folder{parent.path / "thesis.tex"}, doctest::Contains("found a file"), io_error);
+    CHECK(std::distance(fs::directory_iterator(parent.path), {}) == 1);
+}
+
+TEST_CASE("parts are found by variant, in order of their rows, and nothing else is taken for one") {
+    const temporary_folder parent;
+    const run_folder folder(parent.path);
+    for (auto const& path : {folder.part_path("a", 8, 8), folder.part_path("a", 0, 8), folder.part_path("a-8", 0, 4)})
+        std::ofstream(path) << "part";
+    for (const char* name : {"a-16-8.npz.tmp123", "a-16.npz", "a-x-8.npz", "a-16-0.npz", "a--8.npz"})
+        std::ofstream(folder.path() / "parts" / name) << "no part";
+    const auto parts = folder.parts("a");
+    REQUIRE(parts.size() == 2);
+    CHECK(parts[0].first == 0);
+    CHECK(parts[1].first == 8);
+    CHECK(parts[1].count == 8);
+    CHECK(folder.parts("a-8").size() == 1);
+    folder.remove_parts();
+    CHECK_FALSE(fs::exists(folder.path() / "parts"));
+}
+
+TEST_CASE("the log keeps every line behind its time") {
+    const temporary_folder parent;
+    const run_folder folder(parent.path);
+    folder.log("first");
+    folder.log("second");
+    std::ifstream log(parent.path / "log.txt");
+    std::string line;
+    std::getline(log, line);
+    CHECK(line.ends_with("Z first"));
+    std::getline(log, line);
+    CHECK(line.ends_with("Z second"));
+}
