@@ -1,0 +1,136 @@
+#include "bitlens/text/documents.hpp"
+
+#include "../io/files.hpp"
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+
+namespace {
+
+std::vector<document> read_all(std::filesystem::path const& path) {
+    document_reader reader(path);
+    std::vector<document> all;
+    for (document d; reader.next(d);) {
+        CHECK(d.row == all.size());
+        all.push_back(d);
+    }
+    document d;
+    CHECK_FALSE(reader.next(d)); // and stays so
+    return all;
+}
+
+} // namespace
+
+TEST_CASE("JSON lines: text, id and topic as strings or numbers, other keys left alone") {
+    const files::scratch_folder folder;
+    const auto all =
+        read_all(folder.write("d.jsonl", "\xEF\xBB\xBF{\"text\":\"one\",\"id\":\"a\",\"topic\":\"t\"}\r\n"
+                                         "\n   \t\r\n"
+                                         "{\"url\":[{}],\"text\":\"zwei\\u0000 ü\",\"id\":17,\"topic\":2.5}\n"
+                                         "{\"text\":\"\",\"id\":null}"));
+    REQUIRE(all.size() == 3);
+    CHECK(all[0].text == "one");
+    CHECK(all[0].id == "a");
+    CHECK(all[0].topic == "t");
+    CHECK(all[1].text == std::string("zwei\0 ü", 8));
+    CHECK(all[1].id == "17");
+    CHECK(all[1].topic == "2.5");
+    CHECK(all[2].text.empty());
+    CHECK(all[2].id.empty());
+    CHECK(all[2].topic.empty());
+    CHECK(all[2].ids.empty());
+    CHECK(read_all(folder.write("empty.jsonl", "")).empty());
+}
+
+TEST_CASE("what is wrong in a line is named by file, line and key") {
+    const files::scratch_folder folder;
+    const auto check = [&](std::string const& line, std::string_view word, std::string_view other = "") {
+        CAPTURE(line);
+        const auto path = folder.write("d.jsonl", "{\"text\":\"good\"}\n\n" + line + "\n");
+        CHECK_REFUSED(read_all(path), "d.jsonl: line 3", word, other);
+    };
+    check("{\"id\":1}", "\"text\"", "missing");
+    check("{\"text\":null}", "\"text\"", "missing");
+    check("{\"text\":7}", "\"text\"", "a string is expected, 7 was found");
+    check("{\"text\":\"a\",\"id\":[1]}", "\"id\"", "a string or a number is expected, array was found");
+    check("{\"text\":\"a\",\"topic\":true}", "\"topic\"", "true was found");
+    check("{\"text\":\"a\",\"text\":\"b\"}", "\"text\"", "twice");
+    check("[\"text\"]", "an object is expected");
+    check("{\"text\":\"a\"", "no valid JSON");
+    check("plain text", "no valid JSON");
+    check("{\"text\":\"a\"} {\"text\":\"b\"}", "no valid JSON");
+    check("{\"text\":\"ab\xFF\"}", "byte 11 is no UTF-8");
+    check("{\"text\":\"\\ud800\"}", "no valid JSON");
+    check("{\"text\":" + std::string(70, '[') + "}", "nested deeper");
+}
+
+TEST_CASE("a text file is one document, but for its byte order mark") {
+    const files::scratch_folder folder;
+    const auto all = read_all(folder.write("d.txt", "\xEF\xBB\xBF{\"text\":\r\n\nü"));
+    REQUIRE(all.size() == 1);
+    CHECK(all[0].text == "{\"text\":\r\n\nü");
+    CHECK_REFUSED(read_all(folder.write("d.txt", "abc\xC3")), "d.txt: byte 3 is no UTF-8");
+}
+
+TEST_CASE("rows of an NPY file are documents of ids") {
+    const files::scratch_folder folder;
+    const std::array<std::size_t, 2> shape{2, 3};
+    const auto path = folder / "d.npy";
+    const std::array<std::int32_t, 6> narrow{0, 1, 2, 3, 4, 2147483647};
+    write_npy<std::int32_t>(path, shape, narrow);
+    CHECK(document_reader(path).holds_ids());
+    auto all = read_all(path);
+    REQUIRE(all.size() == 2);
+    CHECK(all[0].ids == std::vector<std::int32_t>{0, 1, 2});
+    CHECK(all[1].ids == std::vector<std::int32_t>{3, 4, 2147483647});
+    CHECK(all[1].text.empty());
+    for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{1} << 31, std::int64_t{1} << 40}) {
+        const std::array<std::int64_t, 6> wide{0, 1, 2, 3, bad, 5};
+        write_npy<std::int64_t>(path, shape, wide);
+        CHECK_REFUSED(read_all(path), "d.npy: row 1, column 1", std::to_string(bad) + " was found");
+    }
+    const std::array<std::size_t, 1> flat{6};
+    write_npy<std::int32_t>(path, flat, narrow);
+    CHECK_REFUSED(read_all(path), "d.npy: shape: (rows, tokens) is expected, (6) was found");
+    const std::array<float, 6> floats{};
+    write_npy<float>(path, shape, floats);
+    CHECK_REFUSED(read_all(path), "d.npy: descr: int32 or int64 is expected, <f4 was found");
+}
+
+TEST_CASE("an array in Fortran order has the same rows") {
+    const files::scratch_folder folder;
+    const std::array<std::size_t, 2> shape{2, 3};
+    const std::array<std::int32_t, 6> by_columns{0, 3, 1, 4, 2, 5};
+    write_npy<std::int32_t>(folder / "c.npy", shape, by_columns);
+    std::string bytes = files::read(folder / "c.npy");
+    bytes.replace(bytes.find("False"), 5, "True ");
+    const auto all = read_all(folder.write("f.npy", bytes));
+    REQUIRE(all.size() == 2);
+    CHECK(all[0].ids == std::vector<std::int32_t>{0, 1, 2});
+    CHECK(all[1].ids == std::vector<std::int32_t>{3, 4, 5});
+}
+
+TEST_CASE("a file that is missing is an io_error") {
+    CHECK_THROWS_TEXT(document_reader("absent.jsonl"), io_error, "absent.jsonl", "No such file");
+}
+
+TEST_CASE("the real samples read whole") {
+    const std::string shared = BITLENS_SHARED_DATA;
+    if (!std::filesystem::exists(shared)) {
+        MESSAGE("skipped: ../shared/data is absent");
+        return;
+    }
+    const auto ids = read_all(shared + "/qerror/Qwen2.5-7B/awq3-large.npy");
+    REQUIRE(ids.size() == 1000);
+    CHECK(ids[999].ids.size() == 512);
+    const auto texts = read_all(shared + "/qerror/Qwen2.5-7B-awq3-large.jsonl.gz");
+    REQUIRE(texts.size() == 1000);
+    CHECK(texts[999].id == "999");
+    CHECK(read_all(shared + "/c4/c4-en-first1000.jsonl.gz").size() == 1000);
+}
