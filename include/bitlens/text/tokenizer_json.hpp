@@ -1,0 +1,240 @@
+#pragma once
+/// Reads Hugging Face's tokenizer.json. What is not known is refused by name, never passed over.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/io/json.hpp"
+#include "bitlens/io/utf8.hpp"
+#include "bitlens/text/split.hpp"
+#include "bitlens/text/tokenizer_definition.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// One reading of one tokenizer.json.
+class tokenizer_json_reader {
+public:
+    tokenizer_json_reader(json const& file, std::string who) : file_(file) { out_.who = std::move(who); }
+
+    tokenizer_definition read() {
+        only(file_, "",
+             {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
+              "decoder", "model"});
+        read_model(required_object(file_, "model", out_.who));
+        read_added_tokens();
+        for (json const* step : steps("normalizer", "normalizers")) read_normalizer(*step);
+        read_pre_tokenizer(steps("pre_tokenizer", "pretokenizers"));
+        for (json const* step : steps("post_processor", "processors")) read_post_processor(*step);
+        for (json const* step : steps("decoder", "decoders"))
+            if (type(*step, "decoder") != "ByteLevel") refuse_type(*step, "decoder", "ByteLevel");
+        return std::move(out_);
+    }
+
+private:
+    std::string where(std::string_view part) const {
+        return part.empty() ? out_.who : out_.who + ": " + std::string(part);
+    }
+    [[noreturn]] void fail(std::string_view part, std::string const& reason) const {
+        throw format_error(where(part) + ": " + reason);
+    }
+    std::string type(json const& step, std::string_view part) const {
+        return required<std::string>(step, "type", where(part));
+    }
+    [[noreturn]] void refuse_type(json const& step, std::string_view part, std::string const& known) const {
+        fail(part, "the type " + in_quotes(type(step, part)) + " is not known; known are: " + known);
+    }
+    void only(json const& object, std::string_view part, std::initializer_list<std::string_view> known) const {
+        if (!object.is_object()) fail(part, std::string("an object is expected, ") + object.type_name() + " was found");
+        for (auto const& [key, value] : object.items())
+            if (std::find(known.begin(), known.end(), key) == known.end())
+                fail(part, "the key " + in_quotes(key) + " is not known");
+    }
+    bool flag(json const& object, std::string_view key, std::string_view part, bool otherwise) const {
+        return if_present<bool>(object, key, where(part)).value_or(otherwise);
+    }
+
+    /// file_[key] as a list of steps: nothing, one step, or what its `Sequence`s list under `list_key`.
+    std::vector<json const*> steps(std::string_view key, std::string_view list_key) const {
+        std::vector<json const*> found, open; // `open` has the next step last
+        if (json const* const first = find_object(file_, key, out_.who)) open.push_back(first);
+        while (!open.empty()) {
+            json const& step = *open.back();
+            open.pop_back();
+            if (type(step, key) != "Sequence") {
+                found.push_back(&step);
+                continue;
+            }
+            json const* const list = find_value(step, list_key, where(key));
+            if (!list || !list->is_array()) fail(key, "the Sequence has no array " + in_quotes(list_key));
+            for (auto inner = list->rbegin(); inner != list->rend(); ++inner) open.push_back(&*inner);
+        }
+        return found;
+    }
+
+    void read_model(json const& model) {
+        if (const auto found = if_present<std::string>(model, "type", where("model")); found != "BPE")
+            fail("model", "the type " + in_quotes(found.value_or("")) + " is not known; known are: BPE");
+        only(model, "model",
+             {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+              "byte_fallback", "ignore_merges", "vocab", "merges"});
+        if (if_present<double>(model, "dropout", where("model")).value_or(0) != 0)
+            fail("model", "dropout makes ids a matter of chance and is not supported");
+        for (std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"})
+            if (!if_present<std::string>(model, key, where("model")).value_or("").empty())
+                fail("model", std::string(key) + " is not supported; byte-level tokenizers have none");
+        if (if_present<std::string>(model, "unk_token", where("model"))) out_.answer_to_unknown = "model.unk_token";
+        if (flag(model, "byte_fallback", "model", false)) out_.answer_to_unknown = "model.byte_fallback";
+        out_.prefers_whole_words = flag(model, "ignore_merges", "model", false);
+        json const& vocabulary = required_object(model, "vocab", where("model"));
+        const std::string vocabulary_name = where("model.vocab");
+        out_.vocabulary.reserve(vocabulary.size());
+        for (auto const& [text, id] : vocabulary.items())
+            out_.vocabulary.push_back({text, required<std::int32_t>(vocabulary, text, vocabulary_name)});
+        json const* const merges = find_value(model, "merges", where("model"));
+        if (!merges || !merges->is_array()) fail("model", "there is no array \"merges\"");
+        out_.merges.reserve(merges->size());
+        for (json const& merge : *merges) read_merge(merge);
+    }
+
+    /// "a b", or ["a", "b"].
+    void read_merge(json const& merge) {
+        if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+            out_.merges.push_back({merge[0].get<std::string>(), merge[1].get<std::string>()});
+            return;
+        }
+        const std::string text = merge.is_string() ? merge.get<std::string>() : "";
+        const std::size_t space = text.find(' ');
+        if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
+            fail("model", "merges[" + std::to_string(out_.merges.size()) +
+                              "] is neither two parts with one space between nor an array of two strings");
+        out_.merges.push_back({text.substr(0, space), text.substr(space + 1)});
+    }
+
+    void read_added_tokens() {
+        json const* const list = find_value(file_, "added_tokens", out_.who);
+        if (!list) return;
+        if (!list->is_array()) fail("added_tokens", "an array is expected");
+        for (std::size_t i = 0; i < list->size(); ++i) {
+            json const& token = (*list)[i];
+            const std::string part = "added_tokens[" + std::to_string(i) + "]";
+            only(token, part, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
+            for (std::string_view key : {"single_word", "lstrip", "rstrip"})
+                if (flag(token, key, part, false)) fail(part, std::string(key) + " = true is not supported");
+            const bool special = required<bool>(token, "special", where(part));
+            out_.added.push_back({required<std::string>(token, "content", where(part)),
+                                  required<std::int32_t>(token, "id", where(part)), special,
+                                  flag(token, "normalized", part, !special)});
+        }
+    }
+
+    void read_normalizer(json const& step) {
+        if (type(step, "normalizer") != "NFC") refuse_type(step, "normalizer", "NFC, Sequence");
+        only(step, "normalizer", {"type"});
+        out_.composes = true;
+    }
+
+    /// Rules that split, then ByteLevel, which may split once more.
+    void read_pre_tokenizer(std::vector<json const*> const& list) {
+        constexpr std::string_view part = "pre_tokenizer";
+        constexpr std::size_t most = 8; // no tokenizer has more than three
+        if (list.size() > most) fail(part, std::to_string(list.size()) + " steps; at most 8 are read");
+        if (list.empty()) fail(part, "there is none; one that ends with ByteLevel is expected");
+        for (json const* step : list) {
+            const std::string kind = type(*step, part);
+            const bool last = step == list.back();
+            if (kind != "Digits" && kind != "Split" && kind != "ByteLevel")
+                refuse_type(*step, part, "Sequence, Digits, Split, ByteLevel");
+            if ((kind == "ByteLevel") != last) fail(part, "the last step must be ByteLevel, and no other may");
+            if (kind == "Digits") read_digits(*step);
+            if (kind == "Split") read_split(*step);
+            if (kind == "ByteLevel") read_byte_level(*step);
+        }
+    }
+
+    void read_digits(json const& step) {
+        only(step, "pre_tokenizer Digits", {"type", "individual_digits"});
+        if (!required<bool>(step, "individual_digits", where("pre_tokenizer Digits")))
+            fail("pre_tokenizer Digits", "individual_digits = false is not supported");
+        out_.splits.push_back(split_rule::single_digits);
+    }
+
+    void read_split(json const& step) {
+        constexpr std::string_view part = "pre_tokenizer Split";
+        only(step, part, {"type", "pattern", "behavior", "invert"});
+        json const& pattern = required_object(step, "pattern", where(part));
+        only(pattern, "pre_tokenizer Split pattern", {"Regex"});
+        const auto regex = required<std::string>(pattern, "Regex", where(part));
+        const auto behavior = required<std::string>(step, "behavior", where(part));
+        if (behavior != "Isolated")
+            fail(part, "the behavior " + in_quotes(behavior) + " is not known; known are: Isolated");
+        flag(step, "invert", part, false); // matches and gaps are pieces alike, so it changes nothing
+        std::string known;
+        for (split_pattern const& p : split_patterns) {
+            if (p.regex.empty()) continue;
+            if (p.regex == regex) {
+                out_.splits.push_back(p.rule);
+                return;
+            }
+            known += "\n  " + std::string(p.name) + ": " + std::string(p.regex);
+        }
+        constexpr std::size_t longest = 2000;
+        fail(part, "the pattern\n  " + regex.substr(0, longest) + "\nis not known; known are:" + known);
+    }
+
+    void read_byte_level(json const& step) {
+        constexpr std::string_view part = "pre_tokenizer ByteLevel";
+        only(step, part, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
+        if (flag(step, "add_prefix_space", part, true)) fail(part, "add_prefix_space = true is not supported");
+        if (flag(step, "use_regex", part, true)) out_.splits.push_back(split_rule::gpt2);
+    }
+
+    void read_post_processor(json const& step) {
+        constexpr std::string_view part = "post_processor";
+        const std::string kind = type(step, part);
+        if (kind == "ByteLevel") return; // it changes offsets, which do not exist here
+        if (kind != "TemplateProcessing") refuse_type(step, part, "Sequence, ByteLevel, TemplateProcessing");
+        json const* const single = find_value(step, "single", where(part));
+        if (!single || !single->is_array()) fail(part, "there is no array \"single\"");
+        for (json const& piece : *single) {
+            if (find_value(piece, "Sequence", where(part))) return; // what follows the text is not ours to add
+            json const& special = required_object(piece, "SpecialToken", where(part));
+            add_leading_token(step, required<std::string>(special, "id", where(part)));
+        }
+        fail(part, "\"single\" has no Sequence");
+    }
+
+    void add_leading_token(json const& step, std::string const& name) {
+        constexpr std::string_view part = "post_processor";
+        json const& all = required_object(step, "special_tokens", where(part));
+        json const& token = required_object(all, name, where("post_processor special_tokens"));
+        const auto ids = required<std::vector<std::int32_t>>(token, "ids", where(part));
+        if (ids.size() != 1 || out_.adds_bos) fail(part, "more than one token before the text is not supported");
+        out_.bos = ids[0];
+        out_.adds_bos = true;
+    }
+
+    json const& file_;
+    tokenizer_definition out_;
+};
+
+} // namespace detail
+
+/// What a tokenizer.json says. `who` is its name in messages. `truncation` and `padding` are passed over: they are
+/// settings of a batch. Errors: format_error for a missing key, a value of the wrong type, and everything that is not
+/// known here: a normalizer but NFC, a split pattern (quoted, with those that are known), a model but BPE, an option
+/// that would change ids.
+inline tokenizer_definition read_tokenizer(json const& file, std::string who) {
+    return detail::tokenizer_json_reader(file, std::move(who)).read();
+}
+
+} // namespace bitlens
