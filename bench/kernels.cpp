@@ -1,0 +1,213 @@
+// How near matmul and matvec come to what the machine can do, for every format on shapes of real models.
+//
+//     bench_kernels [--csv] [--only WORD]...     WORD: part of a format's or a model's name, "matmul" or "matvec"
+//
+// Peaks are measured in the same run, between the kernels, for they drift on shared machines: a fraction is the median
+// over rounds of the kernel's rate over the mean of the peaks just before and just after it.
+
+#include "bitlens/core/machine.hpp"
+#include "bitlens/formats.hpp"
+#include "bitlens/kernels/matmul.hpp"
+#include "bitlens/kernels/matvec.hpp"
+#include "peaks.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <string_view>
+#include <vector>
+
+using namespace bitlens;
+using namespace bitlens::bench;
+
+namespace {
+
+struct shape {
+    const char* model;
+    std::size_t rows, cols;
+};
+constexpr shape shapes[] = {{"SmolLM2-135M", 576, 576},  {"SmolLM2-135M", 192, 576},   {"SmolLM2-135M", 1536, 576},
+                            {"SmolLM2-135M", 576, 1536}, {"SmolLM2-135M", 49152, 576}, {"Qwen2.5-0.5B", 896, 896},
+                            {"Qwen2.5-0.5B", 128, 896},  {"Qwen2.5-0.5B", 4864, 896},  {"Qwen2.5-0.5B", 896, 4864},
+                            {"Llama-3-8B", 4096, 4096},  {"Llama-3-8B", 1024, 4096},   {"Llama-3-8B", 14336, 4096},
+                            {"Llama-3-8B", 4096, 14336}};
+constexpr std::size_t positions = 512;
+constexpr std::size_t rounds = 9;
+
+struct options {
+    bool csv = false;
+    std::vector<std::string_view> only;
+
+    bool wants(std::string_view text) const {
+        return std::all_of(only.begin(), only.end(),
+                           [&](std::string_view word) { return text.find(word) != text.npos; });
+    }
+};
+
+/// Time does not depend on the codes, which stay 0; scales and numbers are no zeros, so that nothing is denormal.
+template <weight_format F>
+packed_matrix<F> some_matrix(std::size_t rows, std::size_t cols) {
+    packed_matrix<F> w(rows, cols);
+    for (std::size_t r = 0; r < rows; ++r) {
+        if constexpr (quant_format<F>) {
+            for (std::size_t g = 0; g < w.groups(); ++g) {
+                w.set_scale(r, g, 0.01f);
+                if constexpr (F::has_zero) w.set_zero(r, g, 1);
+            }
+        } else {
+            for (auto& v : w.writable_row(r)) v = static_cast<typename F::value_type>(0.01f);
+        }
+    }
+    return w;
+}
+
+struct measured {
+    double rate, fraction; // the best rate; the median fraction of the peak
+};
+
+/// `work()` does `amount` operations (or bytes); `peak()` measures how many the machine can do a second.
+template <class Work, class Peak>
+measured beside(double amount, Work const& work, Peak const& peak) {
+    work(); // pages and caches
+    std::vector<double> fractions;
+    double best = 0, before = peak();
+    for (std::size_t i = 0; i < rounds; ++i) {
+        const double start = seconds();
+        std::size_t times = 0;
+        do {
+            work();
+            ++times;
+        } while (seconds() - start < 0.005);
+        const double rate = static_cast<double>(times) * amount / (seconds() - start);
+        const double after = peak();
+        best = std::max(best, rate);
+        fractions.push_back(2 * rate / (before + after));
+        before = after;
+    }
+    std::nth_element(fractions.begin(), fractions.begin() + rounds / 2, fractions.end());
+    return {best, fractions[rounds / 2]};
+}
+
+void print_row(options const& o, const char* kernel, std::string const& format, const char* model, std::size_t rows,
+               std::size_t cols, unsigned cores, measured m, const char* unit, const char* bound) {
+    if (o.csv)
+        std::printf("%s,%s,%s,%zu,%zu,%u,%s,%.4g,%s,%.4f\n", kernel, format.c_str(), model, rows, cols, cores, unit,
+                    m.rate * 1e-9, bound, m.fraction);
+    else
+        std::printf("%-7s %-16s %-13s %5zu x %-5zu %2u cores %8.1f %-8s %5.3f of %s\n", kernel, format.c_str(), model,
+                    rows, cols, cores, m.rate * 1e-9, unit, m.fraction, bound);
+    std::fflush(stdout);
+}
+
+template <weight_format F>
+void bench_matmul(options const& o, std::vector<unsigned> const& core_counts) {
+    for (auto const& [model, rows, cols] : shapes) {
+        if (!o.wants("matmul " + format_name<F>() + " " + model)) continue;
+        const auto w = some_matrix<F>(rows, cols);
+        matrix<float> x(positions, cols), y(positions, rows);
+        std::fill(x.span().begin(), x.span().end(), 0.5f);
+        for (const unsigned cores : core_counts) {
+            workspace scratch(matmul_bytes(rows, cols, positions, cores), cores);
+            const measured m = beside(
+                2.0 * static_cast<double>(rows * cols * positions), [&] { matmul(w, x, y, scratch); },
+                [&] { return fma_peak(cores); });
+            print_row(o, "matmul", format_name<F>(), model, rows, cols, cores, m, "GFLOP/s", "the FMA peak");
+        }
+    }
+}
+
+/// Over matrices that together are 4 × the last-level cache; the arithmetic bound is the same kernel on a matrix that
+/// stays in a core's own cache.
+template <weight_format F>
+void bench_matvec(options const& o, std::vector<unsigned> const& core_counts, aligned_array<float> const& buffer) {
+    if (!o.wants("matvec " + format_name<F>())) return;
+    constexpr std::size_t rows = 4096, cols = 4096, cached_rows = 64;
+    std::vector<packed_matrix<F>> weights;
+    std::size_t bytes = 0;
+    while (bytes < buffer.size() * sizeof(float)) {
+        weights.push_back(some_matrix<F>(rows, cols));
+        bytes += weights.back().bytes();
+    }
+    const auto cached = some_matrix<F>(cached_rows, cols);
+    std::vector<float> x(cols, 0.5f), y(rows);
+    for (const unsigned cores : core_counts) {
+        workspace scratch(matmul_bytes(rows, cols, 1, cores), cores), serial(matmul_bytes(rows, cols, 1, 1));
+        const auto arithmetic = [&] { // bytes per second of packed weights, were memory no limit
+            constexpr std::size_t times = 200;
+            std::vector<double> rates;
+            for (int i = 0; i < 5; ++i) {
+                const double start = seconds();
+                for (std::size_t k = 0; k < times; ++k) matvec(cached, x, std::span(y).first(cached_rows), serial);
+                rates.push_back(static_cast<double>(times * cached.bytes()) / (seconds() - start));
+            }
+            return cores * *std::max_element(rates.begin(), rates.end());
+        };
+        bool memory_bound = true;
+        const measured m = beside(
+            static_cast<double>(bytes),
+            [&] {
+                for (auto const& w : weights) matvec(w, x, y, scratch);
+            },
+            [&] {
+                const double memory = read_bandwidth(buffer, cores), compute = arithmetic();
+                memory_bound = memory <= compute;
+                return std::min(memory, compute);
+            });
+        print_row(o, "matvec", format_name<F>(), "4 x LLC", rows, cols, cores, m, "GB/s",
+                  memory_bound ? "the read bandwidth" : "the arithmetic bound");
+    }
+}
+
+template <class... F>
+struct format_list {};
+
+template <int Bits>
+using uniform_formats = format_list<uniform<Bits, 64>, uniform<Bits, 64, zero_kind::symmetric>>;
+using other_formats = format_list<uniform<3, 32>, uniform<3, 128>, uniform<3, 0>, normal_float<3, 64>,
+                                  normal_float<4, 64>, dense<float>, dense<bf16>, dense<f16>>;
+
+template <class... F>
+void bench_formats(format_list<F...>, options const& o, std::vector<unsigned> const& cores,
+                   aligned_array<float> const& buffer) {
+    (bench_matmul<F>(o, cores), ...);
+    (bench_matvec<F>(o, cores, buffer), ...);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    options o;
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view argument = argv[i];
+        if (argument == "--csv")
+            o.csv = true;
+        else if (argument == "--only" && i + 1 < argc)
+            o.only.push_back(argv[++i]);
+        else
+            return std::fprintf(stderr, "bench_kernels [--csv] [--only WORD]...\n"), 2;
+    }
+    std::vector<unsigned> cores{1};
+    if (available_cores() > 1) cores.push_back(available_cores());
+
+    aligned_array<float> buffer(4 * last_level_cache() / sizeof(float));
+    std::FILE* head = o.csv ? stderr : stdout;
+    std::fprintf(head, "%s, largest cache %zu MiB\n", simd::arch_name<simd::default_arch>().c_str(),
+                 last_level_cache() >> 20);
+    for (const unsigned n : cores) {
+        double flops = 0, bytes = 0;
+        for (std::size_t i = 0; i < rounds; ++i) {
+            flops = std::max(flops, fma_peak(n));
+            bytes = std::max(bytes, read_bandwidth(buffer, n));
+        }
+        std::fprintf(head, "%u cores: float32 FMA %.1f GFLOP/s, read %.1f GB/s (best of %zu)\n", n, flops * 1e-9,
+                     bytes * 1e-9, rounds);
+    }
+    if (o.csv) std::printf("kernel,format,model,rows,cols,cores,unit,rate,bound,fraction\n");
+    bench_formats(uniform_formats<2>{}, o, cores, buffer);
+    bench_formats(uniform_formats<3>{}, o, cores, buffer);
+    bench_formats(uniform_formats<4>{}, o, cores, buffer);
+    bench_formats(uniform_formats<5>{}, o, cores, buffer);
+    bench_formats(uniform_formats<6>{}, o, cores, buffer);
+    bench_formats(uniform_formats<7>{}, o, cores, buffer);
+    bench_formats(uniform_formats<8>{}, o, cores, buffer);
+    bench_formats(other_formats{}, o, cores, buffer);
+}

@@ -1,0 +1,79 @@
+#pragma once
+/// What the machine can do at most, measured beside every kernel: float32 FMA and reading memory.
+
+#include "bitlens/core/parallel.hpp"
+#include "bitlens/core/view.hpp"
+#include "bitlens/simd/batch.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+
+namespace bitlens::bench {
+
+inline double seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Where results go that nobody reads, lest the compiler drop the work that made them.
+inline volatile float sink = 0;
+
+namespace detail {
+
+/// a ← a · m + b in as many registers as there are I: enough to hide the latency.
+template <std::size_t... I>
+float fma_chains(std::index_sequence<I...>, std::size_t steps, float m, float b) {
+    using vec = simd::batch<float, simd::default_arch>;
+    vec a[] = {vec(static_cast<float>(I))...};
+    const vec factor(m), term(b);
+    for (std::size_t i = 0; i < steps; ++i) ((a[I] = simd::fma(a[I], factor, term)), ...);
+    return (simd::sum(a[I]) + ...);
+}
+
+inline float sum_of(const float* first, std::size_t count) {
+    using vec = simd::batch<float, simd::default_arch>;
+    vec total[8];
+    for (auto& t : total) t = vec(0.0f);
+    constexpr std::size_t step = 8 * vec::size;
+    for (std::size_t i = 0; i + step <= count; i += step)
+        for (std::size_t k = 0; k < 8; ++k) total[k] = total[k] + vec::load_unaligned(first + i + k * vec::size);
+    float sum = 0;
+    for (auto const& t : total) sum += simd::sum(t);
+    return sum;
+}
+
+} // namespace detail
+
+/// float32 operations per second of `cores` cores together; an FMA is two.
+inline double fma_peak(unsigned cores) {
+    constexpr std::size_t chains = 12, steps = 400'000;
+    const double start = seconds();
+    parallel_for(cores, [](std::size_t i) {
+        sink = detail::fma_chains(std::make_index_sequence<chains>{}, steps, 0.999f, 1.0f + static_cast<float>(i));
+    });
+    return 2.0 * static_cast<double>(chains * simd::lanes<simd::default_arch> * steps * cores) / (seconds() - start);
+}
+
+/// Bytes per second of `cores` cores that read `buffer` once, together.
+inline double read_bandwidth(aligned_array<float> const& buffer, unsigned cores) {
+    const double start = seconds();
+    parallel_pieces(buffer.size(), cores, 1024, [&](std::size_t, std::size_t begin, std::size_t end) {
+        sink = detail::sum_of(buffer.data() + begin, end - begin);
+    });
+    return static_cast<double>(buffer.size() * sizeof(float)) / (seconds() - start);
+}
+
+/// Bytes of the largest cache of core 0; 32 MiB where the system does not say.
+inline std::size_t last_level_cache() {
+    std::size_t largest = 0;
+    std::error_code none;
+    for (auto const& entry : std::filesystem::directory_iterator("/sys/devices/system/cpu/cpu0/cache", none)) {
+        std::size_t kilobytes = 0;
+        if (std::ifstream file(entry.path() / "size"); file >> kilobytes) largest = std::max(largest, kilobytes * 1024);
+    }
+    return largest > 0 ? largest : std::size_t{32} << 20;
+}
+
+} // namespace bitlens::bench
