@@ -1,0 +1,275 @@
+#include "bitlens/models/checkpoint.hpp"
+
+#include "written_model.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+using namespace bitlens;
+using namespace bitlens::test;
+
+namespace {
+
+using any_dense = mixed_matrix<dense<float>, dense<bf16>, dense<f16>>;
+using float_matrix = packed_matrix<dense<float>>;
+
+const json config_file = {{"model_type", "llama"},         {"hidden_act", "silu"},   {"hidden_size", 8},
+                          {"intermediate_size", 10},       {"num_hidden_layers", 2}, {"num_attention_heads", 4},
+                          {"num_key_value_heads", 2},      {"head_dim", 6},          {"vocab_size", 12},
+                          {"max_position_embeddings", 64}, {"rms_norm_eps", 1e-5},   {"tie_word_embeddings", false}};
+
+model_config config() {
+    problem_list problems;
+    return read_config(config_file, "config.json", problems);
+}
+
+using edit = std::function<void(std::vector<written_tensor>&)>;
+
+std::string refusal(std::filesystem::path const& path) {
+    try {
+        checkpoint refused(path);
+    } catch (format_error const& e) {
+        return e.what();
+    } catch (io_error const& e) {
+        return e.what();
+    }
+    return "no refusal";
+}
+
+/// The message that a folder with changed tensors is refused with.
+std::string refusal_of(edit const& change, json const& file = config_file) {
+    const temporary_folder folder;
+    auto tensors = make_tensors(config(), safetensors_type::bf16);
+    change(tensors);
+    write_folder(folder.path(), file, tensors);
+    return refusal(folder.path());
+}
+
+written_tensor& find(std::vector<written_tensor>& tensors, std::string const& name) {
+    return *std::ranges::find(tensors, name, &written_tensor::name);
+}
+
+bool has(std::string const& text, std::string const& words) { return text.find(words) != std::string::npos; }
+
+} // namespace
+
+TEST_CASE("numbers keep their 16 bits, borrowed from the mapped file") {
+    const temporary_folder folder;
+    const auto tensors = make_tensors(config(), safetensors_type::bf16);
+    write_folder(folder.path(), config_file, tensors);
+    const checkpoint source(folder.path());
+    const std::string name = "model.layers.1.mlp.up_proj.weight";
+    const auto expected = formula_weight(name, {10, 8});
+
+    const auto mixed = source.load_matrix<any_dense>(name);
+    CHECK(mixed.format_name() == "bf16");
+    const auto borrowed = source.load_matrix<packed_matrix<dense<bf16>>>(name);
+    const auto again = source.load_matrix<packed_matrix<dense<bf16>>>(name);
+    CHECK(borrowed.data() == again.data()); // the file's own bytes
+    const auto floats = source.load_matrix<float_matrix>(name);
+    for (std::size_t r = 0; r < 10; ++r)
+        for (std::size_t c = 0; c < 8; ++c) {
+            CHECK(mixed.value(r, c) == static_cast<float>(bf16(expected[r * 8 + c])));
+            CHECK(floats.value(r, c) == mixed.value(r, c));
+        }
+    CHECK_THROWS_AS(source.load_matrix<packed_matrix<dense<f16>>>(name), format_error);
+    CHECK_THROWS_AS(source.load_matrix<any_dense>("model.layers.2.mlp.up_proj.weight"), format_error);
+    CHECK_THROWS_AS(source.load_matrix<any_dense>("model.norm.weight"), format_error);
+    CHECK_THROWS_AS(source.load_vector(name), format_error);
+    CHECK(source.load_vector("model.norm.weight").size() == 8);
+    CHECK(source.format_description() == "safetensors, linear layers BF16, embedding BF16, head BF16");
+    CHECK(source.files().size() == 2);
+    CHECK(source.tensors().size() == tensors.size());
+}
+
+TEST_CASE("the rows of q and k in a llama GGUF are put back in order") {
+    const temporary_folder folder;
+    for (const auto type : {safetensors_type::f32, safetensors_type::f16, safetensors_type::bf16}) {
+        const auto tensors = make_tensors(config(), type);
+        write_gguf(folder / "model.gguf", config(), tensors);
+        write_folder(folder / "hf", config_file, tensors);
+        const checkpoint gguf(folder / "model.gguf"), hf(folder / "hf");
+        CHECK(gguf.config() == hf.config());
+        for (auto const& t : hf.tensors()) {
+            CAPTURE(t.name);
+            if (t.shape.size() == 1) {
+                CHECK(gguf.load_vector(t.name) == hf.load_vector(t.name));
+                continue;
+            }
+            const auto a = gguf.load_matrix<any_dense>(t.name), b = hf.load_matrix<any_dense>(t.name);
+            REQUIRE(a.rows() == b.rows());
+            CHECK(a.format_name() == b.format_name());
+            std::size_t different = 0;
+            for (std::size_t r = 0; r < a.rows(); ++r)
+                for (std::size_t c = 0; c < a.cols(); ++c) different += a.value(r, c) == b.value(r, c) ? 0u : 1u;
+            CHECK(different == 0);
+        }
+        std::filesystem::remove_all(folder / "hf");
+    }
+}
+
+TEST_CASE("the stored row of a head of 8, as the format's known answer has it") {
+    detail::stored_tensor t;
+    t.interleaved_head = 8;
+    std::vector<std::size_t> order(16); // stored row → Hugging Face row
+    for (std::size_t r = 0; r < 16; ++r) order[t.stored_row(r)] = r;
+    CHECK(order == std::vector<std::size_t>{0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15});
+}
+
+TEST_CASE("layers that are kept and layers that stream are the same") {
+    const temporary_folder folder;
+    write_folder(folder.path(), config_file, make_tensors(config(), safetensors_type::f32));
+    const checkpoint source(folder.path());
+    checkpoint_layers<float_matrix> kept(source, true), streamed(source, false);
+    for (std::size_t k : {1u, 0u, 1u}) {
+        const auto a = kept.layer(k), b = streamed.layer(k);
+        CHECK(kept.layer(k).rest == a.rest);
+        CHECK(streamed.layer(k).rest != b.rest);
+        CHECK(a.rest->mlp_norm == b.rest->mlp_norm);
+        CHECK(std::ranges::equal(a[projection::down].row(3), b[projection::down].row(3)));
+    }
+}
+
+TEST_CASE("tensors that do not make the model are refused by file and name") {
+    CHECK(refusal_of([](auto&) {}) == "no refusal");
+    const std::string name = "model.layers.1.self_attn.k_proj.weight";
+    CHECK(has(refusal_of([&](auto& all) { std::erase_if(all, [&](auto const& t) { return t.name == name; }); }),
+              "tensor \"" + name + "\" of shape"));
+    CHECK(has(refusal_of([&](auto& all) {
+                  find(all, name) = make_tensor(name, {12, 9}, safetensors_type::bf16);
+              }),
+              "tensor \"" + name + "\": shape"));
+    CHECK(has(refusal_of([&](auto& all) { find(all, name) = make_tensor(name, {96}, safetensors_type::bf16); }),
+              "tensor \"" + name + "\": shape"));
+    CHECK(has(refusal_of([&](auto& all) { find(all, name).type = safetensors_type::i16; }),
+              "numbers of type I16 are not read"));
+    CHECK(has(refusal_of([&](auto& all) {
+                  all.push_back(make_tensor("model.layers.0.self_attn.o_proj.bias", {8}, safetensors_type::bf16));
+              }),
+              "\"model.layers.0.self_attn.o_proj.bias\": llama has no such tensor"));
+    CHECK(has(refusal_of([&](auto& all) {
+                  all.push_back(make_tensor("model.layers.2.mlp.up_proj.weight", {10, 8}, safetensors_type::bf16));
+              }),
+              "model.layers.2.mlp.up_proj.weight\": llama has no such tensor"));
+    CHECK(refusal_of([&](auto& all) {
+              all.push_back(make_tensor("model.layers.0.self_attn.rotary_emb.inv_freq", {3}, safetensors_type::f32));
+          }) == "no refusal");
+}
+
+TEST_CASE("a configuration and tensors that contradict each other are refused") {
+    const auto changed = [](std::string const& key, json value) {
+        json file = config_file;
+        file[key] = std::move(value);
+        return refusal_of([](auto&) {}, file);
+    };
+    CHECK(has(changed("num_hidden_layers", 1'000'000'000), "1000000000 layers, but there are only 21 tensors"));
+    CHECK(has(changed("num_hidden_layers", 3), "\"model.layers.2.input_layernorm.weight\" of shape"));
+    CHECK(has(changed("num_hidden_layers", 1), "llama has no such tensor"));
+    CHECK(has(changed("vocab_size", 11), "model.embed_tokens.weight\": shape"));
+    CHECK(has(changed("head_dim", 4), "q_proj.weight\": shape"));
+    CHECK(has(changed("num_key_value_heads", 4), "k_proj.weight\": shape"));
+    CHECK(has(changed("model_type", "qwen2"), "q_proj.bias\" of shape"));
+    CHECK(has(changed("tie_word_embeddings", true), "ties the head to the embedding, but this is another matrix"));
+    CHECK(
+        has(refusal_of([](auto& all) { std::erase_if(all, [](auto const& t) { return t.name == "lm_head.weight"; }); }),
+            "\"lm_head.weight\" of shape"));
+    json tied = config_file;
+    tied["tie_word_embeddings"] = true;
+    CHECK(
+        refusal_of([](auto& all) { find(all, "lm_head.weight").bytes = find(all, "model.embed_tokens.weight").bytes; },
+                   tied) == "no refusal");
+}
+
+TEST_CASE("numbers that are not finite are refused when they are loaded") {
+    const temporary_folder folder;
+    for (const auto type : {safetensors_type::f32, safetensors_type::f16, safetensors_type::bf16}) {
+        auto tensors = make_tensors(config(), type);
+        const std::size_t size = type == safetensors_type::f32 ? 4 : 2;
+        for (const char* name : {"model.layers.0.mlp.up_proj.weight", "model.norm.weight"}) {
+            auto& bytes = find(tensors, name).bytes;
+            std::ranges::fill(bytes.end() - static_cast<std::ptrdiff_t>(size), bytes.end(),
+                              std::byte{0x7F}); // NaN, or ...
+            if (type == safetensors_type::f32) bytes.end()[-2] = std::byte{0xC0};
+        }
+        if (type == safetensors_type::bf16) // 0x7F7F is the largest but one finite bf16
+            for (const char* name : {"model.layers.0.mlp.up_proj.weight", "model.norm.weight"})
+                find(tensors, name).bytes.end()[-2] = std::byte{0x80}; // infinity
+        write_folder(folder.path(), config_file, tensors);
+        const checkpoint source(folder.path());
+        CHECK_THROWS_WITH_AS(source.load_matrix<any_dense>("model.layers.0.mlp.up_proj.weight"),
+                             doctest::Contains("row 9 holds a number that is not finite"), format_error);
+        CHECK_THROWS_AS(source.load_matrix<float_matrix>("model.layers.0.mlp.up_proj.weight"), format_error);
+        CHECK_THROWS_AS(source.load_vector("model.norm.weight"), format_error);
+    }
+}
+
+TEST_CASE("files that are not there, and folders that are no model") {
+    const temporary_folder folder;
+    CHECK_THROWS_AS(checkpoint(folder / "nothing"), io_error);
+    CHECK_THROWS_AS(checkpoint{folder.path()}, io_error); // no config.json
+    write_text(folder / "config.json", "[]");
+    CHECK_THROWS_AS(checkpoint{folder.path()}, io_error); // no tensors
+    write_text(folder / "bad.gguf", "GGUX");
+    CHECK_THROWS_AS(checkpoint(folder / "bad.gguf"), format_error);
+}
+
+TEST_CASE("inspect shows what is there and everything that is wrong") {
+    const temporary_folder folder;
+    auto tensors = make_tensors(config(), safetensors_type::f16);
+    find(tensors, "model.norm.weight") = make_tensor("model.norm.weight", {9}, safetensors_type::f16);
+    std::erase_if(tensors, [](auto const& t) { return t.name == "lm_head.weight"; });
+    write_folder(folder.path(), config_file, tensors);
+    const auto shown = checkpoint::inspect(folder.path());
+    CHECK(shown.problems().size() == 2);
+    CHECK(shown.config().layers == 2);
+    CHECK(shown.tensors().size() == tensors.size());
+    CHECK(has(refusal(folder.path()), "(and 1 more)"));
+}
+
+TEST_CASE("GGUF metadata that changes the result is refused by name") {
+    const temporary_folder folder;
+    const auto tensors = make_tensors(config(), safetensors_type::f32);
+    const auto refused = [&](auto const& change, model_config const& c) {
+        gguf_writer file = gguf_metadata(c);
+        change(file);
+        for (auto const& t : tensors) file.tensor(gguf_name(t.name), t.shape, 0, t.bytes);
+        file.write(folder / "model.gguf");
+        return refusal(folder / "model.gguf");
+    };
+    const auto nothing = [](gguf_writer&) {};
+    CHECK(refused(nothing, config()) == "no refusal");
+    CHECK(
+        has(refused([](auto& f) { f.text("llama.rope.scaling.type", "yarn"); }, config()), "scaling of type \"yarn\""));
+    CHECK(refused([](auto& f) { f.text("llama.rope.scaling.type", "none"); }, config()) == "no refusal");
+    CHECK(has(refused([](auto& f) { f.number("llama.expert_count", 8); }, config()),
+              "\"llama.expert_count\" is not known"));
+    CHECK(has(refused([](auto& f) { f.number("llama.attention.sliding_window", 64); }, config()), "sliding window"));
+    CHECK(has(refused([](auto& f) { f.number("llama.rope.dimension_count", 4); }, config()),
+              "\"llama.rope.dimension_count\": 6"));
+    CHECK(has(refused([](auto& f) { f.number("llama.vocab_size", 13); }, config()), "token_embd.weight\": shape"));
+    CHECK(has(refused([](auto& f) { f.tensor("rope_freqs.weight", {3}, 0, std::vector<std::byte>(12)); }, config()),
+              "\"rope_freqs.weight\": llama has no such tensor"));
+    auto c = config();
+    c.architecture = "gemma";
+    CHECK(has(refused(nothing, c), "architecture 'gemma' is not supported; there are llama and qwen2"));
+    c = config();
+    c.layers = 1'000'000'000;
+    CHECK(has(refused(nothing, c), "1000000000 layers"));
+    c = config();
+    c.block.norm_eps = 0;
+    CHECK(has(refused(nothing, c), "epsilon"));
+    c.block.norm_eps = std::numeric_limits<float>::quiet_NaN();
+    CHECK(has(refused(nothing, c), "epsilon"));
+    c = config();
+    c.block.rope_theta = std::numeric_limits<double>::infinity();
+    CHECK(has(refused(nothing, c), "rope theta"));
+    c = config();
+    c.block.kv_heads = 3;
+    CHECK(has(refused(nothing, c), "key and value heads"));
+}
