@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -31,53 +30,50 @@ namespace detail {
 inline constexpr std::size_t vocabulary_tile = 1024;
 inline constexpr std::size_t loss_positions = 512;
 
-/// e^x for x ≤ 0 in float32, relative error < 2.4e-7; below −87 (a likelihood that float32 cannot hold) e^−87.
-/// Plain arithmetic, so that a loop over it becomes vector code. NaN stays NaN.
-inline float exp_of_nonpositive(float x) noexcept {
-    x = x < -87.0f ? -87.0f : x;
-    constexpr float shift = 12582912.0f; // 1.5 · 2²³: adding it rounds to an integer, kept in the lowest bits
-    const float shifted = x * 1.44269504f + shift;
-    const float n = shifted - shift;
-    const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f; // x − n·ln 2 in two parts; |r| ≤ ln(2)/2
-    float p = 1.0f / 5040; // Taylor's series: the term left out is below 2⁻²⁷
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    const std::uint32_t exponent = std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(shift) + 127u;
-    return std::bit_cast<float>(exponent << 23) * p; // 2ⁿ · e^r, and n ≥ −126
+/// Rows of logits are padded to whole registers of any instruction set, with a logit whose likelihood is 0.
+inline constexpr std::size_t row_unit = 16;
+inline constexpr float no_logit = std::numeric_limits<float>::lowest();
+constexpr std::size_t padded_row(std::size_t n) noexcept { return (n + row_unit - 1) / row_unit * row_unit; }
+
+template <class Arch>
+xsimd::batch<float, Arch> larger_of(xsimd::batch<float, Arch> const& a, xsimd::batch<float, Arch> const& b) noexcept {
+    return xsimd::max(a, b);
+}
+inline simd::scalar_batch<float> larger_of(simd::scalar_batch<float> a, simd::scalar_batch<float> b) noexcept {
+    return a.value < b.value ? b : a;
 }
 
-/// Sums that run over a row 16 numbers abreast: float within 128 numbers, double from there on.
-inline constexpr std::size_t loss_lanes = 16;
-template <class Term>
+/// e^x for x ≤ 0 in float32, relative error < 2.4e-7; what float32 cannot hold is 0.
+template <class Arch>
+xsimd::batch<float, Arch> exp_of(xsimd::batch<float, Arch> const& x) noexcept {
+    return xsimd::exp(x);
+}
+inline simd::scalar_batch<float> exp_of(simd::scalar_batch<float> x) noexcept {
+    return simd::scalar_batch<float>(std::exp(x.value));
+}
+
+/// Σ term(i) over i = 0, lanes, 2·lanes … < n, registers of floats: float within eight registers, double from there on.
+template <class Arch, class Term>
 double sum_of_row(std::size_t n, Term const& term) noexcept {
-    constexpr std::size_t steps = 8;
+    using vec = simd::batch<float, Arch>;
     double sum = 0;
-    std::size_t i = 0;
-    while (i + loss_lanes <= n) {
-        std::array<float, loss_lanes> part{};
-        for (std::size_t s = 0; s < steps && i + loss_lanes <= n; ++s, i += loss_lanes)
-            for (std::size_t k = 0; k < loss_lanes; ++k) part[k] += term(i + k);
-        for (std::size_t width = loss_lanes / 2; width > 0; width /= 2)
-            for (std::size_t k = 0; k < width; ++k) part[k] += part[k + width];
-        sum += double{part[0]};
+    for (std::size_t i = 0; i < n;) {
+        vec part(0.0f);
+        for (const std::size_t end = std::min(n, i + 8 * vec::size); i < end; i += vec::size) part = part + term(i);
+        sum += double{simd::sum(part)};
     }
-    for (; i < n; ++i) sum += double{term(i)};
     return sum;
 }
 
-inline float largest_of_row(std::span<const float> x) noexcept {
-    std::array<float, loss_lanes> part;
-    part.fill(-std::numeric_limits<float>::infinity());
-    std::size_t i = 0;
-    for (; i + loss_lanes <= x.size(); i += loss_lanes)
-        for (std::size_t k = 0; k < loss_lanes; ++k) part[k] = x[i + k] > part[k] ? x[i + k] : part[k];
-    for (std::size_t k = 0; i < x.size(); ++i, ++k) part[k] = std::max(part[k], x[i]);
-    return *std::max_element(part.begin(), part.end());
+/// The largest of n numbers, n a multiple of row_unit.
+template <class Arch>
+float largest_of_row(const float* x, std::size_t n) noexcept {
+    using vec = simd::batch<float, Arch>;
+    vec largest(no_logit);
+    for (std::size_t i = 0; i < n; i += vec::size) largest = larger_of(largest, vec::load_unaligned(x + i));
+    std::array<float, vec::size> each;
+    largest.store_unaligned(each.data());
+    return *std::max_element(each.begin(), each.end());
 }
 
 /// What is known of one position of one variant after some tiles of the vocabulary. Sums are relative to `largest`.
@@ -93,48 +89,54 @@ struct running_loss {
     double log_sum() const noexcept { return double{largest} + std::log(sum); }
 };
 
-/// One position of the reference in the current tile, as the other variants need it.
-struct reference_tile {
-    std::span<const float> logits, exps; // exps = exp(logits − largest)
-    double rescale;                      // what its sums were multiplied with, as `largest` rose
-    std::int32_t top;
+/// One position of one variant in the current tile of `count` ids, from id `first` on.
+struct loss_tile {
+    std::size_t first, count, padded_count;
+    float* logits;      // padded
+    float* exps;        // exp(logits − largest), written here
+    double rescale = 1; // what the sums were multiplied with, as `largest` rose; written here
 };
 
-/// Takes the logits of ids first … into the sums of one position; overwrites `exps` with exp(logits − largest).
-/// Returns what the sums before were multiplied with. `reference` is null for the reference itself.
-inline double add_tile(running_loss& loss, std::span<const float> logits, std::span<float> exps, std::size_t first,
-                       std::int32_t target, reference_tile const* reference) noexcept {
-    const float largest = largest_of_row(logits);
-    double rescale = 1;
+/// Takes a tile into the sums. For the reference itself `reference` is null.
+template <class Arch>
+void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_tile const* reference,
+              std::int32_t top_of_reference) noexcept {
+    using vec = simd::batch<float, Arch>;
+    std::fill(tile.logits + tile.count, tile.logits + tile.padded_count, no_logit);
+    const float largest = largest_of_row<Arch>(tile.logits, tile.padded_count);
+    tile.rescale = 1;
     if (largest > loss.largest) {
-        rescale = std::exp(double{loss.largest} - double{largest}); // 0 in the first tile
+        tile.rescale = std::exp(double{loss.largest} - double{largest}); // 0 in the first tile
         loss.largest = largest;
-        const auto place = std::find(logits.begin(), logits.end(), largest) - logits.begin();
-        loss.top = static_cast<std::int32_t>(first) + static_cast<std::int32_t>(place);
+        const auto place =
+            static_cast<std::size_t>(std::find(tile.logits, tile.logits + tile.count, largest) - tile.logits);
+        if (place < tile.count) loss.top = static_cast<std::int32_t>(tile.first + place); // else all are NaN
     }
-    const float shift = loss.largest;
-    loss.sum = loss.sum * rescale + sum_of_row(logits.size(), [&](std::size_t i) {
-                   return exps[i] = exp_of_nonpositive(logits[i] - shift);
+    const vec shift(loss.largest);
+    loss.sum = loss.sum * tile.rescale + sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
+                   const vec e = exp_of(vec::load_unaligned(tile.logits + i) - shift);
+                   e.store_unaligned(tile.exps + i);
+                   return e;
                });
-    const auto inside = [&](std::int32_t id) {
-        return static_cast<std::size_t>(id) >= first && static_cast<std::size_t>(id) < first + logits.size();
-    };
-    if (inside(target)) loss.target = logits[static_cast<std::size_t>(target) - first];
-
     if (reference != nullptr)
-        loss.dot = loss.dot * reference->rescale + sum_of_row(logits.size(), [&](std::size_t i) {
-                       return reference->exps[i] * (reference->logits[i] - logits[i]);
+        loss.dot = loss.dot * reference->rescale + sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
+                       const vec p = vec::load_unaligned(reference->exps + i);
+                       return p * (vec::load_unaligned(reference->logits + i) - vec::load_unaligned(tile.logits + i));
                    });
-    const std::int32_t top = reference != nullptr ? reference->top : loss.top;
-    if (inside(top)) { // new in this tile: what was on top before is another one now
-        const std::size_t place = static_cast<std::size_t>(top) - first;
-        loss.best_other = std::max({loss.best_other, loss.top_of_reference, largest_of_row(logits.first(place)),
-                                    largest_of_row(logits.subspan(place + 1))});
-        loss.top_of_reference = logits[place];
+
+    const auto place_of = [&](std::int32_t id) {
+        return static_cast<std::size_t>(id) - tile.first;
+    }; // ≥ count: outside
+    if (place_of(target) < tile.count) loss.target = tile.logits[place_of(target)];
+    const std::size_t top = place_of(reference != nullptr ? top_of_reference : loss.top);
+    if (top < tile.count) { // new in this tile: what was on top before is another one now
+        loss.best_other = std::max(loss.best_other, loss.top_of_reference);
+        for (std::size_t i = 0; i < tile.count; ++i)
+            if (i != top) loss.best_other = std::max(loss.best_other, tile.logits[i]);
+        loss.top_of_reference = tile.logits[top];
     } else {
         loss.best_other = std::max(loss.best_other, largest);
     }
-    return rescale;
 }
 
 } // namespace detail
@@ -143,11 +145,11 @@ inline double add_tile(running_loss& loss, std::span<const float> logits, std::s
 template <class Arch = simd::default_arch>
 constexpr std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std::size_t positions,
                                             std::size_t variants, unsigned tasks) noexcept {
-    const std::size_t tile = std::min(vocabulary, detail::vocabulary_tile);
+    const std::size_t tile = detail::padded_row(std::min(vocabulary, detail::vocabulary_tile));
     const std::size_t block = std::min(positions, detail::loss_positions);
     return 3 * workspace::bytes_for<float>(block * tile) + workspace::bytes_for<float>(tasks * tile) +
-           workspace::bytes_for<detail::running_loss>(variants * block) + workspace::bytes_for<double>(block) +
-           matmul_bytes<Arch>(tile, width, block, tasks);
+           workspace::bytes_for<detail::running_loss>(variants * block) +
+           workspace::bytes_for<detail::loss_tile>(block) + matmul_bytes<Arch>(tile, width, block, tasks);
 }
 
 /// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, one tile of
@@ -163,15 +165,16 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
                      std::span<const std::int32_t> targets, std::span<const token_scores> out,
                      workspace& scratch) noexcept {
     BITLENS_ASSERT(hidden.size() == out.size() && head.rows() > 0);
-    const std::size_t vocabulary = head.rows(), tile = std::min(vocabulary, detail::vocabulary_tile);
+    const std::size_t vocabulary = head.rows(),
+                      tile = detail::padded_row(std::min(vocabulary, detail::vocabulary_tile));
     const std::size_t tasks = scratch.tasks();
     for (std::size_t t0 = 0; t0 < targets.size(); t0 += detail::loss_positions) {
         const std::size_t positions = std::min(detail::loss_positions, targets.size() - t0);
         workspace::frame frame(scratch);
-        const auto reference_logits = frame.take<float>(positions * tile),
-                   own_logits = frame.take<float>(positions * tile);
-        const auto reference_exps = frame.take<float>(positions * tile), own_exps = frame.take<float>(tasks * tile);
-        const auto rescales = frame.take<double>(positions);
+        const auto reference_logits = frame.take<float>(positions, tile),
+                   own_logits = frame.take<float>(positions, tile);
+        const auto reference_exps = frame.take<float>(positions, tile), own_exps = frame.take<float>(tasks, tile);
+        const auto references = frame.take<detail::loss_tile>(positions);
         const auto losses = frame.take<detail::running_loss>(hidden.size() * positions);
         std::fill(losses.begin(), losses.end(), detail::running_loss{});
 
@@ -179,18 +182,17 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
             const std::size_t count = std::min(tile, vocabulary - first);
             for (std::size_t v = 0; v < hidden.size(); ++v) {
                 BITLENS_ASSERT(hidden[v].rows == targets.size() && hidden[v].cols == head.cols());
-                const matrix_view<float> logits((v == 0 ? reference_logits : own_logits).data(), positions, count);
-                matmul_rows<Arch>(head, first, count, hidden[v].middle_rows(t0, positions), logits, scratch);
+                const auto logits = v == 0 ? reference_logits : own_logits;
+                matmul_rows<Arch>(head, first, count, hidden[v].middle_rows(t0, positions),
+                                  logits.middle_cols(0, count), scratch);
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
                         BITLENS_ASSERT(targets[t0 + t] >= 0 && static_cast<std::size_t>(targets[t0 + t]) < vocabulary);
-                        const auto exps_of_reference = reference_exps.subspan(t * count, count);
-                        const detail::reference_tile reference{reference_logits.subspan(t * count, count),
-                                                               exps_of_reference, rescales[t], losses[t].top};
-                        const auto exps = v == 0 ? exps_of_reference : own_exps.subspan(task * tile, count);
-                        const double rescale = detail::add_tile(losses[v * positions + t], logits.row(t), exps, first,
-                                                                targets[t0 + t], v == 0 ? nullptr : &reference);
-                        if (v == 0) rescales[t] = rescale;
+                        auto& exps = v == 0 ? reference_exps(t, 0) : own_exps(task, 0);
+                        detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0), &exps};
+                        detail::add_tile<Arch>(losses[v * positions + t], own, targets[t0 + t],
+                                               v == 0 ? nullptr : &references[t], losses[t].top);
+                        if (v == 0) references[t] = own;
                     }
                 });
             }
