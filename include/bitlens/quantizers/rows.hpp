@@ -10,17 +10,18 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
 namespace bitlens::detail {
 
-/// f(row) for every row of w, in parallel, in pieces large enough to be worth a task.
-template <class F>
-void for_each_row(matrix_view<const float> w, F const& f) {
+/// f(row) for every row of w, in parallel, in pieces large enough to be worth a task. A std::function, so that the
+/// threads' machinery is compiled once and not once per format.
+inline void for_each_row(matrix_view<const float> w, std::function<void(std::size_t)> const& f) {
     constexpr std::size_t weights_per_task = std::size_t{1} << 16;
-    const std::size_t tasks =
-        std::clamp<std::size_t>(w.rows * w.cols / weights_per_task, 1, std::max<std::size_t>(1, w.rows));
+    const std::size_t most = std::max<std::size_t>(1, w.rows);
+    const std::size_t tasks = std::clamp<std::size_t>(w.rows * w.cols / weights_per_task, 1, most);
     parallel_pieces(w.rows, tasks, 1, [&](std::size_t, std::size_t begin, std::size_t end) {
         for (std::size_t r = begin; r < end; ++r) f(r);
     });
