@@ -1,0 +1,133 @@
+#pragma once
+/// The names of quantization methods: "rtn3-g64", "mine=nf4-row-dq".
+
+#include "bitlens/core/error.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace bitlens {
+
+enum class method_kind { rtn, normal_float };
+
+/// How to quantize a matrix, and what results call it.
+struct method {
+    std::string name; ///< column names end in it: the text itself unless "name=" came first
+    method_kind kind = method_kind::rtn;
+    int bits = 0;
+    std::size_t group_size = 0; ///< 0: a whole row
+    bool symmetric = false;     ///< rtn only
+    bool nested_scales = false; ///< normal_float only
+
+    /// The text that parses to this method, without its name.
+    std::string text() const {
+        return (kind == method_kind::rtn ? "rtn" : "nf") + std::to_string(bits) +
+               (group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size)) + (symmetric ? "-sym" : "") +
+               (nested_scales ? "-dq" : "");
+    }
+};
+
+inline constexpr std::string_view existing_methods =
+    "what exists: rtn2 … rtn8 and nf3, nf4, each with -g32, -g64, -g128 or -row, then -sym (rtn: symmetric) or -dq "
+    "(nf: "
+    "quantized scales); a name may come first: rtn3-g64, mine=nf4-g64-dq";
+
+namespace detail {
+
+[[noreturn]] inline void refuse_method(std::string_view text, std::string const& reason) {
+    throw option_error("method '" + std::string(text) + "': " + reason + "; " + std::string(existing_methods));
+}
+
+/// Cuts text at every `separator`; the pieces may be empty.
+inline std::vector<std::string_view> split(std::string_view text, char separator) {
+    std::vector<std::string_view> pieces;
+    for (;;) {
+        const auto end = text.find(separator);
+        pieces.push_back(text.substr(0, end));
+        if (end == text.npos) return pieces;
+        text.remove_prefix(end + 1);
+    }
+}
+
+/// A decimal number without sign, spaces or leading zeros; nothing else gives false.
+inline bool read_number(std::string_view text, std::size_t& value) {
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return problem == std::errc() && end == text.data() + text.size() && (text.size() == 1 || text[0] != '0');
+}
+
+inline void read_kind(std::string_view whole, std::string_view word, method& m) {
+    const bool is_rtn = word.starts_with("rtn");
+    if (!is_rtn && !word.starts_with("nf")) refuse_method(whole, "there is no method '" + std::string(word) + "'");
+    m.kind = is_rtn ? method_kind::rtn : method_kind::normal_float;
+    std::size_t bits = 0;
+    const std::size_t fewest = is_rtn ? 2 : 3, most = is_rtn ? 8 : 4;
+    if (!read_number(word.substr(is_rtn ? 3 : 2), bits) || bits < fewest || bits > most)
+        refuse_method(whole, "'" + std::string(word) + "' has no number of bits from " + std::to_string(fewest) +
+                                 " to " + std::to_string(most));
+    m.bits = static_cast<int>(bits);
+}
+
+inline void read_group(std::string_view whole, std::string_view word, method& m) {
+    if (word == "row") return;
+    if (!word.starts_with('g') || !read_number(word.substr(1), m.group_size) ||
+        (m.group_size != 32 && m.group_size != 64 && m.group_size != 128))
+        refuse_method(whole, "'-" + std::string(word) + "' is no group");
+}
+
+} // namespace detail
+
+/// Reads `[name=]rtn<b>|nf<b>-g<32|64|128>|-row[-sym][-dq]`.
+/// Names are made of letters, digits, '.', '_' and '-'; "full" is taken by the model itself.
+/// Errors: option_error that lists what exists.
+inline method parse_method(std::string_view whole) {
+    std::string_view text = whole;
+    method m;
+    if (const auto equals = text.find('='); equals != text.npos) {
+        m.name = text.substr(0, equals);
+        text.remove_prefix(equals + 1);
+        if (m.name.empty()) detail::refuse_method(whole, "the name before '=' is empty");
+    }
+    const auto words = detail::split(text, '-');
+    detail::read_kind(whole, words[0], m);
+    if (words.size() < 2) detail::refuse_method(whole, "the group is missing: -g32, -g64, -g128 or -row");
+    detail::read_group(whole, words[1], m);
+    for (std::size_t i = 2; i < words.size(); ++i) {
+        bool& flag = words[i] == "sym" ? m.symmetric : m.nested_scales;
+        if (words[i] != "sym" && words[i] != "dq")
+            detail::refuse_method(whole, "'-" + std::string(words[i]) + "' means nothing");
+        if (flag) detail::refuse_method(whole, "'-" + std::string(words[i]) + "' stands twice");
+        flag = true;
+    }
+    if (m.symmetric && m.kind != method_kind::rtn) detail::refuse_method(whole, "-sym belongs to rtn");
+    if (m.nested_scales && m.kind != method_kind::normal_float) detail::refuse_method(whole, "-dq belongs to nf");
+    if (m.name.empty()) m.name = text;
+    const auto is_name_character = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+               c == '-';
+    };
+    if (!std::all_of(m.name.begin(), m.name.end(), is_name_character))
+        detail::refuse_method(whole, "a name is made of letters, digits, '.', '_' and '-'");
+    if (m.name == "full") detail::refuse_method(whole, "the name 'full' is that of the model as it is stored");
+    return m;
+}
+
+/// Reads a list "a,b,c"; an empty text gives no method.
+/// Errors: option_error, also for two methods of the same name.
+inline std::vector<method> parse_methods(std::string_view list) {
+    std::vector<method> methods;
+    if (list.empty()) return methods;
+    for (const std::string_view text : detail::split(list, ',')) {
+        method m = parse_method(text);
+        if (std::any_of(methods.begin(), methods.end(), [&](method const& other) { return other.name == m.name; }))
+            detail::refuse_method(text, "two methods are called '" + m.name + "'");
+        methods.push_back(std::move(m));
+    }
+    return methods;
+}
+
+} // namespace bitlens

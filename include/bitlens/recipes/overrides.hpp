@@ -1,0 +1,142 @@
+#pragma once
+/// override_rules: which matrices a study treats differently from its method, from a JSON file.
+///
+///     {"rules": [{"projection": "gate_proj|up_proj", "layers": "*",      "use": "full"},
+///                {"projection": "*",                 "layers": "0-1,29", "use": "rtn8-g64"}]}
+///
+/// projection: names as in checkpoints, joined by '|', or "*". layers: numbers and ranges from 0, joined by ',', or
+/// "*". use: a method without a name, or "full": as the checkpoint has it. Of the rules that match a matrix the last
+/// one holds; a rule that holds for none is an error.
+
+#include "bitlens/io/json.hpp"
+#include "bitlens/layers/linear.hpp"
+#include "bitlens/recipes/method.hpp"
+
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
+
+/// What becomes of a matrix: a method, or nothing: it stays as the checkpoint has it.
+using treatment = std::optional<method>;
+
+class override_rules {
+public:
+    /// No rules.
+    override_rules() = default;
+    /// `who` is the file, `layers` those of the model.
+    /// Errors: format_error naming file, number of the rule (from 1) and its text.
+    override_rules(json const& file, std::string_view who, std::size_t layers) {
+        check_keys(file, {"rules"}, who);
+        json const* const rules = find_value(file, "rules", who);
+        if (rules == nullptr || !rules->is_array())
+            throw format_error(std::string(who) + R"(: an array "rules" is expected)");
+        rule_of_.assign(layers, {});
+        for (std::size_t i = 0; i < rules->size(); ++i) {
+            json const& rule = (*rules)[i];
+            const std::string rule_name =
+                std::string(who) + ": rule " + std::to_string(i + 1) + " " + in_quotes(rule.dump());
+            add(rule, rule_name);
+            names_.push_back(rule_name);
+        }
+        for (std::size_t i = 0; i < names_.size(); ++i)
+            if (!is_used(i)) throw format_error(names_[i] + " holds for no matrix: later rules override it everywhere");
+    }
+
+    /// The rule's treatment of one matrix, or nullptr where no rule matches.
+    treatment const* find(std::size_t layer, projection p) const {
+        if (layer >= rule_of_.size()) return nullptr;
+        const auto rule = rule_of_[layer][static_cast<std::size_t>(p)];
+        return rule ? &uses_[*rule] : nullptr;
+    }
+
+private:
+    static void check_keys(json const& object, std::initializer_list<std::string_view> known, std::string_view who) {
+        for (auto const& [key, value] : detail::expect_object(object, who).items())
+            if (std::find(known.begin(), known.end(), key) == known.end())
+                throw format_error(std::string(who) + ": the key " + in_quotes(key) + " means nothing here");
+    }
+
+    void add(json const& rule, std::string const& who) {
+        check_keys(rule, {"projection", "layers", "use"}, who);
+        const auto projections = read_projections(required<std::string>(rule, "projection", who), who);
+        const auto layers = read_layers(required<std::string>(rule, "layers", who), who);
+        uses_.push_back(read_use(required<std::string>(rule, "use", who), who));
+        for (std::size_t layer = 0; layer < rule_of_.size(); ++layer)
+            for (std::size_t p = 0; p < projection_count; ++p)
+                if (layers[layer] && projections[p]) rule_of_[layer][p] = uses_.size() - 1;
+    }
+
+    static std::array<bool, projection_count> read_projections(std::string const& text, std::string const& who) {
+        std::array<bool, projection_count> chosen{};
+        if (text == "*") {
+            chosen.fill(true);
+            return chosen;
+        }
+        for (const std::string_view word : detail::split(text, '|')) {
+            std::string known;
+            bool found = false;
+            for (std::size_t p = 0; p < projection_count; ++p) {
+                const auto proper = name(static_cast<projection>(p));
+                known += std::string(p == 0 ? "" : ", ") + std::string(proper);
+                if (word == proper) found = chosen[p] = true;
+            }
+            if (!found)
+                throw format_error(who + ": there is no projection " + in_quotes(word) + "; expected * or " + known +
+                                   ", joined by |");
+        }
+        return chosen;
+    }
+
+    std::vector<bool> read_layers(std::string const& text, std::string const& who) const {
+        const std::size_t layers = rule_of_.size();
+        if (text == "*") return std::vector<bool>(layers, true);
+        std::vector<bool> chosen(layers);
+        for (const std::string_view range : detail::split(text, ',')) {
+            const auto dash = range.find('-');
+            std::size_t first = 0, last = 0;
+            if (!detail::read_number(range.substr(0, dash), first) ||
+                !detail::read_number(dash == range.npos ? range : range.substr(dash + 1), last) || last < first)
+                throw format_error(who + ": layers " + in_quotes(text) +
+                                   "; expected * or numbers and ranges like 0-3,29");
+            if (last >= layers)
+                throw format_error(who + ": layer " + std::to_string(last) + "; this model has layers 0 to " +
+                                   std::to_string(layers - 1));
+            std::fill(chosen.begin() + static_cast<std::ptrdiff_t>(first),
+                      chosen.begin() + static_cast<std::ptrdiff_t>(last + 1), true);
+        }
+        return chosen;
+    }
+
+    static treatment read_use(std::string const& text, std::string const& who) {
+        if (text == "full") return std::nullopt;
+        if (text.find('=') != text.npos) throw format_error(who + ": a method without a name, or full, is expected");
+        try {
+            return parse_method(text);
+        } catch (option_error const& e) {
+            throw format_error(who + ": " + e.what() + ", or full");
+        }
+    }
+
+    bool is_used(std::size_t rule) const {
+        for (auto const& layer : rule_of_)
+            if (std::find(layer.begin(), layer.end(), rule) != layer.end()) return true;
+        return false;
+    }
+
+    std::vector<std::array<std::optional<std::size_t>, projection_count>> rule_of_; // per layer and projection
+    std::vector<treatment> uses_;                                                   // per rule
+    std::vector<std::string> names_;                                                // per rule, for errors
+};
+
+/// Errors: io_error; format_error as above.
+inline override_rules read_override_rules(std::filesystem::path const& path, std::size_t layers) {
+    return override_rules(read_json_file(path), path.string(), layers);
+}
+
+} // namespace bitlens

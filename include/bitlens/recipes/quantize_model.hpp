@@ -1,0 +1,88 @@
+#pragma once
+/// quantized_layers: the blocks of a model, quantized one layer at a time.
+
+#include "bitlens/models/weights.hpp"
+#include "bitlens/quantizers/rows.hpp"
+#include "bitlens/recipes/all_formats.hpp"
+#include "bitlens/recipes/method.hpp"
+#include "bitlens/recipes/overrides.hpp"
+
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// f(view of w as floats): the numbers themselves where they are float, else a copy that lives as long as the call.
+template <weight_format F, class Function>
+decltype(auto) with_floats(packed_matrix<F> const& w, Function const& f) {
+    if constexpr (std::same_as<F, dense<float>>) {
+        return f(w.view());
+    } else {
+        matrix<float> copy(w.rows(), w.cols());
+        for_each_row(copy.view(), [&](std::size_t r) {
+            for (std::size_t c = 0; c < w.cols(); ++c) copy(r, c) = w.value(r, c);
+        });
+        return f(matrix_view<const float>(copy.view()));
+    }
+}
+
+} // namespace detail
+
+/// A layer_source that quantizes every linear layer of another one's blocks by `quantizer`, or as `rules` say for one.
+/// A layer is quantized when it is first asked for. Norms, biases and matrices that stay full are shared with the
+/// source, not copied.
+class quantized_layers final : public layer_source<study_matrix> {
+public:
+    /// keep_resident: packed layers stay in memory; else each request loads and quantizes again.
+    quantized_layers(std::shared_ptr<layer_source<study_matrix>> full, method quantizer, override_rules rules = {},
+                     bool keep_resident = true)
+        : full_(std::move(full)), quantizer_(std::move(quantizer)), rules_(std::move(rules)), keeps_(keep_resident) {}
+
+    /// Errors: those of the source; format_error of the quantizer, naming layer, projection and method.
+    block_weights<study_matrix> layer(std::size_t k) override {
+        if (k < kept_.size() && kept_[k].rest != nullptr) return kept_[k];
+        auto block = full_->layer(k);
+        for (std::size_t p = 0; p < projection_count; ++p) {
+            const auto which = static_cast<projection>(p);
+            treatment const* const rule = rules_.find(k, which);
+            if (rule != nullptr && !rule->has_value()) continue; // full
+            block.linear[p] = quantized(*block.linear[p], rule != nullptr ? **rule : quantizer_, k, which);
+        }
+        if (keeps_) {
+            if (k >= kept_.size()) kept_.resize(k + 1);
+            kept_[k] = block;
+        }
+        return block;
+    }
+
+private:
+    static std::shared_ptr<const study_matrix> quantized(study_matrix const& w, method const& m, std::size_t k,
+                                                         projection p) {
+        const auto place = [&] { return "layer " + std::to_string(k) + " " + std::string(name(p)) + ", "; };
+        try {
+            return w.visit([&](auto const& packed) {
+                return detail::with_floats(packed, [&](matrix_view<const float> floats) {
+                    return std::make_shared<const study_matrix>(quantize(m, floats));
+                });
+            });
+        } catch (format_error const& e) {
+            throw format_error(place() + m.text() + ": " + e.what());
+        } catch (shape_error const& e) {
+            throw shape_error(place() + m.text() + ": " + e.what());
+        }
+    }
+
+    std::shared_ptr<layer_source<study_matrix>> full_;
+    method quantizer_;
+    override_rules rules_;
+    bool keeps_;
+    std::vector<block_weights<study_matrix>> kept_;
+};
+
+} // namespace bitlens

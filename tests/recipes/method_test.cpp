@@ -1,0 +1,101 @@
+#include "bitlens/recipes/method.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+
+namespace {
+
+/// What parse_methods says against a text.
+std::string refusal(std::string const& text) {
+    try {
+        (void)parse_methods(text);
+    } catch (option_error const& e) {
+        return e.what();
+    }
+    return "accepted";
+}
+
+} // namespace
+
+TEST_CASE("every method of the grammar comes back as its text") {
+    std::size_t count = 0;
+    for (const char* group : {"-row", "-g32", "-g64", "-g128"}) {
+        for (int bits = 2; bits <= 8; ++bits)
+            for (const char* zero : {"", "-sym"}) {
+                const std::string text = "rtn" + std::to_string(bits) + group + zero;
+                const method m = parse_method(text);
+                CHECK(m.text() == text);
+                CHECK(m.name == text);
+                ++count;
+            }
+        for (const char* kind : {"nf3", "nf4"})
+            for (const char* scales : {"", "-dq"}) {
+                CHECK(parse_method(std::string(kind) + group + scales).text() == std::string(kind) + group + scales);
+                ++count;
+            }
+    }
+    CHECK(count == 72);
+}
+
+TEST_CASE("what a method's text means") {
+    const method m = parse_method("mine_2.b=rtn3-g64-sym");
+    CHECK(m.name == "mine_2.b");
+    CHECK(m.kind == method_kind::rtn);
+    CHECK(m.bits == 3);
+    CHECK(m.group_size == 64);
+    CHECK(m.symmetric);
+    CHECK_FALSE(m.nested_scales);
+    const method n = parse_method("nf4-row-dq");
+    CHECK(n.kind == method_kind::normal_float);
+    CHECK(n.group_size == 0);
+    CHECK(n.nested_scales);
+}
+
+TEST_CASE("lists") {
+    CHECK(parse_methods("").empty());
+    const auto list = parse_methods("rtn3-g64,a=rtn3-g64,nf4-row");
+    REQUIRE(list.size() == 3);
+    CHECK(list[1].name == "a");
+    CHECK(refusal("rtn3-g64,nf3-g64,rtn3-g64").find("two methods are called 'rtn3-g64'") != std::string::npos);
+    CHECK(refusal("a=rtn3-g64,a=nf3-g64").find("two methods are called 'a'") != std::string::npos);
+}
+
+TEST_CASE("a refusal says what is wrong and what exists") {
+    const std::vector<std::pair<std::string, std::string>> wrong{
+        {"rtn3", "the group is missing"},
+        {"gptq3-g64", "there is no method 'gptq3'"},
+        {"/models/awq", "there is no method"},
+        {"rtn-g64", "no number of bits from 2 to 8"},
+        {"rtn1-g64", "no number of bits from 2 to 8"},
+        {"rtn9-g64", "no number of bits from 2 to 8"},
+        {"rtn03-g64", "no number of bits"},
+        {"rtn+3-g64", "no number of bits"},
+        {"rtn3 -g64", "no number of bits"},
+        {"rtn99999999999999999999-g64", "no number of bits"},
+        {"nf2-g64", "no number of bits from 3 to 4"},
+        {"rtn3-g48", "'-g48' is no group"},
+        {"rtn3-g064", "'-g064' is no group"},
+        {"rtn3-64", "'-64' is no group"},
+        {"rtn3-", "'-' is no group"},
+        {"rtn3-g64-", "'-' means nothing"},
+        {"rtn3-g64-symm", "'-symm' means nothing"},
+        {"rtn3-g64-sym-sym", "'-sym' stands twice"},
+        {"nf4-g64-dq-dq", "'-dq' stands twice"},
+        {"nf4-g64-sym", "-sym belongs to rtn"},
+        {"rtn4-g64-dq", "-dq belongs to nf"},
+        {"=rtn3-g64", "the name before '=' is empty"},
+        {"full=rtn3-g64", "the name 'full'"},
+        {"a b=rtn3-g64", "a name is made of"},
+        {"a/b=rtn3-g64", "a name is made of"},
+        {"RTN3-g64", "there is no method"},
+        {"rtn3-g64,", "there is no method ''"},
+        {"rtn3-g64:damp=0.01", "there is no method '0.01'"},
+    };
+    for (auto const& [text, reason] : wrong) {
+        const std::string said = refusal(text); // begins with the text
+        CAPTURE(said);
+        CHECK(said.find(reason) != std::string::npos);
+        CHECK(said.find("rtn2 … rtn8 and nf3, nf4") != std::string::npos);
+    }
+}

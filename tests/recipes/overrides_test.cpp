@@ -1,0 +1,89 @@
+#include "bitlens/recipes/overrides.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+
+namespace {
+
+constexpr std::size_t layers = 4;
+
+override_rules rules_of(std::string const& text) { return {parse_json(text, "o.json"), "o.json", layers}; }
+
+std::string refusal(std::string const& text) {
+    try {
+        (void)rules_of(text);
+    } catch (format_error const& e) {
+        return e.what();
+    }
+    return "accepted";
+}
+
+std::string treated(override_rules const& rules, std::size_t layer, projection p) {
+    treatment const* const found = rules.find(layer, p);
+    return found == nullptr ? "-" : found->has_value() ? (*found)->text() : "full";
+}
+
+} // namespace
+
+TEST_CASE("the last rule that matches holds") {
+    const auto rules = rules_of(R"({"rules": [
+        {"projection": "*", "layers": "0-1,3", "use": "rtn8-g64"},
+        {"projection": "gate_proj|up_proj", "layers": "*", "use": "full"},
+        {"projection": "up_proj", "layers": "3", "use": "nf4-row-dq"}]})");
+    CHECK(treated(rules, 0, projection::q) == "rtn8-g64");
+    CHECK(treated(rules, 1, projection::down) == "rtn8-g64");
+    CHECK(treated(rules, 2, projection::q) == "-");
+    CHECK(treated(rules, 3, projection::v) == "rtn8-g64");
+    CHECK(treated(rules, 2, projection::gate) == "full");
+    CHECK(treated(rules, 0, projection::up) == "full");
+    CHECK(treated(rules, 3, projection::up) == "nf4-row-dq");
+}
+
+TEST_CASE("no rules match nothing") {
+    CHECK(treated(override_rules(), 0, projection::q) == "-");
+    CHECK(treated(rules_of(R"({"rules": []})"), 0, projection::q) == "-");
+}
+
+TEST_CASE("a refusal names file, rule and reason") {
+    const auto one = [](std::string const& projections, std::string const& range, std::string const& use) {
+        return R"({"rules": [{"projection": ")" + projections + R"(", "layers": ")" + range + R"(", "use": ")" + use +
+               R"("}]})";
+    };
+    REQUIRE(refusal(one("*", "0", "full")) == "accepted");
+    const std::vector<std::pair<std::string, std::string>> wrong{
+        {one("q", "*", "full"), "there is no projection \"q\"; expected * or q_proj, k_proj"},
+        {one("q_proj|", "*", "full"), "there is no projection \"\""},
+        {one("*", "4", "full"), "layer 4; this model has layers 0 to 3"},
+        {one("*", "0-4", "full"), "layer 4; this model has layers 0 to 3"},
+        {one("*", "2-1", "full"), "numbers and ranges"},
+        {one("*", "", "full"), "numbers and ranges"},
+        {one("*", "1,", "full"), "numbers and ranges"},
+        {one("*", "-1", "full"), "numbers and ranges"},
+        {one("*", "1-2-3", "full"), "numbers and ranges"},
+        {one("*", "99999999999999999999", "full"), "numbers and ranges"},
+        {one("*", "*", "rtn3"), "the group is missing"},
+        {one("*", "*", "a=rtn3-g64"), "a method without a name"},
+        {R"({"rules": [{"projection": "*", "layers": "*"}]})", "the key \"use\" is missing"},
+        {R"({"rules": [{"projection": "*", "layer": "*", "use": "full"}]})", "the key \"layer\" means nothing here"},
+        {R"({"rules": [{"projection": "*", "layers": 3, "use": "full"}]})", "a string is expected"},
+        {R"({"rules": [3]})", "an object is expected"},
+    };
+    for (auto const& [text, reason] : wrong) {
+        const std::string said = refusal(text);
+        CAPTURE(said);
+        CHECK(said.starts_with("o.json: rule 1 \""));
+        CHECK(said.find(reason) != std::string::npos);
+    }
+    CHECK(refusal(R"({"rule": []})").find("o.json: the key \"rule\" means nothing here") != std::string::npos);
+    CHECK(refusal("{}").find("an array \"rules\" is expected") != std::string::npos);
+    CHECK(refusal("[]").find("an object is expected") != std::string::npos);
+}
+
+TEST_CASE("a rule that holds nowhere is an error") {
+    const std::string said = refusal(R"({"rules": [{"projection": "q_proj", "layers": "1", "use": "full"},
+                                                   {"projection": "*", "layers": "*", "use": "nf4-g64"}]})");
+    CAPTURE(said);
+    CHECK(said.starts_with("o.json: rule 1 "));
+    CHECK(said.find("holds for no matrix") != std::string::npos);
+}
