@@ -1,6 +1,8 @@
 #pragma once
 /// vocabulary_loss: from final hidden states to the scores of every token, without ever holding all logits.
 
+#include "bitlens/simd/arch.hpp" // before oneTBB, which includes the compiler's headers that warn (see there)
+
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/kernels/matmul.hpp"
 
