@@ -3,6 +3,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/half.hpp"
+#include "bitlens/core/intrinsics.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"

@@ -3,6 +3,7 @@
 /// races inside an uninstrumented oneTBB.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/intrinsics.hpp" // oneTBB includes them too
 
 #include <algorithm>
 #include <cstddef>

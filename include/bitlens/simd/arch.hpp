@@ -1,18 +1,7 @@
 #pragma once
 /// Instruction sets: the one door to xsimd, and `scalar`, an instruction set of one lane for machines xsimd lacks.
 
-// xsimd with AVX-512 and g++ 12 warns from inside the compiler's own headers, where they are included first.
-#if defined(__x86_64__) || defined(__i386__)
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
-#endif
+#include "bitlens/core/intrinsics.hpp"
 
 #include <xsimd/xsimd.hpp>
 
