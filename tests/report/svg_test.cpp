@@ -12,7 +12,7 @@ using namespace bitlens;
 namespace {
 
 chart curves(std::size_t count) {
-    chart c{"curves", "Norm <r> & \"more\"", {"layer", scale::linear, true}, {"‖r‖₂"}, {}, false};
+    chart c{"curves", "Norm <r> & \"more\"", {"layer", scale::linear, true}, {"‖r‖₂"}, {}, false, {}};
     for (std::size_t k = 0; k < count; ++k) {
         series s{"method " + std::to_string(k) + " \x01</svg><script>", mark::line, {}};
         for (int x = 0; x < 5; ++x) s.points.push_back({x + 0.0, (x + 1.0) * (static_cast<double>(k) + 1)});

@@ -42,7 +42,7 @@ TEST_CASE("a table as CSV") { CHECK(to_csv(small_table()) == "method,n,error\nrt
 
 TEST_CASE("a table as HTML") {
     const std::string html = to_html(small_table());
-    CHECK(html.find("Mean &lt;error&gt;") != std::string::npos);
+    CHECK(html.find("<h3>Mean &lt;error&gt;</h3>") != std::string::npos);
     CHECK(html.find("<td class=\"n\">−0.13</td>") != std::string::npos);
     CHECK(html.find("title=\"fewer than three examples\">not defined</td>") != std::string::npos);
     CHECK(html.find("Not defined: fewer than three examples.") != std::string::npos);

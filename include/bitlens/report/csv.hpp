@@ -4,6 +4,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/report/number_text.hpp"
+#include "bitlens/report/visible_text.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -43,7 +44,7 @@ public:
         std::vector<std::string> sorted(columns.begin(), columns.end());
         std::ranges::sort(sorted);
         if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
-            throw option_error("csv: two columns are named '" + *twice + "'");
+            throw option_error("csv: two columns are named '" + visible_text(*twice) + "'");
         for (auto const& name : columns) quoted_cell(name);
         end_row();
     }
@@ -107,7 +108,7 @@ public:
         for (std::size_t c = 0; c < names_.size(); ++c) {
             if (names_[c].empty()) throw format_error(who_ + ":1: column " + std::to_string(c + 1) + " has no name");
             if (!index_.emplace(names_[c], c).second)
-                throw format_error(who_ + ":1: two columns are named '" + names_[c] + "'");
+                throw format_error(who_ + ":1: two columns are named '" + visible_text(names_[c]) + "'");
         }
     }
     /// Reads a file. Errors: io_error, and those above.
@@ -128,7 +129,7 @@ public:
     std::size_t column(std::string_view name) const {
         const auto found = index_.find(std::string(name));
         if (found == index_.end())
-            throw format_error(who_ + ": no column '" + std::string(name) + "' among its " +
+            throw format_error(who_ + ": no column '" + visible_text(name) + "' among its " +
                                std::to_string(names_.size()) + " columns");
         return found->second;
     }
@@ -168,9 +169,10 @@ public:
     /// Errors of the caller's own checks read like ours.
     [[noreturn]] void refuse(std::size_t row, std::size_t col, std::string_view expected) const {
         constexpr std::size_t shown = 40;
-        std::string found(cell(row, col).substr(0, shown));
-        throw format_error(who_ + ":" + std::to_string(lines_[row]) + ": column '" + names_[col] + "' holds '" + found +
-                           (cell(row, col).size() > shown ? "…" : "") + "', expected " + std::string(expected));
+        const std::string found = visible_text(cell(row, col).substr(0, shown));
+        throw format_error(who_ + ":" + std::to_string(lines_[row]) + ": column '" + visible_text(names_[col]) +
+                           "' holds '" + found + (cell(row, col).size() > shown ? "…" : "") + "', expected " +
+                           std::string(expected));
     }
 
 private:
@@ -261,7 +263,7 @@ private:
         throw format_error(place(line, cell) + "a quote inside a cell that is not quoted as a whole");
     }
     std::string place(std::size_t line, std::size_t cell) const {
-        const std::string name = cell < names_.size() ? " '" + names_[cell] + "'" : "";
+        const std::string name = cell < names_.size() ? " '" + visible_text(names_[cell]) + "'" : "";
         return who_ + ":" + std::to_string(line) + ": column " + std::to_string(cell + 1) + name + ": ";
     }
 

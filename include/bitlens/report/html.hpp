@@ -49,7 +49,7 @@ h3{font-size:1rem;margin:1.75rem 0 .25rem}
 p{max-width:46rem;margin:.5rem 0}
 a{color:var(--accent)}
 code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.9em}
-.soft,figcaption,caption,.note{color:var(--soft);font-size:.875rem}
+.soft,figcaption,.note{color:var(--soft);font-size:.875rem}
 .note{margin:.25rem 0}
 nav{font-size:.9rem;margin:1rem 0;color:var(--soft)}
 nav a{margin-right:1rem;white-space:nowrap}
@@ -58,10 +58,11 @@ nav a{margin-right:1rem;white-space:nowrap}
 .summary li{margin:.3rem 0}
 .scroll{overflow-x:auto;margin:.75rem 0}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums lining-nums}
-caption{caption-side:top;text-align:left;padding-bottom:.35rem;font-weight:600;color:var(--ink)}
 th,td{padding:.3rem .75rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}
 th{color:var(--soft);font-weight:600;vertical-align:bottom}
-th.n,td.n{text-align:right;padding:.3rem 0 .3rem .75rem;white-space:nowrap}
+th.n,td.n{text-align:right;padding:.3rem 0 .3rem .75rem}
+td.n,td.name{white-space:nowrap}
+td:not(.n):not(.name){min-width:9rem}
 td.undefined{color:var(--soft);font-style:italic}
 figure{margin:1rem 0}
 figure svg{max-width:100%;height:auto;display:block}

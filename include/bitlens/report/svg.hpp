@@ -46,7 +46,8 @@ struct chart {
     std::string title;
     axis x, y;
     std::vector<bitlens::series> series;
-    bool zero_line = false; // shows y = 0 and marks it
+    bool zero_line = false;      // shows y = 0 and marks it
+    std::optional<double> split; // marks this x
 };
 
 namespace detail {
@@ -213,7 +214,7 @@ public:
         out += legend();
         const range x = x_range();
         const range y = y_range();
-        if (x.empty() || y.empty()) return out + text_at(panel_.width / 2, panel_.height / 2, "middle soft", "no data");
+        if (x.empty() || y.empty()) return out + text_at(panel_.width / 2, panel_.height / 2, "middle tick", "no data");
         x_ = {chart_.x.scale, x.low, x.high, panel_.left, panel_.width - panel_.right};
         y_ = {chart_.y.scale, y.low, y.high, panel_.height - panel_.bottom, panel_.top};
         out += axes();
@@ -273,14 +274,16 @@ private:
         std::string out;
         for (auto const& t : y_.ticks(static_cast<int>((bottom - top) / 45) + 1, chart_.y.whole_numbers)) {
             out += line_from(left, y_(t.at), right, y_(t.at), "grid");
-            out += text_at(left - 7, y_(t.at) + 4, "end soft", t.text);
+            out += text_at(left - 7, y_(t.at) + 4, "end tick", t.text);
         }
         for (auto const& t : x_.ticks(static_cast<int>((right - left) / 70) + 1, chart_.x.whole_numbers)) {
             out += line_from(x_(t.at), bottom, x_(t.at), bottom + 5, "axis");
-            out += text_at(x_(t.at), bottom + 19, "middle soft", t.text);
+            out += text_at(x_(t.at), bottom + 19, "middle tick", t.text);
         }
         out += line_from(left, bottom, right, bottom, "axis");
         if (chart_.zero_line) out += line_from(left, y_(0), right, y_(0), "zero");
+        if (chart_.split && *chart_.split > x_.low && *chart_.split < x_.high)
+            out += line_from(x_(*chart_.split), top, x_(*chart_.split), bottom, "split");
         out += text_at((left + right) / 2, panel_.height - 6, "middle", chart_.x.title);
         out += "<text transform=\"translate(12 " + px((top + bottom) / 2) + ") rotate(-90)\" class=\"middle\">" +
                html_escape(chart_.y.title) + "</text>\n";
@@ -290,9 +293,18 @@ private:
     std::string draw(series const& s, std::size_t i) const {
         std::string out = "<g class=\"" + series_class(i) + "\">\n";
         if (s.mark != mark::dots) out += curves(s);
-        // Areas are sampled curves; on a line each point is a result of its own and can be asked for its number.
-        if (s.mark == mark::dots || (s.mark == mark::line && s.points.size() <= 128)) out += dots(s);
+        if (s.points.size() > single_points)
+            out += s.mark == mark::dots ? cloud(s) : "";
+        else if (s.mark != mark::area)
+            out += dots(s);
         return out + "</g>\n";
+    }
+    /// Many dots as one path, for the size of the file.
+    std::string cloud(series const& s) const {
+        std::string path;
+        for (auto const& p : s.points)
+            if (drawable(p)) path += "M" + px(x_(p.x)) + " " + px(y_(*p.y)) + "h0";
+        return "<path d=\"" + path + "\" class=\"cloud\"/>\n";
     }
     /// One path for each stretch without a gap.
     std::string curves(series const& s) const {
@@ -315,22 +327,20 @@ private:
                    px(x_(points.front().x)) + " " + px(y_(0)) + " Z\" class=\"area\"/>\n";
         return out + "<path d=\"" + path + "\" class=\"line\"/>\n";
     }
+    /// Few points are results of their own: each says its numbers when pointed at.
     std::string dots(series const& s) const {
         std::string out;
         for (auto const& p : s.points) {
             if (!drawable(p)) continue;
-            out += "<circle cx=\"" + px(x_(p.x)) + "\" cy=\"" + px(y_(*p.y)) + "\" r=\"" +
-                   (s.mark == mark::dots ? "2.5" : "2") + "\" class=\"dot\">";
-            if (s.points.size() <= 128)
-                out += "<title>" +
-                       html_escape(s.name + ": " + rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3) + ", " +
-                                   rounded_text(*p.y, 3)) +
-                       "</title>";
-            out += "</circle>\n";
+            const std::string numbers =
+                rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3) + ", " + rounded_text(*p.y, 3);
+            out += "<circle cx=\"" + px(x_(p.x)) + "\" cy=\"" + px(y_(*p.y)) + "\" r=\"2.5\" class=\"dot\"><title>" +
+                   html_escape(s.name) + ": " + with_minus_sign(numbers) + "</title></circle>\n";
         }
         return out;
     }
 
+    static constexpr std::size_t single_points = 128;
     chart const& chart_;
     panel panel_;
     scale_map x_{}, y_{};
@@ -341,26 +351,13 @@ private:
 /// How figures look, in light and dark and on paper. A page that shows several has it once.
 inline std::string_view svg_style() noexcept {
     return R"(.chart{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums}
-.chart text{fill:#1c1e21}.chart .title{font-weight:600;font-size:13px}.chart .soft{fill:#5c636b}.chart .middle{text-anchor:middle}.chart .end{text-anchor:end}
-.chart line,.chart path{fill:none;stroke-linejoin:round}.chart .grid{stroke:#e4e7ea}.chart .axis{stroke:#8a9199}.chart .zero{stroke:#8a9199}
-.chart .line{stroke-width:2}.chart .dot{stroke:none}.chart path.area{stroke:none;fill-opacity:.18}.chart .dashed .line,.chart .line.dashed{stroke-dasharray:5 3}.chart circle.dot{fill-opacity:.85}
-.chart .s0,.chart .s0 .line{stroke:#d9540b}.chart .s0 .dot,.chart .s0.dot,.chart .s0 path.area{fill:#d9540b}
-.chart .s1,.chart .s1 .line{stroke:#0a6ebd}.chart .s1 .dot,.chart .s1.dot,.chart .s1 path.area{fill:#0a6ebd}
-.chart .s2,.chart .s2 .line{stroke:#0b8f6a}.chart .s2 .dot,.chart .s2.dot,.chart .s2 path.area{fill:#0b8f6a}
-.chart .s3,.chart .s3 .line{stroke:#b5508f}.chart .s3 .dot,.chart .s3.dot,.chart .s3 path.area{fill:#b5508f}
-.chart .s4,.chart .s4 .line{stroke:#8a6d00}.chart .s4 .dot,.chart .s4.dot,.chart .s4 path.area{fill:#8a6d00}
-.chart .s5,.chart .s5 .line{stroke:#4aa8dc}.chart .s5 .dot,.chart .s5.dot,.chart .s5 path.area{fill:#4aa8dc}
-.chart .s6,.chart .s6 .line{stroke:#6b4fbb}.chart .s6 .dot,.chart .s6.dot,.chart .s6 path.area{fill:#6b4fbb}
-.chart .s7,.chart .s7 .line{stroke:#4a4f55}.chart .s7 .dot,.chart .s7.dot,.chart .s7 path.area{fill:#4a4f55}
-@media screen and (prefers-color-scheme:dark){.chart text{fill:#e6e7e9}.chart .soft{fill:#a0a7af}.chart .grid{stroke:#2c3035}.chart .axis,.chart .zero{stroke:#6b727a}
-.chart .s0,.chart .s0 .line{stroke:#ff8a4c}.chart .s0 .dot,.chart .s0.dot,.chart .s0 path.area{fill:#ff8a4c}
-.chart .s1,.chart .s1 .line{stroke:#62b0f5}.chart .s1 .dot,.chart .s1.dot,.chart .s1 path.area{fill:#62b0f5}
-.chart .s2,.chart .s2 .line{stroke:#3ecfa4}.chart .s2 .dot,.chart .s2.dot,.chart .s2 path.area{fill:#3ecfa4}
-.chart .s3,.chart .s3 .line{stroke:#e58cc4}.chart .s3 .dot,.chart .s3.dot,.chart .s3 path.area{fill:#e58cc4}
-.chart .s4,.chart .s4 .line{stroke:#d9b83a}.chart .s4 .dot,.chart .s4.dot,.chart .s4 path.area{fill:#d9b83a}
-.chart .s5,.chart .s5 .line{stroke:#9bd6f7}.chart .s5 .dot,.chart .s5.dot,.chart .s5 path.area{fill:#9bd6f7}
-.chart .s6,.chart .s6 .line{stroke:#ab97f0}.chart .s6 .dot,.chart .s6.dot,.chart .s6 path.area{fill:#ab97f0}
-.chart .s7,.chart .s7 .line{stroke:#c4c9cf}.chart .s7 .dot,.chart .s7.dot,.chart .s7 path.area{fill:#c4c9cf}}
+.chart text{fill:#1c1e21}.chart .title{font-weight:600;font-size:13px}.chart .tick{fill:#5c636b}.chart .middle{text-anchor:middle}.chart .end{text-anchor:end}
+.chart line,.chart path{fill:none;stroke-linejoin:round}.chart .grid{stroke:#e4e7ea}.chart .axis,.chart .zero{stroke:#8a9199}.chart .split{stroke:#8a9199;stroke-dasharray:2 3}
+.chart .line{stroke:currentColor;stroke-width:2}.chart .dashed .line,.chart .line.dashed{stroke-dasharray:5 3}.chart path.area{fill:currentColor;fill-opacity:.18}
+.chart .dot{fill:currentColor}.chart .cloud{stroke:currentColor;stroke-width:4;stroke-linecap:round;stroke-opacity:.55}
+.chart .s0{color:#d9540b}.chart .s1{color:#0a6ebd}.chart .s2{color:#0b8f6a}.chart .s3{color:#b5508f}.chart .s4{color:#8a6d00}.chart .s5{color:#4aa8dc}.chart .s6{color:#6b4fbb}.chart .s7{color:#4a4f55}
+@media screen and (prefers-color-scheme:dark){.chart text{fill:#e6e7e9}.chart .tick{fill:#a0a7af}.chart .grid{stroke:#2c3035}.chart .axis,.chart .zero,.chart .split{stroke:#6b727a}
+.chart .s0{color:#ff8a4c}.chart .s1{color:#62b0f5}.chart .s2{color:#3ecfa4}.chart .s3{color:#e58cc4}.chart .s4{color:#d9b83a}.chart .s5{color:#9bd6f7}.chart .s6{color:#ab97f0}.chart .s7{color:#c4c9cf}}
 )";
 }
 

@@ -150,10 +150,11 @@ inline std::string to_csv(table const& t) {
     return csv.bytes();
 }
 
-/// One <table> in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover; reasons
-/// also follow as a note, for paper.
+/// Title, one <table> in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover;
+/// reasons also follow as a note, for paper.
 inline std::string to_html(table const& t) {
-    std::string out = "<div class=\"scroll\"><table>\n<caption>" + html_escape(t.title) + "</caption>\n<thead><tr>";
+    constexpr std::size_t longest_name = 24; // longer texts may break
+    std::string out = "<h3>" + html_escape(t.title) + "</h3>\n<div class=\"scroll\"><table>\n<thead><tr>";
     for (std::size_t c = 0; c < t.columns.size(); ++c)
         out += (detail::has_text(t, c) ? "<th>" : "<th class=\"n\">") + html_escape(t.columns[c].title) + "</th>";
     out += "</tr></thead>\n<tbody>\n";
@@ -166,7 +167,8 @@ inline std::string to_html(table const& t) {
                 out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\">" + text + "</td>";
                 if (std::ranges::find(reasons, why->reason) == reasons.end()) reasons.push_back(why->reason);
             } else if (detail::is_text(row[c])) {
-                out += "<td>" + html_escape(text) + "</td>";
+                const bool is_name = detail::shown_width(text) <= longest_name;
+                out += (is_name ? "<td class=\"name\">" : "<td>") + html_escape(text) + "</td>";
             } else {
                 out += "<td class=\"n\">" + with_minus_sign(text) + "</td>";
             }

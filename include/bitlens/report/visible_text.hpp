@@ -11,14 +11,14 @@ namespace bitlens {
 
 namespace detail {
 
-struct decoded_character {
+struct shown_character {
     char32_t value;     // U+FFFD where the bytes are not UTF-8
     std::size_t length; // bytes it takes up, at least 1
 };
 
 /// The first character of `text` (not empty). Overlong forms, surrogates and values above U+10FFFF are not UTF-8.
-inline decoded_character decode_utf8(std::string_view text) noexcept {
-    constexpr decoded_character invalid{U'\uFFFD', 1};
+inline shown_character first_character(std::string_view text) noexcept {
+    constexpr shown_character invalid{U'\uFFFD', 1};
     const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
     const std::uint8_t first = byte(0);
     if (first < 0x80) return {first, 1};
@@ -34,7 +34,7 @@ inline decoded_character decode_utf8(std::string_view text) noexcept {
     return {value, length};
 }
 
-inline void append_utf8(std::string& out, char32_t value) {
+inline void append_character(std::string& out, char32_t value) {
     const auto add = [&](char32_t byte) { out += static_cast<char>(static_cast<std::uint8_t>(byte)); };
     if (value < 0x80) {
         add(value);
@@ -68,20 +68,20 @@ inline std::string visible_text(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     while (!text.empty()) {
-        const auto [c, length] = detail::decode_utf8(text);
+        const auto [c, length] = detail::first_character(text);
         if (c < 0x20 && c != '\t' && c != '\n')
-            detail::append_utf8(out, 0x2400 + c);
+            detail::append_character(out, 0x2400 + c);
         else if (c == 0x7F)
-            detail::append_utf8(out, 0x2421);
+            detail::append_character(out, 0x2421);
         else if ((c >= 0x80 && c < 0xA0) || (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF))
-            detail::append_utf8(out, 0xFFFD);
+            detail::append_character(out, 0xFFFD);
         else if (detail::reorders_text(c)) {
             constexpr std::string_view digits = "0123456789ABCDEF";
             out += "[U+";
             for (int shift = 12; shift >= 0; shift -= 4) out += digits[static_cast<std::size_t>(c >> shift & 0xF)];
             out += ']';
         } else
-            detail::append_utf8(out, c); // U+FFFD too, for bytes that are not UTF-8
+            detail::append_character(out, c); // U+FFFD too, for bytes that are not UTF-8
         text.remove_prefix(length);
     }
     return out;
