@@ -1,0 +1,67 @@
+#pragma once
+/// The examples that a method breaks (D_large) and those it does not (D_ctrl), as the paper draws them.
+
+#include "bitlens/core/random.hpp"
+#include "bitlens/text/near_duplicates.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Examples by falling error. Equal errors keep the order of the examples.
+inline std::vector<std::size_t> rank_by_error(std::span<const double> error) {
+    std::vector<std::size_t> order(error.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::stable_sort(order, [error](std::size_t a, std::size_t b) { return error[a] > error[b]; });
+    return order;
+}
+
+/// `count` of the items, each at most once, all choices equally likely; in drawn order. Same seed, same choice.
+/// Asserts count ≤ items.
+inline std::vector<std::size_t> draw_sample(std::span<const std::size_t> items, std::size_t count, std::uint64_t seed) {
+    BITLENS_ASSERT(count <= items.size());
+    std::vector<std::size_t> pool(items.begin(), items.end());
+    random_generator random(seed);
+    for (std::size_t i = 0; i < count; ++i)
+        std::swap(pool[i], pool[i + static_cast<std::size_t>(random.below(pool.size() - i))]);
+    pool.resize(count);
+    return pool;
+}
+
+/// Example numbers (rows of the run, from 0). All empty for fewer than ten examples, which have no tenth.
+struct error_sets {
+    std::vector<std::size_t> worst; // the worst tenth, by falling error
+    std::vector<std::size_t> large; // D_large: as many, but no two with a 5-gram Jaccard similarity above 0.1
+    std::vector<std::size_t> ctrl;  // D_ctrl: as many as D_large, at random from the half with the smaller errors
+};
+
+/// D_large is filled by walking down the ranking past near-duplicates, but never into the lower half, which is
+/// D_ctrl's: it is smaller than a tenth where the upper half has too few distinct examples. `ids[i]`: tokens of example
+/// i.   Asserts as many rows as errors. Source: arXiv 2506.12044, §3.1 and appendix B; the order of filter and ranking
+/// as the authors' released sets have it.
+inline error_sets make_error_sets(std::span<const double> error, std::span<const std::span<const std::int32_t>> ids,
+                                  std::uint64_t seed) {
+    BITLENS_ASSERT(error.size() == ids.size());
+    constexpr double largest_similarity = 0.1;
+    const std::size_t tenth = error.size() / 10;
+    error_sets sets;
+    if (tenth == 0) return sets;
+    const auto ranked = rank_by_error(error);
+    sets.worst.assign(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(tenth));
+
+    const std::size_t upper = error.size() - error.size() / 2;
+    std::vector<std::span<const std::int32_t>> ranked_ids;
+    for (std::size_t i = 0; i < upper; ++i) ranked_ids.push_back(ids[ranked[i]]);
+    for (const std::size_t place : keep_distinct(ranked_ids, tenth, largest_similarity))
+        sets.large.push_back(ranked[place]);
+    sets.ctrl = draw_sample(std::span(ranked).subspan(upper), sets.large.size(), seed);
+    return sets;
+}
+
+} // namespace bitlens

@@ -1,0 +1,135 @@
+#pragma once
+/// What the paper reports (arXiv 2506.12044), as tables to stand beside a run's own. Other models, other data, other
+/// methods: for orientation, not for comparison number by number.
+
+#include "bitlens/report/table.hpp"
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens::published {
+
+inline constexpr std::string_view source = "arXiv 2506.12044: base models of 7 to 70 billion parameters in 16 bits, "
+                                           "10,000 FineWeb documents of 512 tokens.";
+
+/// Mean Pearson correlation of errors over all 50 pairs of methods (§4.1).
+inline constexpr double mean_method_correlation = 0.82;
+/// Mean Jaccard overlap of the methods' worst tenths (§4.1).
+inline constexpr double mean_overlap = 0.51;
+/// Pearson correlation of the error with the Kullback-Leibler divergence, at least (appendix A).
+inline constexpr double least_kl_correlation = 0.97;
+/// Pearson correlation of norm(x; h) with the MSE of the MLP output, above this in most upper layers (§5.3).
+inline constexpr double norm_h_mse_correlation = 0.6;
+
+struct pair_correlation {
+    std::string_view model, first, second;
+    double pearson;
+};
+
+/// Tables 1 and 6.
+inline constexpr std::array<pair_correlation, 50> method_correlations{{
+    {"Qwen2.5-7B", "AWQ4", "NF4", .52},    {"Qwen2.5-7B", "AWQ4", "GPTQ4", .66},  {"Qwen2.5-7B", "AWQ4", "NF3", .61},
+    {"Qwen2.5-7B", "AWQ4", "GPTQ3", .65},  {"Qwen2.5-7B", "AWQ3", "NF3", .78},    {"Qwen2.5-7B", "AWQ3", "GPTQ3", .84},
+    {"Qwen2.5-7B", "NF4", "GPTQ4", .57},   {"Qwen2.5-7B", "NF4", "AWQ3", .57},    {"Qwen2.5-7B", "NF4", "GPTQ3", .55},
+    {"Qwen2.5-7B", "NF3", "GPTQ3", .75},   {"Qwen2.5-7B", "GPTQ4", "AWQ3", .75},  {"Qwen2.5-7B", "GPTQ4", "NF3", .70},
+    {"Llama3-8B", "AWQ4", "NF4", .95},     {"Llama3-8B", "AWQ4", "GPTQ4", .96},   {"Llama3-8B", "AWQ4", "NF3", .88},
+    {"Llama3-8B", "AWQ4", "EQAT3", .92},   {"Llama3-8B", "AWQ3", "NF3", .98},     {"Llama3-8B", "AWQ3", "EQAT3", .97},
+    {"Llama3-8B", "NF4", "GPTQ4", .95},    {"Llama3-8B", "NF4", "AWQ3", .87},     {"Llama3-8B", "NF4", "EQAT3", .90},
+    {"Llama3-8B", "NF3", "EQAT3", .96},    {"Llama3-8B", "GPTQ4", "AWQ3", .90},   {"Llama3-8B", "GPTQ4", "NF3", .90},
+    {"Llama3-8B", "GPTQ4", "EQAT3", .93},  {"Mistral-12B", "AWQ4", "NF4", .78},   {"Mistral-12B", "AWQ4", "GPTQ4", .86},
+    {"Mistral-12B", "AWQ4", "NF3", .80},   {"Mistral-12B", "AWQ4", "GPTQ3", .83}, {"Mistral-12B", "AWQ3", "NF3", .90},
+    {"Mistral-12B", "AWQ3", "GPTQ3", .95}, {"Mistral-12B", "NF4", "GPTQ4", .82},  {"Mistral-12B", "NF4", "AWQ3", .81},
+    {"Mistral-12B", "NF4", "GPTQ3", .78},  {"Mistral-12B", "NF3", "GPTQ3", .89},  {"Mistral-12B", "GPTQ4", "AWQ3", .90},
+    {"Mistral-12B", "GPTQ4", "NF3", .85},  {"Llama3-70B", "AWQ4", "NF4", .80},    {"Llama3-70B", "AWQ4", "GPTQ4", .96},
+    {"Llama3-70B", "AWQ4", "GPTQ3", .86},  {"Llama3-70B", "AWQ4", "EQAT3", .81},  {"Llama3-70B", "AWQ3", "EQAT3", .85},
+    {"Llama3-70B", "NF4", "GPTQ4", .81},   {"Llama3-70B", "NF4", "GPTQ3", .80},   {"Llama3-70B", "NF4", "AWQ3", .81},
+    {"Llama3-70B", "NF4", "EQAT3", .75},   {"Llama3-70B", "GPTQ4", "AWQ3", .94},  {"Llama3-70B", "GPTQ4", "EQAT3", .83},
+    {"Llama3-70B", "GPTQ3", "AWQ3", .96},  {"Llama3-70B", "GPTQ3", "EQAT3", .83},
+}};
+
+inline table method_correlation_table() {
+    table t{"published_method_correlation",
+            "In the paper: correlation of errors between methods (tables 1 and 6)",
+            {{"model", "model"}, {"first", "method"}, {"second", "and"}, {"pearson", "Pearson", 2}},
+            {},
+            {std::string(source)}};
+    for (auto const& p : method_correlations)
+        t.add({std::string(p.model), std::string(p.first), std::string(p.second), p.pearson});
+    return t;
+}
+
+/// Table 5, FineWeb at 512 tokens.
+inline table perplexity_table() {
+    struct row {
+        std::string_view model, method;
+        double perplexity;
+    };
+    constexpr std::array<row, 27> rows{{
+        {"Qwen2.5-7B", "16 bits", 11.06}, {"Qwen2.5-7B", "AWQ4", 11.35},  {"Qwen2.5-7B", "NF4", 11.37},
+        {"Qwen2.5-7B", "GPTQ4", 11.33},   {"Qwen2.5-7B", "AWQ3", 12.77},  {"Qwen2.5-7B", "NF3", 13.47},
+        {"Qwen2.5-7B", "GPTQ3", 12.26},   {"Llama3-8B", "16 bits", 9.57}, {"Llama3-8B", "AWQ4", 10.13},
+        {"Llama3-8B", "NF4", 10.11},      {"Llama3-8B", "GPTQ4", 10.12},  {"Llama3-8B", "AWQ3", 12.13},
+        {"Llama3-8B", "NF3", 12.45},      {"Llama3-8B", "EQAT3", 10.77},  {"Mistral-12B", "16 bits", 8.67},
+        {"Mistral-12B", "AWQ4", 9.09},    {"Mistral-12B", "NF4", 9.13},   {"Mistral-12B", "GPTQ4", 9.02},
+        {"Mistral-12B", "AWQ3", 10.32},   {"Mistral-12B", "NF3", 12.48},  {"Mistral-12B", "GPTQ3", 10.44},
+        {"Llama3-70B", "16 bits", 7.15},  {"Llama3-70B", "AWQ4", 7.42},   {"Llama3-70B", "NF4", 7.88},
+        {"Llama3-70B", "GPTQ4", 7.52},    {"Llama3-70B", "GPTQ3", 9.64},  {"Llama3-70B", "AWQ3", 8.40},
+    }};
+    table t{"published_perplexity",
+            "In the paper: perplexity on FineWeb (table 5)",
+            {{"model", "model"}, {"method", "method"}, {"perplexity", "perplexity", 2}},
+            {},
+            {std::string(source)}};
+    for (auto const& r : rows) t.add({std::string(r.model), std::string(r.method), r.perplexity});
+    return t;
+}
+
+/// Table 2.
+inline table last_layer_table() {
+    struct row {
+        std::string_view model, method;
+        double pearson;
+    };
+    constexpr std::array<row, 11> rows{{
+        {"Qwen2.5-7B", "AWQ3", -.66},
+        {"Qwen2.5-7B", "NF3", -.58},
+        {"Qwen2.5-7B", "GPTQ3", -.74},
+        {"Llama3-8B", "AWQ3", -.76},
+        {"Llama3-8B", "NF3", -.76},
+        {"Llama3-8B", "EQAT3", -.75},
+        {"Mistral-12B", "AWQ3", -.80},
+        {"Mistral-12B", "NF3", -.71},
+        {"Mistral-12B", "GPTQ3", -.83},
+        {"Llama3-70B", "AWQ3", -.78},
+        {"Llama3-70B", "GPTQ3", -.81},
+    }};
+    table t{"published_last_layer",
+            "In the paper: correlation of norm(x; r) at the last layer with the error (table 2)",
+            {{"model", "model"}, {"method", "method"}, {"pearson", "Pearson", 2}},
+            {},
+            {std::string(source)}};
+    for (auto const& r : rows) t.add({std::string(r.model), std::string(r.method), r.pearson});
+    return t;
+}
+
+/// Appendix B (overlap of D_large) and table 4 (perplexity of the full model on the D_large of AWQ3).
+inline table error_sets_table() {
+    table t{"published_error_sets",
+            "In the paper: the large-error sets",
+            {{"model", "model"},
+             {"jaccard", "mean overlap of D_large between methods", 2},
+             {"perplexity_large", "16-bit perplexity on D_large", 2},
+             {"perplexity_all", "on all documents", 2}},
+            {},
+            {std::string(source) + " Worst tenths before the near-duplicate filter overlap by 0.51 on average."}};
+    t.add({"Qwen2.5-7B", .30, 9.42, 11.06});
+    t.add({"Llama3-8B", .49, 5.62, 9.57});
+    t.add({"Mistral-12B", .66, 5.60, 8.67});
+    t.add({"Llama3-70B", .66, 2.66, 7.15});
+    return t;
+}
+
+} // namespace bitlens::published

@@ -1,0 +1,123 @@
+#pragma once
+/// run_results: a finished run as its folder holds it (examples.csv, tokens.npz, manifest.json), read without a model.
+
+#include "bitlens/io/json.hpp"
+#include "bitlens/report/csv.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// One number per example for every layer.   Shapes: [L][N].
+using per_layer = std::vector<std::vector<double>>;
+
+/// What examples.csv says of one quantized model; one number per example.
+struct method_results {
+    std::string name;
+    std::string spec;                   // how the command named it: "nf3-g64"
+    std::vector<double> nll, error, kl; // nats per token; error = nll − nll_full
+    std::vector<double> same_top;       // share of positions whose most likely token is the full model's
+    per_layer mse;                      // of the MLP outputs against the full model's
+};
+
+/// All of a run but its tokens. Example i is row i of examples.csv.
+struct run_results {
+    json manifest;
+    std::uint64_t seed = 0;
+    bool first_position = false; // norms, kurtosis and MSE count position 0
+    std::string full;            // in which formats the full model is stored
+
+    std::vector<std::uint64_t> example; // row of the input
+    std::vector<std::string> id, topic; // topic: empty where the input has none
+    std::vector<std::uint64_t> tokens;  // ids scored, the first one included
+    std::vector<double> nll_full;
+    std::vector<method_results> methods;
+    per_layer norm_r, norm_z, norm_h;
+    std::vector<std::vector<std::optional<double>>> kurtosis_r, kurtosis_h; // nothing: a token without spread
+
+    std::size_t size() const noexcept { return example.size(); }
+    std::size_t layers() const noexcept { return norm_r.size(); }
+};
+
+namespace detail {
+
+/// Columns `<stem>_l0`, `<stem>_l1` … of the table.
+inline per_layer read_layers(csv_table const& csv, std::string const& stem, std::size_t layers) {
+    per_layer values;
+    for (std::size_t k = 0; k < layers; ++k) values.push_back(csv.numbers(stem + "_l" + std::to_string(k)));
+    return values;
+}
+
+/// error_<method> must be the difference it is said to be, up to the order of summation.
+inline void check_errors(csv_table const& csv, method_results const& m, std::span<const double> nll_full) {
+    constexpr double rounding = 1e-9;
+    for (std::size_t i = 0; i < m.error.size(); ++i)
+        if (std::abs(m.error[i] - (m.nll[i] - nll_full[i])) > rounding * std::max(1.0, std::abs(m.nll[i])))
+            csv.refuse(i, csv.column("error_" + m.name),
+                       "nll_" + m.name + " - nll_full = " + exact_text(m.nll[i] - nll_full[i]));
+}
+
+} // namespace detail
+
+/// Reads examples.csv by column name, and manifest.json.
+/// Errors: io_error; format_error naming the file and the column, line or key that is missing or wrong.
+inline run_results read_run(std::filesystem::path const& folder) {
+    run_results run;
+    const auto manifest_path = folder / "manifest.json";
+    run.manifest = read_json_file(manifest_path);
+    run.seed = required<std::uint64_t>(run.manifest, "seed", manifest_path.string());
+    run.first_position = required<bool>(run.manifest, "first_position", manifest_path.string());
+    run.full = required<std::string>(run.manifest, "full", manifest_path.string());
+
+    const csv_table csv = csv_table::read((folder / "examples.csv").string());
+    run.example = csv.counts("example");
+    run.id = csv.texts("id");
+    run.topic = csv.texts("topic");
+    run.tokens = csv.counts("tokens");
+    run.nll_full = csv.numbers("nll_full");
+    csv.column("norm_r_l0"); // a model has a layer
+    std::size_t layers = 1;
+    while (csv.has("norm_r_l" + std::to_string(layers))) ++layers;
+    run.norm_r = detail::read_layers(csv, "norm_r", layers);
+    run.norm_z = detail::read_layers(csv, "norm_z", layers);
+    run.norm_h = detail::read_layers(csv, "norm_h", layers);
+    for (std::size_t k = 0; k < layers; ++k) {
+        run.kurtosis_r.push_back(csv.optional_numbers("kurtosis_r_l" + std::to_string(k)));
+        run.kurtosis_h.push_back(csv.optional_numbers("kurtosis_h_l" + std::to_string(k)));
+    }
+
+    json const* const methods = find_value(run.manifest, "methods", manifest_path.string());
+    if (!methods || !methods->is_array())
+        throw format_error(manifest_path.string() + ": key \"methods\": an array is expected");
+    for (auto const& entry : *methods) {
+        method_results m;
+        m.name = required<std::string>(entry, "name", manifest_path.string() + ": methods");
+        m.spec = required<std::string>(entry, "spec", manifest_path.string() + ": methods");
+        m.nll = csv.numbers("nll_" + m.name);
+        m.error = csv.numbers("error_" + m.name);
+        m.kl = csv.numbers("kl_" + m.name);
+        m.same_top = csv.numbers("same_top_" + m.name);
+        m.mse = detail::read_layers(csv, "mse_" + m.name, layers);
+        detail::check_errors(csv, m, run.nll_full);
+        run.methods.push_back(std::move(m));
+    }
+    for (auto const& name : csv.columns())
+        if (name.starts_with("nll_") && name != "nll_full" &&
+            std::ranges::none_of(run.methods, [&](auto const& m) { return "nll_" + m.name == name; }))
+            throw format_error(csv.who() + ": column '" + visible_text(name) +
+                               "' belongs to no method of manifest.json");
+    return run;
+}
+
+} // namespace bitlens

@@ -1,0 +1,215 @@
+#pragma once
+/// The numbers behind the tables and figures of a study: each is a measurement or the reason why there is none.
+
+#include "bitlens/analysis/error_sets.hpp"
+#include "bitlens/analysis/run_results.hpp"
+#include "bitlens/analysis/run_tokens.hpp"
+#include "bitlens/report/table.hpp"
+#include "bitlens/stats/correlation.hpp"
+#include "bitlens/stats/moments.hpp"
+#include "bitlens/stats/overlap.hpp"
+#include "bitlens/stats/ranks.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// A run and the example sets of each of its methods: all that tables and figures are made from.
+struct finished_study {
+    run_results run;
+    std::vector<error_sets> sets; // one per method
+};
+
+/// The sets follow from the errors, the tokens and the run's seed.
+inline finished_study make_study(run_results run, run_tokens const& tokens) {
+    finished_study s{std::move(run), {}};
+    const auto ids = tokens.all_ids();
+    for (auto const& m : s.run.methods) s.sets.push_back(make_error_sets(m.error, ids, s.run.seed));
+    return s;
+}
+
+/// Pearson's correlation of two columns of examples.
+inline measured correlation(std::span<const double> x, std::span<const double> y) {
+    if (x.size() < 3) return undefined{"a correlation of fewer than three examples says nothing"};
+    return {pearson(x, y), "the same value in all examples has no correlation"};
+}
+
+inline measured rank_correlation(std::span<const double> x, std::span<const double> y) {
+    if (x.size() < 3) return undefined{"a correlation of fewer than three examples says nothing"};
+    return {spearman(x, y), "the same value in all examples has no correlation"};
+}
+
+struct measured_interval {
+    measured lo, hi;
+};
+
+/// 95 % bootstrap interval of Pearson's correlation, from 1000 resamples.
+inline measured_interval correlation_interval(std::span<const double> x, std::span<const double> y,
+                                              std::uint64_t seed) {
+    constexpr std::size_t resamples = 1000;
+    constexpr double level = 0.95;
+    if (const auto rho = correlation(x, y); !rho) return {undefined{rho.reason()}, undefined{rho.reason()}};
+    const auto found = bootstrap_interval(
+        x, y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); }, resamples, level,
+        seed);
+    if (!found) return {undefined{"most resamples are constant"}, undefined{"most resamples are constant"}};
+    return {found->lo, found->hi};
+}
+
+inline undefined no_tenth() { return {"fewer than ten examples have no worst tenth"}; }
+
+/// Mean of a column over a set of examples.
+inline measured mean_over(std::span<const double> values, std::span<const std::size_t> set) {
+    if (set.empty()) return no_tenth();
+    double sum = 0;
+    for (const std::size_t i : set) sum += values[i];
+    return sum / static_cast<double>(set.size());
+}
+
+/// The same over the examples that have a number there.
+inline measured mean_over(std::span<const std::optional<double>> values, std::span<const std::size_t> set) {
+    if (set.empty()) return no_tenth();
+    double sum = 0;
+    std::size_t count = 0;
+    for (const std::size_t i : set)
+        if (values[i]) {
+            sum += *values[i];
+            ++count;
+        }
+    if (count == 0) return undefined{"no example of the set has a number here"};
+    return sum / static_cast<double>(count);
+}
+
+/// exp of a mean NLL.
+inline measured perplexity(measured const& mean_nll) {
+    if (!mean_nll) return mean_nll;
+    const double value = std::exp(*mean_nll);
+    if (!std::isfinite(value)) return undefined{"the perplexity is beyond all numbers"};
+    return value;
+}
+
+/// Mean over all examples.
+inline measured overall_mean(std::span<const double> values) {
+    if (values.empty()) return undefined{"no examples"};
+    return mean(values);
+}
+
+/// Standard error of the mean: s / √N with the sample's s.
+inline measured standard_error(std::span<const double> values) {
+    if (values.size() < 2) return undefined{"fewer than two examples have no spread"};
+    const double n = static_cast<double>(values.size());
+    return std::sqrt(variance(values) / (n - 1));
+}
+
+/// Which share two random sets of these sizes out of n would have in common, roughly: the expected intersection over
+/// the union that goes with it.
+inline measured jaccard_by_chance(std::size_t a, std::size_t b, std::size_t n) {
+    if (a == 0 || b == 0) return no_tenth();
+    const double common = static_cast<double>(a) * static_cast<double>(b) / static_cast<double>(n);
+    return common / (static_cast<double>(a + b) - common);
+}
+
+inline measured set_overlap(std::span<const std::size_t> a, std::span<const std::size_t> b) {
+    if (a.empty() || b.empty()) return no_tenth();
+    return {jaccard(a, b), "both sets are empty"};
+}
+
+/// The letters a method's spec begins with: "rtn3-g64" → "rtn". Methods of one family differ in bits and groups only.
+inline std::string_view family(method_results const& m) {
+    return std::string_view(m.spec).substr(0, m.spec.find_first_of("0123456789-:/"));
+}
+
+/// Two methods and how their errors go together over all examples.
+struct method_pair {
+    std::size_t first, second;
+    bool same_family;
+    measured pearson, spearman;
+    measured_interval interval;
+    measured overlap, chance; // Jaccard of the worst tenths
+    measured overlap_large;   // of the D_large
+};
+
+inline std::vector<method_pair> method_pairs(finished_study const& s) {
+    std::vector<method_pair> pairs;
+    auto const& methods = s.run.methods;
+    for (std::size_t a = 0; a < methods.size(); ++a)
+        for (std::size_t b = a + 1; b < methods.size(); ++b)
+            pairs.push_back({a, b, family(methods[a]) == family(methods[b]),
+                             correlation(methods[a].error, methods[b].error),
+                             rank_correlation(methods[a].error, methods[b].error),
+                             correlation_interval(methods[a].error, methods[b].error, s.run.seed),
+                             set_overlap(s.sets[a].worst, s.sets[b].worst),
+                             jaccard_by_chance(s.sets[a].worst.size(), s.sets[b].worst.size(), s.run.size()),
+                             set_overlap(s.sets[a].large, s.sets[b].large)});
+    return pairs;
+}
+
+/// Mean of those that are defined.
+inline measured mean_defined(std::span<const measured> values) {
+    std::vector<double> defined;
+    for (auto const& v : values)
+        if (v) defined.push_back(*v);
+    if (defined.empty()) return undefined{values.empty() ? "nothing to take the mean of" : values.front().reason()};
+    return mean(defined);
+}
+
+/// ρ(S(l), E) for every layer l: a column of norms against a method's final errors.
+inline std::vector<measured> layer_correlations(per_layer const& norms, std::span<const double> error) {
+    std::vector<measured> rho;
+    for (auto const& layer : norms) rho.push_back(correlation(layer, error));
+    return rho;
+}
+
+/// Pearson of norm(x; h) at layer l with MSE(l) of a method.
+inline std::vector<measured> mse_correlations(run_results const& run, method_results const& m) {
+    std::vector<measured> rho;
+    for (std::size_t k = 0; k < run.layers(); ++k) rho.push_back(correlation(run.norm_h[k], m.mse[k]));
+    return rho;
+}
+
+/// A mean per layer over D_large and over D_ctrl.
+struct set_curves {
+    std::vector<measured> large, ctrl;
+};
+
+template <class Layers>
+set_curves curves_over(Layers const& values, error_sets const& sets) {
+    set_curves curves;
+    for (auto const& layer : values) {
+        curves.large.push_back(mean_over(layer, sets.large));
+        curves.ctrl.push_back(mean_over(layer, sets.ctrl));
+    }
+    return curves;
+}
+
+/// In how many of the layers first … L − 1 a relation between two curves holds.
+struct layer_count {
+    std::size_t holds = 0, of = 0;
+};
+
+template <class Relation>
+layer_count count_layers(std::span<const measured> a, std::span<const measured> b, std::size_t first,
+                         Relation const& relation) {
+    layer_count count;
+    for (std::size_t k = first; k < a.size(); ++k)
+        if (a[k] && b[k]) {
+            ++count.of;
+            count.holds += relation(*a[k], *b[k]) ? 1u : 0u;
+        }
+    return count;
+}
+
+/// First layer of the upper half, L/2, which is where the paper looks.
+inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; }
+
+} // namespace bitlens
