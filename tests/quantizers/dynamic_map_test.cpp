@@ -45,3 +45,12 @@ TEST_CASE("edges of nested quantization") {
     CHECK(equal == std::vector<float>(300, 0.1f));
     CHECK(zeros == std::vector<float>(5, 0.0f));
 }
+
+TEST_CASE("between two levels a tie goes to the lower one") {
+    const float step = dynamic_map()[128]; // the level above 0
+    std::vector<float> scales{1, -1, step / 2, -step / 2};
+    nest_scales(scales); // the mean is 0 and the largest 1, so that the scales meet the levels as they are
+    CHECK(scales[0] == 1);
+    CHECK(scales[2] == 0);
+    CHECK(scales[3] == -step);
+}
