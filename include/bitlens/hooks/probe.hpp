@@ -29,11 +29,13 @@ struct no_probe {
     using points = hook::set<>;
 };
 
-/// The only way a layer speaks to a probe; nothing is left of it where the probe does not listen.
-template <class Point, probe P>
-constexpr void emit([[maybe_unused]] P& p, [[maybe_unused]] site at, [[maybe_unused]] matrix_view<float> a) {
+/// The only way a layer speaks to a probe. `tensor` is a matrix, or a view of one; it is not even looked at where the
+/// probe does not listen, so that nothing is left of the call.
+template <class Point, probe P, class Tensor = matrix_view<float>>
+constexpr void emit([[maybe_unused]] P& p, [[maybe_unused]] site at, [[maybe_unused]] Tensor&& tensor) {
     static_assert(hook::point<Point>, "bitlens: only points of bitlens::hook can be emitted; see hooks/points.hpp");
     if constexpr (listens<P, Point>) {
+        const matrix_view<float> a = tensor;
         constexpr bool has_on = requires { p.on(Point{}, at, a); };
         static_assert(has_on, "bitlens: a probe needs a public on(Point, bitlens::site, bitlens::matrix_view<float>) "
                               "for every point in its set");

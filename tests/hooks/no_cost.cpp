@@ -1,0 +1,14 @@
+// A whole block without listeners, for tests/hooks/no_cost.cmake to disassemble.
+#include "bitlens/layers/block.hpp"
+
+using namespace bitlens;
+
+struct architecture {
+    static constexpr bool qkv_bias = true;
+};
+
+void run_block(block_shape const& shape, block_weights<packed_matrix<dense<float>>> const& weights, block_state& state,
+               workspace& scratch) {
+    no_probe nobody;
+    advance<architecture>(shape, weights, site{1}, state, stage::end, scratch, nobody);
+}
