@@ -27,9 +27,12 @@ public:
     /// the run's, or token bytes that contradict each other.
     run_tokens(std::filesystem::path const& path, run_results const& run)
         : who_(path.string()), file_(path), rows_(run.size()) {
-        auto const& ids = expect_rows<std::int32_t>("ids", rows_ == 0 ? 0 : run.tokens[0]);
+        const npy_array ids = file_.array("ids");
+        if (ids.fortran || ids.shape.size() != 2 || ids.shape[0] != rows_)
+            throw format_error(ids.who + ": shape " + shape_text(ids.shape) + ", expected one row for each of the " +
+                               std::to_string(rows_) + " rows of examples.csv");
         tokens_ = ids.shape[1];
-        ids_ = ids.template values<std::int32_t>();
+        ids_ = ids.values<std::int32_t>();
         for (std::size_t i = 0; i < rows_; ++i)
             if (run.tokens[i] != tokens_)
                 throw format_error(who_ + ": array 'ids' has rows of " + std::to_string(tokens_) +
