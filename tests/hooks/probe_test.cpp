@@ -112,7 +112,7 @@ TEST_CASE("a patch overwrites the layers it was given, and no others") {
         for (float v : run.span()) CHECK(v == (k == 1 || k == 2 ? 5 : 0));
     }
     CHECK_THROWS_WITH_AS(emit<hook::mlp_out>(p, {1}, narrow.view()),
-                         "patch of mlp_out at layer 1: the record has shape (2, 2), the run (2, 1)", shape_error);
+                         "patch of mlp_out at layer 1: the record has shape 2 × 2, the run 2 × 1", shape_error);
     patch<hook::mlp_up> unheard(r);
     CHECK_THROWS_AS(emit<hook::mlp_up>(unheard, {0}, run.view()), shape_error);
 }

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -72,9 +73,10 @@ TEST_CASE("every point of tiny models equals transformers', from folders and fro
 
         const auto from_folder = run(checkpoint(folder / "hf"), ids);
         CHECK(from_folder.seen.size() + 1 == golden.names().size()); // ids is the one more
-        for (auto const& [point, ours] : from_folder.seen) {
-            CAPTURE(point);
-            const auto truth = golden.array(point).values<float>();
+        for (auto const& seen : from_folder.seen) {
+            CAPTURE(seen.first);
+            auto const& ours = seen.second;
+            const auto truth = golden.array(seen.first).values<float>();
             REQUIRE(ours.size() == truth.size());
             double worst = 0, largest = 0;
             for (std::size_t i = 0; i < ours.size(); ++i) {

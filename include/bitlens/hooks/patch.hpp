@@ -30,14 +30,13 @@ public:
         const auto source = std::get<recorded<Point> const*>(sources_)->layer(hook::per_layer<Point> ? at.layer : 0);
         if (source.rows != a.rows || source.cols != a.cols)
             throw shape_error("patch of " + std::string(hook::name<Point>) + " at layer " + std::to_string(at.layer) +
-                              ": the record has shape " + shape(source.rows, source.cols) + ", the run " +
-                              shape(a.rows, a.cols));
+                              ": the record has shape " + shape(source) + ", the run " + shape(a));
         for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(source.row(t), a.row(t).begin());
     }
 
 private:
-    static std::string shape(std::size_t rows, std::size_t cols) {
-        return "(" + std::to_string(rows) + ", " + std::to_string(cols) + ")";
+    static std::string shape(matrix_view<const float> a) {
+        return std::to_string(a.rows) + " × " + std::to_string(a.cols);
     }
     std::tuple<recorded<Points> const*...> sources_;
     std::size_t first_, end_;

@@ -10,13 +10,6 @@
 
 namespace bitlens::detail {
 
-// g++ 12 warns from inside the compiler's own AVX-512 headers wherever an instruction leaves lanes undefined first.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
 /// Floats side by side in one register, for the element-wise parts of a layer.
 template <class Arch>
 struct float_lanes {
@@ -44,10 +37,6 @@ struct float_lanes<simd::scalar> {
     static type max(type a, type b) noexcept { return std::max(a, b); }
     static type exp(type a) noexcept { return std::exp(a); }
 };
-
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 
 /// combine(… combine(v_0, v_1) …, v_n) of the lanes, in order.
 template <class Arch, class F>
