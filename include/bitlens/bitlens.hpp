@@ -13,4 +13,7 @@
 #include "bitlens/quantizers.hpp"
 #include "bitlens/layers.hpp"
 #include "bitlens/models.hpp"
+#include "bitlens/sweep.hpp"
+#include "bitlens/recipes.hpp"
+#include "bitlens/analysis.hpp"
 #include "bitlens/version.hpp"

@@ -1,0 +1,61 @@
+#pragma once
+/// The verbs of the command `bitlens`: each takes its parsed arguments, prints its result and throws what goes wrong.
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitlens::command {
+
+/// What every verb that runs a model can be told about the machine. Neither changes a result.
+struct machine_arguments {
+    unsigned threads = 0;     // 0: all cores this process may use
+    std::uint64_t memory = 0; // bytes; 0: four fifths of what this process may have
+};
+
+struct study_arguments {
+    std::filesystem::path model, data, out;
+    std::string methods;
+    std::optional<std::filesystem::path> overrides;
+    std::size_t tokens = 512;
+    std::optional<std::size_t> examples;
+    std::string bos = "auto";
+    std::uint64_t seed = 1;
+    bool first_position = false;
+    machine_arguments machine;
+};
+void study(study_arguments const&);
+
+void report(std::filesystem::path const& run_folder);
+
+void inspect(std::filesystem::path const& model);
+
+struct tokenize_arguments {
+    std::filesystem::path model;
+    std::string bos = "no";
+};
+void tokenize(tokenize_arguments const&);
+
+struct probe_arguments {
+    std::filesystem::path model, data, out;
+    std::string method = "full";
+    std::vector<std::string> points;
+    std::vector<std::size_t> layers; // empty: all
+    machine_arguments machine;
+};
+void probe(probe_arguments const&);
+
+struct perplexity_arguments {
+    std::filesystem::path model, text;
+    std::string method = "full";
+    std::size_t window = 2048;
+    bool join_lines = false;
+    std::string bos = "auto";
+    machine_arguments machine;
+};
+void perplexity(perplexity_arguments const&);
+
+} // namespace bitlens::command

@@ -1,0 +1,137 @@
+/// The command `bitlens`: parses, calls one verb, and turns errors into exit codes (0 good, 1 failed, 2 misuse).
+
+#include "commands.hpp"
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/version.hpp"
+
+#include <exception>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+namespace {
+
+using namespace bitlens::command;
+
+void add_machine_options(CLI::App& verb, machine_arguments& machine) {
+    verb.add_option("--threads", machine.threads, "threads (default: all cores this process may use)")
+        ->check(CLI::PositiveNumber);
+    verb.add_option("--memory", machine.memory,
+                    "bytes, or 800M, 6G, … (default: four fifths of what this process may have)")
+        ->transform(CLI::AsSizeValue(false));
+}
+
+void add_model_option(CLI::App& verb, std::filesystem::path& model) {
+    verb.add_option("--model", model, "Hugging Face folder, or GGUF file")->required()->check(CLI::ExistingPath);
+}
+
+void add_bos_option(CLI::App& verb, std::string& bos) {
+    verb.add_option("--bos", bos, "beginning-of-text token: auto is what the tokenizer's own file says")
+        ->check(CLI::IsMember({"auto", "yes", "no"}))
+        ->capture_default_str();
+}
+
+void add_study(CLI::App& app, study_arguments& a) {
+    auto& verb = *app.add_subcommand("study", "errors of every document under every method, with a report");
+    add_model_option(verb, a.model);
+    verb.add_option("--data", a.data, "JSONL (text, optional id and topic), JSONL.gz, text, or NPY of token ids")
+        ->required()
+        ->check(CLI::ExistingFile);
+    verb.add_option("--methods", a.methods, "comma-separated: [name=]rtn<2-8>|nf<3|4>-g<32|64|128>|-row[-sym][-dq]")
+        ->required();
+    verb.add_option("--out", a.out, "the run folder; an unfinished run there goes on")->required();
+    verb.add_option("--overrides", a.overrides, "JSON file: projection and layer patterns → method or full")
+        ->check(CLI::ExistingFile);
+    verb.add_option("--tokens", a.tokens, "token ids a row, beginning-of-text included; shorter rows are left out")
+        ->check(CLI::Range(std::size_t{2}, std::size_t{1} << 20))
+        ->capture_default_str();
+    verb.add_option("--examples", a.examples, "the first N rows that are long enough")->check(CLI::PositiveNumber);
+    add_bos_option(verb, a.bos);
+    verb.add_option("--seed", a.seed, "of the resampling and the control set")->capture_default_str();
+    verb.add_flag("--first-position", a.first_position, "let norms, kurtosis and MSE include position 0");
+    add_machine_options(verb, a.machine);
+    verb.callback([&a] { study(a); });
+}
+
+void add_report(CLI::App& app, std::filesystem::path& run_folder) {
+    auto& verb =
+        *app.add_subcommand("report", "draws tables, figures and report of a run again, from its folder alone");
+    verb.add_option("run", run_folder, "the run folder")->required()->check(CLI::ExistingDirectory);
+    verb.callback([&run_folder] { report(run_folder); });
+}
+
+void add_inspect(CLI::App& app, std::filesystem::path& model) {
+    auto& verb = *app.add_subcommand("inspect",
+                                     "architecture, sizes, tensors, formats, tokenizer; what would be refused and why");
+    verb.add_option("model", model, "Hugging Face folder, or GGUF file")->required()->check(CLI::ExistingPath);
+    verb.callback([&model] { inspect(model); });
+}
+
+void add_tokenize(CLI::App& app, tokenize_arguments& a) {
+    auto& verb = *app.add_subcommand("tokenize", "a JSON string a line in, a JSON array of ids a line out");
+    add_model_option(verb, a.model);
+    add_bos_option(verb, a.bos);
+    verb.callback([&a] { tokenize(a); });
+}
+
+void add_probe(CLI::App& app, probe_arguments& a) {
+    auto& verb = *app.add_subcommand("probe", "activations at chosen points, as NPZ");
+    add_model_option(verb, a.model);
+    verb.add_option("--data", a.data, "NPY of token ids (rows, tokens)")->required()->check(CLI::ExistingFile);
+    verb.add_option("--method", a.method, "quantize all linear layers of the blocks first")->capture_default_str();
+    verb.add_option("--points", a.points, "comma-separated points, final_norm and logits among them")
+        ->required()
+        ->delimiter(',');
+    verb.add_option("--layers", a.layers, "comma-separated layers, from 0 (default: all)")->delimiter(',');
+    verb.add_option("--out", a.out, "the NPZ file: arrays <point>_l<k> (rows, tokens, width)")->required();
+    add_machine_options(verb, a.machine);
+    verb.callback([&a] { probe(a); });
+}
+
+void add_perplexity(CLI::App& app, perplexity_arguments& a) {
+    auto& verb =
+        *app.add_subcommand("perplexity", "of one text in windows: mean of the windows' means over window − 1 targets");
+    add_model_option(verb, a.model);
+    verb.add_option("--text", a.text, "UTF-8 text file")->required()->check(CLI::ExistingFile);
+    verb.add_option("--method", a.method, "quantize all linear layers of the blocks first")->capture_default_str();
+    verb.add_option("--window", a.window, "token ids a window")
+        ->check(CLI::Range(std::size_t{2}, std::size_t{1} << 20))
+        ->capture_default_str();
+    verb.add_flag("--join-lines", a.join_lines, "put a blank line between the lines of the file, as for WikiText");
+    add_bos_option(verb, a.bos);
+    add_machine_options(verb, a.machine);
+    verb.callback([&a] { perplexity(a); });
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"bitlens: which inputs low-bit weight-only quantization breaks, where and why"};
+    app.name("bitlens");
+    app.set_version_flag("--version", std::string(bitlens::version));
+    app.require_subcommand(1);
+    study_arguments study;
+    std::filesystem::path run_folder, model;
+    tokenize_arguments tokenize;
+    probe_arguments probe;
+    perplexity_arguments perplexity;
+    add_study(app, study);
+    add_report(app, run_folder);
+    add_inspect(app, model);
+    add_tokenize(app, tokenize);
+    add_probe(app, probe);
+    add_perplexity(app, perplexity);
+    try {
+        app.parse(argc, argv);
+    } catch (CLI::ParseError const& e) {
+        return app.exit(e) == 0 ? 0 : 2;
+    } catch (bitlens::option_error const& e) {
+        std::cerr << "bitlens: " << e.what() << '\n';
+        return 2;
+    } catch (std::exception const& e) {
+        std::cerr << "bitlens: " << e.what() << '\n';
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,98 @@
+#pragma once
+/// From a checkpoint and methods to the models that a verb runs, within the memory it may use.
+
+#include "setting.hpp"
+
+#include "bitlens/models/checkpoint.hpp"
+#include "bitlens/recipes/method.hpp"
+#include "bitlens/recipes/overrides.hpp"
+#include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/sweep/memory_plan.hpp"
+#include "bitlens/text/documents.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bitlens::command {
+
+/// The methods of "--method X": none for "full".
+inline std::vector<method> methods_beside_full(std::string const& text) {
+    if (text == "full") return {};
+    return {parse_method(text)};
+}
+
+namespace detail {
+
+inline bool is_linear_of_block(std::string const& name) { return name.ends_with("_proj.weight"); }
+
+/// Bytes of a matrix once loaded: 16-bit numbers stay, everything else becomes float.
+inline std::uint64_t loaded_bytes(tensor_info const& t) {
+    std::uint64_t count = 1;
+    for (const std::size_t n : t.shape) count *= n;
+    return count * (t.type == "F16" || t.type == "BF16" ? 2 : 4);
+}
+
+} // namespace detail
+
+/// What running the full model and `methods` on `rows` rows of `tokens` ids asks of memory. `results_per_row` is what
+/// the verb itself keeps of a row.
+inline memory_demand demand_of(checkpoint const& source, std::vector<method> const& methods, std::size_t tokens,
+                               std::size_t rows, std::uint64_t results_per_row) {
+    memory_demand d;
+    d.layers = source.config().layers;
+    d.rows = rows;
+    d.results = rows * results_per_row;
+    for (auto const& t : source.tensors()) {
+        if (t.shape.size() != 2) continue;
+        if (!detail::is_linear_of_block(t.name)) {
+            d.ends += detail::loaded_bytes(t);
+            continue;
+        }
+        d.full += detail::loaded_bytes(t);
+        for (auto const& m : methods) {
+            const std::uint64_t groups = m.group_size == 0 ? 1 : (t.shape[1] + m.group_size - 1) / m.group_size;
+            d.quantized += t.shape[0] * (t.shape[1] * static_cast<std::uint64_t>(m.bits) / 8 + groups * 5);
+        }
+    }
+    d.states = plan_sweep_memory(source.config(), tokens, methods.size() + 1);
+    return d;
+}
+
+/// One line for people: what is kept, and how large a block is.
+inline std::string plan_text(memory_demand const& d, memory_plan const& plan, std::uint64_t allowed) {
+    const auto kept = [&](std::uint64_t all, bool resident) {
+        return resident ? bytes_text(all) : bytes_text(all / d.layers) + " (one layer at a time)";
+    };
+    return "memory: embedding and head " + bytes_text(d.ends) + ", blocks " + kept(d.full, plan.full_resident) +
+           (d.quantized > 0 ? ", quantized blocks " + kept(d.quantized, plan.quantized_resident) : "") +
+           ", states of " + std::to_string(plan.cut.examples_per_block) + " rows " +
+           bytes_text(plan.cut.examples_per_block * d.states.per_example + plan.cut.threads * d.states.per_thread) +
+           ", in all " + bytes_text(plan.total) + " of " + bytes_text(allowed) + " allowed";
+}
+
+/// The blocks of the one model that `methods` (none or one) ask for.
+template <class Architecture>
+std::shared_ptr<layer_source<weight>> layers_of(transformer<Architecture, weight> const& model,
+                                                std::vector<method> const& methods, memory_plan const& plan) {
+    if (methods.empty()) return model.layers();
+    return std::make_shared<quantized_layers>(model.layers(), methods[0], override_rules(), plan.quantized_resident);
+}
+
+/// All rows of an NPY file of token ids (rows, tokens).   Errors: as document_reader; option_error for another file.
+inline matrix<std::int32_t> read_token_ids(std::filesystem::path const& path) {
+    document_reader reader(path);
+    if (!reader.holds_ids()) throw option_error(path.string() + ": NPY of token ids is expected");
+    std::vector<std::int32_t> ids;
+    std::size_t rows = 0;
+    for (document d; reader.next(d); ++rows) ids.insert(ids.end(), d.ids.begin(), d.ids.end());
+    if (ids.empty()) throw option_error(path.string() + ": at least one token id is expected");
+    matrix<std::int32_t> all(rows, ids.size() / rows);
+    std::copy(ids.begin(), ids.end(), all.data());
+    return all;
+}
+
+} // namespace bitlens::command

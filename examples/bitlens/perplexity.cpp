@@ -1,0 +1,99 @@
+/// `bitlens perplexity`: of one text in windows, by the convention of the paper's Table 5.
+
+#include "commands.hpp"
+#include "model_runs.hpp"
+#include "progress.hpp"
+#include "setting.hpp"
+
+#include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/io/mapped_file.hpp"
+#include "bitlens/stats/moments.hpp"
+#include "bitlens/sweep/sweep.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <vector>
+
+namespace bitlens::command {
+
+namespace {
+
+std::string read_text(perplexity_arguments const& a) {
+    const mapped_file file(a.text);
+    std::string text(reinterpret_cast<char const*>(file.bytes().data()), file.bytes().size());
+    if (!a.join_lines) return text;
+    std::string joined;
+    joined.reserve(text.size() * 2);
+    std::size_t at = 0;
+    while (at < text.size()) { // the rows of the data set keep their line ends and are joined by two more
+        const std::size_t end = std::min(text.find('\n', at), text.size() - 1) + 1;
+        if (!joined.empty()) joined += "\n\n";
+        joined.append(text, at, end - at);
+        at = end;
+    }
+    return joined;
+}
+
+/// Windows of `window` neighbouring ids; what is left over at the end is not scored.
+matrix<std::int32_t> cut_windows(perplexity_arguments const& a, tokenizer const& t) {
+    auto ids = t.encode(read_text(a));
+    if (const auto bos = bos_token(t, a.bos)) ids.insert(ids.begin(), *bos);
+    matrix<std::int32_t> windows(ids.size() / a.window, a.window);
+    if (windows.rows() == 0)
+        throw option_error(a.text.string() + ": " + std::to_string(ids.size()) + " tokens, at least one window of " +
+                           std::to_string(a.window) + " is expected");
+    std::copy_n(ids.begin(), windows.rows() * windows.cols(), windows.data());
+    return windows;
+}
+
+/// Keeps the mean NLL of one window.
+class window_measurement {
+public:
+    explicit window_measurement(std::size_t positions) : scores_(positions, true), view_(scores_.view()) {}
+    template <class F>
+    void with_probe(std::size_t, F const& f) {
+        no_probe nobody;
+        f(nobody);
+    }
+    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
+    double mean_nll() const { return mean<double>(scores_.nll); }
+
+private:
+    position_scores scores_;
+    token_scores view_;
+};
+
+template <class Architecture>
+double mean_nll(checkpoint const& source, std::string const& method_text, matrix<std::int32_t> const& windows,
+                machine const& here) {
+    const auto methods = methods_beside_full(method_text);
+    const auto plan = plan_memory(demand_of(source, methods, windows.cols(), windows.rows(), sizeof(double)),
+                                  here.memory, here.threads);
+    const transformer<Architecture, weight> model(source, plan.full_resident);
+    const std::vector<variant<weight>> variants{{method_text, layers_of(model, methods, plan)}};
+    progress shown(windows.rows(), windows.cols());
+    std::vector<double> means(windows.rows());
+    sweep<Architecture, weight>(
+        model, variants, windows, plan.cut, [&](std::size_t) { return window_measurement(windows.cols() - 1); },
+        [&](std::size_t first, std::span<window_measurement> block) {
+            for (std::size_t e = 0; e < block.size(); ++e) means[first + e] = block[e].mean_nll();
+            shown.advance(block.size());
+        });
+    return mean<double>(means);
+}
+
+} // namespace
+
+void perplexity(perplexity_arguments const& a) {
+    const machine here(a.machine);
+    const checkpoint source(a.model);
+    const auto windows = cut_windows(a, source.load_tokenizer());
+    const double nll = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
+        return mean_nll<Architecture>(source, a.method, windows, here);
+    });
+    std::printf("%zu windows of %zu tokens: nll %.6f nats per token, perplexity %.4f\n", windows.rows(), windows.cols(),
+                nll, std::exp(nll));
+}
+
+} // namespace bitlens::command

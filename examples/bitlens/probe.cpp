@@ -1,0 +1,119 @@
+/// `bitlens probe`: activations at chosen points of chosen layers, as NPZ.
+
+#include "commands.hpp"
+#include "model_runs.hpp"
+#include "setting.hpp"
+
+#include "bitlens/io/npz.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <vector>
+
+namespace bitlens::command {
+
+namespace {
+
+/// Points of a run as the command line names them.
+std::vector<std::string> point_names() {
+    std::vector<std::string> names;
+    const auto add = [&]<class... P>(std::tuple<P...> const*) { (names.emplace_back(hook::name<P>), ...); };
+    add(static_cast<hook::all const*>(nullptr));
+    add(static_cast<hook::once const*>(nullptr));
+    return names;
+}
+
+/// The arrays to write, by name, each (rows, tokens, width) once its width is known.
+class activation_store {
+public:
+    activation_store(std::size_t rows, std::size_t tokens, std::set<std::string> points, std::set<std::size_t> layers)
+        : rows_(rows), tokens_(tokens), points_(std::move(points)), layers_(std::move(layers)) {}
+
+    void keep(std::size_t row, std::string_view point, bool per_layer, std::size_t layer, matrix_view<const float> a) {
+        if (!points_.contains(std::string(point)) || (per_layer && !layers_.contains(layer))) return;
+        const std::string name = per_layer ? std::string(point) + "_l" + std::to_string(layer) : std::string(point);
+        auto [place, is_new] = arrays_.try_emplace(name);
+        if (is_new) place->second = matrix<float>(rows_ * tokens_, a.cols);
+        for (std::size_t t = 0; t < tokens_; ++t)
+            std::ranges::copy(a.row(t), place->second.row(row * tokens_ + t).begin());
+    }
+    void write(std::filesystem::path const& path) const {
+        npz_writer file(path);
+        for (auto const& [name, m] : arrays_) file.add(name, std::array{rows_, tokens_, m.cols()}, m.span());
+        file.finish();
+    }
+
+private:
+    std::size_t rows_, tokens_;
+    std::set<std::string> points_;
+    std::set<std::size_t> layers_;
+    std::map<std::string, matrix<float>> arrays_;
+};
+
+/// Hands whatever fires in the run of one row to the store.
+template <class Points>
+struct store_probe;
+template <class... Points>
+struct store_probe<std::tuple<Points...>> {
+    using points = hook::set<Points...>;
+    activation_store& store;
+    std::size_t row;
+
+    template <hook::point Point>
+    void on(Point, site at, matrix_view<float> a) {
+        store.keep(row, hook::name<Point>, hook::per_layer<Point>, at.layer, a);
+    }
+};
+
+using block_points = hook::all;
+using all_points = decltype(std::tuple_cat(hook::all{}, hook::once{}));
+
+/// Logits of a document are large, so they are made only for those who ask.
+template <class Architecture, class Points>
+void run_rows(transformer<Architecture, weight> const& model, matrix_view<const std::int32_t> ids, unsigned threads,
+              activation_store& store) {
+    workspace scratch(model.forward_bytes(ids.cols, threads), threads);
+    for (std::size_t n = 0; n < ids.rows; ++n) {
+        store_probe<Points> probe{store, n};
+        model.forward(ids.row(n), probe, scratch);
+    }
+}
+
+} // namespace
+
+void probe(probe_arguments const& a) {
+    const machine here(a.machine);
+    const checkpoint source(a.model);
+    const auto known = point_names();
+    for (auto const& point : a.points)
+        if (std::ranges::find(known, point) == known.end()) {
+            std::string text = "--points: no point is named '" + point + "'; there are";
+            for (auto const& name : known) text += " " + name;
+            throw option_error(text);
+        }
+    std::set<std::size_t> layers(a.layers.begin(), a.layers.end());
+    if (layers.empty())
+        for (std::size_t k = 0; k < source.config().layers; ++k) layers.insert(k);
+    if (*layers.rbegin() >= source.config().layers)
+        throw option_error("--layers: layer " + std::to_string(*layers.rbegin()) + " of a model of " +
+                           std::to_string(source.config().layers) + " layers, counted from 0");
+    const auto ids = read_token_ids(a.data);
+    activation_store store(ids.rows(), ids.cols(), {a.points.begin(), a.points.end()}, layers);
+    const bool at_the_end =
+        std::ranges::any_of(a.points, [](auto const& p) { return p == "final_norm" || p == "logits"; });
+    visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
+        const auto methods = methods_beside_full(a.method);
+        const auto plan = plan_memory(demand_of(source, methods, ids.cols(), ids.rows(), 0), here.memory, here.threads);
+        transformer<Architecture, weight> model(source, plan.full_resident);
+        model = model.with_layers(layers_of(model, methods, plan));
+        if (at_the_end)
+            run_rows<Architecture, all_points>(model, ids, here.threads, store);
+        else
+            run_rows<Architecture, block_points>(model, ids, here.threads, store);
+    });
+    store.write(a.out);
+}
+
+} // namespace bitlens::command

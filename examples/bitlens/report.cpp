@@ -1,0 +1,16 @@
+/// `bitlens report`: tables, figures and report of a run again, from its folder alone.
+
+#include "commands.hpp"
+
+#include "bitlens/analysis/study_report.hpp"
+
+#include <iostream>
+
+namespace bitlens::command {
+
+void report(std::filesystem::path const& run_folder) {
+    const report_summary summary = write_report(run_folder);
+    std::cout << summary << "report: " << summary.page.string() << '\n';
+}
+
+} // namespace bitlens::command

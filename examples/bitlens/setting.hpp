@@ -1,0 +1,42 @@
+#pragma once
+/// What the verbs that run a model share: the type of a weight, the machine's limits, documents as rows of ids.
+
+#include "commands.hpp"
+
+#include "bitlens/core/machine.hpp"
+#include "bitlens/core/parallel.hpp"
+#include "bitlens/models/checkpoint.hpp"
+#include "bitlens/recipes/all_formats.hpp"
+#include "bitlens/text/tokenizer.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace bitlens::command {
+
+/// Chosen at run time, once per matrix product: every format that a checkpoint stores or a method produces.
+using weight = study_matrix;
+
+/// The machine as the arguments and the control group allow it. Lives as long as the verb runs.
+struct machine {
+    unsigned threads;
+    std::uint64_t memory; // bytes
+
+    explicit machine(machine_arguments const& a)
+        : threads(a.threads == 0 ? available_cores() : a.threads),
+          memory(a.memory == 0 ? available_memory() / 5 * 4 : a.memory), limit_(threads) {}
+
+private:
+    thread_limit limit_;
+};
+
+/// The token that a row begins with: none, or the tokenizer's own.
+/// Errors: option_error for "yes" with a tokenizer that has none.
+inline std::optional<std::int32_t> bos_token(tokenizer const& t, std::string const& policy) {
+    if (policy == "no" || (policy == "auto" && !t.adds_bos())) return std::nullopt;
+    if (!t.bos()) throw option_error("--bos " + policy + ": this tokenizer has no beginning-of-text token");
+    return t.bos();
+}
+
+} // namespace bitlens::command
