@@ -227,3 +227,14 @@ TEST_CASE("what is wrong in a zip file is named") {
     CHECK_READING(files::with(wide, field + 8, files::le(~std::uint64_t{0})), "\"values.npy\"", "data");
     CHECK_READING(files::with(wide, field + 16, files::le(~std::uint64_t{0})), "\"values.npy\"", "local header");
 }
+
+TEST_CASE("an array without elements is written and read like any other") {
+    const files::folder folder;
+    const auto path = folder / "empty.npz";
+    npz_writer writer(path);
+    writer.add("nothing", std::array<std::size_t, 2>{3, 0}, std::span<const float>());
+    writer.finish();
+    const npy_array nothing = npz_reader(path).array("nothing");
+    CHECK(nothing.shape == std::vector<std::size_t>{3, 0});
+    CHECK(nothing.values<float>().empty());
+}

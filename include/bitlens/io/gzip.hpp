@@ -24,6 +24,7 @@ namespace bitlens {
 
 /// CRC-32 (of gzip and zip) of bytes that follow others whose CRC-32 is `before`.
 inline std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before = 0) noexcept {
+    if (bytes.empty()) return before; // zlib would begin anew at a null pointer
     return static_cast<std::uint32_t>(::crc32_z(before, reinterpret_cast<Bytef const*>(bytes.data()), bytes.size()));
 }
 
