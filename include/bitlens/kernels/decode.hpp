@@ -1,6 +1,7 @@
 #pragma once
 /// decode: the numbers of a weight matrix, row by row, as every kernel but matvec reads them.
 
+#include "bitlens/core/view.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
 #include "bitlens/simd/lookup.hpp"
 #include "bitlens/simd/unpack.hpp"
@@ -36,6 +37,8 @@ public:
             return simd::to_float(q) + vec(F::codebook[0]);
     }
 
+    auto const& levels() const noexcept requires(looks_up<F, Arch>) { return table_; }
+
 private:
     struct nothing {
         explicit nothing(std::array<float, F::codebook.size()> const&) noexcept {}
@@ -64,51 +67,59 @@ struct packed_row {
     }
 };
 
-/// Chunks begin … end − 1 of a row of a format with F's levels, whatever its groups.
+/// Rows of a packed matrix: the first, and the bytes or numbers from one to the next.
+struct packed_rows {
+    packed_row first;
+    std::size_t code_bytes, groups;
+
+    template <quant_format F>
+    static packed_rows of(packed_matrix<F> const& w, std::size_t r) noexcept {
+        return {packed_row::of(w, r), w.codes(r).size(), w.groups()};
+    }
+    void advance() noexcept {
+        first.codes += code_bytes;
+        first.scales += groups;
+        if (first.zeros != nullptr) first.zeros += groups;
+    }
+};
+
+/// Chunks begin … of rows of a format with F's levels, whatever its groups, into out (rows, columns).
 template <quant_format F, class Arch>
-void decode_chunks(packed_row row, std::size_t begin, std::size_t end, float* out) noexcept {
+void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) noexcept {
     using vec = simd::batch<float, Arch>;
-    constexpr bool table_per_group = simd::table<F::codebook.size(), Arch>::is_fast;
+    using table = simd::table<F::codebook.size(), Arch>;
     const level_decoder<F, Arch> level;
-    std::size_t group = begin / row.group_chunks;
-    for (std::size_t i = begin; i < end; ++group) {
-        const std::size_t stop = std::min(end, (group + 1) * row.group_chunks);
-        const vec scale(row.scales[group]);
-        vec zero(0.0f);
-        if constexpr (F::has_zero) zero = vec(static_cast<float>(row.zeros[group]));
-        const auto weight = [&](vec const& l) {
-            if constexpr (F::has_zero)
-                return scale * (l - zero);
-            else
-                return scale * l;
-        };
-        const auto decode_group = [&](auto const& decode) {
-            for (; i < stop; ++i, out += chunk_codes) {
-                const auto q = simd::unpack<F::bits, Arch>(row.codes + i * code_chunk<F::bits>::bytes);
-                for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(out + v * vec::size);
+    const std::size_t end = begin + (out.cols + chunk_codes - 1) / chunk_codes;
+    const std::size_t first_group = begin / rows.first.group_chunks;
+    for (std::size_t r = 0; r < out.rows; ++r, rows.advance()) {
+        packed_row const& row = rows.first;
+        float* to = out.data + r * out.stride;
+        for (std::size_t i = begin, group = first_group; i < end; ++group) {
+            const std::size_t stop = std::min(end, (group + 1) * row.group_chunks);
+            const vec scale(row.scales[group]);
+            vec zero(0.0f);
+            if constexpr (F::has_zero) zero = vec(static_cast<float>(row.zeros[group]));
+            const auto weight = [&](vec const& l) {
+                if constexpr (F::has_zero)
+                    return scale * (l - zero);
+                else
+                    return scale * l;
+            };
+            const auto decode_group = [&](auto const& decode) {
+                for (; i < stop; ++i, to += chunk_codes) {
+                    const auto q = simd::unpack<F::bits, Arch>(row.codes + i * code_chunk<F::bits>::bytes);
+                    for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(to + v * vec::size);
+                }
+            };
+            if constexpr (table::is_fast) { // scale and zero go into the table, once a group
+                const auto weights = level.levels().map(weight);
+                decode_group([&](auto const& q) { return weights[q]; });
+            } else {
+                decode_group([&](auto const& q) { return weight(level(q)); });
             }
-        };
-        if constexpr (table_per_group) { // scale and zero go into the table, once a group
-            const auto weights = simd::table<F::codebook.size(), Arch>(F::codebook).map(weight);
-            decode_group([&](auto const& q) { return weights[q]; });
-        } else {
-            decode_group([&](auto const& q) { return weight(level(q)); });
         }
     }
 }
-
-} // namespace detail
-
-/// out[i] = w.value(r, first + i), bit for bit.   first is a multiple of 32, and `out` has room for `count` rounded up
-/// to one: what lies there beyond the last column is finite where the row's scales are, and means nothing.
-template <class Arch = simd::default_arch, quant_format F>
-void decode_row(packed_matrix<F> const& w, std::size_t r, std::size_t first, std::size_t count, float* out) noexcept {
-    BITLENS_ASSERT(first % chunk_codes == 0 && first + count <= w.cols());
-    detail::decode_chunks<detail::row_format<F>, Arch>(detail::packed_row::of(w, r), first / chunk_codes,
-                                                       (first + count + chunk_codes - 1) / chunk_codes, out);
-}
-
-namespace detail {
 
 /// `count` numbers as floats, then zeros up to a multiple of 32.
 template <class Arch, class T>
@@ -120,30 +131,43 @@ void widen_row(const T* numbers, std::size_t count, float* out) noexcept {
     for (; i % chunk_codes != 0; ++i) out[i] = 0;
 }
 
+template <class Arch, class T>
+void widen_rows(matrix_view<const T> numbers, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
+    BITLENS_ASSERT(r + out.rows <= numbers.rows && first + out.cols <= numbers.cols);
+    for (std::size_t i = 0; i < out.rows; ++i)
+        widen_row<Arch>(numbers.data + (r + i) * numbers.stride + first, out.cols, out.data + i * out.stride);
+}
+
 } // namespace detail
 
+/// out(i, k) = w.value(r + i, first + k), bit for bit.   first is a multiple of 32, and out's rows have room for their
+/// columns rounded up to one: what lies there beyond the last column of w is finite where the row's scales are, and
+/// means nothing.
+template <class Arch = simd::default_arch, quant_format F>
+void decode_rows(packed_matrix<F> const& w, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
+    BITLENS_ASSERT(first % chunk_codes == 0 && first + out.cols <= w.cols() && r + out.rows <= w.rows());
+    if (out.rows == 0 || out.cols == 0) return;
+    detail::decode_chunks<detail::row_format<F>, Arch>(detail::packed_rows::of(w, r), first / chunk_codes, out);
+}
 template <class Arch = simd::default_arch, dense_format F>
-void decode_row(packed_matrix<F> const& w, std::size_t r, std::size_t first, std::size_t count, float* out) noexcept {
-    BITLENS_ASSERT(first + count <= w.cols());
-    detail::widen_row<Arch>(w.row(r).data() + first, count, out);
+void decode_rows(packed_matrix<F> const& w, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
+    detail::widen_rows<Arch>(w.view(), r, first, out);
 }
 
 /// What a product needs to know of a matrix: loops are compiled once, and only this function per format.
 struct row_decoder {
     const void* matrix;
-    std::size_t rows, cols;
-    void (*decode)(const void* matrix, std::size_t r, std::size_t first, std::size_t count, float* out) noexcept;
+    void (*decode)(const void* matrix, std::size_t r, std::size_t first, matrix_view<float> out) noexcept;
 
-    void operator()(std::size_t r, std::size_t first, std::size_t count, float* out) const noexcept {
-        decode(matrix, r, first, count, out);
+    void operator()(std::size_t r, std::size_t first, matrix_view<float> out) const noexcept {
+        decode(matrix, r, first, out);
     }
 };
 
 template <class Arch = simd::default_arch, weight_format F>
 row_decoder decoder_of(packed_matrix<F> const& w) noexcept {
-    return {&w, w.rows(), w.cols(),
-            [](const void* matrix, std::size_t r, std::size_t first, std::size_t count, float* out) noexcept {
-                decode_row<Arch>(*static_cast<packed_matrix<F> const*>(matrix), r, first, count, out);
+    return {&w, [](const void* matrix, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
+                decode_rows<Arch>(*static_cast<packed_matrix<F> const*>(matrix), r, first, out);
             }};
 }
 template <class Arch = simd::default_arch, weight_format... F>
@@ -154,10 +178,8 @@ row_decoder decoder_of(mixed_matrix<F...> const& w) noexcept {
 /// `w` must outlive the decoder.
 template <class Arch = simd::default_arch>
 row_decoder decoder_of(matrix_view<const float> const& w) noexcept {
-    return {&w, w.rows, w.cols,
-            [](const void* matrix, std::size_t r, std::size_t first, std::size_t count, float* out) noexcept {
-                detail::widen_row<Arch>(static_cast<matrix_view<const float> const*>(matrix)->row(r).data() + first,
-                                        count, out);
+    return {&w, [](const void* matrix, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
+                detail::widen_rows<Arch>(*static_cast<matrix_view<const float> const*>(matrix), r, first, out);
             }};
 }
 

@@ -23,8 +23,8 @@ constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
 /// Sizes of the loops around a micro-kernel.
 template <class MicroKernel>
 struct matmul_plan {
-    static constexpr std::size_t positions_at_once = 43 * 12; // their tiles of x stay in the cache of a core
-    static constexpr std::size_t strip = 128;                 // columns decoded at once, in the first-level cache
+    static constexpr std::size_t positions_at_once = 43 * 12; // their block of x stays in the cache of a core
+    static constexpr std::size_t strip = 128; // columns decoded at once: a panel's rows of them stay in the first cache
     static constexpr std::size_t strip_floats = MicroKernel::panel_rows * strip;
 
     /// Columns per block: all blocks alike, but for the last.
@@ -34,8 +34,8 @@ struct matmul_plan {
         const std::size_t columns = std::max<std::size_t>(1, (cols + blocks - 1) / blocks);
         return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
     }
-    static constexpr std::size_t tiles(std::size_t positions) noexcept {
-        return (std::min(positions, positions_at_once) + MicroKernel::tile_positions - 1) / MicroKernel::tile_positions;
+    static constexpr std::size_t copied_elements(std::size_t positions) noexcept {
+        return std::min(positions, positions_at_once) * MicroKernel::copy_stride;
     }
 };
 
@@ -51,7 +51,7 @@ struct decoded_weights {
         std::fill(scratch + rows * strip, scratch + MicroKernel::panel_rows * strip, 0.0f);
         for (std::size_t k = 0; k < depth; k += strip) {
             const std::size_t count = std::min(strip, depth - k);
-            for (std::size_t r = 0; r < rows; ++r) decode(first + row + r, col + k, count, scratch + r * strip);
+            decode(first + row, col + k, {scratch, rows, count, strip});
             MicroKernel::pack_weights(scratch, strip, k, count, panel);
         }
     }
@@ -70,17 +70,39 @@ struct transposed_weights {
 
 /// One tile of y; a narrow one takes a way round through a full one.
 template <class MicroKernel>
-void multiply_tile(const typename MicroKernel::element* tile, const typename MicroKernel::element* panel,
-                   std::size_t depth, matrix_view<float> y, bool add) noexcept {
-    if (y.cols == MicroKernel::panel_rows)
-        return MicroKernel::multiply(tile, y.rows, panel, depth, y.data, y.stride, add);
-    std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> full;
-    MicroKernel::multiply(tile, y.rows, panel, depth, full.data(), MicroKernel::panel_rows, false);
+void multiply_tile(matrix_view<const typename MicroKernel::element> x, const typename MicroKernel::element* panel,
+                   matrix_view<float> y, bool add) noexcept {
+    constexpr std::size_t panel_rows = MicroKernel::panel_rows;
+    if (y.cols == panel_rows) return MicroKernel::multiply(x, panel, y.data, y.stride, add);
+    std::array<float, MicroKernel::tile_positions * panel_rows> full;
+    MicroKernel::multiply(x, panel, full.data(), panel_rows, false);
     for (std::size_t t = 0; t < y.rows; ++t)
         for (std::size_t r = 0; r < y.cols; ++r) {
-            const float sum = full[t * MicroKernel::panel_rows + r];
+            const float sum = full[t * panel_rows + r];
             y(t, r) = add ? y(t, r) + sum : sum;
         }
+}
+
+/// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold. Rows of w, the first of `weights`
+/// …, are shared among tasks; each decodes and packs a panel and multiplies all positions with it.
+template <class MicroKernel, class Weights>
+void multiply_block(Weights const& weights, std::size_t first_col, matrix_view<const typename MicroKernel::element> x,
+                    matrix_view<float> y, bool add, std::size_t tasks, std::span<typename MicroKernel::element> panels,
+                    std::span<float> strips) noexcept {
+    constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
+    parallel_pieces(y.cols, tasks, panel_rows, [&](std::size_t task, std::size_t begin, std::size_t end) {
+        auto* panel = panels.data() + task * MicroKernel::panel_elements;
+        float* strip = strips.data() + task * matmul_plan<MicroKernel>::strip_floats;
+        for (std::size_t r = begin; r < end; r += panel_rows) {
+            const std::size_t rows = std::min(panel_rows, end - r);
+            weights.template pack<MicroKernel>(r, rows, first_col, x.cols, panel, strip);
+            for (std::size_t t = 0; t < x.rows; t += tile_positions) {
+                const std::size_t positions = std::min(tile_positions, x.rows - t);
+                multiply_tile<MicroKernel>(x.middle_rows(t, positions), panel,
+                                           y.middle_rows(t, positions).middle_cols(r, rows), add);
+            }
+        }
+    });
 }
 
 /// y = x · wᵀ, rows of w from `weights`.   Shapes: x (T, cols), y (T, rows).
@@ -88,38 +110,27 @@ template <class MicroKernel, class Weights>
 void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
     using element = typename MicroKernel::element;
-    constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
 
     workspace::frame frame(scratch);
     const std::size_t tasks = scratch.tasks();
-    const auto tiles = frame.take<element>(plan::tiles(x.rows) * MicroKernel::tile_elements);
+    const auto copies = frame.take<element>(plan::copied_elements(x.rows));
     const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
     const auto strips = frame.take<float>(tasks * plan::strip_floats);
-    const std::size_t block = plan::depth(x.cols);
+    const std::size_t depth = plan::depth(x.cols);
 
-    for (std::size_t t0 = 0; t0 < x.rows; t0 += plan::positions_at_once) {
-        const std::size_t positions = std::min(plan::positions_at_once, x.rows - t0);
-        for (std::size_t k0 = 0; k0 == 0 || k0 < x.cols; k0 += block) {
-            const std::size_t depth = std::min(block, x.cols - k0);
-            const auto x_block = x.middle_rows(t0, positions).middle_cols(k0, depth);
-            parallel_pieces(positions, tasks, tile_positions, [&](std::size_t, std::size_t begin, std::size_t end) {
-                for (std::size_t t = begin; t < end; t += tile_positions)
-                    MicroKernel::pack_positions(x_block.middle_rows(t, std::min(tile_positions, end - t)),
-                                                tiles.data() + t / tile_positions * MicroKernel::tile_elements);
-            });
-            parallel_pieces(y.cols, tasks, panel_rows, [&](std::size_t task, std::size_t begin, std::size_t end) {
-                element* panel = panels.data() + task * MicroKernel::panel_elements;
-                float* strip = strips.data() + task * plan::strip_floats;
-                for (std::size_t r = begin; r < end; r += panel_rows) {
-                    const std::size_t rows = std::min(panel_rows, end - r);
-                    weights.template pack<MicroKernel>(r, rows, k0, depth, panel, strip);
-                    for (std::size_t t = 0; t < positions; t += tile_positions)
-                        multiply_tile<MicroKernel>(
-                            tiles.data() + t / tile_positions * MicroKernel::tile_elements, panel, depth,
-                            y.middle_rows(t0 + t, std::min(tile_positions, positions - t)).middle_cols(r, rows),
-                            k0 != 0);
-                }
-            });
+    for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
+        const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
+        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth) {
+            matrix_view<const element> block = x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k));
+            if (!MicroKernel::reads_in_place(x)) {
+                const auto copy_rows = [&](std::size_t, std::size_t begin, std::size_t end) {
+                    MicroKernel::pack_positions(block.middle_rows(begin, end - begin),
+                                                copies.data() + begin * MicroKernel::copy_stride);
+                };
+                parallel_pieces(positions, tasks, 1, copy_rows);
+                block = {copies.data(), positions, block.cols, MicroKernel::copy_stride};
+            }
+            multiply_block<MicroKernel>(weights, k, block, y.middle_rows(t, positions), k != 0, tasks, panels, strips);
         }
     }
 }
@@ -133,7 +144,7 @@ constexpr std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_
     using kernel = f32_micro_kernel<Arch>;
     using plan = detail::matmul_plan<kernel>;
     using element = typename kernel::element;
-    return std::max(workspace::bytes_for<element>(plan::tiles(positions) * kernel::tile_elements) +
+    return std::max(workspace::bytes_for<element>(plan::copied_elements(positions)) +
                         workspace::bytes_for<element>(tasks * kernel::panel_elements) +
                         workspace::bytes_for<float>(tasks * plan::strip_floats),
                     detail::matvec_bytes(cols));
