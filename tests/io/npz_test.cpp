@@ -229,7 +229,7 @@ TEST_CASE("what is wrong in a zip file is named") {
 }
 
 TEST_CASE("an array without elements is written and read like any other") {
-    const files::folder folder;
+    const files::scratch_folder folder;
     const auto path = folder / "empty.npz";
     npz_writer writer(path);
     writer.add("nothing", std::array<std::size_t, 2>{3, 0}, std::span<const float>());
