@@ -43,11 +43,16 @@ using batch = typename detail::batch_of<T, Arch>::type;
 template <class Arch>
 inline constexpr std::size_t lanes = batch<float, Arch>::size;
 
-/// a · b + c, rounded once where the instruction set can.
+/// a · b + c, rounded once where the instruction set can (xsimd before 9 multiplies and adds with AVX-512).
 template <class Arch>
 xsimd::batch<float, Arch> fma(xsimd::batch<float, Arch> const& a, xsimd::batch<float, Arch> const& b,
                               xsimd::batch<float, Arch> const& c) noexcept {
-    return xsimd::fma(a, b, c);
+#ifdef __AVX512F__
+    if constexpr (avx512_arch<Arch>)
+        return _mm512_fmadd_ps(a, b, c);
+    else
+#endif
+        return xsimd::fma(a, b, c);
 }
 inline scalar_batch<float> fma(scalar_batch<float> a, scalar_batch<float> b, scalar_batch<float> c) noexcept {
 #ifdef FP_FAST_FMAF
