@@ -124,11 +124,10 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
 /// `count` numbers as floats, then zeros up to a multiple of 32.
 template <class Arch, class T>
 void widen_row(const T* numbers, std::size_t count, float* out) noexcept {
-    std::size_t i = 0;
-    for (; i + simd::lanes<Arch> <= count; i += simd::lanes<Arch>)
-        simd::widen<Arch>(numbers + i).store_unaligned(out + i);
-    for (; i < count; ++i) out[i] = static_cast<float>(numbers[i]);
-    for (; i % chunk_codes != 0; ++i) out[i] = 0;
+    const std::size_t whole = count / simd::lanes<Arch> * simd::lanes<Arch>;
+    for (std::size_t i = 0; i < whole; i += simd::lanes<Arch>) simd::widen<Arch>(numbers + i).store_unaligned(out + i);
+    for (std::size_t i = whole; i < count; ++i) out[i] = static_cast<float>(numbers[i]);
+    std::fill(out + count, out + (count + chunk_codes - 1) / chunk_codes * chunk_codes, 0.0f);
 }
 
 template <class Arch, class T>

@@ -23,7 +23,7 @@ struct f32_micro_kernel {
     static constexpr std::size_t lanes = vec::size;
     static constexpr std::size_t panel_rows = 2 * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 12 : 6;
-    static constexpr std::size_t max_depth = 256;
+    static constexpr std::size_t max_depth = 512;
     static constexpr std::size_t copy_stride = max_depth + 16;
     static constexpr std::size_t panel_elements = max_depth * panel_rows;
 
