@@ -205,7 +205,7 @@ void write_tokens_npz(std::filesystem::path const& path, study_documents const& 
     std::vector<std::int32_t> used(documents.ids.span().begin(), documents.ids.span().end());
     for (auto const& v : variants) used.insert(used.end(), v.top.span().begin(), v.top.span().end());
     std::ranges::sort(used);
-    used.erase(std::ranges::unique(used).begin(), used.end());
+    used.erase(std::unique(used.begin(), used.end()), used.end());
     std::vector<std::int64_t> offsets{0};
     std::vector<std::uint8_t> bytes;
     for (const std::int32_t id : used) {

@@ -1,0 +1,302 @@
+#include "../models/written_model.hpp"
+
+#include "bitlens/core/random.hpp"
+#include "bitlens/hooks/record.hpp"
+#include "bitlens/io/npz.hpp"
+#include "bitlens/models/transformer.hpp"
+#include "bitlens/sweep/run_folder.hpp"
+#include "bitlens/text/tokenizer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <numeric>
+#include <string>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t rows = 26, tokens = 12;
+
+std::string read_file(fs::path const& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// A model, its tokenizer and documents, written once for all tests.
+struct setting {
+    test::temporary_folder folder;
+    fs::path model = folder / "model", ids_path = folder / "ids.npy";
+    matrix<std::int32_t> ids{rows, tokens};
+
+    setting() {
+        const auto tokenizer_path = fs::path(BITLENS_TEST_DATA) / "text" / "tiny_smollm.json";
+        const std::size_t vocabulary = tokenizer::from_json(tokenizer_path).vocabulary_size();
+        const json config = {{"architectures", {"LlamaForCausalLM"}},
+                             {"model_type", "llama"},
+                             {"hidden_size", 64},
+                             {"intermediate_size", 128},
+                             {"num_hidden_layers", 3},
+                             {"num_attention_heads", 4},
+                             {"num_key_value_heads", 2},
+                             {"vocab_size", vocabulary},
+                             {"max_position_embeddings", 256},
+                             {"rms_norm_eps", 1e-5},
+                             {"rope_theta", 10000.0},
+                             {"hidden_act", "silu"},
+                             {"tie_word_embeddings", true},
+                             {"torch_dtype", "float32"}};
+        const model_config c{"llama", 3, vocabulary, 256, {64, 4, 2, 16, 128, 1e-5f, 10000.0}, true};
+        test::write_folder(model, config, test::make_tensors(c, safetensors_type::f32));
+        fs::copy_file(tokenizer_path, model / "tokenizer.json");
+        random_generator random(5);
+        for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(vocabulary));
+        write_npy(ids_path, std::array{rows, tokens}, std::span<const std::int32_t>(ids.span()));
+    }
+};
+
+setting const& here() {
+    static const setting s;
+    return s;
+}
+
+struct outcome {
+    int code; // −1: killed
+    std::string text;
+};
+
+/// Runs the command; kills it after `kill_after` if that comes first.
+outcome run(std::vector<std::string> arguments, fs::path const& input = "/dev/null",
+            std::chrono::microseconds kill_after = std::chrono::hours(1)) {
+    const auto output = here().folder / "output.txt";
+    arguments.insert(arguments.begin(), BITLENS_COMMAND);
+    std::vector<char*> argv;
+    for (auto& a : arguments) argv.push_back(a.data());
+    argv.push_back(nullptr);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (!std::freopen(input.c_str(), "r", stdin) || !std::freopen(output.c_str(), "w", stdout)) ::_exit(99);
+        ::dup2(1, 2);
+        ::execv(BITLENS_COMMAND, argv.data());
+        ::_exit(98);
+    }
+    const auto deadline = std::chrono::steady_clock::now() + kill_after;
+    int status = 0;
+    while (::waitpid(child, &status, WNOHANG) == 0) {
+        if (std::chrono::steady_clock::now() >= deadline) ::kill(child, SIGKILL);
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(output)};
+}
+
+std::vector<std::string> study(fs::path const& out, std::string const& methods, std::vector<std::string> more = {}) {
+    std::vector<std::string> all{"study",     "--model", here().model, "--data", here().ids_path, "--tokens", "12",
+                                 "--methods", methods,   "--out",      out};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+}
+
+/// Every file of a run but its log, by name.
+std::map<std::string, std::string> contents(fs::path const& folder) {
+    std::map<std::string, std::string> all;
+    for (auto const& entry : fs::recursive_directory_iterator(folder))
+        if (entry.is_regular_file() && entry.path().filename() != "log.txt")
+            all[fs::relative(entry.path(), folder)] = read_file(entry.path());
+    return all;
+}
+
+void check_same_run(fs::path const& a, fs::path const& b) {
+    const auto x = contents(a), y = contents(b);
+    CHECK(x.size() == y.size());
+    for (auto const& file : x) {
+        CAPTURE(file.first);
+        REQUIRE(y.contains(file.first));
+        CHECK(file.second == y.at(file.first));
+    }
+}
+
+/// A run of two methods that nothing disturbed.
+fs::path const& undisturbed() {
+    static const fs::path path = [] {
+        auto folder = here().folder / "undisturbed";
+        const auto result = run(study(folder, "rtn3-g64,nf4-g64-dq", {"--threads", "1"}));
+        REQUIRE_MESSAGE(result.code == 0, result.text);
+        return folder;
+    }();
+    return path;
+}
+
+} // namespace
+
+TEST_CASE("a study leaves its tables, its report and nothing unfinished") {
+    const auto files = contents(undisturbed());
+    for (const char* name : {"examples.csv", "tokens.npz", "summary.json", "manifest.json", "report.html"})
+        CHECK(files.contains(name));
+    for (auto const& [name, bytes] : files) CHECK(name.find("parts") == std::string::npos);
+    CHECK(fs::exists(undisturbed() / "log.txt"));
+}
+
+TEST_CASE("equal runs have equal bytes whatever the number of threads and the memory") {
+    for (auto const& [name, more] : std::map<std::string, std::vector<std::string>>{
+             {"threads", {"--threads", "3"}}, {"memory", {"--threads", "2", "--memory", "12M"}}}) {
+        const auto folder = here().folder / name;
+        const auto result = run(study(folder, "rtn3-g64,nf4-g64-dq", more));
+        REQUIRE_MESSAGE(result.code == 0, result.text);
+        check_same_run(undisturbed(), folder);
+    }
+}
+
+TEST_CASE("a run killed again and again ends with the same bytes") {
+    const auto folder = here().folder / "killed";
+    int killed = 0;
+    auto patience = std::chrono::milliseconds(5);
+    for (;; patience += std::chrono::milliseconds(7)) {
+        const auto result = run(study(folder, "rtn3-g64,nf4-g64-dq", {"--threads", "1"}), "/dev/null", patience);
+        if (result.code == 0) break;
+        REQUIRE_MESSAGE(result.code == -1, result.text);
+        ++killed;
+    }
+    CHECK(killed > 0);
+    check_same_run(undisturbed(), folder);
+}
+
+TEST_CASE("adding a method gives what asking for both at once gives") {
+    const auto folder = here().folder / "added";
+    REQUIRE(run(study(folder, "rtn3-g64")).code == 0);
+    const auto result = run(study(folder, "rtn3-g64,nf4-g64-dq"));
+    REQUIRE_MESSAGE(result.code == 0, result.text);
+    check_same_run(undisturbed(), folder);
+}
+
+TEST_CASE("a report drawn again is the same") {
+    const auto before = contents(undisturbed());
+    REQUIRE(run({"report", undisturbed()}).code == 0);
+    CHECK(contents(undisturbed()) == before);
+}
+
+TEST_CASE("another run in the same folder is refused, and the difference named") {
+    const auto refused = [](std::vector<std::string> const& arguments, char const* words) {
+        const auto result = run(arguments);
+        CHECK(result.code == 2);
+        CHECK_MESSAGE(result.text.find(words) != std::string::npos, result.text);
+    };
+    const auto before = contents(undisturbed());
+    refused(study(undisturbed(), "rtn3-g64", {"--seed", "7"}), "seed: 1 in the folder, 7 asked for");
+    refused(study(undisturbed(), "rtn3-g64", {"--first-position"}), "first_position");
+    refused(study(undisturbed(), "rtn3-g64", {"--examples", "9"}), "examples");
+    refused(study(undisturbed(), "rtn3-g64=nf4-g64"), "method rtn3-g64 is rtn3-g64 there, nf4-g64 asked for");
+    CHECK(contents(undisturbed()) == before);
+
+    const run_folder held(here().folder / "held");
+    const auto result = run(study(held.path(), "rtn3-g64"));
+    CHECK(result.code == 1);
+    CHECK(result.text.find("another process") != std::string::npos);
+}
+
+TEST_CASE("misuse is told from failure by the exit code") {
+    CHECK(run({}).code == 2);
+    CHECK(run({"study"}).code == 2);
+    CHECK(run({"nonsense"}).code == 2);
+    CHECK(run(study(here().folder / "x", "gptq9-g64")).code == 2);
+    CHECK(run(study(here().folder / "x", "rtn3-g64,rtn3-g64")).code == 2);
+    CHECK(run(study(here().folder / "x", "rtn3-g64", {"--memory", "1M"})).code == 2);
+    CHECK(run({"inspect", here().ids_path}).code == 1);
+    for (const char* verb : {"study", "report", "inspect", "tokenize", "probe", "perplexity"}) {
+        const auto help = run({verb, "--help"});
+        CHECK(help.code == 0);
+        CHECK(help.text.find("Usage") != std::string::npos);
+    }
+}
+
+TEST_CASE("inspect says what a checkpoint is and what would be refused") {
+    auto result = run({"inspect", here().model});
+    CHECK(result.code == 0);
+    CHECK(result.text.find("llama") != std::string::npos);
+    CHECK(result.text.find("refused       nothing") != std::string::npos);
+
+    const auto broken = here().folder / "broken";
+    fs::copy(here().model, broken);
+    json config = read_json_file(broken / "config.json");
+    config["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}};
+    std::ofstream(broken / "config.json") << config.dump();
+    result = run({"inspect", broken});
+    CHECK(result.code == 0);
+    CHECK_MESSAGE(result.text.find("yarn") != std::string::npos, result.text);
+}
+
+TEST_CASE("tokenize reads JSON strings and writes the tokenizer's ids") {
+    const auto input = here().folder / "lines.txt";
+    std::ofstream(input) << "\"two words\\n\"\n\"\"\n";
+    const auto result = run({"tokenize", "--model", here().model}, input);
+    CHECK(result.code == 0);
+    const auto t = tokenizer::from_json(here().model / "tokenizer.json");
+    CHECK(result.text == json(t.encode("two words\n")).dump() + "\n[]\n");
+    std::ofstream(input) << "no JSON\n";
+    CHECK(run({"tokenize", "--model", here().model}, input).code == 1);
+}
+
+TEST_CASE("probe writes what the library computes, perplexity its mean") {
+    using model_type = transformer<llama, packed_matrix<dense<float>>>;
+    const model_type model(checkpoint(here().model), true);
+    const auto out = here().folder / "x.npz";
+    REQUIRE(run({"probe", "--model", here().model, "--data", here().ids_path, "--points", "resid_mid,logits",
+                 "--layers", "0,2", "--out", out})
+                .code == 0);
+    const npz_reader file(out);
+    CHECK(file.names() == std::vector<std::string>{"logits", "resid_mid_l0", "resid_mid_l2"});
+    record<hook::resid_mid, hook::logits> kept;
+    model.forward(here().ids.row(3), kept);
+    const auto same = [&](std::string const& name, matrix_view<const float> expected) {
+        const auto array = file.array(name);
+        CHECK(array.shape == std::vector<std::size_t>{rows, tokens, expected.cols});
+        const auto values = array.values<float>();
+        const auto row = values.begin() + static_cast<std::ptrdiff_t>(3 * tokens * expected.cols);
+        CHECK(std::equal(expected.data, expected.data + tokens * expected.cols, row));
+    };
+    same("resid_mid_l2", kept.get<hook::resid_mid>(2));
+    same("logits", kept.get<hook::logits>());
+    CHECK(run({"probe", "--model", here().model, "--data", here().ids_path, "--points", "resid_mdi", "--out", out})
+              .code == 2);
+    CHECK(run({"probe", "--model", here().model, "--data", here().ids_path, "--points", "logits", "--layers", "3",
+               "--out", out})
+              .code == 2);
+
+    const auto text_path = here().folder / "text.txt";
+    std::ofstream(text_path)
+        << "A line of words, and another one.\nMore words follow the first ones, again and again.\n";
+    const auto result = run({"perplexity", "--model", here().model, "--text", text_path, "--window", "8"});
+    REQUIRE_MESSAGE(result.code == 0, result.text);
+    const auto ids = tokenizer::from_json(here().model / "tokenizer.json").encode(read_file(text_path));
+    double sum = 0;
+    const std::size_t windows = ids.size() / 8;
+    for (std::size_t w = 0; w < windows; ++w) {
+        const std::span<const std::int32_t> window(ids.data() + 8 * w, 8);
+        record<hook::logits> logits;
+        model.forward(window, logits);
+        for (std::size_t t = 0; t + 1 < 8; ++t) {
+            const auto row = matrix_view<const float>(logits.get<hook::logits>()).row(t);
+            const double largest = *std::max_element(row.begin(), row.end());
+            const double total = std::accumulate(row.begin(), row.end(), 0.0,
+                                                 [&](double s, float l) { return s + std::exp(l - largest); });
+            sum += (largest + std::log(total) - row[static_cast<std::size_t>(window[t + 1])]) / 7;
+        }
+    }
+    char expected[64];
+    std::snprintf(expected, sizeof expected, "nll %.4f", sum / static_cast<double>(windows));
+    const auto at = result.text.find("nll ");
+    REQUIRE(at != std::string::npos);
+    CHECK(std::abs(std::stod(result.text.substr(at + 4)) - sum / static_cast<double>(windows)) < 2e-6);
+}
