@@ -31,6 +31,8 @@ template <quant_format F, class Arch>
 std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> const& rows, std::size_t chunks,
                                            const float* x) noexcept {
     using vec = simd::batch<float, Arch>;
+    constexpr std::size_t chunk_bytes = code_chunk<F::bits>::bytes;
+    const std::size_t next_rows = rows_at_once * chunks * chunk_bytes; // too far for the machine to foresee
     const level_decoder<F, Arch> level;
     vec total[rows_at_once];
     for (auto& t : total) t = vec(0.0f);
@@ -39,7 +41,9 @@ std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> 
         for (auto& s : sum) s = vec(0.0f);
         for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks); c < stop; ++c)
             for (std::size_t k = 0; k < rows_at_once; ++k) {
-                const auto q = simd::unpack<F::bits, Arch>(rows[k].codes + c * code_chunk<F::bits>::bytes);
+                const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
+                __builtin_prefetch(codes + next_rows);
+                const auto q = simd::unpack<F::bits, Arch>(codes);
                 for (std::size_t v = 0; v < q.size(); ++v)
                     sum[k] = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
             }
