@@ -68,18 +68,14 @@ json file_identity(std::filesystem::path const& path) {
 json describe_run(study_arguments const& a, checkpoint const& model, tokenizer const& t, selection const& s) {
     json files = json::array();
     for (auto const& file : model.files()) files.push_back(file_identity(file));
-    json data = file_identity(a.data);
-    data["rows_read"] = s.read;
-    data["rows_used"] = s.documents.rows.size();
-    data["rows_shorter"] = s.shorter;
-    data["rows_cut"] = s.cut;
     json manifest;
     manifest["bitlens"] = version;
     manifest["model"] = {
         {"architecture", model.config().architecture}, {"layers", model.config().layers}, {"files", files}};
     manifest["full"] = model.format_description();
     manifest["tokenizer"] = t.description();
-    manifest["data"] = data;
+    manifest["data"] = file_identity(a.data);
+    manifest["rows"] = {{"read", s.read}, {"used", s.documents.rows.size()}, {"shorter", s.shorter}, {"cut", s.cut}};
     manifest["tokens"] = a.tokens;
     manifest["bos"] = bos_token(t, a.bos).has_value();
     manifest["examples"] = a.examples ? json(*a.examples) : json("all");
@@ -147,8 +143,10 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
                                         [&](std::size_t done) { shown.advance(done); });
         folder.log(std::to_string(runs) + " model runs of " + std::to_string(a.tokens) + " tokens in " +
                    duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
-        write_study_tables(folder, s.documents, results, [&](std::int32_t id) { return t.token_bytes(id); });
     }
+    // Parts that are still there belong to tables that a kill kept from being written.
+    if (std::ranges::any_of(results, [&](auto const& v) { return !folder.parts(v.name).empty(); }))
+        write_study_tables(folder, s.documents, results, [&](std::int32_t id) { return t.token_bytes(id); });
     folder.remove_parts();
     return write_report(folder.path());
 }

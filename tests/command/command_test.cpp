@@ -12,6 +12,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -88,8 +89,9 @@ outcome run(std::vector<std::string> arguments, fs::path const& input = "/dev/nu
     argv.push_back(nullptr);
     const pid_t child = ::fork();
     if (child == 0) {
-        if (!std::freopen(input.c_str(), "r", stdin) || !std::freopen(output.c_str(), "w", stdout)) ::_exit(99);
-        ::dup2(1, 2);
+        const int in = ::open(input.c_str(), O_RDONLY);
+        const int out = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(out, 2) < 0) ::_exit(99);
         ::execv(BITLENS_COMMAND, argv.data());
         ::_exit(98);
     }
@@ -151,10 +153,11 @@ TEST_CASE("a study leaves its tables, its report and nothing unfinished") {
 
 TEST_CASE("equal runs have equal bytes whatever the number of threads and the memory") {
     for (auto const& [name, more] : std::map<std::string, std::vector<std::string>>{
-             {"threads", {"--threads", "3"}}, {"memory", {"--threads", "2", "--memory", "12M"}}}) {
+             {"threads", {"--threads", "3"}}, {"memory", {"--threads", "2", "--memory", "850K"}}}) {
         const auto folder = here().folder / name;
         const auto result = run(study(folder, "rtn3-g64,nf4-g64-dq", more));
         REQUIRE_MESSAGE(result.code == 0, result.text);
+        CHECK((result.text.find("one layer at a time") != std::string::npos) == (name == "memory"));
         check_same_run(undisturbed(), folder);
     }
 }
@@ -212,7 +215,7 @@ TEST_CASE("misuse is told from failure by the exit code") {
     CHECK(run({"nonsense"}).code == 2);
     CHECK(run(study(here().folder / "x", "gptq9-g64")).code == 2);
     CHECK(run(study(here().folder / "x", "rtn3-g64,rtn3-g64")).code == 2);
-    CHECK(run(study(here().folder / "x", "rtn3-g64", {"--memory", "1M"})).code == 2);
+    CHECK(run(study(here().folder / "x", "rtn3-g64", {"--memory", "100K"})).code == 2);
     CHECK(run({"inspect", here().ids_path}).code == 1);
     for (const char* verb : {"study", "report", "inspect", "tokenize", "probe", "perplexity"}) {
         const auto help = run({verb, "--help"});
@@ -234,7 +237,7 @@ TEST_CASE("inspect says what a checkpoint is and what would be refused") {
     std::ofstream(broken / "config.json") << config.dump();
     result = run({"inspect", broken});
     CHECK(result.code == 0);
-    CHECK_MESSAGE(result.text.find("yarn") != std::string::npos, result.text);
+    CHECK_MESSAGE(result.text.find("rope_scaling") != std::string::npos, result.text);
 }
 
 TEST_CASE("tokenize reads JSON strings and writes the tokenizer's ids") {
@@ -264,7 +267,11 @@ TEST_CASE("probe writes what the library computes, perplexity its mean") {
         CHECK(array.shape == std::vector<std::size_t>{rows, tokens, expected.cols});
         const auto values = array.values<float>();
         const auto row = values.begin() + static_cast<std::ptrdiff_t>(3 * tokens * expected.cols);
-        CHECK(std::equal(expected.data, expected.data + tokens * expected.cols, row));
+        float largest = 0; // the command is compiled with other flags, so its sums may be fused elsewhere
+        for (std::size_t t = 0; t < tokens; ++t)
+            for (float x : expected.row(t)) largest = std::max(largest, std::abs(x));
+        for (std::size_t i = 0; i < tokens * expected.cols; ++i)
+            CHECK(std::abs(expected.data[i] - row[static_cast<std::ptrdiff_t>(i)]) <= 1e-5f * largest);
     };
     same("resid_mid_l2", kept.get<hook::resid_mid>(2));
     same("logits", kept.get<hook::logits>());
