@@ -49,12 +49,15 @@ def round_to_nearest(weight, bits, group, symmetric):
 
 
 def normal_float(weight, table, group):
-    """Nearest of `table` after division by the group's largest magnitude; ties go to the lower code."""
+    """Nearest of `table` in units of the group's largest magnitude; ties go to the lower code. bitsandbytes (NF4)
+    multiplies by the reciprocal, FLUTE (NF3) divides; weights that were 4-bit before lie on borders often enough for
+    that to show."""
     x = in_groups(weight, group)
     levels = torch.tensor(table, dtype=torch.float32)
     borders = (levels[:-1] + levels[1:]) / 2
     largest = x.abs().amax(1, keepdim=True)
-    code = torch.bucketize(x * (1 / largest), borders, right=False)
+    scaled = x * (1 / largest) if table is NF4 else x / largest
+    code = torch.bucketize(scaled, borders, right=False)
     return (levels[code] * largest).reshape(weight.shape)
 
 
