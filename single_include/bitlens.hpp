@@ -7818,8 +7818,8 @@ namespace bitlens {
 /// A tile of y: `tile_positions` positions × `panel_rows` rows of w, summed over up to `max_depth` columns in
 /// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one:
 ///   panel, of w: [column][panel_rows], a column of weights fills two registers
-///   positions, of x: rows as they are, broadcast from memory. Only rows that are whole pages apart are copied first:
-///   they would fall into the same few sets of every cache.
+///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
+///   piece. One stream of memory, where rows as they are would be as many as there are positions.
 template <class Arch>
 struct f32_micro_kernel {
     using vec = simd::batch<float, Arch>;
@@ -7829,14 +7829,18 @@ struct f32_micro_kernel {
     static constexpr std::size_t panel_rows = 2 * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 12 : 6;
     static constexpr std::size_t max_depth = 512;
-    static constexpr std::size_t copy_stride = max_depth + 16;
+    static constexpr std::size_t piece = 8;
     static constexpr std::size_t panel_elements = max_depth * panel_rows;
 
+    static constexpr std::size_t padded_depth(std::size_t depth) noexcept {
+        return (depth + piece - 1) / piece * piece;
+    }
+
     /// Puts `depth` columns of weights into a panel, from its column `at` on. rows: [panel_rows][stride], room for
-    /// depth rounded up to the lanes.
+    /// depth rounded up to pieces and to the lanes.
     static void pack_weights(const float* rows, std::size_t stride, std::size_t at, std::size_t depth,
                              float* panel) noexcept {
-        for (std::size_t k = 0; k < depth; k += lanes)
+        for (std::size_t k = 0; k < padded_depth(depth); k += lanes)
             for (std::size_t half = 0; half < panel_rows; half += lanes)
                 simd::transpose<Arch>(rows + half * stride + k, stride, panel + (at + k) * panel_rows + half,
                                       panel_rows);
@@ -7848,46 +7852,58 @@ struct f32_micro_kernel {
             std::copy_n(columns, rows, panel);
             std::fill(panel + rows, panel + panel_rows, 0.0f);
         }
+        std::fill(panel, panel + (padded_depth(depth) - depth) * panel_rows, 0.0f);
     }
-    static constexpr bool reads_in_place(matrix_view<const float> x) noexcept {
-        return x.stride * sizeof(float) % 4096 != 0;
+    /// x: any number of positions, up to max_depth columns; packed: x.rows · padded_depth(x.cols) floats.
+    static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
+        const std::size_t depth = padded_depth(x.cols);
+        for (std::size_t t = 0; t < x.rows; t += tile_positions) {
+            const std::size_t positions = std::min(tile_positions, x.rows - t);
+            for (std::size_t p = 0; p < positions; ++p) {
+                const float* from = x.row(t + p).data();
+                float* to = packed + t * depth + p * piece;
+                std::size_t k = 0;
+                for (; k + piece <= x.cols; k += piece, to += positions * piece) std::copy_n(from + k, piece, to);
+                if (k < x.cols) std::fill(std::copy(from + k, from + x.cols, to), to + piece, 0.0f);
+            }
+        }
     }
-    static void pack_positions(matrix_view<const float> x, float* copy) noexcept {
-        for (std::size_t t = 0; t < x.rows; ++t) std::copy_n(x.row(t).data(), x.cols, copy + t * copy_stride);
-    }
-    /// y (positions ≤ tile_positions, panel_rows) = x · panelᵀ, or added to what y holds.
-    static void multiply(matrix_view<const float> x, const float* panel, float* y, std::size_t y_stride,
-                         bool add) noexcept {
-        BITLENS_ASSERT(x.rows >= 1 && x.rows <= tile_positions);
+    /// y (positions ≤ tile_positions, panel_rows) = x · panelᵀ, or added to what y holds.   x: a tile of positions.
+    static void multiply(const float* x, std::size_t positions, std::size_t depth, const float* panel, float* y,
+                         std::size_t y_stride, bool add) noexcept {
+        BITLENS_ASSERT(positions >= 1 && positions <= tile_positions);
         static constexpr auto by_positions = []<std::size_t... P>(std::index_sequence<P...>) {
             return std::array{&multiply_positions<P + 1>...};
         }
         (std::make_index_sequence<tile_positions>{});
-        by_positions[x.rows - 1](x, panel, y, y_stride, add);
+        by_positions[positions - 1](x, padded_depth(depth), panel, y, y_stride, add);
     }
 
 private:
     template <std::size_t Positions>
-    static void multiply_positions(matrix_view<const float> x, const float* panel, float* y, std::size_t y_stride,
-                                   bool add) noexcept {
-        multiply_unrolled(std::make_index_sequence<Positions>{}, x, panel, y, y_stride, add);
+    static void multiply_positions(const float* x, std::size_t depth, const float* panel, float* y,
+                                   std::size_t y_stride, bool add) noexcept {
+        multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<piece>{}, x, depth, panel, y,
+                          y_stride, add);
     }
-    template <std::size_t... P>
-    static void multiply_unrolled(std::index_sequence<P...>, matrix_view<const float> x, const float* panel, float* y,
-                                  std::size_t y_stride, bool add) noexcept {
+    template <std::size_t... P, std::size_t... K>
+    static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<K...>, const float* x,
+                                  std::size_t depth, const float* panel, float* y, std::size_t y_stride,
+                                  bool add) noexcept {
         // y was last touched a panel ago, and its lines come from afar: they are asked for before the long sum begins.
         ((__builtin_prefetch(y + P * y_stride, 1), __builtin_prefetch(y + P * y_stride + panel_rows - 1, 1)), ...);
-        const float* row[] = {x.data + P * x.stride...};
         vec low[] = {(static_cast<void>(P), vec(0.0f))...};
         vec high[] = {(static_cast<void>(P), vec(0.0f))...};
-        for (std::size_t k = 0; k < x.cols; ++k) {
-            const vec w_low = vec::load_unaligned(panel + k * panel_rows);
-            const vec w_high = vec::load_unaligned(panel + k * panel_rows + lanes);
-            const auto step = [&](vec const& xk, vec& a, vec& b) {
-                a = simd::fma(xk, w_low, a);
-                b = simd::fma(xk, w_high, b);
+        for (std::size_t k = 0; k < depth; k += piece, x += sizeof...(P) * piece, panel += piece * panel_rows) {
+            const auto add_column = [&](const float* xk, const float* w) __attribute__((always_inline)) {
+                const vec w_low = vec::load_unaligned(w), w_high = vec::load_unaligned(w + lanes);
+                const auto step = [&](vec const& xkp, vec& a, vec& b) {
+                    a = simd::fma(xkp, w_low, a);
+                    b = simd::fma(xkp, w_high, b);
+                };
+                (step(vec(xk[P * piece]), low[P], high[P]), ...);
             };
-            (step(vec(row[P][k]), low[P], high[P]), ...);
+            (add_column(x + K, panel + K * panel_rows), ...);
         }
         const auto store = [&](vec const& sum, float* out) {
             (add ? vec::load_unaligned(out) + sum : sum).store_unaligned(out);
@@ -7929,8 +7945,9 @@ struct matmul_plan {
         const std::size_t columns = std::max<std::size_t>(1, (cols + blocks - 1) / blocks);
         return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
     }
-    static constexpr std::size_t copied_elements(std::size_t positions) noexcept {
-        return std::min(positions, positions_at_once) * MicroKernel::copy_stride;
+    /// Elements of x that a task holds packed.
+    static constexpr std::size_t packed_elements(std::size_t positions) noexcept {
+        return std::min(positions, positions_at_once) * MicroKernel::max_depth;
     }
 };
 
@@ -7965,12 +7982,12 @@ struct transposed_weights {
 
 /// One tile of y; a narrow one takes a way round through a full one.
 template <class MicroKernel>
-void multiply_tile(matrix_view<const typename MicroKernel::element> x, const typename MicroKernel::element* panel,
-                   matrix_view<float> y, bool add) noexcept {
+void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
+                   const typename MicroKernel::element* panel, matrix_view<float> y, bool add) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows;
-    if (y.cols == panel_rows) return MicroKernel::multiply(x, panel, y.data, y.stride, add);
+    if (y.cols == panel_rows) return MicroKernel::multiply(x, y.rows, depth, panel, y.data, y.stride, add);
     std::array<float, MicroKernel::tile_positions * panel_rows> full;
-    MicroKernel::multiply(x, panel, full.data(), panel_rows, false);
+    MicroKernel::multiply(x, y.rows, depth, panel, full.data(), panel_rows, false);
     for (std::size_t t = 0; t < y.rows; ++t)
         for (std::size_t r = 0; r < y.cols; ++r) {
             const float sum = full[t * panel_rows + r];
@@ -7978,56 +7995,57 @@ void multiply_tile(matrix_view<const typename MicroKernel::element> x, const typ
         }
 }
 
-/// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold. Rows of w, the first of `weights`
-/// …, are shared among tasks; each decodes and packs a panel and multiplies all positions with it.
+/// What a task works in.
+template <class MicroKernel>
+struct matmul_scratch {
+    typename MicroKernel::element *positions, *panel;
+    float* strip;
+};
+
+/// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold: packs the positions, then decodes
+/// and packs a panel of weights at a time and multiplies all positions with it. Rows of w from `first_row` of weights
+/// and columns from `first_col` on.
 template <class MicroKernel, class Weights>
-void multiply_block(Weights const& weights, std::size_t first_col, matrix_view<const typename MicroKernel::element> x,
-                    matrix_view<float> y, bool add, std::size_t tasks, std::span<typename MicroKernel::element> panels,
-                    std::span<float> strips) noexcept {
+void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
+                    matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    parallel_pieces(y.cols, tasks, panel_rows, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        auto* panel = panels.data() + task * MicroKernel::panel_elements;
-        float* strip = strips.data() + task * matmul_plan<MicroKernel>::strip_floats;
-        for (std::size_t r = begin; r < end; r += panel_rows) {
-            const std::size_t rows = std::min(panel_rows, end - r);
-            weights.template pack<MicroKernel>(r, rows, first_col, x.cols, panel, strip);
-            for (std::size_t t = 0; t < x.rows; t += tile_positions) {
-                const std::size_t positions = std::min(tile_positions, x.rows - t);
-                multiply_tile<MicroKernel>(x.middle_rows(t, positions), panel,
-                                           y.middle_rows(t, positions).middle_cols(r, rows), add);
-            }
-        }
-    });
+    MicroKernel::pack_positions(x, scratch.positions);
+    for (std::size_t r = 0; r < y.cols; r += panel_rows) {
+        const std::size_t rows = std::min(panel_rows, y.cols - r);
+        weights.template pack<MicroKernel>(first_row + r, rows, first_col, x.cols, scratch.panel, scratch.strip);
+        for (std::size_t t = 0; t < x.rows; t += tile_positions)
+            multiply_tile<MicroKernel>(scratch.positions + t * MicroKernel::padded_depth(x.cols), x.cols, scratch.panel,
+                                       y.middle_rows(t, std::min(tile_positions, x.rows - t)).middle_cols(r, rows),
+                                       add);
+    }
 }
 
-/// y = x · wᵀ, rows of w from `weights`.   Shapes: x (T, cols), y (T, rows).
+/// y = x · wᵀ, rows of w from `weights`, shared among tasks. Every task packs all positions for itself: that costs less
+/// than waiting for one another, and leaves them in its own cache.   Shapes: x (T, cols), y (T, rows).
 template <class MicroKernel, class Weights>
 void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
     using element = typename MicroKernel::element;
 
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks();
-    const auto copies = frame.take<element>(plan::copied_elements(x.rows));
+    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows);
+    const auto all_positions = frame.take<element>(tasks * packed);
     const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
     const auto strips = frame.take<float>(tasks * plan::strip_floats);
     const std::size_t depth = plan::depth(x.cols);
 
-    for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
-        const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
-        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth) {
-            matrix_view<const element> block = x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k));
-            if (!MicroKernel::reads_in_place(x)) {
-                const auto copy_rows = [&](std::size_t, std::size_t begin, std::size_t end) {
-                    MicroKernel::pack_positions(block.middle_rows(begin, end - begin),
-                                                copies.data() + begin * MicroKernel::copy_stride);
-                };
-                parallel_pieces(positions, tasks, 1, copy_rows);
-                block = {copies.data(), positions, block.cols, MicroKernel::copy_stride};
-            }
-            multiply_block<MicroKernel>(weights, k, block, y.middle_rows(t, positions), k != 0, tasks, panels, strips);
+    parallel_pieces(y.cols, tasks, MicroKernel::panel_rows, [&](std::size_t task, std::size_t begin, std::size_t end) {
+        const matmul_scratch<MicroKernel> own{all_positions.data() + task * packed,
+                                              panels.data() + task * MicroKernel::panel_elements,
+                                              strips.data() + task * plan::strip_floats};
+        for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
+            const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
+            for (std::size_t k = 0; k == 0 || k < x.cols; k += depth)
+                multiply_block<MicroKernel>(weights, begin, k,
+                                            x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k)),
+                                            y.middle_rows(t, positions).middle_cols(begin, end - begin), k != 0, own);
         }
-    }
+    });
 }
 
 } // namespace detail
@@ -8039,7 +8057,7 @@ constexpr std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_
     using kernel = f32_micro_kernel<Arch>;
     using plan = detail::matmul_plan<kernel>;
     using element = typename kernel::element;
-    return std::max(workspace::bytes_for<element>(plan::copied_elements(positions)) +
+    return std::max(workspace::bytes_for<element>(tasks * plan::packed_elements(positions)) +
                         workspace::bytes_for<element>(tasks * kernel::panel_elements) +
                         workspace::bytes_for<float>(tasks * plan::strip_floats),
                     detail::matvec_bytes(cols));

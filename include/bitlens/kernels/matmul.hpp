@@ -34,8 +34,9 @@ struct matmul_plan {
         const std::size_t columns = std::max<std::size_t>(1, (cols + blocks - 1) / blocks);
         return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
     }
-    static constexpr std::size_t copied_elements(std::size_t positions) noexcept {
-        return std::min(positions, positions_at_once) * MicroKernel::copy_stride;
+    /// Elements of x that a task holds packed.
+    static constexpr std::size_t packed_elements(std::size_t positions) noexcept {
+        return std::min(positions, positions_at_once) * MicroKernel::max_depth;
     }
 };
 
@@ -70,12 +71,12 @@ struct transposed_weights {
 
 /// One tile of y; a narrow one takes a way round through a full one.
 template <class MicroKernel>
-void multiply_tile(matrix_view<const typename MicroKernel::element> x, const typename MicroKernel::element* panel,
-                   matrix_view<float> y, bool add) noexcept {
+void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
+                   const typename MicroKernel::element* panel, matrix_view<float> y, bool add) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows;
-    if (y.cols == panel_rows) return MicroKernel::multiply(x, panel, y.data, y.stride, add);
+    if (y.cols == panel_rows) return MicroKernel::multiply(x, y.rows, depth, panel, y.data, y.stride, add);
     std::array<float, MicroKernel::tile_positions * panel_rows> full;
-    MicroKernel::multiply(x, panel, full.data(), panel_rows, false);
+    MicroKernel::multiply(x, y.rows, depth, panel, full.data(), panel_rows, false);
     for (std::size_t t = 0; t < y.rows; ++t)
         for (std::size_t r = 0; r < y.cols; ++r) {
             const float sum = full[t * panel_rows + r];
@@ -83,56 +84,57 @@ void multiply_tile(matrix_view<const typename MicroKernel::element> x, const typ
         }
 }
 
-/// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold. Rows of w, the first of `weights`
-/// …, are shared among tasks; each decodes and packs a panel and multiplies all positions with it.
+/// What a task works in.
+template <class MicroKernel>
+struct matmul_scratch {
+    typename MicroKernel::element *positions, *panel;
+    float* strip;
+};
+
+/// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold: packs the positions, then decodes
+/// and packs a panel of weights at a time and multiplies all positions with it. Rows of w from `first_row` of weights
+/// and columns from `first_col` on.
 template <class MicroKernel, class Weights>
-void multiply_block(Weights const& weights, std::size_t first_col, matrix_view<const typename MicroKernel::element> x,
-                    matrix_view<float> y, bool add, std::size_t tasks, std::span<typename MicroKernel::element> panels,
-                    std::span<float> strips) noexcept {
+void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
+                    matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    parallel_pieces(y.cols, tasks, panel_rows, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        auto* panel = panels.data() + task * MicroKernel::panel_elements;
-        float* strip = strips.data() + task * matmul_plan<MicroKernel>::strip_floats;
-        for (std::size_t r = begin; r < end; r += panel_rows) {
-            const std::size_t rows = std::min(panel_rows, end - r);
-            weights.template pack<MicroKernel>(r, rows, first_col, x.cols, panel, strip);
-            for (std::size_t t = 0; t < x.rows; t += tile_positions) {
-                const std::size_t positions = std::min(tile_positions, x.rows - t);
-                multiply_tile<MicroKernel>(x.middle_rows(t, positions), panel,
-                                           y.middle_rows(t, positions).middle_cols(r, rows), add);
-            }
-        }
-    });
+    MicroKernel::pack_positions(x, scratch.positions);
+    for (std::size_t r = 0; r < y.cols; r += panel_rows) {
+        const std::size_t rows = std::min(panel_rows, y.cols - r);
+        weights.template pack<MicroKernel>(first_row + r, rows, first_col, x.cols, scratch.panel, scratch.strip);
+        for (std::size_t t = 0; t < x.rows; t += tile_positions)
+            multiply_tile<MicroKernel>(scratch.positions + t * MicroKernel::padded_depth(x.cols), x.cols, scratch.panel,
+                                       y.middle_rows(t, std::min(tile_positions, x.rows - t)).middle_cols(r, rows),
+                                       add);
+    }
 }
 
-/// y = x · wᵀ, rows of w from `weights`.   Shapes: x (T, cols), y (T, rows).
+/// y = x · wᵀ, rows of w from `weights`, shared among tasks. Every task packs all positions for itself: that costs less
+/// than waiting for one another, and leaves them in its own cache.   Shapes: x (T, cols), y (T, rows).
 template <class MicroKernel, class Weights>
 void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
     using element = typename MicroKernel::element;
 
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks();
-    const auto copies = frame.take<element>(plan::copied_elements(x.rows));
+    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows);
+    const auto all_positions = frame.take<element>(tasks * packed);
     const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
     const auto strips = frame.take<float>(tasks * plan::strip_floats);
     const std::size_t depth = plan::depth(x.cols);
 
-    for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
-        const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
-        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth) {
-            matrix_view<const element> block = x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k));
-            if (!MicroKernel::reads_in_place(x)) {
-                const auto copy_rows = [&](std::size_t, std::size_t begin, std::size_t end) {
-                    MicroKernel::pack_positions(block.middle_rows(begin, end - begin),
-                                                copies.data() + begin * MicroKernel::copy_stride);
-                };
-                parallel_pieces(positions, tasks, 1, copy_rows);
-                block = {copies.data(), positions, block.cols, MicroKernel::copy_stride};
-            }
-            multiply_block<MicroKernel>(weights, k, block, y.middle_rows(t, positions), k != 0, tasks, panels, strips);
+    parallel_pieces(y.cols, tasks, MicroKernel::panel_rows, [&](std::size_t task, std::size_t begin, std::size_t end) {
+        const matmul_scratch<MicroKernel> own{all_positions.data() + task * packed,
+                                              panels.data() + task * MicroKernel::panel_elements,
+                                              strips.data() + task * plan::strip_floats};
+        for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
+            const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
+            for (std::size_t k = 0; k == 0 || k < x.cols; k += depth)
+                multiply_block<MicroKernel>(weights, begin, k,
+                                            x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k)),
+                                            y.middle_rows(t, positions).middle_cols(begin, end - begin), k != 0, own);
         }
-    }
+    });
 }
 
 } // namespace detail
@@ -144,7 +146,7 @@ constexpr std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_
     using kernel = f32_micro_kernel<Arch>;
     using plan = detail::matmul_plan<kernel>;
     using element = typename kernel::element;
-    return std::max(workspace::bytes_for<element>(plan::copied_elements(positions)) +
+    return std::max(workspace::bytes_for<element>(tasks * plan::packed_elements(positions)) +
                         workspace::bytes_for<element>(tasks * kernel::panel_elements) +
                         workspace::bytes_for<float>(tasks * plan::strip_floats),
                     detail::matvec_bytes(cols));
