@@ -2,8 +2,11 @@
 //
 //     bench_kernels [--csv] [--only WORD]...     WORD: part of a format's or a model's name, "matmul" or "matvec"
 //
-// Peaks are measured in the same run, between the kernels, for they drift on shared machines: a fraction is the median
-// over rounds of the kernel's rate over the mean of the peaks just before and just after it.
+// Peaks are measured in the same run, between the kernels, for they drift on shared machines: the fraction is the
+// median over rounds of the kernel's rate over the mean of the peaks just before and just after it; beside it stands
+// the best rate over the best peak of all rounds. Where another tenant computes on the same core, a loop of nothing but
+// FMAs suffers less than any loop that also loads: the line "micro-kernel alone" says how much of the peak is left
+// then.
 
 #include "bitlens/core/machine.hpp"
 #include "bitlens/formats.hpp"
@@ -62,7 +65,7 @@ packed_matrix<F> some_matrix(std::size_t rows, std::size_t cols) {
 }
 
 struct measured {
-    double rate, fraction; // the best rate; the median fraction of the peak
+    double rate, fraction, best; // the best rate; the median fraction of the peak; the best rate over the best peak
 };
 
 /// `work()` does `amount` operations (or bytes); `peak()` measures how many the machine can do a second.
@@ -70,7 +73,7 @@ template <class Work, class Peak>
 measured beside(double amount, Work const& work, Peak const& peak) {
     work(); // pages and caches
     std::vector<double> fractions;
-    double best = 0, before = peak();
+    double best = 0, before = peak(), best_peak = before;
     for (std::size_t i = 0; i < rounds; ++i) {
         const double start = seconds();
         std::size_t times = 0;
@@ -81,22 +84,39 @@ measured beside(double amount, Work const& work, Peak const& peak) {
         const double rate = static_cast<double>(times) * amount / (seconds() - start);
         const double after = peak();
         best = std::max(best, rate);
+        best_peak = std::max(best_peak, after);
         fractions.push_back(2 * rate / (before + after));
         before = after;
     }
     std::nth_element(fractions.begin(), fractions.begin() + rounds / 2, fractions.end());
-    return {best, fractions[rounds / 2]};
+    return {best, fractions[rounds / 2], best / best_peak};
 }
 
 void print_row(options const& o, const char* kernel, std::string const& format, const char* model, std::size_t rows,
                std::size_t cols, unsigned cores, measured m, const char* unit, const char* bound) {
     if (o.csv)
-        std::printf("%s,%s,%s,%zu,%zu,%u,%s,%.4g,%s,%.4f\n", kernel, format.c_str(), model, rows, cols, cores, unit,
-                    m.rate * 1e-9, bound, m.fraction);
+        std::printf("%s,%s,%s,%zu,%zu,%u,%s,%.4g,%s,%.4f,%.4f\n", kernel, format.c_str(), model, rows, cols, cores,
+                    unit, m.rate * 1e-9, bound, m.fraction, m.best);
     else
-        std::printf("%-7s %-16s %-13s %5zu x %-5zu %2u cores %8.1f %-8s %5.3f of %s\n", kernel, format.c_str(), model,
-                    rows, cols, cores, m.rate * 1e-9, unit, m.fraction, bound);
+        std::printf("%-7s %-16s %-13s %5zu x %-5zu %2u cores %8.1f %-8s %5.3f (best %5.3f) of %s\n", kernel,
+                    format.c_str(), model, rows, cols, cores, m.rate * 1e-9, unit, m.fraction, m.best, bound);
     std::fflush(stdout);
+}
+
+/// A tile of y on one core, from operands that stay in the first cache.
+measured micro_kernel_alone() {
+    using kernel = f32_micro_kernel<simd::default_arch>;
+    constexpr std::size_t depth = 64, times = 1000, t = kernel::tile_positions, r = kernel::panel_rows;
+    aligned_array<float> x(t * depth), panel(r * depth), y(t * r);
+    std::fill(x.span().begin(), x.span().end(), 0.5f);
+    std::fill(panel.span().begin(), panel.span().end(), 0.5f);
+    return beside(
+        2.0 * t * r * depth * times,
+        [&] {
+            for (std::size_t i = 0; i < times; ++i)
+                kernel::multiply(x.data(), t, depth, panel.data(), r, y.data(), r, false);
+        },
+        [] { return fma_peak(1); });
 }
 
 template <weight_format F>
@@ -202,7 +222,9 @@ int main(int argc, char** argv) {
         std::fprintf(head, "%u cores: float32 FMA %.1f GFLOP/s, read %.1f GB/s (best of %zu)\n", n, flops * 1e-9,
                      bytes * 1e-9, rounds);
     }
-    if (o.csv) std::printf("kernel,format,model,rows,cols,cores,unit,rate,bound,fraction\n");
+    const measured alone = micro_kernel_alone();
+    std::fprintf(head, "micro-kernel alone: %.3f (best %.3f) of the FMA peak of 1 core\n", alone.fraction, alone.best);
+    if (o.csv) std::printf("kernel,format,model,rows,cols,cores,unit,rate,bound,fraction,best\n");
     bench_formats(uniform_formats<2>{}, o, cores, buffer);
     bench_formats(uniform_formats<3>{}, o, cores, buffer);
     bench_formats(uniform_formats<4>{}, o, cores, buffer);

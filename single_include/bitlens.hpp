@@ -119,6 +119,30 @@ struct f16 {
 
 } // namespace bitlens
 
+// ---- bitlens/core/huge_pages.hpp
+/// Huge pages: one entry of the processor's address cache for 2 MiB instead of 4 KiB. Kernels walk down matrices whose
+/// rows lie pages apart, and looking an address up costs most where a virtual machine does it twice.
+
+#include <cstddef>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+namespace bitlens::detail {
+
+inline constexpr std::size_t huge_page = std::size_t{2} << 20;
+
+/// Asks for huge pages where `bytes` bytes at `p` hold whole ones. Only the system knows whether it has any, and
+/// nothing but time depends on it. To be called before the first touch.
+inline void prefer_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef __linux__
+    if (bytes >= huge_page) ::madvise(p, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+#endif
+}
+
+} // namespace bitlens::detail
+
 // ---- bitlens/core/intrinsics.hpp
 /// The compiler's vector intrinsics, included before anyone else does: g++ 12 warns wherever an AVX-512 intrinsic that
 /// starts from an undefined register is inlined, and decides where the header is first included whether it may.
@@ -462,7 +486,10 @@ public:
     explicit aligned_array(std::size_t size) : size_(size) {
         if (size == 0) return;
         if (size > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_array_new_length();
-        data_.reset(static_cast<T*>(::operator new (size * sizeof(T), std::align_val_t{alignment})));
+        const std::size_t bytes = size * sizeof(T);
+        const std::align_val_t place{bytes < detail::huge_page ? alignment : detail::huge_page};
+        data_ = {static_cast<T*>(::operator new(bytes, place)), free_aligned{place}};
+        detail::prefer_huge_pages(data_.get(), bytes);
         std::fill_n(data_.get(), size, T{});
     }
     aligned_array(aligned_array&& other) noexcept
@@ -489,7 +516,8 @@ public:
 
 private:
     struct free_aligned {
-        void operator()(T* p) const noexcept { ::operator delete (p, std::align_val_t{alignment}); }
+        std::align_val_t place{alignment};
+        void operator()(T* p) const noexcept { ::operator delete(p, place); }
     };
     std::unique_ptr<T, free_aligned> data_;
     std::size_t size_ = 0;
@@ -570,6 +598,95 @@ auto as_matrix(E const& expression) {
     for (std::size_t r = 0; r < m.rows(); ++r)
         for (std::size_t c = 0; c < m.cols(); ++c) m(r, c) = expression(r, c);
     return m;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/core/utf8.hpp
+/// UTF-8: characters of text that came from outside, and how an error message may show it.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace bitlens {
+
+/// One character of UTF-8 text and the number of bytes that it takes there. A byte that belongs to none is U+FFFD of
+/// size 1.
+struct character {
+    char32_t code;
+    std::size_t size;
+
+    constexpr bool valid() const noexcept { return code != U'\uFFFD' || size == 3; }
+};
+
+/// The character that begins at byte `at` < text.size(). Overlong forms, surrogates and values above U+10FFFF are none.
+/// Source: Unicode 15, table 3-7.
+constexpr character decode_utf8(std::string_view text, std::size_t at = 0) noexcept {
+    constexpr character invalid{U'\uFFFD', 1};
+    const auto byte = [&](std::size_t i) { return char32_t{static_cast<std::uint8_t>(text[at + i])}; };
+    const char32_t lead = byte(0);
+    if (lead < 0x80) return {lead, 1};
+    const std::size_t size = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    if (size == 0 || text.size() - at < size) return invalid;
+    constexpr std::array<char32_t, 5> smallest{0, 0, 0x80, 0x800, 0x10000};
+    char32_t code = lead & (0x7Fu >> size);
+    for (std::size_t i = 1; i < size; ++i) {
+        if ((byte(i) & 0xC0) != 0x80) return invalid;
+        code = code << 6 | (byte(i) & 0x3F);
+    }
+    if (code < smallest[size] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return invalid;
+    return {code, size};
+}
+
+/// Bytes of the longest valid UTF-8 prefix; equal to text.size() if all of it is valid.
+constexpr std::size_t valid_utf8_length(std::string_view text) noexcept {
+    std::size_t i = 0;
+    while (i < text.size()) {
+        const character c = decode_utf8(text, i);
+        if (!c.valid()) break;
+        i += c.size;
+    }
+    return i;
+}
+
+constexpr bool is_utf8(std::string_view text) noexcept { return valid_utf8_length(text) == text.size(); }
+
+/// Appends one character as UTF-8. `code` must be a scalar value: no surrogate, at most U+10FFFF.
+inline void append_utf8(std::string& text, char32_t code) {
+    const auto put = [&](char32_t bits) { text.push_back(static_cast<char>(static_cast<unsigned char>(bits))); };
+    if (code < 0x80) {
+        put(code);
+    } else if (code < 0x800) {
+        put(0xC0 | code >> 6), put(0x80 | (code & 0x3F));
+    } else if (code < 0x10000) {
+        put(0xE0 | code >> 12), put(0x80 | (code >> 6 & 0x3F)), put(0x80 | (code & 0x3F));
+    } else {
+        put(0xF0 | code >> 18), put(0x80 | (code >> 12 & 0x3F)), put(0x80 | (code >> 6 & 0x3F)),
+            put(0x80 | (code & 0x3F));
+    }
+}
+
+/// A name from a file as an error message shows it: in double quotes, at most 100 bytes of it, everything but printable
+/// ASCII as \xNN.
+inline std::string in_quotes(std::string_view text) {
+    constexpr std::size_t longest = 100;
+    constexpr char digits[] = "0123456789abcdef";
+    std::string shown = "\"";
+    for (const char c : text.substr(0, longest)) {
+        const auto byte = static_cast<std::uint8_t>(c);
+        if (byte >= 0x20 && byte < 0x7F && c != '"' && c != '\\') {
+            shown += c;
+        } else {
+            shown += "\\x";
+            shown += digits[byte >> 4];
+            shown += digits[byte & 15];
+        }
+    }
+    shown += text.size() > longest ? "…\"" : "\"";
+    return shown;
 }
 
 } // namespace bitlens
@@ -718,6 +835,8 @@ struct scalar_batch {
     friend scalar_batch operator+(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value + b.value); }
     friend scalar_batch operator-(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value - b.value); }
     friend scalar_batch operator*(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value * b.value); }
+    friend scalar_batch operator/(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value / b.value); }
+    friend scalar_batch operator-(scalar_batch a) noexcept { return scalar_batch(-a.value); }
 };
 
 namespace detail {
@@ -770,6 +889,21 @@ float sum(xsimd::batch<float, Arch> const& a) noexcept {
 inline float sum(scalar_batch<float> a) noexcept { return a.value; }
 
 template <class Arch>
+xsimd::batch<float, Arch> max(xsimd::batch<float, Arch> const& a, xsimd::batch<float, Arch> const& b) noexcept {
+    return xsimd::max(a, b);
+}
+inline scalar_batch<float> max(scalar_batch<float> a, scalar_batch<float> b) noexcept {
+    return a.value < b.value ? b : a;
+}
+
+/// e^x, relative error < 2.4e-7; what float cannot hold is 0 or ∞.
+template <class Arch>
+xsimd::batch<float, Arch> exp(xsimd::batch<float, Arch> const& x) noexcept {
+    return xsimd::exp(x);
+}
+inline scalar_batch<float> exp(scalar_batch<float> x) noexcept { return scalar_batch<float>(std::exp(x.value)); }
+
+template <class Arch>
 xsimd::batch<float, Arch> to_float(xsimd::batch<std::int32_t, Arch> const& a) noexcept {
 #ifdef __AVX512F__
     if constexpr (avx512_arch<Arch>)
@@ -797,7 +931,7 @@ template <std::size_t Size, class Arch>
 class table {
 public:
     using vec = batch<float, Arch>;
-    /// Whether a lookup is a single instruction.
+    /// Whether a lookup is a single instruction, which reads no more bits of a code than it needs: T[q mod Size].
     static constexpr bool is_fast = false;
 
     explicit table(std::array<float, Size> const& values) noexcept : values_(values) {}
@@ -912,6 +1046,45 @@ private:
     vec low_, high_;
 };
 #endif
+
+} // namespace bitlens::simd
+
+// ---- bitlens/simd/rows.hpp
+/// Element-wise work on rows of floats, a register at a time.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+namespace bitlens::simd {
+
+/// combine(… combine(v_0, v_1) …, v_n) of the lanes, in order.
+template <class Vec, class F>
+float fold(Vec const& v, F const& combine) noexcept {
+    std::array<float, Vec::size> each;
+    v.store_unaligned(each.data());
+    float result = each[0];
+    for (std::size_t i = 1; i < each.size(); ++i) result = combine(result, each[i]);
+    return result;
+}
+
+/// y_i = f(x_i …) for i < n. Inputs and y may be the same numbers. A short tail goes through f in a padded register, so
+/// that a number's bits do not depend on where it stands.
+template <class Arch, class F, class... In>
+void map(std::size_t n, F const& f, float* y, In const*... x) noexcept {
+    using vec = batch<float, Arch>;
+    std::size_t i = 0;
+    for (; i + vec::size <= n; i += vec::size) f(vec::load_unaligned(x + i)...).store_unaligned(y + i);
+    if (i == n) return;
+    const auto padded = [&](float const* p) {
+        std::array<float, vec::size> buffer{};
+        std::copy(p + i, p + n, buffer.begin());
+        return vec::load_unaligned(buffer.data());
+    };
+    std::array<float, vec::size> tail;
+    f(padded(x)...).store_unaligned(tail.data());
+    std::copy(tail.begin(), tail.begin() + static_cast<std::ptrdiff_t>(n - i), y + i);
+}
 
 } // namespace bitlens::simd
 
@@ -1055,6 +1228,7 @@ struct unpacker {
             result[v] = batch<std::int32_t, Arch>::load_unaligned(&q[v * lanes<Arch>]);
         return result;
     }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept { return run(chunk); }
 };
 
 #ifdef __AVX512F__
@@ -1088,6 +1262,33 @@ struct unpacker<Bits, Arch> {
             high = _mm512_mask_or_epi32(high, static_cast<__mmask16>(plane >> 16), high, bit);
         }
         return {batch<std::int32_t, Arch>(low), batch<std::int32_t, Arch>(high)};
+    }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept {
+        using out = batch<std::int32_t, Arch>;
+        if constexpr (Bits == 4) {
+            const __m512i both =
+                _mm512_maskz_cvtepu8_epi32(all_lanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(chunk)));
+            return {out(both), out(_mm512_maskz_srli_epi32(all_lanes, both, 4))};
+        } else if constexpr (Bits == 2 || Bits == 3) {
+            const __m512i all = _mm512_maskz_cvtepu8_epi32(all_lanes, _mm_set1_epi64x(load_as<long long>(chunk)));
+            __m512i low = _mm512_maskz_srlv_epi32(all_lanes, all, halves(0, 2));
+            __m512i high = _mm512_maskz_srlv_epi32(all_lanes, all, halves(4, 6));
+            if constexpr (Bits == 3) { // the plane is turned until a lane's bit is its bit 2, and the rest replaced
+                const __m512i plane = _mm512_set1_epi32(load_as<std::int32_t>(chunk + part_offset<Bits, 1>));
+                const __m512i turn = _mm512_setr_epi32(2, 1, 0, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19);
+                const __m512i two_bits = _mm512_set1_epi32(3);
+                constexpr int mask_chooses = 0xE4;
+                low = _mm512_maskz_ternarylogic_epi32(all_lanes, low, _mm512_maskz_rolv_epi32(all_lanes, plane, turn),
+                                                      two_bits, mask_chooses);
+                high = _mm512_maskz_ternarylogic_epi32(
+                    all_lanes, high,
+                    _mm512_maskz_rolv_epi32(all_lanes, plane, _mm512_xor_si512(turn, _mm512_set1_epi32(16))), two_bits,
+                    mask_chooses);
+            }
+            return {out(low), out(high)};
+        } else {
+            return run(chunk);
+        }
     }
 
 private:
@@ -1130,6 +1331,7 @@ struct unpacker<Bits, Arch> {
         using out = batch<std::int32_t, Arch>;
         return {out(q[0]), out(q[1]), out(q[2]), out(q[3])};
     }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept { return run(chunk); }
 
 private:
     static __m256i eight_bytes(const std::uint8_t* p) noexcept {
@@ -1172,6 +1374,7 @@ struct unpacker<Bits, Arch> {
         for (std::size_t v = 0; v < 8; ++v) result[v] = batch<std::int32_t, Arch>(q[v]);
         return result;
     }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept { return run(chunk); }
 
 private:
     static __m128i four_bytes(const std::uint8_t* p) noexcept {
@@ -1189,6 +1392,13 @@ codes<Arch> unpack(const std::uint8_t* chunk) noexcept {
     return detail::unpacker<Bits, Arch>::run(chunk);
 }
 
+/// The same, but for the bits of each lane from `Bits` on, which may be anything: enough to look up in a fast table.
+template <int Bits, class Arch>
+codes<Arch> unpack_unmasked(const std::uint8_t* chunk) noexcept {
+    static_assert(Bits >= 1 && Bits <= 8);
+    return detail::unpacker<Bits, Arch>::run_unmasked(chunk);
+}
+
 } // namespace bitlens::simd
 
 // ---- bitlens/simd/widen.hpp
@@ -1198,6 +1408,15 @@ codes<Arch> unpack(const std::uint8_t* chunk) noexcept {
 
 namespace bitlens::simd {
 
+namespace detail {
+template <class Arch, class T>
+batch<float, Arch> widen_one_by_one(const T* p) noexcept {
+    std::array<float, lanes<Arch>> numbers;
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(p[i]);
+    return batch<float, Arch>::load_unaligned(numbers.data());
+}
+} // namespace detail
+
 template <class Arch>
 batch<float, Arch> widen(const float* p) noexcept {
     return batch<float, Arch>::load_unaligned(p);
@@ -1205,66 +1424,53 @@ batch<float, Arch> widen(const float* p) noexcept {
 
 template <class Arch>
 batch<float, Arch> widen(const bf16* p) noexcept {
-    using vec = batch<float, Arch>;
 #ifdef __AVX512F__
     if constexpr (avx512_arch<Arch>) {
         const __m512i bits =
             _mm512_maskz_cvtepu16_epi32(all_lanes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-        return vec(_mm512_castsi512_ps(_mm512_maskz_slli_epi32(all_lanes, bits, 16)));
+        return batch<float, Arch>(_mm512_castsi512_ps(_mm512_maskz_slli_epi32(all_lanes, bits, 16)));
     } else
 #endif
 #ifdef __AVX2__
         if constexpr (avx2_arch<Arch>) {
         const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-        return vec(_mm256_castsi256_ps(_mm256_slli_epi32(bits, 16)));
+        return batch<float, Arch>(_mm256_castsi256_ps(_mm256_slli_epi32(bits, 16)));
     } else
 #endif
-    {
-        std::array<float, vec::size> numbers;
-        for (std::size_t i = 0; i < vec::size; ++i) numbers[i] = p[i];
-        return vec::load_unaligned(numbers.data());
-    }
+        return detail::widen_one_by_one<Arch>(p);
 }
 
 template <class Arch>
 batch<float, Arch> widen(const f16* p) noexcept {
-    using vec = batch<float, Arch>;
 #ifdef __AVX512F__
     if constexpr (avx512_arch<Arch>) {
-        return vec(_mm512_maskz_cvtph_ps(all_lanes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+        return batch<float, Arch>(
+            _mm512_maskz_cvtph_ps(all_lanes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
     } else
 #endif
 #if defined(__AVX2__) && defined(__F16C__)
         if constexpr (avx2_arch<Arch>) {
-        return vec(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+        return batch<float, Arch>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
     } else
 #endif
-    {
-        std::array<float, vec::size> numbers;
-        for (std::size_t i = 0; i < vec::size; ++i) numbers[i] = p[i];
-        return vec::load_unaligned(numbers.data());
-    }
+        return detail::widen_one_by_one<Arch>(p);
 }
 
 template <class Arch>
 batch<float, Arch> widen(const std::uint8_t* p) noexcept {
-    using vec = batch<float, Arch>;
 #ifdef __AVX512F__
     if constexpr (avx512_arch<Arch>) {
-        return vec(_mm512_maskz_cvtepi32_ps(
+        return batch<float, Arch>(_mm512_maskz_cvtepi32_ps(
             all_lanes, _mm512_maskz_cvtepu8_epi32(all_lanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))));
     } else
 #endif
 #ifdef __AVX2__
         if constexpr (avx2_arch<Arch>) {
-        return vec(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))));
+        return batch<float, Arch>(
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))));
     } else
 #endif
-    {
-        std::array<float, vec::size> numbers;
-        for (std::size_t i = 0; i < vec::size; ++i) numbers[i] = p[i];
-        return vec::load_unaligned(numbers.data());
-    }
+        return detail::widen_one_by_one<Arch>(p);
 }
 
 } // namespace bitlens::simd
@@ -2819,77 +3025,6 @@ constexpr gguf_block_type const* find_gguf_block_type(std::uint32_t id) noexcept
     for (auto const& type : gguf_block_types)
         if (type.id == id) return &type;
     return nullptr;
-}
-
-} // namespace bitlens
-
-// ---- bitlens/io/utf8.hpp
-/// Text that came from outside: is it UTF-8, and how an error message may show it.
-
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <string_view>
-
-namespace bitlens {
-
-/// Bytes of the longest valid UTF-8 prefix; equal to text.size() if all of it is valid. Overlong forms, surrogates and
-/// code points above U+10FFFF are not valid.   Source: Unicode 15, table 3-7.
-constexpr std::size_t valid_utf8_length(std::string_view text) noexcept {
-    std::size_t i = 0;
-    while (i < text.size()) {
-        const auto lead = static_cast<std::uint8_t>(text[i]);
-        std::size_t more = 0;                       // continuation bytes
-        std::uint8_t lowest = 0x80, highest = 0xBF; // what the first of them may be
-        if (lead < 0x80) {
-            ++i;
-            continue;
-        } else if (lead >= 0xC2 && lead <= 0xDF) {
-            more = 1;
-        } else if (lead >= 0xE0 && lead <= 0xEF) {
-            more = 2;
-            if (lead == 0xE0) lowest = 0xA0;
-            if (lead == 0xED) highest = 0x9F;
-        } else if (lead >= 0xF0 && lead <= 0xF4) {
-            more = 3;
-            if (lead == 0xF0) lowest = 0x90;
-            if (lead == 0xF4) highest = 0x8F;
-        } else {
-            return i;
-        }
-        if (more > text.size() - i - 1) return i;
-        for (std::size_t k = 1; k <= more; ++k) {
-            const auto byte = static_cast<std::uint8_t>(text[i + k]);
-            if (byte < lowest || byte > highest) return i;
-            lowest = 0x80;
-            highest = 0xBF;
-        }
-        i += more + 1;
-    }
-    return i;
-}
-
-constexpr bool is_utf8(std::string_view text) noexcept { return valid_utf8_length(text) == text.size(); }
-
-/// A name from a file as an error message shows it: in double quotes, at most 100 bytes of it, everything but printable
-/// ASCII as \xNN.
-inline std::string in_quotes(std::string_view text) {
-    constexpr std::size_t longest = 100;
-    constexpr char digits[] = "0123456789abcdef";
-    std::string shown = "\"";
-    for (const char c : text.substr(0, longest)) {
-        const auto byte = static_cast<std::uint8_t>(c);
-        if (byte >= 0x20 && byte < 0x7F && c != '"' && c != '\\') {
-            shown += c;
-        } else {
-            shown += "\\x";
-            shown += digits[byte >> 4];
-            shown += digits[byte & 15];
-        }
-    }
-    shown += text.size() > longest ? "…\"" : "\"";
-    return shown;
 }
 
 } // namespace bitlens
@@ -4967,57 +5102,13 @@ inline std::string with_minus_sign(std::string text) {
 // ---- bitlens/report/visible_text.hpp
 /// Anybody's bytes as text that can be shown: valid UTF-8 in which nothing hides and nothing moves its neighbours.
 
-#include <array>
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace bitlens {
 
 namespace detail {
-
-struct shown_character {
-    char32_t value;     // U+FFFD where the bytes are not UTF-8
-    std::size_t length; // bytes it takes up, at least 1
-};
-
-/// The first character of `text` (not empty). Overlong forms, surrogates and values above U+10FFFF are not UTF-8.
-inline shown_character first_character(std::string_view text) noexcept {
-    constexpr shown_character invalid{U'\uFFFD', 1};
-    const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-    const std::uint8_t first = byte(0);
-    if (first < 0x80) return {first, 1};
-    const std::size_t length = first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
-    if (length == 0 || text.size() < length) return invalid;
-    constexpr std::array<char32_t, 5> smallest{0, 0, 0x80, 0x800, 0x10000};
-    char32_t value = first & (0x7Fu >> length);
-    for (std::size_t i = 1; i < length; ++i) {
-        if ((byte(i) & 0xC0u) != 0x80u) return invalid;
-        value = value << 6 | (byte(i) & 0x3Fu);
-    }
-    if (value < smallest[length] || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000)) return invalid;
-    return {value, length};
-}
-
-inline void append_character(std::string& out, char32_t value) {
-    const auto add = [&](char32_t byte) { out += static_cast<char>(static_cast<std::uint8_t>(byte)); };
-    if (value < 0x80) {
-        add(value);
-    } else if (value < 0x800) {
-        add(0xC0 | value >> 6);
-        add(0x80 | (value & 0x3F));
-    } else if (value < 0x10000) {
-        add(0xE0 | value >> 12);
-        add(0x80 | (value >> 6 & 0x3F));
-        add(0x80 | (value & 0x3F));
-    } else {
-        add(0xF0 | value >> 18);
-        add(0x80 | (value >> 12 & 0x3F));
-        add(0x80 | (value >> 6 & 0x3F));
-        add(0x80 | (value & 0x3F));
-    }
-}
 
 /// Characters that reorder the text around them: marks, embeddings, overrides and isolates.
 constexpr bool reorders_text(char32_t c) noexcept {
@@ -5034,21 +5125,21 @@ inline std::string visible_text(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     while (!text.empty()) {
-        const auto [c, length] = detail::first_character(text);
+        const auto [c, size] = decode_utf8(text);
         if (c < 0x20 && c != '\t' && c != '\n')
-            detail::append_character(out, 0x2400 + c);
+            append_utf8(out, 0x2400 + c);
         else if (c == 0x7F)
-            detail::append_character(out, 0x2421);
+            append_utf8(out, 0x2421);
         else if ((c >= 0x80 && c < 0xA0) || (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF))
-            detail::append_character(out, 0xFFFD);
+            append_utf8(out, 0xFFFD);
         else if (detail::reorders_text(c)) {
             constexpr std::string_view digits = "0123456789ABCDEF";
             out += "[U+";
             for (int shift = 12; shift >= 0; shift -= 4) out += digits[static_cast<std::size_t>(c >> shift & 0xF)];
             out += ']';
         } else
-            detail::append_character(out, c); // U+FFFD too, for bytes that are not UTF-8
-        text.remove_prefix(length);
+            append_utf8(out, c); // U+FFFD too, for bytes that are not UTF-8
+        text.remove_prefix(size);
     }
     return out;
 }
@@ -6091,7 +6182,7 @@ private:
 /// The alphabet in which byte-level tokenizers write bytes: a printable character for each of the 256.
 
 // ---- bitlens/text/unicode.hpp
-/// What tokenizers know of Unicode: UTF-8, the classes that split patterns speak of, and composition (NFC).
+/// What tokenizers know of Unicode: the classes that split patterns speak of, and composition (NFC).
 ///
 /// The measure is what Hugging Face `tokenizers` 0.23 does, and its three parts follow three versions of Unicode: the
 /// classes \p{L}, \p{N} and \s version 16, the step `Digits` version 17, NFC version 9. utf8proc is Unicode 15 in
@@ -6108,38 +6199,6 @@ private:
 #include <vector>
 
 namespace bitlens {
-
-/// One character of UTF-8 text and the number of bytes that it takes there.
-struct character {
-    char32_t code;
-    std::size_t size;
-};
-
-/// The character that begins at byte `at`. The text must be valid (`is_utf8`) and `at` the start of a character.
-inline character decode_utf8(std::string_view text, std::size_t at) noexcept {
-    const auto byte = [&](std::size_t i) { return char32_t{static_cast<unsigned char>(text[at + i])}; };
-    const auto low_bits = [&](std::size_t i) { return byte(i) & 0x3F; };
-    const char32_t lead = byte(0);
-    if (lead < 0x80) return {lead, 1};
-    if (lead < 0xE0) return {(lead & 0x1F) << 6 | low_bits(1), 2};
-    if (lead < 0xF0) return {(lead & 0x0F) << 12 | low_bits(1) << 6 | low_bits(2), 3};
-    return {(lead & 0x07) << 18 | low_bits(1) << 12 | low_bits(2) << 6 | low_bits(3), 4};
-}
-
-/// Appends one character as UTF-8. `code` must be a scalar value: no surrogate, at most U+10FFFF.
-inline void append_utf8(std::string& text, char32_t code) {
-    const auto put = [&](char32_t bits) { text.push_back(static_cast<char>(static_cast<unsigned char>(bits))); };
-    if (code < 0x80) {
-        put(code);
-    } else if (code < 0x800) {
-        put(0xC0 | code >> 6), put(0x80 | (code & 0x3F));
-    } else if (code < 0x10000) {
-        put(0xE0 | code >> 12), put(0x80 | (code >> 6 & 0x3F)), put(0x80 | (code & 0x3F));
-    } else {
-        put(0xF0 | code >> 18), put(0x80 | (code >> 12 & 0x3F)), put(0x80 | (code >> 6 & 0x3F)),
-            put(0x80 | (code & 0x3F));
-    }
-}
 
 namespace detail {
 
@@ -7651,6 +7710,13 @@ template <quant_format F, class Arch>
 class level_decoder {
 public:
     using vec = simd::batch<float, Arch>;
+    /// The codes of a chunk, as the lookup needs them.
+    static simd::codes<Arch> unpack(const std::uint8_t* chunk) noexcept {
+        if constexpr (simd::table<F::codebook.size(), Arch>::is_fast)
+            return simd::unpack_unmasked<F::bits, Arch>(chunk);
+        else
+            return simd::unpack<F::bits, Arch>(chunk);
+    }
     vec operator()(simd::batch<std::int32_t, Arch> const& q) const noexcept {
         if constexpr (looks_up<F, Arch>)
             return table_[q];
@@ -7730,7 +7796,7 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
             };
             const auto decode_group = [&](auto const& decode) {
                 for (; i < stop; ++i, to += chunk_codes) {
-                    const auto q = simd::unpack<F::bits, Arch>(row.codes + i * code_chunk<F::bits>::bytes);
+                    const auto q = level.unpack(row.codes + i * code_chunk<F::bits>::bytes);
                     for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(to + v * vec::size);
                 }
             };
@@ -7817,7 +7883,7 @@ namespace bitlens {
 
 /// A tile of y: `tile_positions` positions × `panel_rows` rows of w, summed over up to `max_depth` columns in
 /// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one:
-///   panel, of w: [column][panel_rows], a column of weights fills two registers
+///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
 ///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
 ///   piece. One stream of memory, where rows as they are would be as many as there are positions.
 template <class Arch>
@@ -7826,8 +7892,9 @@ struct f32_micro_kernel {
     using element = float;
 
     static constexpr std::size_t lanes = vec::size;
-    static constexpr std::size_t panel_rows = 2 * lanes;
-    static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 12 : 6;
+    static constexpr std::size_t panel_registers = simd::has_32_registers<Arch> ? 3 : 2;
+    static constexpr std::size_t panel_rows = panel_registers * lanes;
+    static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t max_depth = 512;
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panel_elements = max_depth * panel_rows;
@@ -7835,24 +7902,27 @@ struct f32_micro_kernel {
     static constexpr std::size_t padded_depth(std::size_t depth) noexcept {
         return (depth + piece - 1) / piece * piece;
     }
+    /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
+    static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
 
-    /// Puts `depth` columns of weights into a panel, from its column `at` on. rows: [panel_rows][stride], room for
-    /// depth rounded up to pieces and to the lanes.
-    static void pack_weights(const float* rows, std::size_t stride, std::size_t at, std::size_t depth,
-                             float* panel) noexcept {
+    /// Puts `depth` columns of `rows` ≤ panel_rows rows of weights into a panel, from its column `at` on.
+    /// weights: [padded_rows(rows)][stride], room for depth rounded up to pieces and to the lanes.
+    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
+                             std::size_t depth, float* panel) noexcept {
+        const std::size_t width = padded_rows(rows);
         for (std::size_t k = 0; k < padded_depth(depth); k += lanes)
-            for (std::size_t half = 0; half < panel_rows; half += lanes)
-                simd::transpose<Arch>(rows + half * stride + k, stride, panel + (at + k) * panel_rows + half,
-                                      panel_rows);
+            for (std::size_t r = 0; r < rows; r += lanes)
+                simd::transpose<Arch>(weights + r * stride + k, stride, panel + (at + k) * width + r, width);
     }
-    /// The same from weights that lie transposed, [depth][stride], `rows` ≤ panel_rows of them in a line.
-    static void pack_transposed(const float* columns, std::size_t stride, std::size_t rows, std::size_t depth,
+    /// The same from weights that lie transposed, [depth][stride], `rows` of them in a line.
+    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
                                 float* panel) noexcept {
-        for (std::size_t k = 0; k < depth; ++k, columns += stride, panel += panel_rows) {
-            std::copy_n(columns, rows, panel);
-            std::fill(panel + rows, panel + panel_rows, 0.0f);
+        const std::size_t width = padded_rows(rows);
+        for (std::size_t k = 0; k < depth; ++k, weights += stride, panel += width) {
+            std::copy_n(weights, rows, panel);
+            std::fill(panel + rows, panel + width, 0.0f);
         }
-        std::fill(panel, panel + (padded_depth(depth) - depth) * panel_rows, 0.0f);
+        std::fill(panel, panel + (padded_depth(depth) - depth) * width, 0.0f);
     }
     /// x: any number of positions, up to max_depth columns; packed: x.rows · padded_depth(x.cols) floats.
     static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
@@ -7863,52 +7933,66 @@ struct f32_micro_kernel {
                 const float* from = x.row(t + p).data();
                 float* to = packed + t * depth + p * piece;
                 std::size_t k = 0;
-                for (; k + piece <= x.cols; k += piece, to += positions * piece) std::copy_n(from + k, piece, to);
+                const float* later = x.row(std::min(t + p + 4, x.rows - 1)).data(); // asked for in time
+                for (; k + piece <= x.cols; k += piece, to += positions * piece) {
+                    __builtin_prefetch(later + k);
+                    std::copy_n(from + k, piece, to);
+                }
                 if (k < x.cols) std::fill(std::copy(from + k, from + x.cols, to), to + piece, 0.0f);
             }
         }
     }
-    /// y (positions ≤ tile_positions, panel_rows) = x · panelᵀ, or added to what y holds.   x: a tile of positions.
-    static void multiply(const float* x, std::size_t positions, std::size_t depth, const float* panel, float* y,
-                         std::size_t y_stride, bool add) noexcept {
-        BITLENS_ASSERT(positions >= 1 && positions <= tile_positions);
-        static constexpr auto by_positions = []<std::size_t... P>(std::index_sequence<P...>) {
-            return std::array{&multiply_positions<P + 1>...};
+    /// y (positions ≤ tile_positions, padded_rows(rows)) = x · panelᵀ, or added to what y holds.   x: a tile of
+    /// positions.
+    static void multiply(const float* x, std::size_t positions, std::size_t depth, const float* panel, std::size_t rows,
+                         float* y, std::size_t y_stride, bool add) noexcept {
+        BITLENS_ASSERT(positions >= 1 && positions <= tile_positions && rows >= 1 && rows <= panel_rows);
+        static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
+            return std::array{&multiply_shape<I % tile_positions + 1, I / tile_positions + 1>...};
         }
-        (std::make_index_sequence<tile_positions>{});
-        by_positions[positions - 1](x, padded_depth(depth), panel, y, y_stride, add);
+        (std::make_index_sequence<tile_positions * panel_registers>{});
+        by_shape[(padded_rows(rows) / lanes - 1) * tile_positions + positions - 1](x, padded_depth(depth), panel, y,
+                                                                                   y_stride, add);
     }
 
 private:
-    template <std::size_t Positions>
-    static void multiply_positions(const float* x, std::size_t depth, const float* panel, float* y,
-                                   std::size_t y_stride, bool add) noexcept {
-        multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<piece>{}, x, depth, panel, y,
-                          y_stride, add);
+    template <std::size_t Positions, std::size_t Registers>
+    static void multiply_shape(const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
+                               bool add) noexcept {
+        multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
+                          std::make_index_sequence<piece>{}, x, depth, panel, y, y_stride, add);
     }
-    template <std::size_t... P, std::size_t... K>
-    static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<K...>, const float* x,
-                                  std::size_t depth, const float* panel, float* y, std::size_t y_stride,
+    template <std::size_t... P, std::size_t... R, std::size_t... K>
+    static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
+                                  const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
                                   bool add) noexcept {
-        // y was last touched a panel ago, and its lines come from afar: they are asked for before the long sum begins.
-        ((__builtin_prefetch(y + P * y_stride, 1), __builtin_prefetch(y + P * y_stride + panel_rows - 1, 1)), ...);
-        vec low[] = {(static_cast<void>(P), vec(0.0f))...};
-        vec high[] = {(static_cast<void>(P), vec(0.0f))...};
-        for (std::size_t k = 0; k < depth; k += piece, x += sizeof...(P) * piece, panel += piece * panel_rows) {
-            const auto add_column = [&](const float* xk, const float* w) __attribute__((always_inline)) {
-                const vec w_low = vec::load_unaligned(w), w_high = vec::load_unaligned(w + lanes);
-                const auto step = [&](vec const& xkp, vec& a, vec& b) {
-                    a = simd::fma(xkp, w_low, a);
-                    b = simd::fma(xkp, w_high, b);
-                };
-                (step(vec(xk[P * piece]), low[P], high[P]), ...);
-            };
-            (add_column(x + K, panel + K * panel_rows), ...);
-        }
-        const auto store = [&](vec const& sum, float* out) {
-            (add ? vec::load_unaligned(out) + sum : sum).store_unaligned(out);
+        constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
+        struct registers {
+            vec r[sizeof...(R)] = {(static_cast<void>(R), vec(0.0f))...};
         };
-        ((store(low[P], y + P * y_stride), store(high[P], y + P * y_stride + lanes)), ...);
+        registers sum[positions];
+        const float* y_row = y;
+        for (std::size_t k = 0; k < depth; k += piece, x += positions * piece, panel += piece * rows) {
+            // y was last touched a panel ago: its lines are asked for while the sum goes on, a few at a time, for those
+            // of the panel come the same way.
+            if (k < positions * piece) {
+                (__builtin_prefetch(y_row + R * lanes, 1), ...);
+                y_row += y_stride;
+            }
+            const auto add_column = [&](const float* xk, const float* w) __attribute__((always_inline)) {
+                const vec weights[] = {vec::load_unaligned(w + R * lanes)...};
+                const auto step = [&](vec const& xkp, registers& s) __attribute__((always_inline)) {
+                    ((s.r[R] = simd::fma(xkp, weights[R], s.r[R])), ...);
+                };
+                (step(vec(xk[P * piece]), sum[P]), ...);
+            };
+            (add_column(x + K, panel + K * rows), ...);
+        }
+        const auto store = [&](vec const& v, float* out) {
+            (add ? vec::load_unaligned(out) + v : v).store_unaligned(out);
+        };
+        const auto store_row = [&](registers const& s, float* out) { (store(s.r[R], out + R * lanes), ...); };
+        (store_row(sum[P], y + P * y_stride), ...);
     }
 };
 
@@ -7934,7 +8018,7 @@ constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
 /// Sizes of the loops around a micro-kernel.
 template <class MicroKernel>
 struct matmul_plan {
-    static constexpr std::size_t positions_at_once = 43 * 12; // their block of x stays in the cache of a core
+    static constexpr std::size_t positions_at_once = 512; // their block of x stays in the cache of a core
     static constexpr std::size_t strip = 128; // columns decoded at once: a panel's rows of them stay in the first cache
     static constexpr std::size_t strip_floats = MicroKernel::panel_rows * strip;
 
@@ -7960,11 +8044,11 @@ struct decoded_weights {
     void pack(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
               typename MicroKernel::element* panel, float* scratch) const noexcept {
         constexpr std::size_t strip = matmul_plan<MicroKernel>::strip;
-        std::fill(scratch + rows * strip, scratch + MicroKernel::panel_rows * strip, 0.0f);
+        std::fill(scratch + rows * strip, scratch + MicroKernel::padded_rows(rows) * strip, 0.0f);
         for (std::size_t k = 0; k < depth; k += strip) {
             const std::size_t count = std::min(strip, depth - k);
             decode(first + row, col + k, {scratch, rows, count, strip});
-            MicroKernel::pack_weights(scratch, strip, k, count, panel);
+            MicroKernel::pack_weights(scratch, strip, rows, k, count, panel);
         }
     }
 };
@@ -7980,17 +8064,17 @@ struct transposed_weights {
     }
 };
 
-/// One tile of y; a narrow one takes a way round through a full one.
+/// One tile of y; one that fills no whole registers takes a way round through one that does.
 template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
                    const typename MicroKernel::element* panel, matrix_view<float> y, bool add) noexcept {
-    constexpr std::size_t panel_rows = MicroKernel::panel_rows;
-    if (y.cols == panel_rows) return MicroKernel::multiply(x, y.rows, depth, panel, y.data, y.stride, add);
-    std::array<float, MicroKernel::tile_positions * panel_rows> full;
-    MicroKernel::multiply(x, y.rows, depth, panel, full.data(), panel_rows, false);
+    const std::size_t rows = MicroKernel::padded_rows(y.cols);
+    if (y.cols == rows) return MicroKernel::multiply(x, y.rows, depth, panel, rows, y.data, y.stride, add);
+    std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> full;
+    MicroKernel::multiply(x, y.rows, depth, panel, rows, full.data(), rows, false);
     for (std::size_t t = 0; t < y.rows; ++t)
         for (std::size_t r = 0; r < y.cols; ++r) {
-            const float sum = full[t * panel_rows + r];
+            const float sum = full[t * rows + r];
             y(t, r) = add ? y(t, r) + sum : sum;
         }
 }
@@ -8034,7 +8118,7 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
     const auto strips = frame.take<float>(tasks * plan::strip_floats);
     const std::size_t depth = plan::depth(x.cols);
 
-    parallel_pieces(y.cols, tasks, MicroKernel::panel_rows, [&](std::size_t task, std::size_t begin, std::size_t end) {
+    parallel_pieces(y.cols, tasks, MicroKernel::lanes, [&](std::size_t task, std::size_t begin, std::size_t end) {
         const matmul_scratch<MicroKernel> own{all_positions.data() + task * packed,
                                               panels.data() + task * MicroKernel::panel_elements,
                                               strips.data() + task * plan::strip_floats};
@@ -8137,7 +8221,7 @@ std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> 
             for (std::size_t k = 0; k < rows_at_once; ++k) {
                 const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
                 __builtin_prefetch(codes + next_rows);
-                const auto q = simd::unpack<F::bits, Arch>(codes);
+                const auto q = level.unpack(codes);
                 for (std::size_t v = 0; v < q.size(); ++v)
                     sum[k] = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
             }
@@ -8296,23 +8380,6 @@ inline constexpr std::size_t row_unit = 16;
 inline constexpr float no_logit = std::numeric_limits<float>::lowest();
 constexpr std::size_t padded_row(std::size_t n) noexcept { return (n + row_unit - 1) / row_unit * row_unit; }
 
-template <class Arch>
-xsimd::batch<float, Arch> larger_of(xsimd::batch<float, Arch> const& a, xsimd::batch<float, Arch> const& b) noexcept {
-    return xsimd::max(a, b);
-}
-inline simd::scalar_batch<float> larger_of(simd::scalar_batch<float> a, simd::scalar_batch<float> b) noexcept {
-    return a.value < b.value ? b : a;
-}
-
-/// e^x for x ≤ 0 in float32, relative error < 2.4e-7; what float32 cannot hold is 0.
-template <class Arch>
-xsimd::batch<float, Arch> exp_of(xsimd::batch<float, Arch> const& x) noexcept {
-    return xsimd::exp(x);
-}
-inline simd::scalar_batch<float> exp_of(simd::scalar_batch<float> x) noexcept {
-    return simd::scalar_batch<float>(std::exp(x.value));
-}
-
 /// Σ term(i) over i = 0, lanes, 2·lanes … < n, registers of floats: float within eight registers, double from there on.
 template <class Arch, class Term>
 double sum_of_row(std::size_t n, Term const& term) noexcept {
@@ -8331,10 +8398,8 @@ template <class Arch>
 float largest_of_row(const float* x, std::size_t n) noexcept {
     using vec = simd::batch<float, Arch>;
     vec largest(no_logit);
-    for (std::size_t i = 0; i < n; i += vec::size) largest = larger_of(largest, vec::load_unaligned(x + i));
-    std::array<float, vec::size> each;
-    largest.store_unaligned(each.data());
-    return *std::max_element(each.begin(), each.end());
+    for (std::size_t i = 0; i < n; i += vec::size) largest = simd::max(largest, vec::load_unaligned(x + i));
+    return simd::fold(largest, [](float a, float b) { return std::max(a, b); });
 }
 
 /// What is known of one position of one variant after some tiles of the vocabulary. Sums are relative to `largest`.
@@ -8375,7 +8440,7 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
     }
     const vec shift(loss.largest);
     loss.sum = loss.sum * tile.rescale + sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
-                   const vec e = exp_of(vec::load_unaligned(tile.logits + i) - shift);
+                   const vec e = simd::exp(vec::load_unaligned(tile.logits + i) - shift);
                    e.store_unaligned(tile.exps + i);
                    return e;
                });
@@ -9217,74 +9282,6 @@ static_assert(quantizer<rtn<uniform<3, 64>>> && quantizer<rtn<uniform<4, 0, zero
 // ---- bitlens/layers/attention.hpp
 /// Causal attention with grouped heads, for a whole document at once.
 
-// ---- bitlens/layers/lanes.hpp
-/// Element-wise work on rows of floats, a register at a time.
-
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstddef>
-
-namespace bitlens::detail {
-
-/// Floats side by side in one register, for the element-wise parts of a layer.
-template <class Arch>
-struct float_lanes {
-    using type = simd::batch<float, Arch>;
-    static constexpr std::size_t count = type::size;
-
-    static type load(float const* p) noexcept { return type::load_unaligned(p); }
-    static void store(float* p, type v) noexcept { v.store_unaligned(p); }
-    static type fma(type a, type b, type c) noexcept { return simd::fma(a, b, c); }
-    static type max(type a, type b) noexcept { return xsimd::max(a, b); }
-    static type exp(type a) noexcept { return xsimd::exp(a); }
-};
-
-template <>
-struct float_lanes<simd::scalar> {
-    using type = float;
-    static constexpr std::size_t count = 1;
-
-    static type load(float const* p) noexcept { return *p; }
-    static void store(float* p, type v) noexcept { *p = v; }
-    static type fma(type a, type b, type c) noexcept {
-        using one = simd::scalar_batch<float>;
-        return simd::fma(one(a), one(b), one(c)).value;
-    }
-    static type max(type a, type b) noexcept { return std::max(a, b); }
-    static type exp(type a) noexcept { return std::exp(a); }
-};
-
-/// combine(… combine(v_0, v_1) …, v_n) of the lanes, in order.
-template <class Arch, class F>
-float fold_lanes(typename float_lanes<Arch>::type v, F const& combine) noexcept {
-    std::array<float, float_lanes<Arch>::count> each;
-    float_lanes<Arch>::store(each.data(), v);
-    float result = each[0];
-    for (std::size_t i = 1; i < each.size(); ++i) result = combine(result, each[i]);
-    return result;
-}
-
-/// y_i = f(x_i …) for i < n. Inputs and y may be the same numbers. A short tail goes through f in a padded register, so
-/// that a number's bits do not depend on where it stands.
-template <class Arch, class F, class... In>
-void map_lanes(std::size_t n, F const& f, float* y, In const*... x) noexcept {
-    using vec = float_lanes<Arch>;
-    std::size_t i = 0;
-    for (; i + vec::count <= n; i += vec::count) vec::store(y + i, f(vec::load(x + i)...));
-    if (i == n) return;
-    const auto padded = [&](float const* p) {
-        std::array<float, vec::count> buffer{};
-        std::copy(p + i, p + n, buffer.begin());
-        return vec::load(buffer.data());
-    };
-    std::array<float, vec::count> tail;
-    vec::store(tail.data(), f(padded(x)...));
-    std::copy(tail.begin(), tail.begin() + static_cast<std::ptrdiff_t>(n - i), y + i);
-}
-
-} // namespace bitlens::detail
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -9302,8 +9299,8 @@ namespace detail {
 /// that no loop has a short end.
 template <class Arch>
 struct attention_tile {
-    using vec = float_lanes<Arch>;
-    static constexpr std::size_t rows = 6, panel = 2 * vec::count;
+    using vec = simd::batch<float, Arch>;
+    static constexpr std::size_t rows = 6, panel = 2 * vec::size;
     static constexpr std::size_t block_rows = 4 * rows; // queries that read a panel while it is in the nearest cache
 
     static constexpr std::size_t padded(std::size_t n) noexcept { return (n + panel - 1) / panel * panel; }
@@ -9312,15 +9309,16 @@ struct attention_tile {
     static void product(std::array<float const*, rows> const& a, float const* b, std::size_t n,
                         std::array<float*, rows> const& c) noexcept {
         [&]<std::size_t... I>(std::index_sequence<I...>) {
-            std::array<typename vec::type, rows> left{((void)I, typename vec::type(0.0f))...};
-            std::array<typename vec::type, rows> right = left;
+            std::array<vec, rows> left{((void)I, vec(0.0f))...};
+            std::array<vec, rows> right = left;
             for (std::size_t k = 0; k < n; ++k) {
-                const auto b_left = vec::load(b + k * panel), b_right = vec::load(b + k * panel + vec::count);
-                ((left[I] = vec::fma(typename vec::type(a[I][k]), b_left, left[I]),
-                  right[I] = vec::fma(typename vec::type(a[I][k]), b_right, right[I])),
+                const auto b_left = vec::load_unaligned(b + k * panel),
+                           b_right = vec::load_unaligned(b + k * panel + vec::size);
+                ((left[I] = simd::fma(vec(a[I][k]), b_left, left[I]),
+                  right[I] = simd::fma(vec(a[I][k]), b_right, right[I])),
                  ...);
             }
-            ((vec::store(c[I], left[I]), vec::store(c[I] + vec::count, right[I])), ...);
+            ((left[I].store_unaligned(c[I]), right[I].store_unaligned(c[I] + vec::size)), ...);
         }
         (std::make_index_sequence<rows>{});
     }
@@ -9330,19 +9328,19 @@ struct attention_tile {
 /// the lanes.
 template <class Arch>
 float exponentials(std::span<float> s, std::size_t n, float scale) noexcept {
-    using vec = float_lanes<Arch>;
+    using vec = simd::batch<float, Arch>;
     constexpr float lowest = -std::numeric_limits<float>::infinity(); // e^lowest is 0
     std::fill(s.begin() + static_cast<std::ptrdiff_t>(n), s.end(), lowest);
-    typename vec::type largest(lowest);
-    for (std::size_t i = 0; i < s.size(); i += vec::count) largest = vec::max(largest, vec::load(&s[i]));
-    const typename vec::type maximum(fold_lanes<Arch>(largest, [](float a, float b) { return std::max(a, b); }));
-    typename vec::type sum(0.0f);
-    for (std::size_t i = 0; i < s.size(); i += vec::count) {
-        const auto e = vec::exp((vec::load(&s[i]) - maximum) * typename vec::type(scale));
-        vec::store(&s[i], e);
+    vec largest(lowest);
+    for (std::size_t i = 0; i < s.size(); i += vec::size) largest = simd::max(largest, vec::load_unaligned(&s[i]));
+    const vec maximum(simd::fold(largest, [](float a, float b) { return std::max(a, b); }));
+    vec sum(0.0f);
+    for (std::size_t i = 0; i < s.size(); i += vec::size) {
+        const auto e = simd::exp((vec::load_unaligned(&s[i]) - maximum) * vec(scale));
+        e.store_unaligned(&s[i]);
         sum = sum + e;
     }
-    return fold_lanes<Arch>(sum, [](float a, float b) { return a + b; });
+    return simd::fold(sum, [](float a, float b) { return a + b; });
 }
 
 } // namespace detail
@@ -9452,9 +9450,9 @@ namespace detail {
 
 /// σ(x) = x / (1 + e^(−x)); towards −∞ it goes to −0.
 template <class Arch>
-typename float_lanes<Arch>::type silu(typename float_lanes<Arch>::type x) noexcept {
-    using vec = typename float_lanes<Arch>::type;
-    return x / (vec(1.0f) + float_lanes<Arch>::exp(-x));
+simd::batch<float, Arch> silu(simd::batch<float, Arch> x) noexcept {
+    using vec = simd::batch<float, Arch>;
+    return x / (vec(1.0f) + simd::exp(-x));
 }
 
 } // namespace detail
@@ -9462,29 +9460,29 @@ typename float_lanes<Arch>::type silu(typename float_lanes<Arch>::type x) noexce
 /// a ← σ(a), element by element.
 template <class Arch = simd::default_arch>
 void silu(matrix_view<float> a) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     for (std::size_t t = 0; t < a.rows; ++t)
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             a.cols, [](vec v) { return detail::silu<Arch>(v); }, a.row(t).data(), a.row(t).data());
 }
 
 /// a ← a ⊙ b.   Shapes: both (T, n).
 template <class Arch = simd::default_arch>
 void multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             a.cols, [](vec v, vec w) { return v * w; }, a.row(t).data(), a.row(t).data(), b.row(t).data());
 }
 
 /// a ← σ(a) ⊙ b in one pass: the same bits as silu and multiply.   Shapes: both (T, n).
 template <class Arch = simd::default_arch>
 void silu_multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             a.cols, [](vec v, vec w) { return detail::silu<Arch>(v) * w; }, a.row(t).data(), a.row(t).data(),
             b.row(t).data());
 }
@@ -9492,10 +9490,10 @@ void silu_multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
 /// a ← a + b.   Shapes: both (T, n).
 template <class Arch = simd::default_arch>
 void add(matrix_view<float> a, matrix_view<const float> b) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             a.cols, [](vec v, vec w) { return v + w; }, a.row(t).data(), a.row(t).data(), b.row(t).data());
 }
 
@@ -9549,14 +9547,14 @@ namespace detail {
 /// Σ x_i², in lanes and then in order: the same bits wherever the row stands.
 template <class Arch>
 float sum_of_squares(std::span<const float> x) noexcept {
-    using vec = float_lanes<Arch>;
-    typename vec::type sum(0.0f);
+    using vec = simd::batch<float, Arch>;
+    vec sum(0.0f);
     std::size_t i = 0;
-    for (; i + vec::count <= x.size(); i += vec::count) {
-        const auto v = vec::load(x.data() + i);
-        sum = vec::fma(v, v, sum);
+    for (; i + vec::size <= x.size(); i += vec::size) {
+        const auto v = vec::load_unaligned(x.data() + i);
+        sum = simd::fma(v, v, sum);
     }
-    float total = fold_lanes<Arch>(sum, [](float a, float b) { return a + b; });
+    float total = simd::fold(sum, [](float a, float b) { return a + b; });
     for (; i < x.size(); ++i) total += x[i] * x[i];
     return total;
 }
@@ -9566,12 +9564,12 @@ float sum_of_squares(std::span<const float> x) noexcept {
 /// y_t = γ ⊙ x_t / √(mean(x_t²) + ε).   Shapes: x, y (T, d), γ (d); y may be x.   ε > 0 keeps a row of zeros at zero.
 template <class Arch = simd::default_arch>
 void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     BITLENS_ASSERT(gamma.size() == x.cols && y.rows == x.rows && y.cols == x.cols);
     for (std::size_t t = 0; t < x.rows; ++t) {
         const float mean = detail::sum_of_squares<Arch>(x.row(t)) / static_cast<float>(x.cols);
         const vec inverse(1.0f / std::sqrt(mean + epsilon));
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             x.cols, [&](vec v, vec g) { return g * (v * inverse); }, y.row(t).data(), x.row(t).data(), gamma.data());
     }
 }
@@ -10876,20 +10874,23 @@ private:
     std::shared_ptr<const detail::checkpoint_contents> contents_;
 };
 
-/// The blocks of a checkpoint, loaded when asked for. With `keep_resident` each is loaded once and kept; without, it is
-/// loaded anew every time, so that a model larger than memory streams from its mapped files.
+/// The blocks of a checkpoint, loaded when asked for. With `keep_resident` each is loaded once and kept; without, only
+/// the last one is, which all variants of a sweep ask for in turn, so that a model larger than memory streams from its
+/// mapped files.
 template <weight_matrix W>
 class checkpoint_layers final : public layer_source<W> {
 public:
     checkpoint_layers(checkpoint source, bool keep_resident)
-        : source_(std::move(source)), kept_(keep_resident ? source_.config().layers : 0) {}
+        : source_(std::move(source)), keeps_all_(keep_resident), blocks_(keep_resident ? source_.config().layers : 1) {}
 
     /// k < layers is asserted.   Errors: as load_matrix and load_vector.
     block_weights<W> layer(std::size_t k) override {
         BITLENS_ASSERT(k < source_.config().layers);
-        if (kept_.empty()) return load(k);
-        if (!kept_[k].rest) kept_[k] = load(k);
-        return kept_[k];
+        block_weights<W>& place = keeps_all_ ? blocks_[k] : blocks_[0];
+        if (!keeps_all_ && last_ != k) place = {};
+        if (!place.rest) place = load(k);
+        last_ = k;
+        return place;
     }
 
 private:
@@ -10913,7 +10914,9 @@ private:
     }
 
     checkpoint source_;
-    std::vector<block_weights<W>> kept_;
+    bool keeps_all_;
+    std::vector<block_weights<W>> blocks_;
+    std::size_t last_ = 0;
 };
 
 } // namespace bitlens
@@ -12633,6 +12636,7 @@ inline table error_sets_table() {
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -12848,34 +12852,43 @@ void write_study_tables(run_folder const& folder, study_documents const& documen
     detail::write_examples_csv(folder.path() / "examples.csv", documents, variants);
 }
 
-/// What the tables of a complete run and the parts of an interrupted one hold of a variant.
-/// Errors: format_error naming file and column for tables that are not of this run.
-inline void read_finished(run_folder const& folder, variant_results& v) {
-    const auto csv_path = folder.path() / "examples.csv";
-    if (std::filesystem::exists(csv_path)) {
-        const auto csv = csv_table::read(csv_path.string());
-        if (csv.has(v.columns[0])) {
-            if (csv.rows() != v.finished.size())
-                throw format_error(csv_path.string() + ": " + std::to_string(csv.rows()) + " rows, expected " +
-                                   std::to_string(v.finished.size()));
-            for (std::size_t c = 0; c < v.columns.size(); ++c) {
-                const auto column = csv.optional_numbers(v.columns[c]);
-                for (std::size_t n = 0; n < column.size(); ++n)
-                    v.values(n, c) = column[n].value_or(std::numeric_limits<double>::quiet_NaN());
-            }
-            const npz_reader tokens(folder.path() / "tokens.npz");
-            const auto take = [&]<class T>(std::string const& name, matrix<T>& m) {
-                detail::copy_array(tokens.array(name), m.view());
-            };
-            take("nll_" + v.name, v.nll);
-            if (!v.is_full()) take("kl_" + v.name, v.kl);
-            take("top_" + v.name, v.top);
-            take("margin_" + v.name, v.margin);
-            v.finished.assign(v.finished.size(), true);
-            return;
-        }
+namespace detail {
+
+/// Takes a variant from the tables of a complete run.
+inline void read_tables(csv_table const& examples, npz_reader const& tokens, variant_results& v) {
+    if (examples.rows() != v.finished.size())
+        throw format_error(examples.who() + ": " + std::to_string(examples.rows()) + " rows, expected " +
+                           std::to_string(v.finished.size()));
+    for (std::size_t c = 0; c < v.columns.size(); ++c) {
+        const auto column = examples.optional_numbers(v.columns[c]);
+        for (std::size_t n = 0; n < column.size(); ++n)
+            v.values(n, c) = column[n].value_or(std::numeric_limits<double>::quiet_NaN());
     }
-    for (auto const& part : folder.parts(v.name)) read_part(part, v);
+    const auto take = [&]<class T>(std::string const& name, matrix<T>& m) { copy_array(tokens.array(name), m.view()); };
+    take("nll_" + v.name, v.nll);
+    if (!v.is_full()) take("kl_" + v.name, v.kl);
+    take("top_" + v.name, v.top);
+    take("margin_" + v.name, v.margin);
+    v.finished.assign(v.finished.size(), true);
+}
+
+} // namespace detail
+
+/// What the tables of a complete run and the parts of an interrupted one hold of each variant.
+/// Errors: format_error naming file and column for tables that are not of this run.
+inline void read_finished(run_folder const& folder, std::span<variant_results> variants) {
+    std::optional<csv_table> examples;
+    std::optional<npz_reader> tokens;
+    if (const auto path = folder.path() / "examples.csv"; std::filesystem::exists(path)) {
+        examples.emplace(csv_table::read(path.string()));
+        tokens.emplace(folder.path() / "tokens.npz");
+    }
+    for (auto& v : variants) {
+        if (examples && examples->has(v.columns[0]))
+            detail::read_tables(*examples, *tokens, v);
+        else
+            for (auto const& part : folder.parts(v.name)) read_part(part, v);
+    }
 }
 
 } // namespace bitlens

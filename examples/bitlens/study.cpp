@@ -130,10 +130,9 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
             {m.name, std::make_shared<quantized_layers>(model.layers(), m, rules, plan.quantized_resident)});
 
     std::vector<variant_results> results;
-    for (auto const& v : variants) {
+    for (auto const& v : variants)
         results.push_back(make_variant_results(v.name, s.documents.rows.size(), a.tokens - 1, config.layers));
-        read_finished(folder, results.back());
-    }
+    read_finished(folder, results);
     std::size_t runs = 0;
     for (auto const& piece : rows_to_do(results))
         runs += piece.count * (piece.variants.size() + (piece.variants[0] == 0 ? 0 : 1));

@@ -3,10 +3,12 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/half.hpp"
+#include "bitlens/core/huge_pages.hpp"
 #include "bitlens/core/intrinsics.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/core/tensor.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"

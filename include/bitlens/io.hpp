@@ -12,5 +12,4 @@
 #include "bitlens/io/npz.hpp"
 #include "bitlens/io/safetensors.hpp"
 #include "bitlens/io/sha256.hpp"
-#include "bitlens/io/utf8.hpp"
 #include "bitlens/io/zip.hpp"

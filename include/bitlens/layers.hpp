@@ -5,7 +5,6 @@
 #include "bitlens/layers/block.hpp"
 #include "bitlens/layers/embedding.hpp"
 #include "bitlens/layers/gated_mlp.hpp"
-#include "bitlens/layers/lanes.hpp"
 #include "bitlens/layers/linear.hpp"
 #include "bitlens/layers/reference.hpp"
 #include "bitlens/layers/rms_norm.hpp"

@@ -1,46 +1,23 @@
 #pragma once
-/// Run folders for tests: a temporary one, written as `bitlens study` writes its own.
+/// Run folders for tests, written as `bitlens study` writes its own.
 
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/npz.hpp"
 #include "bitlens/report/csv.hpp"
 
+#include "temporary_folder.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <span>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 namespace bitlens::test {
-
-/// A folder that is gone at the end of the test.
-class temporary_folder {
-public:
-    temporary_folder()
-        : path_(std::filesystem::temp_directory_path() / ("bitlens-analysis-" + std::to_string(::getpid()))) {
-        std::filesystem::remove_all(path_);
-        std::filesystem::create_directories(path_);
-    }
-    ~temporary_folder() { std::filesystem::remove_all(path_); }
-    temporary_folder(temporary_folder const&) = delete;
-    temporary_folder& operator=(temporary_folder const&) = delete;
-    std::filesystem::path const& path() const noexcept { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
-
-inline std::string read_bytes(std::filesystem::path const& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 inline std::filesystem::path golden_run() { return std::filesystem::path(BITLENS_TEST_DATA) / "analysis" / "run"; }
 

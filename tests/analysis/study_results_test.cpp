@@ -5,8 +5,9 @@
 #include "bitlens/analysis/study.hpp"
 #include "bitlens/core/random.hpp"
 
+#include "temporary_folder.hpp"
+
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 
 #include <doctest/doctest.h>
@@ -17,16 +18,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t layers = 2, tokens = 5, width = 4, examples = 3;
-
-struct temporary_folder {
-    fs::path path;
-    temporary_folder() {
-        std::string pattern = (fs::temp_directory_path() / "bitlens-study-XXXXXX").string();
-        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-        path = pattern;
-    }
-    ~temporary_folder() { fs::remove_all(path); }
-};
 
 /// Row t of a state is (t + 1, 0, 0, 0) · factor: norms known, position 0 recognisable.
 matrix<float> state(float factor) {
@@ -120,49 +111,50 @@ TEST_CASE("a kurtosis that is not defined is an empty cell and comes back as one
     CHECK_FALSE(m.layers().kurtosis_r[0]);
     auto full = make_variant_results("full", 1, 1, 1);
     take_measurement(full, 0, m, 0);
-    const temporary_folder parent;
-    const run_folder folder(parent.path);
+    const test::temporary_folder parent;
+    const run_folder folder(parent.path());
     study_documents one{matrix<std::int32_t>(1, 2), {0}, {""}, {""}};
     write_study_tables(folder, one, std::span(&full, 1), [](std::int32_t) { return std::string("x"); });
     auto again = make_variant_results("full", 1, 1, 1);
-    read_finished(folder, again);
+    read_finished(folder, std::span(&again, 1));
     CHECK(again.complete());
     check_equal(full, again);
 }
 
 TEST_CASE("parts bring back exactly the rows they hold") {
-    const temporary_folder parent;
-    const run_folder folder(parent.path);
+    const test::temporary_folder parent;
+    const run_folder folder(parent.path());
     const auto all = measured();
     for (auto const& v : all) {
         write_part(folder, v, 0, 2);
         auto again = make_variant_results(v.name, examples, tokens - 1, layers);
-        read_finished(folder, again);
+        read_finished(folder, std::span(&again, 1));
         CHECK(again.finished == std::vector{true, true, false});
         write_part(folder, v, 2, 1);
-        read_finished(folder, again);
+        read_finished(folder, std::span(&again, 1));
         CHECK(again.complete());
         check_equal(v, again);
     }
 }
 
 TEST_CASE("a part of another run is refused by name") {
-    const temporary_folder parent;
-    const run_folder folder(parent.path);
+    const test::temporary_folder parent;
+    const run_folder folder(parent.path());
     write_part(folder, measured()[0], 0, 3);
     auto fewer_rows = make_variant_results("full", 2, tokens - 1, layers);
-    CHECK_THROWS_WITH_AS(read_finished(folder, fewer_rows), doctest::Contains("full-0-3.npz"), format_error);
+    CHECK_THROWS_WITH_AS(read_finished(folder, std::span(&fewer_rows, 1)), doctest::Contains("full-0-3.npz"),
+                         format_error);
     auto other_model = make_variant_results("full", examples, tokens - 1, layers + 1);
-    CHECK_THROWS_WITH_AS(read_finished(folder, other_model), doctest::Contains("values"), format_error);
+    CHECK_THROWS_WITH_AS(read_finished(folder, std::span(&other_model, 1)), doctest::Contains("values"), format_error);
 }
 
 TEST_CASE("the tables of a complete run bring back every bit, and a report can read them") {
-    const temporary_folder parent;
-    const run_folder folder(parent.path);
+    const test::temporary_folder parent;
+    const run_folder folder(parent.path());
     write_complete_run(folder);
     for (auto const& v : measured()) {
         auto again = make_variant_results(v.name, examples, tokens - 1, layers);
-        read_finished(folder, again);
+        read_finished(folder, std::span(&again, 1));
         CHECK(again.complete());
         check_equal(v, again);
     }

@@ -1,53 +1,17 @@
 #pragma once
-/// What the tests of files share: a folder that goes away, bytes put together by hand, and the text of an error.
+/// What the tests of files share: bytes put together by hand, and the text of an error.
 
 #include "bitlens/core/error.hpp"
 
-#include <atomic>
+#include "temporary_folder.hpp"
+
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <initializer_list>
-#include <iterator>
 #include <string>
 #include <string_view>
-#include <unistd.h>
 
 namespace files {
-
-/// A folder of its own for each test; removed with all that is in it.
-class scratch_folder {
-public:
-    scratch_folder() {
-        static std::atomic<int> number = 0;
-        path_ = std::filesystem::temp_directory_path() /
-                ("bitlens_io_" + std::to_string(::getpid()) + "_" + std::to_string(number++));
-        std::filesystem::create_directories(path_);
-    }
-    scratch_folder(scratch_folder const&) = delete;
-    scratch_folder& operator=(scratch_folder const&) = delete;
-    ~scratch_folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    std::filesystem::path const& path() const noexcept { return path_; }
-    std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
-    /// A file with these bytes; its path.
-    std::filesystem::path write(std::string_view name, std::string_view bytes) const {
-        const auto path = path_ / name;
-        std::ofstream(path, std::ios::binary) << bytes;
-        return path;
-    }
-
-private:
-    std::filesystem::path path_;
-};
-
-inline std::string read(std::filesystem::path const& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// "0a ff" → the two bytes.
 inline std::string from_hex(std::string_view text) {

@@ -1,7 +1,7 @@
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/sha256.hpp"
-#include "bitlens/io/utf8.hpp"
+#include "bitlens/core/utf8.hpp"
 
 #include "files.hpp"
 
@@ -30,7 +30,7 @@ TEST_CASE("names in messages are short and printable") {
 }
 
 TEST_CASE("a mapped file has the bytes of the file, in both ways, also after a move") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const auto path = folder.write("x", "hello");
     for (const auto access : {file_access::map, file_access::copy}) {
         mapped_file file(path, access);
@@ -47,7 +47,7 @@ TEST_CASE("a mapped file has the bytes of the file, in both ways, also after a m
 }
 
 TEST_CASE("what cannot be opened is named with the reason") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     CHECK_THROWS_TEXT(mapped_file(folder / "absent"), io_error, "absent", "No such file");
     CHECK_THROWS_TEXT(mapped_file(folder.path()), io_error, folder.path().string(), "folder");
     REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
@@ -55,14 +55,14 @@ TEST_CASE("what cannot be opened is named with the reason") {
 }
 
 TEST_CASE("an atomic file is there complete or not at all") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const auto path = folder.write("x", "old");
     {
         atomic_file file(path);
         file.write("half");
-        CHECK(files::read(path) == "old");
+        CHECK(test::read_bytes(path) == "old");
     }
-    CHECK(files::read(path) == "old");
+    CHECK(test::read_bytes(path) == "old");
     CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
     {
         atomic_file file(path);
@@ -72,26 +72,26 @@ TEST_CASE("an atomic file is there complete or not at all") {
         CHECK(file.size() == 8);
         file.commit();
     }
-    CHECK(files::read(path) == "new text");
+    CHECK(test::read_bytes(path) == "new text");
     CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
 }
 
 TEST_CASE("what a killed writer left is overwritten, a living writer is not disturbed") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     folder.write(".x.tmp", "a much longer text that was left");
     write_file_atomically(folder / "x", "short");
-    CHECK(files::read(folder / "x") == "short");
+    CHECK(test::read_bytes(folder / "x") == "short");
     atomic_file first(folder / "x");
     CHECK_THROWS_TEXT(atomic_file(folder / "x"), io_error, ".x.tmp", "another program");
     first.write("first");
     first.commit();
-    CHECK(files::read(folder / "x") == "first");
+    CHECK(test::read_bytes(folder / "x") == "first");
     write_file_atomically(folder / "x", "second");
-    CHECK(files::read(folder / "x") == "second");
+    CHECK(test::read_bytes(folder / "x") == "second");
 }
 
 TEST_CASE("a write that fails says why and leaves nothing behind") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     CHECK_THROWS_TEXT(write_file_atomically(folder / "absent/x", "text"), io_error, "absent", "No such file");
     rlimit before{};
     REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
@@ -114,7 +114,7 @@ TEST_CASE("SHA-256 of known texts (FIPS 180-4 examples, NIST CAVP), in one piece
     const std::string million(1000000, 'a');
     const std::string of_million = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
     CHECK(sha256_of(million) == of_million);
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     CHECK(sha256_of_file(folder.write("a", million)) == of_million);
     const std::string text(200, 'b');
     for (std::size_t size = 0; size <= 130; ++size) { // every way to fill the last block

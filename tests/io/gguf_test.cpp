@@ -45,7 +45,7 @@ std::string whole(std::vector<std::string> const& values, std::vector<std::strin
 
 /// What opening a file of these bytes says.
 std::string opening(std::string const& bytes) {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const auto path = folder.write("m.gguf", bytes);
     return files::error_of([&] { gguf_file file(path); });
 }
@@ -74,7 +74,7 @@ TEST_CASE("the known file opens: metadata, tensor, shape, bytes (KAT-C1)") {
     CHECK(known_answer == whole({architecture, pair("general.alignment", gguf_type::uint32, le(std::uint32_t{32})),
                                  pair("a", gguf_type::array, array(gguf_type::int32, 2, le(-1) + le(2)))},
                                 {tensor("t.weight", {32, 2}, 2, 0)}, known_answer.substr(192)));
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const gguf_file file(folder.write("known.gguf", known_answer));
     CHECK(file.version() == 3);
     CHECK(file.metadata().size() == 3);
@@ -104,7 +104,7 @@ TEST_CASE("a GGUF file cut after any byte is refused") {
 }
 
 TEST_CASE("a GGUF file with any one byte changed opens or is refused, never worse") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     for (std::size_t place = 0; place < 192; ++place)
         for (const int flip : {0x01, 0x80, 0xFF}) {
             const char changed = static_cast<char>(known_answer[place] ^ flip);
@@ -211,7 +211,7 @@ TEST_CASE("what is wrong with a tensor is named") {
 }
 
 TEST_CASE("types that have no decoder are listed, and decoding them is refused by name") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const gguf_file file(folder.write("m.gguf", whole({}, {tensor("t", {256, 1}, 23, 0)}, std::string(160, '\0'))));
     gguf_tensor const& t = file.tensor("t");
     CHECK(t.type->name == "IQ4_XS");

@@ -72,7 +72,7 @@ TEST_CASE("a bomb stops at 64 MiB and 256 times its size") {
 }
 
 TEST_CASE("lines of plain and of gzip files are the same") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const std::vector<std::pair<std::string, lines>> all{
         {"", {}},
         {"\n", {""}},
@@ -100,7 +100,7 @@ TEST_CASE("lines of plain and of gzip files are the same") {
 }
 
 TEST_CASE("a line beyond the cap is refused by its number, plain and packed") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const std::string text = "short\n" + std::string(line_reader::longest_line + 1, 'x') + "\n";
     CHECK_REFUSED(lines_of(folder.write("plain", text)), "plain: line 2: longer than");
     CHECK_REFUSED(lines_of(folder.write("packed", gzip(text))), "packed: "); // the bomb's limit is near

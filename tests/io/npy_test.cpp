@@ -43,9 +43,9 @@ void check_golden(std::string const& name) {
     const auto values = array.values<T>();
     REQUIRE(values.size() == 6);
     for (std::size_t i = 0; i < 6; ++i) CHECK(double(float(values[i])) == double(float(expected[i])));
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     write_npy<T>(folder / "again.npy", array.shape, expected);
-    CHECK(files::read(folder / "again.npy") == files::read(goldens + "array_" + name + ".npy"));
+    CHECK(test::read_bytes(folder / "again.npy") == test::read_bytes(goldens + "array_" + name + ".npy"));
 }
 
 } // namespace
@@ -66,20 +66,20 @@ TEST_CASE("every type reads as numpy wrote it and is written byte by byte as num
 }
 
 TEST_CASE("shapes of rank 0 and 1 and without elements are written as numpy writes them") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const double scalar = 2.5;
     write_npy<double>(folder / "x", {}, {&scalar, 1});
-    CHECK(files::read(folder / "x") == files::read(goldens + "array_scalar.npy"));
+    CHECK(test::read_bytes(folder / "x") == test::read_bytes(goldens + "array_scalar.npy"));
     CHECK(read_npy(folder / "x").values<double>() == std::vector{2.5});
     const std::array<std::size_t, 2> empty{0, 3};
     write_npy<float>(folder / "x", empty, {});
-    CHECK(files::read(folder / "x") == files::read(goldens + "array_empty.npy"));
+    CHECK(test::read_bytes(folder / "x") == test::read_bytes(goldens + "array_empty.npy"));
     CHECK(read_npy(folder / "x").values<float>().empty());
     const std::array<std::size_t, 1> five{5};
     std::array<std::int32_t, 5> count;
     std::iota(count.begin(), count.end(), 0);
     write_npy<std::int32_t>(folder / "x", five, count);
-    CHECK(files::read(folder / "x") == files::read(goldens + "array_long.npy"));
+    CHECK(test::read_bytes(folder / "x") == test::read_bytes(goldens + "array_long.npy"));
     CHECK_THROWS_TEXT(write_npy<std::int32_t>(folder / "y", empty, count), shape_error, "y: 5 values", "(0, 3)");
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("versions 2 and 3 and Fortran order are read") {
 }
 
 TEST_CASE("an NPY file cut after any byte, or longer by one, is refused") {
-    const std::string bytes = files::read(goldens + "array_f4.npy");
+    const std::string bytes = test::read_bytes(goldens + "array_f4.npy");
     for (std::size_t size = 0; size < bytes.size(); ++size) {
         CAPTURE(size);
         CHECK_REFUSED(parse(std::string_view(bytes).substr(0, size)), "x.npy: ");
@@ -105,7 +105,7 @@ TEST_CASE("an NPY file cut after any byte, or longer by one, is refused") {
 }
 
 TEST_CASE("an NPY file with any one byte of its header changed is read or refused") {
-    const std::string bytes = files::read(goldens + "array_f4.npy");
+    const std::string bytes = test::read_bytes(goldens + "array_f4.npy");
     for (std::size_t place = 0; place < 128; ++place)
         for (int value = 0; value < 256; ++value) {
             const char changed = static_cast<char>(value);

@@ -20,12 +20,12 @@ constexpr std::array<std::size_t, 2> matrix_shape{2, 3};
 constexpr std::array<std::size_t, 1> vector_shape{2};
 
 /// A file of two arrays; `wide_from` as npz_writer has it.
-std::string example(files::scratch_folder const& folder, std::uint64_t wide_from = zip::wide_size) {
+std::string example(test::temporary_folder const& folder, std::uint64_t wide_from = zip::wide_size) {
     npz_writer writer(folder / "example.npz", wide_from);
     writer.add<float>("values", matrix_shape, six);
     writer.add<std::int64_t>("grüße/ids", vector_shape, two);
     writer.finish();
-    return files::read(folder / "example.npz");
+    return test::read_bytes(folder / "example.npz");
 }
 
 void check_example(std::filesystem::path const& path) {
@@ -41,7 +41,7 @@ void check_example(std::filesystem::path const& path) {
 
 /// Opens the bytes as an NPZ file and reads every array; what that says.
 std::string reading(std::string const& bytes) {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const auto path = folder.write("m.npz", bytes);
     return files::error_of([&] {
         const npz_reader reader(path);
@@ -62,7 +62,7 @@ std::size_t find_record(std::string const& bytes, std::uint32_t signature, std::
 } // namespace
 
 TEST_CASE("arrays come back as they were written, in plain zip and in zip64") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const std::string plain = example(folder);
     check_example(folder / "example.npz");
     CHECK(plain == example(folder));                         // equal arrays, equal bytes
@@ -75,7 +75,7 @@ TEST_CASE("arrays come back as they were written, in plain zip and in zip64") {
 }
 
 TEST_CASE("an array may be written in pieces") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const std::string at_once = example(folder);
     npz_writer writer(folder / "pieces.npz");
     writer.begin<float>("values", matrix_shape);
@@ -83,11 +83,11 @@ TEST_CASE("an array may be written in pieces") {
     writer.begin<std::int64_t>("grüße/ids", vector_shape);
     writer.append<std::int64_t>(two);
     writer.finish();
-    CHECK(files::read(folder / "pieces.npz") == at_once);
+    CHECK(test::read_bytes(folder / "pieces.npz") == at_once);
 }
 
 TEST_CASE("what does not fit its shape, or has another's name, is not written") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     {
         npz_writer writer(folder / "x.npz");
         CHECK_THROWS_TEXT(writer.add<float>("a", vector_shape, six), shape_error, "x.npz", "\"a\"", "6 values");
@@ -104,7 +104,7 @@ TEST_CASE("what does not fit its shape, or has another's name, is not written") 
 }
 
 TEST_CASE("more than 65535 arrays need zip64") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     npz_writer writer(folder / "many.npz");
     for (int i = 0; i < 65536; ++i) writer.add<bool>(std::to_string(i), {}, std::array{i % 2 != 0});
     writer.finish();
@@ -122,7 +122,7 @@ TEST_CASE("what numpy deflated is read, and damage to it is refused") {
     std::iota(count.begin(), count.end(), 0);
     CHECK(reader.array("count").values<std::int64_t>() == count);
 
-    const std::string bytes = files::read(path);
+    const std::string bytes = test::read_bytes(path);
     const std::size_t entry = find_record(bytes, zip::central_entry);
     CHECK_READING(files::with(bytes, entry + 16, "\x12\x34"), "\"zeros.npy\"", "checksum");
     CHECK_READING(files::with(bytes, entry + 24, files::le(std::uint32_t{2927})), "\"zeros.npy\"", "size", "more");
@@ -132,7 +132,7 @@ TEST_CASE("what numpy deflated is read, and damage to it is refused") {
 }
 
 TEST_CASE("an NPZ file cut after any byte is refused") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     for (const std::uint64_t wide_from : {std::uint64_t{zip::wide_size}, std::uint64_t{0}}) {
         const std::string bytes = example(folder, wide_from);
         for (std::size_t size = 0; size < bytes.size(); ++size) {
@@ -143,7 +143,7 @@ TEST_CASE("an NPZ file cut after any byte is refused") {
 }
 
 TEST_CASE("an NPZ file with any one byte changed is read or refused") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     for (const std::uint64_t wide_from : {std::uint64_t{zip::wide_size}, std::uint64_t{0}}) {
         const std::string bytes = example(folder, wide_from);
         for (std::size_t place = 0; place < bytes.size(); ++place)
@@ -156,7 +156,7 @@ TEST_CASE("an NPZ file with any one byte changed is read or refused") {
 }
 
 TEST_CASE("what is wrong in a zip file is named") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const std::string bytes = example(folder);
     CHECK(reading(bytes) == "nothing was thrown");
     const std::size_t first = find_record(bytes, zip::central_entry),
@@ -229,7 +229,7 @@ TEST_CASE("what is wrong in a zip file is named") {
 }
 
 TEST_CASE("an array without elements is written and read like any other") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const auto path = folder / "empty.npz";
     npz_writer writer(path);
     writer.add("nothing", std::array<std::size_t, 2>{3, 0}, std::span<const float>());

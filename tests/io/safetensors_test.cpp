@@ -20,7 +20,7 @@ std::string whole(std::string const& header, std::size_t data) {
 }
 
 std::string opening(std::string const& bytes) {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const auto path = folder.write("m.safetensors", bytes);
     return files::error_of([&] { safetensors_file file(path); });
 }
@@ -37,7 +37,7 @@ const std::string known_answer =
 
 TEST_CASE("the known file is read and written byte by byte (KAT-S1)") {
     REQUIRE(known_answer.size() == 162);
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const safetensors_file file(folder.write("m.safetensors", known_answer));
     CHECK(file.metadata() == std::map<std::string, std::string>{{"format", "pt"}});
     REQUIRE(file.tensors().size() == 2);
@@ -55,7 +55,7 @@ TEST_CASE("the known file is read and written byte by byte (KAT-S1)") {
 
     write_safetensors(folder / "again", {{"b", b.type, b.shape, b.bytes}, {"a", a.type, a.shape, a.bytes}},
                       file.metadata());
-    CHECK(files::read(folder / "again") == known_answer);
+    CHECK(test::read_bytes(folder / "again") == known_answer);
 }
 
 TEST_CASE("a safetensors file cut after any byte, or longer by one, is refused") {
@@ -77,9 +77,9 @@ TEST_CASE("the reference library's file reads alike and is written alike") {
     CHECK(file.tensor("mask").type == safetensors_type::boolean);
     std::vector<safetensors_entry> entries;
     for (auto const& t : file.tensors()) entries.push_back({t.name, t.type, t.shape, t.bytes});
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     write_safetensors(folder / "again", entries, file.metadata());
-    CHECK(files::read(folder / "again") == files::read(path));
+    CHECK(test::read_bytes(folder / "again") == test::read_bytes(path));
 }
 
 TEST_CASE("what is wrong in the header is named") {
@@ -146,7 +146,7 @@ TEST_CASE("what is wrong with a tensor of a safetensors file is named") {
 }
 
 TEST_CASE("a folder is read from one file or from the shards of its index") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     CHECK_THROWS_TEXT(safetensors_folder(folder.path()), io_error, "neither model.safetensors nor");
     const std::vector<float> x{1, 2, 3};
     const auto write = [&](std::string const& file, std::string const& tensor) {
@@ -192,7 +192,7 @@ TEST_CASE("a folder is read from one file or from the shards of its index") {
 }
 
 TEST_CASE("write_safetensors refuses what it could not read back") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const std::vector<float> x{1, 2, 3};
     const auto bytes = std::as_bytes(std::span(x));
     CHECK_THROWS_TEXT(write_safetensors(folder / "x", {{"a", safetensors_type::f32, {4}, bytes}}), shape_error,

@@ -91,23 +91,6 @@ void check_exact(exact_case const& c, double largest_difference) {
 
 } // namespace
 
-TEST_CASE("exp_of keeps its promise") {
-    using vec = simd::batch<float, simd::default_arch>;
-    const auto exp_of = [](float x) {
-        std::array<float, vec::size> each;
-        detail::exp_of(vec(x)).store_unaligned(each.data());
-        return each[0];
-    };
-    double worst = 0;
-    for (float x = 0; x > -87.0f; x -= 0.000931f)
-        worst = std::max(worst, std::abs(double{exp_of(x)} / std::exp(double{x}) - 1));
-    CHECK(worst < 2.4e-7);
-    CHECK(exp_of(0) == 1);
-    CHECK(exp_of(-1e30f) == 0);
-    CHECK(exp_of(-std::numeric_limits<float>::infinity()) == 0);
-    CHECK(std::isnan(exp_of(std::nanf(""))));
-}
-
 TEST_CASE("vocabulary_loss agrees with its reference") {
     // range · width · 2 bounds a logit; the variants differ from the reference by an eighth of that.
     for (const std::size_t vocabulary : {1u, 2u, 15u, 16u, 17u, 1023u, 1024u, 1025u, 2500u}) {

@@ -7,6 +7,8 @@
 #include "bitlens/io/safetensors.hpp"
 #include "bitlens/models/checkpoint.hpp"
 
+#include "temporary_folder.hpp"
+
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -16,32 +18,10 @@
 #include <fstream>
 #include <functional>
 #include <string>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
 namespace bitlens::test {
-
-/// A folder that goes away with the test.
-class temporary_folder {
-public:
-    temporary_folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "bitlens_models_XXXXXX").string();
-        if (!mkdtemp(name.data())) throw io_error(name + ": no temporary folder");
-        path_ = name;
-    }
-    ~temporary_folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    temporary_folder(temporary_folder const&) = delete;
-    temporary_folder& operator=(temporary_folder const&) = delete;
-    std::filesystem::path operator/(std::string const& name) const { return path_ / name; }
-    std::filesystem::path const& path() const noexcept { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
 
 /// Element i of the tensor: 24 bits of splitmix64(FNV-1a(name) + i) as a number of [−1, 1), then the size that the kind
 /// of tensor asks for.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The NLLs of a study again, by PyTorch alone: quantization, model and scores in a few lines each.
 
-    python3 nll_with_pytorch.py --gguf MODEL.gguf --run RUN [--rows 256] [--out nll.csv]
+    python3 nll_with_pytorch.py --gguf MODEL.gguf --run RUN [--rows 256]
 
 Reads the token ids and method names of a finished run folder (tokens.npz, manifest.json), loads the same GGUF file with
 transformers in float32, quantizes the linear layers of the blocks with the definitions written out below, scores every

@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
 #include <vector>
 
 using namespace bitlens;
@@ -50,4 +54,21 @@ TEST_CASE_TEMPLATE("a square is transposed", Arch, simd::default_arch, simd::sca
         for (std::size_t j = 0; j < n; ++j) CHECK(out[1 + j * (n + 2) + i] == in[1 + i * (n + 1) + j]);
     CHECK(out[0] == -1.0f);
     CHECK(out[1 + n] == -1.0f); // between rows
+}
+
+TEST_CASE_TEMPLATE("exp keeps its promise", Arch, simd::default_arch, simd::scalar) {
+    using vec = simd::batch<float, Arch>;
+    const auto exp_of = [](float x) {
+        std::array<float, vec::size> each;
+        simd::exp(vec(x)).store_unaligned(each.data());
+        return each[0];
+    };
+    double worst = 0;
+    for (float x = 0; x > -87.0f; x -= 0.000931f)
+        worst = std::max(worst, std::abs(double{exp_of(x)} / std::exp(double{x}) - 1));
+    CHECK(worst < 2.4e-7);
+    CHECK(exp_of(0) == 1);
+    CHECK(exp_of(-1e30f) == 0);
+    CHECK(exp_of(-std::numeric_limits<float>::infinity()) == 0);
+    CHECK(std::isnan(exp_of(std::nanf(""))));
 }

@@ -17,7 +17,10 @@ void check_table() {
     for (std::size_t first = 0; first < Size; ++first) {
         std::array<std::int32_t, n> q;
         std::array<float, n> found, doubled;
-        for (std::size_t i = 0; i < n; ++i) q[i] = static_cast<std::int32_t>((first + i) % Size);
+        for (std::size_t i = 0; i < n; ++i) {
+            q[i] = static_cast<std::int32_t>((first + i) % Size);
+            if (table.is_fast) q[i] |= static_cast<std::int32_t>(Size * (i * 37 + 1)); // bits that must not matter
+        }
         const auto codes = simd::batch<std::int32_t, Arch>::load_unaligned(q.data());
         table[codes].store_unaligned(found.data());
         twice[codes].store_unaligned(doubled.data());

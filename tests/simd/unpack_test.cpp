@@ -20,10 +20,15 @@ void check_bits() {
             code_chunk<Bits>::set(memory.data() + 1, i, expected[i]);
         }
         const auto q = simd::unpack<Bits, Arch>(memory.data() + 1);
+        const auto unmasked = simd::unpack_unmasked<Bits, Arch>(memory.data() + 1);
         for (std::size_t v = 0; v < q.size(); ++v) {
-            std::array<std::int32_t, n> found;
+            std::array<std::int32_t, n> found, found_unmasked;
             q[v].store_unaligned(found.data());
-            for (std::size_t i = 0; i < n; ++i) CHECK(found[i] == expected[v * n + i]);
+            unmasked[v].store_unaligned(found_unmasked.data());
+            for (std::size_t i = 0; i < n; ++i) {
+                CHECK(found[i] == expected[v * n + i]);
+                CHECK((found_unmasked[i] & ((1 << Bits) - 1)) == expected[v * n + i]);
+            }
         }
     }
 }

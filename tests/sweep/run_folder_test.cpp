@@ -1,6 +1,7 @@
 #include "bitlens/sweep/run_folder.hpp"
 
-#include <cstdlib>
+#include "temporary_folder.hpp"
+
 #include <fstream>
 #include <iterator>
 
@@ -8,21 +9,6 @@
 
 using namespace bitlens;
 namespace fs = std::filesystem;
-
-namespace {
-
-/// A folder of its own for each test, gone afterwards.
-struct temporary_folder {
-    fs::path path;
-    temporary_folder() {
-        std::string pattern = (fs::temp_directory_path() / "bitlens-run-XXXXXX").string();
-        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-        path = pattern;
-    }
-    ~temporary_folder() { fs::remove_all(path); }
-};
-
-} // namespace
 
 TEST_CASE("the first difference between two manifests is named with both values") {
     const json a = {{"model", {{"sha256", "aa"}}}, {"tokens", 512}};
@@ -38,8 +24,8 @@ TEST_CASE("the first difference between two manifests is named with both values"
 }
 
 TEST_CASE("a run folder can be opened again, but not twice at once") {
-    const temporary_folder parent;
-    const fs::path path = parent.path / "deep" / "run";
+    const test::temporary_folder parent;
+    const fs::path path = parent.path() / "deep" / "run";
     {
         const run_folder folder(path);
         CHECK_FALSE(folder.manifest());
@@ -51,16 +37,16 @@ TEST_CASE("a run folder can be opened again, but not twice at once") {
 }
 
 TEST_CASE("a folder that holds something else is left alone") {
-    const temporary_folder parent;
-    std::ofstream(parent.path / "thesis.tex") << "text";
-    CHECK_THROWS_WITH_AS(run_folder{parent.path}, doctest::Contains("holds files but no run"), option_error);
-    CHECK_THROWS_WITH_AS(run_folder{parent.path / "thesis.tex"}, doctest::Contains("found a file"), io_error);
-    CHECK(std::distance(fs::directory_iterator(parent.path), {}) == 1);
+    const test::temporary_folder parent;
+    std::ofstream(parent.path() / "thesis.tex") << "text";
+    CHECK_THROWS_WITH_AS(run_folder{parent.path()}, doctest::Contains("holds files but no run"), option_error);
+    CHECK_THROWS_WITH_AS(run_folder{parent.path() / "thesis.tex"}, doctest::Contains("found a file"), io_error);
+    CHECK(std::distance(fs::directory_iterator(parent.path()), {}) == 1);
 }
 
 TEST_CASE("parts are found by variant, in order of their rows, and nothing else is taken for one") {
-    const temporary_folder parent;
-    const run_folder folder(parent.path);
+    const test::temporary_folder parent;
+    const run_folder folder(parent.path());
     for (auto const& path : {folder.part_path("a", 8, 8), folder.part_path("a", 0, 8), folder.part_path("a-8", 0, 4)})
         std::ofstream(path) << "part";
     for (const char* name : {"a-16-8.npz.tmp123", "a-16.npz", "a-x-8.npz", "a-16-0.npz", "a--8.npz"})
@@ -76,11 +62,11 @@ TEST_CASE("parts are found by variant, in order of their rows, and nothing else 
 }
 
 TEST_CASE("the log keeps every line behind its time") {
-    const temporary_folder parent;
-    const run_folder folder(parent.path);
+    const test::temporary_folder parent;
+    const run_folder folder(parent.path());
     folder.log("first");
     folder.log("second");
-    std::ifstream log(parent.path / "log.txt");
+    std::ifstream log(parent.path() / "log.txt");
     std::string line;
     std::getline(log, line);
     CHECK(line.ends_with("Z first"));

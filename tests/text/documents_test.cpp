@@ -28,7 +28,7 @@ std::vector<document> read_all(std::filesystem::path const& path) {
 } // namespace
 
 TEST_CASE("JSON lines: text, id and topic as strings or numbers, other keys left alone") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const auto all =
         read_all(folder.write("d.jsonl", "\xEF\xBB\xBF{\"text\":\"one\",\"id\":\"a\",\"topic\":\"t\"}\r\n"
                                          "\n   \t\r\n"
@@ -49,7 +49,7 @@ TEST_CASE("JSON lines: text, id and topic as strings or numbers, other keys left
 }
 
 TEST_CASE("what is wrong in a line is named by file, line and key") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const auto check = [&](std::string const& line, std::string_view word, std::string_view other = "") {
         CAPTURE(line);
         const auto path = folder.write("d.jsonl", "{\"text\":\"good\"}\n\n" + line + "\n");
@@ -71,7 +71,7 @@ TEST_CASE("what is wrong in a line is named by file, line and key") {
 }
 
 TEST_CASE("a text file is one document, but for its byte order mark") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const auto all = read_all(folder.write("d.txt", "\xEF\xBB\xBF{\"text\":\r\n\nü"));
     REQUIRE(all.size() == 1);
     CHECK(all[0].text == "{\"text\":\r\n\nü");
@@ -79,7 +79,7 @@ TEST_CASE("a text file is one document, but for its byte order mark") {
 }
 
 TEST_CASE("rows of an NPY file are documents of ids") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const std::array<std::size_t, 2> shape{2, 3};
     const auto path = folder / "d.npy";
     const std::array<std::int32_t, 6> narrow{0, 1, 2, 3, 4, 2147483647};
@@ -104,11 +104,11 @@ TEST_CASE("rows of an NPY file are documents of ids") {
 }
 
 TEST_CASE("an array in Fortran order has the same rows") {
-    const files::scratch_folder folder;
+    const test::temporary_folder folder;
     const std::array<std::size_t, 2> shape{2, 3};
     const std::array<std::int32_t, 6> by_columns{0, 3, 1, 4, 2, 5};
     write_npy<std::int32_t>(folder / "c.npy", shape, by_columns);
-    std::string bytes = files::read(folder / "c.npy");
+    std::string bytes = test::read_bytes(folder / "c.npy");
     bytes.replace(bytes.find("False"), 5, "True ");
     const auto all = read_all(folder.write("f.npy", bytes));
     REQUIRE(all.size() == 2);

@@ -1,12 +1,11 @@
 #include "bitlens/text/tokenizer.hpp"
 
+#include "temporary_folder.hpp"
+
 #include <doctest/doctest.h>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 using namespace bitlens;
@@ -34,14 +33,8 @@ public:
     tokenizer read() const {
         std::string bytes = "GGUF" + number(3u) + number(std::uint64_t{0}) + number(std::uint64_t{values_.size()});
         for (auto const& [key, value] : values_) bytes += text(key) + value;
-        const auto path =
-            std::filesystem::temp_directory_path() / ("bitlens_tokenizer_" + std::to_string(::getpid()) + ".gguf");
-        std::ofstream(path, std::ios::binary) << bytes;
-        struct remover {
-            std::filesystem::path path;
-            ~remover() { std::filesystem::remove(path); }
-        } at_the_end{path};
-        return tokenizer::from_gguf(gguf_file(path));
+        const test::temporary_folder folder;
+        return tokenizer::from_gguf(gguf_file(folder.write("tokenizer.gguf", bytes)));
     }
 
 private:

@@ -1,6 +1,6 @@
 #include "bitlens/text/unicode.hpp"
 
-#include "bitlens/io/utf8.hpp"
+#include "bitlens/core/utf8.hpp"
 
 #include <doctest/doctest.h>
 #include <string>

@@ -2,7 +2,7 @@
 /// Documents as HTML, each token coloured by its own error under one method.
 
 #include "bitlens/analysis/run_tokens.hpp"
-#include "bitlens/io/utf8.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/report/html.hpp"
 #include "bitlens/report/number_text.hpp"
 

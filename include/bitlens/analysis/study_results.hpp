@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -233,34 +234,43 @@ void write_study_tables(run_folder const& folder, study_documents const& documen
     detail::write_examples_csv(folder.path() / "examples.csv", documents, variants);
 }
 
-/// What the tables of a complete run and the parts of an interrupted one hold of a variant.
-/// Errors: format_error naming file and column for tables that are not of this run.
-inline void read_finished(run_folder const& folder, variant_results& v) {
-    const auto csv_path = folder.path() / "examples.csv";
-    if (std::filesystem::exists(csv_path)) {
-        const auto csv = csv_table::read(csv_path.string());
-        if (csv.has(v.columns[0])) {
-            if (csv.rows() != v.finished.size())
-                throw format_error(csv_path.string() + ": " + std::to_string(csv.rows()) + " rows, expected " +
-                                   std::to_string(v.finished.size()));
-            for (std::size_t c = 0; c < v.columns.size(); ++c) {
-                const auto column = csv.optional_numbers(v.columns[c]);
-                for (std::size_t n = 0; n < column.size(); ++n)
-                    v.values(n, c) = column[n].value_or(std::numeric_limits<double>::quiet_NaN());
-            }
-            const npz_reader tokens(folder.path() / "tokens.npz");
-            const auto take = [&]<class T>(std::string const& name, matrix<T>& m) {
-                detail::copy_array(tokens.array(name), m.view());
-            };
-            take("nll_" + v.name, v.nll);
-            if (!v.is_full()) take("kl_" + v.name, v.kl);
-            take("top_" + v.name, v.top);
-            take("margin_" + v.name, v.margin);
-            v.finished.assign(v.finished.size(), true);
-            return;
-        }
+namespace detail {
+
+/// Takes a variant from the tables of a complete run.
+inline void read_tables(csv_table const& examples, npz_reader const& tokens, variant_results& v) {
+    if (examples.rows() != v.finished.size())
+        throw format_error(examples.who() + ": " + std::to_string(examples.rows()) + " rows, expected " +
+                           std::to_string(v.finished.size()));
+    for (std::size_t c = 0; c < v.columns.size(); ++c) {
+        const auto column = examples.optional_numbers(v.columns[c]);
+        for (std::size_t n = 0; n < column.size(); ++n)
+            v.values(n, c) = column[n].value_or(std::numeric_limits<double>::quiet_NaN());
     }
-    for (auto const& part : folder.parts(v.name)) read_part(part, v);
+    const auto take = [&]<class T>(std::string const& name, matrix<T>& m) { copy_array(tokens.array(name), m.view()); };
+    take("nll_" + v.name, v.nll);
+    if (!v.is_full()) take("kl_" + v.name, v.kl);
+    take("top_" + v.name, v.top);
+    take("margin_" + v.name, v.margin);
+    v.finished.assign(v.finished.size(), true);
+}
+
+} // namespace detail
+
+/// What the tables of a complete run and the parts of an interrupted one hold of each variant.
+/// Errors: format_error naming file and column for tables that are not of this run.
+inline void read_finished(run_folder const& folder, std::span<variant_results> variants) {
+    std::optional<csv_table> examples;
+    std::optional<npz_reader> tokens;
+    if (const auto path = folder.path() / "examples.csv"; std::filesystem::exists(path)) {
+        examples.emplace(csv_table::read(path.string()));
+        tokens.emplace(folder.path() / "tokens.npz");
+    }
+    for (auto& v : variants) {
+        if (examples && examples->has(v.columns[0]))
+            detail::read_tables(*examples, *tokens, v);
+        else
+            for (auto const& part : folder.parts(v.name)) read_part(part, v);
+    }
 }
 
 } // namespace bitlens

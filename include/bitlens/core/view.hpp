@@ -2,6 +2,7 @@
 /// matrix_view (borrowed) and matrix (owned): rows of numbers, the shape that everything between two layers has.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/huge_pages.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -64,7 +65,10 @@ public:
     explicit aligned_array(std::size_t size) : size_(size) {
         if (size == 0) return;
         if (size > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_array_new_length();
-        data_.reset(static_cast<T*>(::operator new (size * sizeof(T), std::align_val_t{alignment})));
+        const std::size_t bytes = size * sizeof(T);
+        const std::align_val_t place{bytes < detail::huge_page ? alignment : detail::huge_page};
+        data_ = {static_cast<T*>(::operator new(bytes, place)), free_aligned{place}};
+        detail::prefer_huge_pages(data_.get(), bytes);
         std::fill_n(data_.get(), size, T{});
     }
     aligned_array(aligned_array&& other) noexcept
@@ -91,7 +95,8 @@ public:
 
 private:
     struct free_aligned {
-        void operator()(T* p) const noexcept { ::operator delete (p, std::align_val_t{alignment}); }
+        std::align_val_t place{alignment};
+        void operator()(T* p) const noexcept { ::operator delete(p, place); }
     };
     std::unique_ptr<T, free_aligned> data_;
     std::size_t size_ = 0;

@@ -6,7 +6,7 @@
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/gguf_blocks.hpp"
 #include "bitlens/io/mapped_file.hpp"
-#include "bitlens/io/utf8.hpp"
+#include "bitlens/core/utf8.hpp"
 
 #include <algorithm>
 #include <array>

@@ -4,7 +4,7 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/mapped_file.hpp"
-#include "bitlens/io/utf8.hpp"
+#include "bitlens/core/utf8.hpp"
 
 #include <cmath>
 #include <concepts>

@@ -7,7 +7,7 @@
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/mapped_file.hpp"
-#include "bitlens/io/utf8.hpp"
+#include "bitlens/core/utf8.hpp"
 
 #include <algorithm>
 #include <array>

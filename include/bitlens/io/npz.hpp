@@ -7,7 +7,7 @@
 #include "bitlens/io/gzip.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npy.hpp"
-#include "bitlens/io/utf8.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/zip.hpp"
 
 #include <algorithm>

@@ -28,6 +28,13 @@ template <quant_format F, class Arch>
 class level_decoder {
 public:
     using vec = simd::batch<float, Arch>;
+    /// The codes of a chunk, as the lookup needs them.
+    static simd::codes<Arch> unpack(const std::uint8_t* chunk) noexcept {
+        if constexpr (simd::table<F::codebook.size(), Arch>::is_fast)
+            return simd::unpack_unmasked<F::bits, Arch>(chunk);
+        else
+            return simd::unpack<F::bits, Arch>(chunk);
+    }
     vec operator()(simd::batch<std::int32_t, Arch> const& q) const noexcept {
         if constexpr (looks_up<F, Arch>)
             return table_[q];
@@ -107,7 +114,7 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
             };
             const auto decode_group = [&](auto const& decode) {
                 for (; i < stop; ++i, to += chunk_codes) {
-                    const auto q = simd::unpack<F::bits, Arch>(row.codes + i * code_chunk<F::bits>::bytes);
+                    const auto q = level.unpack(row.codes + i * code_chunk<F::bits>::bytes);
                     for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(to + v * vec::size);
                 }
             };

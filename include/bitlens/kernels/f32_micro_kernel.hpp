@@ -12,7 +12,7 @@ namespace bitlens {
 
 /// A tile of y: `tile_positions` positions × `panel_rows` rows of w, summed over up to `max_depth` columns in
 /// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one:
-///   panel, of w: [column][panel_rows], a column of weights fills two registers
+///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
 ///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
 ///   piece. One stream of memory, where rows as they are would be as many as there are positions.
 template <class Arch>
@@ -21,8 +21,9 @@ struct f32_micro_kernel {
     using element = float;
 
     static constexpr std::size_t lanes = vec::size;
-    static constexpr std::size_t panel_rows = 2 * lanes;
-    static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 12 : 6;
+    static constexpr std::size_t panel_registers = simd::has_32_registers<Arch> ? 3 : 2;
+    static constexpr std::size_t panel_rows = panel_registers * lanes;
+    static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t max_depth = 512;
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panel_elements = max_depth * panel_rows;
@@ -30,24 +31,27 @@ struct f32_micro_kernel {
     static constexpr std::size_t padded_depth(std::size_t depth) noexcept {
         return (depth + piece - 1) / piece * piece;
     }
+    /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
+    static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
 
-    /// Puts `depth` columns of weights into a panel, from its column `at` on. rows: [panel_rows][stride], room for
-    /// depth rounded up to pieces and to the lanes.
-    static void pack_weights(const float* rows, std::size_t stride, std::size_t at, std::size_t depth,
-                             float* panel) noexcept {
+    /// Puts `depth` columns of `rows` ≤ panel_rows rows of weights into a panel, from its column `at` on.
+    /// weights: [padded_rows(rows)][stride], room for depth rounded up to pieces and to the lanes.
+    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
+                             std::size_t depth, float* panel) noexcept {
+        const std::size_t width = padded_rows(rows);
         for (std::size_t k = 0; k < padded_depth(depth); k += lanes)
-            for (std::size_t half = 0; half < panel_rows; half += lanes)
-                simd::transpose<Arch>(rows + half * stride + k, stride, panel + (at + k) * panel_rows + half,
-                                      panel_rows);
+            for (std::size_t r = 0; r < rows; r += lanes)
+                simd::transpose<Arch>(weights + r * stride + k, stride, panel + (at + k) * width + r, width);
     }
-    /// The same from weights that lie transposed, [depth][stride], `rows` ≤ panel_rows of them in a line.
-    static void pack_transposed(const float* columns, std::size_t stride, std::size_t rows, std::size_t depth,
+    /// The same from weights that lie transposed, [depth][stride], `rows` of them in a line.
+    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
                                 float* panel) noexcept {
-        for (std::size_t k = 0; k < depth; ++k, columns += stride, panel += panel_rows) {
-            std::copy_n(columns, rows, panel);
-            std::fill(panel + rows, panel + panel_rows, 0.0f);
+        const std::size_t width = padded_rows(rows);
+        for (std::size_t k = 0; k < depth; ++k, weights += stride, panel += width) {
+            std::copy_n(weights, rows, panel);
+            std::fill(panel + rows, panel + width, 0.0f);
         }
-        std::fill(panel, panel + (padded_depth(depth) - depth) * panel_rows, 0.0f);
+        std::fill(panel, panel + (padded_depth(depth) - depth) * width, 0.0f);
     }
     /// x: any number of positions, up to max_depth columns; packed: x.rows · padded_depth(x.cols) floats.
     static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
@@ -58,52 +62,66 @@ struct f32_micro_kernel {
                 const float* from = x.row(t + p).data();
                 float* to = packed + t * depth + p * piece;
                 std::size_t k = 0;
-                for (; k + piece <= x.cols; k += piece, to += positions * piece) std::copy_n(from + k, piece, to);
+                const float* later = x.row(std::min(t + p + 4, x.rows - 1)).data(); // asked for in time
+                for (; k + piece <= x.cols; k += piece, to += positions * piece) {
+                    __builtin_prefetch(later + k);
+                    std::copy_n(from + k, piece, to);
+                }
                 if (k < x.cols) std::fill(std::copy(from + k, from + x.cols, to), to + piece, 0.0f);
             }
         }
     }
-    /// y (positions ≤ tile_positions, panel_rows) = x · panelᵀ, or added to what y holds.   x: a tile of positions.
-    static void multiply(const float* x, std::size_t positions, std::size_t depth, const float* panel, float* y,
-                         std::size_t y_stride, bool add) noexcept {
-        BITLENS_ASSERT(positions >= 1 && positions <= tile_positions);
-        static constexpr auto by_positions = []<std::size_t... P>(std::index_sequence<P...>) {
-            return std::array{&multiply_positions<P + 1>...};
+    /// y (positions ≤ tile_positions, padded_rows(rows)) = x · panelᵀ, or added to what y holds.   x: a tile of
+    /// positions.
+    static void multiply(const float* x, std::size_t positions, std::size_t depth, const float* panel, std::size_t rows,
+                         float* y, std::size_t y_stride, bool add) noexcept {
+        BITLENS_ASSERT(positions >= 1 && positions <= tile_positions && rows >= 1 && rows <= panel_rows);
+        static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
+            return std::array{&multiply_shape<I % tile_positions + 1, I / tile_positions + 1>...};
         }
-        (std::make_index_sequence<tile_positions>{});
-        by_positions[positions - 1](x, padded_depth(depth), panel, y, y_stride, add);
+        (std::make_index_sequence<tile_positions * panel_registers>{});
+        by_shape[(padded_rows(rows) / lanes - 1) * tile_positions + positions - 1](x, padded_depth(depth), panel, y,
+                                                                                   y_stride, add);
     }
 
 private:
-    template <std::size_t Positions>
-    static void multiply_positions(const float* x, std::size_t depth, const float* panel, float* y,
-                                   std::size_t y_stride, bool add) noexcept {
-        multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<piece>{}, x, depth, panel, y,
-                          y_stride, add);
+    template <std::size_t Positions, std::size_t Registers>
+    static void multiply_shape(const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
+                               bool add) noexcept {
+        multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
+                          std::make_index_sequence<piece>{}, x, depth, panel, y, y_stride, add);
     }
-    template <std::size_t... P, std::size_t... K>
-    static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<K...>, const float* x,
-                                  std::size_t depth, const float* panel, float* y, std::size_t y_stride,
+    template <std::size_t... P, std::size_t... R, std::size_t... K>
+    static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
+                                  const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
                                   bool add) noexcept {
-        // y was last touched a panel ago, and its lines come from afar: they are asked for before the long sum begins.
-        ((__builtin_prefetch(y + P * y_stride, 1), __builtin_prefetch(y + P * y_stride + panel_rows - 1, 1)), ...);
-        vec low[] = {(static_cast<void>(P), vec(0.0f))...};
-        vec high[] = {(static_cast<void>(P), vec(0.0f))...};
-        for (std::size_t k = 0; k < depth; k += piece, x += sizeof...(P) * piece, panel += piece * panel_rows) {
-            const auto add_column = [&](const float* xk, const float* w) __attribute__((always_inline)) {
-                const vec w_low = vec::load_unaligned(w), w_high = vec::load_unaligned(w + lanes);
-                const auto step = [&](vec const& xkp, vec& a, vec& b) {
-                    a = simd::fma(xkp, w_low, a);
-                    b = simd::fma(xkp, w_high, b);
-                };
-                (step(vec(xk[P * piece]), low[P], high[P]), ...);
-            };
-            (add_column(x + K, panel + K * panel_rows), ...);
-        }
-        const auto store = [&](vec const& sum, float* out) {
-            (add ? vec::load_unaligned(out) + sum : sum).store_unaligned(out);
+        constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
+        struct registers {
+            vec r[sizeof...(R)] = {(static_cast<void>(R), vec(0.0f))...};
         };
-        ((store(low[P], y + P * y_stride), store(high[P], y + P * y_stride + lanes)), ...);
+        registers sum[positions];
+        const float* y_row = y;
+        for (std::size_t k = 0; k < depth; k += piece, x += positions * piece, panel += piece * rows) {
+            // y was last touched a panel ago: its lines are asked for while the sum goes on, a few at a time, for those
+            // of the panel come the same way.
+            if (k < positions * piece) {
+                (__builtin_prefetch(y_row + R * lanes, 1), ...);
+                y_row += y_stride;
+            }
+            const auto add_column = [&](const float* xk, const float* w) __attribute__((always_inline)) {
+                const vec weights[] = {vec::load_unaligned(w + R * lanes)...};
+                const auto step = [&](vec const& xkp, registers& s) __attribute__((always_inline)) {
+                    ((s.r[R] = simd::fma(xkp, weights[R], s.r[R])), ...);
+                };
+                (step(vec(xk[P * piece]), sum[P]), ...);
+            };
+            (add_column(x + K, panel + K * rows), ...);
+        }
+        const auto store = [&](vec const& v, float* out) {
+            (add ? vec::load_unaligned(out) + v : v).store_unaligned(out);
+        };
+        const auto store_row = [&](registers const& s, float* out) { (store(s.r[R], out + R * lanes), ...); };
+        (store_row(sum[P], y + P * y_stride), ...);
     }
 };
 

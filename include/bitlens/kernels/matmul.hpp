@@ -23,7 +23,7 @@ constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
 /// Sizes of the loops around a micro-kernel.
 template <class MicroKernel>
 struct matmul_plan {
-    static constexpr std::size_t positions_at_once = 43 * 12; // their block of x stays in the cache of a core
+    static constexpr std::size_t positions_at_once = 512; // their block of x stays in the cache of a core
     static constexpr std::size_t strip = 128; // columns decoded at once: a panel's rows of them stay in the first cache
     static constexpr std::size_t strip_floats = MicroKernel::panel_rows * strip;
 
@@ -49,11 +49,11 @@ struct decoded_weights {
     void pack(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
               typename MicroKernel::element* panel, float* scratch) const noexcept {
         constexpr std::size_t strip = matmul_plan<MicroKernel>::strip;
-        std::fill(scratch + rows * strip, scratch + MicroKernel::panel_rows * strip, 0.0f);
+        std::fill(scratch + rows * strip, scratch + MicroKernel::padded_rows(rows) * strip, 0.0f);
         for (std::size_t k = 0; k < depth; k += strip) {
             const std::size_t count = std::min(strip, depth - k);
             decode(first + row, col + k, {scratch, rows, count, strip});
-            MicroKernel::pack_weights(scratch, strip, k, count, panel);
+            MicroKernel::pack_weights(scratch, strip, rows, k, count, panel);
         }
     }
 };
@@ -69,17 +69,17 @@ struct transposed_weights {
     }
 };
 
-/// One tile of y; a narrow one takes a way round through a full one.
+/// One tile of y; one that fills no whole registers takes a way round through one that does.
 template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
                    const typename MicroKernel::element* panel, matrix_view<float> y, bool add) noexcept {
-    constexpr std::size_t panel_rows = MicroKernel::panel_rows;
-    if (y.cols == panel_rows) return MicroKernel::multiply(x, y.rows, depth, panel, y.data, y.stride, add);
-    std::array<float, MicroKernel::tile_positions * panel_rows> full;
-    MicroKernel::multiply(x, y.rows, depth, panel, full.data(), panel_rows, false);
+    const std::size_t rows = MicroKernel::padded_rows(y.cols);
+    if (y.cols == rows) return MicroKernel::multiply(x, y.rows, depth, panel, rows, y.data, y.stride, add);
+    std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> full;
+    MicroKernel::multiply(x, y.rows, depth, panel, rows, full.data(), rows, false);
     for (std::size_t t = 0; t < y.rows; ++t)
         for (std::size_t r = 0; r < y.cols; ++r) {
-            const float sum = full[t * panel_rows + r];
+            const float sum = full[t * rows + r];
             y(t, r) = add ? y(t, r) + sum : sum;
         }
 }
@@ -123,7 +123,7 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
     const auto strips = frame.take<float>(tasks * plan::strip_floats);
     const std::size_t depth = plan::depth(x.cols);
 
-    parallel_pieces(y.cols, tasks, MicroKernel::panel_rows, [&](std::size_t task, std::size_t begin, std::size_t end) {
+    parallel_pieces(y.cols, tasks, MicroKernel::lanes, [&](std::size_t task, std::size_t begin, std::size_t end) {
         const matmul_scratch<MicroKernel> own{all_positions.data() + task * packed,
                                               panels.data() + task * MicroKernel::panel_elements,
                                               strips.data() + task * plan::strip_floats};

@@ -43,7 +43,7 @@ std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> 
             for (std::size_t k = 0; k < rows_at_once; ++k) {
                 const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
                 __builtin_prefetch(codes + next_rows);
-                const auto q = simd::unpack<F::bits, Arch>(codes);
+                const auto q = level.unpack(codes);
                 for (std::size_t v = 0; v < q.size(); ++v)
                     sum[k] = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
             }

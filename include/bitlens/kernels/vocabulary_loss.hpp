@@ -5,6 +5,7 @@
 
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/kernels/matmul.hpp"
+#include "bitlens/simd/rows.hpp"
 
 #include <algorithm>
 #include <array>
@@ -37,23 +38,6 @@ inline constexpr std::size_t row_unit = 16;
 inline constexpr float no_logit = std::numeric_limits<float>::lowest();
 constexpr std::size_t padded_row(std::size_t n) noexcept { return (n + row_unit - 1) / row_unit * row_unit; }
 
-template <class Arch>
-xsimd::batch<float, Arch> larger_of(xsimd::batch<float, Arch> const& a, xsimd::batch<float, Arch> const& b) noexcept {
-    return xsimd::max(a, b);
-}
-inline simd::scalar_batch<float> larger_of(simd::scalar_batch<float> a, simd::scalar_batch<float> b) noexcept {
-    return a.value < b.value ? b : a;
-}
-
-/// e^x for x ≤ 0 in float32, relative error < 2.4e-7; what float32 cannot hold is 0.
-template <class Arch>
-xsimd::batch<float, Arch> exp_of(xsimd::batch<float, Arch> const& x) noexcept {
-    return xsimd::exp(x);
-}
-inline simd::scalar_batch<float> exp_of(simd::scalar_batch<float> x) noexcept {
-    return simd::scalar_batch<float>(std::exp(x.value));
-}
-
 /// Σ term(i) over i = 0, lanes, 2·lanes … < n, registers of floats: float within eight registers, double from there on.
 template <class Arch, class Term>
 double sum_of_row(std::size_t n, Term const& term) noexcept {
@@ -72,10 +56,8 @@ template <class Arch>
 float largest_of_row(const float* x, std::size_t n) noexcept {
     using vec = simd::batch<float, Arch>;
     vec largest(no_logit);
-    for (std::size_t i = 0; i < n; i += vec::size) largest = larger_of(largest, vec::load_unaligned(x + i));
-    std::array<float, vec::size> each;
-    largest.store_unaligned(each.data());
-    return *std::max_element(each.begin(), each.end());
+    for (std::size_t i = 0; i < n; i += vec::size) largest = simd::max(largest, vec::load_unaligned(x + i));
+    return simd::fold(largest, [](float a, float b) { return std::max(a, b); });
 }
 
 /// What is known of one position of one variant after some tiles of the vocabulary. Sums are relative to `largest`.
@@ -116,7 +98,7 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
     }
     const vec shift(loss.largest);
     loss.sum = loss.sum * tile.rescale + sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
-                   const vec e = exp_of(vec::load_unaligned(tile.logits + i) - shift);
+                   const vec e = simd::exp(vec::load_unaligned(tile.logits + i) - shift);
                    e.store_unaligned(tile.exps + i);
                    return e;
                });

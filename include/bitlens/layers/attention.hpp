@@ -4,7 +4,7 @@
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"
-#include "bitlens/layers/lanes.hpp"
+#include "bitlens/simd/rows.hpp"
 
 #include <algorithm>
 #include <array>
@@ -23,8 +23,8 @@ namespace detail {
 /// that no loop has a short end.
 template <class Arch>
 struct attention_tile {
-    using vec = float_lanes<Arch>;
-    static constexpr std::size_t rows = 6, panel = 2 * vec::count;
+    using vec = simd::batch<float, Arch>;
+    static constexpr std::size_t rows = 6, panel = 2 * vec::size;
     static constexpr std::size_t block_rows = 4 * rows; // queries that read a panel while it is in the nearest cache
 
     static constexpr std::size_t padded(std::size_t n) noexcept { return (n + panel - 1) / panel * panel; }
@@ -33,15 +33,16 @@ struct attention_tile {
     static void product(std::array<float const*, rows> const& a, float const* b, std::size_t n,
                         std::array<float*, rows> const& c) noexcept {
         [&]<std::size_t... I>(std::index_sequence<I...>) {
-            std::array<typename vec::type, rows> left{((void)I, typename vec::type(0.0f))...};
-            std::array<typename vec::type, rows> right = left;
+            std::array<vec, rows> left{((void)I, vec(0.0f))...};
+            std::array<vec, rows> right = left;
             for (std::size_t k = 0; k < n; ++k) {
-                const auto b_left = vec::load(b + k * panel), b_right = vec::load(b + k * panel + vec::count);
-                ((left[I] = vec::fma(typename vec::type(a[I][k]), b_left, left[I]),
-                  right[I] = vec::fma(typename vec::type(a[I][k]), b_right, right[I])),
+                const auto b_left = vec::load_unaligned(b + k * panel),
+                           b_right = vec::load_unaligned(b + k * panel + vec::size);
+                ((left[I] = simd::fma(vec(a[I][k]), b_left, left[I]),
+                  right[I] = simd::fma(vec(a[I][k]), b_right, right[I])),
                  ...);
             }
-            ((vec::store(c[I], left[I]), vec::store(c[I] + vec::count, right[I])), ...);
+            ((left[I].store_unaligned(c[I]), right[I].store_unaligned(c[I] + vec::size)), ...);
         }
         (std::make_index_sequence<rows>{});
     }
@@ -51,19 +52,19 @@ struct attention_tile {
 /// the lanes.
 template <class Arch>
 float exponentials(std::span<float> s, std::size_t n, float scale) noexcept {
-    using vec = float_lanes<Arch>;
+    using vec = simd::batch<float, Arch>;
     constexpr float lowest = -std::numeric_limits<float>::infinity(); // e^lowest is 0
     std::fill(s.begin() + static_cast<std::ptrdiff_t>(n), s.end(), lowest);
-    typename vec::type largest(lowest);
-    for (std::size_t i = 0; i < s.size(); i += vec::count) largest = vec::max(largest, vec::load(&s[i]));
-    const typename vec::type maximum(fold_lanes<Arch>(largest, [](float a, float b) { return std::max(a, b); }));
-    typename vec::type sum(0.0f);
-    for (std::size_t i = 0; i < s.size(); i += vec::count) {
-        const auto e = vec::exp((vec::load(&s[i]) - maximum) * typename vec::type(scale));
-        vec::store(&s[i], e);
+    vec largest(lowest);
+    for (std::size_t i = 0; i < s.size(); i += vec::size) largest = simd::max(largest, vec::load_unaligned(&s[i]));
+    const vec maximum(simd::fold(largest, [](float a, float b) { return std::max(a, b); }));
+    vec sum(0.0f);
+    for (std::size_t i = 0; i < s.size(); i += vec::size) {
+        const auto e = simd::exp((vec::load_unaligned(&s[i]) - maximum) * vec(scale));
+        e.store_unaligned(&s[i]);
         sum = sum + e;
     }
-    return fold_lanes<Arch>(sum, [](float a, float b) { return a + b; });
+    return simd::fold(sum, [](float a, float b) { return a + b; });
 }
 
 } // namespace detail

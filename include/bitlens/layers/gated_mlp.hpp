@@ -2,7 +2,7 @@
 /// The gate of a gated MLP: SiLU and the product with the up projection (Shazeer 2020, "SwiGLU").
 
 #include "bitlens/core/view.hpp"
-#include "bitlens/layers/lanes.hpp"
+#include "bitlens/simd/rows.hpp"
 
 #include <cstddef>
 
@@ -12,9 +12,9 @@ namespace detail {
 
 /// σ(x) = x / (1 + e^(−x)); towards −∞ it goes to −0.
 template <class Arch>
-typename float_lanes<Arch>::type silu(typename float_lanes<Arch>::type x) noexcept {
-    using vec = typename float_lanes<Arch>::type;
-    return x / (vec(1.0f) + float_lanes<Arch>::exp(-x));
+simd::batch<float, Arch> silu(simd::batch<float, Arch> x) noexcept {
+    using vec = simd::batch<float, Arch>;
+    return x / (vec(1.0f) + simd::exp(-x));
 }
 
 } // namespace detail
@@ -22,29 +22,29 @@ typename float_lanes<Arch>::type silu(typename float_lanes<Arch>::type x) noexce
 /// a ← σ(a), element by element.
 template <class Arch = simd::default_arch>
 void silu(matrix_view<float> a) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     for (std::size_t t = 0; t < a.rows; ++t)
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             a.cols, [](vec v) { return detail::silu<Arch>(v); }, a.row(t).data(), a.row(t).data());
 }
 
 /// a ← a ⊙ b.   Shapes: both (T, n).
 template <class Arch = simd::default_arch>
 void multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             a.cols, [](vec v, vec w) { return v * w; }, a.row(t).data(), a.row(t).data(), b.row(t).data());
 }
 
 /// a ← σ(a) ⊙ b in one pass: the same bits as silu and multiply.   Shapes: both (T, n).
 template <class Arch = simd::default_arch>
 void silu_multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             a.cols, [](vec v, vec w) { return detail::silu<Arch>(v) * w; }, a.row(t).data(), a.row(t).data(),
             b.row(t).data());
 }
@@ -52,10 +52,10 @@ void silu_multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
 /// a ← a + b.   Shapes: both (T, n).
 template <class Arch = simd::default_arch>
 void add(matrix_view<float> a, matrix_view<const float> b) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             a.cols, [](vec v, vec w) { return v + w; }, a.row(t).data(), a.row(t).data(), b.row(t).data());
 }
 

@@ -2,7 +2,7 @@
 /// RMS normalisation (Zhang & Sennrich 2019).
 
 #include "bitlens/core/view.hpp"
-#include "bitlens/layers/lanes.hpp"
+#include "bitlens/simd/rows.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -15,14 +15,14 @@ namespace detail {
 /// Σ x_i², in lanes and then in order: the same bits wherever the row stands.
 template <class Arch>
 float sum_of_squares(std::span<const float> x) noexcept {
-    using vec = float_lanes<Arch>;
-    typename vec::type sum(0.0f);
+    using vec = simd::batch<float, Arch>;
+    vec sum(0.0f);
     std::size_t i = 0;
-    for (; i + vec::count <= x.size(); i += vec::count) {
-        const auto v = vec::load(x.data() + i);
-        sum = vec::fma(v, v, sum);
+    for (; i + vec::size <= x.size(); i += vec::size) {
+        const auto v = vec::load_unaligned(x.data() + i);
+        sum = simd::fma(v, v, sum);
     }
-    float total = fold_lanes<Arch>(sum, [](float a, float b) { return a + b; });
+    float total = simd::fold(sum, [](float a, float b) { return a + b; });
     for (; i < x.size(); ++i) total += x[i] * x[i];
     return total;
 }
@@ -32,12 +32,12 @@ float sum_of_squares(std::span<const float> x) noexcept {
 /// y_t = γ ⊙ x_t / √(mean(x_t²) + ε).   Shapes: x, y (T, d), γ (d); y may be x.   ε > 0 keeps a row of zeros at zero.
 template <class Arch = simd::default_arch>
 void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) noexcept {
-    using vec = typename detail::float_lanes<Arch>::type;
+    using vec = simd::batch<float, Arch>;
     BITLENS_ASSERT(gamma.size() == x.cols && y.rows == x.rows && y.cols == x.cols);
     for (std::size_t t = 0; t < x.rows; ++t) {
         const float mean = detail::sum_of_squares<Arch>(x.row(t)) / static_cast<float>(x.cols);
         const vec inverse(1.0f / std::sqrt(mean + epsilon));
-        detail::map_lanes<Arch>(
+        simd::map<Arch>(
             x.cols, [&](vec v, vec g) { return g * (v * inverse); }, y.row(t).data(), x.row(t).data(), gamma.data());
     }
 }

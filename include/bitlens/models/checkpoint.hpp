@@ -448,20 +448,23 @@ private:
     std::shared_ptr<const detail::checkpoint_contents> contents_;
 };
 
-/// The blocks of a checkpoint, loaded when asked for. With `keep_resident` each is loaded once and kept; without, it is
-/// loaded anew every time, so that a model larger than memory streams from its mapped files.
+/// The blocks of a checkpoint, loaded when asked for. With `keep_resident` each is loaded once and kept; without, only
+/// the last one is, which all variants of a sweep ask for in turn, so that a model larger than memory streams from its
+/// mapped files.
 template <weight_matrix W>
 class checkpoint_layers final : public layer_source<W> {
 public:
     checkpoint_layers(checkpoint source, bool keep_resident)
-        : source_(std::move(source)), kept_(keep_resident ? source_.config().layers : 0) {}
+        : source_(std::move(source)), keeps_all_(keep_resident), blocks_(keep_resident ? source_.config().layers : 1) {}
 
     /// k < layers is asserted.   Errors: as load_matrix and load_vector.
     block_weights<W> layer(std::size_t k) override {
         BITLENS_ASSERT(k < source_.config().layers);
-        if (kept_.empty()) return load(k);
-        if (!kept_[k].rest) kept_[k] = load(k);
-        return kept_[k];
+        block_weights<W>& place = keeps_all_ ? blocks_[k] : blocks_[0];
+        if (!keeps_all_ && last_ != k) place = {};
+        if (!place.rest) place = load(k);
+        last_ = k;
+        return place;
     }
 
 private:
@@ -485,7 +488,9 @@ private:
     }
 
     checkpoint source_;
-    std::vector<block_weights<W>> kept_;
+    bool keeps_all_;
+    std::vector<block_weights<W>> blocks_;
+    std::size_t last_ = 0;
 };
 
 } // namespace bitlens

@@ -22,6 +22,8 @@ struct scalar_batch {
     friend scalar_batch operator+(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value + b.value); }
     friend scalar_batch operator-(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value - b.value); }
     friend scalar_batch operator*(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value * b.value); }
+    friend scalar_batch operator/(scalar_batch a, scalar_batch b) noexcept { return scalar_batch(a.value / b.value); }
+    friend scalar_batch operator-(scalar_batch a) noexcept { return scalar_batch(-a.value); }
 };
 
 namespace detail {
@@ -72,6 +74,21 @@ float sum(xsimd::batch<float, Arch> const& a) noexcept {
 #endif
 }
 inline float sum(scalar_batch<float> a) noexcept { return a.value; }
+
+template <class Arch>
+xsimd::batch<float, Arch> max(xsimd::batch<float, Arch> const& a, xsimd::batch<float, Arch> const& b) noexcept {
+    return xsimd::max(a, b);
+}
+inline scalar_batch<float> max(scalar_batch<float> a, scalar_batch<float> b) noexcept {
+    return a.value < b.value ? b : a;
+}
+
+/// e^x, relative error < 2.4e-7; what float cannot hold is 0 or ∞.
+template <class Arch>
+xsimd::batch<float, Arch> exp(xsimd::batch<float, Arch> const& x) noexcept {
+    return xsimd::exp(x);
+}
+inline scalar_batch<float> exp(scalar_batch<float> x) noexcept { return scalar_batch<float>(std::exp(x.value)); }
 
 template <class Arch>
 xsimd::batch<float, Arch> to_float(xsimd::batch<std::int32_t, Arch> const& a) noexcept {

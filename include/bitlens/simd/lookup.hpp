@@ -13,7 +13,7 @@ template <std::size_t Size, class Arch>
 class table {
 public:
     using vec = batch<float, Arch>;
-    /// Whether a lookup is a single instruction.
+    /// Whether a lookup is a single instruction, which reads no more bits of a code than it needs: T[q mod Size].
     static constexpr bool is_fast = false;
 
     explicit table(std::array<float, Size> const& values) noexcept : values_(values) {}

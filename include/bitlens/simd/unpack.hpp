@@ -50,6 +50,7 @@ struct unpacker {
             result[v] = batch<std::int32_t, Arch>::load_unaligned(&q[v * lanes<Arch>]);
         return result;
     }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept { return run(chunk); }
 };
 
 #ifdef __AVX512F__
@@ -83,6 +84,33 @@ struct unpacker<Bits, Arch> {
             high = _mm512_mask_or_epi32(high, static_cast<__mmask16>(plane >> 16), high, bit);
         }
         return {batch<std::int32_t, Arch>(low), batch<std::int32_t, Arch>(high)};
+    }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept {
+        using out = batch<std::int32_t, Arch>;
+        if constexpr (Bits == 4) {
+            const __m512i both =
+                _mm512_maskz_cvtepu8_epi32(all_lanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(chunk)));
+            return {out(both), out(_mm512_maskz_srli_epi32(all_lanes, both, 4))};
+        } else if constexpr (Bits == 2 || Bits == 3) {
+            const __m512i all = _mm512_maskz_cvtepu8_epi32(all_lanes, _mm_set1_epi64x(load_as<long long>(chunk)));
+            __m512i low = _mm512_maskz_srlv_epi32(all_lanes, all, halves(0, 2));
+            __m512i high = _mm512_maskz_srlv_epi32(all_lanes, all, halves(4, 6));
+            if constexpr (Bits == 3) { // the plane is turned until a lane's bit is its bit 2, and the rest replaced
+                const __m512i plane = _mm512_set1_epi32(load_as<std::int32_t>(chunk + part_offset<Bits, 1>));
+                const __m512i turn = _mm512_setr_epi32(2, 1, 0, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19);
+                const __m512i two_bits = _mm512_set1_epi32(3);
+                constexpr int mask_chooses = 0xE4;
+                low = _mm512_maskz_ternarylogic_epi32(all_lanes, low, _mm512_maskz_rolv_epi32(all_lanes, plane, turn),
+                                                      two_bits, mask_chooses);
+                high = _mm512_maskz_ternarylogic_epi32(
+                    all_lanes, high,
+                    _mm512_maskz_rolv_epi32(all_lanes, plane, _mm512_xor_si512(turn, _mm512_set1_epi32(16))), two_bits,
+                    mask_chooses);
+            }
+            return {out(low), out(high)};
+        } else {
+            return run(chunk);
+        }
     }
 
 private:
@@ -125,6 +153,7 @@ struct unpacker<Bits, Arch> {
         using out = batch<std::int32_t, Arch>;
         return {out(q[0]), out(q[1]), out(q[2]), out(q[3])};
     }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept { return run(chunk); }
 
 private:
     static __m256i eight_bytes(const std::uint8_t* p) noexcept {
@@ -167,6 +196,7 @@ struct unpacker<Bits, Arch> {
         for (std::size_t v = 0; v < 8; ++v) result[v] = batch<std::int32_t, Arch>(q[v]);
         return result;
     }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept { return run(chunk); }
 
 private:
     static __m128i four_bytes(const std::uint8_t* p) noexcept {
@@ -182,6 +212,13 @@ template <int Bits, class Arch>
 codes<Arch> unpack(const std::uint8_t* chunk) noexcept {
     static_assert(Bits >= 1 && Bits <= 8);
     return detail::unpacker<Bits, Arch>::run(chunk);
+}
+
+/// The same, but for the bits of each lane from `Bits` on, which may be anything: enough to look up in a fast table.
+template <int Bits, class Arch>
+codes<Arch> unpack_unmasked(const std::uint8_t* chunk) noexcept {
+    static_assert(Bits >= 1 && Bits <= 8);
+    return detail::unpacker<Bits, Arch>::run_unmasked(chunk);
 }
 
 } // namespace bitlens::simd

@@ -1,7 +1,7 @@
 #pragma once
 /// The alphabet in which byte-level tokenizers write bytes: a printable character for each of the 256.
 
-#include "bitlens/io/utf8.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/text/unicode.hpp"
 
 #include <array>

@@ -2,12 +2,12 @@
 /// Documents from a file: JSON Lines (plain or gzip), plain text, or token ids as NPY.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/gzip.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npy.hpp"
-#include "bitlens/io/utf8.hpp"
 
 #include <cstddef>
 #include <cstdint>

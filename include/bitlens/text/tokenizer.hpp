@@ -2,11 +2,11 @@
 /// Byte-level BPE tokenizers, as GGUF metadata and Hugging Face's tokenizer.json describe them.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/gguf.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
-#include "bitlens/io/utf8.hpp"
 #include "bitlens/text/added_tokens.hpp"
 #include "bitlens/text/byte_alphabet.hpp"
 #include "bitlens/text/byte_pair.hpp"

@@ -2,8 +2,8 @@
 /// Reads the tokenizer of a GGUF file from its metadata.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/gguf.hpp"
-#include "bitlens/io/utf8.hpp"
 #include "bitlens/text/split.hpp"
 #include "bitlens/text/tokenizer_definition.hpp"
 

@@ -2,8 +2,8 @@
 /// Reads Hugging Face's tokenizer.json. What is not known is refused by name, never passed over.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/json.hpp"
-#include "bitlens/io/utf8.hpp"
 #include "bitlens/text/split.hpp"
 #include "bitlens/text/tokenizer_definition.hpp"
 

@@ -1,9 +1,11 @@
 #pragma once
-/// What tokenizers know of Unicode: UTF-8, the classes that split patterns speak of, and composition (NFC).
+/// What tokenizers know of Unicode: the classes that split patterns speak of, and composition (NFC).
 ///
 /// The measure is what Hugging Face `tokenizers` 0.23 does, and its three parts follow three versions of Unicode: the
 /// classes \p{L}, \p{N} and \s version 16, the step `Digits` version 17, NFC version 9. utf8proc is Unicode 15 in
 /// Debian 12 and newer elsewhere, so the differences are tables here.
+
+#include "bitlens/core/utf8.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,38 +18,6 @@
 #include <vector>
 
 namespace bitlens {
-
-/// One character of UTF-8 text and the number of bytes that it takes there.
-struct character {
-    char32_t code;
-    std::size_t size;
-};
-
-/// The character that begins at byte `at`. The text must be valid (`is_utf8`) and `at` the start of a character.
-inline character decode_utf8(std::string_view text, std::size_t at) noexcept {
-    const auto byte = [&](std::size_t i) { return char32_t{static_cast<unsigned char>(text[at + i])}; };
-    const auto low_bits = [&](std::size_t i) { return byte(i) & 0x3F; };
-    const char32_t lead = byte(0);
-    if (lead < 0x80) return {lead, 1};
-    if (lead < 0xE0) return {(lead & 0x1F) << 6 | low_bits(1), 2};
-    if (lead < 0xF0) return {(lead & 0x0F) << 12 | low_bits(1) << 6 | low_bits(2), 3};
-    return {(lead & 0x07) << 18 | low_bits(1) << 12 | low_bits(2) << 6 | low_bits(3), 4};
-}
-
-/// Appends one character as UTF-8. `code` must be a scalar value: no surrogate, at most U+10FFFF.
-inline void append_utf8(std::string& text, char32_t code) {
-    const auto put = [&](char32_t bits) { text.push_back(static_cast<char>(static_cast<unsigned char>(bits))); };
-    if (code < 0x80) {
-        put(code);
-    } else if (code < 0x800) {
-        put(0xC0 | code >> 6), put(0x80 | (code & 0x3F));
-    } else if (code < 0x10000) {
-        put(0xE0 | code >> 12), put(0x80 | (code >> 6 & 0x3F)), put(0x80 | (code & 0x3F));
-    } else {
-        put(0xF0 | code >> 18), put(0x80 | (code >> 12 & 0x3F)), put(0x80 | (code >> 6 & 0x3F)),
-            put(0x80 | (code & 0x3F));
-    }
-}
 
 namespace detail {
 
