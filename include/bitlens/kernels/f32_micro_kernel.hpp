@@ -53,61 +53,71 @@ struct f32_micro_kernel {
         }
         std::fill(panel, panel + (padded_depth(depth) - depth) * width, 0.0f);
     }
-    /// x: any number of positions, up to max_depth columns; packed: x.rows · padded_depth(x.cols) floats.
+    /// x: a tile of positions, up to max_depth columns; packed: x.rows · padded_depth(x.cols) floats.
     static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
-        const std::size_t depth = padded_depth(x.cols);
-        for (std::size_t t = 0; t < x.rows; t += tile_positions) {
-            const std::size_t positions = std::min(tile_positions, x.rows - t);
-            for (std::size_t p = 0; p < positions; ++p) {
-                const float* from = x.row(t + p).data();
-                float* to = packed + t * depth + p * piece;
-                std::size_t k = 0;
-                const float* later = x.row(std::min(t + p + 4, x.rows - 1)).data(); // asked for in time
-                for (; k + piece <= x.cols; k += piece, to += positions * piece) {
-                    __builtin_prefetch(later + k);
-                    std::copy_n(from + k, piece, to);
-                }
-                if (k < x.cols) std::fill(std::copy(from + k, from + x.cols, to), to + piece, 0.0f);
-            }
-        }
+        BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
+        if (x.rows == tile_positions)
+            pack_tile(x, std::integral_constant<std::size_t, tile_positions>{}, packed);
+        else
+            pack_tile(x, x.rows, packed);
     }
     /// y (positions ≤ tile_positions, padded_rows(rows)) = x · panelᵀ, or added to what y holds.   x: a tile of
-    /// positions.
+    /// positions.   soon: a tile that is to be packed next, of as many columns, or none; it is fetched into the cache
+    /// on the way.
     static void multiply(const float* x, std::size_t positions, std::size_t depth, const float* panel, std::size_t rows,
-                         float* y, std::size_t y_stride, bool add) noexcept {
+                         float* y, std::size_t y_stride, bool add, matrix_view<const float> soon = {}) noexcept {
         BITLENS_ASSERT(positions >= 1 && positions <= tile_positions && rows >= 1 && rows <= panel_rows);
         static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
             return std::array{&multiply_shape<I % tile_positions + 1, I / tile_positions + 1>...};
         }
         (std::make_index_sequence<tile_positions * panel_registers>{});
         by_shape[(padded_rows(rows) / lanes - 1) * tile_positions + positions - 1](x, padded_depth(depth), panel, y,
-                                                                                   y_stride, add);
+                                                                                   y_stride, add, soon);
     }
 
 private:
+    static constexpr std::size_t line = alignment / sizeof(float);
+
+    /// positions: a number that the compiler knows, where it is the usual one.
+    template <class Positions>
+    static void pack_tile(matrix_view<const float> x, Positions positions, float* packed) noexcept {
+        for (std::size_t k = 0; k < x.cols; k += piece) {
+            const float* from = x.data + k;
+            for (std::size_t p = 0; p < positions; ++p, from += x.stride, packed += piece) {
+                if (k + piece <= x.cols)
+                    std::copy_n(from, piece, packed);
+                else
+                    std::fill(std::copy(from, from + (x.cols - k), packed), packed + piece, 0.0f);
+            }
+        }
+    }
     template <std::size_t Positions, std::size_t Registers>
     static void multiply_shape(const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
-                               bool add) noexcept {
+                               bool add, matrix_view<const float> soon) noexcept {
         multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
-                          std::make_index_sequence<piece>{}, x, depth, panel, y, y_stride, add);
+                          std::make_index_sequence<piece>{}, x, depth, panel, y, y_stride, add, soon);
     }
     template <std::size_t... P, std::size_t... R, std::size_t... K>
     static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
                                   const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
-                                  bool add) noexcept {
+                                  bool add, matrix_view<const float> soon) noexcept {
         constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
         struct registers {
             vec r[sizeof...(R)] = {(static_cast<void>(R), vec(0.0f))...};
         };
         registers sum[positions];
+        // y was last touched a panel ago. Its lines are asked for a row at a time, early enough to arrive and late
+        // enough not to leave the first cache again before the end.
+        constexpr std::size_t notice = 2 * positions * piece;
+        const std::size_t asking_from = depth > notice ? depth - notice : 0;
         const float* y_row = y;
         for (std::size_t k = 0; k < depth; k += piece, x += positions * piece, panel += piece * rows) {
-            // y was last touched a panel ago: its lines are asked for while the sum goes on, a few at a time, for those
-            // of the panel come the same way.
-            if (k < positions * piece) {
+            if (k >= asking_from && k < asking_from + positions * piece) {
                 (__builtin_prefetch(y_row + R * lanes, 1), ...);
                 y_row += y_stride;
             }
+            if (k % line == 0)
+                for (std::size_t t = 0; t < soon.rows; ++t) __builtin_prefetch(soon.data + t * soon.stride + k);
             const auto add_column = [&](const float* xk, const float* w) __attribute__((always_inline)) {
                 const vec weights[] = {vec::load_unaligned(w + R * lanes)...};
                 const auto step = [&](vec const& xkp, registers& s) __attribute__((always_inline)) {

@@ -69,14 +69,16 @@ struct transposed_weights {
     }
 };
 
-/// One tile of y; one that fills no whole registers takes a way round through one that does.
+/// One tile of y; one that fills no whole registers takes a way round through one that does.   soon: the tile of
+/// positions that is to be packed next.
 template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
-                   const typename MicroKernel::element* panel, matrix_view<float> y, bool add) noexcept {
+                   const typename MicroKernel::element* panel, matrix_view<float> y, bool add,
+                   matrix_view<const float> soon) noexcept {
     const std::size_t rows = MicroKernel::padded_rows(y.cols);
-    if (y.cols == rows) return MicroKernel::multiply(x, y.rows, depth, panel, rows, y.data, y.stride, add);
+    if (y.cols == rows) return MicroKernel::multiply(x, y.rows, depth, panel, rows, y.data, y.stride, add, soon);
     std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> full;
-    MicroKernel::multiply(x, y.rows, depth, panel, rows, full.data(), rows, false);
+    MicroKernel::multiply(x, y.rows, depth, panel, rows, full.data(), rows, false, soon);
     for (std::size_t t = 0; t < y.rows; ++t)
         for (std::size_t r = 0; r < y.cols; ++r) {
             const float sum = full[t * rows + r];
@@ -91,26 +93,49 @@ struct matmul_scratch {
     float* strip;
 };
 
-/// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold: packs the positions, then decodes
-/// and packs a panel of weights at a time and multiplies all positions with it. Rows of w from `first_row` of weights
-/// and columns from `first_col` on.
+/// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold: decodes and packs a panel of
+/// weights at a time and multiplies all positions with it. The first panel finds the positions as they are and packs
+/// them, tile by tile, so that what is packed is multiplied while it is in the first cache.   Rows of w from
+/// `first_row` of weights and columns from `first_col` on.
 template <class MicroKernel, class Weights>
 void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
                     matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    MicroKernel::pack_positions(x, scratch.positions);
+    const auto tile = [&](std::size_t first) {
+        return first < x.rows ? x.middle_rows(first, std::min(tile_positions, x.rows - first))
+                              : matrix_view<const float>{};
+    };
     for (std::size_t r = 0; r < y.cols; r += panel_rows) {
         const std::size_t rows = std::min(panel_rows, y.cols - r);
         weights.template pack<MicroKernel>(first_row + r, rows, first_col, x.cols, scratch.panel, scratch.strip);
-        for (std::size_t t = 0; t < x.rows; t += tile_positions)
-            multiply_tile<MicroKernel>(scratch.positions + t * MicroKernel::padded_depth(x.cols), x.cols, scratch.panel,
-                                       y.middle_rows(t, std::min(tile_positions, x.rows - t)).middle_cols(r, rows),
-                                       add);
+        for (std::size_t t = 0; t < x.rows; t += tile_positions) {
+            const auto here = tile(t), soon = r == 0 ? tile(t + tile_positions) : matrix_view<const float>{};
+            const auto packed = scratch.positions + t * MicroKernel::padded_depth(x.cols);
+            if (r == 0) MicroKernel::pack_positions(here, packed);
+            multiply_tile<MicroKernel>(packed, x.cols, scratch.panel, y.middle_rows(t, here.rows).middle_cols(r, rows),
+                                       add, soon);
+        }
     }
 }
 
-/// y = x · wᵀ, rows of w from `weights`, shared among tasks. Every task packs all positions for itself: that costs less
-/// than waiting for one another, and leaves them in its own cache.   Shapes: x (T, cols), y (T, rows).
+/// y = x · wᵀ in one task, rows of w from `first_row` of weights.
+template <class MicroKernel, class Weights>
+void multiply_piece(Weights const& weights, std::size_t first_row, matrix_view<const float> x, matrix_view<float> y,
+                    matmul_scratch<MicroKernel> scratch) noexcept {
+    using plan = matmul_plan<MicroKernel>;
+    const std::size_t depth = plan::depth(x.cols);
+    for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
+        const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
+        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth)
+            multiply_block<MicroKernel>(weights, first_row, k,
+                                        x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k)),
+                                        y.middle_rows(t, positions), k != 0, scratch);
+    }
+}
+
+/// y = x · wᵀ, rows of w from `weights`. Tasks share the longer side of y, and each packs for itself what it needs of
+/// the other side's operand: that costs less than waiting for one another, and leaves it in its own cache.   Shapes: x
+/// (T, cols), y (T, rows).
 template <class MicroKernel, class Weights>
 void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
@@ -118,23 +143,24 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
 
     workspace::frame frame(scratch);
     const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows);
-    const auto all_positions = frame.take<element>(tasks * packed);
+    const auto positions = frame.take<element>(tasks * packed);
     const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
     const auto strips = frame.take<float>(tasks * plan::strip_floats);
-    const std::size_t depth = plan::depth(x.cols);
-
-    parallel_pieces(y.cols, tasks, MicroKernel::lanes, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        const matmul_scratch<MicroKernel> own{all_positions.data() + task * packed,
-                                              panels.data() + task * MicroKernel::panel_elements,
-                                              strips.data() + task * plan::strip_floats};
-        for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
-            const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
-            for (std::size_t k = 0; k == 0 || k < x.cols; k += depth)
-                multiply_block<MicroKernel>(weights, begin, k,
-                                            x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k)),
-                                            y.middle_rows(t, positions).middle_cols(begin, end - begin), k != 0, own);
-        }
-    });
+    const auto own = [&](std::size_t task) {
+        return matmul_scratch<MicroKernel>{positions.data() + task * packed,
+                                           panels.data() + task * MicroKernel::panel_elements,
+                                           strips.data() + task * plan::strip_floats};
+    };
+    if (x.rows > y.cols)
+        parallel_pieces(x.rows, tasks, MicroKernel::tile_positions,
+                        [&](std::size_t task, std::size_t begin, std::size_t end) {
+                            multiply_piece<MicroKernel>(weights, 0, x.middle_rows(begin, end - begin),
+                                                        y.middle_rows(begin, end - begin), own(task));
+                        });
+    else
+        parallel_pieces(y.cols, tasks, MicroKernel::lanes, [&](std::size_t task, std::size_t begin, std::size_t end) {
+            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin), own(task));
+        });
 }
 
 } // namespace detail
