@@ -5494,21 +5494,31 @@ dd{margin:0;overflow-wrap:anywhere}
 )";
 }
 
+/// A script of ours, and what a page says it may run: base64 of the SHA-256 of its code.
+struct page_script {
+    std::string_view code, sha256;
+};
+
 /// A whole page in one file. `title` is text; `style` (after page_style) and `body` are HTML of ours. The page forbids
-/// itself to load or run anything.
-inline std::string html_page(std::string_view title, std::string_view style, std::string_view body) {
+/// itself to load anything, and to run anything but `script`.
+inline std::string html_page(std::string_view title, std::string_view style, std::string_view body,
+                             page_script const& script = {}) {
     std::string page = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-                       "'unsafe-inline'\">\n"
-                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                       "<meta name=\"color-scheme\" content=\"light dark\">\n<title>";
+                       "'unsafe-inline'";
+    if (!script.code.empty()) page += "; script-src 'sha256-" + std::string(script.sha256) + "'";
+    page += "\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+            "<meta name=\"color-scheme\" content=\"light dark\">\n<title>";
     page += html_escape(title);
     page += "</title>\n<style>\n";
     page += page_style();
     page += style;
     page += "</style>\n</head>\n<body>\n<main>\n";
     page += body;
-    page += "</main>\n</body>\n</html>\n";
+    page += "</main>\n";
+    if (!script.code.empty()) page += "<script>" + std::string(script.code) + "</script>\n";
+    page += "</body>\n</html>\n";
     return page;
 }
 
@@ -12176,11 +12186,11 @@ inline error_sets make_error_sets(std::span<const double> error, std::span<const
 } // namespace bitlens
 
 // ---- bitlens/analysis/example_text.hpp
-/// Documents as HTML, each token coloured by its own error under one method.
+/// Documents as HTML, each token coloured by its own error under one method, its loss, or its divergence.
 
 // ---- bitlens/analysis/run_tokens.hpp
-/// run_tokens: what a run keeps of every position (tokens.npz): ids, losses, most likely tokens, and the bytes of
-/// tokens.
+/// run_tokens: what a run keeps of every position (tokens.npz): ids, losses, divergences, most likely tokens, and
+/// the bytes of tokens.
 
 // ---- bitlens/analysis/run_results.hpp
 /// run_results: a finished run as its folder holds it (examples.csv, tokens.npz, manifest.json), read without a model.
@@ -12337,7 +12347,10 @@ public:
                                    std::to_string(i) + " of examples.csv");
         if (rows_ > 0 && tokens_ < 2) throw format_error(who_ + ": array 'ids' has rows without a scored token");
         expect_scores("full");
-        for (auto const& m : run.methods) expect_scores(m.name);
+        for (auto const& m : run.methods) {
+            expect_scores(m.name);
+            scores_.emplace("kl_" + m.name, expect_rows<float>("kl_" + m.name, scored()));
+        }
         read_token_bytes();
     }
 
@@ -12355,6 +12368,8 @@ public:
     std::vector<float> nll(std::size_t row, std::string_view variant) const {
         return scores<float>("nll_", variant, row);
     }
+    /// KL(full ‖ method) in nats at each scored position.   Shapes: (tokens − 1).
+    std::vector<float> kl(std::size_t row, std::string_view method) const { return scores<float>("kl_", method, row); }
     /// Most likely id at each scored position.   Shapes: (tokens − 1).
     std::vector<std::int32_t> top(std::size_t row, std::string_view variant) const {
         return scores<std::int32_t>("top_", variant, row);
@@ -12369,6 +12384,7 @@ public:
     }
 
 private:
+    std::size_t scored() const noexcept { return tokens_ == 0 ? 0 : tokens_ - 1; } // positions
     template <npy_number T>
     npy_array expect_rows(std::string const& name, std::size_t cols) const {
         npy_array array = file_.array(name);
@@ -12379,9 +12395,8 @@ private:
         return array;
     }
     void expect_scores(std::string const& variant) {
-        const std::size_t positions = tokens_ == 0 ? 0 : tokens_ - 1;
-        scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, positions));
-        scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, positions));
+        scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, scored()));
+        scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, scored()));
     }
     template <npy_number T>
     std::vector<T> scores(std::string_view prefix, std::string_view variant, std::size_t row) const {
@@ -12457,50 +12472,66 @@ inline std::vector<token_group> group_tokens(std::span<const std::string> token_
     return groups;
 }
 
-/// Class of a token by its error in nats: "p1" … "p4" from 0.25, 0.5, 1 and 2 on, "n1" … below zero; none between.
-inline std::string error_class(double error) {
-    constexpr std::array<double, 4> steps{0.25, 0.5, 1, 2};
-    std::size_t step = 0;
-    while (step < steps.size() && std::abs(error) >= steps[step]) ++step;
-    if (step == 0) return {};
-    return (error > 0 ? "p" : "n") + std::to_string(step);
-}
+/// What a token is coloured by, in nats. Its class is a letter and the step that |value| reaches, "" below the first.
+struct token_scale {
+    char above, below; // letters for numbers above and below zero
+    std::array<double, 4> steps;
 
-/// Colours of error_class, on light and on dark pages.
+    std::string operator()(double value) const {
+        std::size_t step = 0;
+        while (step < steps.size() && std::abs(value) >= steps[step]) ++step;
+        if (step == 0) return {};
+        return (value > 0 ? above : below) + std::to_string(step);
+    }
+};
+inline constexpr token_scale error_scale{'p', 'n', {0.25, 0.5, 1, 2}}, loss_scale{'l', 'l', {1, 2, 4, 8}},
+    kl_scale{'k', 'k', {0.1, 0.3, 1, 3}};
+
+/// The box of all documents; the colours of each scale, on light and on dark pages; the reader's choice among
+/// example_switch says which counts.
 inline std::string_view example_style() noexcept {
-    return R"(.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
+    return R"(.documents-table{max-height:28rem;overflow-y:auto}.documents-table th{position:sticky;top:0;background:var(--paper)}
+.documents-table td:not(.n){overflow-wrap:anywhere}.documents-table td:not(.n),.documents-table th:not(.n){padding-left:.75rem}
+.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
 .text i,.key i{font-style:normal;border-radius:2px}
-.p1{background:rgba(226,88,16,.16)}.p2{background:rgba(226,88,16,.32)}.p3{background:rgba(226,88,16,.52)}.p4{background:rgba(226,88,16,.78)}
-.n1{background:rgba(24,120,210,.16)}.n2{background:rgba(24,120,210,.32)}.n3{background:rgba(24,120,210,.52)}.n4{background:rgba(24,120,210,.78)}
-.key i{padding:0 .4em;margin-right:.25em;color:var(--ink)}
-@media print{.text{max-height:none;print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+.by{margin:0 .3em 0 1em}.by+label{font-size:.9rem;cursor:pointer}
+.key,.documents h4{margin:.5rem 0}.key i{padding:0 .4em;margin-right:.25em;color:var(--ink)}
+.key{display:none}#by-error:checked~.key.error,#by-loss:checked~.key.loss,#by-kl:checked~.key.kl{display:block}
+#by-error:checked~* .p1{background:rgba(226,88,16,.16)}#by-error:checked~* .p2{background:rgba(226,88,16,.32)}#by-error:checked~* .p3{background:rgba(226,88,16,.52)}#by-error:checked~* .p4{background:rgba(226,88,16,.78)}
+#by-error:checked~* .n1{background:rgba(24,120,210,.16)}#by-error:checked~* .n2{background:rgba(24,120,210,.32)}#by-error:checked~* .n3{background:rgba(24,120,210,.52)}#by-error:checked~* .n4{background:rgba(24,120,210,.78)}
+#by-loss:checked~* .l1{background:rgba(130,80,200,.14)}#by-loss:checked~* .l2{background:rgba(130,80,200,.28)}#by-loss:checked~* .l3{background:rgba(130,80,200,.46)}#by-loss:checked~* .l4{background:rgba(130,80,200,.7)}
+#by-kl:checked~* .k1{background:rgba(20,150,110,.16)}#by-kl:checked~* .k2{background:rgba(20,150,110,.32)}#by-kl:checked~* .k3{background:rgba(20,150,110,.52)}#by-kl:checked~* .k4{background:rgba(20,150,110,.78)}
+@media print{.text{max-height:none}.documents-table{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 )";
 }
 
-/// What the colours mean.
-inline std::string example_key() {
-    return "<p class=\"key soft\">Error of a token in nats: <i class=\"n4\">≤ −2</i><i class=\"n3\">−1</i><i "
-           "class=\"n2\">−0.5</i><i class=\"n1\">−0.25</i> <i class=\"p1\">0.25</i><i class=\"p2\">0.5</i><i "
-           "class=\"p3\">1</i><i class=\"p4\">≥ 2</i>. Point at a token for its numbers.</p>\n";
+/// The choice of a scale, and what its colours mean. What it colours stands behind it, inside elements beside it.
+inline std::string example_switch() {
+    return R"(<span class="soft">Colour by</span><input class="by" type="radio" name="by" id="by-error" checked><label for="by-error">error</label><input class="by" type="radio" name="by" id="by-loss"><label for="by-loss">loss of the full model</label><input class="by" type="radio" name="by" id="by-kl"><label for="by-kl">KL divergence</label>
+<p class="key error soft">Error of a token in nats: <i class="n4">≤ −2</i><i class="n3">−1</i><i class="n2">−0.5</i><i class="n1">−0.25</i> <i class="p1">0.25</i><i class="p2">0.5</i><i class="p3">1</i><i class="p4">≥ 2</i>. Point at a token for its numbers.</p>
+<p class="key loss soft">Loss of a token under the full model in nats: <i class="l1">1</i><i class="l2">2</i><i class="l3">4</i><i class="l4">≥ 8</i>. Point at a token for its numbers.</p>
+<p class="key kl soft">KL divergence of the predictions for a token in nats: <i class="k1">0.1</i><i class="k2">0.3</i><i class="k3">1</i><i class="k4">≥ 3</i>. Point at a token for its numbers.</p>
+)";
 }
 
-/// The text of example `row` under a method. Pointing at a token shows its loss before and after, and the token that
-/// each model found most likely where they differ.
+/// The text of example `row` under a method. Pointing at a token shows its loss before and after, the divergence, and
+/// the token that each model found most likely where they differ.
 inline std::string example_html(run_tokens const& tokens, std::size_t row, std::string_view method) {
     const auto ids = tokens.ids(row);
-    const auto full = tokens.nll(row, "full"), quantized = tokens.nll(row, method);
+    const auto full = tokens.nll(row, "full"), quantized = tokens.nll(row, method), kl = tokens.kl(row, method);
     const auto top_full = tokens.top(row, "full"), top_quantized = tokens.top(row, method);
     std::vector<std::string> bytes;
     for (const std::int32_t id : ids) bytes.emplace_back(tokens.bytes(id));
 
     std::string out = "<div class=\"text\">";
     for (auto const& group : group_tokens(bytes)) {
-        double before = 0, after = 0;
+        double before = 0, after = 0, divergence = 0;
         std::string tops;
         for (std::size_t t = group.first; t < group.first + group.count; ++t) {
             if (t == 0) continue; // nothing predicts the first token
             before += full[t - 1];
             after += quantized[t - 1];
+            divergence += kl[t - 1];
             if (top_full[t - 1] != top_quantized[t - 1])
                 tops.append("; likeliest “")
                     .append(tokens.bytes(top_full[t - 1]))
@@ -12514,10 +12545,13 @@ inline std::string example_html(run_tokens const& tokens, std::size_t row, std::
             continue;
         }
         const double error = after - before;
-        const std::string name = error_class(error);
-        out += name.empty() ? "<i title=\"" : "<i class=\"" + name + "\" title=\"";
+        std::string classes;
+        for (auto const& name : {error_scale(error), loss_scale(before), kl_scale(divergence)})
+            if (!name.empty()) classes += (classes.empty() ? "" : " ") + name;
+        out += classes.empty() ? "<i title=\"" : "<i class=\"" + classes + "\" title=\"";
         out += fixed_text(before, 2) + " → " + fixed_text(after, 2) + " (" + (error < 0 ? "" : "+") +
-               with_minus_sign(fixed_text(error, 2)) + ")" + html_escape(tops) + "\">" + text + "</i>";
+               with_minus_sign(fixed_text(error, 2)) + "), KL " + fixed_text(divergence, 2) + html_escape(tops) +
+               "\">" + text + "</i>";
     }
     return out + "</div>\n";
 }
@@ -13923,6 +13957,57 @@ inline std::vector<std::string> summary_lines(finished_study const& s, std::span
 
 } // namespace bitlens
 
+// ---- bitlens/report/table_script.hpp
+/// table_script: lets a reader sort the tables of class "sort" by a click on a column's head, and filter their rows.
+/// Without scripts they are tables as any other.
+
+#include <string_view>
+
+namespace bitlens {
+
+/// A cell that is to be sorted by a number has it in data-v.
+inline page_script table_script() noexcept {
+    return {R"(
+for (const table of document.querySelectorAll("table.sort")) {
+  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], rows = [...body.rows];
+  const value = (row, c) => row.cells[c].dataset.v === undefined ? row.cells[c].textContent.toLowerCase() : +row.cells[c].dataset.v;
+  heads.forEach((head, c) => {
+    const button = document.createElement("button");
+    button.textContent = head.textContent;
+    button.onclick = () => {
+      const sign = head.ariaSort === "descending" ? 1 : -1;
+      for (const other of heads) other.ariaSort = null;
+      head.ariaSort = sign < 0 ? "descending" : "ascending";
+      rows.sort((a, b) => { const x = value(a, c), y = value(b, c); return x < y ? -sign : x > y ? sign : 0; });
+      body.append(...rows);
+    };
+    head.replaceChildren(button);
+  });
+  const filter = document.createElement("input");
+  filter.type = "search";
+  filter.placeholder = filter.ariaLabel = "Show rows with …";
+  filter.oninput = () => {
+    const wanted = filter.value.toLowerCase();
+    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+  };
+  table.parentNode.before(filter);
+}
+)",
+            "qpuEWuNE1bwdQqkioGG6Zi5uWSj8AKcqcs90JXewM5Q="};
+}
+
+inline std::string_view table_script_style() noexcept {
+    return R"(table.sort th button{all:unset;cursor:pointer;color:var(--accent)}
+table.sort th button:focus-visible{outline:2px solid var(--accent)}
+table.sort th[aria-sort=descending] button::after{content:" ↓"}
+table.sort th[aria-sort=ascending] button::after{content:" ↑"}
+input[type=search]{font:inherit;font-size:.875rem;color:inherit;background:var(--shade);border:1px solid var(--line);padding:.3rem .6rem}
+@media print{input[type=search]{display:none}}
+)";
+}
+
+} // namespace bitlens
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -14070,12 +14155,16 @@ inline std::string method_figures_html(set_figures const& figures) {
     return out + figure_html(figures.kurtosis);
 }
 
+inline std::string example_anchor(finished_study const& s, std::size_t row) {
+    return "document-" + std::to_string(s.run.example[row]);
+}
+
 inline std::string example_header(finished_study const& s, std::size_t row) {
     auto const& run = s.run;
-    std::string out = "<h3>Document " + std::to_string(run.example[row]);
+    std::string out = "<h4 id=\"" + example_anchor(s, row) + "\">Document " + std::to_string(run.example[row]);
     if (!run.id[row].empty()) out += " · <bdi>" + html_escape(run.id[row]) + "</bdi>";
     if (!run.topic[row].empty()) out += " · <bdi>" + html_escape(run.topic[row]) + "</bdi>";
-    out += "</h3>\n<p class=\"note\">Full model: " + fixed_text(run.nll_full[row], 3) + " nats per token. Errors: ";
+    out += "</h4>\n<p class=\"note\">Full model: " + fixed_text(run.nll_full[row], 3) + " nats per token. Errors: ";
     for (std::size_t v = 0; v < run.methods.size(); ++v)
         out += (v == 0 ? "" : ", ") + html_escape(run.methods[v].name) + " " +
                with_minus_sign(rounded_text(run.methods[v].error[row], 3));
@@ -14088,7 +14177,7 @@ struct shown_examples {
 };
 
 inline shown_examples choose_examples(finished_study const& s) {
-    constexpr std::size_t worst = 5, ordinary = 3;
+    constexpr std::size_t worst = 10, ordinary = 5;
     auto const& error = s.run.methods.front().error;
     auto ranked = rank_by_error(error);
     auto const& large = s.sets.front().large; // without near-duplicates
@@ -14103,20 +14192,47 @@ inline shown_examples choose_examples(finished_study const& s) {
     return shown;
 }
 
+/// All documents, to be sorted and filtered; those whose text is shown are links to it.
+inline std::string documents_html(finished_study const& s, shown_examples const& shown) {
+    auto const& run = s.run;
+    const auto number = [](double value) {
+        return "<td class=\"n\" data-v=\"" + exact_text(value) + "\">" + with_minus_sign(rounded_text(value, 3)) +
+               "</td>";
+    };
+    std::string out = "<div class=\"scroll documents-table\"><table class=\"sort\">\n<thead><tr><th "
+                      "class=\"n\">document</th><th class=\"n\">loss, full</th>";
+    for (auto const& m : run.methods) out += "<th class=\"n\">error, " + html_escape(m.name) + "</th>";
+    out += "<th>topic</th><th>id</th></tr></thead>\n<tbody>\n";
+    for (std::size_t row = 0; row < run.size(); ++row) {
+        const std::string index = std::to_string(run.example[row]);
+        const bool is_shown = std::ranges::find(shown.worst, row) != shown.worst.end() ||
+                              std::ranges::find(shown.ordinary, row) != shown.ordinary.end();
+        out += "<tr><td class=\"n\" data-v=\"" + index + "\">" +
+               (is_shown ? "<a href=\"#" + example_anchor(s, row) + "\">" + index + "</a>" : index) + "</td>" +
+               number(run.nll_full[row]);
+        for (auto const& m : run.methods) out += number(m.error[row]);
+        out += "<td><bdi>" + html_escape(run.topic[row]) + "</bdi></td><td><bdi>" + html_escape(run.id[row]) +
+               "</bdi></td></tr>\n";
+    }
+    return out + "</tbody>\n</table></div>\n";
+}
+
 inline std::string examples_html(finished_study const& s, run_tokens const& tokens) {
     auto const& method = s.run.methods.front().name;
     const auto shown = choose_examples(s);
-    std::string out =
-        paragraph("Tokens coloured by their own error under " + method + ". The first token is not scored.") +
-        example_key();
+    std::string out = paragraph("Losses and errors in nats per token. The documents that are links stand below.") +
+                      documents_html(s, shown) + "<div class=\"documents\">\n" +
+                      paragraph("Each token by its own numbers under " + method + ". The first token is not scored.") +
+                      example_switch();
     const auto show = [&](std::string_view title, std::span<const std::size_t> rows) {
         if (rows.empty()) return;
-        out += paragraph(title);
+        out += "<div>\n<h3>" + html_escape(title) + "</h3>\n";
         for (const std::size_t row : rows) out += example_header(s, row) + example_html(tokens, row, method);
+        out += "</div>\n";
     };
-    show("The documents with the largest errors:", shown.worst);
-    show("Ordinary documents, whose errors are nearest to the median:", shown.ordinary);
-    return out;
+    show("The documents with the largest errors", shown.worst);
+    show("Ordinary documents, whose errors are nearest to the median", shown.ordinary);
+    return out + "</div>\n";
 }
 
 inline std::string page_html(finished_study const& s, run_tokens const& tokens, report_content const& c) {
@@ -14166,7 +14282,8 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
         "<p class=\"note\">All tables as numbers: <a href=\"summary.json\">summary.json</a>. One row per document: <a "
         "href=\"examples.csv\">examples.csv</a>.</p>\n";
     return html_page("bitlens: which documents did quantization break?",
-                     std::string(svg_style()) + std::string(example_style()), body);
+                     std::string(svg_style()) + std::string(example_style()) + std::string(table_script_style()), body,
+                     table_script());
 }
 
 } // namespace detail

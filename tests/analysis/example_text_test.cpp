@@ -25,13 +25,17 @@ TEST_CASE("bytes that never become a character do not swallow the rest") {
     CHECK(group_tokens(tokens).size() == 2); // "\xE4b" cannot be a character, so "c" stands alone
 }
 
-TEST_CASE("colours by steps of the error") {
-    CHECK(error_class(0.2) == "");
-    CHECK(error_class(0.25) == "p1");
-    CHECK(error_class(-0.5) == "n2");
-    CHECK(error_class(1.99) == "p3");
-    CHECK(error_class(100) == "p4");
-    CHECK(error_class(-100) == "n4");
+TEST_CASE("colours by steps of each measure") {
+    CHECK(error_scale(0.2) == "");
+    CHECK(error_scale(0.25) == "p1");
+    CHECK(error_scale(-0.5) == "n2");
+    CHECK(error_scale(1.99) == "p3");
+    CHECK(error_scale(100) == "p4");
+    CHECK(error_scale(-100) == "n4");
+    CHECK(loss_scale(0.99) == "");
+    CHECK(loss_scale(4) == "l3");
+    CHECK(kl_scale(0.1) == "k1");
+    CHECK(kl_scale(9) == "k4");
 }
 
 TEST_CASE("a document of hostile tokens stays text") {

@@ -61,6 +61,7 @@ inline void write_run(std::filesystem::path const& folder, std::size_t documents
     const std::vector<std::int32_t> top(documents * (tokens - 1), 0);
     const std::array<std::size_t, 2> rows{documents, tokens}, scored{documents, tokens - 1};
     npz.add<std::int32_t>("ids", rows, ids);
+    for (auto const& m : methods) npz.add<float>("kl_" + m, scored, nll);
     auto variants = methods;
     variants.push_back("full");
     for (auto const& v : variants) {

@@ -1,6 +1,8 @@
 #include "bitlens/report/table.hpp"
 
+#include "bitlens/io/sha256.hpp"
 #include "bitlens/report/html.hpp"
+#include "bitlens/report/table_script.hpp"
 
 #include <doctest/doctest.h>
 #include <string>
@@ -60,4 +62,20 @@ TEST_CASE("anybody's text stays text") {
     CHECK(page.find("https://") == std::string::npos);
     CHECK(page.find("prefers-color-scheme:dark") != std::string::npos);
     CHECK(page.find("@media print") != std::string::npos);
+}
+
+TEST_CASE("a page runs the script whose hash it names, and no other") {
+    const std::string page = html_page("t", "", "", table_script());
+    CHECK(page.find("<script>" + std::string(table_script().code) + "</script>") != std::string::npos);
+    CHECK(page.find("script-src 'sha256-" + std::string(table_script().sha256) + "'\"") != std::string::npos);
+
+    const std::string hex = sha256_of(table_script().code);
+    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string base64;
+    unsigned held = 0, bits = 0;
+    for (const char c : hex + "0") { // 64 digits of 4 bits, filled up to a multiple of 6 bits by a few zeros
+        held = held << 4 | static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10);
+        for (bits += 4; bits >= 6; bits -= 6) base64 += digits[held >> (bits - 6) & 63u];
+    }
+    CHECK(table_script().sha256 == base64 + "=");
 }

@@ -1,5 +1,5 @@
 #pragma once
-/// Documents as HTML, each token coloured by its own error under one method.
+/// Documents as HTML, each token coloured by its own error under one method, its loss, or its divergence.
 
 #include "bitlens/analysis/run_tokens.hpp"
 #include "bitlens/core/utf8.hpp"
@@ -47,50 +47,66 @@ inline std::vector<token_group> group_tokens(std::span<const std::string> token_
     return groups;
 }
 
-/// Class of a token by its error in nats: "p1" … "p4" from 0.25, 0.5, 1 and 2 on, "n1" … below zero; none between.
-inline std::string error_class(double error) {
-    constexpr std::array<double, 4> steps{0.25, 0.5, 1, 2};
-    std::size_t step = 0;
-    while (step < steps.size() && std::abs(error) >= steps[step]) ++step;
-    if (step == 0) return {};
-    return (error > 0 ? "p" : "n") + std::to_string(step);
-}
+/// What a token is coloured by, in nats. Its class is a letter and the step that |value| reaches, "" below the first.
+struct token_scale {
+    char above, below; // letters for numbers above and below zero
+    std::array<double, 4> steps;
 
-/// Colours of error_class, on light and on dark pages.
+    std::string operator()(double value) const {
+        std::size_t step = 0;
+        while (step < steps.size() && std::abs(value) >= steps[step]) ++step;
+        if (step == 0) return {};
+        return (value > 0 ? above : below) + std::to_string(step);
+    }
+};
+inline constexpr token_scale error_scale{'p', 'n', {0.25, 0.5, 1, 2}}, loss_scale{'l', 'l', {1, 2, 4, 8}},
+    kl_scale{'k', 'k', {0.1, 0.3, 1, 3}};
+
+/// The box of all documents; the colours of each scale, on light and on dark pages; the reader's choice among
+/// example_switch says which counts.
 inline std::string_view example_style() noexcept {
-    return R"(.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
+    return R"(.documents-table{max-height:28rem;overflow-y:auto}.documents-table th{position:sticky;top:0;background:var(--paper)}
+.documents-table td:not(.n){overflow-wrap:anywhere}.documents-table td:not(.n),.documents-table th:not(.n){padding-left:.75rem}
+.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
 .text i,.key i{font-style:normal;border-radius:2px}
-.p1{background:rgba(226,88,16,.16)}.p2{background:rgba(226,88,16,.32)}.p3{background:rgba(226,88,16,.52)}.p4{background:rgba(226,88,16,.78)}
-.n1{background:rgba(24,120,210,.16)}.n2{background:rgba(24,120,210,.32)}.n3{background:rgba(24,120,210,.52)}.n4{background:rgba(24,120,210,.78)}
-.key i{padding:0 .4em;margin-right:.25em;color:var(--ink)}
-@media print{.text{max-height:none;print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+.by{margin:0 .3em 0 1em}.by+label{font-size:.9rem;cursor:pointer}
+.key,.documents h4{margin:.5rem 0}.key i{padding:0 .4em;margin-right:.25em;color:var(--ink)}
+.key{display:none}#by-error:checked~.key.error,#by-loss:checked~.key.loss,#by-kl:checked~.key.kl{display:block}
+#by-error:checked~* .p1{background:rgba(226,88,16,.16)}#by-error:checked~* .p2{background:rgba(226,88,16,.32)}#by-error:checked~* .p3{background:rgba(226,88,16,.52)}#by-error:checked~* .p4{background:rgba(226,88,16,.78)}
+#by-error:checked~* .n1{background:rgba(24,120,210,.16)}#by-error:checked~* .n2{background:rgba(24,120,210,.32)}#by-error:checked~* .n3{background:rgba(24,120,210,.52)}#by-error:checked~* .n4{background:rgba(24,120,210,.78)}
+#by-loss:checked~* .l1{background:rgba(130,80,200,.14)}#by-loss:checked~* .l2{background:rgba(130,80,200,.28)}#by-loss:checked~* .l3{background:rgba(130,80,200,.46)}#by-loss:checked~* .l4{background:rgba(130,80,200,.7)}
+#by-kl:checked~* .k1{background:rgba(20,150,110,.16)}#by-kl:checked~* .k2{background:rgba(20,150,110,.32)}#by-kl:checked~* .k3{background:rgba(20,150,110,.52)}#by-kl:checked~* .k4{background:rgba(20,150,110,.78)}
+@media print{.text{max-height:none}.documents-table{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 )";
 }
 
-/// What the colours mean.
-inline std::string example_key() {
-    return "<p class=\"key soft\">Error of a token in nats: <i class=\"n4\">≤ −2</i><i class=\"n3\">−1</i><i "
-           "class=\"n2\">−0.5</i><i class=\"n1\">−0.25</i> <i class=\"p1\">0.25</i><i class=\"p2\">0.5</i><i "
-           "class=\"p3\">1</i><i class=\"p4\">≥ 2</i>. Point at a token for its numbers.</p>\n";
+/// The choice of a scale, and what its colours mean. What it colours stands behind it, inside elements beside it.
+inline std::string example_switch() {
+    return R"(<span class="soft">Colour by</span><input class="by" type="radio" name="by" id="by-error" checked><label for="by-error">error</label><input class="by" type="radio" name="by" id="by-loss"><label for="by-loss">loss of the full model</label><input class="by" type="radio" name="by" id="by-kl"><label for="by-kl">KL divergence</label>
+<p class="key error soft">Error of a token in nats: <i class="n4">≤ −2</i><i class="n3">−1</i><i class="n2">−0.5</i><i class="n1">−0.25</i> <i class="p1">0.25</i><i class="p2">0.5</i><i class="p3">1</i><i class="p4">≥ 2</i>. Point at a token for its numbers.</p>
+<p class="key loss soft">Loss of a token under the full model in nats: <i class="l1">1</i><i class="l2">2</i><i class="l3">4</i><i class="l4">≥ 8</i>. Point at a token for its numbers.</p>
+<p class="key kl soft">KL divergence of the predictions for a token in nats: <i class="k1">0.1</i><i class="k2">0.3</i><i class="k3">1</i><i class="k4">≥ 3</i>. Point at a token for its numbers.</p>
+)";
 }
 
-/// The text of example `row` under a method. Pointing at a token shows its loss before and after, and the token that
-/// each model found most likely where they differ.
+/// The text of example `row` under a method. Pointing at a token shows its loss before and after, the divergence, and
+/// the token that each model found most likely where they differ.
 inline std::string example_html(run_tokens const& tokens, std::size_t row, std::string_view method) {
     const auto ids = tokens.ids(row);
-    const auto full = tokens.nll(row, "full"), quantized = tokens.nll(row, method);
+    const auto full = tokens.nll(row, "full"), quantized = tokens.nll(row, method), kl = tokens.kl(row, method);
     const auto top_full = tokens.top(row, "full"), top_quantized = tokens.top(row, method);
     std::vector<std::string> bytes;
     for (const std::int32_t id : ids) bytes.emplace_back(tokens.bytes(id));
 
     std::string out = "<div class=\"text\">";
     for (auto const& group : group_tokens(bytes)) {
-        double before = 0, after = 0;
+        double before = 0, after = 0, divergence = 0;
         std::string tops;
         for (std::size_t t = group.first; t < group.first + group.count; ++t) {
             if (t == 0) continue; // nothing predicts the first token
             before += full[t - 1];
             after += quantized[t - 1];
+            divergence += kl[t - 1];
             if (top_full[t - 1] != top_quantized[t - 1])
                 tops.append("; likeliest “")
                     .append(tokens.bytes(top_full[t - 1]))
@@ -104,10 +120,13 @@ inline std::string example_html(run_tokens const& tokens, std::size_t row, std::
             continue;
         }
         const double error = after - before;
-        const std::string name = error_class(error);
-        out += name.empty() ? "<i title=\"" : "<i class=\"" + name + "\" title=\"";
+        std::string classes;
+        for (auto const& name : {error_scale(error), loss_scale(before), kl_scale(divergence)})
+            if (!name.empty()) classes += (classes.empty() ? "" : " ") + name;
+        out += classes.empty() ? "<i title=\"" : "<i class=\"" + classes + "\" title=\"";
         out += fixed_text(before, 2) + " → " + fixed_text(after, 2) + " (" + (error < 0 ? "" : "+") +
-               with_minus_sign(fixed_text(error, 2)) + ")" + html_escape(tops) + "\">" + text + "</i>";
+               with_minus_sign(fixed_text(error, 2)) + "), KL " + fixed_text(divergence, 2) + html_escape(tops) +
+               "\">" + text + "</i>";
     }
     return out + "</div>\n";
 }

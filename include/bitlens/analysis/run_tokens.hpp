@@ -1,6 +1,6 @@
 #pragma once
-/// run_tokens: what a run keeps of every position (tokens.npz): ids, losses, most likely tokens, and the bytes of
-/// tokens.
+/// run_tokens: what a run keeps of every position (tokens.npz): ids, losses, divergences, most likely tokens, and
+/// the bytes of tokens.
 
 #include "bitlens/analysis/run_results.hpp"
 #include "bitlens/io/byte_cursor.hpp"
@@ -40,7 +40,10 @@ public:
                                    std::to_string(i) + " of examples.csv");
         if (rows_ > 0 && tokens_ < 2) throw format_error(who_ + ": array 'ids' has rows without a scored token");
         expect_scores("full");
-        for (auto const& m : run.methods) expect_scores(m.name);
+        for (auto const& m : run.methods) {
+            expect_scores(m.name);
+            scores_.emplace("kl_" + m.name, expect_rows<float>("kl_" + m.name, scored()));
+        }
         read_token_bytes();
     }
 
@@ -58,6 +61,8 @@ public:
     std::vector<float> nll(std::size_t row, std::string_view variant) const {
         return scores<float>("nll_", variant, row);
     }
+    /// KL(full ‖ method) in nats at each scored position.   Shapes: (tokens − 1).
+    std::vector<float> kl(std::size_t row, std::string_view method) const { return scores<float>("kl_", method, row); }
     /// Most likely id at each scored position.   Shapes: (tokens − 1).
     std::vector<std::int32_t> top(std::size_t row, std::string_view variant) const {
         return scores<std::int32_t>("top_", variant, row);
@@ -72,6 +77,7 @@ public:
     }
 
 private:
+    std::size_t scored() const noexcept { return tokens_ == 0 ? 0 : tokens_ - 1; } // positions
     template <npy_number T>
     npy_array expect_rows(std::string const& name, std::size_t cols) const {
         npy_array array = file_.array(name);
@@ -82,9 +88,8 @@ private:
         return array;
     }
     void expect_scores(std::string const& variant) {
-        const std::size_t positions = tokens_ == 0 ? 0 : tokens_ - 1;
-        scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, positions));
-        scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, positions));
+        scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, scored()));
+        scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, scored()));
     }
     template <npy_number T>
     std::vector<T> scores(std::string_view prefix, std::string_view variant, std::size_t row) const {

@@ -11,6 +11,7 @@
 #include "bitlens/report/html.hpp"
 #include "bitlens/report/svg.hpp"
 #include "bitlens/report/table.hpp"
+#include "bitlens/report/table_script.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -159,12 +160,16 @@ inline std::string method_figures_html(set_figures const& figures) {
     return out + figure_html(figures.kurtosis);
 }
 
+inline std::string example_anchor(finished_study const& s, std::size_t row) {
+    return "document-" + std::to_string(s.run.example[row]);
+}
+
 inline std::string example_header(finished_study const& s, std::size_t row) {
     auto const& run = s.run;
-    std::string out = "<h3>Document " + std::to_string(run.example[row]);
+    std::string out = "<h4 id=\"" + example_anchor(s, row) + "\">Document " + std::to_string(run.example[row]);
     if (!run.id[row].empty()) out += " · <bdi>" + html_escape(run.id[row]) + "</bdi>";
     if (!run.topic[row].empty()) out += " · <bdi>" + html_escape(run.topic[row]) + "</bdi>";
-    out += "</h3>\n<p class=\"note\">Full model: " + fixed_text(run.nll_full[row], 3) + " nats per token. Errors: ";
+    out += "</h4>\n<p class=\"note\">Full model: " + fixed_text(run.nll_full[row], 3) + " nats per token. Errors: ";
     for (std::size_t v = 0; v < run.methods.size(); ++v)
         out += (v == 0 ? "" : ", ") + html_escape(run.methods[v].name) + " " +
                with_minus_sign(rounded_text(run.methods[v].error[row], 3));
@@ -177,7 +182,7 @@ struct shown_examples {
 };
 
 inline shown_examples choose_examples(finished_study const& s) {
-    constexpr std::size_t worst = 5, ordinary = 3;
+    constexpr std::size_t worst = 10, ordinary = 5;
     auto const& error = s.run.methods.front().error;
     auto ranked = rank_by_error(error);
     auto const& large = s.sets.front().large; // without near-duplicates
@@ -192,20 +197,47 @@ inline shown_examples choose_examples(finished_study const& s) {
     return shown;
 }
 
+/// All documents, to be sorted and filtered; those whose text is shown are links to it.
+inline std::string documents_html(finished_study const& s, shown_examples const& shown) {
+    auto const& run = s.run;
+    const auto number = [](double value) {
+        return "<td class=\"n\" data-v=\"" + exact_text(value) + "\">" + with_minus_sign(rounded_text(value, 3)) +
+               "</td>";
+    };
+    std::string out = "<div class=\"scroll documents-table\"><table class=\"sort\">\n<thead><tr><th "
+                      "class=\"n\">document</th><th class=\"n\">loss, full</th>";
+    for (auto const& m : run.methods) out += "<th class=\"n\">error, " + html_escape(m.name) + "</th>";
+    out += "<th>topic</th><th>id</th></tr></thead>\n<tbody>\n";
+    for (std::size_t row = 0; row < run.size(); ++row) {
+        const std::string index = std::to_string(run.example[row]);
+        const bool is_shown = std::ranges::find(shown.worst, row) != shown.worst.end() ||
+                              std::ranges::find(shown.ordinary, row) != shown.ordinary.end();
+        out += "<tr><td class=\"n\" data-v=\"" + index + "\">" +
+               (is_shown ? "<a href=\"#" + example_anchor(s, row) + "\">" + index + "</a>" : index) + "</td>" +
+               number(run.nll_full[row]);
+        for (auto const& m : run.methods) out += number(m.error[row]);
+        out += "<td><bdi>" + html_escape(run.topic[row]) + "</bdi></td><td><bdi>" + html_escape(run.id[row]) +
+               "</bdi></td></tr>\n";
+    }
+    return out + "</tbody>\n</table></div>\n";
+}
+
 inline std::string examples_html(finished_study const& s, run_tokens const& tokens) {
     auto const& method = s.run.methods.front().name;
     const auto shown = choose_examples(s);
-    std::string out =
-        paragraph("Tokens coloured by their own error under " + method + ". The first token is not scored.") +
-        example_key();
+    std::string out = paragraph("Losses and errors in nats per token. The documents that are links stand below.") +
+                      documents_html(s, shown) + "<div class=\"documents\">\n" +
+                      paragraph("Each token by its own numbers under " + method + ". The first token is not scored.") +
+                      example_switch();
     const auto show = [&](std::string_view title, std::span<const std::size_t> rows) {
         if (rows.empty()) return;
-        out += paragraph(title);
+        out += "<div>\n<h3>" + html_escape(title) + "</h3>\n";
         for (const std::size_t row : rows) out += example_header(s, row) + example_html(tokens, row, method);
+        out += "</div>\n";
     };
-    show("The documents with the largest errors:", shown.worst);
-    show("Ordinary documents, whose errors are nearest to the median:", shown.ordinary);
-    return out;
+    show("The documents with the largest errors", shown.worst);
+    show("Ordinary documents, whose errors are nearest to the median", shown.ordinary);
+    return out + "</div>\n";
 }
 
 inline std::string page_html(finished_study const& s, run_tokens const& tokens, report_content const& c) {
@@ -255,7 +287,8 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
         "<p class=\"note\">All tables as numbers: <a href=\"summary.json\">summary.json</a>. One row per document: <a "
         "href=\"examples.csv\">examples.csv</a>.</p>\n";
     return html_page("bitlens: which documents did quantization break?",
-                     std::string(svg_style()) + std::string(example_style()), body);
+                     std::string(svg_style()) + std::string(example_style()) + std::string(table_script_style()), body,
+                     table_script());
 }
 
 } // namespace detail

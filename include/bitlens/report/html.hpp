@@ -77,21 +77,31 @@ dd{margin:0;overflow-wrap:anywhere}
 )";
 }
 
+/// A script of ours, and what a page says it may run: base64 of the SHA-256 of its code.
+struct page_script {
+    std::string_view code, sha256;
+};
+
 /// A whole page in one file. `title` is text; `style` (after page_style) and `body` are HTML of ours. The page forbids
-/// itself to load or run anything.
-inline std::string html_page(std::string_view title, std::string_view style, std::string_view body) {
+/// itself to load anything, and to run anything but `script`.
+inline std::string html_page(std::string_view title, std::string_view style, std::string_view body,
+                             page_script const& script = {}) {
     std::string page = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-                       "'unsafe-inline'\">\n"
-                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                       "<meta name=\"color-scheme\" content=\"light dark\">\n<title>";
+                       "'unsafe-inline'";
+    if (!script.code.empty()) page += "; script-src 'sha256-" + std::string(script.sha256) + "'";
+    page += "\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+            "<meta name=\"color-scheme\" content=\"light dark\">\n<title>";
     page += html_escape(title);
     page += "</title>\n<style>\n";
     page += page_style();
     page += style;
     page += "</style>\n</head>\n<body>\n<main>\n";
     page += body;
-    page += "</main>\n</body>\n</html>\n";
+    page += "</main>\n";
+    if (!script.code.empty()) page += "<script>" + std::string(script.code) + "</script>\n";
+    page += "</body>\n</html>\n";
     return page;
 }
 
