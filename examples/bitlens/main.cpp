@@ -1,12 +1,15 @@
 /// The command `bitlens`: parses, calls one verb, and turns errors into exit codes (0 good, 1 failed, 2 misuse).
 
 #include "commands.hpp"
+#include "signals.hpp"
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/version.hpp"
 
+#include <csignal>
 #include <exception>
 #include <iostream>
+#include <new>
 
 #include <CLI/CLI.hpp>
 
@@ -122,6 +125,7 @@ int main(int argc, char** argv) {
     add_tokenize(app, tokenize);
     add_probe(app, probe);
     add_perplexity(app, perplexity);
+    explain_bus_errors();
     try {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& e) {
@@ -129,6 +133,14 @@ int main(int argc, char** argv) {
     } catch (bitlens::option_error const& e) {
         std::cerr << "bitlens: " << e.what() << '\n';
         return 2;
+    } catch (interrupted const& e) {
+        std::cerr << "bitlens: " << e.what() << '\n';
+        std::signal(e.signal(), SIG_DFL); // whoever started the program, a loop in a shell say, learns why it ended
+        std::raise(e.signal());
+        return 1;
+    } catch (std::bad_alloc const&) {
+        std::cerr << "bitlens: out of memory; --memory says how much may be used, and shorter rows need less\n";
+        return 1;
     } catch (std::exception const& e) {
         std::cerr << "bitlens: " << e.what() << '\n';
         return 1;

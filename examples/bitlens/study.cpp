@@ -4,6 +4,7 @@
 #include "model_runs.hpp"
 #include "progress.hpp"
 #include "setting.hpp"
+#include "signals.hpp"
 
 #include "bitlens/analysis/study.hpp"
 #include "bitlens/analysis/study_report.hpp"
@@ -138,8 +139,12 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
         runs += piece.count * (piece.variants.size() + (piece.variants[0] == 0 ? 0 : 1));
     if (runs > 0) {
         progress shown(runs, a.tokens);
-        run_study<Architecture, weight>(model, variants, s.documents, a.first_position, plan.cut, folder, results,
-                                        [&](std::size_t done) { shown.advance(done); });
+        const stop_requests stop;
+        run_study<Architecture, weight>(
+            model, variants, s.documents, a.first_position, plan.cut, folder, results, [&](std::size_t done) {
+                shown.advance(done);
+                stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
+            });
         folder.log(std::to_string(runs) + " model runs of " + std::to_string(a.tokens) + " tokens in " +
                    duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
     }

@@ -14,10 +14,13 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <string>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -31,6 +34,9 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t rows = 26, tokens = 12;
+constexpr const char* two_methods = "rtn3-g64,nf4-g64-dq";
+const std::vector<std::string> little_memory{"--threads", "2", "--memory",
+                                             "850K"}; // one layer at a time, several blocks
 
 std::string read_file(fs::path const& path) {
     std::ifstream file(path, std::ios::binary);
@@ -75,13 +81,18 @@ setting const& here() {
 }
 
 struct outcome {
-    int code; // −1: killed
+    int code; // −signal, if one ended the command
     std::string text;
 };
 
-/// Runs the command; kills it after `kill_after` if that comes first.
-outcome run(std::vector<std::string> arguments, fs::path const& input = "/dev/null",
-            std::chrono::microseconds kill_after = std::chrono::hours(1)) {
+/// What happens to the command while it runs.
+struct disturbance {
+    std::function<bool()> now = [] { return false; }; // whether it is time
+    std::function<void(pid_t)> happens = [](pid_t) {};
+    std::optional<rlim_t> largest_file = std::nullopt; // bytes; more cannot be written, as on a full disk
+};
+
+outcome run(std::vector<std::string> arguments, fs::path const& input = "/dev/null", disturbance const& d = {}) {
     const auto output = here().folder / "output.txt";
     arguments.insert(arguments.begin(), BITLENS_COMMAND);
     std::vector<char*> argv;
@@ -92,16 +103,41 @@ outcome run(std::vector<std::string> arguments, fs::path const& input = "/dev/nu
         const int in = ::open(input.c_str(), O_RDONLY);
         const int out = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
         if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(out, 2) < 0) ::_exit(99);
+        if (d.largest_file) {
+            const rlimit limit{*d.largest_file, *d.largest_file};
+            ::signal(SIGXFSZ, SIG_IGN); // an error to whoever writes, as a full disk is
+            if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(97);
+        }
         ::execv(BITLENS_COMMAND, argv.data());
         ::_exit(98);
     }
-    const auto deadline = std::chrono::steady_clock::now() + kill_after;
     int status = 0;
-    while (::waitpid(child, &status, WNOHANG) == 0) {
-        if (std::chrono::steady_clock::now() >= deadline) ::kill(child, SIGKILL);
+    for (bool happened = false; ::waitpid(child, &status, WNOHANG) == 0;) {
+        if (!happened && d.now()) {
+            d.happens(child);
+            happened = true;
+        }
         std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(output)};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read_file(output)};
+}
+
+using std::chrono::steady_clock;
+
+/// Kills the command some time after it was started.
+disturbance kill_after(steady_clock::duration patience) {
+    return {.now = [end = steady_clock::now() + patience] { return steady_clock::now() >= end; },
+            .happens = [](pid_t child) { ::kill(child, SIGKILL); }};
+}
+
+/// True as soon as a run has finished its first block, of many if it reads a layer at a time.
+std::function<bool()> first_block_of(fs::path const& folder) {
+    return [parts = folder / "parts"] {
+        std::error_code none;
+        for (auto const& entry : fs::directory_iterator(parts, none))
+            if (entry.path().extension() == ".npz") return true;
+        return false;
+    };
 }
 
 std::vector<std::string> study(fs::path const& out, std::string const& methods, std::vector<std::string> more = {}) {
@@ -134,7 +170,7 @@ void check_same_run(fs::path const& a, fs::path const& b) {
 fs::path const& undisturbed() {
     static const fs::path path = [] {
         auto folder = here().folder / "undisturbed";
-        const auto result = run(study(folder, "rtn3-g64,nf4-g64-dq", {"--threads", "1"}));
+        const auto result = run(study(folder, two_methods, {"--threads", "1"}));
         REQUIRE_MESSAGE(result.code == 0, result.text);
         return folder;
     }();
@@ -152,34 +188,94 @@ TEST_CASE("a study leaves its tables, its report and nothing unfinished") {
 }
 
 TEST_CASE("equal runs have equal bytes whatever the number of threads and the memory") {
-    for (auto const& [name, more] : std::map<std::string, std::vector<std::string>>{
-             {"threads", {"--threads", "3"}}, {"memory", {"--threads", "2", "--memory", "850K"}}}) {
+    for (auto const& [name, more] :
+         std::map<std::string, std::vector<std::string>>{{"threads", {"--threads", "3"}}, {"memory", little_memory}}) {
         const auto folder = here().folder / name;
-        const auto result = run(study(folder, "rtn3-g64,nf4-g64-dq", more));
+        const auto result = run(study(folder, two_methods, more));
         REQUIRE_MESSAGE(result.code == 0, result.text);
         CHECK((result.text.find("one layer at a time") != std::string::npos) == (name == "memory"));
         check_same_run(undisturbed(), folder);
     }
 }
 
-TEST_CASE("a run killed again and again ends with the same bytes") {
-    const auto folder = here().folder / "killed";
-    int killed = 0;
-    auto patience = std::chrono::milliseconds(5);
-    for (;; patience += std::chrono::milliseconds(7)) {
-        const auto result = run(study(folder, "rtn3-g64,nf4-g64-dq", {"--threads", "1"}), "/dev/null", patience);
-        if (result.code == 0) break;
-        REQUIRE_MESSAGE(result.code == -1, result.text);
-        ++killed;
+TEST_CASE("a run killed at any moment goes on, and ends with the same bytes") {
+    const auto started = steady_clock::now();
+    REQUIRE(run(study(here().folder / "timed", two_methods, {"--threads", "1"})).code == 0);
+    const auto whole = steady_clock::now() - started;
+    random_generator random(11);
+    int finished = 0, killed = 0;
+    while (killed < 50) {
+        const auto folder = here().folder / ("killed" + std::to_string(finished));
+        const auto patience = whole * static_cast<int>(random.below(1000)) / 1000;
+        const auto result = run(study(folder, two_methods, {"--threads", "1"}), "/dev/null", kill_after(patience));
+        if (result.code == 0) {
+            check_same_run(undisturbed(), folder);
+            ++finished;
+        } else {
+            REQUIRE_MESSAGE(result.code == -SIGKILL, result.text);
+            ++killed;
+        }
     }
-    CHECK(killed > 0);
+    const auto last = here().folder / ("killed" + std::to_string(finished));
+    REQUIRE(run(study(last, two_methods)).code == 0);
+    check_same_run(undisturbed(), last);
+}
+
+TEST_CASE("a run asked to stop finishes its block and says how to go on") {
+    for (const int signal : {SIGINT, SIGTERM}) {
+        const auto folder = here().folder / ("stopped" + std::to_string(signal));
+        const auto result =
+            run(study(folder, two_methods, little_memory), "/dev/null",
+                {.now = first_block_of(folder), .happens = [=](pid_t child) { ::kill(child, signal); }});
+        CHECK_MESSAGE(result.code == -signal, result.text);
+        CHECK_MESSAGE(result.text.find("the same command goes on") != std::string::npos, result.text);
+        const auto resumed = run(study(folder, two_methods, little_memory));
+        CHECK_MESSAGE(resumed.code == 0, resumed.text);
+        check_same_run(undisturbed(), folder);
+    }
+}
+
+TEST_CASE("a full disk stops a run with a message, and what was written counts") {
+    const auto folder = here().folder / "full";
+    for (const rlim_t bytes : {2'000u, 8'000u, 20'000u, 60'000u}) {
+        const auto result = run(study(folder, two_methods), "/dev/null", {.largest_file = bytes});
+        CAPTURE(bytes);
+        CHECK_MESSAGE(result.code == 1, result.text);
+        CHECK_MESSAGE(result.text.find("cannot be written: File too large") != std::string::npos, result.text);
+    }
+    const auto result = run(study(folder, two_methods));
+    REQUIRE_MESSAGE(result.code == 0, result.text);
+    check_same_run(undisturbed(), folder);
+}
+
+TEST_CASE("a folder that cannot be made is named") {
+    const auto result = run(study("/proc/run", two_methods));
+    CHECK(result.code == 1);
+    CHECK_MESSAGE(result.text.find("/proc/run: cannot be created") != std::string::npos, result.text);
+}
+
+TEST_CASE("a checkpoint cut while it is mapped ends the run with its name, and the run goes on with the whole one") {
+    const auto model = here().folder / "cut";
+    fs::copy(here().model, model);
+    const auto weights = model / "model.safetensors";
+    REQUIRE(fs::exists(weights));
+    const auto folder = here().folder / "of_cut";
+    auto arguments = study(folder, two_methods, little_memory);
+    *(std::ranges::find(arguments, here().model.string())) = model;
+    const auto result = run(arguments, "/dev/null",
+                            {.now = first_block_of(folder), .happens = [&](pid_t) { fs::resize_file(weights, 4096); }});
+    CHECK_MESSAGE(result.code == 1, result.text);
+    CHECK_MESSAGE(result.text.find(weights.string() + ": became shorter") != std::string::npos, result.text);
+    fs::copy_file(here().model / "model.safetensors", weights, fs::copy_options::overwrite_existing);
+    const auto resumed = run(arguments);
+    REQUIRE_MESSAGE(resumed.code == 0, resumed.text);
     check_same_run(undisturbed(), folder);
 }
 
 TEST_CASE("adding a method gives what asking for both at once gives") {
     const auto folder = here().folder / "added";
     REQUIRE(run(study(folder, "rtn3-g64")).code == 0);
-    const auto result = run(study(folder, "rtn3-g64,nf4-g64-dq"));
+    const auto result = run(study(folder, two_methods));
     REQUIRE_MESSAGE(result.code == 0, result.text);
     check_same_run(undisturbed(), folder);
 }
@@ -188,6 +284,55 @@ TEST_CASE("a report drawn again is the same") {
     const auto before = contents(undisturbed());
     REQUIRE(run({"report", undisturbed()}).code == 0);
     CHECK(contents(undisturbed()) == before);
+}
+
+/// Opens the page in a frame, works it as a reader would, and leaves what it saw in the element "seen".
+constexpr const char* reader_of_the_page = R"(<!DOCTYPE html><meta charset="utf-8"><iframe src="report.html"></iframe>
+<pre id="seen"></pre><script>
+onload = () => {
+  const view = frames[0], page = view.document, seen = {};
+  const token = [...page.querySelectorAll(".text i")].find(t => t.classList.length === 3);
+  const colours = ["by-error", "by-loss", "by-kl"].map(id => {
+    page.getElementById(id).click();
+    return view.getComputedStyle(token).backgroundColor;
+  });
+  seen.colours = new Set(colours.filter(c => c !== "rgba(0, 0, 0, 0)")).size;
+const table = page.querySelector("table.sort"), rows = () = > [... table.tBodies[0].rows];
+const head = table.tHead.rows[0].cells[1].firstChild, values = () = > rows().map(r = > +r.cells[1].dataset.v);
+head.click();
+seen.falling = values().every((v, i, all) = > i == = 0 || all[i - 1] >= v);
+head.click();
+seen.rising = values().every((v, i, all) = > i == = 0 || all[i - 1] <= v);
+const filter = page.querySelector("input[type=search]");
+filter.value = "no row has this";
+filter.oninput();
+seen.shown = rows().filter(r = > !r.hidden).length;
+document.getElementById("seen").textContent = JSON.stringify(seen);
+}
+;
+</script>)";
+
+TEST_CASE("the report in a browser: the switch colours, the table sorts and filters, nothing on the console") {
+    if (std::system("command -v chromium >/dev/null") != 0) {
+        MESSAGE("skipped: there is no chromium");
+        return;
+    }
+    const auto folder = here().folder / "browser", page = folder / "reader.html", log = folder / "log",
+               dom = folder / "dom";
+    fs::copy(undisturbed(), folder, fs::copy_options::recursive);
+    std::ofstream(page) << reader_of_the_page;
+    // The reader's script may look into the frame only where files count as one origin.
+    const std::string command = "timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage "
+                                "--enable-logging=stderr --disable-web-security --allow-file-access-from-files "
+                                "--virtual-time-budget=10000 --user-data-dir='" +
+                                (folder / "profile").string() + "' --dump-dom 'file://" + page.string() + "' >'" +
+                                dom.string() + "' 2>'" + log.string() + "'";
+    REQUIRE_MESSAGE(std::system(command.c_str()) == 0, read_file(log));
+    const auto text = read_file(dom);
+    const auto first = text.find("<pre id=\"seen\">{"), last = text.find("</pre>");
+    REQUIRE_MESSAGE(first != std::string::npos, text);
+    CHECK(text.substr(first + 15, last - first - 15) == R"({"colours":3,"falling":true,"rising":true,"shown":0})");
+    CHECK_MESSAGE(read_file(log).find("CONSOLE") == std::string::npos, read_file(log));
 }
 
 TEST_CASE("another run in the same folder is refused, and the difference named") {
