@@ -5,9 +5,14 @@
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <map>
 #include <string>
+#include <string_view>
 
 namespace bitlens::command {
 
@@ -24,8 +29,19 @@ void print_config(model_config const& c) {
                 b.rope_theta, c.context);
 }
 
+/// A tensor's name with a star for the number of its layer.
+std::string without_layer(std::string name) {
+    constexpr std::string_view before = "layers.";
+    const auto at = name.find(before);
+    if (at == std::string::npos) return name;
+    const auto end = std::min(name.find('.', at + before.size()), name.size());
+    return name.substr(0, at + before.size()) + '*' + name.substr(end);
+}
+
+/// One line for all layers whose tensors are alike, with their number.
 void print_tensors(checkpoint const& source) {
     std::uint64_t bytes = 0, numbers = 0;
+    std::map<std::array<std::string, 3>, std::size_t> alike; // name, type and shape → how many
     for (auto const& t : source.tensors()) {
         std::uint64_t count = 1;
         std::string shape;
@@ -33,10 +49,12 @@ void print_tensors(checkpoint const& source) {
             count *= n;
             shape += (shape.empty() ? "" : " x ") + std::to_string(n);
         }
-        std::printf("  %-52s %-6s %s\n", t.name.c_str(), t.type.c_str(), shape.c_str());
+        ++alike[{without_layer(t.name), t.type, shape}];
         bytes += t.bytes;
         numbers += count;
     }
+    for (auto const& [tensor, count] : alike)
+        std::printf("  %-48s %-6s %-14s %zu\n", tensor[0].c_str(), tensor[1].c_str(), tensor[2].c_str(), count);
     std::printf("in all        %zu tensors, %.1f million numbers, %s\n", source.tensors().size(),
                 static_cast<double>(numbers) / 1e6, bytes_text(bytes).c_str());
 }
