@@ -1,4 +1,4 @@
-# cmake -P docs/check_quotes.cmake: in README.md and docs/*.md, a code block below a line <!-- docs/examples/file --> is that file,
+# cmake -P docs/check_quotes.cmake: in README.md and docs/*.md, a code block below a line <!-- path/of/a/file --> is that file,
 # or neighbouring lines of it; and every link to a file of this tree leads somewhere.
 cmake_minimum_required(VERSION 3.25)
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
@@ -7,8 +7,9 @@ foreach(page IN LISTS pages)
   file(READ ${page} rest)
   cmake_path(GET page PARENT_PATH folder)
 
-  # [ and ] would glue the elements of a list together.
-  string(REPLACE "](" "\n@link(" links "${rest}")
+  # Not in code, where ]( is a lambda. [ and ] would glue the elements of a list together.
+  string(REGEX REPLACE "\n```[^`]*\n```" "" links "${rest}")
+  string(REPLACE "](" "\n@link(" links "${links}")
   string(REGEX MATCHALL "@link\\([^):#]+" links "${links}")
   foreach(link IN LISTS links)
     string(REPLACE "@link(" "" link "${link}")
@@ -17,7 +18,7 @@ foreach(page IN LISTS pages)
     endif()
   endforeach()
 
-  while(rest MATCHES "\n<!-- (docs/examples/[^ ]+) -->\n```[a-z]*\n")
+  while(rest MATCHES "\n<!-- ([^ ]+) -->\n```[a-z]*\n")
     set(quoted ${CMAKE_MATCH_1})
     set(start "${CMAKE_MATCH_0}")
     string(FIND "${rest}" "${start}" at)

@@ -66,7 +66,7 @@ inline void append_utf8(std::string& text, char32_t code) {
 }
 
 /// A name from a file as an error message shows it: in double quotes, at most 100 bytes of it, everything but printable
-/// ASCII as \xNN.
+/// ASCII as `\xNN`.
 inline std::string in_quotes(std::string_view text) {
     constexpr std::size_t longest = 100;
     constexpr char digits[] = "0123456789abcdef";

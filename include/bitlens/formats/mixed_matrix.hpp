@@ -47,7 +47,7 @@ inline constexpr bool is_mixed_matrix = false;
 template <weight_format... F>
 inline constexpr bool is_mixed_matrix<mixed_matrix<F...>> = true;
 
-/// What a kernel multiplies with: packed_matrix<F> or mixed_matrix<F…>.
+/// What a kernel multiplies with: `packed_matrix<F>` or `mixed_matrix<F…>`.
 template <class W>
 concept weight_matrix = is_packed_matrix<W> || is_mixed_matrix<W>;
 

@@ -17,29 +17,29 @@ struct site {
 
 namespace hook {
 
-// The residual stream: before the block, after its attention (r of the paper, eq. 5), after its MLP (z, eq. 6). (T, d)
-struct resid_pre {};
-struct resid_mid {};
-struct resid_post {};
+// The residual stream. (T, d)
+struct resid_pre {};  ///< before the block
+struct resid_mid {};  ///< after its attention: r of the paper (eq. 5)
+struct resid_post {}; ///< after its MLP: z (eq. 6)
 
-// Attention: what q, k and v read (norm applied), what W_o reads, what W_o gives.
-struct attn_in {};    // (T, d)
-struct attn_heads {}; // (T, heads · head_dim)
-struct attn_out {};   // (T, d)
+// Attention.
+struct attn_in {};    ///< what q, k and v read: norm and γ applied (T, d)
+struct attn_heads {}; ///< what W_o reads (T, heads · head_dim)
+struct attn_out {};   ///< what W_o gives (T, d)
 
-// The MLP: h with the norm's γ applied, what W_gate alone reads, and what W_down gives (o of the paper). (T, d)
-struct mlp_in {};
-struct mlp_gate_in {}; // overwriting it leaves W_up's input alone (paper §6.2)
-struct mlp_out {};
+// The MLP. (T, d)
+struct mlp_in {};      ///< h: norm and γ applied
+struct mlp_gate_in {}; ///< what W_gate alone reads: overwriting it leaves W_up's input alone (paper §6.2)
+struct mlp_out {};     ///< what W_down gives: o of the paper
 
-// Inside the MLP: σ(W_gate h), W_up h, and their product, which W_down reads. (T, d_ff)
-struct mlp_gate {};
-struct mlp_up {};
-struct mlp_act {};
+// Inside the MLP. (T, d_ff)
+struct mlp_gate {}; ///< σ(W_gate h)
+struct mlp_up {};   ///< W_up h
+struct mlp_act {};  ///< their product, which W_down reads
 
 // Once per run, after the last block.
-struct final_norm {}; // what the head reads, γ applied (T, d)
-struct logits {};     // (T, vocabulary)
+struct final_norm {}; ///< what the head reads, γ applied (T, d)
+struct logits {};     ///< (T, vocabulary)
 
 /// The points that fire once in every layer, in the order in which they fire.
 using all = std::tuple<resid_pre, attn_in, attn_heads, attn_out, resid_mid, mlp_in, mlp_gate_in, mlp_gate, mlp_up,

@@ -20,7 +20,7 @@
 
 namespace bitlens {
 
-/// Writes to `.<name>.tmp` in the folder of `path`; commit() flushes it to the disk and renames it. Without commit()
+/// Writes to `.NAME.tmp` in the folder of `path`; commit() flushes it to the disk and renames it. Without commit()
 /// the temporary file is removed and `path` stays as it was. The temporary name is fixed, so that what a killed program
 /// left is overwritten by the next one; a lock on it keeps two programs from writing the same file.
 /// Errors: io_error that names the path and the system's reason.

@@ -127,10 +127,9 @@ inline std::string gunzip(std::span<const std::byte> bytes, std::string const& w
     }
 }
 
-/// The lines of a text file, plain or gzip (told apart by its first bytes). A line ends with \n or \r\n; the last may
-/// end with the file; a byte order mark before the first is skipped.
-/// Errors: io_error as mapped_file; format_error naming the file for damaged gzip, and the line for one longer than
-/// longest_line.
+/// The lines of a text file, plain or gzip (told apart by its first bytes). A line ends with `\n` or `\r\n`; the last
+/// may end with the file; a byte order mark before the first is skipped. Errors: io_error as mapped_file; format_error
+/// naming the file for damaged gzip, and the line for one longer than longest_line.
 class line_reader {
 public:
     /// Bytes; a document of this size is a mistake, and its JSON would take several times the memory.

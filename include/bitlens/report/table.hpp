@@ -150,7 +150,7 @@ inline std::string to_csv(table const& t) {
     return csv.bytes();
 }
 
-/// Title, one <table> in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover;
+/// Title, the table in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover;
 /// reasons also follow as a note, for paper.
 inline std::string to_html(table const& t) {
     constexpr std::size_t longest_name = 24; // longer texts may break

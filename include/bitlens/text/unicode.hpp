@@ -2,7 +2,7 @@
 /// What tokenizers know of Unicode: the classes that split patterns speak of, and composition (NFC).
 ///
 /// The measure is what Hugging Face `tokenizers` 0.23 does, and its three parts follow three versions of Unicode: the
-/// classes \p{L}, \p{N} and \s version 16, the step `Digits` version 17, NFC version 9. utf8proc is Unicode 15 in
+/// classes `\p{L}`, `\p{N}` and `\s` version 16, the step `Digits` version 17, NFC version 9. utf8proc is Unicode 15 in
 /// Debian 12 and newer elsewhere, so the differences are tables here.
 
 #include "bitlens/core/utf8.hpp"
@@ -112,12 +112,12 @@ inline constexpr std::array<character_class, 128> ascii_class = [] {
 
 } // namespace detail
 
-/// \p{L} → letter, \p{N} → number, \s → space, the rest → other.
+/// `\p{L}` → letter, `\p{N}` → number, `\s` → space, the rest → other.
 inline character_class class_of(char32_t code) noexcept {
     return code < 0x80 ? detail::ascii_class[code] : detail::look_up_class(code);
 }
 
-/// What the step `Digits` splits off: \p{N}, and the numbers of Unicode 17.
+/// What the step `Digits` splits off: `\p{N}`, and the numbers of Unicode 17.
 inline bool is_numeric(char32_t code) noexcept {
     return class_of(code) == character_class::number || detail::in_ranges(detail::numbers_since_16, code);
 }

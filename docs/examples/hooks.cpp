@@ -1,0 +1,77 @@
+#include <bitlens/formats.hpp>
+#include <bitlens/hooks.hpp>
+#include <bitlens/models.hpp>
+#include <bitlens/quantizers.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+
+namespace hook = bitlens::hook;
+using weight = bitlens::mixed_matrix<bitlens::dense<float>, bitlens::uniform<3, 32>>;
+using model = bitlens::transformer<bitlens::llama, weight>;
+
+/// Sets what one layer's MLP adds to the residual stream to zero.
+struct without_mlp {
+    using points = hook::set<hook::mlp_out>;
+    std::size_t layer;
+
+    void on(hook::mlp_out, bitlens::site at, bitlens::matrix_view<float> a) const {
+        if (at.layer != layer) return;
+        for (std::size_t t = 0; t < a.rows; ++t)
+            for (float& x : a.row(t)) x = 0;
+    }
+};
+
+/// The same model with every linear layer of its blocks in 3 bits.
+model quantized(model const& full) {
+    std::vector<bitlens::block_weights<weight>> layers;
+    for (std::size_t k = 0; k < full.config().layers; ++k) {
+        layers.push_back(full.layers()->layer(k));
+        for (auto& linear : layers.back().linear)
+            linear->visit([&]<class G>(bitlens::packed_matrix<G> const& w) {
+                if constexpr (std::same_as<G, bitlens::dense<float>>)
+                    linear = std::make_shared<const weight>(bitlens::rtn<bitlens::uniform<3, 32>>{}(w.view()));
+            });
+    }
+    return full.with_layers(std::make_shared<bitlens::resident_layers<weight>>(std::move(layers)));
+}
+
+/// √ mean (a − b)².
+double distance(bitlens::matrix_view<const float> a, bitlens::matrix_view<const float> b) {
+    double sum = 0;
+    for (std::size_t t = 0; t < a.rows; ++t)
+        for (std::size_t i = 0; i < a.cols; ++i) sum += std::pow(double{a(t, i)} - double{b(t, i)}, 2);
+    return std::sqrt(sum / static_cast<double>(a.rows * a.cols));
+}
+
+int main() {
+    const auto full = bitlens::tiny_model<bitlens::llama, weight>(bitlens::tiny_config<bitlens::llama>(), 1);
+    const auto low = quantized(full);
+    std::vector<std::int32_t> ids(32);
+    std::iota(ids.begin(), ids.end(), 1);
+
+    // Read: the mean length of the residual stream after attention, at every layer.
+    bitlens::residual_norms<hook::resid_mid> norms(full.config().layers);
+    // Keep: copies of two points of the full model's run. A chain hands each point to every probe that listens.
+    bitlens::record<hook::mlp_gate, hook::logits> kept;
+    bitlens::chain both(norms, kept);
+    full.forward(ids, both);
+    std::printf("norm(x; r):");
+    for (const double norm : norms.per_layer) std::printf(" %.2f", norm);
+    std::printf("\n");
+
+    const auto error = [&](auto&& change) {
+        bitlens::record<hook::logits> after;
+        bitlens::chain probes(change, after);
+        low.forward(ids, probes);
+        return distance(after.get<hook::logits>(), kept.get<hook::logits>());
+    };
+    bitlens::no_probe nothing;
+    bitlens::patch<hook::mlp_gate> gates(kept, /*first layer*/ 2);
+    bitlens::patch<hook::logits> everything(kept);
+    std::printf("the quantized model's logits are off by  %.3f\n", error(nothing));
+    std::printf("without the MLP of layer 3               %.3f\n", error(without_mlp{3}));
+    std::printf("with the full model's gates from layer 2 %.3f\n", error(gates));
+    std::printf("with the full model's logits             %.3f\n", error(everything));
+}

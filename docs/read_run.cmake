@@ -1,0 +1,11 @@
+# cmake -DSCRIPT=… -DRUN=… -P docs/read_run.cmake: the Python script reads the run folder without complaint.
+cmake_minimum_required(VERSION 3.25)
+find_program(python python3)
+if(python)
+  execute_process(COMMAND ${python} -c "import numpy, pandas" RESULT_VARIABLE missing ERROR_QUIET)
+endif()
+if(NOT python OR missing)
+  message(STATUS "skipped: there is no Python with numpy and pandas")
+  return()
+endif()
+execute_process(COMMAND ${python} ${SCRIPT} ${RUN} COMMAND_ERROR_IS_FATAL ANY)
