@@ -7,6 +7,7 @@
 #include "bitlens/io/npz.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -83,7 +84,10 @@ private:
     }
     void expect_scores(std::string const& variant) {
         const std::size_t positions = tokens_ == 0 ? 0 : tokens_ - 1;
-        scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, positions));
+        const auto nll = scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, positions)).first;
+        for (std::size_t i = 0; i < nll->second.size(); ++i)
+            if (!std::isfinite(nll->second.stored<float>(i)))
+                throw format_error(nll->second.who + ": number " + std::to_string(i) + " is not finite");
         scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, positions));
     }
     template <npy_number T>
