@@ -26,12 +26,20 @@ void release(void* place) noexcept {
 } // namespace
 
 void* operator new(std::size_t size) { return counted(std::malloc(std::max<std::size_t>(size, 1))); }
+void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
+    try {
+        return operator new(size);
+    } catch (std::bad_alloc const&) {
+        return nullptr;
+    }
+}
 void* operator new(std::size_t size, std::align_val_t alignment) {
     const auto unit = static_cast<std::size_t>(alignment);
     return counted(std::aligned_alloc(unit, (std::max<std::size_t>(size, 1) + unit - 1) / unit * unit));
 }
 void operator delete(void* place) noexcept { release(place); }
 void operator delete(void* place, std::size_t) noexcept { release(place); }
+void operator delete(void* place, std::nothrow_t const&) noexcept { release(place); }
 void operator delete(void* place, std::align_val_t) noexcept { release(place); }
 void operator delete(void* place, std::size_t, std::align_val_t) noexcept { release(place); }
 

@@ -200,7 +200,7 @@ def gguf_corpus():
             "width_as_text": {"embedding_length": (STRING, "4")}, "sliding_window": {"attention__sliding_window": (U32, 4)},
             "head_count_2_to_the_40": {"attention__head_count": (U64, 2**40), "attention__key_length": (U64, 2**40)}}
     for name, lie in lies.items():
-        put(f"config_{name}.gguf", g_file(g_config(**lie)))
+        put(f"config_{name}.gguf", g_file(g_config(vocab_size=(U32, 6), **lie)))
     put("config_vocabulary_larger_than_the_embedding.gguf", g_file(g_config(vocab_size=(U32, 7)), g_tensors()))
     put("missing_tensor.gguf", g_file(g_config(), g_tensors(skip=["blk.0.attn_q.weight"])))
     put("tensor_of_no_layer.gguf", g_file(g_config(), g_tensors() + [("blk.7.attn_q.weight", (4, 4), 1, bytes(32))]))
@@ -304,9 +304,10 @@ def safetensors_corpus():
     places = {n: "first.safetensors" for n in shards[0]} | {n: "second.safetensors" for n in shards[1]}
     write("safetensors_index", "valid.json", json.dumps({"metadata": {"total_size": 1}, "weight_map": places}))
     for name, lie in {"shard_outside_the_folder": "../../etc/passwd", "shard_with_absolute_path": "/etc/passwd", "shard_is_the_folder": ".",
-                      "shard_without_a_name": "", "shard_with_zero_byte": "first\0.safetensors", "shard_missing": "third.safetensors",
+                      "shard_without_a_name": "", "shard_with_zero_byte": "first\0.safetensors",
                       "shard_is_the_index": "model.safetensors.index.json", "tensor_in_the_other_shard": "first.safetensors"}.items():
         write("safetensors_index", name + ".json", json.dumps({"weight_map": places | {q: lie}}))
+    write("safetensors_index", "shard_missing.json", json.dumps({"weight_map": places | {n: "third.safetensors" for n in shards[1]}}))
     write("safetensors_index", "shard_is_a_number.json", json.dumps({"weight_map": places | {q: 1}}))
     write("safetensors_index", "stale.json", json.dumps({"weight_map": {n: p for n, p in places.items() if n != q}}))
     write("safetensors_index", "map_is_an_array.json", '{"weight_map": []}')
@@ -430,7 +431,7 @@ def tokenizer_corpus():
     def vocabulary(tokens=VOCABULARY, types=None, merges=("a b", "\u0120 a", "a ab"), extra=(), **other):
         parts = {"model": g_key("tokenizer.ggml.model", STRING, "gpt2"), "pre": g_key("tokenizer.ggml.pre", STRING, "smollm"),
                  "tokens": g_array("tokenizer.ggml.tokens", STRING, list(tokens)),
-                 "types": g_array("tokenizer.ggml.token_type", I32, types or [3] + [1] * (len(tokens) - 1)),
+                 "types": g_array("tokenizer.ggml.token_type", I32, [3] + [1] * (len(tokens) - 1) if types is None else types),
                  "merges": g_array("tokenizer.ggml.merges", STRING, list(merges))} | other
         return g_file([p for p in parts.values() if p] + list(extra))
 

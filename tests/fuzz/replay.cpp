@@ -41,7 +41,8 @@ std::string give_file(fuzz::target const& t, std::filesystem::path const& path) 
 /// one line and not too long.
 std::string cell(std::string text) {
     constexpr std::size_t longest = 240;
-    text = std::regex_replace(text, std::regex("[^ ]*/bitlens_test_[^/]*/"), "");
+    text = std::regex_replace(text, std::regex("[^ ]*/bitlens_test_[^/:]*/"), "");
+    text = std::regex_replace(text, std::regex("[^ ]*/bitlens_test_[^/:]*"), "FOLDER");
     text = std::regex_replace(text, std::regex("(no valid JSON at byte [0-9]+): [^]*"), "$1: …");
     text = std::regex_replace(text, std::regex("\n *"), " ");
     if (text.size() > longest) text = text.substr(0, bitlens::valid_utf8_length(text.substr(0, longest))) + "…";
