@@ -670,7 +670,7 @@ inline void append_utf8(std::string& text, char32_t code) {
 }
 
 /// A name from a file as an error message shows it: in double quotes, at most 100 bytes of it, everything but printable
-/// ASCII as \xNN.
+/// ASCII as `\xNN`.
 inline std::string in_quotes(std::string_view text) {
     constexpr std::size_t longest = 100;
     constexpr char digits[] = "0123456789abcdef";
@@ -1870,7 +1870,7 @@ inline constexpr bool is_mixed_matrix = false;
 template <weight_format... F>
 inline constexpr bool is_mixed_matrix<mixed_matrix<F...>> = true;
 
-/// What a kernel multiplies with: packed_matrix<F> or mixed_matrix<F…>.
+/// What a kernel multiplies with: `packed_matrix<F>` or `mixed_matrix<F…>`.
 template <class W>
 concept weight_matrix = is_packed_matrix<W> || is_mixed_matrix<W>;
 
@@ -2675,7 +2675,7 @@ private:
 
 namespace bitlens {
 
-/// Writes to `.<name>.tmp` in the folder of `path`; commit() flushes it to the disk and renames it. Without commit()
+/// Writes to `.NAME.tmp` in the folder of `path`; commit() flushes it to the disk and renames it. Without commit()
 /// the temporary file is removed and `path` stays as it was. The temporary name is fixed, so that what a killed program
 /// left is overwritten by the next one; a lock on it keeps two programs from writing the same file.
 /// Errors: io_error that names the path and the system's reason.
@@ -3180,7 +3180,7 @@ private:
     void read_version(byte_cursor& cursor) {
         version_ = cursor.number<std::uint32_t>("version");
         if (version_ != 0 && (version_ & 0xFFFFu) == 0)
-            fail("version: " + std::to_string(version_ >> 16) + " in big-endian order; only little-endian is read");
+            fail("version: " + std::to_string(version_ >> 24) + " in big-endian order; only little-endian is read");
         if (version_ != 2 && version_ != 3)
             fail("version: 2 or 3 is expected, " + std::to_string(version_) + " was found");
     }
@@ -3488,9 +3488,10 @@ enum class deflate_kind { raw, gzip };
 /// ends early, bytes after its end, and for a bomb: more than most_unpacked.
 class inflater {
 public:
-    /// No real file unpacks to more: deflate reaches 1032 × the compressed size only on one byte repeated.
+    /// Bytes. Deflate never reaches more than 1032 × the compressed size, and that only on one byte repeated; no real
+    /// file of more than 64 MiB reaches 256 ×.
     static constexpr std::uint64_t most_unpacked(std::uint64_t compressed) noexcept {
-        return (std::uint64_t{64} << 20) + 256 * compressed;
+        return std::min(1032 * compressed, (std::uint64_t{64} << 20) + 256 * compressed);
     }
 
     inflater(std::span<const std::byte> compressed, std::string who, deflate_kind kind)
@@ -3579,10 +3580,9 @@ inline std::string gunzip(std::span<const std::byte> bytes, std::string const& w
     }
 }
 
-/// The lines of a text file, plain or gzip (told apart by its first bytes). A line ends with \n or \r\n; the last may
-/// end with the file; a byte order mark before the first is skipped.
-/// Errors: io_error as mapped_file; format_error naming the file for damaged gzip, and the line for one longer than
-/// longest_line.
+/// The lines of a text file, plain or gzip (told apart by its first bytes). A line ends with `\n` or `\r\n`; the last
+/// may end with the file; a byte order mark before the first is skipped. Errors: io_error as mapped_file; format_error
+/// naming the file for damaged gzip, and the line for one longer than longest_line.
 class line_reader {
 public:
     /// Bytes; a document of this size is a mistake, and its JSON would take several times the memory.
@@ -3741,9 +3741,12 @@ private:
 } // namespace detail
 
 /// The value that `text` holds and nothing else. `who` (file, perhaps a line) begins the text of every error.
-/// Errors: format_error for what is not JSON (RFC 8259, UTF-8 only; NaN, Infinity, comments, lone surrogates, numbers
-/// beyond double), for a key that occurs twice in one object, for nesting deeper than 64.
+/// Errors: format_error for what is not JSON (RFC 8259, UTF-8 only; NaN, Infinity, comments, lone surrogates, zero
+/// bytes, numbers beyond double), for a key that occurs twice in one object, for nesting deeper than 64.
 inline json parse_json(std::string_view text, std::string_view who) {
+    // nlohmann takes a zero byte for the end of the text and would pass over what follows it.
+    if (const auto zero = text.find('\0'); zero != std::string_view::npos)
+        throw format_error(std::string(who) + ": no valid JSON at byte " + std::to_string(zero) + ": a zero byte");
     detail::json_builder builder(who);
     json::sax_parse(text.begin(), text.end(), &builder);
     return std::move(builder.result);
@@ -4206,7 +4209,14 @@ public:
         check_overlap();
     }
 
+    /// In the order of the directory.
     std::span<const zip::entry> entries() const noexcept { return entries_; }
+    /// nullptr where there is none of that name.
+    zip::entry const* find(std::string_view name) const noexcept {
+        const auto name_of = [this](std::size_t i) { return entries_[i].name; };
+        const auto place = std::ranges::lower_bound(by_name_, name, {}, name_of);
+        return place == by_name_.end() || name_of(*place) != name ? nullptr : &entries_[*place];
+    }
 
     /// The bytes of an entry and what keeps them alive beside the zip file itself: nullptr for a stored entry, whose
     /// bytes lie in the file.
@@ -4352,18 +4362,18 @@ private:
         return cursor.take(packed, field + ": data");
     }
 
-    void check_names() const {
-        std::vector<std::string_view> names;
+    void check_names() {
         for (auto const& e : entries_) {
             const bool leaves = e.name.starts_with('/') || e.name.find("..") != std::string_view::npos ||
                                 e.name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos;
             if (e.name.empty() || leaves || !is_utf8(e.name))
                 fail("entry " + in_quotes(e.name) + ": name: not allowed");
-            names.push_back(e.name);
+            by_name_.push_back(by_name_.size());
         }
-        std::ranges::sort(names);
-        const auto twice = std::ranges::adjacent_find(names);
-        if (twice != names.end()) fail("entry " + in_quotes(*twice) + " occurs twice");
+        const auto name_of = [this](std::size_t i) { return entries_[i].name; };
+        std::ranges::sort(by_name_, {}, name_of);
+        const auto twice = std::ranges::adjacent_find(by_name_, {}, name_of);
+        if (twice != by_name_.end()) fail("entry " + in_quotes(name_of(*twice)) + " occurs twice");
     }
 
     void check_overlap() const {
@@ -4380,6 +4390,7 @@ private:
     std::span<const std::byte> bytes_;
     std::string who_;
     std::vector<zip::entry> entries_;
+    std::vector<std::size_t> by_name_; // indices into entries_
 };
 
 } // namespace bitlens
@@ -4414,7 +4425,7 @@ public:
             if (e.name.ends_with(suffix)) all.emplace_back(e.name.substr(0, e.name.size() - suffix.size()));
         return all;
     }
-    bool contains(std::string_view name) const noexcept { return find(name) != nullptr; }
+    bool contains(std::string_view name) const { return find(name) != nullptr; }
 
     /// A stored array is a view of the file, which it keeps mapped; a deflated one is unpacked.
     /// Errors: format_error if there is none of that name, if its size or checksum is wrong, and as parse_npy.
@@ -4429,11 +4440,7 @@ public:
 private:
     static constexpr std::string_view suffix = ".npy";
 
-    zip::entry const* find(std::string_view name) const noexcept {
-        for (auto const& e : zip_.entries())
-            if (e.name.ends_with(suffix) && e.name.substr(0, e.name.size() - suffix.size()) == name) return &e;
-        return nullptr;
-    }
+    zip::entry const* find(std::string_view name) const { return zip_.find(std::string(name).append(suffix)); }
 
     std::shared_ptr<const mapped_file> file_;
     std::string who_;
@@ -5151,8 +5158,6 @@ inline std::string visible_text(std::string_view text) {
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -5250,14 +5255,6 @@ public:
             if (!index_.emplace(names_[c], c).second)
                 throw format_error(who_ + ":1: two columns are named '" + visible_text(names_[c]) + "'");
         }
-    }
-    /// Reads a file. Errors: io_error, and those above.
-    static csv_table read(std::string const& path) {
-        std::ifstream file(path, std::ios::binary);
-        if (!file) throw io_error(path + ": cannot be opened");
-        std::string bytes{std::istreambuf_iterator<char>(file), {}};
-        if (file.bad()) throw io_error(path + ": cannot be read");
-        return {bytes, path};
     }
 
     std::size_t rows() const noexcept { return lines_.size(); }
@@ -6078,7 +6075,7 @@ inline std::string to_csv(table const& t) {
     return csv.bytes();
 }
 
-/// Title, one <table> in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover;
+/// Title, the table in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover;
 /// reasons also follow as a note, for paper.
 inline std::string to_html(table const& t) {
     constexpr std::size_t longest_name = 24; // longer texts may break
@@ -6195,7 +6192,7 @@ private:
 /// What tokenizers know of Unicode: the classes that split patterns speak of, and composition (NFC).
 ///
 /// The measure is what Hugging Face `tokenizers` 0.23 does, and its three parts follow three versions of Unicode: the
-/// classes \p{L}, \p{N} and \s version 16, the step `Digits` version 17, NFC version 9. utf8proc is Unicode 15 in
+/// classes `\p{L}`, `\p{N}` and `\s` version 16, the step `Digits` version 17, NFC version 9. utf8proc is Unicode 15 in
 /// Debian 12 and newer elsewhere, so the differences are tables here.
 
 #include <algorithm>
@@ -6303,12 +6300,12 @@ inline constexpr std::array<character_class, 128> ascii_class = [] {
 
 } // namespace detail
 
-/// \p{L} → letter, \p{N} → number, \s → space, the rest → other.
+/// `\p{L}` → letter, `\p{N}` → number, `\s` → space, the rest → other.
 inline character_class class_of(char32_t code) noexcept {
     return code < 0x80 ? detail::ascii_class[code] : detail::look_up_class(code);
 }
 
-/// What the step `Digits` splits off: \p{N}, and the numbers of Unicode 17.
+/// What the step `Digits` splits off: `\p{N}`, and the numbers of Unicode 17.
 inline bool is_numeric(char32_t code) noexcept {
     return class_of(code) == character_class::number || detail::in_ranges(detail::numbers_since_16, code);
 }
@@ -6632,7 +6629,8 @@ public:
 private:
     static npy_array read_ids(std::filesystem::path const& path) {
         npy_array ids = read_npy(path);
-        if (ids.shape.size() != 2)
+        // Rows of no tokens take no bytes, so a small file could have 2⁶³ of them.
+        if (ids.shape.size() != 2 || (ids.shape[0] > 0 && ids.shape[1] == 0))
             throw format_error(ids.who + ": shape: (rows, tokens) is expected, " + shape_text(ids.shape) +
                                " was found");
         if (ids.type != npy_type::i32 && ids.type != npy_type::i64)
@@ -8651,29 +8649,29 @@ struct site {
 
 namespace hook {
 
-// The residual stream: before the block, after its attention (r of the paper, eq. 5), after its MLP (z, eq. 6). (T, d)
-struct resid_pre {};
-struct resid_mid {};
-struct resid_post {};
+// The residual stream. (T, d)
+struct resid_pre {};  ///< before the block
+struct resid_mid {};  ///< after its attention: r of the paper (eq. 5)
+struct resid_post {}; ///< after its MLP: z (eq. 6)
 
-// Attention: what q, k and v read (norm applied), what W_o reads, what W_o gives.
-struct attn_in {};    // (T, d)
-struct attn_heads {}; // (T, heads · head_dim)
-struct attn_out {};   // (T, d)
+// Attention.
+struct attn_in {};    ///< what q, k and v read: norm and γ applied (T, d)
+struct attn_heads {}; ///< what W_o reads (T, heads · head_dim)
+struct attn_out {};   ///< what W_o gives (T, d)
 
-// The MLP: h with the norm's γ applied, what W_gate alone reads, and what W_down gives (o of the paper). (T, d)
-struct mlp_in {};
-struct mlp_gate_in {}; // overwriting it leaves W_up's input alone (paper §6.2)
-struct mlp_out {};
+// The MLP. (T, d)
+struct mlp_in {};      ///< h: norm and γ applied
+struct mlp_gate_in {}; ///< what W_gate alone reads: overwriting it leaves W_up's input alone (paper §6.2)
+struct mlp_out {};     ///< what W_down gives: o of the paper
 
-// Inside the MLP: σ(W_gate h), W_up h, and their product, which W_down reads. (T, d_ff)
-struct mlp_gate {};
-struct mlp_up {};
-struct mlp_act {};
+// Inside the MLP. (T, d_ff)
+struct mlp_gate {}; ///< σ(W_gate h)
+struct mlp_up {};   ///< W_up h
+struct mlp_act {};  ///< their product, which W_down reads
 
 // Once per run, after the last block.
-struct final_norm {}; // what the head reads, γ applied (T, d)
-struct logits {};     // (T, vocabulary)
+struct final_norm {}; ///< what the head reads, γ applied (T, d)
+struct logits {};     ///< (T, vocabulary)
 
 /// The points that fire once in every layer, in the order in which they fire.
 using all = std::tuple<resid_pre, attn_in, attn_heads, attn_out, resid_mid, mlp_in, mlp_gate_in, mlp_gate, mlp_up,
@@ -10040,7 +10038,7 @@ template <class F>
 decltype(auto) visit_architecture(std::string_view name, F const& f) {
     if (name == llama::name) return f(llama{});
     if (name == qwen2::name) return f(qwen2{});
-    throw format_error("architecture '" + std::string(name.substr(0, 100)) +
+    throw format_error("architecture '" + visible_text(name.substr(0, 100)) +
                        "' is not supported; there are llama and qwen2");
 }
 
@@ -11457,6 +11455,7 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
 #include <string>
 #include <string_view>
 #include <sys/file.h>
+#include <system_error>
 #include <unistd.h>
 #include <vector>
 
@@ -11499,8 +11498,8 @@ public:
         const bool existed = std::filesystem::exists(path_, code);
         if (existed && !std::filesystem::is_directory(path_, code))
             throw io_error(path_.string() + ": a folder for the run is expected, found a file");
-        if (existed && !std::filesystem::exists(path_ / lock_name, code) &&
-            std::filesystem::directory_iterator(path_) != std::filesystem::directory_iterator())
+        if (existed && !std::filesystem::exists(path_ / lock_name, code) && !std::filesystem::is_empty(path_, code) &&
+            !code)
             throw option_error(path_.string() +
                                ": holds files but no run; expected an empty or new folder, or a run's");
         std::filesystem::create_directories(path_ / parts_name, code);
@@ -11524,7 +11523,8 @@ public:
     /// The manifest that an earlier process left; nothing in a new folder.
     std::optional<json> manifest() const {
         const auto file = path_ / manifest_name;
-        if (!std::filesystem::exists(file)) return std::nullopt;
+        std::error_code unknown; // what is there and cannot be read is an error of reading
+        if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
         return read_json_file(file);
     }
     void write_manifest(json const& manifest) const {
@@ -11534,7 +11534,10 @@ public:
     /// Finished blocks of a variant, by first row. Files of other names are left alone.
     std::vector<run_part> parts(std::string_view variant) const {
         std::vector<run_part> found;
-        for (auto const& entry : std::filesystem::directory_iterator(path_ / parts_name))
+        std::error_code code;
+        std::filesystem::directory_iterator entries(path_ / parts_name, code);
+        if (code) throw io_error((path_ / parts_name).string() + ": cannot be listed: " + code.message());
+        for (auto const& entry : entries)
             if (auto part = parse_part(entry.path(), variant)) found.push_back(*part);
         std::ranges::sort(found, {}, &run_part::first);
         return found;
@@ -11628,7 +11631,8 @@ inline constexpr std::string_view existing_methods =
 namespace detail {
 
 [[noreturn]] inline void refuse_method(std::string_view text, std::string const& reason) {
-    throw option_error("method '" + std::string(text) + "': " + reason + "; " + std::string(existing_methods));
+    throw option_error("method '" + visible_text(text) + "': " + visible_text(reason) + "; " +
+                       std::string(existing_methods));
 }
 
 /// Cuts text at every `separator`; the pieces may be empty.
@@ -12202,6 +12206,7 @@ inline error_sets make_error_sets(std::span<const double> error, std::span<const
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12243,10 +12248,29 @@ struct run_results {
 
 namespace detail {
 
+/// A column where an empty cell means: not defined.
+inline std::vector<std::optional<double>> read_optional_numbers(csv_table const& csv, std::string const& name) {
+    // More than the square of any float, so that no run holds more; and sums and squares of such numbers are finite.
+    constexpr double most = 1e80;
+    auto values = csv.optional_numbers(name);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (values[i] && std::abs(*values[i]) > most) csv.refuse(i, csv.column(name), "a number of at most 1e80");
+    return values;
+}
+
+inline std::vector<double> read_numbers(csv_table const& csv, std::string const& name) {
+    std::vector<double> values;
+    for (auto const& value : read_optional_numbers(csv, name)) {
+        if (!value) csv.refuse(values.size(), csv.column(name), "a finite number");
+        values.push_back(*value);
+    }
+    return values;
+}
+
 /// Columns `<stem>_l0`, `<stem>_l1` … of the table.
 inline per_layer read_layers(csv_table const& csv, std::string const& stem, std::size_t layers) {
     per_layer values;
-    for (std::size_t k = 0; k < layers; ++k) values.push_back(csv.numbers(stem + "_l" + std::to_string(k)));
+    for (std::size_t k = 0; k < layers; ++k) values.push_back(read_numbers(csv, stem + "_l" + std::to_string(k)));
     return values;
 }
 
@@ -12271,12 +12295,13 @@ inline run_results read_run(std::filesystem::path const& folder) {
     run.first_position = required<bool>(run.manifest, "first_position", manifest_path.string());
     run.full = required<std::string>(run.manifest, "full", manifest_path.string());
 
-    const csv_table csv = csv_table::read((folder / "examples.csv").string());
+    const mapped_file csv_file(folder / "examples.csv");
+    const csv_table csv(as_text(csv_file.bytes()), csv_file.path().string());
     run.example = csv.counts("example");
     run.id = csv.texts("id");
     run.topic = csv.texts("topic");
     run.tokens = csv.counts("tokens");
-    run.nll_full = csv.numbers("nll_full");
+    run.nll_full = detail::read_numbers(csv, "nll_full");
     csv.column("norm_r_l0"); // a model has a layer
     std::size_t layers = 1;
     while (csv.has("norm_r_l" + std::to_string(layers))) ++layers;
@@ -12284,28 +12309,30 @@ inline run_results read_run(std::filesystem::path const& folder) {
     run.norm_z = detail::read_layers(csv, "norm_z", layers);
     run.norm_h = detail::read_layers(csv, "norm_h", layers);
     for (std::size_t k = 0; k < layers; ++k) {
-        run.kurtosis_r.push_back(csv.optional_numbers("kurtosis_r_l" + std::to_string(k)));
-        run.kurtosis_h.push_back(csv.optional_numbers("kurtosis_h_l" + std::to_string(k)));
+        run.kurtosis_r.push_back(detail::read_optional_numbers(csv, "kurtosis_r_l" + std::to_string(k)));
+        run.kurtosis_h.push_back(detail::read_optional_numbers(csv, "kurtosis_h_l" + std::to_string(k)));
     }
 
     json const* const methods = find_value(run.manifest, "methods", manifest_path.string());
     if (!methods || !methods->is_array())
         throw format_error(manifest_path.string() + ": key \"methods\": an array is expected");
+    std::set<std::string, std::less<>> known{"nll_full"};
     for (auto const& entry : *methods) {
         method_results m;
         m.name = required<std::string>(entry, "name", manifest_path.string() + ": methods");
         m.spec = required<std::string>(entry, "spec", manifest_path.string() + ": methods");
-        m.nll = csv.numbers("nll_" + m.name);
-        m.error = csv.numbers("error_" + m.name);
-        m.kl = csv.numbers("kl_" + m.name);
-        m.same_top = csv.numbers("same_top_" + m.name);
+        if (!known.insert("nll_" + m.name).second)
+            throw format_error(manifest_path.string() + ": methods: the name " + in_quotes(m.name) + " is taken");
+        m.nll = detail::read_numbers(csv, "nll_" + m.name);
+        m.error = detail::read_numbers(csv, "error_" + m.name);
+        m.kl = detail::read_numbers(csv, "kl_" + m.name);
+        m.same_top = detail::read_numbers(csv, "same_top_" + m.name);
         m.mse = detail::read_layers(csv, "mse_" + m.name, layers);
         detail::check_errors(csv, m, run.nll_full);
         run.methods.push_back(std::move(m));
     }
     for (auto const& name : csv.columns())
-        if (name.starts_with("nll_") && name != "nll_full" &&
-            std::ranges::none_of(run.methods, [&](auto const& m) { return "nll_" + m.name == name; }))
+        if (name.starts_with("nll_") && !known.contains(name))
             throw format_error(csv.who() + ": column '" + visible_text(name) +
                                "' belongs to no method of manifest.json");
     return run;
@@ -12314,6 +12341,7 @@ inline run_results read_run(std::filesystem::path const& folder) {
 } // namespace bitlens
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -12395,8 +12423,17 @@ private:
         return array;
     }
     void expect_scores(std::string const& variant) {
+<<<<<<< HEAD
         scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, scored()));
         scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, scored()));
+=======
+        const std::size_t positions = tokens_ == 0 ? 0 : tokens_ - 1;
+        const auto nll = scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, positions)).first;
+        for (std::size_t i = 0; i < nll->second.size(); ++i)
+            if (!std::isfinite(nll->second.stored<float>(i)))
+                throw format_error(nll->second.who + ": number " + std::to_string(i) + " is not finite");
+        scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, positions));
+>>>>>>> fuzz
     }
     template <npy_number T>
     std::vector<T> scores(std::string_view prefix, std::string_view variant, std::size_t row) const {
@@ -12451,23 +12488,23 @@ struct token_group {
 
 /// Groups the tokens of one document so that no character is split, unless its bytes are not UTF-8 anyway.
 inline std::vector<token_group> group_tokens(std::span<const std::string> token_bytes) {
-    const auto ends_inside_character = [](std::string_view bytes) {
-        const auto tail = bytes.substr(valid_utf8_length(bytes));
-        if (tail.empty()) return false;
-        const auto lead = static_cast<std::uint8_t>(tail.front());
+    const auto begun_character = [](std::string bytes) {
+        bytes.erase(0, valid_utf8_length(bytes));
+        if (bytes.empty()) return bytes;
+        const auto lead = static_cast<std::uint8_t>(bytes.front());
         const std::size_t length = lead >= 0xF5 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 1;
-        return tail.size() < length && std::ranges::all_of(tail.substr(1), [](char c) {
-                   return (static_cast<std::uint8_t>(c) & 0xC0u) == 0x80u;
-               });
+        const auto continues = [](char c) { return (static_cast<std::uint8_t>(c) & 0xC0u) == 0x80u; };
+        if (bytes.size() >= length || !std::all_of(bytes.begin() + 1, bytes.end(), continues)) bytes.clear();
+        return bytes;
     };
     std::vector<token_group> groups;
-    bool inside = false;
+    std::string begun; // the last bytes of the last group, where they begin a character that is not whole
     for (std::size_t t = 0; t < token_bytes.size(); ++t) {
-        if (!inside) groups.push_back({t, 0, {}});
+        if (begun.empty()) groups.push_back({t, 0, {}});
         auto& group = groups.back();
         ++group.count;
         group.bytes += token_bytes[t];
-        inside = ends_inside_character(group.bytes);
+        begun = begun_character(begun + token_bytes[t]);
     }
     return groups;
 }
@@ -12704,11 +12741,13 @@ inline table error_sets_table() {
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -12949,8 +12988,10 @@ inline void read_tables(csv_table const& examples, npz_reader const& tokens, var
 inline void read_finished(run_folder const& folder, std::span<variant_results> variants) {
     std::optional<csv_table> examples;
     std::optional<npz_reader> tokens;
-    if (const auto path = folder.path() / "examples.csv"; std::filesystem::exists(path)) {
-        examples.emplace(csv_table::read(path.string()));
+    std::error_code unknown;
+    if (const auto path = folder.path() / "examples.csv"; std::filesystem::exists(path, unknown)) {
+        const mapped_file csv(path);
+        examples.emplace(as_text(csv.bytes()), path.string());
         tokens.emplace(folder.path() / "tokens.npz");
     }
     for (auto& v : variants) {

@@ -14,8 +14,8 @@ namespace bitlens::test {
 /// Removed at the end of the test with all that is in it.
 class temporary_folder {
 public:
-    temporary_folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "bitlens_test_XXXXXX").string();
+    explicit temporary_folder(std::filesystem::path const& parent = std::filesystem::temp_directory_path()) {
+        std::string name = (parent / "bitlens_test_XXXXXX").string();
         if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error(name + ": no temporary folder");
         path_ = name;
     }

@@ -25,6 +25,11 @@ TEST_CASE("bytes that never become a character do not swallow the rest") {
     CHECK(group_tokens(tokens).size() == 2); // "\xE4b" cannot be a character, so "c" stands alone
 }
 
+TEST_CASE("a document without a place to cut takes time in proportion") {
+    const std::vector<std::string> tokens(300'000, "\xA9\xC3"); // each ends what the one before began
+    CHECK(group_tokens(tokens).size() == 2);                    // the first ends nothing
+}
+
 TEST_CASE("colours by steps of each measure") {
     CHECK(error_scale(0.2) == "");
     CHECK(error_scale(0.25) == "p1");

@@ -100,7 +100,22 @@ TEST_CASE("a method of the table that the manifest does not know is refused") {
         format_error);
 }
 
+TEST_CASE("numbers that no run holds are refused, so that all that is made of a run is finite") {
+    CHECK(says(complaint_after("examples.csv", "doc-1,<b>Food</b>,24,", "doc-1,<b>Food</b>,24,1e99"),
+               "examples.csv:3: column 'nll_full' holds '1e99"));
+}
+
+TEST_CASE("two methods of one name are refused") {
+    CHECK(says(complaint_after("manifest.json", "\"name\": \"nf3-g64\"", "\"name\": \"rtn3-g64\""),
+               "manifest.json: methods: the name \"rtn3-g64\" is taken"));
+    CHECK(says(complaint_after("manifest.json", "\"name\": \"nf3-g64\"", "\"name\": \"full\""), "is taken"));
+}
+
 TEST_CASE("a folder without a run is an io_error") {
     const test::temporary_folder folder;
     CHECK_THROWS_AS(read_run(folder.path()), io_error);
+    std::filesystem::copy(test::golden_run(), folder.path());
+    std::filesystem::remove(folder / "examples.csv");
+    std::filesystem::create_directory(folder / "examples.csv");
+    CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("examples.csv: is not a regular file"), io_error);
 }

@@ -126,7 +126,7 @@ TEST_CASE("what is wrong in the head of a GGUF file is named") {
     CHECK_OPENING(files::with(known_answer, 4, le(std::uint32_t{1})), "version", "1 was found");
     CHECK_OPENING(files::with(known_answer, 4, le(std::uint32_t{4})), "version", "4 was found");
     CHECK_OPENING(files::with(known_answer, 4, le(std::uint32_t{0})), "version", "0 was found");
-    CHECK_OPENING(files::with(known_answer, 4, le(std::uint32_t{0x03000000})), "version", "big-endian");
+    CHECK_OPENING(files::with(known_answer, 4, le(std::uint32_t{0x03000000})), "version", "3 in big-endian");
     for (const std::uint64_t count :
          {std::uint64_t{4}, std::uint64_t{1} << 31, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
         CHECK_OPENING(files::with(known_answer, 8, le(count)), "tensor");

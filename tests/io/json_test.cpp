@@ -28,6 +28,11 @@ TEST_CASE("what is no JSON is refused with file and place") {
     CHECK(files::error_of([&] { parse_json(long_text, "f"); }).size() < 500);
 }
 
+TEST_CASE("a zero byte is not the end of the text") {
+    CHECK_REFUSED(parse_json(std::string_view("{}\0", 3), "f"), "f: no valid JSON at byte 2: a zero byte");
+    CHECK_REFUSED(parse_json(std::string_view("{}\0{", 4), "f"), "byte 2");
+}
+
 TEST_CASE("nesting of 64 is read, of 65 refused, of a million refused too") {
     const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
     CHECK(parse_json(nested(64), "f").is_array());

@@ -61,6 +61,10 @@ TEST_CASE("lists") {
     CHECK(refusal("a=rtn3-g64,a=nf3-g64").find("two methods are called 'a'") != std::string::npos);
 }
 
+TEST_CASE("a refusal shows what came from outside without obeying it") {
+    CHECK(refusal("\x1b[2Jrtn3-g64").find("method '␛[2Jrtn3-g64'") == 0);
+}
+
 TEST_CASE("a refusal says what is wrong and what exists") {
     const std::vector<std::pair<std::string, std::string>> wrong{
         {"rtn3", "the group is missing"},

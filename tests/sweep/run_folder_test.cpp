@@ -36,6 +36,15 @@ TEST_CASE("a run folder can be opened again, but not twice at once") {
     CHECK(folder.manifest()->at("tokens") == 7);
 }
 
+TEST_CASE("what cannot be read in a run folder is an io_error") {
+    const test::temporary_folder parent;
+    const run_folder folder(parent.path());
+    fs::create_symlink("manifest.json", parent / "manifest.json");
+    CHECK_THROWS_WITH_AS(folder.manifest(), doctest::Contains("manifest.json: cannot be opened"), io_error);
+    folder.remove_parts();
+    CHECK_THROWS_WITH_AS(folder.parts("a"), doctest::Contains("parts: cannot be listed"), io_error);
+}
+
 TEST_CASE("a folder that holds something else is left alone") {
     const test::temporary_folder parent;
     std::ofstream(parent.path() / "thesis.tex") << "text";

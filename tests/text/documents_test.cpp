@@ -98,6 +98,9 @@ TEST_CASE("rows of an NPY file are documents of ids") {
     const std::array<std::size_t, 1> flat{6};
     write_npy<std::int32_t>(path, flat, narrow);
     CHECK_REFUSED(read_all(path), "d.npy: shape: (rows, tokens) is expected, (6) was found");
+    const std::array<std::size_t, 2> endless{std::size_t{1} << 62, 0};
+    write_npy<std::int32_t>(path, endless, {});
+    CHECK_REFUSED(read_all(path), "d.npy: shape: (rows, tokens) is expected, (4611686018427387904, 0) was found");
     const std::array<float, 6> floats{};
     write_npy<float>(path, shape, floats);
     CHECK_REFUSED(read_all(path), "d.npy: descr: int32 or int64 is expected, <f4 was found");

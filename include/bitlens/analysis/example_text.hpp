@@ -26,23 +26,23 @@ struct token_group {
 
 /// Groups the tokens of one document so that no character is split, unless its bytes are not UTF-8 anyway.
 inline std::vector<token_group> group_tokens(std::span<const std::string> token_bytes) {
-    const auto ends_inside_character = [](std::string_view bytes) {
-        const auto tail = bytes.substr(valid_utf8_length(bytes));
-        if (tail.empty()) return false;
-        const auto lead = static_cast<std::uint8_t>(tail.front());
+    const auto begun_character = [](std::string bytes) {
+        bytes.erase(0, valid_utf8_length(bytes));
+        if (bytes.empty()) return bytes;
+        const auto lead = static_cast<std::uint8_t>(bytes.front());
         const std::size_t length = lead >= 0xF5 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 1;
-        return tail.size() < length && std::ranges::all_of(tail.substr(1), [](char c) {
-                   return (static_cast<std::uint8_t>(c) & 0xC0u) == 0x80u;
-               });
+        const auto continues = [](char c) { return (static_cast<std::uint8_t>(c) & 0xC0u) == 0x80u; };
+        if (bytes.size() >= length || !std::all_of(bytes.begin() + 1, bytes.end(), continues)) bytes.clear();
+        return bytes;
     };
     std::vector<token_group> groups;
-    bool inside = false;
+    std::string begun; // the last bytes of the last group, where they begin a character that is not whole
     for (std::size_t t = 0; t < token_bytes.size(); ++t) {
-        if (!inside) groups.push_back({t, 0, {}});
+        if (begun.empty()) groups.push_back({t, 0, {}});
         auto& group = groups.back();
         ++group.count;
         group.bytes += token_bytes[t];
-        inside = ends_inside_character(group.bytes);
+        begun = begun_character(begun + token_bytes[t]);
     }
     return groups;
 }

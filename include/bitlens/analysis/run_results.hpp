@@ -1,7 +1,9 @@
 #pragma once
 /// run_results: a finished run as its folder holds it (examples.csv, tokens.npz, manifest.json), read without a model.
 
+#include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/json.hpp"
+#include "bitlens/io/mapped_file.hpp"
 #include "bitlens/report/csv.hpp"
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,10 +55,29 @@ struct run_results {
 
 namespace detail {
 
+/// A column where an empty cell means: not defined.
+inline std::vector<std::optional<double>> read_optional_numbers(csv_table const& csv, std::string const& name) {
+    // More than the square of any float, so that no run holds more; and sums and squares of such numbers are finite.
+    constexpr double most = 1e80;
+    auto values = csv.optional_numbers(name);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (values[i] && std::abs(*values[i]) > most) csv.refuse(i, csv.column(name), "a number of at most 1e80");
+    return values;
+}
+
+inline std::vector<double> read_numbers(csv_table const& csv, std::string const& name) {
+    std::vector<double> values;
+    for (auto const& value : read_optional_numbers(csv, name)) {
+        if (!value) csv.refuse(values.size(), csv.column(name), "a finite number");
+        values.push_back(*value);
+    }
+    return values;
+}
+
 /// Columns `<stem>_l0`, `<stem>_l1` … of the table.
 inline per_layer read_layers(csv_table const& csv, std::string const& stem, std::size_t layers) {
     per_layer values;
-    for (std::size_t k = 0; k < layers; ++k) values.push_back(csv.numbers(stem + "_l" + std::to_string(k)));
+    for (std::size_t k = 0; k < layers; ++k) values.push_back(read_numbers(csv, stem + "_l" + std::to_string(k)));
     return values;
 }
 
@@ -80,12 +102,13 @@ inline run_results read_run(std::filesystem::path const& folder) {
     run.first_position = required<bool>(run.manifest, "first_position", manifest_path.string());
     run.full = required<std::string>(run.manifest, "full", manifest_path.string());
 
-    const csv_table csv = csv_table::read((folder / "examples.csv").string());
+    const mapped_file csv_file(folder / "examples.csv");
+    const csv_table csv(as_text(csv_file.bytes()), csv_file.path().string());
     run.example = csv.counts("example");
     run.id = csv.texts("id");
     run.topic = csv.texts("topic");
     run.tokens = csv.counts("tokens");
-    run.nll_full = csv.numbers("nll_full");
+    run.nll_full = detail::read_numbers(csv, "nll_full");
     csv.column("norm_r_l0"); // a model has a layer
     std::size_t layers = 1;
     while (csv.has("norm_r_l" + std::to_string(layers))) ++layers;
@@ -93,28 +116,30 @@ inline run_results read_run(std::filesystem::path const& folder) {
     run.norm_z = detail::read_layers(csv, "norm_z", layers);
     run.norm_h = detail::read_layers(csv, "norm_h", layers);
     for (std::size_t k = 0; k < layers; ++k) {
-        run.kurtosis_r.push_back(csv.optional_numbers("kurtosis_r_l" + std::to_string(k)));
-        run.kurtosis_h.push_back(csv.optional_numbers("kurtosis_h_l" + std::to_string(k)));
+        run.kurtosis_r.push_back(detail::read_optional_numbers(csv, "kurtosis_r_l" + std::to_string(k)));
+        run.kurtosis_h.push_back(detail::read_optional_numbers(csv, "kurtosis_h_l" + std::to_string(k)));
     }
 
     json const* const methods = find_value(run.manifest, "methods", manifest_path.string());
     if (!methods || !methods->is_array())
         throw format_error(manifest_path.string() + ": key \"methods\": an array is expected");
+    std::set<std::string, std::less<>> known{"nll_full"};
     for (auto const& entry : *methods) {
         method_results m;
         m.name = required<std::string>(entry, "name", manifest_path.string() + ": methods");
         m.spec = required<std::string>(entry, "spec", manifest_path.string() + ": methods");
-        m.nll = csv.numbers("nll_" + m.name);
-        m.error = csv.numbers("error_" + m.name);
-        m.kl = csv.numbers("kl_" + m.name);
-        m.same_top = csv.numbers("same_top_" + m.name);
+        if (!known.insert("nll_" + m.name).second)
+            throw format_error(manifest_path.string() + ": methods: the name " + in_quotes(m.name) + " is taken");
+        m.nll = detail::read_numbers(csv, "nll_" + m.name);
+        m.error = detail::read_numbers(csv, "error_" + m.name);
+        m.kl = detail::read_numbers(csv, "kl_" + m.name);
+        m.same_top = detail::read_numbers(csv, "same_top_" + m.name);
         m.mse = detail::read_layers(csv, "mse_" + m.name, layers);
         detail::check_errors(csv, m, run.nll_full);
         run.methods.push_back(std::move(m));
     }
     for (auto const& name : csv.columns())
-        if (name.starts_with("nll_") && name != "nll_full" &&
-            std::ranges::none_of(run.methods, [&](auto const& m) { return "nll_" + m.name == name; }))
+        if (name.starts_with("nll_") && !known.contains(name))
             throw format_error(csv.who() + ": column '" + visible_text(name) +
                                "' belongs to no method of manifest.json");
     return run;

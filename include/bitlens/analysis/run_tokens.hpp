@@ -7,6 +7,7 @@
 #include "bitlens/io/npz.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -42,7 +43,7 @@ public:
         expect_scores("full");
         for (auto const& m : run.methods) {
             expect_scores(m.name);
-            scores_.emplace("kl_" + m.name, expect_rows<float>("kl_" + m.name, scored()));
+            expect_losses("kl_" + m.name);
         }
         read_token_bytes();
     }
@@ -87,8 +88,14 @@ private:
                                shape_text(std::vector<std::size_t>{rows_, cols}));
         return array;
     }
+    void expect_losses(std::string const& name) {
+        npy_array const& array = scores_.emplace(name, expect_rows<float>(name, scored())).first->second;
+        for (std::size_t i = 0; i < array.size(); ++i)
+            if (!std::isfinite(array.stored<float>(i)))
+                throw format_error(array.who + ": number " + std::to_string(i) + " is not finite");
+    }
     void expect_scores(std::string const& variant) {
-        scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, scored()));
+        expect_losses("nll_" + variant);
         scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, scored()));
     }
     template <npy_number T>

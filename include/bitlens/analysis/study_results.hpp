@@ -6,6 +6,8 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/io/atomic_file.hpp"
+#include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npz.hpp"
 #include "bitlens/report/csv.hpp"
 #include "bitlens/stats/moments.hpp"
@@ -16,11 +18,13 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -261,8 +265,10 @@ inline void read_tables(csv_table const& examples, npz_reader const& tokens, var
 inline void read_finished(run_folder const& folder, std::span<variant_results> variants) {
     std::optional<csv_table> examples;
     std::optional<npz_reader> tokens;
-    if (const auto path = folder.path() / "examples.csv"; std::filesystem::exists(path)) {
-        examples.emplace(csv_table::read(path.string()));
+    std::error_code unknown;
+    if (const auto path = folder.path() / "examples.csv"; std::filesystem::exists(path, unknown)) {
+        const mapped_file csv(path);
+        examples.emplace(as_text(csv.bytes()), path.string());
         tokens.emplace(folder.path() / "tokens.npz");
     }
     for (auto& v : variants) {

@@ -159,7 +159,7 @@ private:
     void read_version(byte_cursor& cursor) {
         version_ = cursor.number<std::uint32_t>("version");
         if (version_ != 0 && (version_ & 0xFFFFu) == 0)
-            fail("version: " + std::to_string(version_ >> 16) + " in big-endian order; only little-endian is read");
+            fail("version: " + std::to_string(version_ >> 24) + " in big-endian order; only little-endian is read");
         if (version_ != 2 && version_ != 3)
             fail("version: 2 or 3 is expected, " + std::to_string(version_) + " was found");
     }

@@ -36,9 +36,10 @@ enum class deflate_kind { raw, gzip };
 /// ends early, bytes after its end, and for a bomb: more than most_unpacked.
 class inflater {
 public:
-    /// No real file unpacks to more: deflate reaches 1032 × the compressed size only on one byte repeated.
+    /// Bytes. Deflate never reaches more than 1032 × the compressed size, and that only on one byte repeated; no real
+    /// file of more than 64 MiB reaches 256 ×.
     static constexpr std::uint64_t most_unpacked(std::uint64_t compressed) noexcept {
-        return (std::uint64_t{64} << 20) + 256 * compressed;
+        return std::min(1032 * compressed, (std::uint64_t{64} << 20) + 256 * compressed);
     }
 
     inflater(std::span<const std::byte> compressed, std::string who, deflate_kind kind)

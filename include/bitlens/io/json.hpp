@@ -95,9 +95,12 @@ private:
 } // namespace detail
 
 /// The value that `text` holds and nothing else. `who` (file, perhaps a line) begins the text of every error.
-/// Errors: format_error for what is not JSON (RFC 8259, UTF-8 only; NaN, Infinity, comments, lone surrogates, numbers
-/// beyond double), for a key that occurs twice in one object, for nesting deeper than 64.
+/// Errors: format_error for what is not JSON (RFC 8259, UTF-8 only; NaN, Infinity, comments, lone surrogates, zero
+/// bytes, numbers beyond double), for a key that occurs twice in one object, for nesting deeper than 64.
 inline json parse_json(std::string_view text, std::string_view who) {
+    // nlohmann takes a zero byte for the end of the text and would pass over what follows it.
+    if (const auto zero = text.find('\0'); zero != std::string_view::npos)
+        throw format_error(std::string(who) + ": no valid JSON at byte " + std::to_string(zero) + ": a zero byte");
     detail::json_builder builder(who);
     json::sax_parse(text.begin(), text.end(), &builder);
     return std::move(builder.result);

@@ -2,12 +2,12 @@
 /// NPZ: named arrays in one zip file. Read stored and deflated; written stored, so that numpy.load reads it.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/gzip.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npy.hpp"
-#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/zip.hpp"
 
 #include <algorithm>
@@ -40,7 +40,7 @@ public:
             if (e.name.ends_with(suffix)) all.emplace_back(e.name.substr(0, e.name.size() - suffix.size()));
         return all;
     }
-    bool contains(std::string_view name) const noexcept { return find(name) != nullptr; }
+    bool contains(std::string_view name) const { return find(name) != nullptr; }
 
     /// A stored array is a view of the file, which it keeps mapped; a deflated one is unpacked.
     /// Errors: format_error if there is none of that name, if its size or checksum is wrong, and as parse_npy.
@@ -55,11 +55,7 @@ public:
 private:
     static constexpr std::string_view suffix = ".npy";
 
-    zip::entry const* find(std::string_view name) const noexcept {
-        for (auto const& e : zip_.entries())
-            if (e.name.ends_with(suffix) && e.name.substr(0, e.name.size() - suffix.size()) == name) return &e;
-        return nullptr;
-    }
+    zip::entry const* find(std::string_view name) const { return zip_.find(std::string(name).append(suffix)); }
 
     std::shared_ptr<const mapped_file> file_;
     std::string who_;

@@ -2,9 +2,9 @@
 /// zip_file: the entries of a zip file in memory, stored or deflated.   Source: PKWARE APPNOTE 6.3.10, 4.3 and 4.5.3.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/gzip.hpp"
-#include "bitlens/core/utf8.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -61,7 +61,14 @@ public:
         check_overlap();
     }
 
+    /// In the order of the directory.
     std::span<const zip::entry> entries() const noexcept { return entries_; }
+    /// nullptr where there is none of that name.
+    zip::entry const* find(std::string_view name) const noexcept {
+        const auto name_of = [this](std::size_t i) { return entries_[i].name; };
+        const auto place = std::ranges::lower_bound(by_name_, name, {}, name_of);
+        return place == by_name_.end() || name_of(*place) != name ? nullptr : &entries_[*place];
+    }
 
     /// The bytes of an entry and what keeps them alive beside the zip file itself: nullptr for a stored entry, whose
     /// bytes lie in the file.
@@ -207,18 +214,18 @@ private:
         return cursor.take(packed, field + ": data");
     }
 
-    void check_names() const {
-        std::vector<std::string_view> names;
+    void check_names() {
         for (auto const& e : entries_) {
             const bool leaves = e.name.starts_with('/') || e.name.find("..") != std::string_view::npos ||
                                 e.name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos;
             if (e.name.empty() || leaves || !is_utf8(e.name))
                 fail("entry " + in_quotes(e.name) + ": name: not allowed");
-            names.push_back(e.name);
+            by_name_.push_back(by_name_.size());
         }
-        std::ranges::sort(names);
-        const auto twice = std::ranges::adjacent_find(names);
-        if (twice != names.end()) fail("entry " + in_quotes(*twice) + " occurs twice");
+        const auto name_of = [this](std::size_t i) { return entries_[i].name; };
+        std::ranges::sort(by_name_, {}, name_of);
+        const auto twice = std::ranges::adjacent_find(by_name_, {}, name_of);
+        if (twice != by_name_.end()) fail("entry " + in_quotes(name_of(*twice)) + " occurs twice");
     }
 
     void check_overlap() const {
@@ -235,6 +242,7 @@ private:
     std::span<const std::byte> bytes_;
     std::string who_;
     std::vector<zip::entry> entries_;
+    std::vector<std::size_t> by_name_; // indices into entries_
 };
 
 } // namespace bitlens

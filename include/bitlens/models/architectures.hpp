@@ -2,6 +2,7 @@
 /// The families of models, one type each, saying what differs between them.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/report/visible_text.hpp"
 
 #include <string>
 #include <string_view>
@@ -31,7 +32,7 @@ template <class F>
 decltype(auto) visit_architecture(std::string_view name, F const& f) {
     if (name == llama::name) return f(llama{});
     if (name == qwen2::name) return f(qwen2{});
-    throw format_error("architecture '" + std::string(name.substr(0, 100)) +
+    throw format_error("architecture '" + visible_text(name.substr(0, 100)) +
                        "' is not supported; there are llama and qwen2");
 }
 

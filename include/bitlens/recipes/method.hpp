@@ -2,6 +2,7 @@
 /// The names of quantization methods: "rtn3-g64", "mine=nf4-row-dq".
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/report/visible_text.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -40,7 +41,8 @@ inline constexpr std::string_view existing_methods =
 namespace detail {
 
 [[noreturn]] inline void refuse_method(std::string_view text, std::string const& reason) {
-    throw option_error("method '" + std::string(text) + "': " + reason + "; " + std::string(existing_methods));
+    throw option_error("method '" + visible_text(text) + "': " + visible_text(reason) + "; " +
+                       std::string(existing_methods));
 }
 
 /// Cuts text at every `separator`; the pieces may be empty.

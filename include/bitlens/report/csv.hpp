@@ -11,8 +11,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -110,14 +108,6 @@ public:
             if (!index_.emplace(names_[c], c).second)
                 throw format_error(who_ + ":1: two columns are named '" + visible_text(names_[c]) + "'");
         }
-    }
-    /// Reads a file. Errors: io_error, and those above.
-    static csv_table read(std::string const& path) {
-        std::ifstream file(path, std::ios::binary);
-        if (!file) throw io_error(path + ": cannot be opened");
-        std::string bytes{std::istreambuf_iterator<char>(file), {}};
-        if (file.bad()) throw io_error(path + ": cannot be read");
-        return {bytes, path};
     }
 
     std::size_t rows() const noexcept { return lines_.size(); }

@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <sys/file.h>
+#include <system_error>
 #include <unistd.h>
 #include <vector>
 
@@ -62,8 +63,8 @@ public:
         const bool existed = std::filesystem::exists(path_, code);
         if (existed && !std::filesystem::is_directory(path_, code))
             throw io_error(path_.string() + ": a folder for the run is expected, found a file");
-        if (existed && !std::filesystem::exists(path_ / lock_name, code) &&
-            std::filesystem::directory_iterator(path_) != std::filesystem::directory_iterator())
+        if (existed && !std::filesystem::exists(path_ / lock_name, code) && !std::filesystem::is_empty(path_, code) &&
+            !code)
             throw option_error(path_.string() +
                                ": holds files but no run; expected an empty or new folder, or a run's");
         std::filesystem::create_directories(path_ / parts_name, code);
@@ -87,7 +88,8 @@ public:
     /// The manifest that an earlier process left; nothing in a new folder.
     std::optional<json> manifest() const {
         const auto file = path_ / manifest_name;
-        if (!std::filesystem::exists(file)) return std::nullopt;
+        std::error_code unknown; // what is there and cannot be read is an error of reading
+        if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
         return read_json_file(file);
     }
     void write_manifest(json const& manifest) const {
@@ -97,7 +99,10 @@ public:
     /// Finished blocks of a variant, by first row. Files of other names are left alone.
     std::vector<run_part> parts(std::string_view variant) const {
         std::vector<run_part> found;
-        for (auto const& entry : std::filesystem::directory_iterator(path_ / parts_name))
+        std::error_code code;
+        std::filesystem::directory_iterator entries(path_ / parts_name, code);
+        if (code) throw io_error((path_ / parts_name).string() + ": cannot be listed: " + code.message());
+        for (auto const& entry : entries)
             if (auto part = parse_part(entry.path(), variant)) found.push_back(*part);
         std::ranges::sort(found, {}, &run_part::first);
         return found;

@@ -68,7 +68,8 @@ public:
 private:
     static npy_array read_ids(std::filesystem::path const& path) {
         npy_array ids = read_npy(path);
-        if (ids.shape.size() != 2)
+        // Rows of no tokens take no bytes, so a small file could have 2⁶³ of them.
+        if (ids.shape.size() != 2 || (ids.shape[0] > 0 && ids.shape[1] == 0))
             throw format_error(ids.who + ": shape: (rows, tokens) is expected, " + shape_text(ids.shape) +
                                " was found");
         if (ids.type != npy_type::i32 && ids.type != npy_type::i64)

@@ -1,0 +1,811 @@
+"""Makes corpus/: for every target of the fuzzers tiny valid files, named valid_*, and hostile ones, named after what is
+wrong with them. Equal runs make equal files.
+
+    python3 tests/fuzz/make_corpus.py
+"""
+import gzip
+import json
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+def write(target, name, content):
+    path = CORPUS / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def floats(count):
+    """Weights: small, different, all exact in float16."""
+    return [((7 * i) % 16 - 8) / 32 for i in range(count)]
+
+
+def product(shape):
+    count = 1
+    for n in shape:
+        count *= n
+    return count
+
+
+# ---- A model of one layer: width 4, two heads of 2 and one of keys and values, MLP 4, 6 tokens, a tied head
+
+NORMS = ["model.norm.weight", "model.layers.0.input_layernorm.weight", "model.layers.0.post_attention_layernorm.weight"]
+LINEAR = {f"model.layers.0.self_attn.{name}_proj.weight": shape
+          for name, shape in {"q": (4, 4), "k": (2, 4), "v": (2, 4), "o": (4, 4)}.items()}
+LINEAR |= {f"model.layers.0.mlp.{name}_proj.weight": (4, 4) for name in ("gate", "up", "down")}
+TENSORS = {"model.embed_tokens.weight": (6, 4)} | {name: (4,) for name in NORMS} | LINEAR
+GGUF_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
+for hf, gguf in [("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"), ("self_attn.q_proj", "attn_q"),
+                 ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"), ("self_attn.o_proj", "attn_output"),
+                 ("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down")]:
+    GGUF_NAMES[f"model.layers.0.{hf}.weight"] = f"blk.0.{gguf}.weight"
+
+CONFIG = {"architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "hidden_size": 4, "intermediate_size": 4,
+          "max_position_embeddings": 16, "model_type": "llama", "num_attention_heads": 2, "num_hidden_layers": 1,
+          "num_key_value_heads": 1, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "tie_word_embeddings": True,
+          "vocab_size": 6}
+
+# ---- JSON that is hostile wherever JSON is read
+
+
+def hostile_json(target):
+    for name, content in {
+        "empty.json": "",
+        "nested_too_deep.json": "[" * 100,
+        "nested_and_closed.json": '{"a":' * 65 + "1" + "}" * 65,
+        "key_twice.json": '{"a": 1, "a": 2}',
+        "nan.json": '{"a": NaN}',
+        "number_beyond_double.json": '{"a": 1e999}',
+        "lone_surrogate.json": r'{"a": "\ud800"}',
+        "no_utf8.json": b'{"a": "\xff\xfe"}',
+        "cut_short.json": '{"a": [1, 2',
+        "bytes_after_the_end.json": "{} {}",
+        "array_at_the_top.json": "[1]",
+        "null.json": "null",
+        "zero_byte.json": b'{"a": 1}\0',
+    }.items():
+        write(target, name, content)
+
+
+# ---- GGUF
+
+U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
+CODES = dict(zip(range(13), ["<B", "<b", "<H", "<h", "<I", "<i", "<f", "<B", None, None, "<Q", "<q", "<d"]))
+
+
+def g_string(text):
+    raw = text.encode() if isinstance(text, str) else text
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def g_value(kind, value):
+    return g_string(value) if kind == STRING else struct.pack(CODES[kind], value)
+
+
+def g_key(key, kind, value):
+    return g_string(key) + struct.pack("<I", kind) + g_value(kind, value)
+
+
+def g_array(key, kind, values, count=None):
+    head = struct.pack("<IIQ", ARRAY, kind, len(values) if count is None else count)
+    return g_string(key) + head + b"".join(g_value(kind, v) for v in values)
+
+
+def g_file(values=(), tensors=(), version=3, values_count=None, tensor_count=None, magic=b"GGUF", unit=32):
+    """Tensors: (name, dims with the contiguous one first, type, bytes) or the same with an offset."""
+    head = magic + struct.pack("<IQQ", version, len(tensors) if tensor_count is None else tensor_count,
+                               len(values) if values_count is None else values_count) + b"".join(values)
+    data = b""
+    for tensor in tensors:
+        name, dims, kind, content = tensor[:4]
+        offset = tensor[4] if len(tensor) > 4 else len(data)
+        head += g_string(name) + struct.pack("<I", len(dims)) + b"".join(struct.pack("<Q", d) for d in dims)
+        head += struct.pack("<IQ", kind, offset)
+        data += content + bytes(-len(content) % unit)
+    return head + bytes(-len(head) % unit) + data if tensors else head
+
+
+def g_config(**other):
+    keys = {"block_count": (U32, 1), "context_length": (U32, 16), "embedding_length": (U32, 4),
+            "feed_forward_length": (U32, 4), "attention.head_count": (U32, 2), "attention.head_count_kv": (U32, 1),
+            "attention.layer_norm_rms_epsilon": (F32, 1e-5), "rope.freq_base": (F32, 10000.0)}
+    keys |= {key.replace("__", "."): value for key, value in other.items()}
+    return [g_key("general.architecture", STRING, "llama")] + [g_key("llama." + k, *v) for k, v in keys.items() if v]
+
+
+def g_tensors(skip=(), **other):
+    all = []
+    for name, shape in TENSORS.items():
+        name = GGUF_NAMES[name]
+        if name in skip:
+            continue
+        code, kind = ("<f", 0) if len(shape) == 1 else ("<e", 1)
+        all.append((name, shape[::-1], kind, b"".join(struct.pack(code, x) for x in floats(product(shape)))))
+    return all
+
+
+def gguf_corpus():
+    def put(name, content):
+        write("gguf", name, content)
+
+    put("valid_model.gguf", g_file(g_config(), g_tensors()))
+    put("valid_model_version_2.gguf", g_file(g_config(), g_tensors(), version=2))
+    block = bytes(range(18))
+    wide = {"embedding_length": (U32, 32), "attention__head_count": (U32, 1), "attention__key_length": (U32, 32)}
+    quantized = [("token_embd.weight", (32, 2), 8, bytes(range(34)) * 2)]
+    quantized += [(n, (32,), 0, struct.pack("<32f", *floats(32))) for n in ("output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight")]
+    quantized += [(f"blk.0.attn_{n}.weight", (32, 32), 2, (struct.pack("<e", 0.25) + block[2:]) * 32) for n in ("q", "k", "v", "output")]
+    quantized += [(f"blk.0.ffn_{n}.weight", (32, 4), 3, (struct.pack("<ee", 0.25, -1) + block[2:]) * 4) for n in ("gate", "up")]
+    quantized += [("blk.0.ffn_down.weight", (4, 32), 30, struct.pack("<H", 0x3E80) * 128)]
+    put("valid_quantized_model.gguf", g_file(g_config(**wide), quantized))
+    put("every_kind_of_value.gguf", g_file([g_key(f"k{k}", k, 1) for k in CODES if CODES[k]] + [g_key("s", STRING, "text")]
+        + [g_array(f"a{k}", k, [0, 1]) for k in CODES if CODES[k]] + [g_array("as", STRING, ["", "b", b"\xff"])]))
+    put("every_block_type.gguf", g_file([], [(f"t{kind}", (256, 1), kind, bytes(range(1, 1 + size)) if size < 255 else bytes(size))
+        for kind, size in {0: 1024, 1: 512, 2: 144, 3: 160, 6: 176, 7: 192, 8: 272, 10: 84, 11: 110, 12: 144, 13: 176, 14: 210, 30: 512}.items()]))
+    model = g_file(g_config(), g_tensors())
+    put("empty.gguf", b"")
+    put("wrong_magic.gguf", g_file(magic=b"GGML"))
+    put("big_endian.gguf", b"GGUF" + struct.pack(">IQQ", 3, 0, 0))
+    put("version_1.gguf", g_file(version=1))
+    put("version_4.gguf", g_file(version=4))
+    put("cut_in_the_header.gguf", model[:20])
+    put("cut_in_the_metadata.gguf", model[:100])
+    put("last_tensor_cut_by_one_byte.gguf", model[:-32])
+    put("2_to_the_64_minus_1_values.gguf", g_file(values_count=2**64 - 1))
+    put("2_to_the_63_tensors.gguf", g_file(tensor_count=2**63))
+    put("key_of_2_to_the_64_minus_1_bytes.gguf", g_file([struct.pack("<Q", 2**64 - 1)]))
+    put("key_of_2_to_the_30_bytes.gguf", g_file([struct.pack("<Q", 2**30)]))
+    put("empty_key.gguf", g_file([g_key("", U8, 1)]))
+    put("control_characters_in_a_key.gguf", g_file([g_key("a\x1b[31mb", U8, 1)]))
+    put("key_twice.gguf", g_file([g_key("a", U8, 1), g_key("a", U8, 2)]))
+    put("string_no_utf8.gguf", g_file([g_key("a", STRING, b"\xc3(")]))
+    put("bool_2.gguf", g_file([g_key("a", BOOL, 2)]))
+    put("unknown_type_of_value.gguf", g_file([g_string("a") + struct.pack("<I", 13)]))
+    put("array_of_arrays.gguf", g_file([g_string("a") + struct.pack("<IIQ", ARRAY, ARRAY, 1)]))
+    put("array_of_2_to_the_61.gguf", g_file([g_array("a", U64, [], 2**61)]))
+    put("array_of_2_to_the_30_strings.gguf", g_file([g_array("a", STRING, [], 2**30)]))
+    put("one_of_several_parts.gguf", g_file([g_key("split.count", U16, 2)]))
+    one = struct.pack("<f", 1)
+    put("tensor_of_rank_0.gguf", g_file([], [("t", (), 0, one)]))
+    put("tensor_of_rank_5.gguf", g_file([], [("t", (1,) * 5, 0, one)]))
+    put("tensor_of_rank_2_to_the_32_minus_1.gguf", b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + g_string("t") + b"\xff" * 4)
+    put("tensor_without_elements.gguf", g_file([], [("t", (0, 2**62, 2**62), 0, b"")]))
+    put("dimensions_whose_product_wraps.gguf", g_file([], [("t", (2**32, 2**32, 2), 0, b"")]))
+    put("dimension_minus_1.gguf", g_file([], [("t", (2**64 - 1,), 0, b"")]))
+    put("bytes_that_wrap.gguf", g_file([], [("t", (2**62, 1), 0, b"")]))
+    put("row_that_cuts_a_block.gguf", g_file([], [("t", (33,), 2, bytes(36))]))
+    put("unknown_type_of_tensor.gguf", g_file([], [("t", (1,), 4, one)]))
+    put("type_minus_1.gguf", g_file([], [("t", (1,), 2**32 - 1, one)]))
+    put("tensor_twice.gguf", g_file([], [("t", (1,), 0, one), ("t", (1,), 0, one)]))
+    put("tensor_without_a_name.gguf", g_file([], [("", (1,), 0, one)]))
+    put("offset_2_to_the_64_minus_1.gguf", g_file([], [("t", (1,), 0, one, 2**64 - 1)]))
+    put("tensor_past_end.gguf", g_file([], [("t", (1,), 0, one, 32)]))
+    put("tensors_overlap.gguf", g_file([], [("t", (1,), 0, one), ("u", (1,), 0, one, 0)]))
+    put("hole_between_tensors.gguf", g_file([], [("t", (1,), 0, one), ("u", (1,), 0, one, 64)]) + bytes(64))
+    for unit in (0, 3, 2**31):
+        put(f"alignment_{unit}.gguf", g_file([g_key("general.alignment", U32, unit)], [("t", (1,), 0, one)]))
+    put("alignment_of_another_type.gguf", g_file([g_key("general.alignment", U64, 32)], [("t", (1,), 0, one)]))
+
+    put("no_architecture.gguf", g_file([]))
+    put("unknown_architecture.gguf", g_file([g_key("general.architecture", STRING, "gpt-\x1b[2J")]))
+    lies = {"heads_do_not_divide_width": {"attention__head_count": (U32, 3)}, "no_heads": {"attention__head_count": (U32, 0)},
+            "more_kv_heads_than_heads": {"attention__head_count_kv": (U32, 4)}, "a_billion_layers": {"block_count": (U32, 10**9)},
+            "layers_minus_1": {"block_count": (I32, -1)}, "no_layers": {"block_count": (U32, 0)},
+            "epsilon_0": {"attention__layer_norm_rms_epsilon": (F32, 0.0)}, "theta_nan": {"rope__freq_base": (F32, float("nan"))},
+            "rope_scaling_unknown": {"rope__scaling__type": (STRING, "yarn")}, "unknown_key": {"expert_count": (U32, 8)},
+            "width_as_text": {"embedding_length": (STRING, "4")}, "sliding_window": {"attention__sliding_window": (U32, 4)},
+            "head_count_2_to_the_40": {"attention__head_count": (U64, 2**40), "attention__key_length": (U64, 2**40)}}
+    for name, lie in lies.items():
+        put(f"config_{name}.gguf", g_file(g_config(vocab_size=(U32, 6), **lie)))
+    put("config_vocabulary_larger_than_the_embedding.gguf", g_file(g_config(vocab_size=(U32, 7)), g_tensors()))
+    put("missing_tensor.gguf", g_file(g_config(), g_tensors(skip=["blk.0.attn_q.weight"])))
+    put("tensor_of_no_layer.gguf", g_file(g_config(), g_tensors() + [("blk.7.attn_q.weight", (4, 4), 1, bytes(32))]))
+    tensors = g_tensors()
+    put("weight_nan.gguf", g_file(g_config(), [t[:3] + (b"\x00\x7e" + t[3][2:],) if t[0] == "blk.0.attn_q.weight" else t for t in tensors]))
+    put("other_shape.gguf", g_file(g_config(), [(t[0], (8, 2)) + t[2:] if t[0] == "blk.0.attn_q.weight" else t for t in tensors]))
+
+
+# ---- safetensors
+
+
+def s_file(header, data=b"", length=None):
+    raw = header.encode() if isinstance(header, str) else header
+    return struct.pack("<Q", len(raw) if length is None else length) + raw + data
+
+
+def s_tensors(tensors, metadata=None, **more):
+    """tensors: name → (dtype, shape, bytes)."""
+    header, data = {"__metadata__": metadata} if metadata else {}, b""
+    for name, (kind, shape, content) in tensors.items():
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    return s_file(json.dumps(header, separators=(",", ":")), data, **more)
+
+
+def s_model(names=TENSORS):
+    return {n: ("F32", TENSORS[n], struct.pack(f"<{product(TENSORS[n])}f", *floats(product(TENSORS[n])))) for n in names}
+
+
+def safetensors_corpus():
+    def put(name, content):
+        write("safetensors", name + ".safetensors", content)
+
+    def entry(**other):
+        return json.dumps({"t": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]} | other})
+
+    put("valid", s_tensors(s_model(), {"format": "pt"}))
+    half = {n: ("F16", s, struct.pack(f"<{product(s)}e", *floats(product(s)))) for n, s in TENSORS.items()}
+    put("valid_float16", s_tensors(half))
+    put("valid_bfloat16", s_tensors({n: ("BF16", s, struct.pack("<H", 0x3E80) * product(s)) for n, s in TENSORS.items()}))
+    shards = [[n for n in TENSORS if ("self_attn" in n) == second] for second in (False, True)]
+    put("first_shard", s_tensors(s_model(shards[0])))
+    put("second_shard", s_tensors(s_model(shards[1])))
+    every = {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
+             "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64}
+    put("every_type", s_tensors({k: (k, (4,), bytes(range(bits // 2))) for k, bits in every.items()}))
+    put("no_tensors", s_file("{}"))
+    put("empty", b"")
+    put("seven_bytes", b"\x08" + bytes(6))
+    put("header_of_2_to_the_64_minus_1_bytes", s_file("{}", length=2**64 - 1))
+    put("header_of_100_million_and_1_bytes", s_file("{}", length=100_000_001))
+    put("header_longer_than_the_file", s_file("{}", length=3))
+    put("header_of_no_bytes", s_file(""))
+    put("header_begins_with_a_space", s_file(" {}"))
+    put("header_is_an_array", s_file("[]"))
+    put("header_no_utf8", s_file(b'{"\xff": 1}'))
+    put("header_with_byte_order_mark", s_file("\ufeff{}"))
+    put("header_nested_too_deep", s_file('{"a":' * 65))
+    put("tensor_twice", s_file('{"t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}', bytes(4)))
+    put("tensor_is_a_number", s_file('{"t": 1}'))
+    put("metadata_is_an_array", s_file('{"__metadata__": []}'))
+    put("metadata_holds_a_number", s_file('{"__metadata__": {"a": 1}}'))
+    put("name_empty", s_file(entry().replace('"t"', '""'), bytes(4)))
+    put("name_with_zero_byte", s_file(entry().replace('"t"', '"a\\u0000b"'), bytes(4)))
+    put("unknown_type", s_file(entry(dtype="F128"), bytes(4)))
+    put("type_is_a_number", s_file(entry(dtype=8), bytes(4)))
+    put("unknown_field", s_file(entry(strides=[1]), bytes(4)))
+    put("no_shape", s_file('{"t": {"dtype": "U8", "data_offsets": [0, 4]}}', bytes(4)))
+    put("shape_as_text", s_file(entry(shape="4"), bytes(4)))
+    put("dimension_minus_1", s_file(entry(shape=[-1]), bytes(4)))
+    put("dimension_1_5", s_file(entry(shape=[1.5]), bytes(4)))
+    put("dimension_2_to_the_64", s_file(entry(shape=[2**64]), bytes(4)))
+    put("dimensions_whose_product_wraps", s_file(entry(shape=[2**32, 2**32, 4]), bytes(4)))
+    put("bits_that_wrap", s_file(entry(shape=[2**61 + 4]), bytes(4)))
+    put("half_a_byte", s_file(entry(dtype="F4", shape=[1], data_offsets=[0, 0])))
+    put("shape_of_more_bytes_than_the_offsets", s_file(entry(shape=[5]), bytes(5)))
+    put("offsets_inverted", s_file(entry(data_offsets=[4, 0]), bytes(4)))
+    put("offsets_negative", s_file(entry(data_offsets=[-4, 0]), bytes(4)))
+    put("offsets_2_to_the_64_minus_1", s_file(entry(data_offsets=[2**64 - 5, 2**64 - 1]), bytes(4)))
+    put("offsets_three", s_file(entry(data_offsets=[0, 4, 8]), bytes(4)))
+    put("tensor_past_end", s_file(entry(data_offsets=[1, 5]), bytes(4)))
+    put("last_tensor_short_by_one_byte", s_tensors(s_model())[:-1])
+    put("hole_before_the_first", s_file(entry(data_offsets=[1, 5]), bytes(5)))
+    put("bytes_after_the_last", s_file(entry(), bytes(5)))
+    two = {n: {"dtype": "U8", "shape": [4], "data_offsets": [o, o + 4]} for n, o in {"t": 0, "u": 2}.items()}
+    put("tensors_overlap", s_file(json.dumps(two), bytes(6)))
+    two["u"] = two["t"]
+    put("two_names_for_the_same_bytes", s_file(json.dumps(two), bytes(4)))
+    model = s_model()
+    q = "model.layers.0.self_attn.q_proj.weight"
+    put("model_missing_tensor", s_tensors({n: t for n, t in model.items() if n != q}))
+    put("model_other_shape", s_tensors(model | {q: ("F32", (2, 8), model[q][2])}))
+    put("model_of_rank_0", s_tensors(model | {q: ("F32", (), bytes(4))}))
+    put("model_of_integers", s_tensors(model | {q: ("I8", (4, 4), bytes(16))}))
+    put("model_unknown_tensor", s_tensors(model | {"model.layers.1.extra": ("F32", (1,), bytes(4))}))
+    put("model_qweight_without_config", s_tensors({n: t for n, t in model.items() if n != q} | {q.replace("weight", "qweight"): ("I32", (1, 4), bytes(16))}))
+    put("model_weight_nan", s_tensors(model | {q: ("F32", (4, 4), struct.pack("<f", float("nan")) * 16)}))
+    put("model_weight_infinite", s_tensors(model | {q: ("F32", (4, 4), struct.pack("<f", float("-inf")) * 16)}))
+    put("model_head_beside_a_tied_one", s_tensors(model | {"lm_head.weight": ("F32", (6, 4), bytes(96))}))
+
+    places = {n: "first.safetensors" for n in shards[0]} | {n: "second.safetensors" for n in shards[1]}
+    write("safetensors_index", "valid.json", json.dumps({"metadata": {"total_size": 1}, "weight_map": places}))
+    for name, lie in {"shard_outside_the_folder": "../../etc/passwd", "shard_with_absolute_path": "/etc/passwd", "shard_is_the_folder": ".",
+                      "shard_without_a_name": "", "shard_with_zero_byte": "first\0.safetensors",
+                      "shard_is_the_index": "model.safetensors.index.json", "tensor_in_the_other_shard": "first.safetensors"}.items():
+        write("safetensors_index", name + ".json", json.dumps({"weight_map": places | {q: lie}}))
+    write("safetensors_index", "shard_missing.json", json.dumps({"weight_map": places | {n: "third.safetensors" for n in shards[1]}}))
+    write("safetensors_index", "shard_is_a_number.json", json.dumps({"weight_map": places | {q: 1}}))
+    write("safetensors_index", "stale.json", json.dumps({"weight_map": {n: p for n, p in places.items() if n != q}}))
+    write("safetensors_index", "map_is_an_array.json", '{"weight_map": []}')
+    write("safetensors_index", "no_map.json", "{}")
+    hostile_json("safetensors_index")
+
+
+def config_corpus():
+    write("config", "valid.json", json.dumps(CONFIG))
+    write("config", "valid_of_transformers_5.json", json.dumps(
+        {k: v for k, v in CONFIG.items() if k != "rope_theta"} | {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}, "layer_types": ["full_attention"], "head_dim": 2}))
+    for name, lie in {
+        "heads_do_not_divide_width": {"num_attention_heads": 3}, "no_heads": {"num_attention_heads": 0},
+        "more_kv_heads_than_heads": {"num_key_value_heads": 4}, "no_kv_heads": {"num_key_value_heads": 0}, "a_billion_layers": {"num_hidden_layers": 10**9},
+        "no_layers": {"num_hidden_layers": 0}, "layers_minus_1": {"num_hidden_layers": -1}, "layers_1_5": {"num_hidden_layers": 1.5},
+        "layers_as_text": {"num_hidden_layers": "1"}, "layers_2_to_the_64": {"num_hidden_layers": 2**64},
+        "vocabulary_smaller_than_the_embedding": {"vocab_size": 5}, "width_2_to_the_31": {"hidden_size": 2**31},
+        "odd_head_dim": {"head_dim": 3}, "theta_0": {"rope_theta": 0}, "theta_as_text": {"rope_theta": "nan"},
+        "epsilon_0": {"rms_norm_eps": 0}, "epsilon_negative": {"rms_norm_eps": -1e-5}, "epsilon_beyond_float": {"rms_norm_eps": 1e300},
+        "rope_scaling_unknown": {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "two_thetas": {"rope_parameters": {"rope_theta": 5.0, "rope_type": "default"}},
+        "partial_rotation": {"partial_rotary_factor": 0.5}, "attention_bias": {"attention_bias": True}, "sliding_window": {"use_sliding_window": True, "sliding_window": 4},
+        "unknown_architecture": {"model_type": "mamba"}, "class_of_another_architecture": {"architectures": ["Qwen2ForCausalLM"]},
+        "unknown_activation": {"hidden_act": "gelu"}, "unknown_key": {"num_experts": 8}, "quantization_config": {"quantization_config": {"bits": 33}},
+        "untied_without_a_head": {"tie_word_embeddings": False}, "tied_is_a_number": {"tie_word_embeddings": 1},
+        "layer_of_another_kind": {"layer_types": ["sliding_attention"]}, "no_vocabulary": {"vocab_size": None},
+    }.items():
+        write("config", name + ".json", json.dumps({k: v for k, v in (CONFIG | lie).items() if v is not None}))
+    hostile_json("config")
+
+
+# ---- Tokenizers
+
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+VOCABULARY = {"<s>": 0, "a": 1, "b": 2, "ab": 3, "\u0120": 4, "\u0120a": 5, "1": 6, "aab": 7}
+TOKENIZER = {"version": "1.0", "truncation": None, "padding": None,
+             "added_tokens": [{"id": 0, "content": "<s>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}],
+             "normalizer": None, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+             "post_processor": None, "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+             "model": {"type": "BPE", "vocab": VOCABULARY, "merges": ["a b", "\u0120 a", "a ab"]}}
+
+
+def tokenizer_corpus():
+    def put(name, **other):
+        write("tokenizer_json", name + ".json", json.dumps(TOKENIZER | other, ensure_ascii=False))
+
+    def model(**other):
+        return {"model": TOKENIZER["model"] | other}
+
+    def added(*tokens):
+        return {"added_tokens": [TOKENIZER["added_tokens"][0] | t for t in tokens]}
+
+    def split(regex, **other):
+        step = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False} | other
+        return {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [step, {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]}}
+
+    put("valid_gpt2")
+    digits = {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, TOKENIZER["pre_tokenizer"]]}
+    put("valid_digits", pre_tokenizer=digits)
+    put("valid_qwen2", **split(QWEN2), normalizer={"type": "NFC"}, **model(ignore_merges=True, merges=[["a", "b"], ["a", "ab"]]))
+    template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}}
+    put("valid_bos", post_processor={"type": "Sequence", "processors": [{"type": "ByteLevel"}, template]})
+    put("bos_twice", post_processor=template | {"single": template["single"][:1] * 2 + template["single"][1:]})
+    put("bos_without_a_token", post_processor=template | {"special_tokens": {}})
+    put("bos_of_an_id_that_is_none", post_processor=template | {"special_tokens": {"<s>": {"ids": [99]}}})
+    put("bos_of_no_ids", post_processor=template | {"special_tokens": {"<s>": {"ids": []}}})
+    put("merge_of_an_unknown_token", **model(merges=["a c"]))
+    put("merge_into_an_unknown_token", **model(merges=["b a"]))
+    put("merge_twice", **model(merges=["a b", "a b"]))
+    put("merge_of_empty_parts", **model(vocab=VOCABULARY | {"": 8}, merges=[["", ""], ["a", ""]]))
+    put("merge_of_one_part", **model(merges=["ab"]))
+    put("merge_of_three_parts", **model(merges=["a a b"]))
+    put("merge_is_a_number", **model(merges=[1]))
+    put("merges_is_an_object", **model(merges={}))
+    put("id_twice", **model(vocab=VOCABULARY | {"b": 1}))
+    put("id_negative", **model(vocab=VOCABULARY | {"b": -1}))
+    put("id_2_to_the_31", **model(vocab=VOCABULARY | {"b": 2**31}))
+    put("id_is_text", **model(vocab=VOCABULARY | {"b": "2"}))
+    put("id_largest", **model(vocab=VOCABULARY | {"b": 2**31 - 1}))
+    put("vocabulary_empty", **model(vocab={}, merges=[]), added_tokens=[])
+    put("vocabulary_is_an_array", **model(vocab=[]))
+    put("token_outside_the_byte_alphabet", **model(vocab=VOCABULARY | {"\u4e2d": 8}))
+    put("byte_fallback_without_all_bytes", **model(byte_fallback=True, vocab=VOCABULARY | {"<0x0A>": 8}))
+    put("unknown_token_without_all_bytes", **model(unk_token="<s>"))
+    put("dropout", **model(dropout=0.1))
+    put("model_unigram", **model(type="Unigram"))
+    put("model_unknown_key", **model(threads=4))
+    put("model_missing", model=None)
+    put("unknown_key", extra=1)
+    put("added_overlap", **added({}, {"id": 8, "content": "<s><s>"}, {"id": 9, "content": "s>", "special": False}))
+    put("added_twice", **added({}, {}))
+    put("added_of_an_id_in_use", **added({"id": 1}))
+    put("added_of_no_characters", **added({"id": 8, "content": ""}))
+    put("added_of_1025_bytes", **added({"id": 8, "content": "x" * 1025}))
+    put("added_stripping_spaces", **added({"lstrip": True}))
+    put("added_is_an_object", added_tokens={})
+    put("pattern_unknown", **split(r"(a+)+$"))
+    put("pattern_of_another_behavior", **split(GPT2, behavior="Removed"))
+    put("pattern_is_text", **split(GPT2, pattern={"String": " "}))
+    put("pre_tokenizer_missing", pre_tokenizer=None)
+    put("pre_tokenizer_metaspace", pre_tokenizer={"type": "Metaspace"})
+    put("pre_tokenizer_without_bytes", pre_tokenizer={"type": "Digits", "individual_digits": True})
+    put("pre_tokenizer_of_nine_steps", pre_tokenizer={"type": "Sequence", "pretokenizers": [digits["pretokenizers"][0]] * 8 + [TOKENIZER["pre_tokenizer"]]})
+    deep = TOKENIZER["pre_tokenizer"]
+    for _ in range(25):
+        deep = {"type": "Sequence", "pretokenizers": [deep]}
+    put("valid_sequence_in_sequence", pre_tokenizer=deep)
+    put("sequence_without_steps", pre_tokenizer={"type": "Sequence", "pretokenizers": []})
+    put("prefix_space", pre_tokenizer=TOKENIZER["pre_tokenizer"] | {"add_prefix_space": True})
+    put("normalizer_unknown", normalizer={"type": "Lowercase"})
+    put("decoder_unknown", decoder={"type": "WordPiece"})
+    hostile_json("tokenizer_json")
+
+    for name, content in {"valid_text": {"bos_token": "<s>"}, "valid_object": {"bos_token": {"content": "<s>"}}, "valid_null": {"bos_token": None},
+                          "valid_token_that_is_none": {"bos_token": "<|bos|>"}, "bos_is_a_number": {"bos_token": 1}, "bos_is_an_array": {"bos_token": []},
+                          "bos_without_content": {"bos_token": {}}}.items():
+        write("tokenizer_config", name + ".json", json.dumps(content))
+    hostile_json("tokenizer_config")
+
+    def vocabulary(tokens=VOCABULARY, types=None, merges=("a b", "\u0120 a", "a ab"), extra=(), **other):
+        parts = {"model": g_key("tokenizer.ggml.model", STRING, "gpt2"), "pre": g_key("tokenizer.ggml.pre", STRING, "smollm"),
+                 "tokens": g_array("tokenizer.ggml.tokens", STRING, list(tokens)),
+                 "types": g_array("tokenizer.ggml.token_type", I32, [3] + [1] * (len(tokens) - 1) if types is None else types),
+                 "merges": g_array("tokenizer.ggml.merges", STRING, list(merges))} | other
+        return g_file([p for p in parts.values() if p] + list(extra))
+
+    def put_gguf(name, content):
+        write("tokenizer_gguf", name + ".gguf", content)
+
+    put_gguf("valid", vocabulary(extra=[g_key("tokenizer.ggml.bos_token_id", U32, 0), g_key("tokenizer.ggml.add_bos_token", BOOL, 1)]))
+    put_gguf("valid_qwen2", vocabulary(pre=g_key("tokenizer.ggml.pre", STRING, "qwen2"), types=[3, 1, 1, 1, 1, 1, 1, 1]))
+    put_gguf("valid_every_kind_of_token", vocabulary(tokens=list(VOCABULARY) + ["?", "user", "[PAD1]"], types=[3] + [1] * 7 + [2, 4, 5]))
+    put_gguf("model_llama", vocabulary(model=g_key("tokenizer.ggml.model", STRING, "llama")))
+    put_gguf("pre_unknown", vocabulary(pre=g_key("tokenizer.ggml.pre", STRING, "deepseek")))
+    put_gguf("no_tokens", vocabulary(tokens=[], types=[], merges=[]))
+    put_gguf("tokens_missing", g_file([g_key("tokenizer.ggml.model", STRING, "gpt2"), g_key("tokenizer.ggml.pre", STRING, "qwen2")]))
+    put_gguf("tokens_are_numbers", g_file([g_key("tokenizer.ggml.model", STRING, "gpt2"), g_key("tokenizer.ggml.pre", STRING, "qwen2"), g_array("tokenizer.ggml.tokens", I32, [1])]))
+    put_gguf("more_types_than_tokens", vocabulary(types=[1] * 9))
+    put_gguf("type_6", vocabulary(types=[6] + [1] * 7))
+    put_gguf("type_minus_1", vocabulary(types=[-1] + [1] * 7))
+    put_gguf("valid_types_of_one_byte",
+             g_file([g_key("tokenizer.ggml.model", STRING, "gpt2"), g_key("tokenizer.ggml.pre", STRING, "smollm"), g_array("tokenizer.ggml.tokens", STRING, ["a"]),
+                     g_array("tokenizer.ggml.token_type", U8, [1]), g_array("tokenizer.ggml.merges", STRING, [])]))
+    put_gguf("token_twice", vocabulary(tokens=["a", "b", "a"], merges=[]))
+    put_gguf("token_no_utf8", vocabulary(tokens=["a", b"\xff"], merges=[]))
+    put_gguf("added_token_no_utf8", vocabulary(tokens=[b"\xff", "a"], merges=[]))
+    put_gguf("merge_without_space", vocabulary(merges=["ab"]))
+    put_gguf("merge_of_an_unknown_token", vocabulary(merges=["a c"]))
+    put_gguf("bos_of_an_id_that_is_none", vocabulary(extra=[g_key("tokenizer.ggml.bos_token_id", U32, 8)]))
+    put_gguf("bos_minus_1", vocabulary(extra=[g_key("tokenizer.ggml.bos_token_id", I32, -1)]))
+    put_gguf("bos_added_but_not_named", vocabulary(extra=[g_key("tokenizer.ggml.add_bos_token", BOOL, 1)]))
+    put_gguf("space_before_the_text", vocabulary(extra=[g_key("tokenizer.ggml.add_space_prefix", BOOL, 1)]))
+
+
+# ---- Arrays
+
+
+def npy(descr="'<i4'", fortran="False", shape="(2, 3)", data=bytes(24), version=1, length=None, text=None):
+    header = (text if text is not None else f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}").encode("latin-1")
+    size = struct.pack("<H" if version == 1 else "<I", len(header) if length is None else length)
+    return b"\x93NUMPY" + bytes([version, 0]) + size + header + data
+
+
+def npy_corpus():
+    def put(name, content):
+        write("npy", name + ".npy", content)
+
+    for descr, size in {"|b1": 1, "|i1": 1, "<i2": 2, "<i8": 8, "|u1": 1, "<u2": 2, "<u4": 4, "<u8": 8, "<f2": 2, "<f4": 4, "<f8": 8}.items():
+        put(f"valid_{descr[1:]}", npy(f"'{descr}'", data=bytes(k % 2 for k in range(6 * size))))
+    put("valid_i4", npy(data=bytes(range(24))))
+    put("valid_fortran", npy(fortran="True", data=bytes(range(24))))
+    put("valid_scalar", npy(shape="()", data=bytes(4)))
+    put("valid_list", npy(shape="(6,)"))
+    put("valid_no_elements", npy(shape="(0, 3)", data=b""))
+    put("valid_no_elements_of_2_to_the_62_rows", npy(shape=f"({2**62}, 0)", data=b""))
+    put("valid_version_2", npy(version=2))
+    put("valid_version_3", npy(version=3))
+    put("valid_nan", npy("'<f4'", data=struct.pack("<6I", 0x7FC00001, 0x7F800001, 0xFF800000, 0x80000000, 1, 0)))
+    put("bool_255", npy("'|b1'", data=b"\xff" * 6))
+    put("empty", b"")
+    put("wrong_magic", b"\x93NUMPI\x01\x00")
+    put("version_4", npy(version=4))
+    put("version_1_1", b"\x93NUMPY\x01\x01\x00\x00")
+    put("header_longer_than_the_file", npy(length=65535))
+    put("header_of_2_to_the_32_minus_1_bytes", npy(version=2, length=2**32 - 1))
+    put("header_cut", npy(text="{'descr': '<i4', 'fort", data=b""))
+    put("header_empty", npy(text="", data=b""))
+    put("header_code", npy(text="__import__('os').system('true')", data=b""))
+    put("header_key_twice", npy(text="{'descr': '<i4', 'descr': '<i4', 'fortran_order': False, 'shape': ()}"))
+    put("header_key_unknown", npy(text="{'descr': '<i4', 'fortran_order': False, 'shape': (), 'x': 1}"))
+    put("header_key_missing", npy(text="{'descr': '<i4', 'shape': ()}"))
+    put("text_after_the_dictionary", npy(text="{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3)} 1"))
+    put("objects", npy("'|O'", data=b"\x80\x04cos\nsystem\n."))
+    put("records", npy("[('a', '<i4')]"))
+    put("big_endian", npy("'>i4'"))
+    put("unknown_type", npy("'<f16'"))
+    put("text_type", npy("'<U3'"))
+    put("dimension_negative", npy(shape="(-2, -3)"))
+    put("dimension_2_to_the_64", npy(shape=f"({2**64},)"))
+    put("dimension_is_text", npy(shape="('2',)"))
+    put("dimension_1_5", npy(shape="(1.5, 4)"))
+    put("dimensions_65", npy(shape="(" + "1, " * 65 + ")", data=bytes(4)))
+    put("dimensions_whose_product_wraps", npy(shape=f"({2**32}, {2**32}, 6)"))
+    put("shape_is_a_number", npy(shape="(6)"))
+    put("data_short_by_one_byte", npy(data=bytes(23)))
+    put("data_long_by_one_byte", npy(data=bytes(25)))
+    put("order_is_a_number", npy(fortran="0"))
+
+
+def deflate(data):
+    pack = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return pack.compress(data) + pack.flush()
+
+
+def zip_file(entries, comment=b"", **end):
+    """Each entry is a dictionary with name and data; other keys overwrite a field, those with local_ in the local header."""
+    out, directory = b"", b""
+    for e in entries:
+        raw, name = e["data"], e["name"].encode() if isinstance(e["name"], str) else e["name"]
+        packed = deflate(raw) if e.get("method") == 8 else raw
+        f = {"flags": 0, "method": 0, "crc": zlib.crc32(raw), "packed": len(packed), "size": len(raw), "offset": len(out), "extra": b"", "local_name": name} | e
+        field = struct.pack("<HHIIII", f["flags"], f["method"], 0x210000, f["crc"], f["packed"] & 0xFFFFFFFF, f["size"] & 0xFFFFFFFF)
+        out += struct.pack("<IH", 0x04034B50, 20) + field + struct.pack("<HH", len(f["local_name"]), 0) + f["local_name"] + f.get("stored", packed)
+        directory += struct.pack("<IHH", 0x02014B50, 20, 20) + field + struct.pack("<HHHHHII", len(name), len(f["extra"]), 0, 0, 0, 0, f["offset"]) + name + f["extra"]
+    f = {"disks": 0, "here": len(entries), "count": len(entries), "size": len(directory), "begin": len(out), "between": b""} | end
+    return out + directory + f["between"] + struct.pack("<IIHHIIH", 0x06054B50, f["disks"], f["here"], f["count"], f["size"], f["begin"], len(comment)) + comment
+
+
+def npz_corpus():
+    def put(name, *entries, **end):
+        write("npz", name + ".npz", zip_file([{"name": "a.npy", "data": npy()} | e for e in entries], **end))
+
+    b = {"name": "b.npy"}
+    put("valid", {}, b | {"data": npy("'<f4'")}, {"name": "note.txt", "data": b"no array"})
+    put("valid_deflated", {"method": 8}, b | {"method": 8, "data": npy("'|u1'", shape="(64,)", data=bytes(64))})
+    put("valid_of_no_arrays")
+    put("valid_comment", {}, comment=b"made by hand")
+    put("valid_zip64_field", {"size": 0xFFFFFFFF, "packed": 0xFFFFFFFF, "extra": struct.pack("<HHQQ", 1, 16, len(npy()), len(npy()))})
+    whole = zip_file([{"name": "a.npy", "data": npy()}])
+    write("npz", "empty.npz", b"")
+    write("npz", "cut_by_one_byte.npz", whole[:-1])
+    write("npz", "cut_in_the_middle.npz", whole[:60])
+    write("npz", "bytes_after_the_end.npz", whole + b"x")
+    write("npz", "bytes_before_the_start.npz", b"#!/bin/sh\n" + whole)
+    put("array_that_is_none", {"data": b"GGUF"})
+    put("wrong_checksum", {"crc": 1})
+    put("wrong_checksum_deflated", {"crc": 1, "method": 8})
+    put("encrypted", {"flags": 1})
+    put("method_bzip2", {"method": 12})
+    put("entry_twice", {}, {})
+    put("entry_with_dots", {"name": "../a.npy"})
+    put("entry_with_absolute_path", {"name": "/a.npy"})
+    put("entry_with_backslash", {"name": "..\\a.npy"})
+    put("entry_with_zero_byte", {"name": "a\0.npy"})
+    put("entry_no_utf8", {"name": b"\xff.npy"})
+    put("entry_without_a_name", {"name": ""})
+    put("entry_of_two_names", {"local_name": b"b.npy"})
+    put("entry_past_end", {"offset": 2**31})
+    put("entry_in_the_directory", {"offset": len(whole) - 30})
+    put("entries_share_bytes", {}, b | {"offset": 0, "local_name": b"a.npy"})
+    put("packed_size_past_end", {"packed": 2**31, "size": 2**31})
+    put("stored_of_two_sizes", {"size": len(npy()) + 1})
+    put("deflated_to_less", {"method": 8, "size": len(npy()) + 1})
+    put("deflated_to_more", {"method": 8, "size": len(npy()) - 1})
+    put("deflated_to_2_to_the_32_minus_2", {"method": 8, "size": 2**32 - 2})
+    put("deflated_to_64_mebibytes_from_nothing", {"method": 8, "stored": b"", "packed": 0, "size": 2**26})
+    put("deflated_damaged", {"method": 8, "stored": b"\xff" * 8, "packed": 8})
+    put("deflated_cut", {"method": 8, "stored": deflate(npy())[:-4], "packed": len(deflate(npy())) - 4})
+    bomb = npy("'|u1'", shape=f"({2**22},)", data=bytes(2**22))
+    put("valid_bomb_of_4_mebibytes", {"method": 8, "data": bomb})
+    put("zip_inside_zip", {"data": whole})
+    put("count_too_large", {}, here=2, count=2)
+    put("count_too_small", {}, b, here=1, count=1)
+    put("several_disks", {}, disks=1)
+    put("directory_past_end", {}, begin=2**31)
+    put("directory_of_2_to_the_32_minus_2_bytes", {}, size=2**32 - 2)
+    record = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, 2**63, 2**63, 2**64 - 1, 2**64 - 1)
+    put("zip64_of_2_to_the_63_entries", {}, count=0xFFFF, here=0xFFFF, between=record + struct.pack("<IIQI", 0x07064B50, 0, len(whole) - 22, 1))
+    put("zip64_without_a_record", {}, count=0xFFFF)
+    put("extra_field_cut", {"extra": b"\x01\x00\x10\x00"})
+
+
+# ---- Documents and texts
+
+
+def documents_corpus():
+    def put(name, content):
+        write("documents", name, content)
+
+    line = '{"text": "The first.", "id": "a", "topic": "news"}\n'
+    put("valid.jsonl", line + '{"text": "The second.", "id": 2, "other": [1, {"a": null}]}\n')
+    put("valid_byte_order_mark_and_crlf.jsonl", "\ufeff" + line.replace("\n", "\r\n"))
+    put("valid_no_line_end.jsonl", line[:-1])
+    put("valid_blank_lines.jsonl", "\n\n \t\n" + line + "\n" * 100)
+    put("valid_no_documents.jsonl", "")
+    put("valid_zero_and_combining_characters.jsonl", json.dumps({"text": "\0 e\u0301\u0327 \u202e<s>"}) + "\n")
+    put("valid_ids.npy", npy(data=struct.pack("<6i", 0, 1, 2, 3, 4, 2**31 - 1)))
+    put("valid_ids_fortran.npy", npy("'<i8'", fortran="True", data=struct.pack("<6q", *range(6))))
+    put("ids_negative.npy", npy(data=struct.pack("<6i", 0, 1, 2, 3, 4, -1)))
+    put("ids_2_to_the_31.npy", npy("'<i8'", data=struct.pack("<6q", 0, 1, 2, 3, 4, 2**31)))
+    put("ids_of_rank_1.npy", npy(shape="(6,)"))
+    put("ids_that_are_floats.npy", npy("'<f4'"))
+    put("ids_of_2_to_the_62_rows_of_nothing.npy", npy(shape=f"({2**62}, 0)", data=b""))
+    put("text_missing.jsonl", line + '{"id": "b"}\n')
+    put("text_is_a_number.jsonl", '{"text": 1}\n')
+    put("text_is_null.jsonl", '{"text": null}\n')
+    put("id_is_an_array.jsonl", '{"text": "", "id": []}\n')
+    put("line_is_an_array.jsonl", "[]\n")
+    put("line_is_no_json.jsonl", line + "text\n")
+    put("line_no_utf8.jsonl", line.encode() + b'{"text": "\xff"}\n')
+    put("line_of_overlong_utf8.jsonl", b'{"text": "\xc0\x80"}\n')
+    put("line_with_lone_surrogate.jsonl", '{"text": "\\udfff"}\n')
+    put("line_nested_too_deep.jsonl", '{"text": ' + "[" * 100 + "\n")
+    put("line_with_text_twice.jsonl", '{"text": "a", "text": "b"}\n')
+    put("line_with_zero_byte.jsonl", b'{"text": "a"}\0\n')
+
+    def pack(content):
+        return gzip.compress(content.encode(), mtime=0)
+
+    put("valid.jsonl.gz", pack(line * 3))
+    put("valid_of_two_members.jsonl.gz", pack(line[:20]) + pack(line[20:] + line))
+    put("valid_bomb_of_a_mebibyte.jsonl.gz", pack("\n" * 2**20))
+    put("gzip_header_only.jsonl.gz", b"\x1f\x8b")
+    put("gzip_cut.jsonl.gz", pack(line * 3)[:-9])
+    put("gzip_wrong_checksum.jsonl.gz", pack(line)[:-8] + bytes(4) + pack(line)[-4:])
+    put("gzip_wrong_size.jsonl.gz", pack(line)[:-4] + b"\xff" * 4)
+    put("gzip_bytes_after_the_end.jsonl.gz", pack(line) + b"more")
+    put("gzip_inside_gzip.jsonl.gz", gzip.compress(pack(line), mtime=0))
+    put("gzip_of_another_method.jsonl.gz", b"\x1f\x8b\x07" + pack(line)[3:])
+
+    for name, content in {
+        "valid_words": "It's a  bab, aaaa aab.\r\n\r\n 12 \t", "valid_empty": "", "valid_letters": "a" * 3000, "valid_spaces": " " * 3000, "valid_line_ends": "\n" * 1000 + "\r\n" * 500,
+        "valid_marks": "a" + "\u0301\u0327" * 500, "valid_hangul": "\u1100\u1161\u11a7\u11a8" * 50, "valid_zero": "a\0b", "valid_special": "<|end|>a<|end|", "valid_byte_order_mark": "\ufeffa",
+        "valid_planes": "\U0001F600\U0010FFFF\uFFFD\u0085\u3000\u17F0\u00BD", "valid_apostrophes": "'s'S'\u017f'll'LL'" * 20, "no_utf8": b"ab\xff", "cut_in_a_character": b"ab\xe4\xb8",
+        "surrogate": b"\xed\xa0\x80", "overlong": b"\xc0\xaf", "above_10ffff": b"\xf4\x90\x80\x80"}.items():
+        write("text", name + ".txt", content)
+
+
+# ---- Methods, overrides and runs
+
+
+def recipes_corpus():
+    for name, content in {
+        "valid": "rtn2-g32,rtn8-row-sym,mine=nf4-g64-dq", "valid_none": "", "bits_1": "rtn1-g32", "bits_0": "nf0-g32", "bits_5_of_nf": "nf5-g32", "bits_33": "rtn33-g32", "bits_2_to_the_64": f"rtn{2**64}-g32",
+        "bits_negative": "rtn-4-g32", "bits_with_leading_zero": "rtn04-g32", "no_group": "rtn4", "group_0": "rtn4-g0", "group_48": "rtn4-g48", "group_2_to_the_64": f"rtn4-g{2**64}", "flag_twice": "rtn4-row-sym-sym",
+        "flag_of_the_other_kind": "nf4-row-sym", "flag_unknown": "rtn4-row-x", "name_twice": "rtn4-row,rtn4-row", "name_empty": "=rtn4-row", "name_full": "full=rtn4-row", "name_leaves_the_folder": "../x=rtn4-row",
+        "name_with_markup": "<b>=rtn4-row", "name_no_utf8": b"\xff=rtn4-row", "two_names": "a=b=rtn4-row", "comma_at_the_end": "rtn4-row,", "only_hyphens": "-" * 50, "zero_byte": b"rtn4-row\0", "unknown": "awq4-g128"}.items():
+        write("methods", name + ".txt", content)
+
+    def rule(**other):
+        return {"projection": "*", "layers": "*", "use": "full"} | other
+
+    for name, rules in {
+        "valid": [rule(use="rtn4-g32"), rule(projection="q_proj|down_proj", layers="0-1,2", use="full")], "valid_none": [], "rule_is_a_number": [1], "rules_is_an_object": {}, "projection_unknown": [rule(projection="lm_head")],
+        "projection_empty": [rule(projection="")], "projection_missing": [{"layers": "*", "use": "full"}], "layer_3_of_0_to_2": [rule(layers="3")], "layers_backwards": [rule(layers="2-0")], "layers_negative": [rule(layers="-1")],
+        "layers_2_to_the_64": [rule(layers=f"0-{2**64}")], "layers_2_to_the_64_minus_1": [rule(layers=f"0-{2**64 - 1}")], "layers_is_a_number": [rule(layers=1)], "layers_empty": [rule(layers="")], "use_unknown": [rule(use="int4")],
+        "use_with_a_name": [rule(use="a=rtn4-row")], "use_null": [rule(use=None)], "unknown_key": [rule(comment="x")], "rule_without_effect": [rule(layers="0"), rule()]}.items():
+        write("overrides", name + ".json", json.dumps({"rules": rules}))
+    hostile_json("overrides")
+
+
+METHOD = "rtn4-row"
+EXAMPLES, POSITIONS = 12, 3
+MANIFEST = {"bitlens": "0.1.0", "seed": 1, "first_position": False, "full": "GGUF, linear layers Q4_1", "methods": [{"name": METHOD, "spec": METHOD}]}
+
+
+def example_rows():
+    names = ["example", "id", "topic", "tokens", "nll_full", *(f"{q}_{METHOD}" for q in ("nll", "error", "kl", "same_top")),
+             *(q + "_l0" for q in ("norm_r", "norm_z", "norm_h", "kurtosis_r", "kurtosis_h")), f"mse_{METHOD}_l0"]
+    rows = []
+    for i in range(EXAMPLES):
+        full, error = 2 + i / 8, ((5 * i) % 12) / 16
+        rows.append([i, f"doc-{i}", "news", POSITIONS + 1, full, full + error, error, error / 2, 0.5, 3 + i / 4, 3.5, 1 + i / 2, "" if i == 5 else 9 - i / 4, 4, 0.25 * i])
+    return names, rows
+
+
+def csv_text(names, rows):
+    return "".join(",".join(str(cell) for cell in row) + "\n" for row in [names, *rows])
+
+
+def run_arrays():
+    scored, count = f"({EXAMPLES}, {POSITIONS})", EXAMPLES * POSITIONS
+    arrays = {"ids": npy(shape=f"({EXAMPLES}, {POSITIONS + 1})", data=struct.pack(f"<{count + EXAMPLES}i", *(3 * (k * k % 5) for k in range(count + EXAMPLES))))}
+    for name in ("full", METHOD):
+        for quantity in ("nll", "kl", "margin"):
+            if (name, quantity) != ("full", "kl"):
+                arrays[f"{quantity}_{name}"] = npy("'<f4'", shape=scored, data=struct.pack(f"<{count}f", *(1 + (k % 7) / 4 for k in range(count))))
+        arrays[f"top_{name}"] = npy(shape=scored, data=struct.pack(f"<{count}i", *(3 * (k % 5) for k in range(count))))
+    words = [b" a", b"\xc3", b"\xa9\xe4", b"<b>", b"\xff"]
+    ends = [sum(map(len, words[:k])) for k in range(6)]
+    return arrays | {"token_ids": npy(shape="(5,)", data=struct.pack("<5i", *range(0, 15, 3))), "token_offsets": npy("'<i8'", shape="(6,)", data=struct.pack("<6q", *ends)),
+                     "token_bytes": npy("'|u1'", shape=f"({ends[-1]},)", data=b"".join(words))}
+
+
+def runs_corpus():
+    def manifest(name, **other):
+        write("run_manifest", name + ".json", json.dumps({k: v for k, v in (MANIFEST | other).items() if v is not None}))
+
+    manifest("valid")
+    manifest("valid_markup", full="<script>alert(1)</script>", note=["=1+1", {"\u202e": None}])
+    manifest("valid_spec_with_markup", methods=[{"name": METHOD, "spec": "<b>"}])
+    manifest("no_methods", methods=[])
+    manifest("no_seed", seed=None)
+    manifest("seed_negative", seed=-1)
+    manifest("first_position_is_a_number", first_position=1)
+    manifest("methods_is_an_object", methods={})
+    manifest("method_is_text", methods=[METHOD])
+    manifest("method_twice", methods=MANIFEST["methods"] * 2)
+    manifest("method_unknown", methods=[{"name": "nf4-row", "spec": "nf4-row"}])
+    manifest("method_that_leaves_the_folder", methods=[{"name": "../../x", "spec": "rtn4-row"}])
+    manifest("method_without_spec", methods=[{"name": METHOD}])
+    hostile_json("run_manifest")
+
+    names, rows = example_rows()
+
+    def examples(name, content):
+        write("run_examples", name + ".csv", content)
+
+    def changed(column, cell, row=1):
+        copy = [list(r) for r in rows]
+        copy[row][names.index(column)] = cell
+        return csv_text(names, copy)
+
+    valid = csv_text(names, rows)
+    examples("valid", valid)
+    examples("valid_crlf_and_byte_order_mark", "\ufeff" + valid.replace("\n", "\r\n"))
+    examples("valid_text_that_wants_out", changed("id", '"<script>,""=1+1""\n"').replace("news", "'=HYPERLINK(1)"))
+    examples("no_examples", csv_text(names, []))
+    examples("fewer_examples_than_tokens_npz", csv_text(names, rows[:2]))
+    examples("header_empty", "\n")
+    examples("empty", "")
+    examples("column_twice", valid.replace("topic", "id", 1))
+    examples("column_without_a_name", valid.replace("topic", "", 1))
+    examples("column_missing", csv_text(names[1:], [r[1:] for r in rows]))
+    examples("column_of_no_method", csv_text(names + ["nll_nf4-row"], [r + [1] for r in rows]))
+    examples("row_too_short", valid + "1,2,3\n")
+    examples("row_too_long", valid[:-1] + ",1\n")
+    examples("cell_empty", changed("nll_full", ""))
+    examples("cell_nan", changed("nll_full", "nan"))
+    examples("cell_infinite", changed("norm_r_l0", "inf"))
+    examples("cell_beyond_double", changed("norm_r_l0", "1e999"))
+    examples("cell_is_text", changed("norm_r_l0", "big"))
+    examples("cell_hexadecimal", changed("norm_r_l0", "0x10"))
+    examples("cell_with_number_and_more", changed("norm_r_l0", "1 "))
+    examples("cell_with_zero_byte", changed("norm_r_l0", "1\0"))
+    examples("cell_largest_double", changed("norm_r_l0", "1.7976931348623157e308"))
+    examples("numbers_near_the_largest_double", csv_text(names, [[c if n not in ("norm_r_l0", "norm_h_l0", f"mse_{METHOD}_l0") else f"{1 + i % 3}e308" if i % 3 == 0 else "-1e308" for n, c in zip(names, r)] for i, r in enumerate(rows)]))
+    examples("count_negative", changed("tokens", "-4"))
+    examples("count_2_to_the_64", changed("example", 2**64))
+    examples("error_that_is_no_difference", changed(f"error_{METHOD}", "7"))
+    examples("other_number_of_tokens", changed("tokens", 5))
+    examples("quote_never_closed", changed("id", '"a'))
+    examples("quote_inside_a_cell", changed("id", 'a"b'))
+    examples("quote_then_text", changed("id", '"a"b'))
+    examples("id_no_utf8", changed("id", "\udcff").encode("utf-8", "surrogateescape"))
+    examples("all_equal", csv_text(names, [[i, "", "", POSITIONS + 1] + rows[0][4:] for i in range(EXAMPLES)]))
+
+    def tokens(name, method=0, skip=None, **other):
+        arrays = run_arrays() | other
+        write("run_tokens", name + ".npz", zip_file([{"name": k + ".npy", "data": v, "method": method} for k, v in arrays.items() if k != skip]))
+
+    count = EXAMPLES * POSITIONS
+    scored = f"({EXAMPLES}, {POSITIONS})"
+    tokens("valid")
+    tokens("valid_deflated", method=8)
+    tokens("array_missing", skip="token_ids", method=8)
+    tokens("scores_missing", skip="top_full", method=8)
+    tokens("ids_of_another_shape", method=8, ids=npy(shape="(4, 12)", data=bytes(4 * 48)))
+    tokens("ids_of_rank_0", method=8, ids=npy(shape="()", data=bytes(4)))
+    tokens("ids_of_no_tokens", method=8, ids=npy(shape=f"({EXAMPLES}, 0)", data=b""))
+    tokens("ids_in_fortran_order", method=8, ids=npy(fortran="True", shape=f"({EXAMPLES}, {POSITIONS + 1})", data=bytes(4 * 48)))
+    tokens("ids_without_bytes", method=8, ids=npy(shape=f"({EXAMPLES}, {POSITIONS + 1})", data=struct.pack("<48i", *([-7] * 48))))
+    tokens("scores_of_another_type", method=8, nll_full=npy("'<f8'", shape=scored, data=bytes(8 * count)))
+    tokens("scores_nan", method=8, **{f"nll_{METHOD}": npy("'<f4'", shape=scored, data=struct.pack("<f", float("nan")) * count)})
+    tokens("scores_infinite", method=8, nll_full=npy("'<f4'", shape=scored, data=struct.pack("<f", float("inf")) * count))
+    tokens("most_likely_without_bytes", method=8, top_full=npy(shape=scored, data=b"\x63" * 4 * count))
+    tokens("token_ids_do_not_rise", method=8, token_ids=npy(shape="(5,)", data=bytes(20)))
+    tokens("offsets_past_the_end", method=8, token_offsets=npy("'<i8'", shape="(6,)", data=struct.pack("<6q", 0, 1, 2, 3, 2**40, 9)))
+    tokens("offsets_negative", method=8, token_offsets=npy("'<i8'", shape="(6,)", data=struct.pack("<6q", -1, 1, 2, 3, 4, 9)))
+    tokens("offsets_fall", method=8, token_offsets=npy("'<i8'", shape="(6,)", data=struct.pack("<6q", 0, 5, 4, 6, 7, 9)))
+    tokens("offsets_empty", method=8, token_offsets=npy("'<i8'", shape="(0,)", data=b""))
+    write("run_tokens", "empty.npz", b"")
+
+    def part(name, rows=2, **other):
+        arrays = {"values": npy("'<f8'", shape=f"({rows}, 6)", data=struct.pack(f"<{6 * rows}d", *range(6 * rows)))}
+        arrays |= {n: npy("'<f4'", shape=f"({rows}, {k})", data=bytes(4 * rows * k)) for n, k in {"nll": POSITIONS, "kl": 0, "margin": POSITIONS}.items()}
+        arrays |= {"top": npy(shape=f"({rows}, {POSITIONS})", data=bytes(4 * rows * POSITIONS))} | other
+        write("run_part", name + ".npz", zip_file([{"name": k + ".npy", "data": v} for k, v in arrays.items() if v]))
+
+    part("valid")
+    part("of_other_rows", rows=3)
+    part("array_missing", top=None)
+    part("of_another_type", top=npy("'<i8'", shape=f"(2, {POSITIONS})", data=bytes(48)))
+    part("with_kl_of_the_full_model", kl=npy("'<f4'", shape="(2, 3)"))
+    write("run_part", "empty.npz", b"")
+
+
+shutil.rmtree(CORPUS, ignore_errors=True)
+for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, runs_corpus):
+    make()

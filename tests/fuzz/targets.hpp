@@ -1,0 +1,63 @@
+#pragma once
+/// Fuzz functions: each gives bytes to one parser the way a user would, and uses all that the parser makes of them.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace bitlens::fuzz {
+
+using input = std::span<const std::uint8_t>;
+
+/// Errors: bitlens::error for what the library refuses. Anything else that is thrown is a bug of the library, or
+/// (std::logic_error) a property that does not hold.
+void gguf(input);
+void safetensors(input);
+void safetensors_index(input);
+void config(input);
+void tokenizer_json(input);
+void tokenizer_config(input);
+void tokenizer_gguf(input);
+void npy(input);
+void npz(input);
+void documents(input);
+void text(input);
+void methods(input);
+void overrides(input);
+void run_manifest(input);
+void run_examples(input);
+void run_tokens(input);
+void run_part(input);
+
+/// A function and its corpus, corpus/<name>/.
+struct target {
+    std::string_view name, title;
+    void (*run)(input);
+    std::size_t expansion; // most bytes of memory for each byte of the input
+};
+
+/// JSON takes 80 bytes for "{},"; deflate reaches 1032 bytes for one.
+inline constexpr std::array<target, 17> targets{{
+    {"gguf", "A GGUF file as a model", gguf, 40},
+    {"safetensors", "`model.safetensors` of a Hugging Face folder", safetensors, 100},
+    {"safetensors_index", "`model.safetensors.index.json`", safetensors_index, 100},
+    {"config", "`config.json`", config, 100},
+    {"tokenizer_json", "`tokenizer.json`", tokenizer_json, 100},
+    {"tokenizer_config", "`tokenizer_config.json`", tokenizer_config, 100},
+    {"tokenizer_gguf", "The tokenizer in a GGUF file", tokenizer_gguf, 100},
+    {"npy", "An NPY file", npy, 40},
+    {"npz", "An NPZ file", npz, 4 * 1032},
+    {"documents", "A file of documents", documents, 100 * 1032},
+    {"text", "A text", text, 200},
+    {"methods", "A list of methods", methods, 200},
+    {"overrides", "A file of overrides", overrides, 100},
+    {"run_manifest", "`manifest.json` of a run", run_manifest, 100},
+    {"run_examples", "`examples.csv` of a run", run_examples, 100},
+    {"run_tokens", "`tokens.npz` of a run", run_tokens, 4 * 1032},
+    {"run_part", "A finished block of a run", run_part, 4 * 1032},
+}};
+
+} // namespace bitlens::fuzz

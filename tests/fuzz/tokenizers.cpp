@@ -1,0 +1,67 @@
+#include "files.hpp"
+#include "targets.hpp"
+
+#include "bitlens/text/documents.hpp"
+#include "bitlens/text/tokenizer.hpp"
+
+#include <string>
+#include <utility>
+
+namespace bitlens::fuzz {
+
+namespace {
+
+/// Encodes and decodes a little of everything: a tokenizer that was taken has an answer to any text.
+void use(tokenizer const& t) {
+    must(!t.description().empty(), "a tokenizer without a description");
+    for (std::string_view text :
+         {"", "a b  ab\n\n12 it's I'LL", "\u00e9 e\u0301 \u4e2d\u6587 \U0001F600\u3000", "<s>a</s>"})
+        for (const bool special : {false, true}) t.decode(t.encode(text, special));
+    for (const std::int32_t id : t.special_tokens()) t.token_bytes(id);
+}
+
+/// All 256 bytes, a few merges and a special token.
+tokenizer make_tokenizer(split_rule rule, bool composes) {
+    tokenizer_definition d;
+    d.who = "a tokenizer of all bytes";
+    std::int32_t id = 0;
+    for (unsigned b = 0; b < 256; ++b) d.vocabulary.push_back({in_byte_alphabet(static_cast<unsigned char>(b)), id++});
+    for (auto const& [left, right] :
+         {std::pair{"a", "a"}, {"aa", "aa"}, {"a", "b"}, {"\u0120", "a"}, {"\u0120", "\u0120"}}) {
+        d.vocabulary.push_back({std::string(left) + right, id++});
+        d.merges.push_back({left, right});
+    }
+    d.added.push_back({"<|end|>", id++, true, false});
+    d.splits = {rule};
+    d.composes = composes;
+    return tokenizer(std::move(d));
+}
+
+} // namespace
+
+void tokenizer_json(input bytes) {
+    static const folder place;
+    use(tokenizer::from_json(place.write("tokenizer.json", bytes)));
+}
+
+void tokenizer_gguf(input bytes) {
+    static const folder place;
+    use(tokenizer::from_gguf(gguf_file(place.write("vocabulary.gguf", bytes))));
+}
+
+void text(input bytes) {
+    static const folder place;
+    static const tokenizer as_is = make_tokenizer(split_rule::gpt2, false),
+                           composing = make_tokenizer(split_rule::qwen2, true);
+    document_reader reader(place.write("text.txt", bytes));
+    document d;
+    must(reader.next(d) && !reader.next(d), "a text is not one document");
+    if (reader.holds_ids()) return;
+    for (const bool special : {false, true})
+        must(as_is.decode(as_is.encode(d.text, special)) == d.text, "another text after encoding and decoding");
+    must(composing.decode(composing.encode(d.text)) == compose_nfc(d.text), "not the normal form of the text");
+    for (const std::int32_t id : as_is.encode(d.text))
+        must(id != as_is.special_tokens().front(), "a special token that is text");
+}
+
+} // namespace bitlens::fuzz
