@@ -6,13 +6,13 @@
 #include "setting.hpp"
 #include "signals.hpp"
 
+#include "bitlens/analysis/select_documents.hpp"
 #include "bitlens/analysis/study.hpp"
 #include "bitlens/analysis/study_report.hpp"
 #include "bitlens/io/sha256.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
-#include "bitlens/text/documents.hpp"
 #include "bitlens/version.hpp"
 
 #include <algorithm>
@@ -24,41 +24,6 @@ namespace bitlens::command {
 
 namespace {
 
-/// The rows of the input that are long enough, cut to the same length, and what became of the others.
-struct selection {
-    study_documents documents;
-    std::size_t read = 0, shorter = 0, cut = 0;
-};
-
-selection select_documents(study_arguments const& a, tokenizer const& t) {
-    selection s;
-    const auto bos = bos_token(t, a.bos);
-    std::vector<std::int32_t> ids;
-    document_reader reader(a.data);
-    for (document d; (!a.examples || s.documents.rows.size() < *a.examples) && reader.next(d);) {
-        ++s.read;
-        if (d.ids.empty()) {
-            d.ids = t.encode(d.text);
-            if (bos) d.ids.insert(d.ids.begin(), *bos);
-        }
-        if (d.ids.size() < a.tokens) {
-            ++s.shorter;
-            continue;
-        }
-        if (d.ids.size() > a.tokens) ++s.cut;
-        ids.insert(ids.end(), d.ids.begin(), d.ids.begin() + static_cast<std::ptrdiff_t>(a.tokens));
-        s.documents.rows.push_back(d.row);
-        s.documents.names.push_back(d.id);
-        s.documents.topics.push_back(d.topic);
-    }
-    if (ids.empty())
-        throw option_error(a.data.string() + ": none of its " + std::to_string(s.read) + " rows has " +
-                           std::to_string(a.tokens) + " tokens or more; --tokens sets how many a row needs");
-    s.documents.ids = matrix<std::int32_t>(s.documents.rows.size(), a.tokens);
-    std::ranges::copy(ids, s.documents.ids.data());
-    return s;
-}
-
 json file_identity(std::filesystem::path const& path) {
     return {{"name", path.filename().string()},
             {"bytes", std::filesystem::file_size(path)},
@@ -66,7 +31,7 @@ json file_identity(std::filesystem::path const& path) {
 }
 
 /// Everything that decides a result, and nothing else: equal manifests, equal bytes.
-json describe_run(study_arguments const& a, checkpoint const& model, tokenizer const& t, selection const& s) {
+json describe_run(study_arguments const& a, checkpoint const& model, tokenizer const& t, document_selection const& s) {
     json files = json::array();
     for (auto const& file : model.files()) files.push_back(file_identity(file));
     json manifest;
@@ -113,7 +78,7 @@ std::uint64_t results_bytes(model_config const& config, std::size_t tokens, std:
 }
 
 template <class Architecture>
-report_summary run(study_arguments const& a, checkpoint const& source, tokenizer const& t, selection const& s,
+report_summary run(study_arguments const& a, checkpoint const& source, tokenizer const& t, document_selection const& s,
                    run_folder const& folder, std::vector<method> const& methods, machine const& here) {
     model_config const& config = source.config();
     const auto demand =
@@ -162,7 +127,7 @@ void study(study_arguments const& a) {
     const auto methods = parse_methods(a.methods);
     const checkpoint source(a.model);
     const tokenizer t = source.load_tokenizer();
-    const selection s = select_documents(a, t);
+    const document_selection s = select_documents(a.data, t, bos_token(t, a.bos), a.tokens, a.examples);
     std::cout << source.format_description() << "\n"
               << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";

@@ -4,4 +4,5 @@
 #include "bitlens/recipes/all_formats.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
+#include "bitlens/recipes/quantize_layers.hpp"
 #include "bitlens/recipes/quantize_model.hpp"

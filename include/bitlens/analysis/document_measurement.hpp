@@ -37,6 +37,14 @@ struct position_scores {
     token_scores view() noexcept { return {nll, kl, top, margin}; }
 };
 
+/// Share of the positions at which two runs find the same token most likely.   Asserts as many positions, at least one.
+inline double same_top(position_scores const& a, position_scores const& b) noexcept {
+    BITLENS_ASSERT(a.top.size() == b.top.size() && !a.top.empty());
+    std::size_t same = 0;
+    for (std::size_t t = 0; t < a.top.size(); ++t) same += a.top[t] == b.top[t] ? 1u : 0u;
+    return static_cast<double>(same) / static_cast<double>(a.top.size());
+}
+
 /// A sweep's measurement of one document. Variant 0 is the full model. Norms, kurtosis and the difference of the MLP
 /// outputs are means over positions 1 … T, because position 0 carries the attention sink's massive activation;
 /// `first_position` includes it.

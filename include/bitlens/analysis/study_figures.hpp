@@ -2,11 +2,13 @@
 /// The figures of a study, as charts: each becomes an SVG and the CSV with what it shows.
 
 #include "bitlens/analysis/study_numbers.hpp"
+#include "bitlens/io/atomic_file.hpp"
 #include "bitlens/report/svg.hpp"
 #include "bitlens/stats/density.hpp"
 
 #include <algorithm>
 #include <cstddef>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +24,14 @@ struct figure {
     std::vector<chart> charts;
     std::size_t per_row = 1;
 };
+
+/// Writes folder/<name>.svg, and what it shows as folder/<name>.csv. Nothing for a figure without charts.
+/// Errors: io_error.
+inline void write_figure(std::filesystem::path const& folder, figure const& f) {
+    if (f.charts.empty()) return;
+    write_file_atomically(folder / (f.name + ".svg"), to_svg(f.charts, f.per_row, svg_use::file));
+    write_file_atomically(folder / (f.name + ".csv"), to_csv(f.charts));
+}
 
 namespace detail {
 

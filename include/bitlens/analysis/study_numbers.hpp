@@ -30,12 +30,14 @@ struct finished_study {
     std::vector<error_sets> sets; // one per method
 };
 
-/// The sets follow from the errors, the tokens and the run's seed.
-inline finished_study make_study(run_results run, run_tokens const& tokens) {
+/// The sets follow from the errors, the tokens and the run's seed. `ids[i]`: tokens of example i.
+inline finished_study make_study(run_results run, std::span<const std::span<const std::int32_t>> ids) {
     finished_study s{std::move(run), {}};
-    const auto ids = tokens.all_ids();
     for (auto const& m : s.run.methods) s.sets.push_back(make_error_sets(m.error, ids, s.run.seed));
     return s;
+}
+inline finished_study make_study(run_results run, run_tokens const& tokens) {
+    return make_study(std::move(run), tokens.all_ids());
 }
 
 /// Pearson's correlation of two columns of examples.

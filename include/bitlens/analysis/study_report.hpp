@@ -111,12 +111,6 @@ inline ordered_json summary_json(report_content const& c) {
     return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
 }
 
-inline void write_figure(std::filesystem::path const& folder, figure const& f) {
-    if (f.charts.empty()) return;
-    write_file_atomically(folder / (f.name + ".svg"), to_svg(f.charts, f.per_row, svg_use::file));
-    write_file_atomically(folder / (f.name + ".csv"), to_csv(f.charts));
-}
-
 inline std::string figure_html(figure const& f) {
     if (f.charts.empty()) return {};
     return "<figure>\n<div class=\"scroll\">" + to_svg(f.charts, f.per_row, svg_use::inside_page) +
@@ -305,7 +299,7 @@ inline report_summary write_report(std::filesystem::path const& folder) {
     std::error_code code;
     std::filesystem::create_directories(figures, code);
     if (code) throw io_error(figures.string() + ": cannot be created: " + code.message());
-    for (figure const* f : detail::figures_of(content)) detail::write_figure(figures, *f);
+    for (figure const* f : detail::figures_of(content)) write_figure(figures, *f);
     write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
     write_file_atomically(folder / "report.html", detail::page_html(s, tokens, content));
     return {content.lines, folder / "report.html"};

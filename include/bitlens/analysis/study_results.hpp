@@ -106,9 +106,7 @@ inline void take_measurement(variant_results& v, std::size_t row, document_measu
             for (auto const& k : *kurtosis) *out++ = k.value_or(std::numeric_limits<double>::quiet_NaN());
     } else {
         *out++ = mean<double>(scores.kl);
-        std::size_t same = 0;
-        for (std::size_t t = 0; t < scores.top.size(); ++t) same += scores.top[t] == m.positions(0).top[t] ? 1u : 0u;
-        *out++ = static_cast<double>(same) / static_cast<double>(scores.top.size());
+        *out++ = same_top(scores, m.positions(0));
         std::ranges::copy(m.mlp_out_mse(index), out);
     }
     const auto to_float = [](double x) { return static_cast<float>(x); };

@@ -2,12 +2,11 @@
 /// quantized_layers: the blocks of a model, quantized one layer at a time.
 
 #include "bitlens/models/weights.hpp"
-#include "bitlens/quantizers/rows.hpp"
 #include "bitlens/recipes/all_formats.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
+#include "bitlens/recipes/quantize_layers.hpp"
 
-#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -15,24 +14,6 @@
 #include <vector>
 
 namespace bitlens {
-
-namespace detail {
-
-/// f(view of w as floats): the numbers themselves where they are float, else a copy that lives as long as the call.
-template <weight_format F, class Function>
-decltype(auto) with_floats(packed_matrix<F> const& w, Function const& f) {
-    if constexpr (std::same_as<F, dense<float>>) {
-        return f(w.view());
-    } else {
-        matrix<float> copy(w.rows(), w.cols());
-        for_each_row(copy.view(), [&](std::size_t r) {
-            for (std::size_t c = 0; c < w.cols(); ++c) copy(r, c) = w.value(r, c);
-        });
-        return f(matrix_view<const float>(copy.view()));
-    }
-}
-
-} // namespace detail
 
 /// A layer_source that quantizes every linear layer of another one's blocks by `quantizer`, or as `rules` say for one.
 /// A layer is quantized when it is first asked for. Norms, biases and matrices that stay full are shared with the

@@ -1,0 +1,57 @@
+#pragma once
+/// select_documents: the rows of an input that are long enough, as token ids of one length.
+
+#include "bitlens/analysis/study_results.hpp"
+#include "bitlens/text/documents.hpp"
+#include "bitlens/text/tokenizer.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// The documents of a study, and what became of the rows of the input.
+struct document_selection {
+    study_documents documents;
+    std::size_t read = 0, shorter = 0, cut = 0; // rows read; of them, left out, and cut to the length
+};
+
+/// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
+/// before it where there is one; rows of ids are taken as they stand.
+/// Errors: those of document_reader and encode; option_error when no row is long enough.
+inline document_selection select_documents(std::filesystem::path const& data, tokenizer const& t,
+                                           std::optional<std::int32_t> bos, std::size_t tokens,
+                                           std::optional<std::size_t> limit) {
+    document_selection s;
+    std::vector<std::int32_t> ids;
+    document_reader reader(data);
+    for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
+        ++s.read;
+        if (!reader.holds_ids()) {
+            d.ids = t.encode(d.text);
+            if (bos) d.ids.insert(d.ids.begin(), *bos);
+        }
+        if (d.ids.size() < tokens) {
+            ++s.shorter;
+            continue;
+        }
+        if (d.ids.size() > tokens) ++s.cut;
+        ids.insert(ids.end(), d.ids.begin(), d.ids.begin() + static_cast<std::ptrdiff_t>(tokens));
+        s.documents.rows.push_back(d.row);
+        s.documents.names.push_back(d.id);
+        s.documents.topics.push_back(d.topic);
+    }
+    if (s.documents.rows.empty())
+        throw option_error(data.string() + ": none of its " + std::to_string(s.read) + " rows has " +
+                           std::to_string(tokens) + " tokens or more");
+    s.documents.ids = matrix<std::int32_t>(s.documents.rows.size(), tokens);
+    std::ranges::copy(ids, s.documents.ids.data());
+    return s;
+}
+
+} // namespace bitlens
