@@ -11928,13 +11928,12 @@ inline override_rules read_override_rules(std::filesystem::path const& path, std
 
 } // namespace bitlens
 
-// ---- bitlens/recipes/quantize_model.hpp
-/// quantized_layers: the blocks of a model, quantized one layer at a time.
+// ---- bitlens/recipes/quantize_layers.hpp
+/// quantize_layers: the blocks of a model by one quantizer, whose format the model's type names.
 
 #include <concepts>
 #include <cstddef>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -11957,6 +11956,36 @@ decltype(auto) with_floats(packed_matrix<F> const& w, Function const& f) {
 }
 
 } // namespace detail
+
+/// Layers 0 … layers − 1 of `full` with every linear layer quantized by `q`, in memory. Norms and biases are shared.
+/// W is a mixed_matrix that lists the quantizer's format.   Errors: those of the source and the quantizer.
+template <quantizer Q, class W>
+    requires std::constructible_from<W, packed_matrix<typename Q::format>> std::shared_ptr<layer_source<W>>
+    quantize_layers(layer_source<W>& full, std::size_t layers, Q const& q) {
+        std::vector<block_weights<W>> blocks;
+        for (std::size_t k = 0; k < layers; ++k) {
+            blocks.push_back(full.layer(k));
+            for (auto& linear : blocks.back().linear)
+                linear = linear->visit([&](auto const& w) {
+                    return detail::with_floats(
+                        w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
+                });
+        }
+        return std::make_shared<resident_layers<W>>(std::move(blocks));
+    }
+
+} // namespace bitlens
+
+// ---- bitlens/recipes/quantize_model.hpp
+/// quantized_layers: the blocks of a model, quantized one layer at a time.
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
 
 /// A layer_source that quantizes every linear layer of another one's blocks by `quantizer`, or as `rules` say for one.
 /// A layer is quantized when it is first asked for. Norms, biases and matrices that stay full are shared with the
@@ -12045,6 +12074,14 @@ struct position_scores {
         : nll(positions), kl(is_reference ? 0 : positions), top(positions), margin(positions) {}
     token_scores view() noexcept { return {nll, kl, top, margin}; }
 };
+
+/// Share of the positions at which two runs find the same token most likely.   Asserts as many positions, at least one.
+inline double same_top(position_scores const& a, position_scores const& b) noexcept {
+    BITLENS_ASSERT(a.top.size() == b.top.size() && !a.top.empty());
+    std::size_t same = 0;
+    for (std::size_t t = 0; t < a.top.size(); ++t) same += a.top[t] == b.top[t] ? 1u : 0u;
+    return static_cast<double>(same) / static_cast<double>(a.top.size());
+}
 
 /// A sweep's measurement of one document. Variant 0 is the full model. Norms, kurtosis and the difference of the MLP
 /// outputs are means over positions 1 … T, because position 0 carries the attention sink's massive activation;
@@ -12377,7 +12414,7 @@ public:
         expect_scores("full");
         for (auto const& m : run.methods) {
             expect_scores(m.name);
-            scores_.emplace("kl_" + m.name, expect_rows<float>("kl_" + m.name, scored()));
+            expect_losses("kl_" + m.name);
         }
         read_token_bytes();
     }
@@ -12422,18 +12459,15 @@ private:
                                shape_text(std::vector<std::size_t>{rows_, cols}));
         return array;
     }
+    void expect_losses(std::string const& name) {
+        npy_array const& array = scores_.emplace(name, expect_rows<float>(name, scored())).first->second;
+        for (std::size_t i = 0; i < array.size(); ++i)
+            if (!std::isfinite(array.stored<float>(i)))
+                throw format_error(array.who + ": number " + std::to_string(i) + " is not finite");
+    }
     void expect_scores(std::string const& variant) {
-<<<<<<< HEAD
-        scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, scored()));
+        expect_losses("nll_" + variant);
         scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, scored()));
-=======
-        const std::size_t positions = tokens_ == 0 ? 0 : tokens_ - 1;
-        const auto nll = scores_.emplace("nll_" + variant, expect_rows<float>("nll_" + variant, positions)).first;
-        for (std::size_t i = 0; i < nll->second.size(); ++i)
-            if (!std::isfinite(nll->second.stored<float>(i)))
-                throw format_error(nll->second.who + ": number " + std::to_string(i) + " is not finite");
-        scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, positions));
->>>>>>> fuzz
     }
     template <npy_number T>
     std::vector<T> scores(std::string_view prefix, std::string_view variant, std::size_t row) const {
@@ -12595,142 +12629,8 @@ inline std::string example_html(run_tokens const& tokens, std::size_t row, std::
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/published.hpp
-/// What the paper reports (arXiv 2506.12044), as tables to stand beside a run's own. Other models, other data, other
-/// methods: for orientation, not for comparison number by number.
-
-#include <array>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
-namespace bitlens::published {
-
-inline constexpr std::string_view source = "arXiv 2506.12044: base models of 7 to 70 billion parameters in 16 bits, "
-                                           "10,000 FineWeb documents of 512 tokens.";
-
-/// Mean Pearson correlation of errors over all 50 pairs of methods (§4.1).
-inline constexpr double mean_method_correlation = 0.82;
-/// Mean Jaccard overlap of the methods' worst tenths (§4.1).
-inline constexpr double mean_overlap = 0.51;
-/// Pearson correlation of the error with the Kullback-Leibler divergence, at least (appendix A).
-inline constexpr double least_kl_correlation = 0.97;
-/// Pearson correlation of norm(x; h) with the MSE of the MLP output, above this in most upper layers (§5.3).
-inline constexpr double norm_h_mse_correlation = 0.6;
-
-struct pair_correlation {
-    std::string_view model, first, second;
-    double pearson;
-};
-
-/// Tables 1 and 6.
-inline constexpr std::array<pair_correlation, 50> method_correlations{{
-    {"Qwen2.5-7B", "AWQ4", "NF4", .52},    {"Qwen2.5-7B", "AWQ4", "GPTQ4", .66},  {"Qwen2.5-7B", "AWQ4", "NF3", .61},
-    {"Qwen2.5-7B", "AWQ4", "GPTQ3", .65},  {"Qwen2.5-7B", "AWQ3", "NF3", .78},    {"Qwen2.5-7B", "AWQ3", "GPTQ3", .84},
-    {"Qwen2.5-7B", "NF4", "GPTQ4", .57},   {"Qwen2.5-7B", "NF4", "AWQ3", .57},    {"Qwen2.5-7B", "NF4", "GPTQ3", .55},
-    {"Qwen2.5-7B", "NF3", "GPTQ3", .75},   {"Qwen2.5-7B", "GPTQ4", "AWQ3", .75},  {"Qwen2.5-7B", "GPTQ4", "NF3", .70},
-    {"Llama3-8B", "AWQ4", "NF4", .95},     {"Llama3-8B", "AWQ4", "GPTQ4", .96},   {"Llama3-8B", "AWQ4", "NF3", .88},
-    {"Llama3-8B", "AWQ4", "EQAT3", .92},   {"Llama3-8B", "AWQ3", "NF3", .98},     {"Llama3-8B", "AWQ3", "EQAT3", .97},
-    {"Llama3-8B", "NF4", "GPTQ4", .95},    {"Llama3-8B", "NF4", "AWQ3", .87},     {"Llama3-8B", "NF4", "EQAT3", .90},
-    {"Llama3-8B", "NF3", "EQAT3", .96},    {"Llama3-8B", "GPTQ4", "AWQ3", .90},   {"Llama3-8B", "GPTQ4", "NF3", .90},
-    {"Llama3-8B", "GPTQ4", "EQAT3", .93},  {"Mistral-12B", "AWQ4", "NF4", .78},   {"Mistral-12B", "AWQ4", "GPTQ4", .86},
-    {"Mistral-12B", "AWQ4", "NF3", .80},   {"Mistral-12B", "AWQ4", "GPTQ3", .83}, {"Mistral-12B", "AWQ3", "NF3", .90},
-    {"Mistral-12B", "AWQ3", "GPTQ3", .95}, {"Mistral-12B", "NF4", "GPTQ4", .82},  {"Mistral-12B", "NF4", "AWQ3", .81},
-    {"Mistral-12B", "NF4", "GPTQ3", .78},  {"Mistral-12B", "NF3", "GPTQ3", .89},  {"Mistral-12B", "GPTQ4", "AWQ3", .90},
-    {"Mistral-12B", "GPTQ4", "NF3", .85},  {"Llama3-70B", "AWQ4", "NF4", .80},    {"Llama3-70B", "AWQ4", "GPTQ4", .96},
-    {"Llama3-70B", "AWQ4", "GPTQ3", .86},  {"Llama3-70B", "AWQ4", "EQAT3", .81},  {"Llama3-70B", "AWQ3", "EQAT3", .85},
-    {"Llama3-70B", "NF4", "GPTQ4", .81},   {"Llama3-70B", "NF4", "GPTQ3", .80},   {"Llama3-70B", "NF4", "AWQ3", .81},
-    {"Llama3-70B", "NF4", "EQAT3", .75},   {"Llama3-70B", "GPTQ4", "AWQ3", .94},  {"Llama3-70B", "GPTQ4", "EQAT3", .83},
-    {"Llama3-70B", "GPTQ3", "AWQ3", .96},  {"Llama3-70B", "GPTQ3", "EQAT3", .83},
-}};
-
-inline table method_correlation_table() {
-    table t{"published_method_correlation",
-            "In the paper: correlation of errors between methods (tables 1 and 6)",
-            {{"model", "model"}, {"first", "method"}, {"second", "and"}, {"pearson", "Pearson", 2}},
-            {},
-            {std::string(source)}};
-    for (auto const& p : method_correlations)
-        t.add({std::string(p.model), std::string(p.first), std::string(p.second), p.pearson});
-    return t;
-}
-
-/// Table 5, FineWeb at 512 tokens.
-inline table perplexity_table() {
-    struct row {
-        std::string_view model, method;
-        double perplexity;
-    };
-    constexpr std::array<row, 27> rows{{
-        {"Qwen2.5-7B", "16 bits", 11.06}, {"Qwen2.5-7B", "AWQ4", 11.35},  {"Qwen2.5-7B", "NF4", 11.37},
-        {"Qwen2.5-7B", "GPTQ4", 11.33},   {"Qwen2.5-7B", "AWQ3", 12.77},  {"Qwen2.5-7B", "NF3", 13.47},
-        {"Qwen2.5-7B", "GPTQ3", 12.26},   {"Llama3-8B", "16 bits", 9.57}, {"Llama3-8B", "AWQ4", 10.13},
-        {"Llama3-8B", "NF4", 10.11},      {"Llama3-8B", "GPTQ4", 10.12},  {"Llama3-8B", "AWQ3", 12.13},
-        {"Llama3-8B", "NF3", 12.45},      {"Llama3-8B", "EQAT3", 10.77},  {"Mistral-12B", "16 bits", 8.67},
-        {"Mistral-12B", "AWQ4", 9.09},    {"Mistral-12B", "NF4", 9.13},   {"Mistral-12B", "GPTQ4", 9.02},
-        {"Mistral-12B", "AWQ3", 10.32},   {"Mistral-12B", "NF3", 12.48},  {"Mistral-12B", "GPTQ3", 10.44},
-        {"Llama3-70B", "16 bits", 7.15},  {"Llama3-70B", "AWQ4", 7.42},   {"Llama3-70B", "NF4", 7.88},
-        {"Llama3-70B", "GPTQ4", 7.52},    {"Llama3-70B", "GPTQ3", 9.64},  {"Llama3-70B", "AWQ3", 8.40},
-    }};
-    table t{"published_perplexity",
-            "In the paper: perplexity on FineWeb (table 5)",
-            {{"model", "model"}, {"method", "method"}, {"perplexity", "perplexity", 2}},
-            {},
-            {std::string(source)}};
-    for (auto const& r : rows) t.add({std::string(r.model), std::string(r.method), r.perplexity});
-    return t;
-}
-
-/// Table 2.
-inline table last_layer_table() {
-    struct row {
-        std::string_view model, method;
-        double pearson;
-    };
-    constexpr std::array<row, 11> rows{{
-        {"Qwen2.5-7B", "AWQ3", -.66},
-        {"Qwen2.5-7B", "NF3", -.58},
-        {"Qwen2.5-7B", "GPTQ3", -.74},
-        {"Llama3-8B", "AWQ3", -.76},
-        {"Llama3-8B", "NF3", -.76},
-        {"Llama3-8B", "EQAT3", -.75},
-        {"Mistral-12B", "AWQ3", -.80},
-        {"Mistral-12B", "NF3", -.71},
-        {"Mistral-12B", "GPTQ3", -.83},
-        {"Llama3-70B", "AWQ3", -.78},
-        {"Llama3-70B", "GPTQ3", -.81},
-    }};
-    table t{"published_last_layer",
-            "In the paper: correlation of norm(x; r) at the last layer with the error (table 2)",
-            {{"model", "model"}, {"method", "method"}, {"pearson", "Pearson", 2}},
-            {},
-            {std::string(source)}};
-    for (auto const& r : rows) t.add({std::string(r.model), std::string(r.method), r.pearson});
-    return t;
-}
-
-/// Appendix B (overlap of D_large) and table 4 (perplexity of the full model on the D_large of AWQ3).
-inline table error_sets_table() {
-    table t{"published_error_sets",
-            "In the paper: the large-error sets",
-            {{"model", "model"},
-             {"jaccard", "mean overlap of D_large between methods", 2},
-             {"perplexity_large", "16-bit perplexity on D_large", 2},
-             {"perplexity_all", "on all documents", 2}},
-            {},
-            {std::string(source) + " Worst tenths before the near-duplicate filter overlap by 0.51 on average."}};
-    t.add({"Qwen2.5-7B", .30, 9.42, 11.06});
-    t.add({"Llama3-8B", .49, 5.62, 9.57});
-    t.add({"Mistral-12B", .66, 5.60, 8.67});
-    t.add({"Llama3-70B", .66, 2.66, 7.15});
-    return t;
-}
-
-} // namespace bitlens::published
-
-// ---- bitlens/analysis/study.hpp
-/// run_study: the sweep of a study, from whatever an earlier process finished to the last row.
+// ---- bitlens/analysis/measure_run.hpp
+/// measure_run: a study in memory, for programs that need no run folder.
 
 // ---- bitlens/analysis/study_results.hpp
 /// study_results: what a study knows, one row per example, and its two places on disk: parts while it runs, tables at
@@ -12829,9 +12729,7 @@ inline void take_measurement(variant_results& v, std::size_t row, document_measu
             for (auto const& k : *kurtosis) *out++ = k.value_or(std::numeric_limits<double>::quiet_NaN());
     } else {
         *out++ = mean<double>(scores.kl);
-        std::size_t same = 0;
-        for (std::size_t t = 0; t < scores.top.size(); ++t) same += scores.top[t] == m.positions(0).top[t] ? 1u : 0u;
-        *out++ = static_cast<double>(same) / static_cast<double>(scores.top.size());
+        *out++ = same_top(scores, m.positions(0));
         std::ranges::copy(m.mlp_out_mse(index), out);
     }
     const auto to_float = [](double x) { return static_cast<float>(x); };
@@ -13004,6 +12902,266 @@ inline void read_finished(run_folder const& folder, std::span<variant_results> v
 
 } // namespace bitlens
 
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Row `i` of the run, as take_measurement and write_study_tables would write it.
+inline void take_row(run_results& run, std::size_t i, document_measurement const& m) {
+    run.nll_full[i] = mean<double>(m.positions(0).nll);
+    for (std::size_t k = 0; k < run.layers(); ++k) {
+        run.norm_r[k][i] = m.layers().norm_r[k];
+        run.norm_z[k][i] = m.layers().norm_z[k];
+        run.norm_h[k][i] = m.layers().norm_h[k];
+        run.kurtosis_r[k][i] = m.layers().kurtosis_r[k];
+        run.kurtosis_h[k][i] = m.layers().kurtosis_h[k];
+    }
+    for (std::size_t v = 1; v <= run.methods.size(); ++v) {
+        method_results& method = run.methods[v - 1];
+        method.nll[i] = mean<double>(m.positions(v).nll);
+        method.error[i] = method.nll[i] - run.nll_full[i];
+        method.kl[i] = mean<double>(m.positions(v).kl);
+        method.same_top[i] = same_top(m.positions(v), m.positions(0));
+        for (std::size_t k = 0; k < run.layers(); ++k) method.mse[k][i] = m.mlp_out_mse(v)[k];
+    }
+}
+
+} // namespace detail
+
+/// Every variant on every document. variants[0] is the full model; the others are the run's methods, by name and spec.
+/// The numbers are those that read_run reads of a finished study; manifest, seed and `full` are left empty.
+/// Errors: those of sweep.
+template <class Architecture, class W>
+run_results measure_run(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
+                        study_documents const& documents, sweep_cut cut, bool first_position = false) {
+    model_config const& config = model.config();
+    const std::size_t rows = documents.ids.rows();
+    const per_layer empty(config.layers, std::vector<double>(rows));
+
+    run_results run;
+    run.first_position = first_position;
+    run.example.assign(documents.rows.begin(), documents.rows.end());
+    run.id = documents.names;
+    run.topic = documents.topics;
+    run.tokens.assign(rows, documents.ids.cols());
+    run.nll_full.resize(rows);
+    run.norm_r = run.norm_z = run.norm_h = empty;
+    run.kurtosis_r.assign(config.layers, std::vector<std::optional<double>>(rows));
+    run.kurtosis_h = run.kurtosis_r;
+    for (std::size_t v = 1; v < variants.size(); ++v) {
+        const std::vector<double> column(rows);
+        run.methods.push_back({variants[v].name, variants[v].name, column, column, column, column, empty});
+    }
+    sweep<Architecture, W>(
+        model, variants, documents.ids, cut,
+        [&](std::size_t) {
+            return document_measurement(variants.size(), config.layers, documents.ids.cols(), config.block.width,
+                                        first_position);
+        },
+        [&](std::size_t first, std::span<document_measurement> block) {
+            for (std::size_t e = 0; e < block.size(); ++e) detail::take_row(run, first + e, block[e]);
+        });
+    return run;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/published.hpp
+/// What the paper reports (arXiv 2506.12044), as tables to stand beside a run's own. Other models, other data, other
+/// methods: for orientation, not for comparison number by number.
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens::published {
+
+inline constexpr std::string_view source = "arXiv 2506.12044: base models of 7 to 70 billion parameters in 16 bits, "
+                                           "10,000 FineWeb documents of 512 tokens.";
+
+/// Mean Pearson correlation of errors over all 50 pairs of methods (§4.1).
+inline constexpr double mean_method_correlation = 0.82;
+/// Mean Jaccard overlap of the methods' worst tenths (§4.1).
+inline constexpr double mean_overlap = 0.51;
+/// Pearson correlation of the error with the Kullback-Leibler divergence, at least (appendix A).
+inline constexpr double least_kl_correlation = 0.97;
+/// Pearson correlation of norm(x; h) with the MSE of the MLP output, above this in most upper layers (§5.3).
+inline constexpr double norm_h_mse_correlation = 0.6;
+
+struct pair_correlation {
+    std::string_view model, first, second;
+    double pearson;
+};
+
+/// Tables 1 and 6.
+inline constexpr std::array<pair_correlation, 50> method_correlations{{
+    {"Qwen2.5-7B", "AWQ4", "NF4", .52},    {"Qwen2.5-7B", "AWQ4", "GPTQ4", .66},  {"Qwen2.5-7B", "AWQ4", "NF3", .61},
+    {"Qwen2.5-7B", "AWQ4", "GPTQ3", .65},  {"Qwen2.5-7B", "AWQ3", "NF3", .78},    {"Qwen2.5-7B", "AWQ3", "GPTQ3", .84},
+    {"Qwen2.5-7B", "NF4", "GPTQ4", .57},   {"Qwen2.5-7B", "NF4", "AWQ3", .57},    {"Qwen2.5-7B", "NF4", "GPTQ3", .55},
+    {"Qwen2.5-7B", "NF3", "GPTQ3", .75},   {"Qwen2.5-7B", "GPTQ4", "AWQ3", .75},  {"Qwen2.5-7B", "GPTQ4", "NF3", .70},
+    {"Llama3-8B", "AWQ4", "NF4", .95},     {"Llama3-8B", "AWQ4", "GPTQ4", .96},   {"Llama3-8B", "AWQ4", "NF3", .88},
+    {"Llama3-8B", "AWQ4", "EQAT3", .92},   {"Llama3-8B", "AWQ3", "NF3", .98},     {"Llama3-8B", "AWQ3", "EQAT3", .97},
+    {"Llama3-8B", "NF4", "GPTQ4", .95},    {"Llama3-8B", "NF4", "AWQ3", .87},     {"Llama3-8B", "NF4", "EQAT3", .90},
+    {"Llama3-8B", "NF3", "EQAT3", .96},    {"Llama3-8B", "GPTQ4", "AWQ3", .90},   {"Llama3-8B", "GPTQ4", "NF3", .90},
+    {"Llama3-8B", "GPTQ4", "EQAT3", .93},  {"Mistral-12B", "AWQ4", "NF4", .78},   {"Mistral-12B", "AWQ4", "GPTQ4", .86},
+    {"Mistral-12B", "AWQ4", "NF3", .80},   {"Mistral-12B", "AWQ4", "GPTQ3", .83}, {"Mistral-12B", "AWQ3", "NF3", .90},
+    {"Mistral-12B", "AWQ3", "GPTQ3", .95}, {"Mistral-12B", "NF4", "GPTQ4", .82},  {"Mistral-12B", "NF4", "AWQ3", .81},
+    {"Mistral-12B", "NF4", "GPTQ3", .78},  {"Mistral-12B", "NF3", "GPTQ3", .89},  {"Mistral-12B", "GPTQ4", "AWQ3", .90},
+    {"Mistral-12B", "GPTQ4", "NF3", .85},  {"Llama3-70B", "AWQ4", "NF4", .80},    {"Llama3-70B", "AWQ4", "GPTQ4", .96},
+    {"Llama3-70B", "AWQ4", "GPTQ3", .86},  {"Llama3-70B", "AWQ4", "EQAT3", .81},  {"Llama3-70B", "AWQ3", "EQAT3", .85},
+    {"Llama3-70B", "NF4", "GPTQ4", .81},   {"Llama3-70B", "NF4", "GPTQ3", .80},   {"Llama3-70B", "NF4", "AWQ3", .81},
+    {"Llama3-70B", "NF4", "EQAT3", .75},   {"Llama3-70B", "GPTQ4", "AWQ3", .94},  {"Llama3-70B", "GPTQ4", "EQAT3", .83},
+    {"Llama3-70B", "GPTQ3", "AWQ3", .96},  {"Llama3-70B", "GPTQ3", "EQAT3", .83},
+}};
+
+inline table method_correlation_table() {
+    table t{"published_method_correlation",
+            "In the paper: correlation of errors between methods (tables 1 and 6)",
+            {{"model", "model"}, {"first", "method"}, {"second", "and"}, {"pearson", "Pearson", 2}},
+            {},
+            {std::string(source)}};
+    for (auto const& p : method_correlations)
+        t.add({std::string(p.model), std::string(p.first), std::string(p.second), p.pearson});
+    return t;
+}
+
+/// Table 5, FineWeb at 512 tokens.
+inline table perplexity_table() {
+    struct row {
+        std::string_view model, method;
+        double perplexity;
+    };
+    constexpr std::array<row, 27> rows{{
+        {"Qwen2.5-7B", "16 bits", 11.06}, {"Qwen2.5-7B", "AWQ4", 11.35},  {"Qwen2.5-7B", "NF4", 11.37},
+        {"Qwen2.5-7B", "GPTQ4", 11.33},   {"Qwen2.5-7B", "AWQ3", 12.77},  {"Qwen2.5-7B", "NF3", 13.47},
+        {"Qwen2.5-7B", "GPTQ3", 12.26},   {"Llama3-8B", "16 bits", 9.57}, {"Llama3-8B", "AWQ4", 10.13},
+        {"Llama3-8B", "NF4", 10.11},      {"Llama3-8B", "GPTQ4", 10.12},  {"Llama3-8B", "AWQ3", 12.13},
+        {"Llama3-8B", "NF3", 12.45},      {"Llama3-8B", "EQAT3", 10.77},  {"Mistral-12B", "16 bits", 8.67},
+        {"Mistral-12B", "AWQ4", 9.09},    {"Mistral-12B", "NF4", 9.13},   {"Mistral-12B", "GPTQ4", 9.02},
+        {"Mistral-12B", "AWQ3", 10.32},   {"Mistral-12B", "NF3", 12.48},  {"Mistral-12B", "GPTQ3", 10.44},
+        {"Llama3-70B", "16 bits", 7.15},  {"Llama3-70B", "AWQ4", 7.42},   {"Llama3-70B", "NF4", 7.88},
+        {"Llama3-70B", "GPTQ4", 7.52},    {"Llama3-70B", "GPTQ3", 9.64},  {"Llama3-70B", "AWQ3", 8.40},
+    }};
+    table t{"published_perplexity",
+            "In the paper: perplexity on FineWeb (table 5)",
+            {{"model", "model"}, {"method", "method"}, {"perplexity", "perplexity", 2}},
+            {},
+            {std::string(source)}};
+    for (auto const& r : rows) t.add({std::string(r.model), std::string(r.method), r.perplexity});
+    return t;
+}
+
+/// Table 2.
+inline table last_layer_table() {
+    struct row {
+        std::string_view model, method;
+        double pearson;
+    };
+    constexpr std::array<row, 11> rows{{
+        {"Qwen2.5-7B", "AWQ3", -.66},
+        {"Qwen2.5-7B", "NF3", -.58},
+        {"Qwen2.5-7B", "GPTQ3", -.74},
+        {"Llama3-8B", "AWQ3", -.76},
+        {"Llama3-8B", "NF3", -.76},
+        {"Llama3-8B", "EQAT3", -.75},
+        {"Mistral-12B", "AWQ3", -.80},
+        {"Mistral-12B", "NF3", -.71},
+        {"Mistral-12B", "GPTQ3", -.83},
+        {"Llama3-70B", "AWQ3", -.78},
+        {"Llama3-70B", "GPTQ3", -.81},
+    }};
+    table t{"published_last_layer",
+            "In the paper: correlation of norm(x; r) at the last layer with the error (table 2)",
+            {{"model", "model"}, {"method", "method"}, {"pearson", "Pearson", 2}},
+            {},
+            {std::string(source)}};
+    for (auto const& r : rows) t.add({std::string(r.model), std::string(r.method), r.pearson});
+    return t;
+}
+
+/// Appendix B (overlap of D_large) and table 4 (perplexity of the full model on the D_large of AWQ3).
+inline table error_sets_table() {
+    table t{"published_error_sets",
+            "In the paper: the large-error sets",
+            {{"model", "model"},
+             {"jaccard", "mean overlap of D_large between methods", 2},
+             {"perplexity_large", "16-bit perplexity on D_large", 2},
+             {"perplexity_all", "on all documents", 2}},
+            {},
+            {std::string(source) + " Worst tenths before the near-duplicate filter overlap by 0.51 on average."}};
+    t.add({"Qwen2.5-7B", .30, 9.42, 11.06});
+    t.add({"Llama3-8B", .49, 5.62, 9.57});
+    t.add({"Mistral-12B", .66, 5.60, 8.67});
+    t.add({"Llama3-70B", .66, 2.66, 7.15});
+    return t;
+}
+
+} // namespace bitlens::published
+
+// ---- bitlens/analysis/select_documents.hpp
+/// select_documents: the rows of an input that are long enough, as token ids of one length.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// The documents of a study, and what became of the rows of the input.
+struct document_selection {
+    study_documents documents;
+    std::size_t read = 0, shorter = 0, cut = 0; // rows read; of them, left out, and cut to the length
+};
+
+/// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
+/// before it where there is one; rows of ids are taken as they stand.
+/// Errors: those of document_reader and encode; option_error when no row is long enough.
+inline document_selection select_documents(std::filesystem::path const& data, tokenizer const& t,
+                                           std::optional<std::int32_t> bos, std::size_t tokens,
+                                           std::optional<std::size_t> limit) {
+    document_selection s;
+    std::vector<std::int32_t> ids;
+    document_reader reader(data);
+    for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
+        ++s.read;
+        if (!reader.holds_ids()) {
+            d.ids = t.encode(d.text);
+            if (bos) d.ids.insert(d.ids.begin(), *bos);
+        }
+        if (d.ids.size() < tokens) {
+            ++s.shorter;
+            continue;
+        }
+        if (d.ids.size() > tokens) ++s.cut;
+        ids.insert(ids.end(), d.ids.begin(), d.ids.begin() + static_cast<std::ptrdiff_t>(tokens));
+        s.documents.rows.push_back(d.row);
+        s.documents.names.push_back(d.id);
+        s.documents.topics.push_back(d.topic);
+    }
+    if (s.documents.rows.empty())
+        throw option_error(data.string() + ": none of its " + std::to_string(s.read) + " rows has " +
+                           std::to_string(tokens) + " tokens or more");
+    s.documents.ids = matrix<std::int32_t>(s.documents.rows.size(), tokens);
+    std::ranges::copy(ids, s.documents.ids.data());
+    return s;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/study.hpp
+/// run_study: the sweep of a study, from whatever an earlier process finished to the last row.
+
 #include <algorithm>
 #include <cstddef>
 #include <span>
@@ -13100,12 +13258,14 @@ struct finished_study {
     std::vector<error_sets> sets; // one per method
 };
 
-/// The sets follow from the errors, the tokens and the run's seed.
-inline finished_study make_study(run_results run, run_tokens const& tokens) {
+/// The sets follow from the errors, the tokens and the run's seed. `ids[i]`: tokens of example i.
+inline finished_study make_study(run_results run, std::span<const std::span<const std::int32_t>> ids) {
     finished_study s{std::move(run), {}};
-    const auto ids = tokens.all_ids();
     for (auto const& m : s.run.methods) s.sets.push_back(make_error_sets(m.error, ids, s.run.seed));
     return s;
+}
+inline finished_study make_study(run_results run, run_tokens const& tokens) {
+    return make_study(std::move(run), tokens.all_ids());
 }
 
 /// Pearson's correlation of two columns of examples.
@@ -13454,6 +13614,7 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
 
 #include <algorithm>
 #include <cstddef>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13469,6 +13630,14 @@ struct figure {
     std::vector<chart> charts;
     std::size_t per_row = 1;
 };
+
+/// Writes folder/<name>.svg, and what it shows as folder/<name>.csv. Nothing for a figure without charts.
+/// Errors: io_error.
+inline void write_figure(std::filesystem::path const& folder, figure const& f) {
+    if (f.charts.empty()) return;
+    write_file_atomically(folder / (f.name + ".svg"), to_svg(f.charts, f.per_row, svg_use::file));
+    write_file_atomically(folder / (f.name + ".csv"), to_csv(f.charts));
+}
 
 namespace detail {
 
@@ -14147,12 +14316,6 @@ inline ordered_json summary_json(report_content const& c) {
     return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
 }
 
-inline void write_figure(std::filesystem::path const& folder, figure const& f) {
-    if (f.charts.empty()) return;
-    write_file_atomically(folder / (f.name + ".svg"), to_svg(f.charts, f.per_row, svg_use::file));
-    write_file_atomically(folder / (f.name + ".csv"), to_csv(f.charts));
-}
-
 inline std::string figure_html(figure const& f) {
     if (f.charts.empty()) return {};
     return "<figure>\n<div class=\"scroll\">" + to_svg(f.charts, f.per_row, svg_use::inside_page) +
@@ -14341,7 +14504,7 @@ inline report_summary write_report(std::filesystem::path const& folder) {
     std::error_code code;
     std::filesystem::create_directories(figures, code);
     if (code) throw io_error(figures.string() + ": cannot be created: " + code.message());
-    for (figure const* f : detail::figures_of(content)) detail::write_figure(figures, *f);
+    for (figure const* f : detail::figures_of(content)) write_figure(figures, *f);
     write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
     write_file_atomically(folder / "report.html", detail::page_html(s, tokens, content));
     return {content.lines, folder / "report.html"};
