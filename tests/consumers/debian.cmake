@@ -16,7 +16,7 @@ file(COPY /var/lib/dpkg/status DESTINATION ${WORK}/database)
 execute_process(RESULT_VARIABLE failed ERROR_FILE ${WORK}/dpkg.log
   COMMAND ${dpkg} --admindir=${WORK}/database --instdir=${WORK}/root --force-not-root --install ${package})
 if(failed)
-  file(STRINGS ${WORK}/dpkg.log reasons REGEX "depend|error")
+  file(STRINGS ${WORK}/dpkg.log reasons REGEX "depends on|dpkg: error")
   message(FATAL_ERROR "${package} cannot be installed: ${reasons}")
 endif()
 set(PREFIX ${WORK}/root/usr)
