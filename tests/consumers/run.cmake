@@ -1,21 +1,20 @@
-# cmake -DPROJECT=… -DSOURCE=… -DWORK=… -DCOMPILER=… -DLAUNCHER=… -DGENERATOR=… -P run.cmake: configures and builds one consumer
-# against the sources of bitlens, and what was installed into WORK/installed. Then runs its `program`, or compares its programs
-# with the .output files of the project, one each.
+# cmake -DNAME=… -DSOURCE=… -DWORK=… -DPREFIX=… -DCOMPILER=… -DLAUNCHER=… -DGENERATOR=… -P run.cmake: configures and builds one
+# consumer (its folder as seen from here) in WORK, against the sources of bitlens, or what was installed into PREFIX. Then runs
+# its `program`, or compares its programs with the .output files that it has, one each.
 cmake_minimum_required(VERSION 3.25)
-cmake_path(GET PROJECT FILENAME name)
-set(work ${WORK}/${name})
-file(REMOVE_RECURSE ${work})
-execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} -S ${PROJECT} -B ${work} -G ${GENERATOR}
+cmake_path(ABSOLUTE_PATH NAME BASE_DIRECTORY ${CMAKE_CURRENT_LIST_DIR} NORMALIZE OUTPUT_VARIABLE project)
+file(REMOVE_RECURSE ${WORK})
+execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} -S ${project} -B ${WORK} -G ${GENERATOR}
   -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER} -DCMAKE_BUILD_TYPE=None
-  -DBITLENS_SOURCE=${SOURCE} -DCMAKE_PREFIX_PATH=${WORK}/installed)
-execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} --build ${work})
+  -DBITLENS_SOURCE=${SOURCE} -DCMAKE_PREFIX_PATH=${PREFIX})
+execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} --build ${WORK})
 
-file(GLOB outputs ${PROJECT}/*.output)
+file(GLOB outputs ${project}/*.output)
 foreach(output IN LISTS outputs)
   cmake_path(GET output STEM program)
-  execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} -DPROGRAM=${work}/${program} -DEXPECTED=${output}
-    -DWORK=${work}/run_${program} -P ${SOURCE}/docs/compare_output.cmake)
+  execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} -DPROGRAM=${WORK}/${program} -DEXPECTED=${output}
+    -DWORK=${WORK}/run_${program} -P ${SOURCE}/docs/compare_output.cmake)
 endforeach()
 if(NOT outputs)
-  execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${work}/program)
+  execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${WORK}/program)
 endif()
