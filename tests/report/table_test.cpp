@@ -37,7 +37,8 @@ TEST_CASE("a table as text") {
                                     "method  examples        error\n"
                                     "rtn3          12        -0.13\n"
                                     "=nf4           7  not defined\n"
-                                    "A note & more.\n");
+                                    "A note & more.\n"
+                                    "Not defined: fewer than three examples.\n");
 }
 
 TEST_CASE("a table as CSV") { CHECK(to_csv(small_table()) == "method,n,error\nrtn3,12,-0.126\n'=nf4,7,\n"); }

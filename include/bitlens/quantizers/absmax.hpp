@@ -80,7 +80,7 @@ private:
 };
 
 static_assert(quantizer<absmax<normal_float<3, 64>>> && quantizer<absmax<normal_float<4, 64>>>);
-// Known answers: the literals of bitsandbytes' kernel and of FLUTE's pivots (spec/quantization.md §2.1, §2.5).
+// Known answers: the literals of bitsandbytes' kernel and of FLUTE's pivots.
 static_assert(decision_thresholds<normal_float<4, 64>>[0] == std::bit_cast<float>(0xBF591CD8u) &&
               decision_thresholds<normal_float<4, 64>>[14] == std::bit_cast<float>(0x3F5C89DAu) &&
               decision_thresholds<normal_float<3, 64>>[3] == std::bit_cast<float>(0x3DA4CADFu));

@@ -37,7 +37,7 @@ struct affine_grid {
 /// A group of zeros, or of numbers so small that the scale would be 0, gets the range −1 … 1 and decodes to zeros.
 /// Where subnormal scales are so coarse that the zero would leave the codes, it stays at the largest code.
 /// Errors: the scale is infinite when the range overflows, and not finite when a weight is not; the caller looks.
-/// Source: GPTQ's quantizer (IST-DASLab/gptq:quant.py; spec/quantization.md §1, R-GPTQ).
+/// Source: GPTQ's quantizer (IST-DASLab/gptq:quant.py).
 template <quant_format F>
     requires is_uniform<F> affine_grid min_max_grid(std::span<const float> group)
 noexcept {

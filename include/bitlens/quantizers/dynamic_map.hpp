@@ -12,7 +12,7 @@ namespace bitlens {
 
 /// The 256 rising levels: for e = 0 … 6 the midpoints of 2^e equal parts of [0.1, 1], times 10^(e−6), with both signs;
 /// and 0 and 1. Made in double and rounded to float32 once.
-/// Source: bitsandbytes' create_dynamic_map (spec/quantization.md §2.4, where the bytes have a SHA-256).
+/// Source: bitsandbytes' create_dynamic_map.
 inline std::array<float, 256> dynamic_map() {
     std::array<double, 256> level{};
     std::size_t next = 0;

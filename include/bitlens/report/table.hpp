@@ -105,9 +105,20 @@ inline bool has_text(table const& t, std::size_t col) {
     return std::ranges::any_of(t.rows, [col](auto const& row) { return is_text(row[col]); });
 }
 
+/// Why numbers of the table are not defined, each reason once.
+inline std::vector<std::string> reasons_of(table const& t) {
+    std::vector<std::string> reasons;
+    for (auto const& row : t.rows)
+        for (auto const& c : row)
+            if (auto const* why = std::get_if<undefined>(&c.value))
+                if (std::ranges::find(reasons, why->reason) == reasons.end()) reasons.push_back(why->reason);
+    return reasons;
+}
+
 } // namespace detail
 
-/// For the terminal: title, columns aligned by spaces, notes. Control characters show as their symbols.
+/// For the terminal: title, columns aligned by spaces, notes, why numbers are not defined. Control characters show as
+/// their symbols.
 inline std::string to_text(table const& t) {
     std::vector<std::vector<std::string>> lines(1);
     for (auto const& c : t.columns) lines[0].push_back(c.title);
@@ -128,6 +139,7 @@ inline std::string to_text(table const& t) {
         out += text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
     }
     for (auto const& note : t.notes) out += note + "\n";
+    for (auto const& reason : detail::reasons_of(t)) out += "Not defined: " + reason + ".\n";
     return out;
 }
 
@@ -158,14 +170,12 @@ inline std::string to_html(table const& t) {
     for (std::size_t c = 0; c < t.columns.size(); ++c)
         out += (detail::has_text(t, c) ? "<th>" : "<th class=\"n\">") + html_escape(t.columns[c].title) + "</th>";
     out += "</tr></thead>\n<tbody>\n";
-    std::vector<std::string> reasons;
     for (auto const& row : t.rows) {
         out += "<tr>";
         for (std::size_t c = 0; c < row.size(); ++c) {
             const std::string text = shown(row[c], t.columns[c].digits);
             if (auto const* why = std::get_if<undefined>(&row[c].value)) {
                 out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\">" + text + "</td>";
-                if (std::ranges::find(reasons, why->reason) == reasons.end()) reasons.push_back(why->reason);
             } else if (detail::is_text(row[c])) {
                 const bool is_name = detail::shown_width(text) <= longest_name;
                 out += (is_name ? "<td class=\"name\">" : "<td>") + html_escape(text) + "</td>";
@@ -177,7 +187,8 @@ inline std::string to_html(table const& t) {
     }
     out += "</tbody>\n</table></div>\n";
     for (auto const& note : t.notes) out += "<p class=\"note\">" + html_escape(note) + "</p>\n";
-    for (auto const& reason : reasons) out += "<p class=\"note\">Not defined: " + html_escape(reason) + ".</p>\n";
+    for (auto const& reason : detail::reasons_of(t))
+        out += "<p class=\"note\">Not defined: " + html_escape(reason) + ".</p>\n";
     return out;
 }
 
