@@ -2268,7 +2268,8 @@ inline std::optional<double> kurtosis_flat(matrix_view<const float> r) {
 
 /// 1/N · Σ (x_i − x̄)⁴ / (s + 1e-8)⁴ over all N = T·d numbers, with the sample's s² = Σ (x_i − x̄)² / (N − 1).
 /// Shapes: r (T, d).   nullopt: N = 1, or a value that is not finite; equal numbers give 0, thanks to the 1e-8.
-/// Errors: shape_error when empty.   Source: LLMC's reading (../shared/spec/paper.md, §6.3).
+/// Errors: shape_error when empty.   Source: the toolkit LLMC (ModelTC/llmc); the paper does not
+/// say which kurtosis it means.
 inline std::optional<double> kurtosis_llmc(matrix_view<const float> r) {
     if (r.rows == 0 || r.cols == 0) throw shape_error("kurtosis_llmc: at least one number is expected");
     const double n = static_cast<double>(r.rows) * static_cast<double>(r.cols);
@@ -6030,9 +6031,20 @@ inline bool has_text(table const& t, std::size_t col) {
     return std::ranges::any_of(t.rows, [col](auto const& row) { return is_text(row[col]); });
 }
 
+/// Why numbers of the table are not defined, each reason once.
+inline std::vector<std::string> reasons_of(table const& t) {
+    std::vector<std::string> reasons;
+    for (auto const& row : t.rows)
+        for (auto const& c : row)
+            if (auto const* why = std::get_if<undefined>(&c.value))
+                if (std::ranges::find(reasons, why->reason) == reasons.end()) reasons.push_back(why->reason);
+    return reasons;
+}
+
 } // namespace detail
 
-/// For the terminal: title, columns aligned by spaces, notes. Control characters show as their symbols.
+/// For the terminal: title, columns aligned by spaces, notes, why numbers are not defined. Control characters show as
+/// their symbols.
 inline std::string to_text(table const& t) {
     std::vector<std::vector<std::string>> lines(1);
     for (auto const& c : t.columns) lines[0].push_back(c.title);
@@ -6053,6 +6065,7 @@ inline std::string to_text(table const& t) {
         out += text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
     }
     for (auto const& note : t.notes) out += note + "\n";
+    for (auto const& reason : detail::reasons_of(t)) out += "Not defined: " + reason + ".\n";
     return out;
 }
 
@@ -6083,14 +6096,12 @@ inline std::string to_html(table const& t) {
     for (std::size_t c = 0; c < t.columns.size(); ++c)
         out += (detail::has_text(t, c) ? "<th>" : "<th class=\"n\">") + html_escape(t.columns[c].title) + "</th>";
     out += "</tr></thead>\n<tbody>\n";
-    std::vector<std::string> reasons;
     for (auto const& row : t.rows) {
         out += "<tr>";
         for (std::size_t c = 0; c < row.size(); ++c) {
             const std::string text = shown(row[c], t.columns[c].digits);
             if (auto const* why = std::get_if<undefined>(&row[c].value)) {
                 out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\">" + text + "</td>";
-                if (std::ranges::find(reasons, why->reason) == reasons.end()) reasons.push_back(why->reason);
             } else if (detail::is_text(row[c])) {
                 const bool is_name = detail::shown_width(text) <= longest_name;
                 out += (is_name ? "<td class=\"name\">" : "<td>") + html_escape(text) + "</td>";
@@ -6102,7 +6113,8 @@ inline std::string to_html(table const& t) {
     }
     out += "</tbody>\n</table></div>\n";
     for (auto const& note : t.notes) out += "<p class=\"note\">" + html_escape(note) + "</p>\n";
-    for (auto const& reason : reasons) out += "<p class=\"note\">Not defined: " + html_escape(reason) + ".</p>\n";
+    for (auto const& reason : detail::reasons_of(t))
+        out += "<p class=\"note\">Not defined: " + html_escape(reason) + ".</p>\n";
     return out;
 }
 
@@ -8977,7 +8989,7 @@ namespace bitlens {
 
 /// The 256 rising levels: for e = 0 … 6 the midpoints of 2^e equal parts of [0.1, 1], times 10^(e−6), with both signs;
 /// and 0 and 1. Made in double and rounded to float32 once.
-/// Source: bitsandbytes' create_dynamic_map (spec/quantization.md §2.4, where the bytes have a SHA-256).
+/// Source: bitsandbytes' create_dynamic_map.
 inline std::array<float, 256> dynamic_map() {
     std::array<double, 256> level{};
     std::size_t next = 0;
@@ -9206,7 +9218,7 @@ private:
 };
 
 static_assert(quantizer<absmax<normal_float<3, 64>>> && quantizer<absmax<normal_float<4, 64>>>);
-// Known answers: the literals of bitsandbytes' kernel and of FLUTE's pivots (spec/quantization.md §2.1, §2.5).
+// Known answers: the literals of bitsandbytes' kernel and of FLUTE's pivots.
 static_assert(decision_thresholds<normal_float<4, 64>>[0] == std::bit_cast<float>(0xBF591CD8u) &&
               decision_thresholds<normal_float<4, 64>>[14] == std::bit_cast<float>(0x3F5C89DAu) &&
               decision_thresholds<normal_float<3, 64>>[3] == std::bit_cast<float>(0x3DA4CADFu));
@@ -9249,7 +9261,7 @@ struct affine_grid {
 /// A group of zeros, or of numbers so small that the scale would be 0, gets the range −1 … 1 and decodes to zeros.
 /// Where subnormal scales are so coarse that the zero would leave the codes, it stays at the largest code.
 /// Errors: the scale is infinite when the range overflows, and not finite when a weight is not; the caller looks.
-/// Source: GPTQ's quantizer (IST-DASLab/gptq:quant.py; spec/quantization.md §1, R-GPTQ).
+/// Source: GPTQ's quantizer (IST-DASLab/gptq:quant.py).
 template <quant_format F>
     requires is_uniform<F> affine_grid min_max_grid(std::span<const float> group)
 noexcept {

@@ -123,7 +123,8 @@ inline std::optional<double> kurtosis_flat(matrix_view<const float> r) {
 
 /// 1/N · Σ (x_i − x̄)⁴ / (s + 1e-8)⁴ over all N = T·d numbers, with the sample's s² = Σ (x_i − x̄)² / (N − 1).
 /// Shapes: r (T, d).   nullopt: N = 1, or a value that is not finite; equal numbers give 0, thanks to the 1e-8.
-/// Errors: shape_error when empty.   Source: LLMC, a toolkit of model compression; the paper does not say which kurtosis it means.
+/// Errors: shape_error when empty.   Source: the toolkit LLMC (ModelTC/llmc); the paper does not
+/// say which kurtosis it means.
 inline std::optional<double> kurtosis_llmc(matrix_view<const float> r) {
     if (r.rows == 0 || r.cols == 0) throw shape_error("kurtosis_llmc: at least one number is expected");
     const double n = static_cast<double>(r.rows) * static_cast<double>(r.cols);
