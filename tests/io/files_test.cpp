@@ -1,7 +1,7 @@
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/sha256.hpp"
-#include "bitlens/core/utf8.hpp"
 
 #include "files.hpp"
 

@@ -2,11 +2,11 @@
 /// gguf_file: metadata by key and tensors by name of a GGUF file (versions 2 and 3), decoded to float row by row.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/gguf_blocks.hpp"
 #include "bitlens/io/mapped_file.hpp"
-#include "bitlens/core/utf8.hpp"
 
 #include <algorithm>
 #include <array>

@@ -2,9 +2,9 @@
 /// The one door to nlohmann-json: parsing of foreign JSON with limits, and typed access whose errors name file and key.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/mapped_file.hpp"
-#include "bitlens/core/utf8.hpp"
 
 #include <cmath>
 #include <concepts>

@@ -4,10 +4,10 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/half.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/mapped_file.hpp"
-#include "bitlens/core/utf8.hpp"
 
 #include <algorithm>
 #include <array>
