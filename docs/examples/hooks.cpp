@@ -2,6 +2,7 @@
 #include <bitlens/hooks.hpp>
 #include <bitlens/models.hpp>
 #include <bitlens/quantizers.hpp>
+#include <bitlens/recipes/quantize_layers.hpp>
 
 #include <cmath>
 #include <cstdio>
@@ -9,7 +10,6 @@
 
 namespace hook = bitlens::hook;
 using weight = bitlens::mixed_matrix<bitlens::dense<float>, bitlens::uniform<3, 32>>;
-using model = bitlens::transformer<bitlens::llama, weight>;
 
 /// Sets what one layer's MLP adds to the residual stream to zero.
 struct without_mlp {
@@ -23,20 +23,6 @@ struct without_mlp {
     }
 };
 
-/// The same model with every linear layer of its blocks in 3 bits.
-model quantized(model const& full) {
-    std::vector<bitlens::block_weights<weight>> layers;
-    for (std::size_t k = 0; k < full.config().layers; ++k) {
-        layers.push_back(full.layers()->layer(k));
-        for (auto& linear : layers.back().linear)
-            linear->visit([&]<class G>(bitlens::packed_matrix<G> const& w) {
-                if constexpr (std::same_as<G, bitlens::dense<float>>)
-                    linear = std::make_shared<const weight>(bitlens::rtn<bitlens::uniform<3, 32>>{}(w.view()));
-            });
-    }
-    return full.with_layers(std::make_shared<bitlens::resident_layers<weight>>(std::move(layers)));
-}
-
 /// √ mean (a − b)².
 double distance(bitlens::matrix_view<const float> a, bitlens::matrix_view<const float> b) {
     double sum = 0;
@@ -47,7 +33,8 @@ double distance(bitlens::matrix_view<const float> a, bitlens::matrix_view<const 
 
 int main() {
     const auto full = bitlens::tiny_model<bitlens::llama, weight>(bitlens::tiny_config<bitlens::llama>(), 1);
-    const auto low = quantized(full);
+    const bitlens::rtn<bitlens::uniform<3, 32>> three_bits;
+    const auto low = full.with_layers(bitlens::quantize_layers(*full.layers(), full.config().layers, three_bits));
     std::vector<std::int32_t> ids(32);
     std::iota(ids.begin(), ids.end(), 1);
 

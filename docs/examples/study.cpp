@@ -2,28 +2,13 @@
 #include <bitlens/analysis/study_report.hpp>
 #include <bitlens/models/random_model.hpp>
 #include <bitlens/quantizers.hpp>
+#include <bitlens/recipes/quantize_layers.hpp>
 
 #include <cstdio>
 
 using three_bits = bitlens::uniform<3, 32>;
 using four_bits = bitlens::uniform<4, 32>;
 using weight = bitlens::mixed_matrix<bitlens::dense<float>, three_bits, four_bits>;
-using model = bitlens::transformer<bitlens::llama, weight>;
-
-/// The blocks of a model with their linear layers rounded to format F.
-template <class F>
-std::shared_ptr<bitlens::layer_source<weight>> rounded(model const& full) {
-    std::vector<bitlens::block_weights<weight>> layers;
-    for (std::size_t k = 0; k < full.config().layers; ++k) {
-        layers.push_back(full.layers()->layer(k));
-        for (auto& linear : layers.back().linear)
-            linear->visit([&]<class G>(bitlens::packed_matrix<G> const& w) {
-                if constexpr (std::same_as<G, bitlens::dense<float>>)
-                    linear = std::make_shared<const weight>(bitlens::rtn<F>{}(w.view()));
-            });
-    }
-    return std::make_shared<bitlens::resident_layers<weight>>(std::move(layers));
-}
 
 int main() {
     const auto config = bitlens::tiny_config<bitlens::llama>();
@@ -41,11 +26,13 @@ int main() {
     }
 
     // The full model first, then what is compared with it.
-    const std::vector<bitlens::variant<weight>> variants{{bitlens::full_model_name, full.layers()},
-                                                         {"rtn3", rounded<three_bits>(full)},
-                                                         {"rtn4", rounded<four_bits>(full)}};
+    const std::size_t layers = config.layers;
+    const std::vector<bitlens::variant<weight>> variants{
+        {bitlens::full_model_name, full.layers()},
+        {"rtn3", bitlens::quantize_layers(*full.layers(), layers, bitlens::rtn<three_bits>{})},
+        {"rtn4", bitlens::quantize_layers(*full.layers(), layers, bitlens::rtn<four_bits>{})}};
     std::vector<bitlens::variant_results> results;
-    for (auto const& v : variants) results.push_back(bitlens::make_variant_results(v.name, 20, 32, config.layers));
+    for (auto const& v : variants) results.push_back(bitlens::make_variant_results(v.name, 20, 32, layers));
 
     const bitlens::run_folder folder("run");
     bitlens::json methods = bitlens::json::array();
