@@ -56,12 +56,14 @@ json describe_run(study_arguments const& a, checkpoint const& model, tokenizer c
 std::vector<method> agree_with_folder(run_folder const& folder, json const& manifest, std::vector<method> methods) {
     auto earlier = folder.manifest();
     if (!earlier) return methods;
-    const json earlier_methods = std::exchange((*earlier)["methods"], nullptr);
+    const std::string file = (folder.path() / "manifest.json").string();
+    json const* const stored = find_value(*earlier, "methods", file);
+    const json earlier_methods = stored ? *stored : json::array();
     earlier->erase("methods");
     if (const auto difference = first_difference(*earlier, manifest))
         throw option_error(folder.path().string() + ": holds another run: " + *difference);
     for (auto const& m : earlier_methods) {
-        const auto name = m.at("name").get<std::string>(), spec = m.at("spec").get<std::string>();
+        const auto name = required<std::string>(m, "name", file), spec = required<std::string>(m, "spec", file);
         const auto same = std::ranges::find(methods, name, &method::name);
         if (same == methods.end())
             methods.push_back(parse_method(name + "=" + spec));
