@@ -13643,8 +13643,8 @@ struct figure {
     std::size_t per_row = 1;
 };
 
-/// Writes folder/<name>.svg, and what it shows as folder/<name>.csv. Nothing for a figure without charts.
-/// Errors: io_error.
+/// Writes an SVG file of the figure's name into the folder, and a CSV file of what it shows. Nothing for a figure
+/// without charts.   Errors: io_error.
 inline void write_figure(std::filesystem::path const& folder, figure const& f) {
     if (f.charts.empty()) return;
     write_file_atomically(folder / (f.name + ".svg"), to_svg(f.charts, f.per_row, svg_use::file));

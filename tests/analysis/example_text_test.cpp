@@ -26,8 +26,9 @@ TEST_CASE("bytes that never become a character do not swallow the rest") {
 }
 
 TEST_CASE("a document without a place to cut takes time in proportion") {
-    const std::vector<std::string> tokens(300'000, "\xA9\xC3"); // each ends what the one before began
-    CHECK(group_tokens(tokens).size() == 2);                    // the first ends nothing
+    std::vector<std::string> tokens(300'000, "\xA9\xC3"); // each ends what the one before began
+    tokens.front() = "\xC3";
+    CHECK(group_tokens(tokens).size() == 1);
 }
 
 TEST_CASE("colours by steps of each measure") {

@@ -287,7 +287,8 @@ TEST_CASE("a report drawn again is the same") {
 }
 
 /// Opens the page in a frame, works it as a reader would, and leaves what it saw in the element "seen".
-constexpr const char* reader_of_the_page = R"(<!DOCTYPE html><meta charset="utf-8"><iframe src="report.html"></iframe>
+constexpr const char* reader_of_the_page =
+    R"html(<!DOCTYPE html><meta charset="utf-8"><iframe src="report.html"></iframe>
 <pre id="seen"></pre><script>
 onload = () => {
   const view = frames[0], page = view.document, seen = {};
@@ -297,20 +298,19 @@ onload = () => {
     return view.getComputedStyle(token).backgroundColor;
   });
   seen.colours = new Set(colours.filter(c => c !== "rgba(0, 0, 0, 0)")).size;
-const table = page.querySelector("table.sort"), rows = () = > [... table.tBodies[0].rows];
-const head = table.tHead.rows[0].cells[1].firstChild, values = () = > rows().map(r = > +r.cells[1].dataset.v);
-head.click();
-seen.falling = values().every((v, i, all) = > i == = 0 || all[i - 1] >= v);
-head.click();
-seen.rising = values().every((v, i, all) = > i == = 0 || all[i - 1] <= v);
-const filter = page.querySelector("input[type=search]");
-filter.value = "no row has this";
-filter.oninput();
-seen.shown = rows().filter(r = > !r.hidden).length;
-document.getElementById("seen").textContent = JSON.stringify(seen);
-}
-;
-</script>)";
+  const table = page.querySelector("table.sort"), rows = () => [...table.tBodies[0].rows];
+  const head = table.tHead.rows[0].cells[1].firstChild, values = () => rows().map(r => +r.cells[1].dataset.v);
+  head.click();
+  seen.falling = values().every((v, i, all) => i === 0 || all[i - 1] >= v);
+  head.click();
+  seen.rising = values().every((v, i, all) => i === 0 || all[i - 1] <= v);
+  const filter = page.querySelector("input[type=search]");
+  filter.value = "no row has this";
+  filter.oninput();
+  seen.shown = rows().filter(r => !r.hidden).length;
+  document.getElementById("seen").textContent = JSON.stringify(seen);
+};
+</script>)html";
 
 TEST_CASE("the report in a browser: the switch colours, the table sorts and filters, nothing on the console") {
     if (std::system("command -v chromium >/dev/null") != 0) {
