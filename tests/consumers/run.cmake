@@ -8,7 +8,7 @@ execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} -S ${PROJECT
   -DBITLENS_SOURCE=${SOURCE} -DCMAKE_PREFIX_PATH=${PREFIX})
 execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} --build ${WORK})
 
-file(GLOB outputs ${project}/*.output)
+file(GLOB outputs ${PROJECT}/*.output)
 foreach(output IN LISTS outputs)
   cmake_path(GET output STEM program)
   execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} -DPROGRAM=${WORK}/${program} -DEXPECTED=${output}
