@@ -6088,26 +6088,56 @@ inline std::string to_csv(table const& t) {
     return csv.bytes();
 }
 
+/// How a page shows a table.
+struct html_use {
+    bool sortable = false;            // as table_script sorts and filters it, in a box of limited height
+    std::vector<std::string> targets; // of each row, if any: the id on the page that its first cell leads to, or ""
+};
+
+namespace detail {
+
+/// What a sortable column is sorted by, where that is not the text of its cells.
+inline std::string sort_value(cell const& c) {
+    struct visitor {
+        std::string operator()(std::string const&) const { return {}; }
+        std::string operator()(double number) const { return exact_text(number); }
+        std::string operator()(std::uint64_t count) const { return std::to_string(count); }
+        std::string operator()(undefined const&) const { return "-Infinity"; }
+    };
+    const std::string value = std::visit(visitor{}, c.value);
+    return value.empty() ? value : " data-v=\"" + value + "\"";
+}
+
+} // namespace detail
+
 /// Title, the table in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover;
 /// reasons also follow as a note, for paper.
-inline std::string to_html(table const& t) {
+inline std::string to_html(table const& t, html_use const& use = {}) {
     constexpr std::size_t longest_name = 24; // longer texts may break
-    std::string out = "<h3>" + html_escape(t.title) + "</h3>\n<div class=\"scroll\"><table>\n<thead><tr>";
+    BITLENS_ASSERT(use.targets.empty() || use.targets.size() == t.rows.size());
+    std::string out = "<h3>" + html_escape(t.title) + "</h3>\n";
+    out += use.sortable ? "<div class=\"scroll sortable\"><table class=\"sort\">" : "<div class=\"scroll\"><table>";
+    out += "\n<thead><tr>";
     for (std::size_t c = 0; c < t.columns.size(); ++c)
         out += (detail::has_text(t, c) ? "<th>" : "<th class=\"n\">") + html_escape(t.columns[c].title) + "</th>";
     out += "</tr></thead>\n<tbody>\n";
-    for (auto const& row : t.rows) {
+    for (std::size_t r = 0; r < t.rows.size(); ++r) {
         out += "<tr>";
-        for (std::size_t c = 0; c < row.size(); ++c) {
-            const std::string text = shown(row[c], t.columns[c].digits);
-            if (auto const* why = std::get_if<undefined>(&row[c].value)) {
-                out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\">" + text + "</td>";
-            } else if (detail::is_text(row[c])) {
-                const bool is_name = detail::shown_width(text) <= longest_name;
-                out += (is_name ? "<td class=\"name\">" : "<td>") + html_escape(text) + "</td>";
+        for (std::size_t c = 0; c < t.columns.size(); ++c) {
+            cell const& here = t.rows[r][c];
+            std::string text = shown(here, t.columns[c].digits);
+            if (auto const* why = std::get_if<undefined>(&here.value)) {
+                out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\"";
+            } else if (detail::is_text(here)) {
+                out += detail::shown_width(text) <= longest_name ? "<td class=\"name\"" : "<td";
+                text = "<bdi>" + html_escape(text) + "</bdi>";
             } else {
-                out += "<td class=\"n\">" + with_minus_sign(text) + "</td>";
+                out += "<td class=\"n\"";
+                text = with_minus_sign(text);
             }
+            const bool leads = c == 0 && !use.targets.empty() && !use.targets[r].empty();
+            if (leads) text = "<a href=\"#" + html_escape(use.targets[r]) + "\">" + text + "</a>";
+            out += (use.sortable ? detail::sort_value(here) : "") + ">" + text + "</td>";
         }
         out += "</tr>\n";
     }
@@ -11972,19 +12002,20 @@ decltype(auto) with_floats(packed_matrix<F> const& w, Function const& f) {
 /// Layers 0 … layers − 1 of `full` with every linear layer quantized by `q`, in memory. Norms and biases are shared.
 /// W is a mixed_matrix that lists the quantizer's format.   Errors: those of the source and the quantizer.
 template <quantizer Q, class W>
-    requires std::constructible_from<W, packed_matrix<typename Q::format>> std::shared_ptr<layer_source<W>>
-    quantize_layers(layer_source<W>& full, std::size_t layers, Q const& q) {
-        std::vector<block_weights<W>> blocks;
-        for (std::size_t k = 0; k < layers; ++k) {
-            blocks.push_back(full.layer(k));
-            for (auto& linear : blocks.back().linear)
-                linear = linear->visit([&](auto const& w) {
-                    return detail::with_floats(
-                        w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
-                });
-        }
-        return std::make_shared<resident_layers<W>>(std::move(blocks));
+std::shared_ptr<layer_source<W>>
+quantize_layers(layer_source<W>& full, std::size_t layers,
+                Q const& q) requires std::constructible_from<W, packed_matrix<typename Q::format>> {
+    std::vector<block_weights<W>> blocks;
+    for (std::size_t k = 0; k < layers; ++k) {
+        blocks.push_back(full.layer(k));
+        for (auto& linear : blocks.back().linear)
+            linear = linear->visit([&](auto const& w) {
+                return detail::with_floats(
+                    w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
+            });
     }
+    return std::make_shared<resident_layers<W>>(std::move(blocks));
+}
 
 } // namespace bitlens
 
@@ -12334,6 +12365,28 @@ inline void check_errors(csv_table const& csv, method_results const& m, std::spa
 
 } // namespace detail
 
+/// Errors: io_error; format_error as csv_table.
+inline csv_table read_csv(std::filesystem::path const& path) {
+    const mapped_file file(path);
+    return {as_text(file.bytes()), path.string()};
+}
+
+/// A method as manifest.json names it.
+struct method_name {
+    std::string name, spec;
+};
+
+/// The key `methods` of a manifest.   Errors: format_error naming `who` and what is missing or wrong.
+inline std::vector<method_name> methods_of(json const& manifest, std::string const& who) {
+    json const* const entries = find_value(manifest, "methods", who);
+    if (!entries || !entries->is_array()) throw format_error(who + ": key \"methods\": an array is expected");
+    std::vector<method_name> methods;
+    for (auto const& entry : *entries)
+        methods.push_back({required<std::string>(entry, "name", who + ": methods"),
+                           required<std::string>(entry, "spec", who + ": methods")});
+    return methods;
+}
+
 /// Reads examples.csv by column name, and manifest.json.
 /// Errors: io_error; format_error naming the file and the column, line or key that is missing or wrong.
 inline run_results read_run(std::filesystem::path const& folder) {
@@ -12344,8 +12397,7 @@ inline run_results read_run(std::filesystem::path const& folder) {
     run.first_position = required<bool>(run.manifest, "first_position", manifest_path.string());
     run.full = required<std::string>(run.manifest, "full", manifest_path.string());
 
-    const mapped_file csv_file(folder / "examples.csv");
-    const csv_table csv(as_text(csv_file.bytes()), csv_file.path().string());
+    const csv_table csv = read_csv(folder / "examples.csv");
     run.example = csv.counts("example");
     run.id = csv.texts("id");
     run.topic = csv.texts("topic");
@@ -12362,14 +12414,9 @@ inline run_results read_run(std::filesystem::path const& folder) {
         run.kurtosis_h.push_back(detail::read_optional_numbers(csv, "kurtosis_h_l" + std::to_string(k)));
     }
 
-    json const* const methods = find_value(run.manifest, "methods", manifest_path.string());
-    if (!methods || !methods->is_array())
-        throw format_error(manifest_path.string() + ": key \"methods\": an array is expected");
     std::set<std::string, std::less<>> known{"nll_full"};
-    for (auto const& entry : *methods) {
-        method_results m;
-        m.name = required<std::string>(entry, "name", manifest_path.string() + ": methods");
-        m.spec = required<std::string>(entry, "spec", manifest_path.string() + ": methods");
+    for (auto const& [name, spec] : methods_of(run.manifest, manifest_path.string())) {
+        method_results m{name, spec, {}, {}, {}, {}, {}};
         if (!known.insert("nll_" + m.name).second)
             throw format_error(manifest_path.string() + ": methods: the name " + in_quotes(m.name) + " is taken");
         m.nll = detail::read_numbers(csv, "nll_" + m.name);
@@ -12570,12 +12617,9 @@ struct token_scale {
 inline constexpr token_scale error_scale{'p', 'n', {0.25, 0.5, 1, 2}}, loss_scale{'l', 'l', {1, 2, 4, 8}},
     kl_scale{'k', 'k', {0.1, 0.3, 1, 3}};
 
-/// The box of all documents; the colours of each scale, on light and on dark pages; the reader's choice among
-/// example_switch says which counts.
+/// The colours of each scale, on light and on dark pages; the reader's choice in example_switch says which counts.
 inline std::string_view example_style() noexcept {
-    return R"(.documents-table{max-height:28rem;overflow-y:auto}.documents-table th{position:sticky;top:0;background:var(--paper)}
-.documents-table td:not(.n){overflow-wrap:anywhere}.documents-table td:not(.n),.documents-table th:not(.n){padding-left:.75rem}
-.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
+    return R"(.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
 .text i,.key i{font-style:normal;border-radius:2px}
 .by{margin:0 .3em 0 1em}.by+label{font-size:.9rem;cursor:pointer}
 .key,.documents h4{margin:.5rem 0}.key i{padding:0 .4em;margin-right:.25em;color:var(--ink)}
@@ -12584,7 +12628,7 @@ inline std::string_view example_style() noexcept {
 #by-error:checked~* .n1{background:rgba(24,120,210,.16)}#by-error:checked~* .n2{background:rgba(24,120,210,.32)}#by-error:checked~* .n3{background:rgba(24,120,210,.52)}#by-error:checked~* .n4{background:rgba(24,120,210,.78)}
 #by-loss:checked~* .l1{background:rgba(130,80,200,.14)}#by-loss:checked~* .l2{background:rgba(130,80,200,.28)}#by-loss:checked~* .l3{background:rgba(130,80,200,.46)}#by-loss:checked~* .l4{background:rgba(130,80,200,.7)}
 #by-kl:checked~* .k1{background:rgba(20,150,110,.16)}#by-kl:checked~* .k2{background:rgba(20,150,110,.32)}#by-kl:checked~* .k3{background:rgba(20,150,110,.52)}#by-kl:checked~* .k4{background:rgba(20,150,110,.78)}
-@media print{.text{max-height:none}.documents-table{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@media print{.text{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 )";
 }
 
@@ -12900,8 +12944,7 @@ inline void read_finished(run_folder const& folder, std::span<variant_results> v
     std::optional<npz_reader> tokens;
     std::error_code unknown;
     if (const auto path = folder.path() / "examples.csv"; std::filesystem::exists(path, unknown)) {
-        const mapped_file csv(path);
-        examples.emplace(as_text(csv.bytes()), path.string());
+        examples = read_csv(path);
         tokens.emplace(folder.path() / "tokens.npz");
     }
     for (auto& v : variants) {
@@ -13912,6 +13955,27 @@ inline table method_table(finished_study const& s) {
     return t;
 }
 
+/// Document by document.
+inline table documents_table(finished_study const& s) {
+    auto const& run = s.run;
+    table t{"documents",
+            "All documents",
+            {{"example", "document"}, {"nll_full", "loss, full"}},
+            {},
+            {"Losses and errors in nats per token. The documents that are links stand below."}};
+    for (auto const& m : run.methods) t.columns.push_back({"error_" + m.name, "error, " + m.name});
+    t.columns.push_back({"topic", "topic"});
+    t.columns.push_back({"id", "id"});
+    for (std::size_t i = 0; i < run.size(); ++i) {
+        std::vector<cell> row{std::size_t{run.example[i]}, run.nll_full[i]};
+        for (auto const& m : run.methods) row.emplace_back(m.error[i]);
+        row.emplace_back(run.topic[i]);
+        row.emplace_back(run.id[i]);
+        t.add(std::move(row));
+    }
+    return t;
+}
+
 /// The paper's tables 1 and 6.
 inline table method_correlation_table(finished_study const& s, std::span<const method_pair> pairs) {
     table t{"method_correlation",
@@ -14180,14 +14244,14 @@ inline std::vector<std::string> summary_lines(finished_study const& s, std::span
 } // namespace bitlens
 
 // ---- bitlens/report/table_script.hpp
-/// table_script: lets a reader sort the tables of class "sort" by a click on a column's head, and filter their rows.
+/// table_script: lets a reader sort the sortable tables of a page by a click on a column's head, and filter their rows.
 /// Without scripts they are tables as any other.
 
 #include <string_view>
 
 namespace bitlens {
 
-/// A cell that is to be sorted by a number has it in data-v.
+/// For the tables of class "sort", whose cells have in data-v the numbers that they are sorted by.
 inline page_script table_script() noexcept {
     return {R"(
 for (const table of document.querySelectorAll("table.sort")) {
@@ -14219,12 +14283,16 @@ for (const table of document.querySelectorAll("table.sort")) {
 }
 
 inline std::string_view table_script_style() noexcept {
-    return R"(table.sort th button{all:unset;cursor:pointer;color:var(--accent)}
+    return R"(.sortable{max-height:28rem;overflow-y:auto}
+.sortable th{position:sticky;top:0;background:var(--paper)}
+.sortable td:not(.n){overflow-wrap:anywhere}
+.sortable td:not(.n),.sortable th:not(.n){padding-left:.75rem}
+table.sort th button{all:unset;cursor:pointer;color:var(--accent)}
 table.sort th button:focus-visible{outline:2px solid var(--accent)}
 table.sort th[aria-sort=descending] button::after{content:" ↓"}
 table.sort th[aria-sort=ascending] button::after{content:" ↑"}
 input[type=search]{font:inherit;font-size:.875rem;color:inherit;background:var(--shade);border:1px solid var(--line);padding:.3rem .6rem}
-@media print{input[type=search]{display:none}}
+@media print{input[type=search]{display:none}.sortable{max-height:none}}
 )";
 }
 
@@ -14408,36 +14476,13 @@ inline shown_examples choose_examples(finished_study const& s) {
     return shown;
 }
 
-/// All documents, to be sorted and filtered; those whose text is shown are links to it.
-inline std::string documents_html(finished_study const& s, shown_examples const& shown) {
-    auto const& run = s.run;
-    const auto number = [](double value) {
-        return "<td class=\"n\" data-v=\"" + exact_text(value) + "\">" + with_minus_sign(rounded_text(value, 3)) +
-               "</td>";
-    };
-    std::string out = "<div class=\"scroll documents-table\"><table class=\"sort\">\n<thead><tr><th "
-                      "class=\"n\">document</th><th class=\"n\">loss, full</th>";
-    for (auto const& m : run.methods) out += "<th class=\"n\">error, " + html_escape(m.name) + "</th>";
-    out += "<th>topic</th><th>id</th></tr></thead>\n<tbody>\n";
-    for (std::size_t row = 0; row < run.size(); ++row) {
-        const std::string index = std::to_string(run.example[row]);
-        const bool is_shown = std::ranges::find(shown.worst, row) != shown.worst.end() ||
-                              std::ranges::find(shown.ordinary, row) != shown.ordinary.end();
-        out += "<tr><td class=\"n\" data-v=\"" + index + "\">" +
-               (is_shown ? "<a href=\"#" + example_anchor(s, row) + "\">" + index + "</a>" : index) + "</td>" +
-               number(run.nll_full[row]);
-        for (auto const& m : run.methods) out += number(m.error[row]);
-        out += "<td><bdi>" + html_escape(run.topic[row]) + "</bdi></td><td><bdi>" + html_escape(run.id[row]) +
-               "</bdi></td></tr>\n";
-    }
-    return out + "</tbody>\n</table></div>\n";
-}
-
 inline std::string examples_html(finished_study const& s, run_tokens const& tokens) {
     auto const& method = s.run.methods.front().name;
     const auto shown = choose_examples(s);
-    std::string out = paragraph("Losses and errors in nats per token. The documents that are links stand below.") +
-                      documents_html(s, shown) + "<div class=\"documents\">\n" +
+    html_use sortable{true, std::vector<std::string>(s.run.size())};
+    for (auto const& rows : {shown.worst, shown.ordinary})
+        for (const std::size_t row : rows) sortable.targets[row] = example_anchor(s, row);
+    std::string out = to_html(documents_table(s), sortable) + "<div class=\"documents\">\n" +
                       paragraph("Each token by its own numbers under " + method + ". The first token is not scored.") +
                       example_switch();
     const auto show = [&](std::string_view title, std::span<const std::size_t> rows) {

@@ -49,8 +49,7 @@ int main() {
     // From here on the folder alone is read.
     const auto run = bitlens::read_run("run");
     std::printf("%zu documents, %zu layers\n", run.size(), run.layers());
-    const bitlens::mapped_file csv("run/examples.csv");
-    const bitlens::csv_table examples(bitlens::as_text(csv.bytes()), "run/examples.csv");
+    const auto examples = bitlens::read_csv("run/examples.csv");
     for (auto const& column : examples.columns())
         if (!column.ends_with("_l1") && !column.ends_with("_l2") && !column.ends_with("_l3"))
             std::printf("  %s\n", column.c_str());

@@ -1,6 +1,8 @@
 #pragma once
 /// What the command does when it is asked to stop, and when a file that it reads becomes shorter meanwhile.
 
+#include "bitlens/io/mapped_file.hpp"
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -43,12 +45,9 @@ inline void remember_stop(int signal) {
 /// The file behind a mapped address, in `lines`; empty if there is none. /proc/self/maps has lines
 /// "<first>-<end> <rights> <offset> <device> <inode>   <path>", the addresses in hexadecimal. Async-signal-safe.
 inline std::string_view mapped_path(std::uintptr_t address, std::array<char, 8192>& lines) {
-    const int file = ::open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    const bitlens::detail::descriptor file(::open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
     std::size_t held = 0;
-    std::string_view path;
-    while (file >= 0 && path.empty()) {
-        const ssize_t n = ::read(file, lines.data() + held, lines.size() - held);
-        if (n <= 0) break;
+    for (ssize_t n; (n = ::read(file.get(), lines.data() + held, lines.size() - held)) > 0;) {
         held += static_cast<std::size_t>(n);
         const char* line = lines.data();
         const char* const all = line + held;
@@ -56,16 +55,12 @@ inline std::string_view mapped_path(std::uintptr_t address, std::array<char, 819
             std::uintptr_t first = 0, last = 0;
             const auto dash = std::from_chars(line, end, first, 16);
             if (dash.ptr == end || std::from_chars(dash.ptr + 1, end, last, 16).ec != std::errc{}) continue;
-            if (address < first || address >= last) continue;
-            path = {std::find(line, end, '/'), end};
-            break;
+            if (first <= address && address < last) return {std::find(line, end, '/'), end};
         }
-        if (!path.empty()) break;
         held = static_cast<std::size_t>(all - line);
         std::memmove(lines.data(), line, held);
     }
-    if (file >= 0) ::close(file);
-    return path;
+    return {};
 }
 
 inline void explain_bus_error(int, siginfo_t* info, void*) {

@@ -57,13 +57,12 @@ std::vector<method> agree_with_folder(run_folder const& folder, json const& mani
     auto earlier = folder.manifest();
     if (!earlier) return methods;
     const std::string file = (folder.path() / "manifest.json").string();
-    json const* const stored = find_value(*earlier, "methods", file);
-    const json earlier_methods = stored ? *stored : json::array();
+    std::vector<method_name> earlier_methods;
+    if (find_value(*earlier, "methods", file)) earlier_methods = methods_of(*earlier, file);
     earlier->erase("methods");
     if (const auto difference = first_difference(*earlier, manifest))
         throw option_error(folder.path().string() + ": holds another run: " + *difference);
-    for (auto const& m : earlier_methods) {
-        const auto name = required<std::string>(m, "name", file), spec = required<std::string>(m, "spec", file);
+    for (auto const& [name, spec] : earlier_methods) {
         const auto same = std::ranges::find(methods, name, &method::name);
         if (same == methods.end())
             methods.push_back(parse_method(name + "=" + spec));

@@ -3,6 +3,8 @@
 
 #include "targets.hpp"
 
+#include "bitlens/io/byte_cursor.hpp"
+
 #include "temporary_folder.hpp"
 
 #include <filesystem>
@@ -26,13 +28,9 @@ public:
         }
     }
     std::filesystem::path write(std::string_view name, input bytes) const {
-        return temporary_folder::write(name, {reinterpret_cast<char const*>(bytes.data()), bytes.size()});
+        return temporary_folder::write(name, as_text(std::as_bytes(bytes)));
     }
 };
-
-inline std::string_view as_text(input bytes) noexcept {
-    return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
-}
 
 /// What holds of every input that is taken.   Errors: std::logic_error, which no target may end in.
 inline void must(bool holds, char const* otherwise) {

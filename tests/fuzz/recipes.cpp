@@ -7,7 +7,7 @@
 namespace bitlens::fuzz {
 
 void methods(input bytes) {
-    for (auto const& m : parse_methods(as_text(bytes))) {
+    for (auto const& m : parse_methods(as_text(std::as_bytes(bytes)))) {
         const method again = parse_method(m.name + "=" + m.text());
         must(again.name == m.name && again.text() == m.text() && again.kind == m.kind, "another method after writing");
     }

@@ -62,12 +62,9 @@ struct token_scale {
 inline constexpr token_scale error_scale{'p', 'n', {0.25, 0.5, 1, 2}}, loss_scale{'l', 'l', {1, 2, 4, 8}},
     kl_scale{'k', 'k', {0.1, 0.3, 1, 3}};
 
-/// The box of all documents; the colours of each scale, on light and on dark pages; the reader's choice among
-/// example_switch says which counts.
+/// The colours of each scale, on light and on dark pages; the reader's choice in example_switch says which counts.
 inline std::string_view example_style() noexcept {
-    return R"(.documents-table{max-height:28rem;overflow-y:auto}.documents-table th{position:sticky;top:0;background:var(--paper)}
-.documents-table td:not(.n){overflow-wrap:anywhere}.documents-table td:not(.n),.documents-table th:not(.n){padding-left:.75rem}
-.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
+    return R"(.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
 .text i,.key i{font-style:normal;border-radius:2px}
 .by{margin:0 .3em 0 1em}.by+label{font-size:.9rem;cursor:pointer}
 .key,.documents h4{margin:.5rem 0}.key i{padding:0 .4em;margin-right:.25em;color:var(--ink)}
@@ -76,7 +73,7 @@ inline std::string_view example_style() noexcept {
 #by-error:checked~* .n1{background:rgba(24,120,210,.16)}#by-error:checked~* .n2{background:rgba(24,120,210,.32)}#by-error:checked~* .n3{background:rgba(24,120,210,.52)}#by-error:checked~* .n4{background:rgba(24,120,210,.78)}
 #by-loss:checked~* .l1{background:rgba(130,80,200,.14)}#by-loss:checked~* .l2{background:rgba(130,80,200,.28)}#by-loss:checked~* .l3{background:rgba(130,80,200,.46)}#by-loss:checked~* .l4{background:rgba(130,80,200,.7)}
 #by-kl:checked~* .k1{background:rgba(20,150,110,.16)}#by-kl:checked~* .k2{background:rgba(20,150,110,.32)}#by-kl:checked~* .k3{background:rgba(20,150,110,.52)}#by-kl:checked~* .k4{background:rgba(20,150,110,.78)}
-@media print{.text{max-height:none}.documents-table{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@media print{.text{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 )";
 }
 

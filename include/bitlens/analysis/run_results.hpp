@@ -92,6 +92,28 @@ inline void check_errors(csv_table const& csv, method_results const& m, std::spa
 
 } // namespace detail
 
+/// Errors: io_error; format_error as csv_table.
+inline csv_table read_csv(std::filesystem::path const& path) {
+    const mapped_file file(path);
+    return {as_text(file.bytes()), path.string()};
+}
+
+/// A method as manifest.json names it.
+struct method_name {
+    std::string name, spec;
+};
+
+/// The key `methods` of a manifest.   Errors: format_error naming `who` and what is missing or wrong.
+inline std::vector<method_name> methods_of(json const& manifest, std::string const& who) {
+    json const* const entries = find_value(manifest, "methods", who);
+    if (!entries || !entries->is_array()) throw format_error(who + ": key \"methods\": an array is expected");
+    std::vector<method_name> methods;
+    for (auto const& entry : *entries)
+        methods.push_back({required<std::string>(entry, "name", who + ": methods"),
+                           required<std::string>(entry, "spec", who + ": methods")});
+    return methods;
+}
+
 /// Reads examples.csv by column name, and manifest.json.
 /// Errors: io_error; format_error naming the file and the column, line or key that is missing or wrong.
 inline run_results read_run(std::filesystem::path const& folder) {
@@ -102,8 +124,7 @@ inline run_results read_run(std::filesystem::path const& folder) {
     run.first_position = required<bool>(run.manifest, "first_position", manifest_path.string());
     run.full = required<std::string>(run.manifest, "full", manifest_path.string());
 
-    const mapped_file csv_file(folder / "examples.csv");
-    const csv_table csv(as_text(csv_file.bytes()), csv_file.path().string());
+    const csv_table csv = read_csv(folder / "examples.csv");
     run.example = csv.counts("example");
     run.id = csv.texts("id");
     run.topic = csv.texts("topic");
@@ -120,14 +141,9 @@ inline run_results read_run(std::filesystem::path const& folder) {
         run.kurtosis_h.push_back(detail::read_optional_numbers(csv, "kurtosis_h_l" + std::to_string(k)));
     }
 
-    json const* const methods = find_value(run.manifest, "methods", manifest_path.string());
-    if (!methods || !methods->is_array())
-        throw format_error(manifest_path.string() + ": key \"methods\": an array is expected");
     std::set<std::string, std::less<>> known{"nll_full"};
-    for (auto const& entry : *methods) {
-        method_results m;
-        m.name = required<std::string>(entry, "name", manifest_path.string() + ": methods");
-        m.spec = required<std::string>(entry, "spec", manifest_path.string() + ": methods");
+    for (auto const& [name, spec] : methods_of(run.manifest, manifest_path.string())) {
+        method_results m{name, spec, {}, {}, {}, {}, {}};
         if (!known.insert("nll_" + m.name).second)
             throw format_error(manifest_path.string() + ": methods: the name " + in_quotes(m.name) + " is taken");
         m.nll = detail::read_numbers(csv, "nll_" + m.name);

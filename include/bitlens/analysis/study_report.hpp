@@ -191,36 +191,13 @@ inline shown_examples choose_examples(finished_study const& s) {
     return shown;
 }
 
-/// All documents, to be sorted and filtered; those whose text is shown are links to it.
-inline std::string documents_html(finished_study const& s, shown_examples const& shown) {
-    auto const& run = s.run;
-    const auto number = [](double value) {
-        return "<td class=\"n\" data-v=\"" + exact_text(value) + "\">" + with_minus_sign(rounded_text(value, 3)) +
-               "</td>";
-    };
-    std::string out = "<div class=\"scroll documents-table\"><table class=\"sort\">\n<thead><tr><th "
-                      "class=\"n\">document</th><th class=\"n\">loss, full</th>";
-    for (auto const& m : run.methods) out += "<th class=\"n\">error, " + html_escape(m.name) + "</th>";
-    out += "<th>topic</th><th>id</th></tr></thead>\n<tbody>\n";
-    for (std::size_t row = 0; row < run.size(); ++row) {
-        const std::string index = std::to_string(run.example[row]);
-        const bool is_shown = std::ranges::find(shown.worst, row) != shown.worst.end() ||
-                              std::ranges::find(shown.ordinary, row) != shown.ordinary.end();
-        out += "<tr><td class=\"n\" data-v=\"" + index + "\">" +
-               (is_shown ? "<a href=\"#" + example_anchor(s, row) + "\">" + index + "</a>" : index) + "</td>" +
-               number(run.nll_full[row]);
-        for (auto const& m : run.methods) out += number(m.error[row]);
-        out += "<td><bdi>" + html_escape(run.topic[row]) + "</bdi></td><td><bdi>" + html_escape(run.id[row]) +
-               "</bdi></td></tr>\n";
-    }
-    return out + "</tbody>\n</table></div>\n";
-}
-
 inline std::string examples_html(finished_study const& s, run_tokens const& tokens) {
     auto const& method = s.run.methods.front().name;
     const auto shown = choose_examples(s);
-    std::string out = paragraph("Losses and errors in nats per token. The documents that are links stand below.") +
-                      documents_html(s, shown) + "<div class=\"documents\">\n" +
+    html_use sortable{true, std::vector<std::string>(s.run.size())};
+    for (auto const& rows : {shown.worst, shown.ordinary})
+        for (const std::size_t row : rows) sortable.targets[row] = example_anchor(s, row);
+    std::string out = to_html(documents_table(s), sortable) + "<div class=\"documents\">\n" +
                       paragraph("Each token by its own numbers under " + method + ". The first token is not scored.") +
                       example_switch();
     const auto show = [&](std::string_view title, std::span<const std::size_t> rows) {

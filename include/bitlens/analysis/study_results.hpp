@@ -3,11 +3,10 @@
 /// the end.
 
 #include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/analysis/run_results.hpp"
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/io/atomic_file.hpp"
-#include "bitlens/io/byte_cursor.hpp"
-#include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npz.hpp"
 #include "bitlens/report/csv.hpp"
 #include "bitlens/stats/moments.hpp"
@@ -265,8 +264,7 @@ inline void read_finished(run_folder const& folder, std::span<variant_results> v
     std::optional<npz_reader> tokens;
     std::error_code unknown;
     if (const auto path = folder.path() / "examples.csv"; std::filesystem::exists(path, unknown)) {
-        const mapped_file csv(path);
-        examples.emplace(as_text(csv.bytes()), path.string());
+        examples = read_csv(path);
         tokens.emplace(folder.path() / "tokens.npz");
     }
     for (auto& v : variants) {

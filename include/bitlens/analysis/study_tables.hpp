@@ -42,6 +42,27 @@ inline table method_table(finished_study const& s) {
     return t;
 }
 
+/// Document by document.
+inline table documents_table(finished_study const& s) {
+    auto const& run = s.run;
+    table t{"documents",
+            "All documents",
+            {{"example", "document"}, {"nll_full", "loss, full"}},
+            {},
+            {"Losses and errors in nats per token. The documents that are links stand below."}};
+    for (auto const& m : run.methods) t.columns.push_back({"error_" + m.name, "error, " + m.name});
+    t.columns.push_back({"topic", "topic"});
+    t.columns.push_back({"id", "id"});
+    for (std::size_t i = 0; i < run.size(); ++i) {
+        std::vector<cell> row{std::size_t{run.example[i]}, run.nll_full[i]};
+        for (auto const& m : run.methods) row.emplace_back(m.error[i]);
+        row.emplace_back(run.topic[i]);
+        row.emplace_back(run.id[i]);
+        t.add(std::move(row));
+    }
+    return t;
+}
+
 /// The paper's tables 1 and 6.
 inline table method_correlation_table(finished_study const& s, std::span<const method_pair> pairs) {
     table t{"method_correlation",

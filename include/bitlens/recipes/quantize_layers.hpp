@@ -35,18 +35,19 @@ decltype(auto) with_floats(packed_matrix<F> const& w, Function const& f) {
 /// Layers 0 … layers − 1 of `full` with every linear layer quantized by `q`, in memory. Norms and biases are shared.
 /// W is a mixed_matrix that lists the quantizer's format.   Errors: those of the source and the quantizer.
 template <quantizer Q, class W>
-    requires std::constructible_from<W, packed_matrix<typename Q::format>> std::shared_ptr<layer_source<W>>
-    quantize_layers(layer_source<W>& full, std::size_t layers, Q const& q) {
-        std::vector<block_weights<W>> blocks;
-        for (std::size_t k = 0; k < layers; ++k) {
-            blocks.push_back(full.layer(k));
-            for (auto& linear : blocks.back().linear)
-                linear = linear->visit([&](auto const& w) {
-                    return detail::with_floats(
-                        w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
-                });
-        }
-        return std::make_shared<resident_layers<W>>(std::move(blocks));
+std::shared_ptr<layer_source<W>>
+quantize_layers(layer_source<W>& full, std::size_t layers,
+                Q const& q) requires std::constructible_from<W, packed_matrix<typename Q::format>> {
+    std::vector<block_weights<W>> blocks;
+    for (std::size_t k = 0; k < layers; ++k) {
+        blocks.push_back(full.layer(k));
+        for (auto& linear : blocks.back().linear)
+            linear = linear->visit([&](auto const& w) {
+                return detail::with_floats(
+                    w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
+            });
     }
+    return std::make_shared<resident_layers<W>>(std::move(blocks));
+}
 
 } // namespace bitlens

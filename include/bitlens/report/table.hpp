@@ -162,26 +162,56 @@ inline std::string to_csv(table const& t) {
     return csv.bytes();
 }
 
+/// How a page shows a table.
+struct html_use {
+    bool sortable = false;            // as table_script sorts and filters it, in a box of limited height
+    std::vector<std::string> targets; // of each row, if any: the id on the page that its first cell leads to, or ""
+};
+
+namespace detail {
+
+/// What a sortable column is sorted by, where that is not the text of its cells.
+inline std::string sort_value(cell const& c) {
+    struct visitor {
+        std::string operator()(std::string const&) const { return {}; }
+        std::string operator()(double number) const { return exact_text(number); }
+        std::string operator()(std::uint64_t count) const { return std::to_string(count); }
+        std::string operator()(undefined const&) const { return "-Infinity"; }
+    };
+    const std::string value = std::visit(visitor{}, c.value);
+    return value.empty() ? value : " data-v=\"" + value + "\"";
+}
+
+} // namespace detail
+
 /// Title, the table in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover;
 /// reasons also follow as a note, for paper.
-inline std::string to_html(table const& t) {
+inline std::string to_html(table const& t, html_use const& use = {}) {
     constexpr std::size_t longest_name = 24; // longer texts may break
-    std::string out = "<h3>" + html_escape(t.title) + "</h3>\n<div class=\"scroll\"><table>\n<thead><tr>";
+    BITLENS_ASSERT(use.targets.empty() || use.targets.size() == t.rows.size());
+    std::string out = "<h3>" + html_escape(t.title) + "</h3>\n";
+    out += use.sortable ? "<div class=\"scroll sortable\"><table class=\"sort\">" : "<div class=\"scroll\"><table>";
+    out += "\n<thead><tr>";
     for (std::size_t c = 0; c < t.columns.size(); ++c)
         out += (detail::has_text(t, c) ? "<th>" : "<th class=\"n\">") + html_escape(t.columns[c].title) + "</th>";
     out += "</tr></thead>\n<tbody>\n";
-    for (auto const& row : t.rows) {
+    for (std::size_t r = 0; r < t.rows.size(); ++r) {
         out += "<tr>";
-        for (std::size_t c = 0; c < row.size(); ++c) {
-            const std::string text = shown(row[c], t.columns[c].digits);
-            if (auto const* why = std::get_if<undefined>(&row[c].value)) {
-                out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\">" + text + "</td>";
-            } else if (detail::is_text(row[c])) {
-                const bool is_name = detail::shown_width(text) <= longest_name;
-                out += (is_name ? "<td class=\"name\">" : "<td>") + html_escape(text) + "</td>";
+        for (std::size_t c = 0; c < t.columns.size(); ++c) {
+            cell const& here = t.rows[r][c];
+            std::string text = shown(here, t.columns[c].digits);
+            if (auto const* why = std::get_if<undefined>(&here.value)) {
+                out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\"";
+            } else if (detail::is_text(here)) {
+                out += detail::shown_width(text) <= longest_name ? "<td class=\"name\"" : "<td";
+                text = "<bdi>" + html_escape(text) + "</bdi>";
             } else {
-                out += "<td class=\"n\">" + with_minus_sign(text) + "</td>";
+                out += "<td class=\"n\"";
+                text = with_minus_sign(text);
             }
+            const bool leads = c == 0 && !use.targets.empty() && !use.targets[r].empty();
+            if (leads) text = "<a href=\"#" + html_escape(use.targets[r]) + "\">" + text + "</a>";
+            out += (use.sortable ? detail::sort_value(here) : "") + ">" + text + "</td>";
         }
         out += "</tr>\n";
     }

@@ -1,5 +1,5 @@
 #pragma once
-/// table_script: lets a reader sort the tables of class "sort" by a click on a column's head, and filter their rows.
+/// table_script: lets a reader sort the sortable tables of a page by a click on a column's head, and filter their rows.
 /// Without scripts they are tables as any other.
 
 #include "bitlens/report/html.hpp"
@@ -8,7 +8,7 @@
 
 namespace bitlens {
 
-/// A cell that is to be sorted by a number has it in data-v.
+/// For the tables of class "sort", whose cells have in data-v the numbers that they are sorted by.
 inline page_script table_script() noexcept {
     return {R"(
 for (const table of document.querySelectorAll("table.sort")) {
@@ -40,12 +40,16 @@ for (const table of document.querySelectorAll("table.sort")) {
 }
 
 inline std::string_view table_script_style() noexcept {
-    return R"(table.sort th button{all:unset;cursor:pointer;color:var(--accent)}
+    return R"(.sortable{max-height:28rem;overflow-y:auto}
+.sortable th{position:sticky;top:0;background:var(--paper)}
+.sortable td:not(.n){overflow-wrap:anywhere}
+.sortable td:not(.n),.sortable th:not(.n){padding-left:.75rem}
+table.sort th button{all:unset;cursor:pointer;color:var(--accent)}
 table.sort th button:focus-visible{outline:2px solid var(--accent)}
 table.sort th[aria-sort=descending] button::after{content:" ↓"}
 table.sort th[aria-sort=ascending] button::after{content:" ↑"}
 input[type=search]{font:inherit;font-size:.875rem;color:inherit;background:var(--shade);border:1px solid var(--line);padding:.3rem .6rem}
-@media print{input[type=search]{display:none}}
+@media print{input[type=search]{display:none}.sortable{max-height:none}}
 )";
 }
 
