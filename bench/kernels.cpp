@@ -114,7 +114,7 @@ measured micro_kernel_alone() {
         2.0 * t * r * depth * times,
         [&] {
             for (std::size_t i = 0; i < times; ++i)
-                kernel::multiply(x.data(), t, depth, panel.data(), r, y.data(), r, false);
+                kernel::multiply(x.data(), depth, panel.data(), {y.data(), t, r}, {});
         },
         [] { return fma_peak(1); });
 }

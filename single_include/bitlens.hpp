@@ -694,20 +694,97 @@ inline std::string in_quotes(std::string_view text) {
 // ---- bitlens/core/workspace.hpp
 /// workspace: memory that the owner of a run lends to the kernels it calls, so that none of them allocates.
 
+// ---- bitlens/core/arithmetic.hpp
+/// arithmetic: what the products of activations and weights are computed with. All else is float32.
+
+#include <cstdint>
+#include <string_view>
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace bitlens {
+
+enum class arithmetic : std::uint8_t {
+    f32,           ///< float32 operands and sums, fused multiply-adds
+    bf16_emulated, ///< operands rounded to bf16, then as f32: their products are exact in float32
+    bf16_dot,      ///< AVX512_BF16: operands rounded to bf16, products summed in float32 two at a time
+    bf16_tile,     ///< AMX-BF16: the same, in tiles of 16 rows
+};
+
+/// "float32", "bf16 (AMX tiles)" …
+constexpr std::string_view name(arithmetic a) noexcept {
+    switch (a) {
+    case arithmetic::f32:
+        return "float32";
+    case arithmetic::bf16_emulated:
+        return "bf16 (emulated)";
+    case arithmetic::bf16_dot:
+        return "bf16 (AVX-512 dot products)";
+    case arithmetic::bf16_tile:
+        break;
+    }
+    return "bf16 (AMX tiles)";
+}
+
+namespace detail {
+
+#if defined(__x86_64__) && defined(__linux__)
+inline bool has_avx512_bf16() noexcept {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1) != 0;
+}
+/// Asks the system for the state of the tiles, which it grants a process once and for all its threads.
+inline bool has_amx_bf16() noexcept {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!has_avx512_bf16() || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+    const bool bf16_instructions = (d >> 22 & 1) != 0, tiles = (d >> 24 & 1) != 0;
+    constexpr long request_permission = 0x1023, tile_data = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA of Linux
+    return bf16_instructions && tiles && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#else
+inline bool has_avx512_bf16() noexcept { return false; }
+inline bool has_amx_bf16() noexcept { return false; }
+#endif
+
+} // namespace detail
+
+/// Whether this machine can, and its system lets us.
+inline bool is_available(arithmetic a) noexcept {
+    static const bool dot = detail::has_avx512_bf16(), tile = detail::has_amx_bf16();
+    return a == arithmetic::bf16_tile ? tile : a == arithmetic::bf16_dot ? dot : true;
+}
+
+/// The fastest bf16 that is available.
+inline arithmetic best_bf16() noexcept {
+    for (const arithmetic a : {arithmetic::bf16_tile, arithmetic::bf16_dot})
+        if (is_available(a)) return a;
+    return arithmetic::bf16_emulated;
+}
+
+} // namespace bitlens
+
 #include <cstddef>
 #include <span>
 
 namespace bitlens {
 
-/// A stack of bytes and the number of tasks a kernel may split into. It belongs to the task of one example, never to a
-/// thread: a thread that waits inside a kernel may take up another example.
+/// A stack of bytes, the number of tasks a kernel may split into, and the arithmetic of its products. It belongs to the
+/// task of one example, never to a thread: a thread that waits inside a kernel may take up another example.
 class workspace {
 public:
-    /// `bytes` is what the largest call needs (each kernel has a `…_bytes` function); `tasks` ≥ 1.
-    explicit workspace(std::size_t bytes, unsigned tasks = 1) : memory_(bytes), tasks_(tasks) {
-        BITLENS_ASSERT(tasks >= 1);
+    /// `bytes` is what the largest call needs (each kernel has a `…_bytes` function); `tasks` ≥ 1; `products` is
+    /// available.
+    explicit workspace(std::size_t bytes, unsigned tasks = 1, arithmetic products = arithmetic::f32)
+        : memory_(bytes), tasks_(tasks), products_(products) {
+        BITLENS_ASSERT(tasks >= 1 && is_available(products));
     }
     unsigned tasks() const noexcept { return tasks_; }
+    arithmetic products() const noexcept { return products_; }
     std::size_t capacity() const noexcept { return memory_.size(); }
 
     /// What `take<T>(count)` uses up.
@@ -747,6 +824,7 @@ private:
     aligned_array<std::byte> memory_;
     std::size_t used_ = 0;
     unsigned tasks_;
+    arithmetic products_;
 };
 
 } // namespace bitlens
@@ -1089,7 +1167,7 @@ void map(std::size_t n, F const& f, float* y, In const*... x) noexcept {
 } // namespace bitlens::simd
 
 // ---- bitlens/simd/transpose.hpp
-/// transpose: a square of floats as wide as a register, rows to columns.
+/// transpose: a square of 32-bit elements as wide as a register, rows to columns.
 
 namespace bitlens::simd {
 
@@ -1098,7 +1176,8 @@ namespace detail {
 /// Any instruction set: one number after the other.
 template <class Arch>
 struct transposer {
-    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
+    template <class T>
+    static void run(const T* in, std::size_t in_stride, T* out, std::size_t out_stride) noexcept {
         for (std::size_t i = 0; i < lanes<Arch>; ++i)
             for (std::size_t j = 0; j < lanes<Arch>; ++j) out[j * out_stride + i] = in[i * in_stride + j];
     }
@@ -1108,7 +1187,10 @@ struct transposer {
 /// Columns arrive in the right 128-bit lane by loading it from there, which leaves 4 × 4 squares to the shuffles.
 template <avx512_arch Arch>
 struct transposer<Arch> {
-    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
+    template <class T>
+    static void run(const T* numbers, std::size_t in_stride, T* transposed, std::size_t out_stride) noexcept {
+        const auto* in = reinterpret_cast<const float*>(numbers); // only intrinsics read and write, which may alias
+        auto* out = reinterpret_cast<float*>(transposed);
         for (std::size_t j = 0; j < 16; j += 4) { // output rows j … j + 3
             const auto column = [&](std::size_t i) {
                 const float* first = in + i * in_stride + j;
@@ -1134,7 +1216,10 @@ struct transposer<Arch> {
 #ifdef __AVX2__
 template <avx2_arch Arch>
 struct transposer<Arch> {
-    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
+    template <class T>
+    static void run(const T* numbers, std::size_t in_stride, T* transposed, std::size_t out_stride) noexcept {
+        const auto* in = reinterpret_cast<const float*>(numbers); // only intrinsics read and write, which may alias
+        auto* out = reinterpret_cast<float*>(transposed);
         for (std::size_t j = 0; j < 8; j += 4) { // output rows j … j + 3
             const auto column = [&](std::size_t i) {
                 const float* first = in + i * in_stride + j;
@@ -1156,7 +1241,10 @@ struct transposer<Arch> {
 #ifdef __SSE4_1__
 template <sse4_arch Arch>
 struct transposer<Arch> {
-    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
+    template <class T>
+    static void run(const T* numbers, std::size_t in_stride, T* transposed, std::size_t out_stride) noexcept {
+        const auto* in = reinterpret_cast<const float*>(numbers); // only intrinsics read and write, which may alias
+        auto* out = reinterpret_cast<float*>(transposed);
         __m128 a = _mm_loadu_ps(in), b = _mm_loadu_ps(in + in_stride);
         __m128 c = _mm_loadu_ps(in + 2 * in_stride), d = _mm_loadu_ps(in + 3 * in_stride);
         _MM_TRANSPOSE4_PS(a, b, c, d);
@@ -1171,8 +1259,9 @@ struct transposer<Arch> {
 } // namespace detail
 
 /// out(j, i) = in(i, j), i, j < lanes.
-template <class Arch>
-void transpose(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
+template <class Arch, class T>
+void transpose(const T* in, std::size_t in_stride, T* out, std::size_t out_stride) noexcept {
+    static_assert(sizeof(T) == sizeof(float));
     detail::transposer<Arch>::run(in, in_stride, out, out_stride);
 }
 
@@ -7932,7 +8021,8 @@ row_decoder decoder_of(matrix_view<const float> const& w) noexcept {
 namespace bitlens {
 
 /// A tile of y: `tile_positions` positions × `panel_rows` rows of w, summed over up to `max_depth` columns in
-/// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one:
+/// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one
+/// (bf16_dot_micro_kernel, bf16_tile_micro_kernel):
 ///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
 ///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
 ///   piece. One stream of memory, where rows as they are would be as many as there are positions.
@@ -7946,12 +8036,19 @@ struct f32_micro_kernel {
     static constexpr std::size_t panel_rows = panel_registers * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t max_depth = 512;
+    static constexpr std::size_t blocks_at_once = 1; // of max_depth columns, whose positions lie packed together
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panel_elements = max_depth * panel_rows;
 
-    static constexpr std::size_t padded_depth(std::size_t depth) noexcept {
+    /// What a thread needs while it multiplies: nothing.
+    struct session {};
+
+    /// Elements of a packed position of `depth` columns.
+    static constexpr std::size_t row_elements(std::size_t depth) noexcept {
         return (depth + piece - 1) / piece * piece;
     }
+    /// Positions of y that `multiply` writes when asked for some: no more.
+    static constexpr std::size_t padded_positions(std::size_t positions) noexcept { return positions; }
     /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
     static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
 
@@ -7960,7 +8057,7 @@ struct f32_micro_kernel {
     static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
                              std::size_t depth, float* panel) noexcept {
         const std::size_t width = padded_rows(rows);
-        for (std::size_t k = 0; k < padded_depth(depth); k += lanes)
+        for (std::size_t k = 0; k < row_elements(depth); k += lanes)
             for (std::size_t r = 0; r < rows; r += lanes)
                 simd::transpose<Arch>(weights + r * stride + k, stride, panel + (at + k) * width + r, width);
     }
@@ -7972,9 +8069,9 @@ struct f32_micro_kernel {
             std::copy_n(weights, rows, panel);
             std::fill(panel + rows, panel + width, 0.0f);
         }
-        std::fill(panel, panel + (padded_depth(depth) - depth) * width, 0.0f);
+        std::fill(panel, panel + (row_elements(depth) - depth) * width, 0.0f);
     }
-    /// x: a tile of positions, up to max_depth columns; packed: x.rows · padded_depth(x.cols) floats.
+    /// x: a tile of positions, up to max_depth columns; packed: x.rows · row_elements(x.cols) floats.
     static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
         BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
         if (x.rows == tile_positions)
@@ -7982,18 +8079,17 @@ struct f32_micro_kernel {
         else
             pack_tile(x, x.rows, packed);
     }
-    /// y (positions ≤ tile_positions, padded_rows(rows)) = x · panelᵀ, or added to what y holds.   x: a tile of
-    /// positions.   soon: a tile that is to be packed next, of as many columns, or none; it is fetched into the cache
-    /// on the way.
-    static void multiply(const float* x, std::size_t positions, std::size_t depth, const float* panel, std::size_t rows,
-                         float* y, std::size_t y_stride, bool add, matrix_view<const float> soon = {}) noexcept {
-        BITLENS_ASSERT(positions >= 1 && positions <= tile_positions && rows >= 1 && rows <= panel_rows);
+    /// y (≤ tile_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
+    /// x: a tile of positions.   soon: a tile that is to be packed next, of as many columns, or none; it is fetched
+    /// into the cache on the way.
+    static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
+                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.cols >= 1 && y.cols <= panel_rows);
         static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
             return std::array{&multiply_shape<I % tile_positions + 1, I / tile_positions + 1>...};
         }
         (std::make_index_sequence<tile_positions * panel_registers>{});
-        by_shape[(padded_rows(rows) / lanes - 1) * tile_positions + positions - 1](x, padded_depth(depth), panel, y,
-                                                                                   y_stride, add, soon);
+        by_shape[(y.cols / lanes - 1) * tile_positions + y.rows - 1](x, row_elements(depth), panel, y, start, soon);
     }
 
 private:
@@ -8013,15 +8109,15 @@ private:
         }
     }
     template <std::size_t Positions, std::size_t Registers>
-    static void multiply_shape(const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
-                               bool add, matrix_view<const float> soon) noexcept {
+    static void multiply_shape(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
+                               matrix_view<const float> start, matrix_view<const float> soon) noexcept {
         multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
-                          std::make_index_sequence<piece>{}, x, depth, panel, y, y_stride, add, soon);
+                          std::make_index_sequence<piece>{}, x, depth, panel, y, start, soon);
     }
     template <std::size_t... P, std::size_t... R, std::size_t... K>
     static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
-                                  const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
-                                  bool add, matrix_view<const float> soon) noexcept {
+                                  const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
+                                  matrix_view<const float> start, matrix_view<const float> soon) noexcept {
         constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
         struct registers {
             vec r[sizeof...(R)] = {(static_cast<void>(R), vec(0.0f))...};
@@ -8031,11 +8127,11 @@ private:
         // enough not to leave the first cache again before the end.
         constexpr std::size_t notice = 2 * positions * piece;
         const std::size_t asking_from = depth > notice ? depth - notice : 0;
-        const float* y_row = y;
+        const float* y_row = y.data;
         for (std::size_t k = 0; k < depth; k += piece, x += positions * piece, panel += piece * rows) {
             if (k >= asking_from && k < asking_from + positions * piece) {
                 (__builtin_prefetch(y_row + R * lanes, 1), ...);
-                y_row += y_stride;
+                y_row += y.stride;
             }
             if (k % line == 0)
                 for (std::size_t t = 0; t < soon.rows; ++t) __builtin_prefetch(soon.data + t * soon.stride + k);
@@ -8048,11 +8144,13 @@ private:
             };
             (add_column(x + K, panel + K * rows), ...);
         }
-        const auto store = [&](vec const& v, float* out) {
-            (add ? vec::load_unaligned(out) + v : v).store_unaligned(out);
+        const auto store = [&](vec const& v, const float* before, float* out) {
+            (start.rows != 0 ? vec::load_unaligned(before) + v : v).store_unaligned(out);
         };
-        const auto store_row = [&](registers const& s, float* out) { (store(s.r[R], out + R * lanes), ...); };
-        (store_row(sum[P], y + P * y_stride), ...);
+        const auto store_row = [&](registers const& s, const float* before, float* out) {
+            (store(s.r[R], before + R * lanes, out + R * lanes), ...);
+        };
+        (store_row(sum[P], start.data + P * start.stride, y.data + P * y.stride), ...);
     }
 };
 
@@ -8062,8 +8160,338 @@ private:
 /// matmul: y = x · wᵀ for many positions, whatever the format of w.
 ///
 /// y(t, r) = Σ_b fl32( Σ_{k in block b} x(t, k) · w(r, k) ): blocks of columns that depend on the number of columns
-/// alone, each summed in the order of its columns and added to the ones before. Hence the same bits for any number of
-/// positions, tasks and tiles.
+/// alone, each summed in the order of its columns and added to the ones before (tiles of AMX go on from the sum of the
+/// ones before). Hence the same bits for any number of positions, tasks and tiles.
+
+// ---- bitlens/kernels/bf16_dot_micro_kernel.hpp
+/// bf16_dot_micro_kernel: the innermost product by the dot products of AVX512_BF16.
+
+// ---- bitlens/kernels/bf16_operands.hpp
+/// Layouts of bf16 operands, which the kernels of dot products and of tiles share.
+
+// ---- bitlens/simd/bf16.hpp
+/// Pairs of bf16 numbers: the operands of dot-product instructions.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bitlens::simd {
+
+/// Two neighbouring columns of a row, the first in the low half.
+struct bf16_pair {
+    std::uint32_t bits;
+};
+
+/// Pairs that fill a register of 512 bits.
+inline constexpr std::size_t bf16_pairs = 16;
+
+#if defined(__x86_64__)
+/// pairs ← x rounded to the nearest bf16, ties to even, subnormal numbers to 0; then zeros up to whole registers.
+/// Needs a machine with AVX512_BF16, whatever this program is compiled for.
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] inline void
+round_to_pairs(const float* x, std::size_t n, bf16_pair* pairs, std::size_t stride = bf16_pairs) noexcept {
+    for (std::size_t i = 0; i < n; i += 2 * bf16_pairs, pairs += stride) {
+        const std::size_t rest = n - i;
+        const auto mask = [](std::size_t count) {
+            return static_cast<__mmask16>(count >= 16 ? 0xFFFFu : (1u << count) - 1);
+        };
+        const __m512 low = _mm512_maskz_loadu_ps(mask(rest), x + i),
+                     high = rest > 16 ? _mm512_maskz_loadu_ps(mask(rest - 16), x + i + 16) : _mm512_setzero_ps();
+        _mm512_storeu_si512(pairs, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+}
+#endif
+
+} // namespace bitlens::simd
+
+#include <algorithm>
+#include <array>
+
+namespace bitlens {
+
+#if defined(__x86_64__)
+
+/// Operands come in squares of 16 rows × 32 columns (16 pairs), 1 KiB each:
+///   panel, of w: [column / 32][row / 16], a square [pair][row]
+///   positions, of x: tile by tile [column / 32][position], 16 pairs of each; zeros from the last column on, and for
+///   positions up to a multiple of Sizes::position_unit.
+template <class Arch, class Sizes>
+struct bf16_operands {
+    using element = simd::bf16_pair;
+
+    static constexpr std::size_t lanes = 16;
+    static constexpr std::size_t panel_rows = Sizes::panel_rows;
+    static constexpr std::size_t tile_positions = Sizes::tile_positions;
+    static constexpr std::size_t max_depth = Sizes::max_depth;
+    static constexpr std::size_t blocks_at_once = Sizes::blocks_at_once;
+    static constexpr std::size_t panel_elements = max_depth / 2 * panel_rows;
+
+    static constexpr std::size_t row_elements(std::size_t depth) noexcept {
+        return (depth + square_columns - 1) / square_columns * simd::bf16_pairs;
+    }
+    static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
+    static constexpr std::size_t padded_positions(std::size_t positions) noexcept {
+        return (positions + Sizes::position_unit - 1) / Sizes::position_unit * Sizes::position_unit;
+    }
+
+    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
+                             std::size_t depth, element* panel) noexcept {
+        std::array<element, lanes * simd::bf16_pairs> square;
+        const std::size_t width = padded_rows(rows);
+        for (std::size_t r = 0; r < width; r += lanes)
+            for (std::size_t k = 0; k < depth; k += square_columns) {
+                for (std::size_t i = 0; i < lanes; ++i)
+                    simd::round_to_pairs(weights + (r + i) * stride + k, square_columns, &square[i * simd::bf16_pairs]);
+                transpose(square.data(), panel + square_at(at + k, r, width));
+            }
+    }
+    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
+                                element* panel) noexcept {
+        const std::size_t width = padded_rows(rows);
+        for (std::size_t k = 0; k < row_elements(depth) * 2; ++k)
+            for (std::size_t r = 0; r < width; ++r) {
+                const bool inside = k < depth && r < rows;
+                const std::uint32_t bits = bf16(inside ? weights[k * stride + r] : 0.0f).bits;
+                element& pair = panel[square_at(k, r, width) + k % square_columns / 2 * lanes + r % lanes];
+                pair.bits = k % 2 == 0 ? bits : pair.bits | bits << 16;
+            }
+    }
+    static void pack_positions(matrix_view<const float> x, element* packed) noexcept {
+        BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
+        const std::size_t positions = padded_positions(x.rows);
+        for (std::size_t t = 0; t < x.rows; ++t)
+            simd::round_to_pairs(x.data + t * x.stride, x.cols, packed + t * simd::bf16_pairs,
+                                 positions * simd::bf16_pairs);
+        for (std::size_t k = 0; k < row_elements(x.cols); k += simd::bf16_pairs)
+            std::fill(packed + k * positions + x.rows * simd::bf16_pairs, packed + (k + simd::bf16_pairs) * positions,
+                      element{});
+    }
+
+protected:
+    static constexpr std::size_t square_columns = 2 * simd::bf16_pairs;
+    static constexpr std::size_t square_elements = lanes * simd::bf16_pairs;
+
+    /// Where the square of column k and row r begins in a panel of `width` rows.
+    static constexpr std::size_t square_at(std::size_t k, std::size_t r, std::size_t width) noexcept {
+        return k / square_columns * simd::bf16_pairs * width + r / lanes * square_elements;
+    }
+
+private:
+    static void transpose(const element* square, element* out) noexcept {
+        constexpr std::size_t n = simd::lanes<Arch>;
+        for (std::size_t i = 0; i < lanes; i += n)
+            for (std::size_t j = 0; j < simd::bf16_pairs; j += n)
+                simd::transpose<Arch>(square + i * simd::bf16_pairs + j, simd::bf16_pairs, out + j * lanes + i, lanes);
+    }
+};
+
+#endif
+
+} // namespace bitlens
+
+#include <utility>
+
+namespace bitlens {
+
+#if defined(__x86_64__)
+
+struct bf16_dot_sizes {
+    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48;
+    static constexpr std::size_t max_depth = 512, blocks_at_once = 1;
+};
+
+/// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it
+/// need not be compiled for the machine.
+template <class Arch>
+struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
+    using base = bf16_operands<Arch, bf16_dot_sizes>;
+    using typename base::element;
+    struct session {};
+
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
+                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
+        static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
+            return std::array{&multiply_shape<I % base::tile_positions + 1, I / base::tile_positions + 1>...};
+        }
+        (std::make_index_sequence<base::tile_positions * base::panel_rows / base::lanes>{});
+        by_shape[(y.cols / base::lanes - 1) * base::tile_positions + y.rows - 1](x, base::row_elements(depth), panel, y,
+                                                                                 start);
+    }
+
+private:
+    template <std::size_t Positions, std::size_t Registers>
+    [[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] static void
+    multiply_shape(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
+                   matrix_view<const float> start) noexcept {
+        __m512 sum[Positions][Registers];
+#pragma GCC unroll 8
+        for (std::size_t p = 0; p < Positions; ++p)
+#pragma GCC unroll 3
+            for (std::size_t r = 0; r < Registers; ++r) sum[p][r] = _mm512_setzero_ps();
+        for (std::size_t k = 0; k < pairs;
+             k += simd::bf16_pairs, x += Positions * simd::bf16_pairs, panel += Registers * base::square_elements)
+            for (std::size_t i = 0; i < simd::bf16_pairs; ++i) {
+                __m512i weights[Registers];
+#pragma GCC unroll 3
+                for (std::size_t r = 0; r < Registers; ++r)
+                    weights[r] = _mm512_loadu_si512(panel + r * base::square_elements + i * base::lanes);
+#pragma GCC unroll 8
+                for (std::size_t p = 0; p < Positions; ++p) {
+                    const __m512i xp = _mm512_set1_epi32(static_cast<int>(x[p * simd::bf16_pairs + i].bits));
+#pragma GCC unroll 3
+                    for (std::size_t r = 0; r < Registers; ++r)
+                        sum[p][r] = _mm512_dpbf16_ps(sum[p][r], (__m512bh)xp, (__m512bh)weights[r]);
+                }
+            }
+#pragma GCC unroll 8
+        for (std::size_t p = 0; p < Positions; ++p)
+#pragma GCC unroll 3
+            for (std::size_t r = 0; r < Registers; ++r) {
+                const __m512 before = start.rows == 0
+                                          ? _mm512_setzero_ps()
+                                          : _mm512_loadu_ps(start.data + p * start.stride + r * base::lanes);
+                _mm512_storeu_ps(y.data + p * y.stride + r * base::lanes, _mm512_add_ps(before, sum[p][r]));
+            }
+    }
+};
+
+#endif
+
+} // namespace bitlens
+
+// ---- bitlens/kernels/bf16_emulated_micro_kernel.hpp
+/// bf16_emulated_micro_kernel: the innermost product of bf16 operands where no instruction is made for it.
+
+namespace bitlens {
+
+/// As f32_micro_kernel, but for its operands, which are rounded to bf16 and kept as floats: a product of two bf16
+/// numbers is exact in float32.
+template <class Arch>
+struct bf16_emulated_micro_kernel : f32_micro_kernel<Arch> {
+    using base = f32_micro_kernel<Arch>;
+
+    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
+                             std::size_t depth, float* panel) noexcept {
+        base::pack_weights(weights, stride, rows, at, depth, panel);
+        const std::size_t width = base::padded_rows(rows);
+        round(panel + at * width, depth * width);
+    }
+    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
+                                float* panel) noexcept {
+        base::pack_transposed(weights, stride, rows, depth, panel);
+        round(panel, depth * base::padded_rows(rows));
+    }
+    static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
+        base::pack_positions(x, packed);
+        round(packed, x.rows * base::row_elements(x.cols));
+    }
+
+private:
+    static void round(float* x, std::size_t n) noexcept {
+        for (std::size_t i = 0; i < n; ++i) x[i] = float{bf16(x[i])};
+    }
+};
+
+} // namespace bitlens
+
+// ---- bitlens/kernels/bf16_tile_micro_kernel.hpp
+/// bf16_tile_micro_kernel: the innermost product by the tiles of AMX-BF16.
+
+namespace bitlens {
+
+#if defined(__x86_64__)
+
+struct bf16_tile_sizes {
+    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32;
+    static constexpr std::size_t max_depth = 512, blocks_at_once = 3; // a panel in the first cache, x in the second
+};
+
+/// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so
+/// that it need not be compiled for the machine.
+template <class Arch>
+struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
+    using base = bf16_operands<Arch, bf16_tile_sizes>;
+    using typename base::element;
+
+    /// A thread's tiles are set up while one lives.
+    class session {
+    public:
+        [[gnu::target("amx-tile")]] session() noexcept {
+            struct alignas(64) {
+                std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+                std::uint16_t row_bytes[16] = {};
+                std::uint8_t rows[16] = {};
+            } layout;
+            std::fill_n(layout.row_bytes, 8, std::uint16_t{64});
+            std::fill_n(layout.rows, 8, std::uint8_t{16});
+            _tile_loadconfig(&layout);
+        }
+        [[gnu::target("amx-tile")]] ~session() { _tile_release(); }
+        session(session const&) = delete;
+        session& operator=(session const&) = delete;
+    };
+
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
+                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
+        const auto run = y.rows > 16 ? (y.cols > 16 ? &multiply_tiles<true, true> : &multiply_tiles<true, false>)
+                                     : (y.cols > 16 ? &multiply_tiles<false, true> : &multiply_tiles<false, false>);
+        run(x, base::row_elements(depth), panel, y, start);
+    }
+
+private:
+    /// Tiles 0 … 3: sums of (positions, rows) (0, 0), (0, 1), (1, 0), (1, 1); 4, 5: positions; 6, 7: rows of w.
+    template <bool TwoOfX, bool TwoOfW>
+    [[gnu::target("amx-tile,amx-bf16")]] static void multiply_tiles(const element* x, std::size_t pairs,
+                                                                    const element* panel, matrix_view<float> y,
+                                                                    matrix_view<const float> start) noexcept {
+        constexpr std::size_t row_bytes = 64;
+        const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
+        if (start.rows != 0) {
+            _tile_loadd(0, start.data, start_bytes);
+            if constexpr (TwoOfW) _tile_loadd(1, start.data + 16, start_bytes);
+            if constexpr (TwoOfX) _tile_loadd(2, start.data + 16 * start.stride, start_bytes);
+            if constexpr (TwoOfX && TwoOfW) _tile_loadd(3, start.data + 16 * start.stride + 16, start_bytes);
+        } else {
+            _tile_zero(0);
+            _tile_zero(1);
+            _tile_zero(2);
+            _tile_zero(3);
+        }
+        // y was last touched a panel ago: some of its rows are asked for at each step.
+        const float* y_row = y.data;
+        for (std::size_t k = 0; k < pairs; k += simd::bf16_pairs) {
+            if (k < (TwoOfX ? 8 : 4) * simd::bf16_pairs)
+                for (std::size_t i = 0; i < 4; ++i, y_row += y.stride) {
+                    __builtin_prefetch(y_row, 1);
+                    if constexpr (TwoOfW) __builtin_prefetch(y_row + 16, 1);
+                }
+            _tile_loadd(4, x, row_bytes);
+            _tile_loadd(6, panel, row_bytes);
+            _tile_dpbf16ps(0, 4, 6);
+            if constexpr (TwoOfW) {
+                _tile_loadd(7, panel + base::square_elements, row_bytes);
+                _tile_dpbf16ps(1, 4, 7);
+            }
+            if constexpr (TwoOfX) {
+                _tile_loadd(5, x + base::square_elements, row_bytes);
+                _tile_dpbf16ps(2, 5, 6);
+            }
+            if constexpr (TwoOfX && TwoOfW) _tile_dpbf16ps(3, 5, 7);
+            x += (TwoOfX ? 2 : 1) * base::square_elements;
+            panel += (TwoOfW ? 2 : 1) * base::square_elements;
+        }
+        _tile_stored(0, y.data, y_bytes);
+        if constexpr (TwoOfW) _tile_stored(1, y.data + 16, y_bytes);
+        if constexpr (TwoOfX) _tile_stored(2, y.data + 16 * y.stride, y_bytes);
+        if constexpr (TwoOfX && TwoOfW) _tile_stored(3, y.data + 16 * y.stride + 16, y_bytes);
+    }
+};
+
+#endif
+
+} // namespace bitlens
 
 namespace bitlens {
 
@@ -8091,7 +8519,19 @@ struct matmul_plan {
     }
     /// Elements of x that a task holds packed.
     static constexpr std::size_t packed_elements(std::size_t positions) noexcept {
-        return std::min(positions, positions_at_once) * MicroKernel::max_depth;
+        return MicroKernel::padded_positions(std::min(positions, positions_at_once)) *
+               MicroKernel::row_elements(MicroKernel::max_depth) * MicroKernel::blocks_at_once;
+    }
+    /// Sums of a panel that a task holds from one block of columns to the next.
+    static constexpr std::size_t sums(std::size_t positions) noexcept {
+        return MicroKernel::blocks_at_once == 1 ? 0 : std::min(positions, positions_at_once) * MicroKernel::panel_rows;
+    }
+    /// Bytes of workspace that a product of so many positions needs.
+    static constexpr std::size_t bytes(std::size_t positions, unsigned tasks) noexcept {
+        using element = typename MicroKernel::element;
+        return workspace::bytes_for<element>(tasks * packed_elements(positions)) +
+               workspace::bytes_for<element>(tasks * MicroKernel::panel_elements) +
+               workspace::bytes_for<float>(tasks * sums(positions)) + workspace::bytes_for<float>(tasks * strip_floats);
     }
 };
 
@@ -8124,51 +8564,60 @@ struct transposed_weights {
     }
 };
 
-/// One tile of y; one that fills no whole registers takes a way round through one that does.   soon: the tile of
-/// positions that is to be packed next.
+/// One tile of y; one that the kernel would write beyond takes a way round through one that is larger.   soon: the tile
+/// of positions that is to be packed next.
 template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
-                   const typename MicroKernel::element* panel, matrix_view<float> y, bool add,
+                   const typename MicroKernel::element* panel, matrix_view<float> y, matrix_view<const float> start,
                    matrix_view<const float> soon) noexcept {
     const std::size_t rows = MicroKernel::padded_rows(y.cols);
-    if (y.cols == rows) return MicroKernel::multiply(x, y.rows, depth, panel, rows, y.data, y.stride, add, soon);
-    std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> full;
-    MicroKernel::multiply(x, y.rows, depth, panel, rows, full.data(), rows, false, soon);
-    for (std::size_t t = 0; t < y.rows; ++t)
-        for (std::size_t r = 0; r < y.cols; ++r) {
-            const float sum = full[t * rows + r];
-            y(t, r) = add ? y(t, r) + sum : sum;
-        }
+    if (y.cols == rows && y.rows == MicroKernel::padded_positions(y.rows))
+        return MicroKernel::multiply(x, depth, panel, y, start, soon);
+    std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> numbers{};
+    const matrix_view<float> full(numbers.data(), y.rows, rows);
+    for (std::size_t t = 0; t < start.rows; ++t) std::ranges::copy(start.row(t), full.row(t).begin());
+    MicroKernel::multiply(x, depth, panel, full, start.rows == 0 ? start : full, soon);
+    for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
 }
 
-/// What a task works in.
+/// What a task works in: positions and a panel of weights, packed; sums of blocks; decoded weights.
 template <class MicroKernel>
 struct matmul_scratch {
     typename MicroKernel::element *positions, *panel;
-    float* strip;
+    float *sums, *strip;
 };
 
 /// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold: decodes and packs a panel of
-/// weights at a time and multiplies all positions with it. The first panel finds the positions as they are and packs
-/// them, tile by tile, so that what is packed is multiplied while it is in the first cache.   Rows of w from
-/// `first_row` of weights and columns from `first_col` on.
+/// weights at a time and multiplies all positions with it, block of columns by block of columns. The first panel finds
+/// the positions as they are and packs them, tile by tile, so that what is packed is multiplied while it is in the
+/// first cache.   Rows of w from `first_row` of weights and columns from `first_col` on, `depth` of them a block.
 template <class MicroKernel, class Weights>
-void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
-                    matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
+void multiply_blocks(Weights const& weights, std::size_t first_row, std::size_t first_col, std::size_t depth,
+                     matrix_view<const float> x, matrix_view<float> y, bool add,
+                     matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    const auto tile = [&](std::size_t first) {
-        return first < x.rows ? x.middle_rows(first, std::min(tile_positions, x.rows - first))
-                              : matrix_view<const float>{};
+    const auto tile = [&](matrix_view<const float> block, std::size_t first) {
+        return first < block.rows ? block.middle_rows(first, std::min(tile_positions, block.rows - first))
+                                  : matrix_view<const float>{};
     };
     for (std::size_t r = 0; r < y.cols; r += panel_rows) {
         const std::size_t rows = std::min(panel_rows, y.cols - r);
-        weights.template pack<MicroKernel>(first_row + r, rows, first_col, x.cols, scratch.panel, scratch.strip);
-        for (std::size_t t = 0; t < x.rows; t += tile_positions) {
-            const auto here = tile(t), soon = r == 0 ? tile(t + tile_positions) : matrix_view<const float>{};
-            const auto packed = scratch.positions + t * MicroKernel::padded_depth(x.cols);
-            if (r == 0) MicroKernel::pack_positions(here, packed);
-            multiply_tile<MicroKernel>(packed, x.cols, scratch.panel, y.middle_rows(t, here.rows).middle_cols(r, rows),
-                                       add, soon);
+        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth) {
+            const auto block = x.middle_cols(k, std::min(depth, x.cols - k));
+            const bool is_first = k == 0, is_last = k + depth >= x.cols;
+            weights.template pack<MicroKernel>(first_row + r, rows, first_col + k, block.cols, scratch.panel,
+                                               scratch.strip);
+            auto* packed = scratch.positions + MicroKernel::padded_positions(x.rows) * MicroKernel::row_elements(k);
+            for (std::size_t t = 0; t < x.rows; t += tile_positions) {
+                const auto here = tile(block, t),
+                           soon = r == 0 ? tile(block, t + tile_positions) : matrix_view<const float>{};
+                if (r == 0) MicroKernel::pack_positions(here, packed);
+                const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
+                const matrix_view<float> sums(scratch.sums + t * panel_rows, here.rows, rows, panel_rows);
+                const matrix_view<const float> start = !is_first ? sums : add ? out : matrix_view<float>{};
+                multiply_tile<MicroKernel>(packed, block.cols, scratch.panel, is_last ? out : sums, start, soon);
+                packed += MicroKernel::padded_positions(here.rows) * MicroKernel::row_elements(block.cols);
+            }
         }
     }
 }
@@ -8178,13 +8627,14 @@ template <class MicroKernel, class Weights>
 void multiply_piece(Weights const& weights, std::size_t first_row, matrix_view<const float> x, matrix_view<float> y,
                     matmul_scratch<MicroKernel> scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
-    const std::size_t depth = plan::depth(x.cols);
+    [[maybe_unused]] const typename MicroKernel::session session;
+    const std::size_t depth = plan::depth(x.cols), columns = MicroKernel::blocks_at_once * depth;
     for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
         const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
-        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth)
-            multiply_block<MicroKernel>(weights, first_row, k,
-                                        x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k)),
-                                        y.middle_rows(t, positions), k != 0, scratch);
+        for (std::size_t k = 0; k == 0 || k < x.cols; k += columns)
+            multiply_blocks<MicroKernel>(weights, first_row, k, depth,
+                                         x.middle_rows(t, positions).middle_cols(k, std::min(columns, x.cols - k)),
+                                         y.middle_rows(t, positions), k != 0, scratch);
     }
 }
 
@@ -8197,13 +8647,13 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
     using element = typename MicroKernel::element;
 
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows);
+    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows), sum = plan::sums(x.rows);
     const auto positions = frame.take<element>(tasks * packed);
     const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
-    const auto strips = frame.take<float>(tasks * plan::strip_floats);
+    const auto sums = frame.take<float>(tasks * sum), strips = frame.take<float>(tasks * plan::strip_floats);
     const auto own = [&](std::size_t task) {
         return matmul_scratch<MicroKernel>{positions.data() + task * packed,
-                                           panels.data() + task * MicroKernel::panel_elements,
+                                           panels.data() + task * MicroKernel::panel_elements, sums.data() + task * sum,
                                            strips.data() + task * plan::strip_floats};
     };
     if (x.rows > y.cols)
@@ -8218,19 +8668,50 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
         });
 }
 
+/// f.template operator()<MicroKernel>() with the kernel of an arithmetic.
+template <class Arch, class F>
+void with_micro_kernel(arithmetic a, F const& f) noexcept {
+    switch (a) {
+    case arithmetic::f32:
+        return f.template operator()<f32_micro_kernel<Arch>>();
+    case arithmetic::bf16_emulated:
+        return f.template operator()<bf16_emulated_micro_kernel<Arch>>();
+    case arithmetic::bf16_dot:
+    case arithmetic::bf16_tile:
+        break;
+    }
+#if defined(__x86_64__)
+    if (a == arithmetic::bf16_dot) return f.template operator()<bf16_dot_micro_kernel<Arch>>();
+    f.template operator()<bf16_tile_micro_kernel<Arch>>();
+#endif
+}
+
+/// f.template operator()<MicroKernel>() with each of them.
+template <class Arch, class F>
+void for_each_micro_kernel(F const& f) noexcept {
+    for (const arithmetic a : {arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile})
+        with_micro_kernel<Arch>(a, f);
+}
+
+template <class Arch, class Weights>
+void multiply_with(Weights const& weights, matrix_view<const float> x, matrix_view<float> y,
+                   workspace& scratch) noexcept {
+    with_micro_kernel<Arch>(scratch.products(),
+                            [&]<class MicroKernel>() { multiply<MicroKernel>(weights, x, y, scratch); });
+}
+
 } // namespace detail
 
-/// Bytes of workspace that every product of this folder needs with `rows` × `cols` weights of any format.
+/// Bytes of workspace that every product of this folder needs with `rows` × `cols` weights of any format, in any
+/// arithmetic.
 template <class Arch = simd::default_arch>
-constexpr std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_t cols, std::size_t positions,
-                                   unsigned tasks) noexcept {
-    using kernel = f32_micro_kernel<Arch>;
-    using plan = detail::matmul_plan<kernel>;
-    using element = typename kernel::element;
-    return std::max(workspace::bytes_for<element>(tasks * plan::packed_elements(positions)) +
-                        workspace::bytes_for<element>(tasks * kernel::panel_elements) +
-                        workspace::bytes_for<float>(tasks * plan::strip_floats),
-                    detail::matvec_bytes(cols));
+std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_t cols, std::size_t positions,
+                         unsigned tasks) noexcept {
+    std::size_t bytes = detail::matvec_bytes(cols);
+    detail::for_each_micro_kernel<Arch>([&]<class MicroKernel>() {
+        bytes = std::max(bytes, detail::matmul_plan<MicroKernel>::bytes(positions, tasks));
+    });
+    return bytes;
 }
 
 /// y = x · (rows first … first + count − 1 of w)ᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, count).
@@ -8238,10 +8719,11 @@ template <class Arch = simd::default_arch, weight_matrix W>
 void matmul_rows(W const& w, std::size_t first, [[maybe_unused]] std::size_t count, matrix_view<const float> x,
                  matrix_view<float> y, workspace& scratch) noexcept {
     BITLENS_ASSERT(first + count <= w.rows() && x.cols == w.cols() && y.cols == count && y.rows == x.rows);
-    detail::multiply<f32_micro_kernel<Arch>>(detail::decoded_weights{decoder_of<Arch>(w), first}, x, y, scratch);
+    detail::multiply_with<Arch>(detail::decoded_weights{decoder_of<Arch>(w), first}, x, y, scratch);
 }
 
-/// y = x · wᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Agrees with reference::matmul.
+/// y = x · wᵀ, in the arithmetic of the workspace.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Agrees with
+/// reference::matmul of the operands as that arithmetic rounds them.
 template <class Arch = simd::default_arch, weight_matrix W>
 void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     matmul_rows<Arch>(w, 0, w.rows(), x, y, scratch);
@@ -8252,7 +8734,7 @@ void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, worksp
 template <class Arch = simd::default_arch>
 void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     BITLENS_ASSERT(x.cols == w.cols && y.cols == w.rows && y.rows == x.rows);
-    detail::multiply<f32_micro_kernel<Arch>>(detail::decoded_weights{decoder_of<Arch>(w), 0}, x, y, scratch);
+    detail::multiply_with<Arch>(detail::decoded_weights{decoder_of<Arch>(w), 0}, x, y, scratch);
 }
 
 /// y = x · w: attention weights times values.   Shapes: w (cols, rows), x (T, cols), y (T, rows).
@@ -8260,7 +8742,7 @@ template <class Arch = simd::default_arch>
 void matmul_transposed(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y,
                        workspace& scratch) noexcept {
     BITLENS_ASSERT(x.cols == w.rows && y.cols == w.cols && y.rows == x.rows);
-    detail::multiply<f32_micro_kernel<Arch>>(detail::transposed_weights{w}, x, y, scratch);
+    detail::multiply_with<Arch>(detail::transposed_weights{w}, x, y, scratch);
 }
 
 } // namespace bitlens
@@ -8555,8 +9037,8 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
 
 /// Bytes of workspace that vocabulary_loss needs.
 template <class Arch = simd::default_arch>
-constexpr std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std::size_t positions,
-                                            std::size_t variants, unsigned tasks) noexcept {
+std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std::size_t positions,
+                                  std::size_t variants, unsigned tasks) noexcept {
     const std::size_t tile = detail::padded_row(std::min(vocabulary, detail::vocabulary_tile));
     const std::size_t block = std::min(positions, detail::loss_positions);
     return 3 * workspace::bytes_for<float>(block * tile) + workspace::bytes_for<float>(tasks * tile) +
@@ -9374,41 +9856,10 @@ static_assert(quantizer<rtn<uniform<3, 64>>> && quantizer<rtn<uniform<4, 0, zero
 #include <cstddef>
 #include <limits>
 #include <span>
-#include <utility>
 
 namespace bitlens {
 
 namespace detail {
-
-/// Both products of attention (queries with keys, probabilities with values) run on tiles of `tile_rows` queries by
-/// `panel` columns, whose sums stay in registers. Keys and values are first copied into panels padded with zeros, so
-/// that no loop has a short end.
-template <class Arch>
-struct attention_tile {
-    using vec = simd::batch<float, Arch>;
-    static constexpr std::size_t rows = 6, panel = 2 * vec::size;
-    static constexpr std::size_t block_rows = 4 * rows; // queries that read a panel while it is in the nearest cache
-
-    static constexpr std::size_t padded(std::size_t n) noexcept { return (n + panel - 1) / panel * panel; }
-
-    /// c_ij = Σ_k a_i[k] · b[k · panel + j], k < n in order.
-    static void product(std::array<float const*, rows> const& a, float const* b, std::size_t n,
-                        std::array<float*, rows> const& c) noexcept {
-        [&]<std::size_t... I>(std::index_sequence<I...>) {
-            std::array<vec, rows> left{((void)I, vec(0.0f))...};
-            std::array<vec, rows> right = left;
-            for (std::size_t k = 0; k < n; ++k) {
-                const auto b_left = vec::load_unaligned(b + k * panel),
-                           b_right = vec::load_unaligned(b + k * panel + vec::size);
-                ((left[I] = simd::fma(vec(a[I][k]), b_left, left[I]),
-                  right[I] = simd::fma(vec(a[I][k]), b_right, right[I])),
-                 ...);
-            }
-            ((left[I].store_unaligned(c[I]), right[I].store_unaligned(c[I] + vec::size)), ...);
-        }
-        (std::make_index_sequence<rows>{});
-    }
-};
 
 /// s_i ← e^(scale · (s_i − max s)) for i < n, 0 from there to the end; returns their sum.   s.size() is a multiple of
 /// the lanes.
@@ -9429,94 +9880,195 @@ float exponentials(std::span<float> s, std::size_t n, float scale) noexcept {
     return simd::fold(sum, [](float a, float b) { return a + b; });
 }
 
+/// How attention lies in memory for one micro-kernel: keys are what its panels hold as rows of "weights", and values
+/// are the same with rows and columns exchanged. All panels of a kind take the same room.
+template <class MicroKernel>
+struct attention_layout {
+    using element = typename MicroKernel::element;
+    static constexpr std::size_t tile_rows = MicroKernel::tile_positions, panel_rows = MicroKernel::panel_rows;
+    static constexpr std::size_t max_depth = MicroKernel::max_depth;
+    static constexpr std::size_t block_rows = // queries that read a panel while it is in the nearest cache
+        std::max<std::size_t>(1, 32 / tile_rows) * tile_rows;
+
+    std::size_t positions, head_dim;
+
+    static constexpr std::size_t pieces(std::size_t n, std::size_t size) noexcept { return (n + size - 1) / size; }
+    /// Weights are packed by whole registers, which may be more columns than a panel needs.
+    static constexpr std::size_t panel_elements(std::size_t depth) noexcept {
+        return panel_rows * MicroKernel::row_elements(pieces(depth, chunk_codes) * chunk_codes);
+    }
+    std::size_t key_depth() const noexcept { return std::min(max_depth, head_dim); }
+    std::size_t value_depth() const noexcept { return std::min(max_depth, positions); }
+    /// Elements of the keys or values of one head.
+    std::size_t keys() const noexcept {
+        return pieces(positions, panel_rows) * pieces(head_dim, key_depth()) * panel_elements(key_depth());
+    }
+    std::size_t values() const noexcept {
+        return pieces(positions, value_depth()) * pieces(head_dim, panel_rows) * panel_elements(value_depth());
+    }
+    /// Where a panel begins: of keys `s` …, dimensions `i` ….
+    std::size_t key_panel(std::size_t s, std::size_t i) const noexcept {
+        return (s / panel_rows * pieces(head_dim, key_depth()) + i / key_depth()) * panel_elements(key_depth());
+    }
+    std::size_t value_panel(std::size_t s, std::size_t i) const noexcept {
+        return (s / value_depth() * pieces(head_dim, panel_rows) + i / panel_rows) * panel_elements(value_depth());
+    }
+
+    std::size_t padded_keys() const noexcept { return pieces(positions, panel_rows) * panel_rows; }
+    std::size_t padded_dims() const noexcept { return pieces(head_dim, panel_rows) * panel_rows; }
+    std::size_t strip_cols() const noexcept { return pieces(head_dim, chunk_codes) * chunk_codes; }
+    /// What a task works in: keys of a panel as floats; packed queries or probabilities; scores; sums of values.
+    std::size_t strip() const noexcept { return panel_rows * strip_cols(); }
+    std::size_t packed() const noexcept {
+        return std::max(block_rows * MicroKernel::row_elements(key_depth()),
+                        tile_rows * MicroKernel::row_elements(value_depth()));
+    }
+    std::size_t scores() const noexcept { return block_rows * padded_keys(); }
+    std::size_t result() const noexcept { return tile_rows * padded_dims(); }
+
+    std::size_t bytes(std::size_t kv_heads, std::size_t tasks) const noexcept {
+        return workspace::bytes_for<element>(kv_heads * keys()) + workspace::bytes_for<element>(kv_heads * values()) +
+               workspace::bytes_for<element>(tasks * packed()) + workspace::bytes_for<float>(tasks * strip()) +
+               workspace::bytes_for<float>(tasks * scores()) + workspace::bytes_for<float>(tasks * result());
+    }
+};
+
+/// Keys and values of one head, (T, head_dim) each, into panels.   strip: layout.strip() floats to work in.
+template <class MicroKernel>
+void pack_head(attention_layout<MicroKernel> const& layout, matrix_view<const float> k, matrix_view<const float> v,
+               typename MicroKernel::element* keys, typename MicroKernel::element* values, float* strip) noexcept {
+    constexpr std::size_t panel_rows = layout.panel_rows;
+    const std::size_t stride = layout.strip_cols();
+    for (std::size_t s = 0; s < k.rows; s += panel_rows) {
+        std::fill_n(strip, layout.strip(), 0.0f);
+        for (std::size_t r = s; r < std::min(s + panel_rows, k.rows); ++r)
+            std::copy_n(k.row(r).begin(), k.cols, strip + (r - s) * stride);
+        for (std::size_t i = 0; i < k.cols; i += layout.key_depth())
+            MicroKernel::pack_weights(strip + i, stride, panel_rows, 0, std::min(layout.key_depth(), k.cols - i),
+                                      keys + layout.key_panel(s, i));
+    }
+    for (std::size_t s = 0; s < v.rows; s += layout.value_depth())
+        for (std::size_t i = 0; i < v.cols; i += panel_rows)
+            MicroKernel::pack_transposed(&v(s, i), v.stride, std::min(panel_rows, v.cols - i),
+                                         std::min(layout.value_depth(), v.rows - s), values + layout.value_panel(s, i));
+}
+
+/// What a task of attention works in.
+template <class MicroKernel>
+struct attention_scratch {
+    typename MicroKernel::element* packed;
+    float *scores, *result;
+};
+
+/// out = attention of queries `first` … of one head, at most a block of them, all (T, head_dim).
+template <class Arch, class MicroKernel>
+void attend(attention_layout<MicroKernel> const& layout, matrix_view<const float> q, std::size_t first,
+            const typename MicroKernel::element* keys, const typename MicroKernel::element* values,
+            matrix_view<float> out, attention_scratch<MicroKernel> scratch) noexcept {
+    constexpr std::size_t tile_rows = layout.tile_rows, panel_rows = layout.panel_rows;
+    const std::size_t end = std::min(q.rows, first + layout.block_rows), dims = q.cols;
+    const matrix_view<float> scores(scratch.scores, layout.block_rows, layout.padded_keys());
+    const matrix_view<float> result(scratch.result, tile_rows, layout.padded_dims());
+    const auto rows_of = [&](std::size_t t) { return std::min(tile_rows, end - t); };
+    const auto seen_by = [&](std::size_t t) { return std::min(t + tile_rows, end); }; // keys of the tile from t on
+    const auto padded_rows_of = [&](std::size_t t) { return MicroKernel::padded_positions(rows_of(t)); };
+
+    for (std::size_t i = 0; i < dims; i += layout.key_depth()) {
+        const std::size_t depth = std::min(layout.key_depth(), dims - i);
+        const auto packed = [&](std::size_t t) {
+            return scratch.packed + (t - first) * MicroKernel::row_elements(depth);
+        };
+        for (std::size_t t = first; t < end; t += tile_rows)
+            MicroKernel::pack_positions(q.middle_rows(t, rows_of(t)).middle_cols(i, depth), packed(t));
+        for (std::size_t s = 0; s < end; s += panel_rows)
+            for (std::size_t t = first; t < end; t += tile_rows) {
+                if (s >= seen_by(t)) continue;
+                const auto tile = scores.middle_rows(t - first, padded_rows_of(t)).middle_cols(s, panel_rows);
+                MicroKernel::multiply(packed(t), depth, keys + layout.key_panel(s, i), tile,
+                                      i == 0 ? matrix_view<float>{} : tile);
+            }
+    }
+    const float scale = 1.0f / std::sqrt(static_cast<float>(dims));
+    for (std::size_t t = first; t < end; t += tile_rows) {
+        const auto tile = scores.middle_rows(t - first, rows_of(t));
+        std::array<float, tile_rows> sums{};
+        const std::size_t padded = layout.pieces(seen_by(t), simd::lanes<Arch>) * simd::lanes<Arch>;
+        for (std::size_t r = 0; r < tile.rows; ++r)
+            sums[r] = exponentials<Arch>(tile.row(r).first(padded), t + r + 1, scale);
+        for (std::size_t s = 0; s < seen_by(t); s += layout.value_depth()) {
+            const auto block = tile.middle_cols(s, std::min(layout.value_depth(), seen_by(t) - s));
+            MicroKernel::pack_positions(block, scratch.packed);
+            for (std::size_t i = 0; i < dims; i += panel_rows) {
+                const auto part = result.middle_rows(0, padded_rows_of(t))
+                                      .middle_cols(i, MicroKernel::padded_rows(std::min(panel_rows, dims - i)));
+                MicroKernel::multiply(scratch.packed, block.cols, values + layout.value_panel(s, i), part,
+                                      s == 0 ? matrix_view<float>{} : part);
+            }
+        }
+        for (std::size_t r = 0; r < tile.rows; ++r)
+            for (std::size_t i = 0; i < dims; ++i) out(t + r, i) = result(r, i) / sums[r];
+    }
+}
+
+template <class Arch, class MicroKernel>
+void attention_by(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
+                  std::size_t head_dim, matrix_view<float> out, workspace& scratch) {
+    using element = typename MicroKernel::element;
+    const attention_layout<MicroKernel> layout{q.rows, head_dim};
+    const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim, tasks = scratch.tasks();
+    workspace::frame frame(scratch);
+    const auto keys = frame.take<element>(kv_heads * layout.keys());
+    const auto values = frame.take<element>(kv_heads * layout.values());
+    const auto packed = frame.take<element>(tasks * layout.packed());
+    const auto strips = frame.take<float>(tasks * layout.strip());
+    const auto scores = frame.take<float>(tasks * layout.scores());
+    const auto results = frame.take<float>(tasks * layout.result());
+
+    parallel_pieces(kv_heads, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
+        for (std::size_t h = begin; h < end; ++h)
+            pack_head(layout, k.middle_cols(h * head_dim, head_dim), v.middle_cols(h * head_dim, head_dim),
+                      &keys[h * layout.keys()], &values[h * layout.values()], &strips[task * layout.strip()]);
+    });
+    const std::size_t blocks = layout.pieces(q.rows, layout.block_rows);
+    parallel_pieces(heads * blocks, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
+        [[maybe_unused]] const typename MicroKernel::session session;
+        for (std::size_t i = begin; i < end; ++i) {
+            const std::size_t head = i / blocks, kv_head = head / (heads / kv_heads);
+            attend<Arch>(layout, q.middle_cols(head * head_dim, head_dim), i % blocks * layout.block_rows,
+                         &keys[kv_head * layout.keys()], &values[kv_head * layout.values()],
+                         out.middle_cols(head * head_dim, head_dim),
+                         attention_scratch<MicroKernel>{&packed[task * layout.packed()],
+                                                        &scores[task * layout.scores()],
+                                                        &results[task * layout.result()]});
+        }
+    });
+}
+
 } // namespace detail
 
-/// Bytes of workspace that attention needs.
+/// Bytes of workspace that attention needs, in any arithmetic.
 template <class Arch = simd::default_arch>
 std::size_t attention_bytes(std::size_t positions, std::size_t kv_heads, std::size_t head_dim, unsigned tasks) {
-    using tile = detail::attention_tile<Arch>;
-    return workspace::bytes_for<float>(kv_heads * tile::padded(positions) * head_dim) +
-           workspace::bytes_for<float>(kv_heads * positions * tile::padded(head_dim)) +
-           workspace::bytes_for<float>(tasks * tile::block_rows * tile::padded(positions));
+    std::size_t bytes = 0;
+    detail::for_each_micro_kernel<Arch>([&]<class MicroKernel>() {
+        bytes = std::max(bytes, detail::attention_layout<MicroKernel>{positions, head_dim}.bytes(kv_heads, tasks));
+    });
+    return bytes;
 }
 
 /// out_t = Σ_{s ≤ t} softmax_s(q_t · k_s / √head_dim) · v_s, for each head; query head h reads key head
-/// h / (heads / kv_heads).
+/// h / (heads / kv_heads). Both products are computed in the arithmetic of the workspace, the softmax in float32.
 /// Shapes: q, out (T, heads · head_dim), k, v (T, kv_heads · head_dim).   The same bits for any number of tasks, and
 /// for any T that holds the position, as long as all numbers are finite.   Agrees with reference::attention.
 template <class Arch = simd::default_arch>
 void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v, std::size_t head_dim,
                matrix_view<float> out, workspace& scratch) {
-    using tile = detail::attention_tile<Arch>;
-    const std::size_t positions = q.rows, heads = q.cols / head_dim, kv_heads = k.cols / head_dim;
-    BITLENS_ASSERT(kv_heads > 0 && heads % kv_heads == 0 && k.rows == positions && v.rows == positions);
-    BITLENS_ASSERT(v.cols == k.cols && out.rows == positions && out.cols == q.cols);
-    const std::size_t padded_keys = tile::padded(positions), padded_dims = tile::padded(head_dim);
-    const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-
-    workspace::frame frame(scratch);
-    const auto key_panels = frame.take<float>(kv_heads * padded_keys * head_dim);    // head, panel, dim, key of panel
-    const auto value_panels = frame.take<float>(kv_heads * positions * padded_dims); // head, panel, key, dim of panel
-    const auto scores = frame.take<float>(scratch.tasks() * tile::block_rows * padded_keys);
-
-    parallel_pieces(kv_heads, scratch.tasks(), 1, [&](std::size_t, std::size_t first, std::size_t end) {
-        for (std::size_t h = first; h < end; ++h) {
-            float* keys = &key_panels[h * padded_keys * head_dim];
-            for (std::size_t panel = 0; panel < padded_keys; panel += tile::panel)
-                for (std::size_t i = 0; i < head_dim; ++i)
-                    for (std::size_t s = panel; s < panel + tile::panel; ++s)
-                        *keys++ = s < positions ? k(s, h * head_dim + i) : 0.0f;
-            float* values = &value_panels[h * positions * padded_dims];
-            for (std::size_t panel = 0; panel < padded_dims; panel += tile::panel)
-                for (std::size_t s = 0; s < positions; ++s)
-                    for (std::size_t i = panel; i < panel + tile::panel; ++i)
-                        *values++ = i < head_dim ? v(s, h * head_dim + i) : 0.0f;
-        }
-    });
-
-    const auto attend = [&](std::size_t task, std::size_t head, std::size_t first) {
-        const std::size_t end = std::min(positions, first + tile::block_rows);
-        const std::size_t kv_head = head / (heads / kv_heads);
-        float const* const keys = &key_panels[kv_head * padded_keys * head_dim];
-        float const* const values = &value_panels[kv_head * positions * padded_dims];
-        const auto score_row = [&](std::size_t t) {
-            return &scores[(task * tile::block_rows + t - first) * padded_keys];
-        };
-        // Rows of a tile; past the end of the document the last one again, which repeats its own result.
-        const auto tile_rows = [&]<class Row>(std::size_t t, Row const& row) {
-            std::array<decltype(row(t)), tile::rows> all;
-            for (std::size_t i = 0; i < tile::rows; ++i) all[i] = row(std::min(t + i, end - 1));
-            return all;
-        };
-        const auto keys_of = [&](std::size_t t) { return std::min(t + tile::rows, end); }; // seen by the tile from t on
-
-        for (std::size_t panel = 0; panel < end; panel += tile::panel)
-            for (std::size_t t = first; t < end; t += tile::rows) {
-                if (panel >= keys_of(t)) continue;
-                tile::product(tile_rows(t, [&](std::size_t r) -> float const* { return &q(r, head * head_dim); }),
-                              keys + panel * head_dim, head_dim,
-                              tile_rows(t, [&](std::size_t r) { return score_row(r) + panel; }));
-            }
-        for (std::size_t t = first; t < end; t += tile::rows) {
-            std::array<float, tile::rows> sums{};
-            for (std::size_t r = t; r < keys_of(t); ++r)
-                sums[r - t] = detail::exponentials<Arch>({score_row(r), tile::padded(keys_of(t))}, r + 1, scale);
-            for (std::size_t panel = 0; panel < padded_dims; panel += tile::panel) {
-                std::array<float, tile::rows * tile::panel> result;
-                std::array<float*, tile::rows> result_rows;
-                for (std::size_t i = 0; i < tile::rows; ++i) result_rows[i] = &result[i * tile::panel];
-                tile::product(tile_rows(t, [&](std::size_t r) -> float const* { return score_row(r); }),
-                              values + panel * positions, keys_of(t), result_rows);
-                const std::size_t dims = std::min(tile::panel, head_dim - panel);
-                for (std::size_t r = t; r < keys_of(t); ++r)
-                    for (std::size_t i = 0; i < dims; ++i)
-                        out(r, head * head_dim + panel + i) = result[(r - t) * tile::panel + i] / sums[r - t];
-            }
-        }
-    };
-    const std::size_t blocks = (positions + tile::block_rows - 1) / tile::block_rows;
-    parallel_pieces(heads * blocks, scratch.tasks(), 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) attend(task, i / blocks, i % blocks * tile::block_rows);
+    [[maybe_unused]] const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim;
+    BITLENS_ASSERT(kv_heads > 0 && heads % kv_heads == 0 && k.rows == q.rows && v.rows == q.rows);
+    BITLENS_ASSERT(v.cols == k.cols && out.rows == q.rows && out.cols == q.cols);
+    if (q.rows == 0) return;
+    detail::with_micro_kernel<Arch>(scratch.products(), [&]<class MicroKernel>() {
+        detail::attention_by<Arch, MicroKernel>(q, k, v, head_dim, out, scratch);
     });
 }
 
@@ -11054,7 +11606,16 @@ public:
         return other;
     }
 
+    /// The same model whose products are computed in another arithmetic, which is available (asserted).
+    transformer with_products(arithmetic products) const {
+        BITLENS_ASSERT(is_available(products));
+        transformer other = *this;
+        other.products_ = products;
+        return other;
+    }
+
     model_config const& config() const noexcept { return config_; }
+    arithmetic products() const noexcept { return products_; }
     std::shared_ptr<layer_source<W>> layers() const noexcept { return layers_; }
     W const& embedding() const noexcept { return *embedding_; }
     std::span<const float> final_norm() const noexcept { return *final_norm_; }
@@ -11074,8 +11635,9 @@ public:
     }
 
     /// Runs a whole document and speaks to the probe on the way; final_norm and logits (T, vocabulary) are made only
-    /// for a probe that listens to them. Bits depend neither on the probe nor on the workspace's tasks. Errors:
-    /// shape_error for no ids, or one outside the vocabulary; what the layers' source throws.
+    /// for a probe that listens to them. The workspace says in which arithmetic; bits depend neither on the probe nor
+    /// on the workspace's tasks. Errors: shape_error for no ids, or one outside the vocabulary; what the layers' source
+    /// throws.
     template <probe P>
     void forward(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
         if (ids.empty()) throw shape_error("forward: at least one token id is expected");
@@ -11096,7 +11658,7 @@ public:
     /// The same with a workspace of its own, in one task.
     template <probe P>
     void forward(std::span<const std::int32_t> ids, P& p) const {
-        workspace scratch(forward_bytes(ids.size(), 1));
+        workspace scratch(forward_bytes(ids.size(), 1), 1, products_);
         forward(ids, p, scratch);
     }
 
@@ -11120,6 +11682,7 @@ private:
     std::shared_ptr<const W> embedding_;
     std::shared_ptr<const std::vector<float>> final_norm_;
     std::shared_ptr<const W> head_;
+    arithmetic products_ = arithmetic::f32;
 };
 
 } // namespace bitlens
@@ -11276,8 +11839,9 @@ struct sweep_task {
 /// Tasks are lent, not bound to threads: a thread that waits inside a kernel may take up a second example.
 class sweep_task_pool {
 public:
-    sweep_task_pool(block_shape const& shape, std::size_t tokens, std::size_t workspace_bytes, unsigned tasks)
-        : shape_(shape), tokens_(tokens), workspace_bytes_(workspace_bytes), tasks_(tasks) {}
+    sweep_task_pool(block_shape const& shape, std::size_t tokens, std::size_t workspace_bytes, unsigned tasks,
+                    arithmetic products)
+        : shape_(shape), tokens_(tokens), workspace_bytes_(workspace_bytes), tasks_(tasks), products_(products) {}
 
     /// Calls f(task) with a task that nobody else uses meanwhile.
     template <class F>
@@ -11299,12 +11863,13 @@ private:
             }
         }
         return std::unique_ptr<sweep_task>(
-            new sweep_task{workspace(workspace_bytes_, tasks_), block_state(tokens_, shape_)});
+            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_state(tokens_, shape_)});
     }
 
     block_shape shape_;
     std::size_t tokens_, workspace_bytes_;
     unsigned tasks_;
+    arithmetic products_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<sweep_task>> free_;
 };
@@ -11335,7 +11900,7 @@ inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t to
             tokens * row_of_state * sizeof(float) + sweep_workspace_bytes(config, tokens, variants, 1)};
 }
 
-/// Runs every variant on every example and lets measurements watch.
+/// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
 ///
 /// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
 /// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, …
@@ -11357,7 +11922,7 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
     const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
     const auto tasks = static_cast<unsigned>((cut.threads + block - 1) / block); // inside one example
     detail::sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks),
-                                 tasks);
+                                 tasks, model.products());
 
     std::vector<matrix<float>> streams; // residual stream of example e and variant v: streams[e · variant_count + v]
     for (std::size_t i = 0; i < block * variant_count; ++i) streams.emplace_back(tokens, config.block.width);
@@ -12685,8 +13250,217 @@ inline std::string example_html(run_tokens const& tokens, std::size_t row, std::
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/measure_run.hpp
-/// measure_run: a study in memory, for programs that need no run folder.
+// ---- bitlens/analysis/float32_check.hpp
+/// What another arithmetic than float32 changes: some documents of a run once more in float32.
+
+// ---- bitlens/analysis/study_numbers.hpp
+/// The numbers behind the tables and figures of a study: each is a measurement or the reason why there is none.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// A run and the example sets of each of its methods: all that tables and figures are made from.
+struct finished_study {
+    run_results run;
+    std::vector<error_sets> sets; // one per method
+};
+
+/// The sets follow from the errors, the tokens and the run's seed. `ids[i]`: tokens of example i.
+inline finished_study make_study(run_results run, std::span<const std::span<const std::int32_t>> ids) {
+    finished_study s{std::move(run), {}};
+    for (auto const& m : s.run.methods) s.sets.push_back(make_error_sets(m.error, ids, s.run.seed));
+    return s;
+}
+inline finished_study make_study(run_results run, run_tokens const& tokens) {
+    return make_study(std::move(run), tokens.all_ids());
+}
+
+/// Pearson's correlation of two columns of examples.
+inline measured correlation(std::span<const double> x, std::span<const double> y) {
+    if (x.size() < 3) return undefined{"a correlation of fewer than three examples says nothing"};
+    return {pearson(x, y), "the same value in all examples has no correlation"};
+}
+
+inline measured rank_correlation(std::span<const double> x, std::span<const double> y) {
+    if (x.size() < 3) return undefined{"a correlation of fewer than three examples says nothing"};
+    return {spearman(x, y), "the same value in all examples has no correlation"};
+}
+
+struct measured_interval {
+    measured lo, hi;
+};
+
+/// 95 % bootstrap interval of Pearson's correlation, from 1000 resamples.
+inline measured_interval correlation_interval(std::span<const double> x, std::span<const double> y,
+                                              std::uint64_t seed) {
+    constexpr std::size_t resamples = 1000;
+    constexpr double level = 0.95;
+    if (const auto rho = correlation(x, y); !rho) return {undefined{rho.reason()}, undefined{rho.reason()}};
+    const auto found = bootstrap_interval(
+        x, y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); }, resamples, level,
+        seed);
+    if (!found) return {undefined{"most resamples are constant"}, undefined{"most resamples are constant"}};
+    return {found->lo, found->hi};
+}
+
+inline undefined no_tenth() { return {"fewer than ten examples have no worst tenth"}; }
+
+/// Mean of a column over a set of examples.
+inline measured mean_over(std::span<const double> values, std::span<const std::size_t> set) {
+    if (set.empty()) return no_tenth();
+    double sum = 0;
+    for (const std::size_t i : set) sum += values[i];
+    return sum / static_cast<double>(set.size());
+}
+
+/// The same over the examples that have a number there.
+inline measured mean_over(std::span<const std::optional<double>> values, std::span<const std::size_t> set) {
+    if (set.empty()) return no_tenth();
+    double sum = 0;
+    std::size_t count = 0;
+    for (const std::size_t i : set)
+        if (values[i]) {
+            sum += *values[i];
+            ++count;
+        }
+    if (count == 0) return undefined{"no example of the set has a number here"};
+    return sum / static_cast<double>(count);
+}
+
+/// exp of a mean NLL.
+inline measured perplexity(measured const& mean_nll) {
+    if (!mean_nll) return mean_nll;
+    const double value = std::exp(*mean_nll);
+    if (!std::isfinite(value)) return undefined{"the perplexity is beyond all numbers"};
+    return value;
+}
+
+/// Mean over all examples.
+inline measured overall_mean(std::span<const double> values) {
+    if (values.empty()) return undefined{"no examples"};
+    return mean(values);
+}
+
+/// Standard error of the mean: s / √N with the sample's s.
+inline measured standard_error(std::span<const double> values) {
+    if (values.size() < 2) return undefined{"fewer than two examples have no spread"};
+    const double n = static_cast<double>(values.size());
+    return std::sqrt(variance(values) / (n - 1));
+}
+
+/// Which share two random sets of these sizes out of n would have in common, roughly: the expected intersection over
+/// the union that goes with it.
+inline measured jaccard_by_chance(std::size_t a, std::size_t b, std::size_t n) {
+    if (a == 0 || b == 0) return no_tenth();
+    const double common = static_cast<double>(a) * static_cast<double>(b) / static_cast<double>(n);
+    return common / (static_cast<double>(a + b) - common);
+}
+
+inline measured set_overlap(std::span<const std::size_t> a, std::span<const std::size_t> b) {
+    if (a.empty() || b.empty()) return no_tenth();
+    return {jaccard(a, b), "both sets are empty"};
+}
+
+/// The letters a method's spec begins with: "rtn3-g64" → "rtn". Methods of one family differ in bits and groups only.
+inline std::string_view family(method_results const& m) {
+    return std::string_view(m.spec).substr(0, m.spec.find_first_of("0123456789-:/"));
+}
+
+/// Two methods and how their errors go together over all examples.
+struct method_pair {
+    std::size_t first, second;
+    bool same_family;
+    measured pearson, spearman;
+    measured_interval interval;
+    measured overlap, chance; // Jaccard of the worst tenths
+    measured overlap_large;   // of the D_large
+};
+
+inline std::vector<method_pair> method_pairs(finished_study const& s) {
+    std::vector<method_pair> pairs;
+    auto const& methods = s.run.methods;
+    for (std::size_t a = 0; a < methods.size(); ++a)
+        for (std::size_t b = a + 1; b < methods.size(); ++b)
+            pairs.push_back({a, b, family(methods[a]) == family(methods[b]),
+                             correlation(methods[a].error, methods[b].error),
+                             rank_correlation(methods[a].error, methods[b].error),
+                             correlation_interval(methods[a].error, methods[b].error, s.run.seed),
+                             set_overlap(s.sets[a].worst, s.sets[b].worst),
+                             jaccard_by_chance(s.sets[a].worst.size(), s.sets[b].worst.size(), s.run.size()),
+                             set_overlap(s.sets[a].large, s.sets[b].large)});
+    return pairs;
+}
+
+/// Mean of those that are defined.
+inline measured mean_defined(std::span<const measured> values) {
+    std::vector<double> defined;
+    for (auto const& v : values)
+        if (v) defined.push_back(*v);
+    if (defined.empty()) return undefined{values.empty() ? "nothing to take the mean of" : values.front().reason()};
+    return mean(defined);
+}
+
+/// ρ(S(l), E) for every layer l: a column of norms against a method's final errors.
+inline std::vector<measured> layer_correlations(per_layer const& norms, std::span<const double> error) {
+    std::vector<measured> rho;
+    for (auto const& layer : norms) rho.push_back(correlation(layer, error));
+    return rho;
+}
+
+/// Pearson of norm(x; h) at layer l with MSE(l) of a method.
+inline std::vector<measured> mse_correlations(run_results const& run, method_results const& m) {
+    std::vector<measured> rho;
+    for (std::size_t k = 0; k < run.layers(); ++k) rho.push_back(correlation(run.norm_h[k], m.mse[k]));
+    return rho;
+}
+
+/// A mean per layer over D_large and over D_ctrl.
+struct set_curves {
+    std::vector<measured> large, ctrl;
+};
+
+template <class Layers>
+set_curves curves_over(Layers const& values, error_sets const& sets) {
+    set_curves curves;
+    for (auto const& layer : values) {
+        curves.large.push_back(mean_over(layer, sets.large));
+        curves.ctrl.push_back(mean_over(layer, sets.ctrl));
+    }
+    return curves;
+}
+
+/// In how many of the layers first … L − 1 a relation between two curves holds.
+struct layer_count {
+    std::size_t holds = 0, of = 0;
+};
+
+template <class Relation>
+layer_count count_layers(std::span<const measured> a, std::span<const measured> b, std::size_t first,
+                         Relation const& relation) {
+    layer_count count;
+    for (std::size_t k = first; k < a.size(); ++k)
+        if (a[k] && b[k]) {
+            ++count.of;
+            count.holds += relation(*a[k], *b[k]) ? 1u : 0u;
+        }
+    return count;
+}
+
+/// First layer of the upper half, L/2, which is where the paper looks.
+inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; }
+
+} // namespace bitlens
 
 // ---- bitlens/analysis/study_results.hpp
 /// study_results: what a study knows, one row per example, and its two places on disk: parts while it runs, tables at
@@ -12956,6 +13730,116 @@ inline void read_finished(run_folder const& folder, std::span<variant_results> v
 }
 
 } // namespace bitlens
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// Documents that are scored again: enough to see the size of the difference, few enough to cost little.
+inline constexpr std::size_t float32_documents = 8;
+
+inline std::filesystem::path float32_path(std::filesystem::path const& run_folder) {
+    return run_folder / "float32.csv";
+}
+
+/// The first `count` documents, or all.
+inline study_documents first_documents(study_documents const& all, std::size_t count) {
+    const auto n = static_cast<std::ptrdiff_t>(std::min(count, all.ids.rows()));
+    study_documents first{matrix<std::int32_t>(static_cast<std::size_t>(n), all.ids.cols()),
+                          {all.rows.begin(), all.rows.begin() + n},
+                          {all.names.begin(), all.names.begin() + n},
+                          {all.topics.begin(), all.topics.begin() + n}};
+    std::copy_n(all.ids.data(), first.ids.rows() * first.ids.cols(), first.ids.data());
+    return first;
+}
+
+/// Writes float32.csv: example, nll_full, nll_<method> … of documents that were scored in float32.   Errors: io_error.
+inline void write_float32_check(std::filesystem::path const& run_folder, run_results const& in_float32) {
+    std::vector<std::string> columns{"example", "nll_full"};
+    for (auto const& m : in_float32.methods) columns.push_back("nll_" + m.name);
+    csv_writer csv(columns);
+    for (std::size_t i = 0; i < in_float32.size(); ++i) {
+        csv.count(in_float32.example[i]).number(in_float32.nll_full[i]);
+        for (auto const& m : in_float32.methods) csv.number(m.nll[i]);
+        csv.end_row();
+    }
+    write_file_atomically(float32_path(run_folder), csv.bytes());
+}
+
+/// Whether float32.csv is there and knows all these methods.   Errors: those of read_csv.
+template <class Names>
+bool has_float32_check(std::filesystem::path const& run_folder, Names const& methods) {
+    if (!std::filesystem::exists(float32_path(run_folder))) return false;
+    const csv_table csv = read_csv(float32_path(run_folder));
+    return std::ranges::all_of(methods, [&](auto const& m) { return csv.has("nll_" + m.name); });
+}
+
+/// The run beside float32.csv; nothing where there is no such file.   Errors: format_error naming the file for an
+/// example that is not in the run, or a method that is missing.
+inline std::optional<table> float32_table(std::filesystem::path const& run_folder, run_results const& run) {
+    if (!std::filesystem::exists(float32_path(run_folder))) return std::nullopt;
+    const csv_table csv = read_csv(float32_path(run_folder));
+    std::vector<std::size_t> rows; // of the run
+    for (const std::uint64_t example : csv.counts("example")) {
+        const auto found = std::ranges::find(run.example, example);
+        if (found == run.example.end()) csv.refuse(rows.size(), csv.column("example"), "an example of examples.csv");
+        rows.push_back(static_cast<std::size_t>(found - run.example.begin()));
+    }
+    const auto of_rows = [&](std::vector<double> const& all) {
+        std::vector<double> some;
+        for (const std::size_t i : rows) some.push_back(all[i]);
+        return some;
+    };
+    const auto difference = [](std::vector<double> const& a, std::vector<double> const& b) {
+        std::vector<double> d;
+        for (std::size_t i = 0; i < a.size(); ++i) d.push_back(a[i] - b[i]);
+        return d;
+    };
+    const auto largest = [](std::vector<double> const& d) {
+        double most = 0;
+        for (const double x : d) most = std::max(most, std::abs(x));
+        return most;
+    };
+    const undefined no_error{"the full model has no error"};
+
+    table t{"float32",
+            "What the arithmetic changes",
+            {{"variant", "model"},
+             {"documents", "documents"},
+             {"nll_difference", "mean difference of the loss", 5},
+             {"largest_nll_difference", "largest", 5},
+             {"mean_error", "mean error", 4},
+             {"mean_error_float32", "in float32", 4},
+             {"largest_error_difference", "largest difference of an error", 5},
+             {"pearson", "correlation of the errors", 4}},
+            {},
+            {"The first documents of the run once more in float32. Differences: this run minus float32, nats per "
+             "token."}};
+    const auto full32 = detail::read_numbers(csv, "nll_full"), full = of_rows(run.nll_full);
+    const auto full_difference = difference(full, full32);
+    t.add({std::string(full_model_name), rows.size(), overall_mean(full_difference), largest(full_difference), no_error,
+           no_error, no_error, no_error});
+    for (auto const& m : run.methods) {
+        const auto nll32 = detail::read_numbers(csv, "nll_" + m.name), nll = of_rows(m.nll);
+        const auto error = of_rows(m.error), error32 = difference(nll32, full32);
+        const auto changed = difference(nll, nll32);
+        t.add({m.name, rows.size(), overall_mean(changed), largest(changed), overall_mean(error), overall_mean(error32),
+               largest(difference(error, error32)), correlation(error, error32)});
+    }
+    return t;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/measure_run.hpp
+/// measure_run: a study in memory, for programs that need no run folder.
 
 #include <cstddef>
 #include <optional>
@@ -13289,215 +14173,6 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
 
 // ---- bitlens/analysis/study_claims.hpp
 /// What the paper finds, put as questions to a run: does it show the same?
-
-// ---- bitlens/analysis/study_numbers.hpp
-/// The numbers behind the tables and figures of a study: each is a measurement or the reason why there is none.
-
-#include <algorithm>
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <functional>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-namespace bitlens {
-
-/// A run and the example sets of each of its methods: all that tables and figures are made from.
-struct finished_study {
-    run_results run;
-    std::vector<error_sets> sets; // one per method
-};
-
-/// The sets follow from the errors, the tokens and the run's seed. `ids[i]`: tokens of example i.
-inline finished_study make_study(run_results run, std::span<const std::span<const std::int32_t>> ids) {
-    finished_study s{std::move(run), {}};
-    for (auto const& m : s.run.methods) s.sets.push_back(make_error_sets(m.error, ids, s.run.seed));
-    return s;
-}
-inline finished_study make_study(run_results run, run_tokens const& tokens) {
-    return make_study(std::move(run), tokens.all_ids());
-}
-
-/// Pearson's correlation of two columns of examples.
-inline measured correlation(std::span<const double> x, std::span<const double> y) {
-    if (x.size() < 3) return undefined{"a correlation of fewer than three examples says nothing"};
-    return {pearson(x, y), "the same value in all examples has no correlation"};
-}
-
-inline measured rank_correlation(std::span<const double> x, std::span<const double> y) {
-    if (x.size() < 3) return undefined{"a correlation of fewer than three examples says nothing"};
-    return {spearman(x, y), "the same value in all examples has no correlation"};
-}
-
-struct measured_interval {
-    measured lo, hi;
-};
-
-/// 95 % bootstrap interval of Pearson's correlation, from 1000 resamples.
-inline measured_interval correlation_interval(std::span<const double> x, std::span<const double> y,
-                                              std::uint64_t seed) {
-    constexpr std::size_t resamples = 1000;
-    constexpr double level = 0.95;
-    if (const auto rho = correlation(x, y); !rho) return {undefined{rho.reason()}, undefined{rho.reason()}};
-    const auto found = bootstrap_interval(
-        x, y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); }, resamples, level,
-        seed);
-    if (!found) return {undefined{"most resamples are constant"}, undefined{"most resamples are constant"}};
-    return {found->lo, found->hi};
-}
-
-inline undefined no_tenth() { return {"fewer than ten examples have no worst tenth"}; }
-
-/// Mean of a column over a set of examples.
-inline measured mean_over(std::span<const double> values, std::span<const std::size_t> set) {
-    if (set.empty()) return no_tenth();
-    double sum = 0;
-    for (const std::size_t i : set) sum += values[i];
-    return sum / static_cast<double>(set.size());
-}
-
-/// The same over the examples that have a number there.
-inline measured mean_over(std::span<const std::optional<double>> values, std::span<const std::size_t> set) {
-    if (set.empty()) return no_tenth();
-    double sum = 0;
-    std::size_t count = 0;
-    for (const std::size_t i : set)
-        if (values[i]) {
-            sum += *values[i];
-            ++count;
-        }
-    if (count == 0) return undefined{"no example of the set has a number here"};
-    return sum / static_cast<double>(count);
-}
-
-/// exp of a mean NLL.
-inline measured perplexity(measured const& mean_nll) {
-    if (!mean_nll) return mean_nll;
-    const double value = std::exp(*mean_nll);
-    if (!std::isfinite(value)) return undefined{"the perplexity is beyond all numbers"};
-    return value;
-}
-
-/// Mean over all examples.
-inline measured overall_mean(std::span<const double> values) {
-    if (values.empty()) return undefined{"no examples"};
-    return mean(values);
-}
-
-/// Standard error of the mean: s / √N with the sample's s.
-inline measured standard_error(std::span<const double> values) {
-    if (values.size() < 2) return undefined{"fewer than two examples have no spread"};
-    const double n = static_cast<double>(values.size());
-    return std::sqrt(variance(values) / (n - 1));
-}
-
-/// Which share two random sets of these sizes out of n would have in common, roughly: the expected intersection over
-/// the union that goes with it.
-inline measured jaccard_by_chance(std::size_t a, std::size_t b, std::size_t n) {
-    if (a == 0 || b == 0) return no_tenth();
-    const double common = static_cast<double>(a) * static_cast<double>(b) / static_cast<double>(n);
-    return common / (static_cast<double>(a + b) - common);
-}
-
-inline measured set_overlap(std::span<const std::size_t> a, std::span<const std::size_t> b) {
-    if (a.empty() || b.empty()) return no_tenth();
-    return {jaccard(a, b), "both sets are empty"};
-}
-
-/// The letters a method's spec begins with: "rtn3-g64" → "rtn". Methods of one family differ in bits and groups only.
-inline std::string_view family(method_results const& m) {
-    return std::string_view(m.spec).substr(0, m.spec.find_first_of("0123456789-:/"));
-}
-
-/// Two methods and how their errors go together over all examples.
-struct method_pair {
-    std::size_t first, second;
-    bool same_family;
-    measured pearson, spearman;
-    measured_interval interval;
-    measured overlap, chance; // Jaccard of the worst tenths
-    measured overlap_large;   // of the D_large
-};
-
-inline std::vector<method_pair> method_pairs(finished_study const& s) {
-    std::vector<method_pair> pairs;
-    auto const& methods = s.run.methods;
-    for (std::size_t a = 0; a < methods.size(); ++a)
-        for (std::size_t b = a + 1; b < methods.size(); ++b)
-            pairs.push_back({a, b, family(methods[a]) == family(methods[b]),
-                             correlation(methods[a].error, methods[b].error),
-                             rank_correlation(methods[a].error, methods[b].error),
-                             correlation_interval(methods[a].error, methods[b].error, s.run.seed),
-                             set_overlap(s.sets[a].worst, s.sets[b].worst),
-                             jaccard_by_chance(s.sets[a].worst.size(), s.sets[b].worst.size(), s.run.size()),
-                             set_overlap(s.sets[a].large, s.sets[b].large)});
-    return pairs;
-}
-
-/// Mean of those that are defined.
-inline measured mean_defined(std::span<const measured> values) {
-    std::vector<double> defined;
-    for (auto const& v : values)
-        if (v) defined.push_back(*v);
-    if (defined.empty()) return undefined{values.empty() ? "nothing to take the mean of" : values.front().reason()};
-    return mean(defined);
-}
-
-/// ρ(S(l), E) for every layer l: a column of norms against a method's final errors.
-inline std::vector<measured> layer_correlations(per_layer const& norms, std::span<const double> error) {
-    std::vector<measured> rho;
-    for (auto const& layer : norms) rho.push_back(correlation(layer, error));
-    return rho;
-}
-
-/// Pearson of norm(x; h) at layer l with MSE(l) of a method.
-inline std::vector<measured> mse_correlations(run_results const& run, method_results const& m) {
-    std::vector<measured> rho;
-    for (std::size_t k = 0; k < run.layers(); ++k) rho.push_back(correlation(run.norm_h[k], m.mse[k]));
-    return rho;
-}
-
-/// A mean per layer over D_large and over D_ctrl.
-struct set_curves {
-    std::vector<measured> large, ctrl;
-};
-
-template <class Layers>
-set_curves curves_over(Layers const& values, error_sets const& sets) {
-    set_curves curves;
-    for (auto const& layer : values) {
-        curves.large.push_back(mean_over(layer, sets.large));
-        curves.ctrl.push_back(mean_over(layer, sets.ctrl));
-    }
-    return curves;
-}
-
-/// In how many of the layers first … L − 1 a relation between two curves holds.
-struct layer_count {
-    std::size_t holds = 0, of = 0;
-};
-
-template <class Relation>
-layer_count count_layers(std::span<const measured> a, std::span<const measured> b, std::size_t first,
-                         Relation const& relation) {
-    layer_count count;
-    for (std::size_t k = first; k < a.size(); ++k)
-        if (a[k] && b[k]) {
-            ++count.of;
-            count.holds += relation(*a[k], *b[k]) ? 1u : 0u;
-        }
-    return count;
-}
-
-/// First layer of the upper half, L/2, which is where the paper looks.
-inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; }
-
-} // namespace bitlens
 
 #include <algorithm>
 #include <cstddef>
@@ -14303,6 +14978,7 @@ input[type=search]{font:inherit;font-size:.875rem;color:inherit;background:var(-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <ostream>
 #include <span>
 #include <string>
@@ -14352,9 +15028,10 @@ struct report_content {
         set_means, mse;
     std::vector<set_figures> sets; // one per method
     figure correlation_r, correlation_z_h, mlp_error, errors;
+    std::optional<table> float32; // of a run in another arithmetic
 };
 
-inline report_content make_content(finished_study const& s) {
+inline report_content make_content(finished_study const& s, std::optional<table> float32) {
     const auto pairs = method_pairs(s);
     report_content c{summary_lines(s, pairs),
                      claims_table(s, pairs),
@@ -14371,14 +15048,17 @@ inline report_content make_content(finished_study const& s) {
                      correlation_r_figure(s),
                      correlation_z_h_figure(s),
                      mse_figure(s),
-                     error_figure(s)};
+                     error_figure(s),
+                     std::move(float32)};
     for (std::size_t v = 0; v < s.run.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v));
     return c;
 }
 
 inline std::vector<table const*> tables_of(report_content const& c) {
-    return {&c.claims,  &c.methods,    &c.method_correlation, &c.kl_correlation, &c.error_sets,
-            &c.overlap, &c.last_layer, &c.layer_correlation,  &c.set_means,      &c.mse};
+    std::vector<table const*> all{&c.claims,  &c.methods,    &c.method_correlation, &c.kl_correlation, &c.error_sets,
+                                  &c.overlap, &c.last_layer, &c.layer_correlation,  &c.set_means,      &c.mse};
+    if (c.float32) all.push_back(&*c.float32);
+    return all;
 }
 
 inline std::vector<figure const*> figures_of(report_content const& c) {
@@ -14516,6 +15196,7 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
 
     body += section("claims", "Beside the paper's findings") + to_html(c.claims);
     body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.kl_correlation) +
+            (c.float32 ? to_html(*c.float32) : "") +
             folded("Perplexities that the paper reports", to_html(published::perplexity_table()));
     body += section("same", "Do methods fail on the same documents?") + to_html(c.method_correlation) +
             figure_html(c.errors) + to_html(c.overlap) +
@@ -14549,14 +15230,15 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
 
 } // namespace detail
 
-/// Reads examples.csv, tokens.npz and manifest.json of `folder`; writes summary.json, figures/*.svg with figures/*.csv,
-/// and report.html into it. Equal runs give equal bytes.   Errors: io_error; format_error for a run that is not whole.
+/// Reads examples.csv, tokens.npz, manifest.json and, where it is, float32.csv of `folder`; writes summary.json,
+/// figures/*.svg with figures/*.csv, and report.html into it. Equal runs give equal bytes.   Errors: io_error;
+/// format_error for a run that is not whole.
 inline report_summary write_report(std::filesystem::path const& folder) {
     run_results run = read_run(folder);
     const run_tokens tokens(folder / "tokens.npz", run);
     const finished_study s = make_study(std::move(run), tokens);
 
-    const auto content = detail::make_content(s);
+    const auto content = detail::make_content(s, float32_table(folder, s.run));
     const auto figures = folder / "figures";
     std::error_code code;
     std::filesystem::create_directories(figures, code);

@@ -16,6 +16,9 @@ struct machine_arguments {
     std::uint64_t memory = 0; // bytes; 0: four fifths of what this process may have
 };
 
+/// "bf16" is the fastest of its kind that the machine has.
+inline constexpr const char* default_arithmetic = "float32";
+
 struct study_arguments {
     std::filesystem::path model, data, out;
     std::string methods;
@@ -25,6 +28,7 @@ struct study_arguments {
     std::string bos = "auto";
     std::uint64_t seed = 1;
     bool first_position = false;
+    std::string arithmetic = default_arithmetic;
     machine_arguments machine;
 };
 void study(study_arguments const&);
@@ -44,6 +48,7 @@ struct probe_arguments {
     std::string method = "full";
     std::vector<std::string> points;
     std::vector<std::size_t> layers; // empty: all
+    std::string arithmetic = default_arithmetic;
     machine_arguments machine;
 };
 void probe(probe_arguments const&);
@@ -54,6 +59,7 @@ struct perplexity_arguments {
     std::size_t window = 2048;
     bool join_lines = false;
     std::string bos = "auto";
+    std::string arithmetic = default_arithmetic;
     machine_arguments machine;
 };
 void perplexity(perplexity_arguments const&);

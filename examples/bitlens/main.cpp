@@ -29,6 +29,14 @@ void add_model_option(CLI::App& verb, std::filesystem::path& model) {
     verb.add_option("--model", model, "Hugging Face folder, or GGUF file")->required()->check(CLI::ExistingPath);
 }
 
+void add_arithmetic_option(CLI::App& verb, std::string& arithmetic) {
+    verb.add_option("--arithmetic", arithmetic,
+                    "of matrix products; bf16 rounds their operands and is faster where the machine has instructions "
+                    "for it")
+        ->check(CLI::IsMember({"float32", "bf16"}))
+        ->capture_default_str();
+}
+
 void add_bos_option(CLI::App& verb, std::string& bos) {
     verb.add_option("--bos", bos, "beginning-of-text token: auto is what the tokenizer's own file says")
         ->check(CLI::IsMember({"auto", "yes", "no"}))
@@ -53,6 +61,7 @@ void add_study(CLI::App& app, study_arguments& a) {
     add_bos_option(verb, a.bos);
     verb.add_option("--seed", a.seed, "of the resampling and the control set")->capture_default_str();
     verb.add_flag("--first-position", a.first_position, "let norms, kurtosis and MSE include position 0");
+    add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);
     verb.callback([&a] { study(a); });
 }
@@ -88,6 +97,7 @@ void add_probe(CLI::App& app, probe_arguments& a) {
         ->delimiter(',');
     verb.add_option("--layers", a.layers, "comma-separated layers, from 0 (default: all)")->delimiter(',');
     verb.add_option("--out", a.out, "the NPZ file: arrays <point>_l<k> (rows, tokens, width)")->required();
+    add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);
     verb.callback([&a] { probe(a); });
 }
@@ -103,6 +113,7 @@ void add_perplexity(CLI::App& app, perplexity_arguments& a) {
         ->capture_default_str();
     verb.add_flag("--join-lines", a.join_lines, "put a blank line between the lines of the file, as for WikiText");
     add_bos_option(verb, a.bos);
+    add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);
     verb.callback([&a] { perplexity(a); });
 }

@@ -65,13 +65,14 @@ private:
 };
 
 template <class Architecture>
-double mean_nll(checkpoint const& source, std::string const& method_text, matrix<std::int32_t> const& windows,
+double mean_nll(checkpoint const& source, perplexity_arguments const& a, matrix<std::int32_t> const& windows,
                 machine const& here) {
-    const auto methods = methods_beside_full(method_text);
+    const auto methods = methods_beside_full(a.method);
     const auto plan = plan_memory(demand_of(source, methods, windows.cols(), windows.rows(), sizeof(double)),
                                   here.memory, here.threads);
-    const transformer<Architecture, weight> model(source, plan.full_resident);
-    const std::vector<variant<weight>> variants{{method_text, layers_of(model, methods, plan)}};
+    const auto model =
+        transformer<Architecture, weight>(source, plan.full_resident).with_products(products_named(a.arithmetic));
+    const std::vector<variant<weight>> variants{{a.method, layers_of(model, methods, plan)}};
     progress shown(windows.rows(), windows.cols());
     std::vector<double> means(windows.rows());
     sweep<Architecture, weight>(
@@ -90,7 +91,7 @@ void perplexity(perplexity_arguments const& a) {
     const checkpoint source(a.model);
     const auto windows = cut_windows(a, source.load_tokenizer());
     const double nll = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return mean_nll<Architecture>(source, a.method, windows, here);
+        return mean_nll<Architecture>(source, a, windows, here);
     });
     std::printf("%zu windows of %zu tokens: nll %.6f nats per token, perplexity %.4f\n", windows.rows(), windows.cols(),
                 nll, std::exp(nll));

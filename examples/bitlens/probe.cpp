@@ -74,7 +74,7 @@ using all_points = decltype(std::tuple_cat(hook::all{}, hook::once{}));
 template <class Architecture, class Points>
 void run_rows(transformer<Architecture, weight> const& model, matrix_view<const std::int32_t> ids, unsigned threads,
               activation_store& store) {
-    workspace scratch(model.forward_bytes(ids.cols, threads), threads);
+    workspace scratch(model.forward_bytes(ids.cols, threads), threads, model.products());
     for (std::size_t n = 0; n < ids.rows; ++n) {
         store_probe<Points> probe{store, n};
         model.forward(ids.row(n), probe, scratch);
@@ -107,7 +107,7 @@ void probe(probe_arguments const& a) {
         const auto methods = methods_beside_full(a.method);
         const auto plan = plan_memory(demand_of(source, methods, ids.cols(), ids.rows(), 0), here.memory, here.threads);
         transformer<Architecture, weight> model(source, plan.full_resident);
-        model = model.with_layers(layers_of(model, methods, plan));
+        model = model.with_layers(layers_of(model, methods, plan)).with_products(products_named(a.arithmetic));
         if (at_the_end)
             run_rows<Architecture, all_points>(model, ids, here.threads, store);
         else

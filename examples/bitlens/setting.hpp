@@ -3,6 +3,7 @@
 
 #include "commands.hpp"
 
+#include "bitlens/core/arithmetic.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/models/checkpoint.hpp"
@@ -30,6 +31,9 @@ struct machine {
 private:
     thread_limit limit_;
 };
+
+/// What "--arithmetic NAME" means on this machine.
+inline arithmetic products_named(std::string const& name) { return name == "bf16" ? best_bf16() : arithmetic::f32; }
 
 /// The token that a row begins with: none, or the tokenizer's own.
 /// Errors: option_error for "yes" with a tokenizer that has none.

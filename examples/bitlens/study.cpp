@@ -6,6 +6,8 @@
 #include "setting.hpp"
 #include "signals.hpp"
 
+#include "bitlens/analysis/float32_check.hpp"
+#include "bitlens/analysis/measure_run.hpp"
 #include "bitlens/analysis/select_documents.hpp"
 #include "bitlens/analysis/study.hpp"
 #include "bitlens/analysis/study_report.hpp"
@@ -47,7 +49,8 @@ json describe_run(study_arguments const& a, checkpoint const& model, tokenizer c
     manifest["examples"] = a.examples ? json(*a.examples) : json("all");
     manifest["first_position"] = a.first_position;
     manifest["seed"] = a.seed;
-    manifest["arithmetic"] = "float32, " + std::string(simd::default_arch::name());
+    manifest["arithmetic"] =
+        std::string(name(products_named(a.arithmetic))) + ", " + std::string(simd::default_arch::name());
     manifest["overrides"] = a.overrides ? read_json_file(*a.overrides) : json(nullptr);
     return manifest;
 }
@@ -89,7 +92,8 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     std::cout << plan_line << '\n' << std::flush;
     folder.log(plan_line);
 
-    transformer<Architecture, weight> model(source, plan.full_resident);
+    const auto model =
+        transformer<Architecture, weight>(source, plan.full_resident).with_products(products_named(a.arithmetic));
     const auto rules = a.overrides ? read_override_rules(*a.overrides, config.layers) : override_rules();
     std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
     for (auto const& m : methods)
@@ -113,6 +117,13 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
             });
         folder.log(std::to_string(runs) + " model runs of " + std::to_string(a.tokens) + " tokens in " +
                    duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
+    }
+    if (model.products() != arithmetic::f32 && !has_float32_check(folder.path(), methods)) {
+        const auto checked = first_documents(s.documents, float32_documents);
+        std::cout << "what the arithmetic changes: " << checked.rows.size() << " documents in float32\n" << std::flush;
+        write_float32_check(folder.path(),
+                            measure_run<Architecture, weight>(model.with_products(arithmetic::f32), variants, checked,
+                                                              plan.cut, a.first_position));
     }
     // Parts that are still there belong to tables that a kill kept from being written.
     if (std::ranges::any_of(results, [&](auto const& v) { return !folder.parts(v.name).empty(); }))

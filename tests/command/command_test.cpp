@@ -4,6 +4,7 @@
 #include "bitlens/hooks/record.hpp"
 #include "bitlens/io/npz.hpp"
 #include "bitlens/models/transformer.hpp"
+#include "bitlens/report/csv.hpp"
 #include "bitlens/sweep/run_folder.hpp"
 #include "bitlens/text/tokenizer.hpp"
 
@@ -278,6 +279,35 @@ TEST_CASE("adding a method gives what asking for both at once gives") {
     const auto result = run(study(folder, two_methods));
     REQUIRE_MESSAGE(result.code == 0, result.text);
     check_same_run(undisturbed(), folder);
+}
+
+TEST_CASE("a study in bf16 says what that changes") {
+    const std::vector<std::string> bf16{"--arithmetic", "bf16"};
+    const auto folder = here().folder / "bf16", both = here().folder / "bf16_both";
+    REQUIRE(run(study(folder, "rtn3-g64", bf16)).code == 0);
+    const auto result = run(study(folder, two_methods, bf16));
+    REQUIRE_MESSAGE(result.code == 0, result.text);
+    REQUIRE(run(study(both, two_methods, {"--arithmetic", "bf16", "--threads", "3"})).code == 0);
+    check_same_run(folder, both);
+
+    CHECK(read_file(folder / "manifest.json").find("\"arithmetic\": \"bf16 (") != std::string::npos);
+    CHECK(read_file(folder / "report.html").find("What the arithmetic changes") != std::string::npos);
+    const csv_table in_float32 = read_csv(folder / "float32.csv"),
+                    of_float32 = read_csv(undisturbed() / "examples.csv"), of_bf16 = read_csv(folder / "examples.csv");
+    CHECK(in_float32.rows() == 8);
+    for (const char* column : {"nll_full", "nll_rtn3-g64", "nll_nf4-g64-dq"}) {
+        CAPTURE(column);
+        for (std::size_t i = 0; i < in_float32.rows(); ++i) {
+            const double truth = in_float32.number(i, in_float32.column(column));
+            CHECK(truth == of_float32.number(i, of_float32.column(column)));
+            const double rounded = of_bf16.number(i, of_bf16.column(column));
+            CHECK(truth != rounded);
+            CHECK(std::abs(truth - rounded) < 0.05);
+        }
+    }
+    const auto other = run(study(folder, two_methods));
+    CHECK(other.code == 2);
+    CHECK_MESSAGE(other.text.find("arithmetic: bf16 (") != std::string::npos, other.text);
 }
 
 TEST_CASE("a report drawn again is the same") {

@@ -16,9 +16,11 @@ namespace {
 struct heads_case {
     std::size_t positions, heads, kv_heads, head_dim;
 };
-/// Around the tiles of 6 and 24 queries, and head sizes around the panels of every instruction set.
-constexpr heads_case cases[] = {{1, 1, 1, 2},   {2, 2, 1, 6},   {5, 3, 3, 10},  {6, 2, 2, 16},  {7, 4, 2, 32},
-                                {23, 6, 2, 34}, {24, 2, 1, 64}, {25, 3, 1, 66}, {49, 9, 3, 64}, {70, 2, 2, 128}};
+/// Around the tiles of 6, 8 and 32 queries and the blocks of 512 keys, and head sizes around the panels of every
+/// instruction set.
+constexpr heads_case cases[] = {{1, 1, 1, 2},   {2, 2, 1, 6},    {5, 3, 3, 10},   {6, 2, 2, 16},
+                                {7, 4, 2, 32},  {23, 6, 2, 34},  {24, 2, 1, 64},  {25, 3, 1, 66},
+                                {49, 9, 3, 64}, {70, 2, 2, 128}, {33, 1, 1, 530}, {530, 2, 1, 20}};
 
 struct inputs {
     matrix<float> q, k, v;
@@ -32,9 +34,9 @@ struct inputs {
 };
 
 template <class Arch>
-matrix<float> attend(heads_case c, inputs const& in, unsigned tasks) {
+matrix<float> attend(heads_case c, inputs const& in, unsigned tasks, arithmetic a = arithmetic::f32) {
     matrix<float> out(c.positions, c.heads * c.head_dim);
-    workspace scratch(attention_bytes<Arch>(c.positions, c.kv_heads, c.head_dim, tasks), tasks);
+    workspace scratch(attention_bytes<Arch>(c.positions, c.kv_heads, c.head_dim, tasks), tasks, a);
     attention<Arch>(in.q, in.k, in.v, c.head_dim, out, scratch);
     return out;
 }
@@ -65,23 +67,53 @@ TEST_CASE_TEMPLATE("attention is what its formula says", Arch, simd::default_arc
     }
 }
 
-TEST_CASE("attention has the same bits for any number of tasks and any length of the document") {
-    for (const auto c : cases) {
-        CAPTURE(c.positions);
-        const inputs in(c);
-        const auto one = attend<simd::default_arch>(c, in, 1);
-        for (unsigned tasks : {2u, 3u, 16u}) CHECK(same_bits(attend<simd::default_arch>(c, in, tasks), one));
-
-        heads_case shorter = c;
-        shorter.positions = (c.positions + 1) / 2;
-        inputs start(shorter);
-        for (std::size_t t = 0; t < shorter.positions; ++t) {
-            std::ranges::copy(in.q.row(t), start.q.row(t).begin());
-            std::ranges::copy(in.k.row(t), start.k.row(t).begin());
-            std::ranges::copy(in.v.row(t), start.v.row(t).begin());
+TEST_CASE("attention in bf16 rounds its four operands and nothing else") {
+    for (const arithmetic a : {arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile}) {
+        if (!is_available(a)) {
+            MESSAGE(name(a) << " is not tested: this machine does not have it");
+            continue;
         }
-        const auto of_start = attend<simd::default_arch>(shorter, start, 1);
-        CHECK(same_bits(of_start, one.view().middle_rows(0, shorter.positions)));
+        CAPTURE(name(a));
+        for (const auto c : cases) {
+            CAPTURE(c.positions);
+            CAPTURE(c.head_dim);
+            inputs in(c);
+            const auto out = attend<simd::default_arch>(c, in, 1, a);
+            for (auto* m : {&in.q, &in.k, &in.v})
+                for (float& x : m->span()) x = float{bf16(x)};
+            matrix<float> truth(out.rows(), out.cols());
+            reference::attention(in.q, in.k, in.v, c.head_dim, truth);
+            // As above, and each probability is off by 2⁻⁹ of itself.
+            const double bound = 5 * (std::pow(static_cast<double>(c.head_dim), 1.5) * 1.2e-7 + 0x1p-9);
+            double worst = 0;
+            for (std::size_t i = 0; i < out.span().size(); ++i)
+                worst = std::max(worst, std::abs(double{out.span()[i]} - double{truth.span()[i]}));
+            CHECK(worst <= bound);
+        }
+    }
+}
+
+TEST_CASE("attention has the same bits for any number of tasks and any length of the document") {
+    for (const arithmetic a :
+         {arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile}) {
+        if (!is_available(a)) continue; // said above
+        for (const auto c : cases) {
+            CAPTURE(c.positions);
+            const inputs in(c);
+            const auto one = attend<simd::default_arch>(c, in, 1, a);
+            for (unsigned tasks : {2u, 3u, 16u}) CHECK(same_bits(attend<simd::default_arch>(c, in, tasks, a), one));
+
+            heads_case shorter = c;
+            shorter.positions = (c.positions + 1) / 2;
+            inputs start(shorter);
+            for (std::size_t t = 0; t < shorter.positions; ++t) {
+                std::ranges::copy(in.q.row(t), start.q.row(t).begin());
+                std::ranges::copy(in.k.row(t), start.k.row(t).begin());
+                std::ranges::copy(in.v.row(t), start.v.row(t).begin());
+            }
+            const auto of_start = attend<simd::default_arch>(shorter, start, 1, a);
+            CHECK(same_bits(of_start, one.view().middle_rows(0, shorter.positions)));
+        }
     }
 }
 

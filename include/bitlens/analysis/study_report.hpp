@@ -2,6 +2,7 @@
 /// write_report: turns the folder of a finished run into summary.json, figures and report.html, without a model.
 
 #include "bitlens/analysis/example_text.hpp"
+#include "bitlens/analysis/float32_check.hpp"
 #include "bitlens/analysis/published.hpp"
 #include "bitlens/analysis/study_claims.hpp"
 #include "bitlens/analysis/study_figures.hpp"
@@ -18,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <ostream>
 #include <span>
 #include <string>
@@ -67,9 +69,10 @@ struct report_content {
         set_means, mse;
     std::vector<set_figures> sets; // one per method
     figure correlation_r, correlation_z_h, mlp_error, errors;
+    std::optional<table> float32; // of a run in another arithmetic
 };
 
-inline report_content make_content(finished_study const& s) {
+inline report_content make_content(finished_study const& s, std::optional<table> float32) {
     const auto pairs = method_pairs(s);
     report_content c{summary_lines(s, pairs),
                      claims_table(s, pairs),
@@ -86,14 +89,17 @@ inline report_content make_content(finished_study const& s) {
                      correlation_r_figure(s),
                      correlation_z_h_figure(s),
                      mse_figure(s),
-                     error_figure(s)};
+                     error_figure(s),
+                     std::move(float32)};
     for (std::size_t v = 0; v < s.run.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v));
     return c;
 }
 
 inline std::vector<table const*> tables_of(report_content const& c) {
-    return {&c.claims,  &c.methods,    &c.method_correlation, &c.kl_correlation, &c.error_sets,
-            &c.overlap, &c.last_layer, &c.layer_correlation,  &c.set_means,      &c.mse};
+    std::vector<table const*> all{&c.claims,  &c.methods,    &c.method_correlation, &c.kl_correlation, &c.error_sets,
+                                  &c.overlap, &c.last_layer, &c.layer_correlation,  &c.set_means,      &c.mse};
+    if (c.float32) all.push_back(&*c.float32);
+    return all;
 }
 
 inline std::vector<figure const*> figures_of(report_content const& c) {
@@ -231,6 +237,7 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
 
     body += section("claims", "Beside the paper's findings") + to_html(c.claims);
     body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.kl_correlation) +
+            (c.float32 ? to_html(*c.float32) : "") +
             folded("Perplexities that the paper reports", to_html(published::perplexity_table()));
     body += section("same", "Do methods fail on the same documents?") + to_html(c.method_correlation) +
             figure_html(c.errors) + to_html(c.overlap) +
@@ -264,14 +271,15 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
 
 } // namespace detail
 
-/// Reads examples.csv, tokens.npz and manifest.json of `folder`; writes summary.json, figures/*.svg with figures/*.csv,
-/// and report.html into it. Equal runs give equal bytes.   Errors: io_error; format_error for a run that is not whole.
+/// Reads examples.csv, tokens.npz, manifest.json and, where it is, float32.csv of `folder`; writes summary.json,
+/// figures/*.svg with figures/*.csv, and report.html into it. Equal runs give equal bytes.   Errors: io_error;
+/// format_error for a run that is not whole.
 inline report_summary write_report(std::filesystem::path const& folder) {
     run_results run = read_run(folder);
     const run_tokens tokens(folder / "tokens.npz", run);
     const finished_study s = make_study(std::move(run), tokens);
 
-    const auto content = detail::make_content(s);
+    const auto content = detail::make_content(s, float32_table(folder, s.run));
     const auto figures = folder / "figures";
     std::error_code code;
     std::filesystem::create_directories(figures, code);

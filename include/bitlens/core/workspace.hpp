@@ -1,6 +1,7 @@
 #pragma once
 /// workspace: memory that the owner of a run lends to the kernels it calls, so that none of them allocates.
 
+#include "bitlens/core/arithmetic.hpp"
 #include "bitlens/core/view.hpp"
 
 #include <cstddef>
@@ -8,15 +9,18 @@
 
 namespace bitlens {
 
-/// A stack of bytes and the number of tasks a kernel may split into. It belongs to the task of one example, never to a
-/// thread: a thread that waits inside a kernel may take up another example.
+/// A stack of bytes, the number of tasks a kernel may split into, and the arithmetic of its products. It belongs to the
+/// task of one example, never to a thread: a thread that waits inside a kernel may take up another example.
 class workspace {
 public:
-    /// `bytes` is what the largest call needs (each kernel has a `…_bytes` function); `tasks` ≥ 1.
-    explicit workspace(std::size_t bytes, unsigned tasks = 1) : memory_(bytes), tasks_(tasks) {
-        BITLENS_ASSERT(tasks >= 1);
+    /// `bytes` is what the largest call needs (each kernel has a `…_bytes` function); `tasks` ≥ 1; `products` is
+    /// available.
+    explicit workspace(std::size_t bytes, unsigned tasks = 1, arithmetic products = arithmetic::f32)
+        : memory_(bytes), tasks_(tasks), products_(products) {
+        BITLENS_ASSERT(tasks >= 1 && is_available(products));
     }
     unsigned tasks() const noexcept { return tasks_; }
+    arithmetic products() const noexcept { return products_; }
     std::size_t capacity() const noexcept { return memory_.size(); }
 
     /// What `take<T>(count)` uses up.
@@ -56,6 +60,7 @@ private:
     aligned_array<std::byte> memory_;
     std::size_t used_ = 0;
     unsigned tasks_;
+    arithmetic products_;
 };
 
 } // namespace bitlens

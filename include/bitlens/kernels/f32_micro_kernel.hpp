@@ -11,7 +11,8 @@
 namespace bitlens {
 
 /// A tile of y: `tile_positions` positions × `panel_rows` rows of w, summed over up to `max_depth` columns in
-/// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one:
+/// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one
+/// (bf16_dot_micro_kernel, bf16_tile_micro_kernel):
 ///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
 ///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
 ///   piece. One stream of memory, where rows as they are would be as many as there are positions.
@@ -25,12 +26,19 @@ struct f32_micro_kernel {
     static constexpr std::size_t panel_rows = panel_registers * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t max_depth = 512;
+    static constexpr std::size_t blocks_at_once = 1; // of max_depth columns, whose positions lie packed together
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panel_elements = max_depth * panel_rows;
 
-    static constexpr std::size_t padded_depth(std::size_t depth) noexcept {
+    /// What a thread needs while it multiplies: nothing.
+    struct session {};
+
+    /// Elements of a packed position of `depth` columns.
+    static constexpr std::size_t row_elements(std::size_t depth) noexcept {
         return (depth + piece - 1) / piece * piece;
     }
+    /// Positions of y that `multiply` writes when asked for some: no more.
+    static constexpr std::size_t padded_positions(std::size_t positions) noexcept { return positions; }
     /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
     static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
 
@@ -39,7 +47,7 @@ struct f32_micro_kernel {
     static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
                              std::size_t depth, float* panel) noexcept {
         const std::size_t width = padded_rows(rows);
-        for (std::size_t k = 0; k < padded_depth(depth); k += lanes)
+        for (std::size_t k = 0; k < row_elements(depth); k += lanes)
             for (std::size_t r = 0; r < rows; r += lanes)
                 simd::transpose<Arch>(weights + r * stride + k, stride, panel + (at + k) * width + r, width);
     }
@@ -51,9 +59,9 @@ struct f32_micro_kernel {
             std::copy_n(weights, rows, panel);
             std::fill(panel + rows, panel + width, 0.0f);
         }
-        std::fill(panel, panel + (padded_depth(depth) - depth) * width, 0.0f);
+        std::fill(panel, panel + (row_elements(depth) - depth) * width, 0.0f);
     }
-    /// x: a tile of positions, up to max_depth columns; packed: x.rows · padded_depth(x.cols) floats.
+    /// x: a tile of positions, up to max_depth columns; packed: x.rows · row_elements(x.cols) floats.
     static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
         BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
         if (x.rows == tile_positions)
@@ -61,18 +69,17 @@ struct f32_micro_kernel {
         else
             pack_tile(x, x.rows, packed);
     }
-    /// y (positions ≤ tile_positions, padded_rows(rows)) = x · panelᵀ, or added to what y holds.   x: a tile of
-    /// positions.   soon: a tile that is to be packed next, of as many columns, or none; it is fetched into the cache
-    /// on the way.
-    static void multiply(const float* x, std::size_t positions, std::size_t depth, const float* panel, std::size_t rows,
-                         float* y, std::size_t y_stride, bool add, matrix_view<const float> soon = {}) noexcept {
-        BITLENS_ASSERT(positions >= 1 && positions <= tile_positions && rows >= 1 && rows <= panel_rows);
+    /// y (≤ tile_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
+    /// x: a tile of positions.   soon: a tile that is to be packed next, of as many columns, or none; it is fetched
+    /// into the cache on the way.
+    static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
+                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.cols >= 1 && y.cols <= panel_rows);
         static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
             return std::array{&multiply_shape<I % tile_positions + 1, I / tile_positions + 1>...};
         }
         (std::make_index_sequence<tile_positions * panel_registers>{});
-        by_shape[(padded_rows(rows) / lanes - 1) * tile_positions + positions - 1](x, padded_depth(depth), panel, y,
-                                                                                   y_stride, add, soon);
+        by_shape[(y.cols / lanes - 1) * tile_positions + y.rows - 1](x, row_elements(depth), panel, y, start, soon);
     }
 
 private:
@@ -92,15 +99,15 @@ private:
         }
     }
     template <std::size_t Positions, std::size_t Registers>
-    static void multiply_shape(const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
-                               bool add, matrix_view<const float> soon) noexcept {
+    static void multiply_shape(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
+                               matrix_view<const float> start, matrix_view<const float> soon) noexcept {
         multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
-                          std::make_index_sequence<piece>{}, x, depth, panel, y, y_stride, add, soon);
+                          std::make_index_sequence<piece>{}, x, depth, panel, y, start, soon);
     }
     template <std::size_t... P, std::size_t... R, std::size_t... K>
     static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
-                                  const float* x, std::size_t depth, const float* panel, float* y, std::size_t y_stride,
-                                  bool add, matrix_view<const float> soon) noexcept {
+                                  const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
+                                  matrix_view<const float> start, matrix_view<const float> soon) noexcept {
         constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
         struct registers {
             vec r[sizeof...(R)] = {(static_cast<void>(R), vec(0.0f))...};
@@ -110,11 +117,11 @@ private:
         // enough not to leave the first cache again before the end.
         constexpr std::size_t notice = 2 * positions * piece;
         const std::size_t asking_from = depth > notice ? depth - notice : 0;
-        const float* y_row = y;
+        const float* y_row = y.data;
         for (std::size_t k = 0; k < depth; k += piece, x += positions * piece, panel += piece * rows) {
             if (k >= asking_from && k < asking_from + positions * piece) {
                 (__builtin_prefetch(y_row + R * lanes, 1), ...);
-                y_row += y_stride;
+                y_row += y.stride;
             }
             if (k % line == 0)
                 for (std::size_t t = 0; t < soon.rows; ++t) __builtin_prefetch(soon.data + t * soon.stride + k);
@@ -127,11 +134,13 @@ private:
             };
             (add_column(x + K, panel + K * rows), ...);
         }
-        const auto store = [&](vec const& v, float* out) {
-            (add ? vec::load_unaligned(out) + v : v).store_unaligned(out);
+        const auto store = [&](vec const& v, const float* before, float* out) {
+            (start.rows != 0 ? vec::load_unaligned(before) + v : v).store_unaligned(out);
         };
-        const auto store_row = [&](registers const& s, float* out) { (store(s.r[R], out + R * lanes), ...); };
-        (store_row(sum[P], y + P * y_stride), ...);
+        const auto store_row = [&](registers const& s, const float* before, float* out) {
+            (store(s.r[R], before + R * lanes, out + R * lanes), ...);
+        };
+        (store_row(sum[P], start.data + P * start.stride, y.data + P * y.stride), ...);
     }
 };
 

@@ -2,11 +2,14 @@
 /// matmul: y = x · wᵀ for many positions, whatever the format of w.
 ///
 /// y(t, r) = Σ_b fl32( Σ_{k in block b} x(t, k) · w(r, k) ): blocks of columns that depend on the number of columns
-/// alone, each summed in the order of its columns and added to the ones before. Hence the same bits for any number of
-/// positions, tasks and tiles.
+/// alone, each summed in the order of its columns and added to the ones before (tiles of AMX go on from the sum of the
+/// ones before). Hence the same bits for any number of positions, tasks and tiles.
 
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/workspace.hpp"
+#include "bitlens/kernels/bf16_dot_micro_kernel.hpp"
+#include "bitlens/kernels/bf16_emulated_micro_kernel.hpp"
+#include "bitlens/kernels/bf16_tile_micro_kernel.hpp"
 #include "bitlens/kernels/decode.hpp"
 #include "bitlens/kernels/f32_micro_kernel.hpp"
 
@@ -36,7 +39,19 @@ struct matmul_plan {
     }
     /// Elements of x that a task holds packed.
     static constexpr std::size_t packed_elements(std::size_t positions) noexcept {
-        return std::min(positions, positions_at_once) * MicroKernel::max_depth;
+        return MicroKernel::padded_positions(std::min(positions, positions_at_once)) *
+               MicroKernel::row_elements(MicroKernel::max_depth) * MicroKernel::blocks_at_once;
+    }
+    /// Sums of a panel that a task holds from one block of columns to the next.
+    static constexpr std::size_t sums(std::size_t positions) noexcept {
+        return MicroKernel::blocks_at_once == 1 ? 0 : std::min(positions, positions_at_once) * MicroKernel::panel_rows;
+    }
+    /// Bytes of workspace that a product of so many positions needs.
+    static constexpr std::size_t bytes(std::size_t positions, unsigned tasks) noexcept {
+        using element = typename MicroKernel::element;
+        return workspace::bytes_for<element>(tasks * packed_elements(positions)) +
+               workspace::bytes_for<element>(tasks * MicroKernel::panel_elements) +
+               workspace::bytes_for<float>(tasks * sums(positions)) + workspace::bytes_for<float>(tasks * strip_floats);
     }
 };
 
@@ -69,51 +84,60 @@ struct transposed_weights {
     }
 };
 
-/// One tile of y; one that fills no whole registers takes a way round through one that does.   soon: the tile of
-/// positions that is to be packed next.
+/// One tile of y; one that the kernel would write beyond takes a way round through one that is larger.   soon: the tile
+/// of positions that is to be packed next.
 template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
-                   const typename MicroKernel::element* panel, matrix_view<float> y, bool add,
+                   const typename MicroKernel::element* panel, matrix_view<float> y, matrix_view<const float> start,
                    matrix_view<const float> soon) noexcept {
     const std::size_t rows = MicroKernel::padded_rows(y.cols);
-    if (y.cols == rows) return MicroKernel::multiply(x, y.rows, depth, panel, rows, y.data, y.stride, add, soon);
-    std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> full;
-    MicroKernel::multiply(x, y.rows, depth, panel, rows, full.data(), rows, false, soon);
-    for (std::size_t t = 0; t < y.rows; ++t)
-        for (std::size_t r = 0; r < y.cols; ++r) {
-            const float sum = full[t * rows + r];
-            y(t, r) = add ? y(t, r) + sum : sum;
-        }
+    if (y.cols == rows && y.rows == MicroKernel::padded_positions(y.rows))
+        return MicroKernel::multiply(x, depth, panel, y, start, soon);
+    std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> numbers{};
+    const matrix_view<float> full(numbers.data(), y.rows, rows);
+    for (std::size_t t = 0; t < start.rows; ++t) std::ranges::copy(start.row(t), full.row(t).begin());
+    MicroKernel::multiply(x, depth, panel, full, start.rows == 0 ? start : full, soon);
+    for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
 }
 
-/// What a task works in.
+/// What a task works in: positions and a panel of weights, packed; sums of blocks; decoded weights.
 template <class MicroKernel>
 struct matmul_scratch {
     typename MicroKernel::element *positions, *panel;
-    float* strip;
+    float *sums, *strip;
 };
 
 /// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold: decodes and packs a panel of
-/// weights at a time and multiplies all positions with it. The first panel finds the positions as they are and packs
-/// them, tile by tile, so that what is packed is multiplied while it is in the first cache.   Rows of w from
-/// `first_row` of weights and columns from `first_col` on.
+/// weights at a time and multiplies all positions with it, block of columns by block of columns. The first panel finds
+/// the positions as they are and packs them, tile by tile, so that what is packed is multiplied while it is in the
+/// first cache.   Rows of w from `first_row` of weights and columns from `first_col` on, `depth` of them a block.
 template <class MicroKernel, class Weights>
-void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
-                    matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
+void multiply_blocks(Weights const& weights, std::size_t first_row, std::size_t first_col, std::size_t depth,
+                     matrix_view<const float> x, matrix_view<float> y, bool add,
+                     matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    const auto tile = [&](std::size_t first) {
-        return first < x.rows ? x.middle_rows(first, std::min(tile_positions, x.rows - first))
-                              : matrix_view<const float>{};
+    const auto tile = [&](matrix_view<const float> block, std::size_t first) {
+        return first < block.rows ? block.middle_rows(first, std::min(tile_positions, block.rows - first))
+                                  : matrix_view<const float>{};
     };
     for (std::size_t r = 0; r < y.cols; r += panel_rows) {
         const std::size_t rows = std::min(panel_rows, y.cols - r);
-        weights.template pack<MicroKernel>(first_row + r, rows, first_col, x.cols, scratch.panel, scratch.strip);
-        for (std::size_t t = 0; t < x.rows; t += tile_positions) {
-            const auto here = tile(t), soon = r == 0 ? tile(t + tile_positions) : matrix_view<const float>{};
-            const auto packed = scratch.positions + t * MicroKernel::padded_depth(x.cols);
-            if (r == 0) MicroKernel::pack_positions(here, packed);
-            multiply_tile<MicroKernel>(packed, x.cols, scratch.panel, y.middle_rows(t, here.rows).middle_cols(r, rows),
-                                       add, soon);
+        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth) {
+            const auto block = x.middle_cols(k, std::min(depth, x.cols - k));
+            const bool is_first = k == 0, is_last = k + depth >= x.cols;
+            weights.template pack<MicroKernel>(first_row + r, rows, first_col + k, block.cols, scratch.panel,
+                                               scratch.strip);
+            auto* packed = scratch.positions + MicroKernel::padded_positions(x.rows) * MicroKernel::row_elements(k);
+            for (std::size_t t = 0; t < x.rows; t += tile_positions) {
+                const auto here = tile(block, t),
+                           soon = r == 0 ? tile(block, t + tile_positions) : matrix_view<const float>{};
+                if (r == 0) MicroKernel::pack_positions(here, packed);
+                const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
+                const matrix_view<float> sums(scratch.sums + t * panel_rows, here.rows, rows, panel_rows);
+                const matrix_view<const float> start = !is_first ? sums : add ? out : matrix_view<float>{};
+                multiply_tile<MicroKernel>(packed, block.cols, scratch.panel, is_last ? out : sums, start, soon);
+                packed += MicroKernel::padded_positions(here.rows) * MicroKernel::row_elements(block.cols);
+            }
         }
     }
 }
@@ -123,13 +147,14 @@ template <class MicroKernel, class Weights>
 void multiply_piece(Weights const& weights, std::size_t first_row, matrix_view<const float> x, matrix_view<float> y,
                     matmul_scratch<MicroKernel> scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
-    const std::size_t depth = plan::depth(x.cols);
+    [[maybe_unused]] const typename MicroKernel::session session;
+    const std::size_t depth = plan::depth(x.cols), columns = MicroKernel::blocks_at_once * depth;
     for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
         const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
-        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth)
-            multiply_block<MicroKernel>(weights, first_row, k,
-                                        x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k)),
-                                        y.middle_rows(t, positions), k != 0, scratch);
+        for (std::size_t k = 0; k == 0 || k < x.cols; k += columns)
+            multiply_blocks<MicroKernel>(weights, first_row, k, depth,
+                                         x.middle_rows(t, positions).middle_cols(k, std::min(columns, x.cols - k)),
+                                         y.middle_rows(t, positions), k != 0, scratch);
     }
 }
 
@@ -142,13 +167,13 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
     using element = typename MicroKernel::element;
 
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows);
+    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows), sum = plan::sums(x.rows);
     const auto positions = frame.take<element>(tasks * packed);
     const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
-    const auto strips = frame.take<float>(tasks * plan::strip_floats);
+    const auto sums = frame.take<float>(tasks * sum), strips = frame.take<float>(tasks * plan::strip_floats);
     const auto own = [&](std::size_t task) {
         return matmul_scratch<MicroKernel>{positions.data() + task * packed,
-                                           panels.data() + task * MicroKernel::panel_elements,
+                                           panels.data() + task * MicroKernel::panel_elements, sums.data() + task * sum,
                                            strips.data() + task * plan::strip_floats};
     };
     if (x.rows > y.cols)
@@ -163,19 +188,50 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
         });
 }
 
+/// f.template operator()<MicroKernel>() with the kernel of an arithmetic.
+template <class Arch, class F>
+void with_micro_kernel(arithmetic a, F const& f) noexcept {
+    switch (a) {
+    case arithmetic::f32:
+        return f.template operator()<f32_micro_kernel<Arch>>();
+    case arithmetic::bf16_emulated:
+        return f.template operator()<bf16_emulated_micro_kernel<Arch>>();
+    case arithmetic::bf16_dot:
+    case arithmetic::bf16_tile:
+        break;
+    }
+#if defined(__x86_64__)
+    if (a == arithmetic::bf16_dot) return f.template operator()<bf16_dot_micro_kernel<Arch>>();
+    f.template operator()<bf16_tile_micro_kernel<Arch>>();
+#endif
+}
+
+/// f.template operator()<MicroKernel>() with each of them.
+template <class Arch, class F>
+void for_each_micro_kernel(F const& f) noexcept {
+    for (const arithmetic a : {arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile})
+        with_micro_kernel<Arch>(a, f);
+}
+
+template <class Arch, class Weights>
+void multiply_with(Weights const& weights, matrix_view<const float> x, matrix_view<float> y,
+                   workspace& scratch) noexcept {
+    with_micro_kernel<Arch>(scratch.products(),
+                            [&]<class MicroKernel>() { multiply<MicroKernel>(weights, x, y, scratch); });
+}
+
 } // namespace detail
 
-/// Bytes of workspace that every product of this folder needs with `rows` × `cols` weights of any format.
+/// Bytes of workspace that every product of this folder needs with `rows` × `cols` weights of any format, in any
+/// arithmetic.
 template <class Arch = simd::default_arch>
-constexpr std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_t cols, std::size_t positions,
-                                   unsigned tasks) noexcept {
-    using kernel = f32_micro_kernel<Arch>;
-    using plan = detail::matmul_plan<kernel>;
-    using element = typename kernel::element;
-    return std::max(workspace::bytes_for<element>(tasks * plan::packed_elements(positions)) +
-                        workspace::bytes_for<element>(tasks * kernel::panel_elements) +
-                        workspace::bytes_for<float>(tasks * plan::strip_floats),
-                    detail::matvec_bytes(cols));
+std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_t cols, std::size_t positions,
+                         unsigned tasks) noexcept {
+    std::size_t bytes = detail::matvec_bytes(cols);
+    detail::for_each_micro_kernel<Arch>([&]<class MicroKernel>() {
+        bytes = std::max(bytes, detail::matmul_plan<MicroKernel>::bytes(positions, tasks));
+    });
+    return bytes;
 }
 
 /// y = x · (rows first … first + count − 1 of w)ᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, count).
@@ -183,10 +239,11 @@ template <class Arch = simd::default_arch, weight_matrix W>
 void matmul_rows(W const& w, std::size_t first, [[maybe_unused]] std::size_t count, matrix_view<const float> x,
                  matrix_view<float> y, workspace& scratch) noexcept {
     BITLENS_ASSERT(first + count <= w.rows() && x.cols == w.cols() && y.cols == count && y.rows == x.rows);
-    detail::multiply<f32_micro_kernel<Arch>>(detail::decoded_weights{decoder_of<Arch>(w), first}, x, y, scratch);
+    detail::multiply_with<Arch>(detail::decoded_weights{decoder_of<Arch>(w), first}, x, y, scratch);
 }
 
-/// y = x · wᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Agrees with reference::matmul.
+/// y = x · wᵀ, in the arithmetic of the workspace.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Agrees with
+/// reference::matmul of the operands as that arithmetic rounds them.
 template <class Arch = simd::default_arch, weight_matrix W>
 void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     matmul_rows<Arch>(w, 0, w.rows(), x, y, scratch);
@@ -197,7 +254,7 @@ void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, worksp
 template <class Arch = simd::default_arch>
 void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     BITLENS_ASSERT(x.cols == w.cols && y.cols == w.rows && y.rows == x.rows);
-    detail::multiply<f32_micro_kernel<Arch>>(detail::decoded_weights{decoder_of<Arch>(w), 0}, x, y, scratch);
+    detail::multiply_with<Arch>(detail::decoded_weights{decoder_of<Arch>(w), 0}, x, y, scratch);
 }
 
 /// y = x · w: attention weights times values.   Shapes: w (cols, rows), x (T, cols), y (T, rows).
@@ -205,7 +262,7 @@ template <class Arch = simd::default_arch>
 void matmul_transposed(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y,
                        workspace& scratch) noexcept {
     BITLENS_ASSERT(x.cols == w.rows && y.cols == w.cols && y.rows == x.rows);
-    detail::multiply<f32_micro_kernel<Arch>>(detail::transposed_weights{w}, x, y, scratch);
+    detail::multiply_with<Arch>(detail::transposed_weights{w}, x, y, scratch);
 }
 
 } // namespace bitlens

@@ -127,8 +127,8 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
 
 /// Bytes of workspace that vocabulary_loss needs.
 template <class Arch = simd::default_arch>
-constexpr std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std::size_t positions,
-                                            std::size_t variants, unsigned tasks) noexcept {
+std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std::size_t positions,
+                                  std::size_t variants, unsigned tasks) noexcept {
     const std::size_t tile = detail::padded_row(std::min(vocabulary, detail::vocabulary_tile));
     const std::size_t block = std::min(positions, detail::loss_positions);
     return 3 * workspace::bytes_for<float>(block * tile) + workspace::bytes_for<float>(tasks * tile) +

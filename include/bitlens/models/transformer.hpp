@@ -53,7 +53,16 @@ public:
         return other;
     }
 
+    /// The same model whose products are computed in another arithmetic, which is available (asserted).
+    transformer with_products(arithmetic products) const {
+        BITLENS_ASSERT(is_available(products));
+        transformer other = *this;
+        other.products_ = products;
+        return other;
+    }
+
     model_config const& config() const noexcept { return config_; }
+    arithmetic products() const noexcept { return products_; }
     std::shared_ptr<layer_source<W>> layers() const noexcept { return layers_; }
     W const& embedding() const noexcept { return *embedding_; }
     std::span<const float> final_norm() const noexcept { return *final_norm_; }
@@ -73,8 +82,9 @@ public:
     }
 
     /// Runs a whole document and speaks to the probe on the way; final_norm and logits (T, vocabulary) are made only
-    /// for a probe that listens to them. Bits depend neither on the probe nor on the workspace's tasks. Errors:
-    /// shape_error for no ids, or one outside the vocabulary; what the layers' source throws.
+    /// for a probe that listens to them. The workspace says in which arithmetic; bits depend neither on the probe nor
+    /// on the workspace's tasks. Errors: shape_error for no ids, or one outside the vocabulary; what the layers' source
+    /// throws.
     template <probe P>
     void forward(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
         if (ids.empty()) throw shape_error("forward: at least one token id is expected");
@@ -95,7 +105,7 @@ public:
     /// The same with a workspace of its own, in one task.
     template <probe P>
     void forward(std::span<const std::int32_t> ids, P& p) const {
-        workspace scratch(forward_bytes(ids.size(), 1));
+        workspace scratch(forward_bytes(ids.size(), 1), 1, products_);
         forward(ids, p, scratch);
     }
 
@@ -119,6 +129,7 @@ private:
     std::shared_ptr<const W> embedding_;
     std::shared_ptr<const std::vector<float>> final_norm_;
     std::shared_ptr<const W> head_;
+    arithmetic products_ = arithmetic::f32;
 };
 
 } // namespace bitlens

@@ -42,8 +42,9 @@ struct sweep_task {
 /// Tasks are lent, not bound to threads: a thread that waits inside a kernel may take up a second example.
 class sweep_task_pool {
 public:
-    sweep_task_pool(block_shape const& shape, std::size_t tokens, std::size_t workspace_bytes, unsigned tasks)
-        : shape_(shape), tokens_(tokens), workspace_bytes_(workspace_bytes), tasks_(tasks) {}
+    sweep_task_pool(block_shape const& shape, std::size_t tokens, std::size_t workspace_bytes, unsigned tasks,
+                    arithmetic products)
+        : shape_(shape), tokens_(tokens), workspace_bytes_(workspace_bytes), tasks_(tasks), products_(products) {}
 
     /// Calls f(task) with a task that nobody else uses meanwhile.
     template <class F>
@@ -65,12 +66,13 @@ private:
             }
         }
         return std::unique_ptr<sweep_task>(
-            new sweep_task{workspace(workspace_bytes_, tasks_), block_state(tokens_, shape_)});
+            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_state(tokens_, shape_)});
     }
 
     block_shape shape_;
     std::size_t tokens_, workspace_bytes_;
     unsigned tasks_;
+    arithmetic products_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<sweep_task>> free_;
 };
@@ -101,7 +103,7 @@ inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t to
             tokens * row_of_state * sizeof(float) + sweep_workspace_bytes(config, tokens, variants, 1)};
 }
 
-/// Runs every variant on every example and lets measurements watch.
+/// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
 ///
 /// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
 /// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, …
@@ -123,7 +125,7 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
     const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
     const auto tasks = static_cast<unsigned>((cut.threads + block - 1) / block); // inside one example
     detail::sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks),
-                                 tasks);
+                                 tasks, model.products());
 
     std::vector<matrix<float>> streams; // residual stream of example e and variant v: streams[e · variant_count + v]
     for (std::size_t i = 0; i < block * variant_count; ++i) streams.emplace_back(tokens, config.block.width);

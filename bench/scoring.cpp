@@ -1,0 +1,160 @@
+// How many tokens a second a checkpoint scores, in every arithmetic that the machine has, in full and quantized, and
+// where the time goes.
+//
+//     bench_scoring MODEL [WORD]...     WORD: part of a line's name, e.g. "float32, full" or "uniform3"
+//
+// Rows of 512 random ids on all cores, best of several rounds; bench/scoring_peers.py does the same with others.
+
+#include "bitlens/core/machine.hpp"
+#include "bitlens/core/random.hpp"
+#include "bitlens/formats.hpp"
+#include "bitlens/models/architectures.hpp"
+#include "bitlens/models/checkpoint.hpp"
+#include "bitlens/quantizers.hpp"
+#include "bitlens/recipes/quantize_layers.hpp"
+#include "bitlens/sweep/sweep.hpp"
+#include "peaks.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using namespace bitlens;
+using namespace bitlens::bench;
+
+namespace {
+
+using weight = mixed_matrix<dense<float>, dense<bf16>, dense<f16>, uniform<3, 64>, normal_float<4, 64>>;
+constexpr std::size_t tokens = 512, rounds = 3, rounds_of_parts = 9;
+
+matrix<std::int32_t> random_rows(std::size_t rows, std::size_t vocabulary) {
+    random_generator random(1);
+    matrix<std::int32_t> ids(rows, tokens);
+    for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(vocabulary));
+    return ids;
+}
+
+/// Keeps the NLL of one row, which nobody reads.
+class scored_row {
+public:
+    scored_row() : nll_(tokens - 1), top_(tokens - 1), margin_(tokens - 1), view_{nll_, {}, top_, margin_} {}
+    template <class F>
+    void with_probe(std::size_t, F const& f) {
+        no_probe nobody;
+        f(nobody);
+    }
+    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
+
+private:
+    std::vector<double> nll_;
+    std::vector<std::int32_t> top_;
+    std::vector<float> margin_;
+    token_scores view_;
+};
+
+template <class Architecture>
+double tokens_per_second(transformer<Architecture, weight> const& model, unsigned threads) {
+    const auto ids = random_rows(4 * threads, model.config().vocabulary);
+    const std::vector<variant<weight>> variants{{"model", model.layers()}};
+    double best = 0;
+    for (std::size_t i = 0; i < rounds; ++i) {
+        const double start = seconds();
+        sweep<Architecture, weight>(
+            model, variants, ids, {ids.rows(), threads}, [](std::size_t) { return scored_row(); },
+            [](std::size_t, std::span<scored_row>) {});
+        best = std::max(best, static_cast<double>(ids.rows() * tokens) / (seconds() - start));
+    }
+    return best;
+}
+
+template <class F>
+double time_of(F const& f) {
+    f();
+    double least = 1e300;
+    for (std::size_t i = 0; i < rounds_of_parts; ++i) {
+        const double start = seconds();
+        f();
+        least = std::min(least, seconds() - start);
+    }
+    return least;
+}
+
+/// The parts of one row on one core, each alone: products of the blocks, attention, scores of the vocabulary. What is
+/// left of the whole are norms, activations, rotary embedding, biases and sums.
+template <class Architecture>
+void print_parts(transformer<Architecture, weight> const& model) {
+    auto const& config = model.config();
+    auto const& shape = config.block;
+    workspace scratch(sweep_workspace_bytes(config, tokens, 1, 1), 1, model.products());
+    block_state state(tokens, shape);
+    const auto ids = random_rows(1, config.vocabulary);
+    const auto layer = model.layers()->layer(0);
+    no_probe nobody;
+    const double block = time_of([&] {
+        model.embed(ids.row(0), state.x);
+        advance<Architecture>(shape, layer, site{0}, state, stage::end, scratch, nobody);
+    });
+    matrix<float> x(tokens, shape.ffn_width), y(tokens, shape.ffn_width);
+    const double products = time_of([&] {
+        for (std::size_t p = 0; p < projection_count; ++p) {
+            const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
+            matmul(*layer.linear[p], x.view().middle_cols(0, cols), y.view().middle_cols(0, rows), scratch);
+        }
+    });
+    const std::size_t q_width = shape.heads * shape.head_dim, k_width = shape.kv_heads * shape.head_dim;
+    matrix<float> q(tokens, q_width), k(tokens, k_width), v(tokens, k_width);
+    const double attend = time_of([&] { attention(q, k, v, shape.head_dim, state.heads, scratch); });
+    scored_row row;
+    const double vocabulary = time_of([&] {
+        const matrix_view<const float> hidden = state.x.view().middle_rows(0, tokens - 1);
+        vocabulary_loss(model.head(), std::span(&hidden, 1), ids.row(0).subspan(1), row.scores(), scratch);
+    });
+    const auto layers = static_cast<double>(config.layers);
+    const double all = layers * block + vocabulary;
+    std::printf("    of one row on one core: products %.0f %%, attention %.0f %%, rest of the blocks %.0f %%, "
+                "vocabulary %.0f %%\n",
+                100 * layers * products / all, 100 * layers * attend / all,
+                100 * layers * (block - products - attend) / all, 100 * vocabulary / all);
+}
+
+template <class Architecture>
+void bench_model(checkpoint const& source, std::span<char* const> words) {
+    const unsigned threads = available_cores();
+    const transformer<Architecture, weight> full(source, true);
+    const auto wanted = [&](std::string const& line) {
+        return words.empty() || std::ranges::any_of(words, [&](auto* word) { return line.find(word) != line.npos; });
+    };
+    const auto bench = [&](std::string const& format, auto const& make_model) {
+        for (const arithmetic a :
+             {arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile}) {
+            const std::string line = std::string(name(a)) + ", " + format;
+            if (!is_available(a) || !wanted(line)) continue;
+            const auto model = make_model().with_products(a);
+            std::printf("%-46s %7.0f tokens/s on %u cores\n", line.c_str(), tokens_per_second(model, threads), threads);
+            print_parts(model);
+            std::fflush(stdout);
+        }
+    };
+    const auto quantized = [&](auto const& quantizer) {
+        return [&] { return full.with_layers(quantize_layers(*full.layers(), full.config().layers, quantizer)); };
+    };
+    bench("full", [&] { return full; });
+    bench("uniform3-g64", quantized(rtn<uniform<3, 64>>{}));
+    bench("nf4-g64", quantized(absmax<normal_float<4, 64>>{}));
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+    if (argc < 2) return std::fprintf(stderr, "bench_scoring MODEL [WORD]...\n"), 2;
+    const checkpoint source(argv[1]);
+    visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
+        bench_model<Architecture>(source, std::span(argv + 2, argv + argc));
+    });
+} catch (std::exception const& e) {
+    std::fprintf(stderr, "bench_scoring: %s\n", e.what());
+    return 1;
+}

@@ -1,0 +1,75 @@
+#pragma once
+/// bf16_dot_micro_kernel: the innermost product by the dot products of AVX512_BF16.
+
+#include "bitlens/kernels/bf16_operands.hpp"
+
+#include <utility>
+
+namespace bitlens {
+
+#if defined(__x86_64__)
+
+struct bf16_dot_sizes {
+    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48;
+    static constexpr std::size_t max_depth = 512, blocks_at_once = 1;
+};
+
+/// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it
+/// need not be compiled for the machine.
+template <class Arch>
+struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
+    using base = bf16_operands<Arch, bf16_dot_sizes>;
+    using typename base::element;
+    struct session {};
+
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
+                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
+        static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
+            return std::array{&multiply_shape<I % base::tile_positions + 1, I / base::tile_positions + 1>...};
+        }
+        (std::make_index_sequence<base::tile_positions * base::panel_rows / base::lanes>{});
+        by_shape[(y.cols / base::lanes - 1) * base::tile_positions + y.rows - 1](x, base::row_elements(depth), panel, y,
+                                                                                 start);
+    }
+
+private:
+    template <std::size_t Positions, std::size_t Registers>
+    [[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] static void
+    multiply_shape(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
+                   matrix_view<const float> start) noexcept {
+        __m512 sum[Positions][Registers];
+#pragma GCC unroll 8
+        for (std::size_t p = 0; p < Positions; ++p)
+#pragma GCC unroll 3
+            for (std::size_t r = 0; r < Registers; ++r) sum[p][r] = _mm512_setzero_ps();
+        for (std::size_t k = 0; k < pairs;
+             k += simd::bf16_pairs, x += Positions * simd::bf16_pairs, panel += Registers * base::square_elements)
+            for (std::size_t i = 0; i < simd::bf16_pairs; ++i) {
+                __m512i weights[Registers];
+#pragma GCC unroll 3
+                for (std::size_t r = 0; r < Registers; ++r)
+                    weights[r] = _mm512_loadu_si512(panel + r * base::square_elements + i * base::lanes);
+#pragma GCC unroll 8
+                for (std::size_t p = 0; p < Positions; ++p) {
+                    const __m512i xp = _mm512_set1_epi32(static_cast<int>(x[p * simd::bf16_pairs + i].bits));
+#pragma GCC unroll 3
+                    for (std::size_t r = 0; r < Registers; ++r)
+                        sum[p][r] = _mm512_dpbf16_ps(sum[p][r], (__m512bh)xp, (__m512bh)weights[r]);
+                }
+            }
+#pragma GCC unroll 8
+        for (std::size_t p = 0; p < Positions; ++p)
+#pragma GCC unroll 3
+            for (std::size_t r = 0; r < Registers; ++r) {
+                const __m512 before = start.rows == 0
+                                          ? _mm512_setzero_ps()
+                                          : _mm512_loadu_ps(start.data + p * start.stride + r * base::lanes);
+                _mm512_storeu_ps(y.data + p * y.stride + r * base::lanes, _mm512_add_ps(before, sum[p][r]));
+            }
+    }
+};
+
+#endif
+
+} // namespace bitlens

@@ -1,0 +1,37 @@
+#pragma once
+/// bf16_emulated_micro_kernel: the innermost product of bf16 operands where no instruction is made for it.
+
+#include "bitlens/core/half.hpp"
+#include "bitlens/kernels/f32_micro_kernel.hpp"
+
+namespace bitlens {
+
+/// As f32_micro_kernel, but for its operands, which are rounded to bf16 and kept as floats: a product of two bf16
+/// numbers is exact in float32.
+template <class Arch>
+struct bf16_emulated_micro_kernel : f32_micro_kernel<Arch> {
+    using base = f32_micro_kernel<Arch>;
+
+    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
+                             std::size_t depth, float* panel) noexcept {
+        base::pack_weights(weights, stride, rows, at, depth, panel);
+        const std::size_t width = base::padded_rows(rows);
+        round(panel + at * width, depth * width);
+    }
+    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
+                                float* panel) noexcept {
+        base::pack_transposed(weights, stride, rows, depth, panel);
+        round(panel, depth * base::padded_rows(rows));
+    }
+    static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
+        base::pack_positions(x, packed);
+        round(packed, x.rows * base::row_elements(x.cols));
+    }
+
+private:
+    static void round(float* x, std::size_t n) noexcept {
+        for (std::size_t i = 0; i < n; ++i) x[i] = float{bf16(x[i])};
+    }
+};
+
+} // namespace bitlens

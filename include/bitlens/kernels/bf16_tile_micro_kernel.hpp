@@ -1,0 +1,99 @@
+#pragma once
+/// bf16_tile_micro_kernel: the innermost product by the tiles of AMX-BF16.
+
+#include "bitlens/kernels/bf16_operands.hpp"
+
+namespace bitlens {
+
+#if defined(__x86_64__)
+
+struct bf16_tile_sizes {
+    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32;
+    static constexpr std::size_t max_depth = 512, blocks_at_once = 3; // a panel in the first cache, x in the second
+};
+
+/// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so
+/// that it need not be compiled for the machine.
+template <class Arch>
+struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
+    using base = bf16_operands<Arch, bf16_tile_sizes>;
+    using typename base::element;
+
+    /// A thread's tiles are set up while one lives.
+    class session {
+    public:
+        [[gnu::target("amx-tile")]] session() noexcept {
+            struct alignas(64) {
+                std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+                std::uint16_t row_bytes[16] = {};
+                std::uint8_t rows[16] = {};
+            } layout;
+            std::fill_n(layout.row_bytes, 8, std::uint16_t{64});
+            std::fill_n(layout.rows, 8, std::uint8_t{16});
+            _tile_loadconfig(&layout);
+        }
+        [[gnu::target("amx-tile")]] ~session() { _tile_release(); }
+        session(session const&) = delete;
+        session& operator=(session const&) = delete;
+    };
+
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
+                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
+        const auto run = y.rows > 16 ? (y.cols > 16 ? &multiply_tiles<true, true> : &multiply_tiles<true, false>)
+                                     : (y.cols > 16 ? &multiply_tiles<false, true> : &multiply_tiles<false, false>);
+        run(x, base::row_elements(depth), panel, y, start);
+    }
+
+private:
+    /// Tiles 0 … 3: sums of (positions, rows) (0, 0), (0, 1), (1, 0), (1, 1); 4, 5: positions; 6, 7: rows of w.
+    template <bool TwoOfX, bool TwoOfW>
+    [[gnu::target("amx-tile,amx-bf16")]] static void multiply_tiles(const element* x, std::size_t pairs,
+                                                                    const element* panel, matrix_view<float> y,
+                                                                    matrix_view<const float> start) noexcept {
+        constexpr std::size_t row_bytes = 64;
+        const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
+        if (start.rows != 0) {
+            _tile_loadd(0, start.data, start_bytes);
+            if constexpr (TwoOfW) _tile_loadd(1, start.data + 16, start_bytes);
+            if constexpr (TwoOfX) _tile_loadd(2, start.data + 16 * start.stride, start_bytes);
+            if constexpr (TwoOfX && TwoOfW) _tile_loadd(3, start.data + 16 * start.stride + 16, start_bytes);
+        } else {
+            _tile_zero(0);
+            _tile_zero(1);
+            _tile_zero(2);
+            _tile_zero(3);
+        }
+        // y was last touched a panel ago: some of its rows are asked for at each step.
+        const float* y_row = y.data;
+        for (std::size_t k = 0; k < pairs; k += simd::bf16_pairs) {
+            if (k < (TwoOfX ? 8 : 4) * simd::bf16_pairs)
+                for (std::size_t i = 0; i < 4; ++i, y_row += y.stride) {
+                    __builtin_prefetch(y_row, 1);
+                    if constexpr (TwoOfW) __builtin_prefetch(y_row + 16, 1);
+                }
+            _tile_loadd(4, x, row_bytes);
+            _tile_loadd(6, panel, row_bytes);
+            _tile_dpbf16ps(0, 4, 6);
+            if constexpr (TwoOfW) {
+                _tile_loadd(7, panel + base::square_elements, row_bytes);
+                _tile_dpbf16ps(1, 4, 7);
+            }
+            if constexpr (TwoOfX) {
+                _tile_loadd(5, x + base::square_elements, row_bytes);
+                _tile_dpbf16ps(2, 5, 6);
+            }
+            if constexpr (TwoOfX && TwoOfW) _tile_dpbf16ps(3, 5, 7);
+            x += (TwoOfX ? 2 : 1) * base::square_elements;
+            panel += (TwoOfW ? 2 : 1) * base::square_elements;
+        }
+        _tile_stored(0, y.data, y_bytes);
+        if constexpr (TwoOfW) _tile_stored(1, y.data + 16, y_bytes);
+        if constexpr (TwoOfX) _tile_stored(2, y.data + 16 * y.stride, y_bytes);
+        if constexpr (TwoOfX && TwoOfW) _tile_stored(3, y.data + 16 * y.stride + 16, y_bytes);
+    }
+};
+
+#endif
+
+} // namespace bitlens
