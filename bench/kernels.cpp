@@ -1,6 +1,8 @@
-// How near matmul and matvec come to what the machine can do, for every format on shapes of real models.
+// How near matmul and matvec come to what the machine can do, for every format on shapes of real models; matmul in
+// every arithmetic that has instructions of its own.
 //
-//     bench_kernels [--csv] [--only WORD]...     WORD: part of a format's or a model's name, "matmul" or "matvec"
+//     bench_kernels [--csv] [--only WORD]...     WORD: part of a format's, a model's or a peak's name,
+//                                           "matmul" or "matvec"
 //
 // Peaks are measured in the same run, between the kernels, for they drift on shared machines: the fraction is the
 // median over rounds of the kernel's rate over the mean of the peaks just before and just after it; beside it stands
@@ -119,19 +121,29 @@ measured micro_kernel_alone() {
         [] { return fma_peak(1); });
 }
 
+struct named_peak {
+    arithmetic products;
+    const char* name;
+};
+constexpr named_peak peaks[] = {{arithmetic::f32, "the FMA peak"},
+                                {arithmetic::bf16_dot, "the dot-product peak"},
+                                {arithmetic::bf16_tile, "the tile peak"}};
+
 template <weight_format F>
 void bench_matmul(options const& o, std::vector<unsigned> const& core_counts) {
     for (auto const& [model, rows, cols] : shapes) {
-        if (!o.wants("matmul " + format_name<F>() + " " + model)) continue;
-        const auto w = some_matrix<F>(rows, cols);
-        matrix<float> x(positions, cols), y(positions, rows);
-        std::fill(x.span().begin(), x.span().end(), 0.5f);
-        for (const unsigned cores : core_counts) {
-            workspace scratch(matmul_bytes(rows, cols, positions, cores), cores);
-            const measured m = beside(
-                2.0 * static_cast<double>(rows * cols * positions), [&] { matmul(w, x, y, scratch); },
-                [&] { return fma_peak(cores); });
-            print_row(o, "matmul", format_name<F>(), model, rows, cols, cores, m, "GFLOP/s", "the FMA peak");
+        for (const auto& [a, peak] : peaks) {
+            if (!is_available(a) || !o.wants("matmul " + format_name<F>() + " " + model + " " + peak)) continue;
+            const auto w = some_matrix<F>(rows, cols);
+            matrix<float> x(positions, cols), y(positions, rows);
+            std::fill(x.span().begin(), x.span().end(), 0.5f);
+            for (const unsigned cores : core_counts) {
+                workspace scratch(matmul_bytes(rows, cols, positions, cores), cores, a);
+                const measured m = beside(
+                    2.0 * static_cast<double>(rows * cols * positions), [&] { matmul(w, x, y, scratch); },
+                    [&] { return peak_of(a, cores); });
+                print_row(o, "matmul", format_name<F>(), model, rows, cols, cores, m, "GFLOP/s", peak);
+            }
         }
     }
 }

@@ -1,8 +1,11 @@
 #pragma once
-/// What the machine can do at most, measured beside every kernel: float32 FMA and reading memory.
+/// What the machine can do at most, measured beside every kernel: float32 FMA, bf16 dot products and tiles, and reading
+/// memory.
 
+#include "bitlens/core/arithmetic.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/view.hpp"
+#include "bitlens/kernels/bf16_tile_micro_kernel.hpp"
 #include "bitlens/simd/batch.hpp"
 
 #include <chrono>
@@ -32,6 +35,40 @@ float fma_chains(std::index_sequence<I...>, std::size_t steps, float m, float b)
     return (simd::sum(a[I]) + ...);
 }
 
+#if defined(__x86_64__)
+/// Dot products of bf16 pairs into twelve registers.
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] inline float dot_chains(std::size_t steps) {
+    __m512 a[12];
+    const __m512i pairs = _mm512_set1_epi32(0x3F803F80); // ones
+#pragma GCC unroll 12
+    for (auto& sum : a) sum = _mm512_setzero_ps();
+    for (std::size_t i = 0; i < steps; ++i)
+#pragma GCC unroll 12
+        for (auto& sum : a) sum = _mm512_dpbf16_ps(sum, (__m512bh)pairs, (__m512bh)pairs);
+    float numbers[16];
+    for (std::size_t i = 1; i < 12; ++i) a[0] = _mm512_add_ps(a[0], a[i]);
+    _mm512_storeu_ps(numbers, a[0]);
+    return numbers[0];
+}
+
+/// Products of tiles into four others.
+[[gnu::target("amx-tile,amx-bf16")]] inline void tile_chains(std::size_t steps) {
+    const bf16_tile_micro_kernel<simd::default_arch>::session session;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    for (std::size_t i = 0; i < steps; ++i) {
+        _tile_dpbf16ps(0, 4, 5);
+        _tile_dpbf16ps(1, 4, 5);
+        _tile_dpbf16ps(2, 4, 5);
+        _tile_dpbf16ps(3, 4, 5);
+    }
+}
+#endif
+
 /// Reads four streams at once, as matvec does its rows: one alone does not fill the memory's pipes.
 inline float sum_of(const float* first, std::size_t count) {
     using vec = simd::batch<float, simd::default_arch>;
@@ -58,6 +95,26 @@ inline double fma_peak(unsigned cores) {
         sink = detail::fma_chains(std::make_index_sequence<chains>{}, steps, 0.999f, 1.0f + static_cast<float>(i));
     });
     return 2.0 * static_cast<double>(chains * simd::lanes<simd::default_arch> * steps * cores) / (seconds() - start);
+}
+
+/// Operations per second of `cores` cores together in an arithmetic that the machine has.
+inline double peak_of(arithmetic a, unsigned cores) {
+#if defined(__x86_64__)
+    const auto rate = [&](double operations, auto const& work) {
+        const double start = seconds();
+        parallel_for(cores, [&](std::size_t) { work(); });
+        return operations * cores / (seconds() - start);
+    };
+    if (a == arithmetic::bf16_dot) {
+        constexpr std::size_t steps = 400'000;
+        return rate(12.0 * 16 * 2 * 2 * steps, [] { sink = detail::dot_chains(steps); });
+    }
+    if (a == arithmetic::bf16_tile) {
+        constexpr std::size_t steps = 40'000;
+        return rate(4.0 * 16 * 16 * 32 * 2 * steps, [] { detail::tile_chains(steps); });
+    }
+#endif
+    return fma_peak(cores);
 }
 
 /// Bytes per second of `cores` cores that read `buffer` once, together.
