@@ -79,7 +79,8 @@ template <class Architecture>
 std::shared_ptr<layer_source<weight>> layers_of(transformer<Architecture, weight> const& model,
                                                 std::vector<method> const& methods, memory_plan const& plan) {
     if (methods.empty()) return model.layers();
-    return std::make_shared<quantized_layers>(model.layers(), methods[0], override_rules(), plan.quantized_resident);
+    return std::make_shared<quantized_layers<weight>>(model.layers(), methods[0], override_rules(),
+                                                      plan.quantized_resident);
 }
 
 /// All rows of an NPY file of token ids (rows, tokens).   Errors: as document_reader; option_error for another file.

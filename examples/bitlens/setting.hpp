@@ -2,12 +2,12 @@
 /// What the verbs that run a model share: the type of a weight, the machine's limits, documents as rows of ids.
 
 #include "commands.hpp"
+#include "study_matrix/study_matrix.hpp"
 
 #include "bitlens/core/arithmetic.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/models/checkpoint.hpp"
-#include "bitlens/recipes/all_formats.hpp"
 #include "bitlens/text/tokenizer.hpp"
 
 #include <cstdint>

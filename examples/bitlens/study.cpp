@@ -98,7 +98,7 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
     for (auto const& m : methods)
         variants.push_back(
-            {m.name, std::make_shared<quantized_layers>(model.layers(), m, rules, plan.quantized_resident)});
+            {m.name, std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, plan.quantized_resident)});
 
     std::vector<variant_results> results;
     for (auto const& v : variants)

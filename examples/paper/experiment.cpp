@@ -1,5 +1,7 @@
 #include "experiment.hpp"
 
+#include "study_matrix/study_matrix.hpp"
+
 #include "bitlens/analysis/measure_run.hpp"
 #include "bitlens/analysis/select_documents.hpp"
 #include "bitlens/core/machine.hpp"
@@ -41,7 +43,8 @@ template <class Architecture>
 finished_study measure(transformer<Architecture, study_matrix> const& model, std::span<const method> methods,
                        study_documents const& documents) {
     std::vector<variant<study_matrix>> variants{{full_model_name, model.layers()}};
-    for (auto const& m : methods) variants.push_back({m.name, std::make_shared<quantized_layers>(model.layers(), m)});
+    for (auto const& m : methods)
+        variants.push_back({m.name, std::make_shared<quantized_layers<study_matrix>>(model.layers(), m)});
     const unsigned threads = available_cores();
     const thread_limit limit(threads);
     run_results run = measure_run<Architecture, study_matrix>(model, variants, documents, {4 * threads, threads});

@@ -73,9 +73,19 @@ TEST_CASE("quantize gives the format that the method names") {
     CHECK(scales_differ);
 }
 
+TEST_CASE("a type of weight with few formats takes the methods of those") {
+    using few = mixed_matrix<dense<float>, uniform<3, 64>>;
+    const matrix<float> w(2, 64);
+    CHECK(quantize<few>(parse_method("rtn3-g64"), w).format_name() == "uniform3-g64");
+    for (const char* name : {"rtn3-g32", "rtn3-g64-sym", "rtn4-g64", "nf3-g64"})
+        CHECK_THROWS_WITH_AS(quantize<few>(parse_method(name), w),
+                             doctest::Contains(("method '" + std::string(name) + "': the type of weight").c_str()),
+                             option_error);
+}
+
 TEST_CASE("a layer is quantized once, and shares what stays full") {
     const auto full = std::make_shared<counted_layers>();
-    quantized_layers layers(full, parse_method("rtn4-g64"), some_rules());
+    quantized_layers<study_matrix> layers(full, parse_method("rtn4-g64"), some_rules());
     const auto first = layers.layer(1), again = layers.layer(1);
     CHECK(full->requests == 1);
     auto const& stored = full->blocks[1];
@@ -99,7 +109,7 @@ TEST_CASE("a layer is quantized once, and shares what stays full") {
 
 TEST_CASE("layers that are not kept are made again, the same") {
     const auto full = std::make_shared<counted_layers>();
-    quantized_layers layers(full, parse_method("nf3-g64"), {}, false);
+    quantized_layers<study_matrix> layers(full, parse_method("nf3-g64"), {}, false);
     const auto first = layers.layer(0), again = layers.layer(0);
     CHECK(full->requests == 2);
     CHECK(first.linear[0] != again.linear[0]);
@@ -111,11 +121,11 @@ TEST_CASE("errors name layer, projection and method") {
     packed_matrix<dense<float>> broken(64, 128);
     broken.writable_row(9)[100] = std::nanf("");
     full->blocks[1].linear[6] = std::make_shared<const study_matrix>(std::move(broken));
-    quantized_layers layers(full, parse_method("rtn3-g64"));
+    quantized_layers<study_matrix> layers(full, parse_method("rtn3-g64"));
     CHECK_THROWS_WITH_AS((void)layers.layer(1),
                          "layer 1 down_proj, rtn3-g64: rtn: the weight at row 9, column 100 is nan; a finite number is "
                          "expected",
                          format_error);
-    quantized_layers whole_groups(full, parse_method("nf3-g128"));
+    quantized_layers<study_matrix> whole_groups(full, parse_method("nf3-g128"));
     CHECK_THROWS_AS((void)whole_groups.layer(0), shape_error); // 64 columns
 }

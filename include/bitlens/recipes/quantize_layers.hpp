@@ -2,6 +2,7 @@
 /// quantize_layers: the blocks of a model by one quantizer, whose format the model's type names.
 
 #include "bitlens/formats/mixed_matrix.hpp"
+#include "bitlens/kernels/decode.hpp"
 #include "bitlens/models/weights.hpp"
 #include "bitlens/quantizers/quantizer.hpp"
 #include "bitlens/quantizers/rows.hpp"
@@ -16,18 +17,27 @@ namespace bitlens {
 
 namespace detail {
 
+/// The numbers of w where they are stored as floats, else an empty view.
+template <weight_matrix W>
+matrix_view<const float> stored_floats(W const& w) noexcept {
+    if constexpr (is_mixed_matrix<W>)
+        return w.visit([](auto const& m) { return stored_floats(m); });
+    else if constexpr (std::same_as<W, packed_matrix<dense<float>>>)
+        return w.view();
+    else
+        return {};
+}
+
 /// f(view of w as floats): the numbers themselves where they are float, else a copy that lives as long as the call.
-template <weight_format F, class Function>
-decltype(auto) with_floats(packed_matrix<F> const& w, Function const& f) {
-    if constexpr (std::same_as<F, dense<float>>) {
-        return f(w.view());
-    } else {
-        matrix<float> copy(w.rows(), w.cols());
-        for_each_row(copy.view(), [&](std::size_t r) {
-            for (std::size_t c = 0; c < w.cols(); ++c) copy(r, c) = w.value(r, c);
-        });
-        return f(matrix_view<const float>(copy.view()));
-    }
+template <weight_matrix W, class Function>
+decltype(auto) with_floats(W const& w, Function const& f) {
+    if (const auto stored = stored_floats(w); stored.data != nullptr) return f(stored);
+    const std::size_t stride = (w.cols() + chunk_codes - 1) / chunk_codes * chunk_codes; // whole chunks are decoded
+    matrix<float> copy(w.rows(), stride);
+    const auto floats = copy.view().middle_cols(0, w.cols());
+    const row_decoder decode = decoder_of(w);
+    for_each_row(floats, [&](std::size_t r) { decode(r, 0, floats.middle_rows(r, 1)); });
+    return f(matrix_view<const float>(floats));
 }
 
 } // namespace detail
@@ -42,10 +52,8 @@ quantize_layers(layer_source<W>& full, std::size_t layers,
     for (std::size_t k = 0; k < layers; ++k) {
         blocks.push_back(full.layer(k));
         for (auto& linear : blocks.back().linear)
-            linear = linear->visit([&](auto const& w) {
-                return detail::with_floats(
-                    w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
-            });
+            linear = detail::with_floats(
+                *linear, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
     }
     return std::make_shared<resident_layers<W>>(std::move(blocks));
 }

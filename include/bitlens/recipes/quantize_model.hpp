@@ -17,16 +17,17 @@ namespace bitlens {
 
 /// A layer_source that quantizes every linear layer of another one's blocks by `quantizer`, or as `rules` say for one.
 /// A layer is quantized when it is first asked for. Norms, biases and matrices that stay full are shared with the
-/// source, not copied.
-class quantized_layers final : public layer_source<study_matrix> {
+/// source, not copied. W lists the formats of the methods.
+template <weight_matrix W = study_matrix>
+class quantized_layers final : public layer_source<W> {
 public:
     /// keep_resident: packed layers stay in memory; else each request loads and quantizes again.
-    quantized_layers(std::shared_ptr<layer_source<study_matrix>> full, method quantizer, override_rules rules = {},
+    quantized_layers(std::shared_ptr<layer_source<W>> full, method quantizer, override_rules rules = {},
                      bool keep_resident = true)
         : full_(std::move(full)), quantizer_(std::move(quantizer)), rules_(std::move(rules)), keeps_(keep_resident) {}
 
     /// Errors: those of the source; format_error of the quantizer, naming layer, projection and method.
-    block_weights<study_matrix> layer(std::size_t k) override {
+    block_weights<W> layer(std::size_t k) override {
         if (k < kept_.size() && kept_[k].rest != nullptr) return kept_[k];
         auto block = full_->layer(k);
         for (std::size_t p = 0; p < projection_count; ++p) {
@@ -43,15 +44,11 @@ public:
     }
 
 private:
-    static std::shared_ptr<const study_matrix> quantized(study_matrix const& w, method const& m, std::size_t k,
-                                                         projection p) {
+    static std::shared_ptr<const W> quantized(W const& w, method const& m, std::size_t k, projection p) {
         const auto place = [&] { return "layer " + std::to_string(k) + " " + std::string(name(p)) + ", "; };
         try {
-            return w.visit([&](auto const& packed) {
-                return detail::with_floats(packed, [&](matrix_view<const float> floats) {
-                    return std::make_shared<const study_matrix>(quantize(m, floats));
-                });
-            });
+            return detail::with_floats(
+                w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(quantize<W>(m, floats)); });
         } catch (format_error const& e) {
             throw format_error(place() + m.text() + ": " + e.what());
         } catch (shape_error const& e) {
@@ -59,11 +56,11 @@ private:
         }
     }
 
-    std::shared_ptr<layer_source<study_matrix>> full_;
+    std::shared_ptr<layer_source<W>> full_;
     method quantizer_;
     override_rules rules_;
     bool keeps_;
-    std::vector<block_weights<study_matrix>> kept_;
+    std::vector<block_weights<W>> kept_;
 };
 
 } // namespace bitlens

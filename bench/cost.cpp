@@ -1,0 +1,92 @@
+// What a study costs when it grows: documents, methods, layers and threads are doubled one at a time.
+//
+//     bench_cost [--csv]
+//
+// The model has random weights; the methods are one and the same, 4 bits. Each line is a process of its own that makes
+// the model, quantizes and measures, and ends with its CPU seconds over those of the line before. They should double
+// with documents and layers, grow with methods as 1 + methods does, and stay with threads, which shorten the wall time
+// as long as there are cores. Memory should grow with layers and methods, which are kept, a little with threads, each
+// of which has a workspace, and not with documents.
+
+#include "bitlens/analysis/measure_run.hpp"
+#include "bitlens/core/machine.hpp"
+#include "bitlens/models/random_model.hpp"
+#include "bitlens/quantizers/rtn.hpp"
+#include "bitlens/recipes/quantize_layers.hpp"
+#include "process.hpp"
+
+#include <array>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using namespace bitlens;
+using namespace bitlens::bench;
+
+namespace {
+
+using format = uniform<4, 64>;
+using weight = mixed_matrix<dense<float>, format>;
+
+struct study_size {
+    std::size_t documents = 16, methods = 2, layers = 4, threads = 1;
+};
+constexpr std::size_t tokens = 128;
+constexpr std::size_t doublings = 3;
+
+/// One document per thread is at work, so that memory does not depend on the number of documents.
+void study(study_size const& size) {
+    const thread_limit limit(static_cast<unsigned>(size.threads));
+    const model_config config{
+        std::string(llama::name), size.layers, 2048, tokens, {256, 4, 2, 64, 640, 1e-5f, 10000.0}, true};
+    const auto model = tiny_model<llama, weight>(config, 1);
+    std::vector<variant<weight>> variants{{"full", model.layers()}};
+    for (std::size_t m = 0; m < size.methods; ++m)
+        variants.push_back(
+            {"rtn4-g64 " + std::to_string(m + 1), quantize_layers(*model.layers(), size.layers, rtn<format>{})});
+
+    study_documents documents{matrix<std::int32_t>(size.documents, tokens), std::vector<std::size_t>(size.documents),
+                              std::vector<std::string>(size.documents), std::vector<std::string>(size.documents)};
+    random_generator random(2);
+    for (auto& id : documents.ids.span()) id = static_cast<std::int32_t>(random.below(config.vocabulary));
+    const auto threads = static_cast<unsigned>(size.threads);
+    measure_run<llama, weight>(model, variants, documents, {threads, threads});
+}
+
+struct axis {
+    const char* name;
+    std::size_t study_size::*value;
+};
+constexpr std::array<axis, 4> axes{{{"documents", &study_size::documents},
+                                    {"methods", &study_size::methods},
+                                    {"layers", &study_size::layers},
+                                    {"threads", &study_size::threads}}};
+
+void print_row(bool csv, axis const& a, study_size const& size, process_use const& used, double before) {
+    std::printf(csv ? "%s,%zu,%.3f,%.3f,%.1f,%.2f\n" : "%-10s %6zu %9.3f %9.3f %9.1f %11.2f\n", a.name, size.*a.value,
+                used.wall, used.cpu, static_cast<double>(used.peak_bytes) / (1 << 20), used.cpu / before);
+    std::fflush(stdout);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const bool csv = argc == 2 && std::string_view(argv[1]) == "--csv";
+    if (argc > 2 || (argc == 2 && !csv)) return std::fprintf(stderr, "bench_cost [--csv]\n"), 2;
+    const study_size base;
+    std::fprintf(csv ? stderr : stdout,
+                 "%zu documents of %zu tokens, %zu methods beside the full model, %zu layers, %zu thread; %u cores\n",
+                 base.documents, tokens, base.methods, base.layers, base.threads, available_cores());
+    std::printf(csv ? "changed,to,wall_s,cpu_s,peak_mib,cpu_over_line_before\n"
+                    : "changed        to    wall s     CPU s  peak MiB  line before\n");
+    for (axis const& a : axes) {
+        study_size size = base;
+        double before = 0;
+        for (std::size_t i = 0; i <= doublings; ++i, size.*a.value *= 2) {
+            const process_use used = measure_process([&] { study(size); });
+            print_row(csv, a, size, used, i == 0 ? used.cpu : before);
+            before = used.cpu;
+        }
+    }
+}
