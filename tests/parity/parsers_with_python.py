@@ -69,6 +69,7 @@ STRICTER = {
         (r"layout of type Q2_0", "a type whose layout is not fixed"),
         (r"bytes are needed|are not in a file of|a string of at most 2\^30 bytes", "gguf reads past the end as if nothing were there"),
         (r"cut a block", "gguf rounds down"),
+        (r"less than 2\^63 elements", "a dimension beyond 2^63 beside one of 0"),
     ],
     "json": [
         (r"no valid JSON", "Python takes NaN, Infinity, lone surrogates, and numbers beyond double"),
