@@ -50,7 +50,7 @@ inline constexpr std::array<target, 17> targets{{
     {"tokenizer_gguf", "The tokenizer in a GGUF file", tokenizer_gguf, 100},
     {"npy", "An NPY file", npy, 40},
     {"npz", "An NPZ file", npz, 4 * 1032},
-    {"documents", "A file of documents", documents, 100 * 1032},
+    {"documents", "A file of documents", documents, 16 * 1032},
     {"text", "A text", text, 200},
     {"methods", "A list of methods", methods, 200},
     {"overrides", "A file of overrides", overrides, 100},

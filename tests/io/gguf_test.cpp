@@ -173,6 +173,7 @@ TEST_CASE("what is wrong with the alignment is named") {
         CHECK_OPENING(aligned(gguf_type::uint32, le(unit), 32), "\"general.alignment\"", "power of two");
     CHECK_OPENING(aligned(gguf_type::uint32, le(std::uint32_t{1} << 31), 32), "padding");
     CHECK_OPENING(aligned(gguf_type::uint64, le(std::uint64_t{32}), 32), "\"general.alignment\"", "u32");
+    CHECK_OPENING(whole({pair("general.alignment", gguf_type::uint32, le(std::uint32_t{3}))}, {}), "power of two");
 }
 
 TEST_CASE("what is wrong with a tensor is named") {

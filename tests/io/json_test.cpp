@@ -2,7 +2,9 @@
 
 #include "files.hpp"
 
+#include <array>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -47,6 +49,27 @@ TEST_CASE("a key that occurs twice in one object is refused, in two objects it i
     CHECK_REFUSED(parse_json(R"({"a":1,"b":2,"a":1})", "f"), "f: ", "\"a\"", "twice");
     CHECK_REFUSED(parse_json(R"([{"x":{"\u0061":1,"a":1}}])", "f"), "\"a\"", "twice");
     CHECK(parse_json(R"({"a":{"a":1},"b":[{"a":1},{"a":2}]})", "f").size() == 2);
+}
+
+TEST_CASE("of the members that are asked for, and of no others, the values are kept") {
+    constexpr std::array<std::string_view, 3> keys{"a", "b", "none"};
+    const auto members = [&](std::string_view text) { return parse_json_members(text, "f", keys); };
+    CHECK(members(R"({"x":{"a":1},"a":"text","y":[{"b":2}],"b":-1.5,"z":null})") == json({{"a", "text"}, {"b", -1.5}}));
+    CHECK(members(R"({"a":[1,{"b":2}],"b":{"a":3},"\u0061b":4})") ==
+          json({{"a", json::array()}, {"b", json::object()}}));
+    CHECK(members(R"([{"a":1}])") == json::array());
+    CHECK(members("{}") == json::object());
+    CHECK(members(" 7 ") == 7);
+
+    CHECK_REFUSED(members(R"({"a":1,"b":2,"a":3})"), "f: ", "\"a\"", "twice");
+    CHECK_REFUSED(members(R"({"x":1,"y":{"p":1},"x":3})"), "\"x\"", "twice");
+    CHECK_REFUSED(members(R"({"x":[{"y":{"\u0070":1,"q":2,"p":3}}]})"), "\"p\"", "twice");
+    CHECK(members(R"({"x":{"p":{"p":1,"q":2},"q":3},"y":{"p":4}})").empty());
+    CHECK_REFUSED(members("{\"x\":" + std::string(63, '[') + "[]" + std::string(63, ']') + "}"), "64 levels");
+    CHECK(members("{\"x\":" + std::string(62, '[') + "[]" + std::string(62, ']') + "}").empty());
+    CHECK_REFUSED(members(R"({"a":1,"x":[NaN]})"), "f: no valid JSON at byte 13");
+    CHECK_REFUSED(members("{}]"), "no valid JSON");
+    CHECK_REFUSED(members(std::string_view("{}\0", 3)), "zero byte");
 }
 
 TEST_CASE("typed values, and errors that name file, key, what was found and what was expected") {

@@ -177,6 +177,11 @@ TEST_CASE("what is wrong in a zip file is named") {
     CHECK_READING(files::with(bytes, end + 16, u32(0xFFFFFFFF)), "zip64 locator: missing");
     CHECK_READING(files::with(bytes, first, "x"), "entry 0");
     CHECK_READING(files::with(bytes, first + 8, u16(1)), "\"values.npy\"", "encrypted");
+    CHECK_READING(files::with(bytes, first + 8, u16(1 << 6)), "\"values.npy\"", "encrypted");
+    CHECK_READING(files::with(bytes, first + 8, u16(1 << 13)), "\"values.npy\"", "encrypted");
+    CHECK_READING(files::with(bytes, first + 8, u16(1 << 5)), "\"values.npy\"", "patch");
+    CHECK_READING(files::with(bytes, second + 8, u16(0)), "ids.npy", "name: UTF-8 is expected, and a flag for it");
+    CHECK_READING(files::with(bytes, local + 6, u16(0)), "ids.npy", "local header: flags");
     CHECK_READING(files::with(bytes, first + 10, u16(12)), "\"values.npy\"", "method", "12 was found");
     CHECK_READING(files::with(bytes, first + 10, u16(8)), "\"values.npy\"", "local header: method");
     CHECK_READING(files::with(bytes, first + 16, u32(0)), "\"values.npy\"", "checksum");
@@ -194,10 +199,15 @@ TEST_CASE("what is wrong in a zip file is named") {
         return files::with(files::with(bytes, first + 46, name), 30, name);
     };
     CHECK_READING(renamed("../a/x.npy"), "../a/x.npy", "not allowed");
+    CHECK_READING(renamed("a/../b.npy"), "a/../b.npy", "not allowed");
     CHECK_READING(renamed("/etc/x.npy"), "/etc/x.npy", "not allowed");
     CHECK_READING(renamed("a\\\\bcx.npy"), "not allowed");
-    CHECK_READING(renamed("a\xFF\xFFxyz.npy"), "not allowed");
+    CHECK_READING(files::with(renamed("a\xFF\xFFxyz.npy"), first + 8, u16(1 << 11)), "local header: flags");
+    CHECK_READING(files::with(files::with(renamed("a\xFF\xFFxyz.npy"), first + 8, u16(1 << 11)), 6, u16(1 << 11)),
+                  "not allowed");
     CHECK_READING(renamed(std::string("a\0bxyz.npy", 10)), "not allowed");
+    CHECK(reading(renamed("value..npy")) == "nothing was thrown"); // an array named "value."
+    CHECK(reading(renamed("a/.../.npy")) == "nothing was thrown");
     CHECK(reading(renamed("values.txt")) == "nothing was thrown"); // is no array
 
     // Two entries that are one: the second directory entry replaced by a copy of the first.

@@ -3,6 +3,7 @@
 #include "files.hpp"
 
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <numeric>
 #include <string>
@@ -189,6 +190,40 @@ TEST_CASE("a folder is read from one file or from the shards of its index") {
 
     write("model.safetensors", "only"); // wins over the index, as in transformers
     CHECK(safetensors_folder(folder.path()).tensors().contains("only"));
+}
+
+TEST_CASE("the time of a folder is in proportion to its tensors, and does not grow with its shards") {
+    constexpr std::size_t shards = 400, tensors_of_each = 250;
+    const test::temporary_folder folder;
+    std::string map;
+    for (std::size_t s = 0; s < shards; ++s) {
+        const std::string file = "shard-" + std::to_string(s) + ".safetensors";
+        std::vector<safetensors_entry> entries;
+        for (std::size_t t = 0; t < tensors_of_each; ++t) {
+            const std::string name = std::to_string(s) + "." + std::to_string(t);
+            entries.push_back({name, safetensors_type::f32, {0}, {}});
+            map += (map.empty() ? "{\"" : ",\"") + name + "\":\"" + file + "\"";
+        }
+        write_safetensors(folder / file, entries);
+    }
+    folder.write("model.safetensors.index.json", R"({"weight_map":)" + map + "}}");
+    const safetensors_folder model(folder.path());
+    REQUIRE(model.tensors().size() == shards * tensors_of_each);
+    const std::clock_t begin = std::clock();
+    std::size_t wrong = 0;
+    for (auto const& [name, tensor] : model.tensors()) wrong += model.file_of(*tensor).find(name) == tensor ? 0u : 1u;
+    CHECK(wrong == 0);
+    CHECK(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC < 1); // hundredths; through all shards: seconds
+}
+
+TEST_CASE("a file of very many tensors is written in time in proportion to them") {
+    const test::temporary_folder folder;
+    std::vector<safetensors_entry> entries;
+    for (int t = 0; t < 100'000; ++t) entries.push_back({std::to_string(t), safetensors_type::f32, {0}, {}});
+    const std::clock_t begin = std::clock();
+    write_safetensors(folder / "many.safetensors", entries);
+    CHECK(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC < 10); // some tenths; quadratic: a minute
+    CHECK(safetensors_file(folder / "many.safetensors").tensors().size() == entries.size());
 }
 
 TEST_CASE("write_safetensors refuses what it could not read back") {

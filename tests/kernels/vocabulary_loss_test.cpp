@@ -121,6 +121,20 @@ TEST_CASE("logits of ten thousand overflow nothing") {
     CHECK(s.margin[1][0] == -2e4f); // the reference's top against this variant's
 }
 
+TEST_CASE("KL runs from the reference to the variant") {
+    head_matrix head(2, 1);
+    head.writable_row(1)[0] = 1;
+    matrix<float> three_to_one(1, 1), even(1, 1);
+    three_to_one(0, 0) = std::log(3.0f);                                       // p₀ = (1/4, 3/4)
+    const double expected = std::log(1.0 / 2) / 4 + 3 * std::log(3.0 / 2) / 4; // 0.131; the other way round 0.144
+    for (scores const& s :
+         {fast_scores(head, {three_to_one, even}, {0}), slow_scores(head, {three_to_one, even}, {0})}) {
+        CHECK(std::abs(s.kl[1][0] - expected) <= 2 * rounding * (1 + std::log(3.0)));
+        CHECK(std::abs(s.nll[0][0] - std::log(4.0)) <= rounding);
+        CHECK(std::abs(s.nll[1][0] - std::log(2.0)) <= rounding);
+    }
+}
+
 TEST_CASE("KL(p‖p) is 0 exactly, and its scores are the reference's") {
     exact_case c(2100, 16, 9, 1, 1.7, 5);
     const auto s = fast_scores(c.head, {c.states[0], c.states[0], c.states[0]}, c.targets);

@@ -110,6 +110,21 @@ TEST_CASE("NF3: a tie goes to the lower code") {
     }
 }
 
+TEST_CASE("NF4 multiplies by the reciprocal of the scale, NF3 divides by the scale") {
+    // Weights beside the border of the first level above 0, where the two do not agree.
+    const auto code_of_first = []<class F>(absmax<F> const& quantize, float x, float scale) {
+        std::vector<float> group(32, 0.0f);
+        group[0] = x, group[31] = scale;
+        return quantize({group.data(), 1, 32}).code(0, 0);
+    };
+    const absmax<normal_float<4, 32>> four;
+    CHECK(code_of_first(four, 0x1.e8f0fep-5f, 1.5f) == 8);     // divided: 7
+    CHECK(code_of_first(four, 0x1.36ae78p-4f, 1.90625f) == 7); // divided: 8
+    const absmax<normal_float<3, 32>> three;
+    CHECK(code_of_first(three, 0x1.ee609ep-4f, 1.5f) == 3);     // multiplied: 4
+    CHECK(code_of_first(three, 0x1.5908c4p-3f, 2.09375f) == 4); // multiplied: 3
+}
+
 TEST_CASE("a group of zeros gets the code of level 0 and scale 0") {
     const std::vector<float> x{0, -0.0f, 0, 0};
     const auto three = absmax<normal_float<3, 0>>{}({x.data(), 1, 4});

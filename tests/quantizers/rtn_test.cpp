@@ -80,6 +80,11 @@ TEST_CASE("KAT-R2: no negative weight") {
     check_known_answer<uniform<4, 32, symmetric>>(x, 0.13333334f, 8, {10, 12, 14, 15, 15, 15, 15, 15});
 }
 
+TEST_CASE("halves go to the even neighbour, codes and zero points alike") {
+    check_known_answer<uniform<3, 32>>({-.5f, 0, 1, 2, 3, 4, 5.5f, 6.5f}, 1, 0, {0, 0, 1, 2, 3, 4, 6, 6});
+    check_known_answer<uniform<3, 32>>({-2.5f, -1, 0, 1, 2, 3, 3.5f, 4.5f}, 1, 2, {0, 1, 2, 3, 4, 5, 6, 6});
+}
+
 TEST_CASE("rtn equals GPTQ's quantizer bit for bit") {
     std::ifstream file(BITLENS_TEST_DATA "/quantizers/rtn.txt");
     std::size_t blocks = 0;

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <ctime>
+
 using namespace bitlens;
 
 namespace {
@@ -102,4 +104,14 @@ TEST_CASE("a refusal says what is wrong and what exists") {
         CHECK(said.find(reason) != std::string::npos);
         CHECK(said.find("rtn2 … rtn8 and nf3, nf4") != std::string::npos);
     }
+}
+
+TEST_CASE("the time of a list is in proportion to it") {
+    std::string list = "first=rtn2-row";
+    for (int i = 0; i < 300'000; ++i) list += ",m" + std::to_string(i) + "=rtn2-row";
+    const std::clock_t begin = std::clock();
+    CHECK(parse_methods(list).size() == 300'001);
+    CHECK(refusal(list + ",first=nf3-row").find("two methods are called 'first'") != std::string::npos);
+    CHECK(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC <
+          10); // some tenths; every pair would take minutes
 }

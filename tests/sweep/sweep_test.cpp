@@ -7,6 +7,8 @@
 #include "bitlens/quantizers/rtn.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -118,6 +120,30 @@ TEST_CASE("a sweep gives what a forward pass of each variant gives, bit for bit"
     for (auto const& m : swept) {
         CHECK(m.nll[0] != m.nll[1]);
         CHECK(std::ranges::all_of(m.kl[1], [](double kl) { return kl > 0; }));
+    }
+}
+
+TEST_CASE("position t is scored on the token at t + 1") {
+    struct keep_logits {
+        using points = hook::set<hook::logits>;
+        matrix<float> logits;
+        void on(hook::logits, site, matrix_view<float> a) {
+            for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(a.row(t), logits.row(t).begin());
+        }
+    };
+    const auto model = tiny_model<llama, weight>(tiny_config<llama>(), 1);
+    const auto swept = run(model, {{"full", model.layers()}}, {});
+    const auto ids = random_ids(model.config().vocabulary);
+    for (std::size_t n = 0; n < rows; ++n) {
+        keep_logits probe{matrix<float>(tokens, model.config().vocabulary)};
+        model.forward(ids.row(n), probe);
+        for (std::size_t t = 0; t + 1 < tokens; ++t) {
+            const auto logits = std::as_const(probe.logits).row(t);
+            double sum = 0;
+            for (const float l : logits) sum += std::exp(double{l});
+            const double expected = std::log(sum) - double{logits[static_cast<std::size_t>(ids(n, t + 1))]};
+            CHECK(std::abs(swept[n].nll[0][t] - expected) <= 1e-6 * (1 + expected));
+        }
     }
 }
 

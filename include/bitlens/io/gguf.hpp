@@ -286,15 +286,20 @@ private:
         return blocks * t.type->bytes;
     }
 
-    /// Offsets count from the data section, which begins at the next multiple of the alignment.
-    void place_tensors(byte_cursor& cursor) {
-        if (tensors_.empty()) return;
+    std::uint64_t alignment() const {
         constexpr std::string_view key = "general.alignment";
         gguf_value const* const stored = find_value(key);
         if (stored && stored->type != gguf_type::uint32) fail("key " + in_quotes(key) + ": u32 is expected");
         const std::uint64_t unit = stored ? convert<std::uint32_t>(*stored) : 32;
         if (!std::has_single_bit(unit))
             fail("key " + in_quotes(key) + ": a power of two is expected, " + std::to_string(unit) + " was found");
+        return unit;
+    }
+
+    /// Offsets count from the data section, which begins at the next multiple of the alignment.
+    void place_tensors(byte_cursor& cursor) {
+        const std::uint64_t unit = alignment();
+        if (tensors_.empty()) return;
         const auto padding = [unit](std::uint64_t n) { return (unit - n % unit) % unit; };
         cursor.take(padding(cursor.position()), "padding before the data");
         const std::size_t begin = cursor.position();

@@ -6,6 +6,7 @@
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/mapped_file.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -14,6 +15,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -32,11 +34,10 @@ inline constexpr std::size_t deepest_json = 64;
 
 namespace detail {
 
-/// Builds the value while the text is read, so that depth and duplicate keys are refused where they occur.
-class json_builder : public nlohmann::json_sax<json> {
+/// What every reader of JSON does with the events of the parser: it refuses what is no JSON, and too deep a nesting.
+class json_events : public nlohmann::json_sax<json> {
 public:
-    explicit json_builder(std::string_view who) : who_(who) {}
-    json result;
+    explicit json_events(std::string_view who) : who_(who) {}
 
     bool null() override { return add(json()); }
     bool boolean(bool value) override { return add(json(value)); }
@@ -50,9 +51,7 @@ public:
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
     bool key(string_t& name) override {
-        const auto [place, is_new] = open_.back()->get_ref<json::object_t&>().emplace(std::move(name), json());
-        if (!is_new) fail("the key " + in_quotes(place->first) + " occurs twice in one object");
-        value_of_key_ = &place->second;
+        take_key(std::move(name));
         return true;
     }
     bool parse_error(std::size_t position, std::string const&, nlohmann::json::exception const& e) override {
@@ -63,34 +62,123 @@ public:
         fail("no valid JSON at byte " + std::to_string(position) + ": " + reason);
     }
 
+protected:
+    std::size_t depth() const noexcept { return depth_; } // arrays and objects that are open
+    [[noreturn]] void fail(std::string const& reason) const { throw format_error(std::string(who_) + ": " + reason); }
+    [[noreturn]] void refuse_second(std::string_view key) const {
+        fail("the key " + in_quotes(key) + " occurs twice in one object");
+    }
+
 private:
     static constexpr std::size_t longest_reason = 300;
 
-    [[noreturn]] void fail(std::string const& reason) const { throw format_error(std::string(who_) + ": " + reason); }
-    json& place(json&& value) {
-        if (open_.empty()) return result = std::move(value);
-        if (open_.back()->is_object()) return *value_of_key_ = std::move(value);
-        auto& array = open_.back()->get_ref<json::array_t&>();
-        return array.emplace_back(std::move(value));
-    }
+    virtual void take_value(json&& value) = 0; // not an array or object
+    virtual void take_key(std::string&& name) = 0;
+    virtual void begin(json&& empty) = 0; // an array or object; depth() does not count it yet
+    virtual void end() = 0;               // depth() counts it no more
+
     bool add(json&& value) {
-        place(std::move(value));
+        take_value(std::move(value));
         return true;
     }
-    bool open(json&& container) {
-        if (open_.size() == deepest_json) fail("JSON nested deeper than " + std::to_string(deepest_json) + " levels");
-        open_.push_back(&place(std::move(container)));
+    bool open(json&& empty) {
+        if (depth_ == deepest_json) fail("JSON nested deeper than " + std::to_string(deepest_json) + " levels");
+        begin(std::move(empty));
+        ++depth_;
         return true;
     }
     bool close() {
-        open_.pop_back();
+        --depth_;
+        end();
         return true;
     }
 
     std::string_view who_;
+    std::size_t depth_ = 0;
+};
+
+/// Builds the value while the text is read, so that duplicate keys are refused where they occur.
+class json_builder final : public json_events {
+public:
+    using json_events::json_events;
+    json result;
+
+private:
+    json& place(json&& value) {
+        if (open_.empty()) return result = std::move(value);
+        if (open_.back()->is_object()) return *value_of_key_ = std::move(value);
+        return open_.back()->get_ref<json::array_t&>().emplace_back(std::move(value));
+    }
+    void take_value(json&& value) override { place(std::move(value)); }
+    void take_key(std::string&& name) override {
+        const auto [member, is_new] = open_.back()->get_ref<json::object_t&>().emplace(std::move(name), json());
+        if (!is_new) refuse_second(member->first);
+        value_of_key_ = &member->second;
+    }
+    void begin(json&& empty) override { open_.push_back(&place(std::move(empty))); }
+    void end() override { open_.pop_back(); }
+
     std::vector<json*> open_; // arrays and objects that are not closed yet, outermost first
     json* value_of_key_ = nullptr;
 };
+
+/// Keeps some members of the outermost object. The rest is checked as json_builder does, and dropped: of it there are
+/// never more than the keys of the objects that are open, and those as one text.
+class json_member_reader final : public json_events {
+public:
+    json_member_reader(std::string_view who, std::span<const std::string_view> keys) : json_events(who), keys_(keys) {}
+    json result;
+
+private:
+    void take_value(json&& value) override {
+        if (depth() == 0)
+            result = std::move(value);
+        else if (depth() == 1 && member_ != nullptr)
+            *member_ = std::move(value);
+    }
+    void take_key(std::string&& name) override {
+        if (depth() == 1) {
+            const bool is_wanted = std::ranges::find(keys_, name) != keys_.end();
+            member_ = is_wanted ? &result[name] : nullptr;
+        }
+        seen_.back().push_back(seen_text_.size());
+        seen_text_ += name;
+    }
+    void begin(json&& empty) override {
+        take_value(std::move(empty));
+        seen_.emplace_back();
+    }
+    /// Of the object (an array has no keys) that ends, no key may have occurred twice.
+    void end() override {
+        std::vector<std::size_t>& begins = seen_.back();
+        if (!begins.empty()) {
+            const std::size_t first = begins.front();
+            std::vector<std::string_view> names;
+            names.reserve(begins.size());
+            begins.push_back(seen_text_.size());
+            for (std::size_t i = 0; i + 1 < begins.size(); ++i)
+                names.push_back(std::string_view(seen_text_).substr(begins[i], begins[i + 1] - begins[i]));
+            std::ranges::sort(names);
+            const auto twice = std::ranges::adjacent_find(names);
+            if (twice != names.end()) refuse_second(*twice);
+            seen_text_.resize(first);
+        }
+        seen_.pop_back();
+    }
+
+    std::span<const std::string_view> keys_;
+    json* member_ = nullptr;                     // where the value of the outermost object's last key goes
+    std::vector<std::vector<std::size_t>> seen_; // for each open array or object, where its keys begin in seen_text_
+    std::string seen_text_;
+};
+
+/// Gives the events of `text` to `reader`.
+inline void read_json(std::string_view text, std::string_view who, json_events& reader) {
+    // nlohmann takes a zero byte for the end of the text and would pass over what follows it.
+    if (const auto zero = text.find('\0'); zero != std::string_view::npos)
+        throw format_error(std::string(who) + ": no valid JSON at byte " + std::to_string(zero) + ": a zero byte");
+    json::sax_parse(text.begin(), text.end(), &reader);
+}
 
 } // namespace detail
 
@@ -98,12 +186,18 @@ private:
 /// Errors: format_error for what is not JSON (RFC 8259, UTF-8 only; NaN, Infinity, comments, lone surrogates, zero
 /// bytes, numbers beyond double), for a key that occurs twice in one object, for nesting deeper than 64.
 inline json parse_json(std::string_view text, std::string_view who) {
-    // nlohmann takes a zero byte for the end of the text and would pass over what follows it.
-    if (const auto zero = text.find('\0'); zero != std::string_view::npos)
-        throw format_error(std::string(who) + ": no valid JSON at byte " + std::to_string(zero) + ": a zero byte");
     detail::json_builder builder(who);
-    json::sax_parse(text.begin(), text.end(), &builder);
+    detail::read_json(text, who, builder);
     return std::move(builder.result);
+}
+
+/// The object that `text` holds, of whose members only those named by `keys` are there, and arrays and objects among
+/// them are empty; in a small multiple of the text's memory, where the tree of all of it can take 30 times as much.
+/// An array at the top is empty too.   Errors: as parse_json.
+inline json parse_json_members(std::string_view text, std::string_view who, std::span<const std::string_view> keys) {
+    detail::json_member_reader reader(who, keys);
+    detail::read_json(text, who, reader);
+    return std::move(reader.result);
 }
 
 /// The value that a file holds.   Errors: io_error; those of parse_json.

@@ -205,7 +205,9 @@ private:
         while (!accept(')')) {
             std::size_t size = 0;
             const auto [end, error] = std::from_chars(text_.data(), text_.data() + text_.size(), size);
-            if (error != std::errc{}) fail("shape: an integer from 0 to 2^64 - 1 is expected at " + in_quotes(text_));
+            const bool has_leading_zero = text_.starts_with('0') && end - text_.data() > 1; // no number of Python
+            if (error != std::errc{} || has_leading_zero)
+                fail("shape: an integer from 0 to 2^64 - 1 is expected at " + in_quotes(text_));
             text_.remove_prefix(static_cast<std::size_t>(end - text_.data()));
             skip_spaces();
             shape->push_back(size);

@@ -148,9 +148,8 @@ private:
         return is_wide(n) ? zip::wide_size : static_cast<std::uint32_t>(n);
     }
     static std::uint16_t flags(entry const& e) noexcept {
-        constexpr std::uint16_t name_is_utf8 = 0x0800;
-        return std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; }) ? 0
-                                                                                                        : name_is_utf8;
+        const bool is_ascii = std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+        return is_ascii ? 0 : zip::name_is_utf8;
     }
 
     void write_data(std::span<const std::byte> bytes) {

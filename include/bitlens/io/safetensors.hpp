@@ -18,10 +18,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -210,7 +212,7 @@ public:
         const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
         if (exists(single)) {
             files_.emplace_back(single);
-            for (auto const& t : files_.front().tensors()) places_.emplace(t.name, &t);
+            for (auto const& t : files_.front().tensors()) place(files_.front(), t);
         } else if (exists(index)) {
             read_index(index);
         } else {
@@ -220,7 +222,7 @@ public:
 
     safetensors_folder(safetensors_folder&&) = default;
     safetensors_folder& operator=(safetensors_folder&&) = default;
-    safetensors_folder(safetensors_folder const&) = delete; // places_ points into files_
+    safetensors_folder(safetensors_folder const&) = delete; // places_ and holders_ point into files_
     safetensors_folder& operator=(safetensors_folder const&) = delete;
 
     /// The files in use, sorted by name; the index is not among them.
@@ -239,16 +241,20 @@ public:
     }
     /// The file that holds a tensor of this folder; its mapping() keeps the bytes alive.
     safetensors_file const& file_of(safetensors_tensor const& tensor) const noexcept {
-        const auto holds = [&](safetensors_file const& f) { return f.find(tensor.name) == &tensor; };
-        const auto file = std::ranges::find_if(files_, holds);
-        BITLENS_ASSERT(file != files_.end());
-        return *file;
+        const auto file = holders_.find(&tensor);
+        BITLENS_ASSERT(file != holders_.end());
+        return *file->second;
     }
 
 private:
     static bool exists(std::filesystem::path const& path) noexcept {
         std::error_code unknown; // what cannot be asked for cannot be opened either
         return std::filesystem::exists(path, unknown);
+    }
+
+    void place(safetensors_file const& file, safetensors_tensor const& tensor) {
+        places_.emplace(tensor.name, &tensor);
+        holders_.emplace(&tensor, &file);
     }
 
     void read_index(std::filesystem::path const& path) {
@@ -271,7 +277,7 @@ private:
                 throw io_error(shard.string() + ": this shard is missing; " + in_quotes(path.filename().string()) +
                                " needs it for " + in_quotes(tensors.front()));
             files_.emplace_back(shard);
-            for (auto const& tensor : tensors) places_.emplace(tensor, &files_.back().tensor(tensor));
+            for (auto const& tensor : tensors) place(files_.back(), files_.back().tensor(tensor));
             for (auto const& t : files_.back().tensors())
                 if (!std::ranges::binary_search(tensors, t.name))
                     throw format_error(shard.string() + ": tensor " + in_quotes(t.name) +
@@ -282,6 +288,7 @@ private:
     std::filesystem::path folder_;
     std::vector<safetensors_file> files_;
     std::map<std::string, safetensors_tensor const*, std::less<>> places_;
+    std::unordered_map<safetensors_tensor const*, safetensors_file const*> holders_;
 };
 
 /// A tensor to write; its bytes are borrowed.
@@ -299,21 +306,23 @@ inline void write_safetensors(std::filesystem::path const& path, std::vector<saf
                               std::map<std::string, std::string> const& metadata = {}) {
     std::ranges::sort(
         tensors, [](auto const& a, auto const& b) { return a.type != b.type ? a.type > b.type : a.name < b.name; });
-    ordered_json header = ordered_json::object();
-    if (!metadata.empty()) header["__metadata__"] = metadata;
+    std::string text = "{"; // not as one ordered_json, which looks for a key among all those before it
+    const auto add = [&](std::string const& name, ordered_json const& value) {
+        text += (text.size() > 1 ? "," : "") + ordered_json(name).dump() + ":" + value.dump();
+    };
+    if (!metadata.empty()) add("__metadata__", metadata);
+    std::set<std::string_view> names{"", "__metadata__"};
     std::size_t end = 0;
     for (auto const& t : tensors) {
         const std::string who = path.string() + ": tensor " + in_quotes(t.name);
         if (detail::safetensors_bytes(t.type, t.shape) != t.bytes.size())
             throw shape_error(who + ": " + std::to_string(t.bytes.size()) + " bytes do not fit " +
                               std::string(info(t.type).name) + " of shape " + shape_text(t.shape));
-        if (t.name.empty() || t.name == "__metadata__" || header.contains(t.name))
-            throw format_error(who + ": each tensor needs a name of its own");
-        header[t.name] = {
-            {"dtype", info(t.type).name}, {"shape", t.shape}, {"data_offsets", {end, end + t.bytes.size()}}};
+        if (!names.insert(t.name).second) throw format_error(who + ": each tensor needs a name of its own");
+        add(t.name, {{"dtype", info(t.type).name}, {"shape", t.shape}, {"data_offsets", {end, end + t.bytes.size()}}});
         end += t.bytes.size();
     }
-    std::string text = header.dump();
+    text += '}';
     text.append((8 - text.size() % 8) % 8, ' ');
     atomic_file file(path);
     const std::uint64_t length = text.size();

@@ -29,6 +29,9 @@ inline constexpr std::uint32_t wide_size = 0xFFFFFFFF;
 inline constexpr std::uint16_t wide_count = 0xFFFF;
 /// The extra field that holds such sizes and offsets.
 inline constexpr std::uint16_t wide_field = 1;
+/// Flags of an entry. A name without name_is_utf8 is of an old code page.
+inline constexpr std::uint16_t encrypted = 1, patched = 1 << 5, strongly_encrypted = 1 << 6, name_is_utf8 = 1 << 11,
+                               masked = 1 << 13;
 
 enum class method : std::uint16_t { stored = 0, deflated = 8 };
 
@@ -46,8 +49,8 @@ struct entry {
 
 /// The central directory of a zip file, checked against the local headers, and the unpacked entries.
 /// Errors: format_error naming file, entry and field: several disks, encryption, other methods, a directory or entry
-/// that is not where it should be, names that occur twice or leave the folder, entries that share bytes, and when an
-/// entry is unpacked, a bomb (see inflater), a wrong size or checksum.
+/// that is not where it should be, names that occur twice, leave the folder or are neither ASCII nor said to be UTF-8,
+/// entries that share bytes, and when an entry is unpacked, a bomb (see inflater), a wrong size or checksum.
 class zip_file {
 public:
     /// `bytes` are borrowed; `who` begins the text of every error.
@@ -172,13 +175,17 @@ private:
         e.offset = cursor.number<std::uint32_t>(nth);
         e.name = as_text(cursor.take(name_bytes, nth + ": name"));
         const std::string field = "entry " + in_quotes(e.name);
-        if ((flags & 1u) != 0) fail(field + ": is encrypted");
+        constexpr auto hidden = zip::encrypted | zip::strongly_encrypted | zip::masked;
+        if ((flags & hidden) != 0) fail(field + ": is encrypted");
+        if ((flags & zip::patched) != 0) fail(field + ": is a patch of another file");
+        const bool is_ascii = std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+        if (!is_ascii && (flags & zip::name_is_utf8) == 0) fail(field + ": name: UTF-8 is expected, and a flag for it");
         if (e.method != zip::method::stored && e.method != zip::method::deflated)
             fail(field + ": method: 0 (stored) or 8 (deflated) is expected, " +
                  std::to_string(static_cast<unsigned>(e.method)) + " was found");
         read_wide_field(cursor.take(extra_bytes, field + ": extra fields"), field, {&e.size, &packed, &e.offset});
         cursor.take(comment_bytes, field + ": comment");
-        e.data = find_data(e, packed, files, field);
+        e.data = find_data(e, flags, packed, files, field);
         if (e.method == zip::method::stored && e.size != packed) fail(field + ": size: a stored entry of two sizes");
         return e;
     }
@@ -197,13 +204,15 @@ private:
         }
     }
 
-    std::span<const std::byte> find_data(zip::entry const& e, std::uint64_t packed, std::span<const std::byte> files,
-                                         std::string const& field) const {
+    std::span<const std::byte> find_data(zip::entry const& e, std::uint16_t flags, std::uint64_t packed,
+                                         std::span<const std::byte> files, std::string const& field) const {
         const std::string header = field + ": local header";
         byte_cursor cursor(files, who_);
         cursor.take(e.offset, header);
         if (cursor.number<std::uint32_t>(header) != zip::local_entry) fail(header + ": missing");
-        cursor.take(4, header); // version and flags
+        cursor.take(2, header); // version
+        if ((cursor.number<std::uint16_t>(header) & zip::name_is_utf8) != (flags & zip::name_is_utf8))
+            fail(header + ": flags: not those of the directory");
         if (cursor.number<std::uint16_t>(header) != static_cast<std::uint16_t>(e.method))
             fail(header + ": method: not that of the directory");
         cursor.take(16, header); // time, date, checksum, sizes: 0 where a program wrote them behind the data
@@ -216,7 +225,8 @@ private:
 
     void check_names() {
         for (auto const& e : entries_) {
-            const bool leaves = e.name.starts_with('/') || e.name.find("..") != std::string_view::npos ||
+            const bool leaves = ("/" + std::string(e.name) + "/").find("/../") != std::string::npos ||
+                                e.name.starts_with('/') ||
                                 e.name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos;
             if (e.name.empty() || leaves || !is_utf8(e.name))
                 fail("entry " + in_quotes(e.name) + ": name: not allowed");

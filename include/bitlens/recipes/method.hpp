@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -123,10 +124,10 @@ inline method parse_method(std::string_view whole) {
 inline std::vector<method> parse_methods(std::string_view list) {
     std::vector<method> methods;
     if (list.empty()) return methods;
+    std::set<std::string> names;
     for (const std::string_view text : detail::split(list, ',')) {
         method m = parse_method(text);
-        if (std::any_of(methods.begin(), methods.end(), [&](method const& other) { return other.name == m.name; }))
-            detail::refuse_method(text, "two methods are called '" + m.name + "'");
+        if (!names.insert(m.name).second) detail::refuse_method(text, "two methods are called '" + m.name + "'");
         methods.push_back(std::move(m));
     }
     return methods;

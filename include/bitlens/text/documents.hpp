@@ -9,6 +9,7 @@
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npy.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -116,7 +117,8 @@ private:
         const std::string who = who_ + ": line " + std::to_string(source.line_number());
         const std::size_t valid = valid_utf8_length(line);
         if (valid != line.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
-        const json object = parse_json(line, who);
+        constexpr std::array<std::string_view, 3> keys{"text", "id", "topic"};
+        const json object = parse_json_members(line, who, keys);
         d.text = required<std::string>(object, "text", who);
         d.id = label(object, "id", who);
         d.topic = label(object, "topic", who);

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Do the tests notice when the science is wrong? Changes one definition at a time and runs the test that must fail.
+
+    python3 tests/mutations/mutants.py                  # all, one after the other: about ten minutes
+    python3 tests/mutations/mutants.py kurtosis zero    # those with one of these words in their name
+    python3 tests/mutations/mutants.py --find-only      # only whether every text to change occurs exactly once
+
+Each mutant is compiled with one test source against a copy of include/, without optimisation. The same source must pass
+without the change. Exits with 1 if a mutant survives, does not compile, or changes a text that is not there once.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@dataclasses.dataclass
+class Mutant:
+    name: str  # what is wrong with it
+    test: str  # tests/<test>_test.cpp must fail
+    file: str  # include/bitlens/<file>
+    edits: list  # (text that occurs once in the file, what stands there instead)
+
+
+MUTANTS = [
+    # What is measured.
+    Mutant("first position in the means of a probe", "hooks/measure", "hooks/measure.hpp",
+           [("std::size_t first = 1;", "std::size_t first = 0;")]),
+    Mutant("first position in the means of a study", "analysis/study_results", "analysis/document_measurement.hpp",
+           [("skipped_(first_position ? 0 : 1)", "skipped_(0)")]),
+    Mutant("norm of an example: root mean square of the lengths, not their mean", "stats/norms", "stats/norms.hpp",
+           [("sum += euclidean_norm(r.row(t));\n    return sum / static_cast<double>(r.rows);",
+             "sum += euclidean_norm(r.row(t)) * euclidean_norm(r.row(t));\n"
+             "    return std::sqrt(sum / static_cast<double>(r.rows));")]),
+    Mutant("h without γ, while the block goes on with it", "models/parity", "layers/block.hpp",
+           [("emit<hook::mlp_in>(probe, at, n);",
+             "matrix<float> bare(positions(), shape.width);\n"
+             "normalise(std::vector<float>(shape.width, 1.0f), bare);\n"
+             "emit<hook::mlp_in>(probe, at, bare);")]),
+    Mutant("excess kurtosis", "stats/moments", "stats/moments.hpp",
+           [("mean_fourth / square_of_square;", "mean_fourth / square_of_square - 3;")]),
+    Mutant("kurtosis with the sample's variance", "stats/moments", "stats/moments.hpp",
+           [("const double n = static_cast<double>(x.size());\n    return detail::kurtosis_from(sums.fourth / n, sums.square / n);",
+             "const double n = static_cast<double>(x.size());\n    return detail::kurtosis_from(sums.fourth / n, sums.square / (n - 1));")]),
+    Mutant("kurtosis of all numbers of an example as one list", "analysis/study_results",
+           "analysis/document_measurement.hpp",
+           [("kurtosis_r[at.layer] = kurtosis_per_token(", "kurtosis_r[at.layer] = kurtosis_flat(")]),
+    Mutant("variance of the sample, not of the population", "stats/moments", "stats/moments.hpp",
+           [(".square / static_cast<double>(x.size());", ".square / static_cast<double>(x.size() - 1);")]),
+    Mutant("error: full minus quantized", "analysis/study_results", "analysis/study_results.hpp",
+           [("number(m.values(n, 0) - variants[0].values(n, 0));", "number(variants[0].values(n, 0) - m.values(n, 0));")]),
+    Mutant("error in memory: full minus quantized", "analysis/measure_run", "analysis/measure_run.hpp",
+           [("method.nll[i] - run.nll_full[i];", "run.nll_full[i] - method.nll[i];")]),
+    Mutant("worst documents by the size of the error, whatever its sign", "analysis/error_sets",
+           "analysis/error_sets.hpp", [("return error[a] > error[b];", "return error[a] * error[a] > error[b] * error[b];")]),
+    Mutant("control documents from all, not from the lower half", "analysis/error_sets", "analysis/error_sets.hpp",
+           [("draw_sample(std::span(ranked).subspan(upper)", "draw_sample(std::span(ranked)")]),
+    Mutant("ties get the lowest of their ranks", "stats/ranks", "stats/ranks.hpp",
+           [("0.5 * static_cast<double>(first + 1 + last)", "static_cast<double>(first + 1)")]),
+    Mutant("bootstrap draws x and y apart", "stats/correlation", "stats/correlation.hpp",
+           [("drawn_y[i] = y[pair];", "drawn_y[i] = y[static_cast<std::size_t>(random.below(y.size()))];")]),
+    # What is scored.
+    Mutant("each token scored on itself", "sweep/sweep", "sweep/sweep.hpp",
+           [("ids.row(first + e).subspan(1)", "ids.row(first + e).first(scored)")]),
+    Mutant("no beginning-of-text token", "analysis/select_documents", "analysis/select_documents.hpp",
+           [("if (bos) d.ids.insert(d.ids.begin(), *bos);", "")]),
+    Mutant("KL from the quantized model, in kernel and reference alike", "kernels/vocabulary_loss",
+           "kernels/vocabulary_loss.hpp",
+           [("loss.dot * reference->rescale", "loss.dot * tile.rescale"),
+            ("p = vec::load_unaligned(reference->exps + i)", "p = vec::load_unaligned(tile.exps + i)"),
+            ("return p * (vec::load_unaligned(reference->logits + i) - vec::load_unaligned(tile.logits + i));",
+             "return p * (vec::load_unaligned(tile.logits + i) - vec::load_unaligned(reference->logits + i));"),
+            ("loss.dot / full.sum + (loss.log_sum() - full.log_sum())",
+             "loss.dot / loss.sum - (loss.log_sum() - full.log_sum())"),
+            ("std::exp(log_p) * (log_p - log_q)", "std::exp(log_q) * (log_q - log_p)")]),
+    # How weights are rounded.
+    Mutant("zero point off by one where it is stored (GPTQ v1)", "quantizers/rtn", "quantizers/rtn.hpp",
+           [("static_cast<std::uint8_t>(grids[g].zero)", "static_cast<std::uint8_t>(grids[g].zero - 1)")]),
+    Mutant("zero point off by one where it is read (GPTQ v1)", "kernels/decode", "kernels/decode.hpp",
+           [("static_cast<float>(row.zeros[group])", "static_cast<float>(row.zeros[group] + 1)")]),
+    Mutant("zero point added before rounding", "quantizers/rtn", "quantizers/affine_grid.hpp",
+           [("std::nearbyint(x / scale) + zero", "std::nearbyint(x / scale + zero)")]),
+    Mutant("halves of the zero point rounded away from 0", "quantizers/rtn", "quantizers/affine_grid.hpp",
+           [("std::nearbyint(-lo / grid.scale)", "std::round(-lo / grid.scale)")]),
+    Mutant("last column of a group read with the next group's scale", "formats/packed_matrix",
+           "formats/packed_matrix.hpp", [("return c / F::group_size;", "return (c + 1) / F::group_size;")]),
+    Mutant("ties between two levels to the upper code", "quantizers/absmax", "quantizers/absmax.hpp",
+           [("code += x > threshold", "code += x >= threshold")]),
+    Mutant("NF4 divides by the scale", "quantizers/absmax", "quantizers/absmax.hpp",
+           [("[reciprocal = 1.0f / std::max(scale, 1e-38f)](float x) { return x * reciprocal; }",
+             "[divisor = std::max(scale, 1e-38f)](float x) { return x / divisor; }")]),
+    Mutant("NF3 multiplies by the reciprocal of the scale", "quantizers/absmax", "quantizers/absmax.hpp",
+           [("[divisor = scale > 0 ? scale : 1.0f](float x) { return x / divisor; }",
+             "[reciprocal = 1.0f / (scale > 0 ? scale : 1.0f)](float x) { return x * reciprocal; }")]),
+    # How a model runs.
+    Mutant("rows of q and k of a llama GGUF left as stored", "models/checkpoint", "models/checkpoint.hpp",
+           [("t.interleaved_head = config.block.head_dim;", "t.interleaved_head = 0;")]),
+    Mutant("rows of q and k of a llama GGUF put in order the wrong way round", "models/checkpoint",
+           "models/checkpoint.hpp",
+           [("2 * (in_head % half) + in_head / half", "in_head % 2 * half + in_head / 2")]),
+    Mutant("rotary pairs next to each other", "layers/elementwise", "layers/rope.hpp",
+           [("float* const b = a + half;", "float* const b = a + 1;"),
+            ("const float ai = a[i], bi = b[i];", "const float ai = a[2 * i], bi = b[2 * i];"),
+            ("a[i] = ai * c[i] - bi * s[i];", "a[2 * i] = ai * c[i] - bi * s[i];"),
+            ("b[i] = bi * c[i] + ai * s[i];", "b[2 * i] = bi * c[i] + ai * s[i];")]),
+    Mutant("ε outside the root", "layers/elementwise", "layers/rms_norm.hpp",
+           [("1.0f / std::sqrt(mean + epsilon)", "1.0f / (std::sqrt(mean) + epsilon)")]),
+    Mutant("attention sees the next position", "layers/attention", "layers/attention.hpp",
+           [("tile::padded(keys_of(t))}, r + 1, scale)", "tile::padded(keys_of(t))}, std::min(r + 2, keys_of(t)), scale)")]),
+    Mutant("heads share keys in turn, not in neighbouring groups", "layers/attention", "layers/attention.hpp",
+           [("kv_head = head / (heads / kv_heads);", "kv_head = head % kv_heads;")]),
+]
+
+
+def mutated(mutant):
+    """The text of the changed header.   Errors: ValueError for a text that does not occur once."""
+    text = (ROOT / "include/bitlens" / mutant.file).read_text()
+    for old, new in mutant.edits:
+        if text.count(old) != 1:
+            raise ValueError(f"{mutant.file} has {text.count(old)} times, not once: {old!r}")
+        text = text.replace(old, new)
+    return text
+
+
+class Workshop:
+    """A copy of the headers, and programs made with it."""
+
+    def __init__(self, folder, compiler):
+        self.folder, self.compiler = folder, compiler
+        shutil.copytree(ROOT / "include", folder / "include")
+        self.main = self.compile(ROOT / "tests/main.cpp", "main.o")
+        if self.main is None:
+            sys.exit("tests/main.cpp does not compile")
+
+    def compile(self, source, name):
+        out = self.folder / name
+        data = f'-DBITLENS_TEST_DATA="{ROOT}/tests/data"', f'-DBITLENS_SHARED_DATA="{ROOT}/../shared/data"'
+        done = subprocess.run([*self.compiler, "-std=c++20", "-O0", "-w", "-I", self.folder / "include", "-I",
+                               ROOT / "tests", *data, "-c", source, "-o", out])
+        return out if done.returncode == 0 else None
+
+    def outcome(self, test):
+        """"passes", "fails" or "does not compile"."""
+        compiled = self.compile(ROOT / f"tests/{test}_test.cpp", "test.o")
+        if compiled is None:
+            return "does not compile"
+        program = self.folder / "test"
+        subprocess.run([*self.compiler, self.main, compiled, "-o", program, "-ltbb", "-lutf8proc", "-lz"], check=True)
+        try:
+            done = subprocess.run([program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300)
+        except subprocess.TimeoutExpired:
+            return "does not end"
+        return "passes" if done.returncode == 0 else "fails"
+
+    def outcome_of(self, mutant):
+        header = self.folder / "include/bitlens" / mutant.file
+        original = header.read_text()
+        header.write_text(mutated(mutant))
+        try:
+            return self.outcome(mutant.test)
+        finally:
+            header.write_text(original)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="only mutants with one of these in their name")
+    parser.add_argument("--find-only", action="store_true")
+    parser.add_argument("--compiler", default="g++ -march=x86-64-v3", help="with the flags that come first")
+    arguments = parser.parse_args()
+
+    lost = []
+    for mutant in MUTANTS:
+        try:
+            mutated(mutant)
+        except ValueError as e:
+            lost.append(f"{mutant.name}: {e}")
+    if lost or arguments.find_only:
+        print("\n".join(lost) or f"{len(MUTANTS)} mutants, all texts found")
+        return int(bool(lost))
+
+    chosen = [m for m in MUTANTS if not arguments.words or any(w in m.name for w in arguments.words)]
+    bad = 0
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(pathlib.Path(folder), arguments.compiler.split())
+        for test in dict.fromkeys(m.test for m in chosen):
+            unchanged = workshop.outcome(test)
+            print(f"{test}, unchanged: {unchanged}", flush=True)
+            bad += unchanged != "passes"
+            for mutant in (m for m in chosen if m.test == test):
+                outcome = workshop.outcome_of(mutant)
+                verdict = {"fails": "noticed", "passes": "SURVIVES"}.get(outcome, outcome.upper())
+                print(f"  {verdict:9} {mutant.name} ({mutant.file})", flush=True)
+                bad += outcome != "fails"
+    print(f"{len(chosen)} mutants, {bad} problems")
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
