@@ -3397,15 +3397,20 @@ private:
         return blocks * t.type->bytes;
     }
 
-    /// Offsets count from the data section, which begins at the next multiple of the alignment.
-    void place_tensors(byte_cursor& cursor) {
-        if (tensors_.empty()) return;
+    std::uint64_t alignment() const {
         constexpr std::string_view key = "general.alignment";
         gguf_value const* const stored = find_value(key);
         if (stored && stored->type != gguf_type::uint32) fail("key " + in_quotes(key) + ": u32 is expected");
         const std::uint64_t unit = stored ? convert<std::uint32_t>(*stored) : 32;
         if (!std::has_single_bit(unit))
             fail("key " + in_quotes(key) + ": a power of two is expected, " + std::to_string(unit) + " was found");
+        return unit;
+    }
+
+    /// Offsets count from the data section, which begins at the next multiple of the alignment.
+    void place_tensors(byte_cursor& cursor) {
+        const std::uint64_t unit = alignment();
+        if (tensors_.empty()) return;
         const auto padding = [unit](std::uint64_t n) { return (unit - n % unit) % unit; };
         cursor.take(padding(cursor.position()), "padding before the data");
         const std::size_t begin = cursor.position();
@@ -3742,6 +3747,7 @@ private:
 // ---- bitlens/io/json.hpp
 /// The one door to nlohmann-json: parsing of foreign JSON with limits, and typed access whose errors name file and key.
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -3750,6 +3756,7 @@ private:
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -3768,11 +3775,10 @@ inline constexpr std::size_t deepest_json = 64;
 
 namespace detail {
 
-/// Builds the value while the text is read, so that depth and duplicate keys are refused where they occur.
-class json_builder : public nlohmann::json_sax<json> {
+/// What every reader of JSON does with the events of the parser: it refuses what is no JSON, and too deep a nesting.
+class json_events : public nlohmann::json_sax<json> {
 public:
-    explicit json_builder(std::string_view who) : who_(who) {}
-    json result;
+    explicit json_events(std::string_view who) : who_(who) {}
 
     bool null() override { return add(json()); }
     bool boolean(bool value) override { return add(json(value)); }
@@ -3786,9 +3792,7 @@ public:
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
     bool key(string_t& name) override {
-        const auto [place, is_new] = open_.back()->get_ref<json::object_t&>().emplace(std::move(name), json());
-        if (!is_new) fail("the key " + in_quotes(place->first) + " occurs twice in one object");
-        value_of_key_ = &place->second;
+        take_key(std::move(name));
         return true;
     }
     bool parse_error(std::size_t position, std::string const&, nlohmann::json::exception const& e) override {
@@ -3799,34 +3803,123 @@ public:
         fail("no valid JSON at byte " + std::to_string(position) + ": " + reason);
     }
 
+protected:
+    std::size_t depth() const noexcept { return depth_; } // arrays and objects that are open
+    [[noreturn]] void fail(std::string const& reason) const { throw format_error(std::string(who_) + ": " + reason); }
+    [[noreturn]] void refuse_second(std::string_view key) const {
+        fail("the key " + in_quotes(key) + " occurs twice in one object");
+    }
+
 private:
     static constexpr std::size_t longest_reason = 300;
 
-    [[noreturn]] void fail(std::string const& reason) const { throw format_error(std::string(who_) + ": " + reason); }
-    json& place(json&& value) {
-        if (open_.empty()) return result = std::move(value);
-        if (open_.back()->is_object()) return *value_of_key_ = std::move(value);
-        auto& array = open_.back()->get_ref<json::array_t&>();
-        return array.emplace_back(std::move(value));
-    }
+    virtual void take_value(json&& value) = 0; // not an array or object
+    virtual void take_key(std::string&& name) = 0;
+    virtual void begin(json&& empty) = 0; // an array or object; depth() does not count it yet
+    virtual void end() = 0;               // depth() counts it no more
+
     bool add(json&& value) {
-        place(std::move(value));
+        take_value(std::move(value));
         return true;
     }
-    bool open(json&& container) {
-        if (open_.size() == deepest_json) fail("JSON nested deeper than " + std::to_string(deepest_json) + " levels");
-        open_.push_back(&place(std::move(container)));
+    bool open(json&& empty) {
+        if (depth_ == deepest_json) fail("JSON nested deeper than " + std::to_string(deepest_json) + " levels");
+        begin(std::move(empty));
+        ++depth_;
         return true;
     }
     bool close() {
-        open_.pop_back();
+        --depth_;
+        end();
         return true;
     }
 
     std::string_view who_;
+    std::size_t depth_ = 0;
+};
+
+/// Builds the value while the text is read, so that duplicate keys are refused where they occur.
+class json_builder final : public json_events {
+public:
+    using json_events::json_events;
+    json result;
+
+private:
+    json& place(json&& value) {
+        if (open_.empty()) return result = std::move(value);
+        if (open_.back()->is_object()) return *value_of_key_ = std::move(value);
+        return open_.back()->get_ref<json::array_t&>().emplace_back(std::move(value));
+    }
+    void take_value(json&& value) override { place(std::move(value)); }
+    void take_key(std::string&& name) override {
+        const auto [member, is_new] = open_.back()->get_ref<json::object_t&>().emplace(std::move(name), json());
+        if (!is_new) refuse_second(member->first);
+        value_of_key_ = &member->second;
+    }
+    void begin(json&& empty) override { open_.push_back(&place(std::move(empty))); }
+    void end() override { open_.pop_back(); }
+
     std::vector<json*> open_; // arrays and objects that are not closed yet, outermost first
     json* value_of_key_ = nullptr;
 };
+
+/// Keeps some members of the outermost object. The rest is checked as json_builder does, and dropped: of it there are
+/// never more than the keys of the objects that are open, and those as one text.
+class json_member_reader final : public json_events {
+public:
+    json_member_reader(std::string_view who, std::span<const std::string_view> keys) : json_events(who), keys_(keys) {}
+    json result;
+
+private:
+    void take_value(json&& value) override {
+        if (depth() == 0)
+            result = std::move(value);
+        else if (depth() == 1 && member_ != nullptr)
+            *member_ = std::move(value);
+    }
+    void take_key(std::string&& name) override {
+        if (depth() == 1) {
+            const bool is_wanted = std::ranges::find(keys_, name) != keys_.end();
+            member_ = is_wanted ? &result[name] : nullptr;
+        }
+        seen_.back().push_back(seen_text_.size());
+        seen_text_ += name;
+    }
+    void begin(json&& empty) override {
+        take_value(std::move(empty));
+        seen_.emplace_back();
+    }
+    /// Of the object (an array has no keys) that ends, no key may have occurred twice.
+    void end() override {
+        std::vector<std::size_t>& begins = seen_.back();
+        if (!begins.empty()) {
+            const std::size_t first = begins.front();
+            std::vector<std::string_view> names;
+            names.reserve(begins.size());
+            begins.push_back(seen_text_.size());
+            for (std::size_t i = 0; i + 1 < begins.size(); ++i)
+                names.push_back(std::string_view(seen_text_).substr(begins[i], begins[i + 1] - begins[i]));
+            std::ranges::sort(names);
+            const auto twice = std::ranges::adjacent_find(names);
+            if (twice != names.end()) refuse_second(*twice);
+            seen_text_.resize(first);
+        }
+        seen_.pop_back();
+    }
+
+    std::span<const std::string_view> keys_;
+    json* member_ = nullptr;                     // where the value of the outermost object's last key goes
+    std::vector<std::vector<std::size_t>> seen_; // for each open array or object, where its keys begin in seen_text_
+    std::string seen_text_;
+};
+
+/// Gives the events of `text` to `reader`.
+inline void read_json(std::string_view text, std::string_view who, json_events& reader) {
+    // nlohmann takes a zero byte for the end of the text and would pass over what follows it.
+    if (const auto zero = text.find('\0'); zero != std::string_view::npos)
+        throw format_error(std::string(who) + ": no valid JSON at byte " + std::to_string(zero) + ": a zero byte");
+    json::sax_parse(text.begin(), text.end(), &reader);
+}
 
 } // namespace detail
 
@@ -3834,12 +3927,18 @@ private:
 /// Errors: format_error for what is not JSON (RFC 8259, UTF-8 only; NaN, Infinity, comments, lone surrogates, zero
 /// bytes, numbers beyond double), for a key that occurs twice in one object, for nesting deeper than 64.
 inline json parse_json(std::string_view text, std::string_view who) {
-    // nlohmann takes a zero byte for the end of the text and would pass over what follows it.
-    if (const auto zero = text.find('\0'); zero != std::string_view::npos)
-        throw format_error(std::string(who) + ": no valid JSON at byte " + std::to_string(zero) + ": a zero byte");
     detail::json_builder builder(who);
-    json::sax_parse(text.begin(), text.end(), &builder);
+    detail::read_json(text, who, builder);
     return std::move(builder.result);
+}
+
+/// The object that `text` holds, of whose members only those named by `keys` are there, and arrays and objects among
+/// them are empty; in a small multiple of the text's memory, where the tree of all of it can take 30 times as much.
+/// An array at the top is empty too.   Errors: as parse_json.
+inline json parse_json_members(std::string_view text, std::string_view who, std::span<const std::string_view> keys) {
+    detail::json_member_reader reader(who, keys);
+    detail::read_json(text, who, reader);
+    return std::move(reader.result);
 }
 
 /// The value that a file holds.   Errors: io_error; those of parse_json.
@@ -4145,7 +4244,9 @@ private:
         while (!accept(')')) {
             std::size_t size = 0;
             const auto [end, error] = std::from_chars(text_.data(), text_.data() + text_.size(), size);
-            if (error != std::errc{}) fail("shape: an integer from 0 to 2^64 - 1 is expected at " + in_quotes(text_));
+            const bool has_leading_zero = text_.starts_with('0') && end - text_.data() > 1; // no number of Python
+            if (error != std::errc{} || has_leading_zero)
+                fail("shape: an integer from 0 to 2^64 - 1 is expected at " + in_quotes(text_));
             text_.remove_prefix(static_cast<std::size_t>(end - text_.data()));
             skip_spaces();
             shape->push_back(size);
@@ -4267,6 +4368,9 @@ inline constexpr std::uint32_t wide_size = 0xFFFFFFFF;
 inline constexpr std::uint16_t wide_count = 0xFFFF;
 /// The extra field that holds such sizes and offsets.
 inline constexpr std::uint16_t wide_field = 1;
+/// Flags of an entry. A name without name_is_utf8 is of an old code page.
+inline constexpr std::uint16_t encrypted = 1, patched = 1 << 5, strongly_encrypted = 1 << 6, name_is_utf8 = 1 << 11,
+                               masked = 1 << 13;
 
 enum class method : std::uint16_t { stored = 0, deflated = 8 };
 
@@ -4284,8 +4388,8 @@ struct entry {
 
 /// The central directory of a zip file, checked against the local headers, and the unpacked entries.
 /// Errors: format_error naming file, entry and field: several disks, encryption, other methods, a directory or entry
-/// that is not where it should be, names that occur twice or leave the folder, entries that share bytes, and when an
-/// entry is unpacked, a bomb (see inflater), a wrong size or checksum.
+/// that is not where it should be, names that occur twice, leave the folder or are neither ASCII nor said to be UTF-8,
+/// entries that share bytes, and when an entry is unpacked, a bomb (see inflater), a wrong size or checksum.
 class zip_file {
 public:
     /// `bytes` are borrowed; `who` begins the text of every error.
@@ -4410,13 +4514,17 @@ private:
         e.offset = cursor.number<std::uint32_t>(nth);
         e.name = as_text(cursor.take(name_bytes, nth + ": name"));
         const std::string field = "entry " + in_quotes(e.name);
-        if ((flags & 1u) != 0) fail(field + ": is encrypted");
+        constexpr auto hidden = zip::encrypted | zip::strongly_encrypted | zip::masked;
+        if ((flags & hidden) != 0) fail(field + ": is encrypted");
+        if ((flags & zip::patched) != 0) fail(field + ": is a patch of another file");
+        const bool is_ascii = std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+        if (!is_ascii && (flags & zip::name_is_utf8) == 0) fail(field + ": name: UTF-8 is expected, and a flag for it");
         if (e.method != zip::method::stored && e.method != zip::method::deflated)
             fail(field + ": method: 0 (stored) or 8 (deflated) is expected, " +
                  std::to_string(static_cast<unsigned>(e.method)) + " was found");
         read_wide_field(cursor.take(extra_bytes, field + ": extra fields"), field, {&e.size, &packed, &e.offset});
         cursor.take(comment_bytes, field + ": comment");
-        e.data = find_data(e, packed, files, field);
+        e.data = find_data(e, flags, packed, files, field);
         if (e.method == zip::method::stored && e.size != packed) fail(field + ": size: a stored entry of two sizes");
         return e;
     }
@@ -4435,13 +4543,15 @@ private:
         }
     }
 
-    std::span<const std::byte> find_data(zip::entry const& e, std::uint64_t packed, std::span<const std::byte> files,
-                                         std::string const& field) const {
+    std::span<const std::byte> find_data(zip::entry const& e, std::uint16_t flags, std::uint64_t packed,
+                                         std::span<const std::byte> files, std::string const& field) const {
         const std::string header = field + ": local header";
         byte_cursor cursor(files, who_);
         cursor.take(e.offset, header);
         if (cursor.number<std::uint32_t>(header) != zip::local_entry) fail(header + ": missing");
-        cursor.take(4, header); // version and flags
+        cursor.take(2, header); // version
+        if ((cursor.number<std::uint16_t>(header) & zip::name_is_utf8) != (flags & zip::name_is_utf8))
+            fail(header + ": flags: not those of the directory");
         if (cursor.number<std::uint16_t>(header) != static_cast<std::uint16_t>(e.method))
             fail(header + ": method: not that of the directory");
         cursor.take(16, header); // time, date, checksum, sizes: 0 where a program wrote them behind the data
@@ -4454,7 +4564,8 @@ private:
 
     void check_names() {
         for (auto const& e : entries_) {
-            const bool leaves = e.name.starts_with('/') || e.name.find("..") != std::string_view::npos ||
+            const bool leaves = ("/" + std::string(e.name) + "/").find("/../") != std::string::npos ||
+                                e.name.starts_with('/') ||
                                 e.name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos;
             if (e.name.empty() || leaves || !is_utf8(e.name))
                 fail("entry " + in_quotes(e.name) + ": name: not allowed");
@@ -4623,9 +4734,8 @@ private:
         return is_wide(n) ? zip::wide_size : static_cast<std::uint32_t>(n);
     }
     static std::uint16_t flags(entry const& e) noexcept {
-        constexpr std::uint16_t name_is_utf8 = 0x0800;
-        return std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; }) ? 0
-                                                                                                        : name_is_utf8;
+        const bool is_ascii = std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+        return is_ascii ? 0 : zip::name_is_utf8;
     }
 
     void write_data(std::span<const std::byte> bytes) {
@@ -4705,10 +4815,12 @@ private:
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -4897,7 +5009,7 @@ public:
         const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
         if (exists(single)) {
             files_.emplace_back(single);
-            for (auto const& t : files_.front().tensors()) places_.emplace(t.name, &t);
+            for (auto const& t : files_.front().tensors()) place(files_.front(), t);
         } else if (exists(index)) {
             read_index(index);
         } else {
@@ -4907,7 +5019,7 @@ public:
 
     safetensors_folder(safetensors_folder&&) = default;
     safetensors_folder& operator=(safetensors_folder&&) = default;
-    safetensors_folder(safetensors_folder const&) = delete; // places_ points into files_
+    safetensors_folder(safetensors_folder const&) = delete; // places_ and holders_ point into files_
     safetensors_folder& operator=(safetensors_folder const&) = delete;
 
     /// The files in use, sorted by name; the index is not among them.
@@ -4926,16 +5038,20 @@ public:
     }
     /// The file that holds a tensor of this folder; its mapping() keeps the bytes alive.
     safetensors_file const& file_of(safetensors_tensor const& tensor) const noexcept {
-        const auto holds = [&](safetensors_file const& f) { return f.find(tensor.name) == &tensor; };
-        const auto file = std::ranges::find_if(files_, holds);
-        BITLENS_ASSERT(file != files_.end());
-        return *file;
+        const auto file = holders_.find(&tensor);
+        BITLENS_ASSERT(file != holders_.end());
+        return *file->second;
     }
 
 private:
     static bool exists(std::filesystem::path const& path) noexcept {
         std::error_code unknown; // what cannot be asked for cannot be opened either
         return std::filesystem::exists(path, unknown);
+    }
+
+    void place(safetensors_file const& file, safetensors_tensor const& tensor) {
+        places_.emplace(tensor.name, &tensor);
+        holders_.emplace(&tensor, &file);
     }
 
     void read_index(std::filesystem::path const& path) {
@@ -4958,7 +5074,7 @@ private:
                 throw io_error(shard.string() + ": this shard is missing; " + in_quotes(path.filename().string()) +
                                " needs it for " + in_quotes(tensors.front()));
             files_.emplace_back(shard);
-            for (auto const& tensor : tensors) places_.emplace(tensor, &files_.back().tensor(tensor));
+            for (auto const& tensor : tensors) place(files_.back(), files_.back().tensor(tensor));
             for (auto const& t : files_.back().tensors())
                 if (!std::ranges::binary_search(tensors, t.name))
                     throw format_error(shard.string() + ": tensor " + in_quotes(t.name) +
@@ -4969,6 +5085,7 @@ private:
     std::filesystem::path folder_;
     std::vector<safetensors_file> files_;
     std::map<std::string, safetensors_tensor const*, std::less<>> places_;
+    std::unordered_map<safetensors_tensor const*, safetensors_file const*> holders_;
 };
 
 /// A tensor to write; its bytes are borrowed.
@@ -4986,21 +5103,23 @@ inline void write_safetensors(std::filesystem::path const& path, std::vector<saf
                               std::map<std::string, std::string> const& metadata = {}) {
     std::ranges::sort(
         tensors, [](auto const& a, auto const& b) { return a.type != b.type ? a.type > b.type : a.name < b.name; });
-    ordered_json header = ordered_json::object();
-    if (!metadata.empty()) header["__metadata__"] = metadata;
+    std::string text = "{"; // not as one ordered_json, which looks for a key among all those before it
+    const auto add = [&](std::string const& name, ordered_json const& value) {
+        text += (text.size() > 1 ? "," : "") + ordered_json(name).dump() + ":" + value.dump();
+    };
+    if (!metadata.empty()) add("__metadata__", metadata);
+    std::set<std::string_view> names{"", "__metadata__"};
     std::size_t end = 0;
     for (auto const& t : tensors) {
         const std::string who = path.string() + ": tensor " + in_quotes(t.name);
         if (detail::safetensors_bytes(t.type, t.shape) != t.bytes.size())
             throw shape_error(who + ": " + std::to_string(t.bytes.size()) + " bytes do not fit " +
                               std::string(info(t.type).name) + " of shape " + shape_text(t.shape));
-        if (t.name.empty() || t.name == "__metadata__" || header.contains(t.name))
-            throw format_error(who + ": each tensor needs a name of its own");
-        header[t.name] = {
-            {"dtype", info(t.type).name}, {"shape", t.shape}, {"data_offsets", {end, end + t.bytes.size()}}};
+        if (!names.insert(t.name).second) throw format_error(who + ": each tensor needs a name of its own");
+        add(t.name, {{"dtype", info(t.type).name}, {"shape", t.shape}, {"data_offsets", {end, end + t.bytes.size()}}});
         end += t.bytes.size();
     }
-    std::string text = header.dump();
+    text += '}';
     text.append((8 - text.size() % 8) % 8, ' ');
     atomic_file file(path);
     const std::uint64_t length = text.size();
@@ -6701,6 +6820,7 @@ inline void byte_pair_merges::apply(std::vector<std::uint32_t>& word, scratch& m
 // ---- bitlens/text/documents.hpp
 /// Documents from a file: JSON Lines (plain or gzip), plain text, or token ids as NPY.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -6808,7 +6928,8 @@ private:
         const std::string who = who_ + ": line " + std::to_string(source.line_number());
         const std::size_t valid = valid_utf8_length(line);
         if (valid != line.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
-        const json object = parse_json(line, who);
+        constexpr std::array<std::string_view, 3> keys{"text", "id", "topic"};
+        const json object = parse_json_members(line, who, keys);
         d.text = required<std::string>(object, "text", who);
         d.id = label(object, "id", who);
         d.topic = label(object, "topic", who);
@@ -12204,6 +12325,7 @@ private:
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -12320,10 +12442,10 @@ inline method parse_method(std::string_view whole) {
 inline std::vector<method> parse_methods(std::string_view list) {
     std::vector<method> methods;
     if (list.empty()) return methods;
+    std::set<std::string> names;
     for (const std::string_view text : detail::split(list, ',')) {
         method m = parse_method(text);
-        if (std::any_of(methods.begin(), methods.end(), [&](method const& other) { return other.name == m.name; }))
-            detail::refuse_method(text, "two methods are called '" + m.name + "'");
+        if (!names.insert(m.name).second) detail::refuse_method(text, "two methods are called '" + m.name + "'");
         methods.push_back(std::move(m));
     }
     return methods;
@@ -12334,6 +12456,7 @@ inline std::vector<method> parse_methods(std::string_view list) {
 #include <array>
 #include <cstddef>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace bitlens {
@@ -12341,9 +12464,6 @@ namespace bitlens {
 namespace detail {
 
 inline constexpr std::array<std::size_t, 4> method_groups{0, 32, 64, 128};
-
-template <class... F>
-struct format_list {};
 
 /// 2 … 8 bits × groups × both kinds of zero.
 template <std::size_t I>
@@ -12354,44 +12474,49 @@ template <std::size_t I>
 using normal_float_number = normal_float<static_cast<int>(3 + I / 4), method_groups[I % 4]>;
 
 template <std::size_t... U, std::size_t... N>
-auto method_formats(std::index_sequence<U...>, std::index_sequence<N...>)
-    -> format_list<uniform_number<U>..., normal_float_number<N>...>;
-using all_method_formats =
-    decltype(method_formats(std::make_index_sequence<7 * 4 * 2>{}, std::make_index_sequence<2 * 4>{}));
-
-template <class... F>
-auto with_dense_formats(format_list<F...>) -> mixed_matrix<dense<float>, dense<bf16>, dense<f16>, F...>;
+auto all_formats(std::index_sequence<U...>, std::index_sequence<N...>)
+    -> mixed_matrix<dense<float>, dense<bf16>, dense<f16>, uniform_number<U>..., normal_float_number<N>...>;
 
 } // namespace detail
 
 /// All formats that a method can name, and the dense ones of checkpoints.
-using study_matrix = decltype(detail::with_dense_formats(detail::all_method_formats{}));
+using study_matrix =
+    decltype(detail::all_formats(std::make_index_sequence<7 * 4 * 2>{}, std::make_index_sequence<2 * 4>{}));
 
 namespace detail {
 
 /// Quantizes if F is the format that m asks for.
-template <quant_format F>
-bool quantize_as(method const& m, matrix_view<const float> w, std::optional<study_matrix>& result) {
-    if (m.bits != F::bits || m.group_size != F::group_size) return false;
-    if constexpr (is_uniform<F>) {
-        if (m.kind != method_kind::rtn || m.symmetric == F::has_zero) return false;
-        result.emplace(rtn<F>{}(w));
-    } else {
-        if (m.kind != method_kind::normal_float) return false;
-        result.emplace(absmax<F>{m.nested_scales}(w));
+template <weight_format F, class W>
+bool quantize_as(method const& m, matrix_view<const float> w, std::optional<W>& result) {
+    if constexpr (is_uniform<F> || is_normal_float<F>) {
+        if (m.bits != F::bits || m.group_size != F::group_size) return false;
+        if constexpr (is_uniform<F>) {
+            if (m.kind != method_kind::rtn || m.symmetric == F::has_zero) return false;
+            result.emplace(rtn<F>{}(w));
+        } else {
+            if (m.kind != method_kind::normal_float) return false;
+            result.emplace(absmax<F>{m.nested_scales}(w));
+        }
+        return true;
     }
-    return true;
+    return false;
+}
+
+template <weight_format... F>
+mixed_matrix<F...> quantize_as_listed(method const& m, matrix_view<const float> w,
+                                      std::type_identity<mixed_matrix<F...>>) {
+    std::optional<mixed_matrix<F...>> result;
+    if (!(quantize_as<F>(m, w, result) || ...)) refuse_method(m.text(), "the type of weight lists no such format");
+    return std::move(*result);
 }
 
 } // namespace detail
 
-/// w (out, in) by method m.   Errors: those of rtn and absmax; option_error for a method that parse_method cannot give.
-inline study_matrix quantize(method const& m, matrix_view<const float> w) {
-    std::optional<study_matrix> result;
-    [&]<class... F>(detail::format_list<F...>) {
-        if (!(detail::quantize_as<F>(m, w, result) || ...)) detail::refuse_method(m.text(), "there is no such format");
-    }(detail::all_method_formats{});
-    return std::move(*result);
+/// w (out, in) by method m, as a W that lists m's format.
+/// Errors: those of rtn and absmax; option_error for a method whose format W does not list.
+template <weight_matrix W = study_matrix>
+W quantize(method const& m, matrix_view<const float> w) {
+    return detail::quantize_as_listed(m, w, std::type_identity<W>{});
 }
 
 } // namespace bitlens
@@ -12548,18 +12673,27 @@ namespace bitlens {
 
 namespace detail {
 
+/// The numbers of w where they are stored as floats, else an empty view.
+template <weight_matrix W>
+matrix_view<const float> stored_floats(W const& w) noexcept {
+    if constexpr (is_mixed_matrix<W>)
+        return w.visit([](auto const& m) { return stored_floats(m); });
+    else if constexpr (std::same_as<W, packed_matrix<dense<float>>>)
+        return w.view();
+    else
+        return {};
+}
+
 /// f(view of w as floats): the numbers themselves where they are float, else a copy that lives as long as the call.
-template <weight_format F, class Function>
-decltype(auto) with_floats(packed_matrix<F> const& w, Function const& f) {
-    if constexpr (std::same_as<F, dense<float>>) {
-        return f(w.view());
-    } else {
-        matrix<float> copy(w.rows(), w.cols());
-        for_each_row(copy.view(), [&](std::size_t r) {
-            for (std::size_t c = 0; c < w.cols(); ++c) copy(r, c) = w.value(r, c);
-        });
-        return f(matrix_view<const float>(copy.view()));
-    }
+template <weight_matrix W, class Function>
+decltype(auto) with_floats(W const& w, Function const& f) {
+    if (const auto stored = stored_floats(w); stored.data != nullptr) return f(stored);
+    const std::size_t stride = (w.cols() + chunk_codes - 1) / chunk_codes * chunk_codes; // whole chunks are decoded
+    matrix<float> copy(w.rows(), stride);
+    const auto floats = copy.view().middle_cols(0, w.cols());
+    const row_decoder decode = decoder_of(w);
+    for_each_row(floats, [&](std::size_t r) { decode(r, 0, floats.middle_rows(r, 1)); });
+    return f(matrix_view<const float>(floats));
 }
 
 } // namespace detail
@@ -12574,10 +12708,8 @@ quantize_layers(layer_source<W>& full, std::size_t layers,
     for (std::size_t k = 0; k < layers; ++k) {
         blocks.push_back(full.layer(k));
         for (auto& linear : blocks.back().linear)
-            linear = linear->visit([&](auto const& w) {
-                return detail::with_floats(
-                    w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
-            });
+            linear = detail::with_floats(
+                *linear, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
     }
     return std::make_shared<resident_layers<W>>(std::move(blocks));
 }
@@ -12597,16 +12729,17 @@ namespace bitlens {
 
 /// A layer_source that quantizes every linear layer of another one's blocks by `quantizer`, or as `rules` say for one.
 /// A layer is quantized when it is first asked for. Norms, biases and matrices that stay full are shared with the
-/// source, not copied.
-class quantized_layers final : public layer_source<study_matrix> {
+/// source, not copied. W lists the formats of the methods.
+template <weight_matrix W = study_matrix>
+class quantized_layers final : public layer_source<W> {
 public:
     /// keep_resident: packed layers stay in memory; else each request loads and quantizes again.
-    quantized_layers(std::shared_ptr<layer_source<study_matrix>> full, method quantizer, override_rules rules = {},
+    quantized_layers(std::shared_ptr<layer_source<W>> full, method quantizer, override_rules rules = {},
                      bool keep_resident = true)
         : full_(std::move(full)), quantizer_(std::move(quantizer)), rules_(std::move(rules)), keeps_(keep_resident) {}
 
     /// Errors: those of the source; format_error of the quantizer, naming layer, projection and method.
-    block_weights<study_matrix> layer(std::size_t k) override {
+    block_weights<W> layer(std::size_t k) override {
         if (k < kept_.size() && kept_[k].rest != nullptr) return kept_[k];
         auto block = full_->layer(k);
         for (std::size_t p = 0; p < projection_count; ++p) {
@@ -12623,15 +12756,11 @@ public:
     }
 
 private:
-    static std::shared_ptr<const study_matrix> quantized(study_matrix const& w, method const& m, std::size_t k,
-                                                         projection p) {
+    static std::shared_ptr<const W> quantized(W const& w, method const& m, std::size_t k, projection p) {
         const auto place = [&] { return "layer " + std::to_string(k) + " " + std::string(name(p)) + ", "; };
         try {
-            return w.visit([&](auto const& packed) {
-                return detail::with_floats(packed, [&](matrix_view<const float> floats) {
-                    return std::make_shared<const study_matrix>(quantize(m, floats));
-                });
-            });
+            return detail::with_floats(
+                w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(quantize<W>(m, floats)); });
         } catch (format_error const& e) {
             throw format_error(place() + m.text() + ": " + e.what());
         } catch (shape_error const& e) {
@@ -12639,11 +12768,11 @@ private:
         }
     }
 
-    std::shared_ptr<layer_source<study_matrix>> full_;
+    std::shared_ptr<layer_source<W>> full_;
     method quantizer_;
     override_rules rules_;
     bool keeps_;
-    std::vector<block_weights<study_matrix>> kept_;
+    std::vector<block_weights<W>> kept_;
 };
 
 } // namespace bitlens
