@@ -132,17 +132,18 @@ constexpr named_peak peaks[] = {{arithmetic::f32, "the FMA peak"},
 template <weight_format F>
 void bench_matmul(options const& o, std::vector<unsigned> const& core_counts) {
     for (auto const& [model, rows, cols] : shapes) {
-        for (const auto& [a, peak] : peaks) {
-            if (!is_available(a) || !o.wants("matmul " + format_name<F>() + " " + model + " " + peak)) continue;
+        for (named_peak const& peak : peaks) {
+            if (!is_available(peak.products) || !o.wants("matmul " + format_name<F>() + " " + model + " " + peak.name))
+                continue;
             const auto w = some_matrix<F>(rows, cols);
             matrix<float> x(positions, cols), y(positions, rows);
             std::fill(x.span().begin(), x.span().end(), 0.5f);
             for (const unsigned cores : core_counts) {
-                workspace scratch(matmul_bytes(rows, cols, positions, cores), cores, a);
+                workspace scratch(matmul_bytes(rows, cols, positions, cores), cores, peak.products);
                 const measured m = beside(
                     2.0 * static_cast<double>(rows * cols * positions), [&] { matmul(w, x, y, scratch); },
-                    [&] { return peak_of(a, cores); });
-                print_row(o, "matmul", format_name<F>(), model, rows, cols, cores, m, "GFLOP/s", peak);
+                    [&] { return peak_of(peak.products, cores); });
+                print_row(o, "matmul", format_name<F>(), model, rows, cols, cores, m, "GFLOP/s", peak.name);
             }
         }
     }

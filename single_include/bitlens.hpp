@@ -10058,7 +10058,7 @@ struct attention_layout {
 template <class MicroKernel>
 void pack_head(attention_layout<MicroKernel> const& layout, matrix_view<const float> k, matrix_view<const float> v,
                typename MicroKernel::element* keys, typename MicroKernel::element* values, float* strip) noexcept {
-    constexpr std::size_t panel_rows = layout.panel_rows;
+    constexpr std::size_t panel_rows = MicroKernel::panel_rows;
     const std::size_t stride = layout.strip_cols();
     for (std::size_t s = 0; s < k.rows; s += panel_rows) {
         std::fill_n(strip, layout.strip(), 0.0f);
@@ -10086,7 +10086,7 @@ template <class Arch, class MicroKernel>
 void attend(attention_layout<MicroKernel> const& layout, matrix_view<const float> q, std::size_t first,
             const typename MicroKernel::element* keys, const typename MicroKernel::element* values,
             matrix_view<float> out, attention_scratch<MicroKernel> scratch) noexcept {
-    constexpr std::size_t tile_rows = layout.tile_rows, panel_rows = layout.panel_rows;
+    constexpr std::size_t tile_rows = MicroKernel::tile_positions, panel_rows = MicroKernel::panel_rows;
     const std::size_t end = std::min(q.rows, first + layout.block_rows), dims = q.cols;
     const matrix_view<float> scores(scratch.scores, layout.block_rows, layout.padded_keys());
     const matrix_view<float> result(scratch.result, tile_rows, layout.padded_dims());
