@@ -112,7 +112,7 @@ MUTANTS = [
     Mutant("ε outside the root", "layers/elementwise", "layers/rms_norm.hpp",
            [("1.0f / std::sqrt(mean + epsilon)", "1.0f / (std::sqrt(mean) + epsilon)")]),
     Mutant("attention sees the next position", "layers/attention", "layers/attention.hpp",
-           [("tile::padded(keys_of(t))}, r + 1, scale)", "tile::padded(keys_of(t))}, std::min(r + 2, keys_of(t)), scale)")]),
+           [("first(padded), t + r + 1, scale)", "first(padded), std::min(t + r + 2, seen_by(t)), scale)")]),
     Mutant("heads share keys in turn, not in neighbouring groups", "layers/attention", "layers/attention.hpp",
            [("kv_head = head / (heads / kv_heads);", "kv_head = head % kv_heads;")]),
 ]

@@ -225,8 +225,8 @@ private:
 
     void check_names() {
         for (auto const& e : entries_) {
-            const bool leaves = ("/" + std::string(e.name) + "/").find("/../") != std::string::npos ||
-                                e.name.starts_with('/') ||
+            const bool leaves = e.name == ".." || e.name.starts_with("../") || e.name.ends_with("/..") ||
+                                e.name.find("/../") != e.name.npos || e.name.starts_with('/') ||
                                 e.name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos;
             if (e.name.empty() || leaves || !is_utf8(e.name))
                 fail("entry " + in_quotes(e.name) + ": name: not allowed");
