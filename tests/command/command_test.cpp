@@ -1,10 +1,10 @@
 #include "../models/written_model.hpp"
 
+#include "bitlens/analysis/run_results.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/hooks/record.hpp"
 #include "bitlens/io/npz.hpp"
 #include "bitlens/models/transformer.hpp"
-#include "bitlens/report/csv.hpp"
 #include "bitlens/sweep/run_folder.hpp"
 #include "bitlens/text/tokenizer.hpp"
 
@@ -307,7 +307,7 @@ TEST_CASE("a study in bf16 says what that changes") {
     }
     const auto other = run(study(folder, two_methods));
     CHECK(other.code == 2);
-    CHECK_MESSAGE(other.text.find("arithmetic: bf16 (") != std::string::npos, other.text);
+    CHECK_MESSAGE(other.text.find("arithmetic: \"bf16 (") != std::string::npos, other.text);
 }
 
 TEST_CASE("a report drawn again is the same") {

@@ -55,7 +55,7 @@ struct attention_layout {
         return panel_rows * MicroKernel::row_elements(pieces(depth, chunk_codes) * chunk_codes);
     }
     std::size_t key_depth() const noexcept { return std::min(max_depth, head_dim); }
-    std::size_t value_depth() const noexcept { return std::min(max_depth, positions); }
+    std::size_t value_depth() const noexcept { return std::clamp<std::size_t>(positions, 1, max_depth); }
     /// Elements of the keys or values of one head.
     std::size_t keys() const noexcept {
         return pieces(positions, panel_rows) * pieces(head_dim, key_depth()) * panel_elements(key_depth());
