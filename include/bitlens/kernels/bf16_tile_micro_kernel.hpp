@@ -3,6 +3,8 @@
 
 #include "bitlens/kernels/bf16_operands.hpp"
 
+#include <atomic>
+
 namespace bitlens {
 
 #if defined(__x86_64__)
@@ -22,19 +24,20 @@ struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
     /// A thread's tiles are set up while one lives.
     class session {
     public:
-        [[gnu::target("amx-tile")]] session() noexcept {
-            struct alignas(64) {
-                std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-                std::uint16_t row_bytes[16] = {};
-                std::uint8_t rows[16] = {};
-            } layout;
-            std::fill_n(layout.row_bytes, 8, std::uint16_t{64});
-            std::fill_n(layout.rows, 8, std::uint8_t{16});
-            _tile_loadconfig(&layout);
-        }
+        [[gnu::target("amx-tile")]] session() noexcept { _tile_loadconfig(&all_tiles); }
         [[gnu::target("amx-tile")]] ~session() { _tile_release(); }
         session(session const&) = delete;
         session& operator=(session const&) = delete;
+
+    private:
+        struct alignas(64) layout {
+            std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+            std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+            std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+        };
+        static_assert(sizeof(layout) == 64);
+        // A constant: g++ 12 believes that only the first bytes are read, and drops what is written to others.
+        static constexpr layout all_tiles{};
     };
 
     static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
@@ -53,6 +56,8 @@ private:
                                                                     matrix_view<const float> start) noexcept {
         constexpr std::size_t row_bytes = 64;
         const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
+        // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
         if (start.rows != 0) {
             _tile_loadd(0, start.data, start_bytes);
             if constexpr (TwoOfW) _tile_loadd(1, start.data + 16, start_bytes);
