@@ -132,12 +132,14 @@ constexpr named_peak peaks[] = {{arithmetic::f32, "the FMA peak"},
 template <weight_format F>
 void bench_matmul(options const& o, std::vector<unsigned> const& core_counts) {
     for (auto const& [model, rows, cols] : shapes) {
+        const std::string line = "matmul " + format_name<F>() + " " + model + " ";
+        const auto wanted = [&](named_peak const& p) { return is_available(p.products) && o.wants(line + p.name); };
+        if (std::none_of(std::begin(peaks), std::end(peaks), wanted)) continue;
+        const auto w = some_matrix<F>(rows, cols);
+        matrix<float> x(positions, cols), y(positions, rows);
+        std::fill(x.span().begin(), x.span().end(), 0.5f);
         for (named_peak const& peak : peaks) {
-            if (!is_available(peak.products) || !o.wants("matmul " + format_name<F>() + " " + model + " " + peak.name))
-                continue;
-            const auto w = some_matrix<F>(rows, cols);
-            matrix<float> x(positions, cols), y(positions, rows);
-            std::fill(x.span().begin(), x.span().end(), 0.5f);
+            if (!wanted(peak)) continue;
             for (const unsigned cores : core_counts) {
                 workspace scratch(matmul_bytes(rows, cols, positions, cores), cores, peak.products);
                 const measured m = beside(

@@ -5,6 +5,7 @@
 //
 // Rows of 512 random ids on all cores, best of several rounds; bench/scoring_peers.py does the same with others.
 
+#include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/formats.hpp"
@@ -37,24 +38,6 @@ matrix<std::int32_t> random_rows(std::size_t rows, std::size_t vocabulary) {
     return ids;
 }
 
-/// Keeps the NLL of one row, which nobody reads.
-class scored_row {
-public:
-    scored_row() : nll_(tokens - 1), top_(tokens - 1), margin_(tokens - 1), view_{nll_, {}, top_, margin_} {}
-    template <class F>
-    void with_probe(std::size_t, F const& f) {
-        no_probe nobody;
-        f(nobody);
-    }
-    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
-
-private:
-    std::vector<double> nll_;
-    std::vector<std::int32_t> top_;
-    std::vector<float> margin_;
-    token_scores view_;
-};
-
 template <class Architecture>
 double tokens_per_second(transformer<Architecture, weight> const& model, unsigned threads) {
     const auto ids = random_rows(4 * threads, model.config().vocabulary);
@@ -63,8 +46,8 @@ double tokens_per_second(transformer<Architecture, weight> const& model, unsigne
     for (std::size_t i = 0; i < rounds; ++i) {
         const double start = seconds();
         sweep<Architecture, weight>(
-            model, variants, ids, {ids.rows(), threads}, [](std::size_t) { return scored_row(); },
-            [](std::size_t, std::span<scored_row>) {});
+            model, variants, ids, {ids.rows(), threads}, [](std::size_t) { return score_measurement(tokens - 1); },
+            [](std::size_t, std::span<score_measurement>) {});
         best = std::max(best, static_cast<double>(ids.rows() * tokens) / (seconds() - start));
     }
     return best;
@@ -107,7 +90,7 @@ void print_parts(transformer<Architecture, weight> const& model) {
     const std::size_t q_width = shape.heads * shape.head_dim, k_width = shape.kv_heads * shape.head_dim;
     matrix<float> q(tokens, q_width), k(tokens, k_width), v(tokens, k_width);
     const double attend = time_of([&] { attention(q, k, v, shape.head_dim, state.heads, scratch); });
-    scored_row row;
+    score_measurement row(tokens - 1);
     const double vocabulary = time_of([&] {
         const matrix_view<const float> hidden = state.x.view().middle_rows(0, tokens - 1);
         vocabulary_loss(model.head(), std::span(&hidden, 1), ids.row(0).subspan(1), row.scores(), scratch);
@@ -128,8 +111,7 @@ void bench_model(checkpoint const& source, std::span<char* const> words) {
         return words.empty() || std::ranges::any_of(words, [&](auto* word) { return line.find(word) != line.npos; });
     };
     const auto bench = [&](std::string const& format, auto const& make_model) {
-        for (const arithmetic a :
-             {arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile}) {
+        for (const arithmetic a : all_arithmetics) {
             const std::string line = std::string(name(a)) + ", " + format;
             if (!is_available(a) || !wanted(line)) continue;
             const auto model = make_model().with_products(a);

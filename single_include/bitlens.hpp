@@ -7,6 +7,91 @@
 // ---- bitlens/core.hpp
 /// core: what every other folder stands on. No formats, no models, no files.
 
+// ---- bitlens/core/arithmetic.hpp
+/// arithmetic: what the products of activations and weights are computed with. All else is float32.
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace bitlens {
+
+enum class arithmetic : std::uint8_t {
+    f32,           ///< float32 operands and sums, fused multiply-adds
+    bf16_emulated, ///< operands rounded to bf16, then as f32: their products are exact in float32
+    bf16_dot,      ///< AVX512_BF16: operands rounded to bf16, products summed in float32 two at a time
+    bf16_tile,     ///< AMX-BF16: the same, in tiles of 16 rows
+};
+
+inline constexpr std::array all_arithmetics{arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot,
+                                            arithmetic::bf16_tile};
+
+/// "float32", "bf16 (AMX tiles)" …
+constexpr std::string_view name(arithmetic a) noexcept {
+    switch (a) {
+    case arithmetic::f32:
+        return "float32";
+    case arithmetic::bf16_emulated:
+        return "bf16 (emulated)";
+    case arithmetic::bf16_dot:
+        return "bf16 (AVX-512 dot products)";
+    case arithmetic::bf16_tile:
+        break;
+    }
+    return "bf16 (AMX tiles)";
+}
+
+namespace detail {
+
+#if defined(__x86_64__) && defined(__linux__)
+inline bool has_avx512_bf16() noexcept {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1) != 0;
+}
+/// Asks the system for the state of the tiles, which it grants a process once and for all its threads.
+inline bool has_amx_bf16() noexcept {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!has_avx512_bf16() || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+    const bool bf16_instructions = (d >> 22 & 1) != 0, tiles = (d >> 24 & 1) != 0;
+    constexpr long request_permission = 0x1023, tile_data = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA of Linux
+    return bf16_instructions && tiles && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#else
+inline bool has_avx512_bf16() noexcept { return false; }
+inline bool has_amx_bf16() noexcept { return false; }
+#endif
+
+} // namespace detail
+
+/// Whether this machine can, and its system lets us.
+inline bool is_available(arithmetic a) noexcept {
+    if (a == arithmetic::bf16_dot) {
+        static const bool dot = detail::has_avx512_bf16();
+        return dot;
+    }
+    if (a == arithmetic::bf16_tile) {
+        static const bool tile = detail::has_amx_bf16();
+        return tile;
+    }
+    return true;
+}
+
+/// The fastest bf16 that is available.
+inline arithmetic best_bf16() noexcept {
+    for (const arithmetic a : {arithmetic::bf16_tile, arithmetic::bf16_dot})
+        if (is_available(a)) return a;
+    return arithmetic::bf16_emulated;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/core/error.hpp
 /// Errors that outside data can cause, and the assertion for promises inside the library.
 
@@ -605,6 +690,7 @@ auto as_matrix(E const& expression) {
 // ---- bitlens/core/utf8.hpp
 /// UTF-8: characters of text that came from outside, and how an error message may show it.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -639,6 +725,11 @@ constexpr character decode_utf8(std::string_view text, std::size_t at = 0) noexc
     }
     if (code < smallest[size] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return invalid;
     return {code, size};
+}
+
+/// Whether all bytes are below 128.
+constexpr bool is_ascii(std::string_view text) noexcept {
+    return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
 /// Bytes of the longest valid UTF-8 prefix; equal to text.size() if all of it is valid.
@@ -694,80 +785,6 @@ inline std::string in_quotes(std::string_view text) {
 // ---- bitlens/core/workspace.hpp
 /// workspace: memory that the owner of a run lends to the kernels it calls, so that none of them allocates.
 
-// ---- bitlens/core/arithmetic.hpp
-/// arithmetic: what the products of activations and weights are computed with. All else is float32.
-
-#include <cstdint>
-#include <string_view>
-
-#if defined(__x86_64__) && defined(__linux__)
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
-namespace bitlens {
-
-enum class arithmetic : std::uint8_t {
-    f32,           ///< float32 operands and sums, fused multiply-adds
-    bf16_emulated, ///< operands rounded to bf16, then as f32: their products are exact in float32
-    bf16_dot,      ///< AVX512_BF16: operands rounded to bf16, products summed in float32 two at a time
-    bf16_tile,     ///< AMX-BF16: the same, in tiles of 16 rows
-};
-
-/// "float32", "bf16 (AMX tiles)" …
-constexpr std::string_view name(arithmetic a) noexcept {
-    switch (a) {
-    case arithmetic::f32:
-        return "float32";
-    case arithmetic::bf16_emulated:
-        return "bf16 (emulated)";
-    case arithmetic::bf16_dot:
-        return "bf16 (AVX-512 dot products)";
-    case arithmetic::bf16_tile:
-        break;
-    }
-    return "bf16 (AMX tiles)";
-}
-
-namespace detail {
-
-#if defined(__x86_64__) && defined(__linux__)
-inline bool has_avx512_bf16() noexcept {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1) != 0;
-}
-/// Asks the system for the state of the tiles, which it grants a process once and for all its threads.
-inline bool has_amx_bf16() noexcept {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (!has_avx512_bf16() || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-    const bool bf16_instructions = (d >> 22 & 1) != 0, tiles = (d >> 24 & 1) != 0;
-    constexpr long request_permission = 0x1023, tile_data = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA of Linux
-    return bf16_instructions && tiles && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-}
-#else
-inline bool has_avx512_bf16() noexcept { return false; }
-inline bool has_amx_bf16() noexcept { return false; }
-#endif
-
-} // namespace detail
-
-/// Whether this machine can, and its system lets us.
-inline bool is_available(arithmetic a) noexcept {
-    static const bool dot = detail::has_avx512_bf16(), tile = detail::has_amx_bf16();
-    return a == arithmetic::bf16_tile ? tile : a == arithmetic::bf16_dot ? dot : true;
-}
-
-/// The fastest bf16 that is available.
-inline arithmetic best_bf16() noexcept {
-    for (const arithmetic a : {arithmetic::bf16_tile, arithmetic::bf16_dot})
-        if (is_available(a)) return a;
-    return arithmetic::bf16_emulated;
-}
-
-} // namespace bitlens
-
 #include <cstddef>
 #include <span>
 
@@ -781,7 +798,8 @@ public:
     /// available.
     explicit workspace(std::size_t bytes, unsigned tasks = 1, arithmetic products = arithmetic::f32)
         : memory_(bytes), tasks_(tasks), products_(products) {
-        BITLENS_ASSERT(tasks >= 1 && is_available(products));
+        [[maybe_unused]] const bool available = is_available(products); // which asks the system for its tiles
+        BITLENS_ASSERT(tasks >= 1 && available);
     }
     unsigned tasks() const noexcept { return tasks_; }
     arithmetic products() const noexcept { return products_; }
@@ -996,6 +1014,41 @@ inline scalar_batch<float> to_float(scalar_batch<std::int32_t> a) noexcept {
 
 } // namespace bitlens::simd
 
+// ---- bitlens/simd/bf16.hpp
+/// Pairs of bf16 numbers: the operands of dot-product instructions.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bitlens::simd {
+
+/// Two neighbouring columns of a row, the first in the low half.
+struct bf16_pair {
+    std::uint32_t bits;
+};
+
+/// Pairs that fill a register of 512 bits.
+inline constexpr std::size_t bf16_pairs = 16;
+
+#if defined(__x86_64__)
+/// pairs ← x rounded to the nearest bf16, ties to even, subnormal numbers to 0; then zeros up to whole registers.
+/// Needs a machine with AVX512_BF16, whatever this program is compiled for.
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] inline void
+round_to_pairs(const float* x, std::size_t n, bf16_pair* pairs, std::size_t stride = bf16_pairs) noexcept {
+    for (std::size_t i = 0; i < n; i += 2 * bf16_pairs, pairs += stride) {
+        const std::size_t rest = n - i;
+        const auto mask = [](std::size_t count) {
+            return static_cast<__mmask16>(count >= 16 ? 0xFFFFu : (1u << count) - 1);
+        };
+        const __m512 low = _mm512_maskz_loadu_ps(mask(rest), x + i),
+                     high = rest > 16 ? _mm512_maskz_loadu_ps(mask(rest - 16), x + i + 16) : _mm512_setzero_ps();
+        _mm512_storeu_si512(pairs, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+}
+#endif
+
+} // namespace bitlens::simd
+
 // ---- bitlens/simd/lookup.hpp
 /// lookup: T[q] for every lane, from a table of a few floats that stays in registers where the instruction set can.
 
@@ -1173,24 +1226,19 @@ namespace bitlens::simd {
 
 namespace detail {
 
-/// Any instruction set: one number after the other.
+/// Squares that shuffles transpose; there is none for an instruction set without.
 template <class Arch>
-struct transposer {
-    template <class T>
-    static void run(const T* in, std::size_t in_stride, T* out, std::size_t out_stride) noexcept {
-        for (std::size_t i = 0; i < lanes<Arch>; ++i)
-            for (std::size_t j = 0; j < lanes<Arch>; ++j) out[j * out_stride + i] = in[i * in_stride + j];
-    }
+struct transposer;
+template <class Arch>
+concept has_transposer = requires {
+    sizeof(transposer<Arch>);
 };
 
 #ifdef __AVX512F__
 /// Columns arrive in the right 128-bit lane by loading it from there, which leaves 4 × 4 squares to the shuffles.
 template <avx512_arch Arch>
 struct transposer<Arch> {
-    template <class T>
-    static void run(const T* numbers, std::size_t in_stride, T* transposed, std::size_t out_stride) noexcept {
-        const auto* in = reinterpret_cast<const float*>(numbers); // only intrinsics read and write, which may alias
-        auto* out = reinterpret_cast<float*>(transposed);
+    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
         for (std::size_t j = 0; j < 16; j += 4) { // output rows j … j + 3
             const auto column = [&](std::size_t i) {
                 const float* first = in + i * in_stride + j;
@@ -1216,10 +1264,7 @@ struct transposer<Arch> {
 #ifdef __AVX2__
 template <avx2_arch Arch>
 struct transposer<Arch> {
-    template <class T>
-    static void run(const T* numbers, std::size_t in_stride, T* transposed, std::size_t out_stride) noexcept {
-        const auto* in = reinterpret_cast<const float*>(numbers); // only intrinsics read and write, which may alias
-        auto* out = reinterpret_cast<float*>(transposed);
+    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
         for (std::size_t j = 0; j < 8; j += 4) { // output rows j … j + 3
             const auto column = [&](std::size_t i) {
                 const float* first = in + i * in_stride + j;
@@ -1241,10 +1286,7 @@ struct transposer<Arch> {
 #ifdef __SSE4_1__
 template <sse4_arch Arch>
 struct transposer<Arch> {
-    template <class T>
-    static void run(const T* numbers, std::size_t in_stride, T* transposed, std::size_t out_stride) noexcept {
-        const auto* in = reinterpret_cast<const float*>(numbers); // only intrinsics read and write, which may alias
-        auto* out = reinterpret_cast<float*>(transposed);
+    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
         __m128 a = _mm_loadu_ps(in), b = _mm_loadu_ps(in + in_stride);
         __m128 c = _mm_loadu_ps(in + 2 * in_stride), d = _mm_loadu_ps(in + 3 * in_stride);
         _MM_TRANSPOSE4_PS(a, b, c, d);
@@ -1262,7 +1304,13 @@ struct transposer<Arch> {
 template <class Arch, class T>
 void transpose(const T* in, std::size_t in_stride, T* out, std::size_t out_stride) noexcept {
     static_assert(sizeof(T) == sizeof(float));
-    detail::transposer<Arch>::run(in, in_stride, out, out_stride);
+    if constexpr (detail::has_transposer<Arch>) { // only intrinsics read and write there, which may alias
+        detail::transposer<Arch>::run(reinterpret_cast<const float*>(in), in_stride, reinterpret_cast<float*>(out),
+                                      out_stride);
+    } else {
+        for (std::size_t i = 0; i < lanes<Arch>; ++i)
+            for (std::size_t j = 0; j < lanes<Arch>; ++j) out[j * out_stride + i] = in[i * in_stride + j];
+    }
 }
 
 } // namespace bitlens::simd
@@ -4517,8 +4565,8 @@ private:
         constexpr auto hidden = zip::encrypted | zip::strongly_encrypted | zip::masked;
         if ((flags & hidden) != 0) fail(field + ": is encrypted");
         if ((flags & zip::patched) != 0) fail(field + ": is a patch of another file");
-        const bool is_ascii = std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-        if (!is_ascii && (flags & zip::name_is_utf8) == 0) fail(field + ": name: UTF-8 is expected, and a flag for it");
+        if (!is_ascii(e.name) && (flags & zip::name_is_utf8) == 0)
+            fail(field + ": name: UTF-8 is expected, and a flag for it");
         if (e.method != zip::method::stored && e.method != zip::method::deflated)
             fail(field + ": method: 0 (stored) or 8 (deflated) is expected, " +
                  std::to_string(static_cast<unsigned>(e.method)) + " was found");
@@ -4733,10 +4781,7 @@ private:
     std::uint32_t narrow(std::uint64_t n) const noexcept {
         return is_wide(n) ? zip::wide_size : static_cast<std::uint32_t>(n);
     }
-    static std::uint16_t flags(entry const& e) noexcept {
-        const bool is_ascii = std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-        return is_ascii ? 0 : zip::name_is_utf8;
-    }
+    static std::uint16_t flags(entry const& e) noexcept { return is_ascii(e.name) ? 0 : zip::name_is_utf8; }
 
     void write_data(std::span<const std::byte> bytes) {
         open_.crc = crc32_of(bytes, open_.crc);
@@ -7946,6 +7991,450 @@ inline std::vector<std::int32_t> tokenizer::encode(std::string_view text, bool s
 // ---- bitlens/kernels.hpp
 /// Products of weights and activations.
 
+// ---- bitlens/kernels/bf16_dot_micro_kernel.hpp
+/// bf16_dot_micro_kernel: the innermost product by the dot products of AVX512_BF16.
+
+// ---- bitlens/kernels/bf16_operands.hpp
+/// Layouts of bf16 operands, which the kernels of dot products and of tiles share.
+
+#include <algorithm>
+#include <array>
+
+namespace bitlens {
+
+#if defined(__x86_64__)
+
+/// Operands come in squares of 16 rows × 32 columns (16 pairs), 1 KiB each:
+///   panel, of w: [column / 32][row / 16], a square [pair][row]
+///   positions, of x: tile by tile [column / 32][position], 16 pairs of each; zeros from the last column on, and for
+///   positions up to a multiple of Sizes::position_unit.
+template <class Arch, class Sizes>
+struct bf16_operands {
+    using element = simd::bf16_pair;
+
+    static constexpr std::size_t lanes = 16;
+    static constexpr std::size_t panel_rows = Sizes::panel_rows;
+    static constexpr std::size_t tile_positions = Sizes::tile_positions;
+    static constexpr std::size_t max_depth = Sizes::max_depth;
+    static constexpr std::size_t blocks_at_once = Sizes::blocks_at_once;
+    static constexpr std::size_t panel_elements = max_depth / 2 * panel_rows;
+
+    static constexpr std::size_t row_elements(std::size_t depth) noexcept {
+        return (depth + square_columns - 1) / square_columns * simd::bf16_pairs;
+    }
+    static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
+    static constexpr std::size_t padded_positions(std::size_t positions) noexcept {
+        return (positions + Sizes::position_unit - 1) / Sizes::position_unit * Sizes::position_unit;
+    }
+
+    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
+                             std::size_t depth, element* panel) noexcept {
+        std::array<element, lanes * simd::bf16_pairs> square;
+        const std::size_t width = padded_rows(rows);
+        for (std::size_t r = 0; r < width; r += lanes)
+            for (std::size_t k = 0; k < depth; k += square_columns) {
+                for (std::size_t i = 0; i < lanes; ++i)
+                    simd::round_to_pairs(weights + (r + i) * stride + k, square_columns, &square[i * simd::bf16_pairs]);
+                transpose(square.data(), panel + square_at(at + k, r, width));
+            }
+    }
+    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
+                                element* panel) noexcept {
+        const std::size_t width = padded_rows(rows);
+        for (std::size_t k = 0; k < row_elements(depth) * 2; ++k)
+            for (std::size_t r = 0; r < width; ++r) {
+                const bool inside = k < depth && r < rows;
+                const std::uint32_t bits = bf16(inside ? weights[k * stride + r] : 0.0f).bits;
+                element& pair = panel[square_at(k, r, width) + k % square_columns / 2 * lanes + r % lanes];
+                pair.bits = k % 2 == 0 ? bits : pair.bits | bits << 16;
+            }
+    }
+    static void pack_positions(matrix_view<const float> x, element* packed) noexcept {
+        BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
+        const std::size_t positions = padded_positions(x.rows);
+        for (std::size_t t = 0; t < x.rows; ++t)
+            simd::round_to_pairs(x.data + t * x.stride, x.cols, packed + t * simd::bf16_pairs,
+                                 positions * simd::bf16_pairs);
+        for (std::size_t k = 0; k < row_elements(x.cols); k += simd::bf16_pairs)
+            std::fill(packed + k * positions + x.rows * simd::bf16_pairs, packed + (k + simd::bf16_pairs) * positions,
+                      element{});
+    }
+
+protected:
+    static constexpr std::size_t square_columns = 2 * simd::bf16_pairs;
+    static constexpr std::size_t square_elements = lanes * simd::bf16_pairs;
+
+    /// Where the square of column k and row r begins in a panel of `width` rows.
+    static constexpr std::size_t square_at(std::size_t k, std::size_t r, std::size_t width) noexcept {
+        return k / square_columns * simd::bf16_pairs * width + r / lanes * square_elements;
+    }
+
+private:
+    static void transpose(const element* square, element* out) noexcept {
+        constexpr std::size_t n = simd::lanes<Arch>;
+        for (std::size_t i = 0; i < lanes; i += n)
+            for (std::size_t j = 0; j < simd::bf16_pairs; j += n)
+                simd::transpose<Arch>(square + i * simd::bf16_pairs + j, simd::bf16_pairs, out + j * lanes + i, lanes);
+    }
+};
+
+#endif
+
+} // namespace bitlens
+
+#include <utility>
+
+namespace bitlens {
+
+#if defined(__x86_64__)
+
+struct bf16_dot_sizes {
+    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48;
+    static constexpr std::size_t max_depth = 512, blocks_at_once = 1;
+};
+
+/// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it
+/// need not be compiled for the machine.
+template <class Arch>
+struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
+    using base = bf16_operands<Arch, bf16_dot_sizes>;
+    using typename base::element;
+    struct session {};
+
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
+                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
+        static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
+            return std::array{&multiply_shape<I % base::tile_positions + 1, I / base::tile_positions + 1>...};
+        }
+        (std::make_index_sequence<base::tile_positions * base::panel_rows / base::lanes>{});
+        by_shape[(y.cols / base::lanes - 1) * base::tile_positions + y.rows - 1](x, base::row_elements(depth), panel, y,
+                                                                                 start);
+    }
+
+private:
+    template <std::size_t Positions, std::size_t Registers>
+    [[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] static void
+    multiply_shape(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
+                   matrix_view<const float> start) noexcept {
+        __m512 sum[Positions][Registers];
+#pragma GCC unroll 8
+        for (std::size_t p = 0; p < Positions; ++p)
+#pragma GCC unroll 3
+            for (std::size_t r = 0; r < Registers; ++r) sum[p][r] = _mm512_setzero_ps();
+        for (std::size_t k = 0; k < pairs;
+             k += simd::bf16_pairs, x += Positions * simd::bf16_pairs, panel += Registers * base::square_elements)
+            for (std::size_t i = 0; i < simd::bf16_pairs; ++i) {
+                __m512i weights[Registers];
+#pragma GCC unroll 3
+                for (std::size_t r = 0; r < Registers; ++r)
+                    weights[r] = _mm512_loadu_si512(panel + r * base::square_elements + i * base::lanes);
+#pragma GCC unroll 8
+                for (std::size_t p = 0; p < Positions; ++p) {
+                    const __m512i xp = _mm512_set1_epi32(static_cast<int>(x[p * simd::bf16_pairs + i].bits));
+#pragma GCC unroll 3
+                    for (std::size_t r = 0; r < Registers; ++r)
+                        sum[p][r] = _mm512_dpbf16_ps(sum[p][r], (__m512bh)xp, (__m512bh)weights[r]);
+                }
+            }
+#pragma GCC unroll 8
+        for (std::size_t p = 0; p < Positions; ++p)
+#pragma GCC unroll 3
+            for (std::size_t r = 0; r < Registers; ++r) {
+                const __m512 before = start.rows == 0
+                                          ? _mm512_setzero_ps()
+                                          : _mm512_loadu_ps(start.data + p * start.stride + r * base::lanes);
+                _mm512_storeu_ps(y.data + p * y.stride + r * base::lanes, _mm512_add_ps(before, sum[p][r]));
+            }
+    }
+};
+
+#endif
+
+} // namespace bitlens
+
+// ---- bitlens/kernels/bf16_emulated_micro_kernel.hpp
+/// bf16_emulated_micro_kernel: the innermost product of bf16 operands where no instruction is made for it.
+
+// ---- bitlens/kernels/f32_micro_kernel.hpp
+/// f32_micro_kernel: the innermost product in float32, and the layouts of what it reads.
+
+#include <array>
+#include <utility>
+
+namespace bitlens {
+
+/// A tile of y: `tile_positions` positions × `panel_rows` rows of w, summed over up to `max_depth` columns in
+/// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one
+/// (bf16_dot_micro_kernel, bf16_tile_micro_kernel):
+///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
+///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
+///   piece. One stream of memory, where rows as they are would be as many as there are positions.
+template <class Arch>
+struct f32_micro_kernel {
+    using vec = simd::batch<float, Arch>;
+    using element = float;
+
+    static constexpr std::size_t lanes = vec::size;
+    static constexpr std::size_t panel_registers = simd::has_32_registers<Arch> ? 3 : 2;
+    static constexpr std::size_t panel_rows = panel_registers * lanes;
+    static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
+    static constexpr std::size_t max_depth = 512;
+    static constexpr std::size_t blocks_at_once = 1; // of max_depth columns, whose positions lie packed together
+    static constexpr std::size_t piece = 8;
+    static constexpr std::size_t panel_elements = max_depth * panel_rows;
+
+    /// What a thread needs while it multiplies: nothing.
+    struct session {};
+
+    /// Elements of a packed position of `depth` columns.
+    static constexpr std::size_t row_elements(std::size_t depth) noexcept {
+        return (depth + piece - 1) / piece * piece;
+    }
+    /// Positions of y that `multiply` writes when asked for some: no more.
+    static constexpr std::size_t padded_positions(std::size_t positions) noexcept { return positions; }
+    /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
+    static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
+
+    /// Puts `depth` columns of `rows` ≤ panel_rows rows of weights into a panel, from its column `at` on.
+    /// weights: [padded_rows(rows)][stride], room for depth rounded up to pieces and to the lanes.
+    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
+                             std::size_t depth, float* panel) noexcept {
+        const std::size_t width = padded_rows(rows);
+        for (std::size_t k = 0; k < row_elements(depth); k += lanes)
+            for (std::size_t r = 0; r < rows; r += lanes)
+                simd::transpose<Arch>(weights + r * stride + k, stride, panel + (at + k) * width + r, width);
+    }
+    /// The same from weights that lie transposed, [depth][stride], `rows` of them in a line.
+    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
+                                float* panel) noexcept {
+        const std::size_t width = padded_rows(rows);
+        for (std::size_t k = 0; k < depth; ++k, weights += stride, panel += width) {
+            std::copy_n(weights, rows, panel);
+            std::fill(panel + rows, panel + width, 0.0f);
+        }
+        std::fill(panel, panel + (row_elements(depth) - depth) * width, 0.0f);
+    }
+    /// x: a tile of positions, up to max_depth columns; packed: x.rows · row_elements(x.cols) floats.
+    static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
+        BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
+        if (x.rows == tile_positions)
+            pack_tile(x, std::integral_constant<std::size_t, tile_positions>{}, packed);
+        else
+            pack_tile(x, x.rows, packed);
+    }
+    /// y (≤ tile_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
+    /// x: a tile of positions.   soon: a tile that is to be packed next, of as many columns, or none; it is fetched
+    /// into the cache on the way.
+    static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
+                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.cols >= 1 && y.cols <= panel_rows);
+        static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
+            return std::array{&multiply_shape<I % tile_positions + 1, I / tile_positions + 1>...};
+        }
+        (std::make_index_sequence<tile_positions * panel_registers>{});
+        by_shape[(y.cols / lanes - 1) * tile_positions + y.rows - 1](x, row_elements(depth), panel, y, start, soon);
+    }
+
+private:
+    static constexpr std::size_t line = alignment / sizeof(float);
+
+    /// positions: a number that the compiler knows, where it is the usual one.
+    template <class Positions>
+    static void pack_tile(matrix_view<const float> x, Positions positions, float* packed) noexcept {
+        for (std::size_t k = 0; k < x.cols; k += piece) {
+            const float* from = x.data + k;
+            for (std::size_t p = 0; p < positions; ++p, from += x.stride, packed += piece) {
+                if (k + piece <= x.cols)
+                    std::copy_n(from, piece, packed);
+                else
+                    std::fill(std::copy(from, from + (x.cols - k), packed), packed + piece, 0.0f);
+            }
+        }
+    }
+    template <std::size_t Positions, std::size_t Registers>
+    static void multiply_shape(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
+                               matrix_view<const float> start, matrix_view<const float> soon) noexcept {
+        multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
+                          std::make_index_sequence<piece>{}, x, depth, panel, y, start, soon);
+    }
+    template <std::size_t... P, std::size_t... R, std::size_t... K>
+    static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
+                                  const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
+                                  matrix_view<const float> start, matrix_view<const float> soon) noexcept {
+        constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
+        struct registers {
+            vec r[sizeof...(R)] = {(static_cast<void>(R), vec(0.0f))...};
+        };
+        registers sum[positions];
+        // y was last touched a panel ago. Its lines are asked for a row at a time, early enough to arrive and late
+        // enough not to leave the first cache again before the end.
+        constexpr std::size_t notice = 2 * positions * piece;
+        const std::size_t asking_from = depth > notice ? depth - notice : 0;
+        const float* y_row = y.data;
+        for (std::size_t k = 0; k < depth; k += piece, x += positions * piece, panel += piece * rows) {
+            if (k >= asking_from && k < asking_from + positions * piece) {
+                (__builtin_prefetch(y_row + R * lanes, 1), ...);
+                y_row += y.stride;
+            }
+            if (k % line == 0)
+                for (std::size_t t = 0; t < soon.rows; ++t) __builtin_prefetch(soon.data + t * soon.stride + k);
+            const auto add_column = [&](const float* xk, const float* w) __attribute__((always_inline)) {
+                const vec weights[] = {vec::load_unaligned(w + R * lanes)...};
+                const auto step = [&](vec const& xkp, registers& s) __attribute__((always_inline)) {
+                    ((s.r[R] = simd::fma(xkp, weights[R], s.r[R])), ...);
+                };
+                (step(vec(xk[P * piece]), sum[P]), ...);
+            };
+            (add_column(x + K, panel + K * rows), ...);
+        }
+        const auto store = [&](vec const& v, const float* before, float* out) {
+            (start.rows != 0 ? vec::load_unaligned(before) + v : v).store_unaligned(out);
+        };
+        const auto store_row = [&](registers const& s, const float* before, float* out) {
+            (store(s.r[R], before + R * lanes, out + R * lanes), ...);
+        };
+        (store_row(sum[P], start.data + P * start.stride, y.data + P * y.stride), ...);
+    }
+};
+
+} // namespace bitlens
+
+namespace bitlens {
+
+/// As f32_micro_kernel, but for its operands, which are rounded to bf16 and kept as floats: a product of two bf16
+/// numbers is exact in float32.
+template <class Arch>
+struct bf16_emulated_micro_kernel : f32_micro_kernel<Arch> {
+    using base = f32_micro_kernel<Arch>;
+
+    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
+                             std::size_t depth, float* panel) noexcept {
+        base::pack_weights(weights, stride, rows, at, depth, panel);
+        const std::size_t width = base::padded_rows(rows);
+        round(panel + at * width, depth * width);
+    }
+    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
+                                float* panel) noexcept {
+        base::pack_transposed(weights, stride, rows, depth, panel);
+        round(panel, depth * base::padded_rows(rows));
+    }
+    static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
+        base::pack_positions(x, packed);
+        round(packed, x.rows * base::row_elements(x.cols));
+    }
+
+private:
+    static void round(float* x, std::size_t n) noexcept {
+        for (std::size_t i = 0; i < n; ++i) x[i] = float{bf16(x[i])};
+    }
+};
+
+} // namespace bitlens
+
+// ---- bitlens/kernels/bf16_tile_micro_kernel.hpp
+/// bf16_tile_micro_kernel: the innermost product by the tiles of AMX-BF16.
+
+#include <atomic>
+
+namespace bitlens {
+
+#if defined(__x86_64__)
+
+struct bf16_tile_sizes {
+    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32;
+    static constexpr std::size_t max_depth = 512, blocks_at_once = 3; // a panel in the first cache, x in the second
+};
+
+/// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so
+/// that it need not be compiled for the machine.
+template <class Arch>
+struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
+    using base = bf16_operands<Arch, bf16_tile_sizes>;
+    using typename base::element;
+
+    /// A thread's tiles are set up while one lives.
+    class session {
+    public:
+        [[gnu::target("amx-tile")]] session() noexcept { _tile_loadconfig(&all_tiles); }
+        [[gnu::target("amx-tile")]] ~session() { _tile_release(); }
+        session(session const&) = delete;
+        session& operator=(session const&) = delete;
+
+    private:
+        struct alignas(64) layout {
+            std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+            std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+            std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+        };
+        static_assert(sizeof(layout) == 64);
+        // A constant: g++ 12 believes that only the first bytes are read, and drops what is written to others.
+        static constexpr layout all_tiles{};
+    };
+
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
+                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
+        const auto run = y.rows > 16 ? (y.cols > 16 ? &multiply_tiles<true, true> : &multiply_tiles<true, false>)
+                                     : (y.cols > 16 ? &multiply_tiles<false, true> : &multiply_tiles<false, false>);
+        run(x, base::row_elements(depth), panel, y, start);
+    }
+
+private:
+    /// Tiles 0 … 3: sums of (positions, rows) (0, 0), (0, 1), (1, 0), (1, 1); 4, 5: positions; 6, 7: rows of w.
+    template <bool TwoOfX, bool TwoOfW>
+    [[gnu::target("amx-tile,amx-bf16")]] static void multiply_tiles(const element* x, std::size_t pairs,
+                                                                    const element* panel, matrix_view<float> y,
+                                                                    matrix_view<const float> start) noexcept {
+        constexpr std::size_t row_bytes = 64;
+        const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
+        // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        if (start.rows != 0) {
+            _tile_loadd(0, start.data, start_bytes);
+            if constexpr (TwoOfW) _tile_loadd(1, start.data + 16, start_bytes);
+            if constexpr (TwoOfX) _tile_loadd(2, start.data + 16 * start.stride, start_bytes);
+            if constexpr (TwoOfX && TwoOfW) _tile_loadd(3, start.data + 16 * start.stride + 16, start_bytes);
+        } else {
+            _tile_zero(0);
+            _tile_zero(1);
+            _tile_zero(2);
+            _tile_zero(3);
+        }
+        // y was last touched a panel ago: some of its rows are asked for at each step.
+        const float* y_row = y.data;
+        for (std::size_t k = 0; k < pairs; k += simd::bf16_pairs) {
+            if (k < (TwoOfX ? 8 : 4) * simd::bf16_pairs)
+                for (std::size_t i = 0; i < 4; ++i, y_row += y.stride) {
+                    __builtin_prefetch(y_row, 1);
+                    if constexpr (TwoOfW) __builtin_prefetch(y_row + 16, 1);
+                }
+            _tile_loadd(4, x, row_bytes);
+            _tile_loadd(6, panel, row_bytes);
+            _tile_dpbf16ps(0, 4, 6);
+            if constexpr (TwoOfW) {
+                _tile_loadd(7, panel + base::square_elements, row_bytes);
+                _tile_dpbf16ps(1, 4, 7);
+            }
+            if constexpr (TwoOfX) {
+                _tile_loadd(5, x + base::square_elements, row_bytes);
+                _tile_dpbf16ps(2, 5, 6);
+            }
+            if constexpr (TwoOfX && TwoOfW) _tile_dpbf16ps(3, 5, 7);
+            x += (TwoOfX ? 2 : 1) * base::square_elements;
+            panel += (TwoOfW ? 2 : 1) * base::square_elements;
+        }
+        _tile_stored(0, y.data, y_bytes);
+        if constexpr (TwoOfW) _tile_stored(1, y.data + 16, y_bytes);
+        if constexpr (TwoOfX) _tile_stored(2, y.data + 16 * y.stride, y_bytes);
+        if constexpr (TwoOfX && TwoOfW) _tile_stored(3, y.data + 16 * y.stride + 16, y_bytes);
+    }
+};
+
+#endif
+
+} // namespace bitlens
+
 // ---- bitlens/kernels/decode.hpp
 /// decode: the numbers of a weight matrix, row by row, as every kernel but matvec reads them.
 
@@ -8133,486 +8622,12 @@ row_decoder decoder_of(matrix_view<const float> const& w) noexcept {
 
 } // namespace bitlens
 
-// ---- bitlens/kernels/f32_micro_kernel.hpp
-/// f32_micro_kernel: the innermost product in float32, and the layouts of what it reads.
-
-#include <array>
-#include <utility>
-
-namespace bitlens {
-
-/// A tile of y: `tile_positions` positions × `panel_rows` rows of w, summed over up to `max_depth` columns in
-/// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one
-/// (bf16_dot_micro_kernel, bf16_tile_micro_kernel):
-///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
-///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
-///   piece. One stream of memory, where rows as they are would be as many as there are positions.
-template <class Arch>
-struct f32_micro_kernel {
-    using vec = simd::batch<float, Arch>;
-    using element = float;
-
-    static constexpr std::size_t lanes = vec::size;
-    static constexpr std::size_t panel_registers = simd::has_32_registers<Arch> ? 3 : 2;
-    static constexpr std::size_t panel_rows = panel_registers * lanes;
-    static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
-    static constexpr std::size_t max_depth = 512;
-    static constexpr std::size_t blocks_at_once = 1; // of max_depth columns, whose positions lie packed together
-    static constexpr std::size_t piece = 8;
-    static constexpr std::size_t panel_elements = max_depth * panel_rows;
-
-    /// What a thread needs while it multiplies: nothing.
-    struct session {};
-
-    /// Elements of a packed position of `depth` columns.
-    static constexpr std::size_t row_elements(std::size_t depth) noexcept {
-        return (depth + piece - 1) / piece * piece;
-    }
-    /// Positions of y that `multiply` writes when asked for some: no more.
-    static constexpr std::size_t padded_positions(std::size_t positions) noexcept { return positions; }
-    /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
-    static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
-
-    /// Puts `depth` columns of `rows` ≤ panel_rows rows of weights into a panel, from its column `at` on.
-    /// weights: [padded_rows(rows)][stride], room for depth rounded up to pieces and to the lanes.
-    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
-                             std::size_t depth, float* panel) noexcept {
-        const std::size_t width = padded_rows(rows);
-        for (std::size_t k = 0; k < row_elements(depth); k += lanes)
-            for (std::size_t r = 0; r < rows; r += lanes)
-                simd::transpose<Arch>(weights + r * stride + k, stride, panel + (at + k) * width + r, width);
-    }
-    /// The same from weights that lie transposed, [depth][stride], `rows` of them in a line.
-    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
-                                float* panel) noexcept {
-        const std::size_t width = padded_rows(rows);
-        for (std::size_t k = 0; k < depth; ++k, weights += stride, panel += width) {
-            std::copy_n(weights, rows, panel);
-            std::fill(panel + rows, panel + width, 0.0f);
-        }
-        std::fill(panel, panel + (row_elements(depth) - depth) * width, 0.0f);
-    }
-    /// x: a tile of positions, up to max_depth columns; packed: x.rows · row_elements(x.cols) floats.
-    static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
-        BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
-        if (x.rows == tile_positions)
-            pack_tile(x, std::integral_constant<std::size_t, tile_positions>{}, packed);
-        else
-            pack_tile(x, x.rows, packed);
-    }
-    /// y (≤ tile_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
-    /// x: a tile of positions.   soon: a tile that is to be packed next, of as many columns, or none; it is fetched
-    /// into the cache on the way.
-    static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.cols >= 1 && y.cols <= panel_rows);
-        static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
-            return std::array{&multiply_shape<I % tile_positions + 1, I / tile_positions + 1>...};
-        }
-        (std::make_index_sequence<tile_positions * panel_registers>{});
-        by_shape[(y.cols / lanes - 1) * tile_positions + y.rows - 1](x, row_elements(depth), panel, y, start, soon);
-    }
-
-private:
-    static constexpr std::size_t line = alignment / sizeof(float);
-
-    /// positions: a number that the compiler knows, where it is the usual one.
-    template <class Positions>
-    static void pack_tile(matrix_view<const float> x, Positions positions, float* packed) noexcept {
-        for (std::size_t k = 0; k < x.cols; k += piece) {
-            const float* from = x.data + k;
-            for (std::size_t p = 0; p < positions; ++p, from += x.stride, packed += piece) {
-                if (k + piece <= x.cols)
-                    std::copy_n(from, piece, packed);
-                else
-                    std::fill(std::copy(from, from + (x.cols - k), packed), packed + piece, 0.0f);
-            }
-        }
-    }
-    template <std::size_t Positions, std::size_t Registers>
-    static void multiply_shape(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
-                               matrix_view<const float> start, matrix_view<const float> soon) noexcept {
-        multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
-                          std::make_index_sequence<piece>{}, x, depth, panel, y, start, soon);
-    }
-    template <std::size_t... P, std::size_t... R, std::size_t... K>
-    static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
-                                  const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
-                                  matrix_view<const float> start, matrix_view<const float> soon) noexcept {
-        constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
-        struct registers {
-            vec r[sizeof...(R)] = {(static_cast<void>(R), vec(0.0f))...};
-        };
-        registers sum[positions];
-        // y was last touched a panel ago. Its lines are asked for a row at a time, early enough to arrive and late
-        // enough not to leave the first cache again before the end.
-        constexpr std::size_t notice = 2 * positions * piece;
-        const std::size_t asking_from = depth > notice ? depth - notice : 0;
-        const float* y_row = y.data;
-        for (std::size_t k = 0; k < depth; k += piece, x += positions * piece, panel += piece * rows) {
-            if (k >= asking_from && k < asking_from + positions * piece) {
-                (__builtin_prefetch(y_row + R * lanes, 1), ...);
-                y_row += y.stride;
-            }
-            if (k % line == 0)
-                for (std::size_t t = 0; t < soon.rows; ++t) __builtin_prefetch(soon.data + t * soon.stride + k);
-            const auto add_column = [&](const float* xk, const float* w) __attribute__((always_inline)) {
-                const vec weights[] = {vec::load_unaligned(w + R * lanes)...};
-                const auto step = [&](vec const& xkp, registers& s) __attribute__((always_inline)) {
-                    ((s.r[R] = simd::fma(xkp, weights[R], s.r[R])), ...);
-                };
-                (step(vec(xk[P * piece]), sum[P]), ...);
-            };
-            (add_column(x + K, panel + K * rows), ...);
-        }
-        const auto store = [&](vec const& v, const float* before, float* out) {
-            (start.rows != 0 ? vec::load_unaligned(before) + v : v).store_unaligned(out);
-        };
-        const auto store_row = [&](registers const& s, const float* before, float* out) {
-            (store(s.r[R], before + R * lanes, out + R * lanes), ...);
-        };
-        (store_row(sum[P], start.data + P * start.stride, y.data + P * y.stride), ...);
-    }
-};
-
-} // namespace bitlens
-
 // ---- bitlens/kernels/matmul.hpp
 /// matmul: y = x · wᵀ for many positions, whatever the format of w.
 ///
 /// y(t, r) = Σ_b fl32( Σ_{k in block b} x(t, k) · w(r, k) ): blocks of columns that depend on the number of columns
 /// alone, each summed in the order of its columns and added to the ones before (tiles of AMX go on from the sum of the
 /// ones before). Hence the same bits for any number of positions, tasks and tiles.
-
-// ---- bitlens/kernels/bf16_dot_micro_kernel.hpp
-/// bf16_dot_micro_kernel: the innermost product by the dot products of AVX512_BF16.
-
-// ---- bitlens/kernels/bf16_operands.hpp
-/// Layouts of bf16 operands, which the kernels of dot products and of tiles share.
-
-// ---- bitlens/simd/bf16.hpp
-/// Pairs of bf16 numbers: the operands of dot-product instructions.
-
-#include <cstddef>
-#include <cstdint>
-
-namespace bitlens::simd {
-
-/// Two neighbouring columns of a row, the first in the low half.
-struct bf16_pair {
-    std::uint32_t bits;
-};
-
-/// Pairs that fill a register of 512 bits.
-inline constexpr std::size_t bf16_pairs = 16;
-
-#if defined(__x86_64__)
-/// pairs ← x rounded to the nearest bf16, ties to even, subnormal numbers to 0; then zeros up to whole registers.
-/// Needs a machine with AVX512_BF16, whatever this program is compiled for.
-[[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] inline void
-round_to_pairs(const float* x, std::size_t n, bf16_pair* pairs, std::size_t stride = bf16_pairs) noexcept {
-    for (std::size_t i = 0; i < n; i += 2 * bf16_pairs, pairs += stride) {
-        const std::size_t rest = n - i;
-        const auto mask = [](std::size_t count) {
-            return static_cast<__mmask16>(count >= 16 ? 0xFFFFu : (1u << count) - 1);
-        };
-        const __m512 low = _mm512_maskz_loadu_ps(mask(rest), x + i),
-                     high = rest > 16 ? _mm512_maskz_loadu_ps(mask(rest - 16), x + i + 16) : _mm512_setzero_ps();
-        _mm512_storeu_si512(pairs, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-    }
-}
-#endif
-
-} // namespace bitlens::simd
-
-#include <algorithm>
-#include <array>
-
-namespace bitlens {
-
-#if defined(__x86_64__)
-
-/// Operands come in squares of 16 rows × 32 columns (16 pairs), 1 KiB each:
-///   panel, of w: [column / 32][row / 16], a square [pair][row]
-///   positions, of x: tile by tile [column / 32][position], 16 pairs of each; zeros from the last column on, and for
-///   positions up to a multiple of Sizes::position_unit.
-template <class Arch, class Sizes>
-struct bf16_operands {
-    using element = simd::bf16_pair;
-
-    static constexpr std::size_t lanes = 16;
-    static constexpr std::size_t panel_rows = Sizes::panel_rows;
-    static constexpr std::size_t tile_positions = Sizes::tile_positions;
-    static constexpr std::size_t max_depth = Sizes::max_depth;
-    static constexpr std::size_t blocks_at_once = Sizes::blocks_at_once;
-    static constexpr std::size_t panel_elements = max_depth / 2 * panel_rows;
-
-    static constexpr std::size_t row_elements(std::size_t depth) noexcept {
-        return (depth + square_columns - 1) / square_columns * simd::bf16_pairs;
-    }
-    static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
-    static constexpr std::size_t padded_positions(std::size_t positions) noexcept {
-        return (positions + Sizes::position_unit - 1) / Sizes::position_unit * Sizes::position_unit;
-    }
-
-    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
-                             std::size_t depth, element* panel) noexcept {
-        std::array<element, lanes * simd::bf16_pairs> square;
-        const std::size_t width = padded_rows(rows);
-        for (std::size_t r = 0; r < width; r += lanes)
-            for (std::size_t k = 0; k < depth; k += square_columns) {
-                for (std::size_t i = 0; i < lanes; ++i)
-                    simd::round_to_pairs(weights + (r + i) * stride + k, square_columns, &square[i * simd::bf16_pairs]);
-                transpose(square.data(), panel + square_at(at + k, r, width));
-            }
-    }
-    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
-                                element* panel) noexcept {
-        const std::size_t width = padded_rows(rows);
-        for (std::size_t k = 0; k < row_elements(depth) * 2; ++k)
-            for (std::size_t r = 0; r < width; ++r) {
-                const bool inside = k < depth && r < rows;
-                const std::uint32_t bits = bf16(inside ? weights[k * stride + r] : 0.0f).bits;
-                element& pair = panel[square_at(k, r, width) + k % square_columns / 2 * lanes + r % lanes];
-                pair.bits = k % 2 == 0 ? bits : pair.bits | bits << 16;
-            }
-    }
-    static void pack_positions(matrix_view<const float> x, element* packed) noexcept {
-        BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
-        const std::size_t positions = padded_positions(x.rows);
-        for (std::size_t t = 0; t < x.rows; ++t)
-            simd::round_to_pairs(x.data + t * x.stride, x.cols, packed + t * simd::bf16_pairs,
-                                 positions * simd::bf16_pairs);
-        for (std::size_t k = 0; k < row_elements(x.cols); k += simd::bf16_pairs)
-            std::fill(packed + k * positions + x.rows * simd::bf16_pairs, packed + (k + simd::bf16_pairs) * positions,
-                      element{});
-    }
-
-protected:
-    static constexpr std::size_t square_columns = 2 * simd::bf16_pairs;
-    static constexpr std::size_t square_elements = lanes * simd::bf16_pairs;
-
-    /// Where the square of column k and row r begins in a panel of `width` rows.
-    static constexpr std::size_t square_at(std::size_t k, std::size_t r, std::size_t width) noexcept {
-        return k / square_columns * simd::bf16_pairs * width + r / lanes * square_elements;
-    }
-
-private:
-    static void transpose(const element* square, element* out) noexcept {
-        constexpr std::size_t n = simd::lanes<Arch>;
-        for (std::size_t i = 0; i < lanes; i += n)
-            for (std::size_t j = 0; j < simd::bf16_pairs; j += n)
-                simd::transpose<Arch>(square + i * simd::bf16_pairs + j, simd::bf16_pairs, out + j * lanes + i, lanes);
-    }
-};
-
-#endif
-
-} // namespace bitlens
-
-#include <utility>
-
-namespace bitlens {
-
-#if defined(__x86_64__)
-
-struct bf16_dot_sizes {
-    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48;
-    static constexpr std::size_t max_depth = 512, blocks_at_once = 1;
-};
-
-/// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it
-/// need not be compiled for the machine.
-template <class Arch>
-struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
-    using base = bf16_operands<Arch, bf16_dot_sizes>;
-    using typename base::element;
-    struct session {};
-
-    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
-        static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
-            return std::array{&multiply_shape<I % base::tile_positions + 1, I / base::tile_positions + 1>...};
-        }
-        (std::make_index_sequence<base::tile_positions * base::panel_rows / base::lanes>{});
-        by_shape[(y.cols / base::lanes - 1) * base::tile_positions + y.rows - 1](x, base::row_elements(depth), panel, y,
-                                                                                 start);
-    }
-
-private:
-    template <std::size_t Positions, std::size_t Registers>
-    [[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] static void
-    multiply_shape(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
-                   matrix_view<const float> start) noexcept {
-        __m512 sum[Positions][Registers];
-#pragma GCC unroll 8
-        for (std::size_t p = 0; p < Positions; ++p)
-#pragma GCC unroll 3
-            for (std::size_t r = 0; r < Registers; ++r) sum[p][r] = _mm512_setzero_ps();
-        for (std::size_t k = 0; k < pairs;
-             k += simd::bf16_pairs, x += Positions * simd::bf16_pairs, panel += Registers * base::square_elements)
-            for (std::size_t i = 0; i < simd::bf16_pairs; ++i) {
-                __m512i weights[Registers];
-#pragma GCC unroll 3
-                for (std::size_t r = 0; r < Registers; ++r)
-                    weights[r] = _mm512_loadu_si512(panel + r * base::square_elements + i * base::lanes);
-#pragma GCC unroll 8
-                for (std::size_t p = 0; p < Positions; ++p) {
-                    const __m512i xp = _mm512_set1_epi32(static_cast<int>(x[p * simd::bf16_pairs + i].bits));
-#pragma GCC unroll 3
-                    for (std::size_t r = 0; r < Registers; ++r)
-                        sum[p][r] = _mm512_dpbf16_ps(sum[p][r], (__m512bh)xp, (__m512bh)weights[r]);
-                }
-            }
-#pragma GCC unroll 8
-        for (std::size_t p = 0; p < Positions; ++p)
-#pragma GCC unroll 3
-            for (std::size_t r = 0; r < Registers; ++r) {
-                const __m512 before = start.rows == 0
-                                          ? _mm512_setzero_ps()
-                                          : _mm512_loadu_ps(start.data + p * start.stride + r * base::lanes);
-                _mm512_storeu_ps(y.data + p * y.stride + r * base::lanes, _mm512_add_ps(before, sum[p][r]));
-            }
-    }
-};
-
-#endif
-
-} // namespace bitlens
-
-// ---- bitlens/kernels/bf16_emulated_micro_kernel.hpp
-/// bf16_emulated_micro_kernel: the innermost product of bf16 operands where no instruction is made for it.
-
-namespace bitlens {
-
-/// As f32_micro_kernel, but for its operands, which are rounded to bf16 and kept as floats: a product of two bf16
-/// numbers is exact in float32.
-template <class Arch>
-struct bf16_emulated_micro_kernel : f32_micro_kernel<Arch> {
-    using base = f32_micro_kernel<Arch>;
-
-    static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
-                             std::size_t depth, float* panel) noexcept {
-        base::pack_weights(weights, stride, rows, at, depth, panel);
-        const std::size_t width = base::padded_rows(rows);
-        round(panel + at * width, depth * width);
-    }
-    static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
-                                float* panel) noexcept {
-        base::pack_transposed(weights, stride, rows, depth, panel);
-        round(panel, depth * base::padded_rows(rows));
-    }
-    static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
-        base::pack_positions(x, packed);
-        round(packed, x.rows * base::row_elements(x.cols));
-    }
-
-private:
-    static void round(float* x, std::size_t n) noexcept {
-        for (std::size_t i = 0; i < n; ++i) x[i] = float{bf16(x[i])};
-    }
-};
-
-} // namespace bitlens
-
-// ---- bitlens/kernels/bf16_tile_micro_kernel.hpp
-/// bf16_tile_micro_kernel: the innermost product by the tiles of AMX-BF16.
-
-namespace bitlens {
-
-#if defined(__x86_64__)
-
-struct bf16_tile_sizes {
-    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32;
-    static constexpr std::size_t max_depth = 512, blocks_at_once = 3; // a panel in the first cache, x in the second
-};
-
-/// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so
-/// that it need not be compiled for the machine.
-template <class Arch>
-struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
-    using base = bf16_operands<Arch, bf16_tile_sizes>;
-    using typename base::element;
-
-    /// A thread's tiles are set up while one lives.
-    class session {
-    public:
-        [[gnu::target("amx-tile")]] session() noexcept {
-            struct alignas(64) {
-                std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-                std::uint16_t row_bytes[16] = {};
-                std::uint8_t rows[16] = {};
-            } layout;
-            std::fill_n(layout.row_bytes, 8, std::uint16_t{64});
-            std::fill_n(layout.rows, 8, std::uint8_t{16});
-            _tile_loadconfig(&layout);
-        }
-        [[gnu::target("amx-tile")]] ~session() { _tile_release(); }
-        session(session const&) = delete;
-        session& operator=(session const&) = delete;
-    };
-
-    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
-        const auto run = y.rows > 16 ? (y.cols > 16 ? &multiply_tiles<true, true> : &multiply_tiles<true, false>)
-                                     : (y.cols > 16 ? &multiply_tiles<false, true> : &multiply_tiles<false, false>);
-        run(x, base::row_elements(depth), panel, y, start);
-    }
-
-private:
-    /// Tiles 0 … 3: sums of (positions, rows) (0, 0), (0, 1), (1, 0), (1, 1); 4, 5: positions; 6, 7: rows of w.
-    template <bool TwoOfX, bool TwoOfW>
-    [[gnu::target("amx-tile,amx-bf16")]] static void multiply_tiles(const element* x, std::size_t pairs,
-                                                                    const element* panel, matrix_view<float> y,
-                                                                    matrix_view<const float> start) noexcept {
-        constexpr std::size_t row_bytes = 64;
-        const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
-        if (start.rows != 0) {
-            _tile_loadd(0, start.data, start_bytes);
-            if constexpr (TwoOfW) _tile_loadd(1, start.data + 16, start_bytes);
-            if constexpr (TwoOfX) _tile_loadd(2, start.data + 16 * start.stride, start_bytes);
-            if constexpr (TwoOfX && TwoOfW) _tile_loadd(3, start.data + 16 * start.stride + 16, start_bytes);
-        } else {
-            _tile_zero(0);
-            _tile_zero(1);
-            _tile_zero(2);
-            _tile_zero(3);
-        }
-        // y was last touched a panel ago: some of its rows are asked for at each step.
-        const float* y_row = y.data;
-        for (std::size_t k = 0; k < pairs; k += simd::bf16_pairs) {
-            if (k < (TwoOfX ? 8 : 4) * simd::bf16_pairs)
-                for (std::size_t i = 0; i < 4; ++i, y_row += y.stride) {
-                    __builtin_prefetch(y_row, 1);
-                    if constexpr (TwoOfW) __builtin_prefetch(y_row + 16, 1);
-                }
-            _tile_loadd(4, x, row_bytes);
-            _tile_loadd(6, panel, row_bytes);
-            _tile_dpbf16ps(0, 4, 6);
-            if constexpr (TwoOfW) {
-                _tile_loadd(7, panel + base::square_elements, row_bytes);
-                _tile_dpbf16ps(1, 4, 7);
-            }
-            if constexpr (TwoOfX) {
-                _tile_loadd(5, x + base::square_elements, row_bytes);
-                _tile_dpbf16ps(2, 5, 6);
-            }
-            if constexpr (TwoOfX && TwoOfW) _tile_dpbf16ps(3, 5, 7);
-            x += (TwoOfX ? 2 : 1) * base::square_elements;
-            panel += (TwoOfW ? 2 : 1) * base::square_elements;
-        }
-        _tile_stored(0, y.data, y_bytes);
-        if constexpr (TwoOfW) _tile_stored(1, y.data + 16, y_bytes);
-        if constexpr (TwoOfX) _tile_stored(2, y.data + 16 * y.stride, y_bytes);
-        if constexpr (TwoOfX && TwoOfW) _tile_stored(3, y.data + 16 * y.stride + 16, y_bytes);
-    }
-};
-
-#endif
-
-} // namespace bitlens
 
 namespace bitlens {
 
@@ -8810,8 +8825,7 @@ void with_micro_kernel(arithmetic a, F const& f) noexcept {
 /// f.template operator()<MicroKernel>() with each of them.
 template <class Arch, class F>
 void for_each_micro_kernel(F const& f) noexcept {
-    for (const arithmetic a : {arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile})
-        with_micro_kernel<Arch>(a, f);
+    for (const arithmetic a : all_arithmetics) with_micro_kernel<Arch>(a, f);
 }
 
 template <class Arch, class Weights>
@@ -12819,6 +12833,23 @@ inline double same_top(position_scores const& a, position_scores const& b) noexc
     for (std::size_t t = 0; t < a.top.size(); ++t) same += a.top[t] == b.top[t] ? 1u : 0u;
     return static_cast<double>(same) / static_cast<double>(a.top.size());
 }
+
+/// A sweep's measurement of one row under one variant: its scores and nothing else.
+class score_measurement {
+public:
+    explicit score_measurement(std::size_t positions) : scores_(positions, true), view_(scores_.view()) {}
+    template <class F>
+    void with_probe(std::size_t, F const& f) {
+        no_probe nobody;
+        f(nobody);
+    }
+    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
+    position_scores const& positions() const noexcept { return scores_; }
+
+private:
+    position_scores scores_;
+    token_scores view_;
+};
 
 /// A sweep's measurement of one document. Variant 0 is the full model. Norms, kurtosis and the difference of the MLP
 /// outputs are means over positions 1 … T, because position 0 carries the attention sink's massive activation;

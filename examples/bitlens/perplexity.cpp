@@ -47,23 +47,6 @@ matrix<std::int32_t> cut_windows(perplexity_arguments const& a, tokenizer const&
     return windows;
 }
 
-/// Keeps the mean NLL of one window.
-class window_measurement {
-public:
-    explicit window_measurement(std::size_t positions) : scores_(positions, true), view_(scores_.view()) {}
-    template <class F>
-    void with_probe(std::size_t, F const& f) {
-        no_probe nobody;
-        f(nobody);
-    }
-    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
-    double mean_nll() const { return mean<double>(scores_.nll); }
-
-private:
-    position_scores scores_;
-    token_scores view_;
-};
-
 template <class Architecture>
 double mean_nll(checkpoint const& source, perplexity_arguments const& a, matrix<std::int32_t> const& windows,
                 machine const& here) {
@@ -76,9 +59,9 @@ double mean_nll(checkpoint const& source, perplexity_arguments const& a, matrix<
     progress shown(windows.rows(), windows.cols());
     std::vector<double> means(windows.rows());
     sweep<Architecture, weight>(
-        model, variants, windows, plan.cut, [&](std::size_t) { return window_measurement(windows.cols() - 1); },
-        [&](std::size_t first, std::span<window_measurement> block) {
-            for (std::size_t e = 0; e < block.size(); ++e) means[first + e] = block[e].mean_nll();
+        model, variants, windows, plan.cut, [&](std::size_t) { return score_measurement(windows.cols() - 1); },
+        [&](std::size_t first, std::span<score_measurement> block) {
+            for (std::size_t e = 0; e < block.size(); ++e) means[first + e] = mean<double>(block[e].positions().nll);
             shown.advance(block.size());
         });
     return mean<double>(means);

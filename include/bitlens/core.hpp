@@ -1,6 +1,7 @@
 #pragma once
 /// core: what every other folder stands on. No formats, no models, no files.
 
+#include "bitlens/core/arithmetic.hpp"
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/half.hpp"
 #include "bitlens/core/huge_pages.hpp"

@@ -1,6 +1,10 @@
 #pragma once
 /// Products of weights and activations.
 
+#include "bitlens/kernels/bf16_dot_micro_kernel.hpp"
+#include "bitlens/kernels/bf16_emulated_micro_kernel.hpp"
+#include "bitlens/kernels/bf16_operands.hpp"
+#include "bitlens/kernels/bf16_tile_micro_kernel.hpp"
 #include "bitlens/kernels/decode.hpp"
 #include "bitlens/kernels/f32_micro_kernel.hpp"
 #include "bitlens/kernels/matmul.hpp"

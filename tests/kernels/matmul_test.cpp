@@ -1,6 +1,8 @@
 #include "any_format.hpp"
 #include "bitlens/kernels/matmul.hpp"
 
+#include "every_arithmetic.hpp"
+
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -10,20 +12,6 @@ using namespace bitlens;
 using namespace bitlens::test;
 
 namespace {
-
-/// Calls f(a) for every arithmetic that the machine has.
-template <class F>
-void for_every_arithmetic(F const& f) {
-    for (const arithmetic a :
-         {arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile}) {
-        if (!is_available(a)) {
-            MESSAGE(name(a) << " is not tested: this machine does not have it");
-            continue;
-        }
-        INFO(name(a));
-        f(a);
-    }
-}
 
 /// |y − reference| ≤ γ_n · Σ_c |w x| with n = roundings on the way of one term: its product, the sums of its block of
 /// columns, the sums over blocks, and the rounding of the reference. Operands are first rounded as `a` does; a unit

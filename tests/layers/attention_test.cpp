@@ -3,6 +3,8 @@
 #include "bitlens/core/random.hpp"
 #include "bitlens/layers/reference.hpp"
 
+#include "every_arithmetic.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -68,12 +70,8 @@ TEST_CASE_TEMPLATE("attention is what its formula says", Arch, simd::default_arc
 }
 
 TEST_CASE("attention in bf16 rounds its four operands and nothing else") {
-    for (const arithmetic a : {arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile}) {
-        if (!is_available(a)) {
-            MESSAGE(name(a) << " is not tested: this machine does not have it");
-            continue;
-        }
-        CAPTURE(name(a));
+    test::for_every_arithmetic([](arithmetic a) {
+        if (a == arithmetic::f32) return; // it rounds none
         for (const auto c : cases) {
             CAPTURE(c.positions);
             CAPTURE(c.head_dim);
@@ -90,13 +88,11 @@ TEST_CASE("attention in bf16 rounds its four operands and nothing else") {
                 worst = std::max(worst, std::abs(double{out.span()[i]} - double{truth.span()[i]}));
             CHECK(worst <= bound);
         }
-    }
+    });
 }
 
 TEST_CASE("attention has the same bits for any number of tasks and any length of the document") {
-    for (const arithmetic a :
-         {arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile}) {
-        if (!is_available(a)) continue; // said above
+    test::for_every_arithmetic([](arithmetic a) {
         for (const auto c : cases) {
             CAPTURE(c.positions);
             const inputs in(c);
@@ -114,7 +110,7 @@ TEST_CASE("attention has the same bits for any number of tasks and any length of
             const auto of_start = attend<simd::default_arch>(shorter, start, 1, a);
             CHECK(same_bits(of_start, one.view().middle_rows(0, shorter.positions)));
         }
-    }
+    });
 }
 
 TEST_CASE("scores too large for an exponential are no trouble") {

@@ -2,6 +2,8 @@
 /// .safetensors, .gguf, .json), and prints for each a line of JSON: what was read, numbers as their SHA-256, or
 /// {"refused": why}.
 
+#include "npy_numbers.hpp"
+
 #include "bitlens/core/error.hpp"
 #include "bitlens/io/gguf.hpp"
 #include "bitlens/io/json.hpp"
@@ -25,45 +27,12 @@ using namespace bitlens;
 
 /// Type, shape, and the numbers in C order.
 json describe(npy_array const& array) {
-    const auto of_type = [&]<class T>(T) {
+    const std::string numbers = test::visit_type(array.type, [&]<class T>(T) {
         const std::vector<T> values = array.values<T>();
-        if constexpr (std::same_as<T, bool>) {
-            const std::vector<std::uint8_t> bytes(values.begin(), values.end());
-            return sha256_of(std::as_bytes(std::span(bytes)));
-        } else {
-            return sha256_of(std::as_bytes(std::span(values)));
-        }
-    };
-    const auto numbers = [&] {
-        switch (array.type) {
-        case npy_type::boolean:
-            return of_type(bool{});
-        case npy_type::i8:
-            return of_type(std::int8_t{});
-        case npy_type::i16:
-            return of_type(std::int16_t{});
-        case npy_type::i32:
-            return of_type(std::int32_t{});
-        case npy_type::i64:
-            return of_type(std::int64_t{});
-        case npy_type::u8:
-            return of_type(std::uint8_t{});
-        case npy_type::u16:
-            return of_type(std::uint16_t{});
-        case npy_type::u32:
-            return of_type(std::uint32_t{});
-        case npy_type::u64:
-            return of_type(std::uint64_t{});
-        case npy_type::f16:
-            return of_type(f16{});
-        case npy_type::f32:
-            return of_type(float{});
-        case npy_type::f64:
-            break;
-        }
-        return of_type(double{});
-    };
-    return {{"type", info(array.type).descr}, {"shape", array.shape}, {"sha256", numbers()}};
+        const auto all = test::contiguous(values);
+        return sha256_of(std::as_bytes(std::span<const T>(all.get(), values.size())));
+    });
+    return {{"type", info(array.type).descr}, {"shape", array.shape}, {"sha256", numbers}};
 }
 
 json read_npz(std::filesystem::path const& path) {

@@ -45,6 +45,23 @@ inline double same_top(position_scores const& a, position_scores const& b) noexc
     return static_cast<double>(same) / static_cast<double>(a.top.size());
 }
 
+/// A sweep's measurement of one row under one variant: its scores and nothing else.
+class score_measurement {
+public:
+    explicit score_measurement(std::size_t positions) : scores_(positions, true), view_(scores_.view()) {}
+    template <class F>
+    void with_probe(std::size_t, F const& f) {
+        no_probe nobody;
+        f(nobody);
+    }
+    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
+    position_scores const& positions() const noexcept { return scores_; }
+
+private:
+    position_scores scores_;
+    token_scores view_;
+};
+
 /// A sweep's measurement of one document. Variant 0 is the full model. Norms, kurtosis and the difference of the MLP
 /// outputs are means over positions 1 … T, because position 0 carries the attention sink's massive activation;
 /// `first_position` includes it.

@@ -1,6 +1,7 @@
 #pragma once
 /// arithmetic: what the products of activations and weights are computed with. All else is float32.
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -18,6 +19,9 @@ enum class arithmetic : std::uint8_t {
     bf16_dot,      ///< AVX512_BF16: operands rounded to bf16, products summed in float32 two at a time
     bf16_tile,     ///< AMX-BF16: the same, in tiles of 16 rows
 };
+
+inline constexpr std::array all_arithmetics{arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot,
+                                            arithmetic::bf16_tile};
 
 /// "float32", "bf16 (AMX tiles)" …
 constexpr std::string_view name(arithmetic a) noexcept {
@@ -59,8 +63,15 @@ inline bool has_amx_bf16() noexcept { return false; }
 
 /// Whether this machine can, and its system lets us.
 inline bool is_available(arithmetic a) noexcept {
-    static const bool dot = detail::has_avx512_bf16(), tile = detail::has_amx_bf16();
-    return a == arithmetic::bf16_tile ? tile : a == arithmetic::bf16_dot ? dot : true;
+    if (a == arithmetic::bf16_dot) {
+        static const bool dot = detail::has_avx512_bf16();
+        return dot;
+    }
+    if (a == arithmetic::bf16_tile) {
+        static const bool tile = detail::has_amx_bf16();
+        return tile;
+    }
+    return true;
 }
 
 /// The fastest bf16 that is available.

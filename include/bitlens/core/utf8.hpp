@@ -1,6 +1,7 @@
 #pragma once
 /// UTF-8: characters of text that came from outside, and how an error message may show it.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +36,11 @@ constexpr character decode_utf8(std::string_view text, std::size_t at = 0) noexc
     }
     if (code < smallest[size] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return invalid;
     return {code, size};
+}
+
+/// Whether all bytes are below 128.
+constexpr bool is_ascii(std::string_view text) noexcept {
+    return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
 /// Bytes of the longest valid UTF-8 prefix; equal to text.size() if all of it is valid.

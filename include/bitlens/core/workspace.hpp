@@ -17,7 +17,8 @@ public:
     /// available.
     explicit workspace(std::size_t bytes, unsigned tasks = 1, arithmetic products = arithmetic::f32)
         : memory_(bytes), tasks_(tasks), products_(products) {
-        BITLENS_ASSERT(tasks >= 1 && is_available(products));
+        [[maybe_unused]] const bool available = is_available(products); // which asks the system for its tiles
+        BITLENS_ASSERT(tasks >= 1 && available);
     }
     unsigned tasks() const noexcept { return tasks_; }
     arithmetic products() const noexcept { return products_; }

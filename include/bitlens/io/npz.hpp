@@ -147,10 +147,7 @@ private:
     std::uint32_t narrow(std::uint64_t n) const noexcept {
         return is_wide(n) ? zip::wide_size : static_cast<std::uint32_t>(n);
     }
-    static std::uint16_t flags(entry const& e) noexcept {
-        const bool is_ascii = std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-        return is_ascii ? 0 : zip::name_is_utf8;
-    }
+    static std::uint16_t flags(entry const& e) noexcept { return is_ascii(e.name) ? 0 : zip::name_is_utf8; }
 
     void write_data(std::span<const std::byte> bytes) {
         open_.crc = crc32_of(bytes, open_.crc);

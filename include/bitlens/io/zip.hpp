@@ -178,8 +178,8 @@ private:
         constexpr auto hidden = zip::encrypted | zip::strongly_encrypted | zip::masked;
         if ((flags & hidden) != 0) fail(field + ": is encrypted");
         if ((flags & zip::patched) != 0) fail(field + ": is a patch of another file");
-        const bool is_ascii = std::ranges::all_of(e.name, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-        if (!is_ascii && (flags & zip::name_is_utf8) == 0) fail(field + ": name: UTF-8 is expected, and a flag for it");
+        if (!is_ascii(e.name) && (flags & zip::name_is_utf8) == 0)
+            fail(field + ": name: UTF-8 is expected, and a flag for it");
         if (e.method != zip::method::stored && e.method != zip::method::deflated)
             fail(field + ": method: 0 (stored) or 8 (deflated) is expected, " +
                  std::to_string(static_cast<unsigned>(e.method)) + " was found");

@@ -209,8 +209,7 @@ void with_micro_kernel(arithmetic a, F const& f) noexcept {
 /// f.template operator()<MicroKernel>() with each of them.
 template <class Arch, class F>
 void for_each_micro_kernel(F const& f) noexcept {
-    for (const arithmetic a : {arithmetic::f32, arithmetic::bf16_emulated, arithmetic::bf16_dot, arithmetic::bf16_tile})
-        with_micro_kernel<Arch>(a, f);
+    for (const arithmetic a : all_arithmetics) with_micro_kernel<Arch>(a, f);
 }
 
 template <class Arch, class Weights>

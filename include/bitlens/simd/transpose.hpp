@@ -7,24 +7,19 @@ namespace bitlens::simd {
 
 namespace detail {
 
-/// Any instruction set: one number after the other.
+/// Squares that shuffles transpose; there is none for an instruction set without.
 template <class Arch>
-struct transposer {
-    template <class T>
-    static void run(const T* in, std::size_t in_stride, T* out, std::size_t out_stride) noexcept {
-        for (std::size_t i = 0; i < lanes<Arch>; ++i)
-            for (std::size_t j = 0; j < lanes<Arch>; ++j) out[j * out_stride + i] = in[i * in_stride + j];
-    }
+struct transposer;
+template <class Arch>
+concept has_transposer = requires {
+    sizeof(transposer<Arch>);
 };
 
 #ifdef __AVX512F__
 /// Columns arrive in the right 128-bit lane by loading it from there, which leaves 4 × 4 squares to the shuffles.
 template <avx512_arch Arch>
 struct transposer<Arch> {
-    template <class T>
-    static void run(const T* numbers, std::size_t in_stride, T* transposed, std::size_t out_stride) noexcept {
-        const auto* in = reinterpret_cast<const float*>(numbers); // only intrinsics read and write, which may alias
-        auto* out = reinterpret_cast<float*>(transposed);
+    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
         for (std::size_t j = 0; j < 16; j += 4) { // output rows j … j + 3
             const auto column = [&](std::size_t i) {
                 const float* first = in + i * in_stride + j;
@@ -50,10 +45,7 @@ struct transposer<Arch> {
 #ifdef __AVX2__
 template <avx2_arch Arch>
 struct transposer<Arch> {
-    template <class T>
-    static void run(const T* numbers, std::size_t in_stride, T* transposed, std::size_t out_stride) noexcept {
-        const auto* in = reinterpret_cast<const float*>(numbers); // only intrinsics read and write, which may alias
-        auto* out = reinterpret_cast<float*>(transposed);
+    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
         for (std::size_t j = 0; j < 8; j += 4) { // output rows j … j + 3
             const auto column = [&](std::size_t i) {
                 const float* first = in + i * in_stride + j;
@@ -75,10 +67,7 @@ struct transposer<Arch> {
 #ifdef __SSE4_1__
 template <sse4_arch Arch>
 struct transposer<Arch> {
-    template <class T>
-    static void run(const T* numbers, std::size_t in_stride, T* transposed, std::size_t out_stride) noexcept {
-        const auto* in = reinterpret_cast<const float*>(numbers); // only intrinsics read and write, which may alias
-        auto* out = reinterpret_cast<float*>(transposed);
+    static void run(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) noexcept {
         __m128 a = _mm_loadu_ps(in), b = _mm_loadu_ps(in + in_stride);
         __m128 c = _mm_loadu_ps(in + 2 * in_stride), d = _mm_loadu_ps(in + 3 * in_stride);
         _MM_TRANSPOSE4_PS(a, b, c, d);
@@ -96,7 +85,13 @@ struct transposer<Arch> {
 template <class Arch, class T>
 void transpose(const T* in, std::size_t in_stride, T* out, std::size_t out_stride) noexcept {
     static_assert(sizeof(T) == sizeof(float));
-    detail::transposer<Arch>::run(in, in_stride, out, out_stride);
+    if constexpr (detail::has_transposer<Arch>) { // only intrinsics read and write there, which may alias
+        detail::transposer<Arch>::run(reinterpret_cast<const float*>(in), in_stride, reinterpret_cast<float*>(out),
+                                      out_stride);
+    } else {
+        for (std::size_t i = 0; i < lanes<Arch>; ++i)
+            for (std::size_t j = 0; j < lanes<Arch>; ++j) out[j * out_stride + i] = in[i * in_stride + j];
+    }
 }
 
 } // namespace bitlens::simd
