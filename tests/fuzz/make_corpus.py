@@ -707,6 +707,28 @@ def run_arrays():
                      "token_bytes": npy("'|u1'", shape=f"({ends[-1]},)", data=b"".join(words))}
 
 
+def float32_corpus():
+    """The first rows of the run once more."""
+    names = ["example", "nll_full", f"nll_{METHOD}"]
+
+    def float32(name, rows, columns=names):
+        write("run_float32", name + ".csv", csv_text(columns, rows))
+
+    rows = [[k, 1 + k / 8, 1.5 + k / 4] for k in range(3)]
+    float32("valid", rows)
+    float32("valid_rows_in_another_order", rows[::-1])
+    float32("no_rows", [])
+    float32("one_row", rows[:1])
+    float32("example_of_no_run", rows + [[99, 1, 1]])
+    float32("example_twice", rows + rows)
+    float32("example_negative", [[-1, 1, 1]])
+    float32("method_missing", [r[:2] for r in rows], names[:2])
+    float32("column_of_no_method", [r + [1] for r in rows], names + ["nll_nf4-row"])
+    float32("cell_nan", [[0, "nan", 1]])
+    float32("numbers_near_the_largest_double", [[0, "1e308", "-1e308"], [1, "-1e308", "1e308"]])
+    write("run_float32", "empty.csv", "")
+
+
 def runs_corpus():
     def manifest(name, **other):
         write("run_manifest", name + ".json", json.dumps({k: v for k, v in (MANIFEST | other).items() if v is not None}))
@@ -811,5 +833,5 @@ def runs_corpus():
 
 
 shutil.rmtree(CORPUS, ignore_errors=True)
-for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, runs_corpus):
+for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, runs_corpus, float32_corpus):
     make()

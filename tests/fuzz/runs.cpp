@@ -42,6 +42,12 @@ void run_examples(input bytes) {
     resume(run);
 }
 
+void run_float32(input bytes) {
+    static const folder run = make_run();
+    run.write("float32.csv", bytes);
+    write_report(run.path());
+}
+
 void run_tokens(input bytes) {
     static const folder run = make_run();
     run.write("tokens.npz", bytes);

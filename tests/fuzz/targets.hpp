@@ -29,6 +29,7 @@ void methods(input);
 void overrides(input);
 void run_manifest(input);
 void run_examples(input);
+void run_float32(input);
 void run_tokens(input);
 void run_part(input);
 
@@ -40,7 +41,7 @@ struct target {
 };
 
 /// JSON takes 80 bytes for "{},"; deflate reaches 1032 bytes for one.
-inline constexpr std::array<target, 17> targets{{
+inline constexpr std::array<target, 18> targets{{
     {"gguf", "A GGUF file as a model", gguf, 40},
     {"safetensors", "`model.safetensors` of a Hugging Face folder", safetensors, 100},
     {"safetensors_index", "`model.safetensors.index.json`", safetensors_index, 100},
@@ -56,6 +57,7 @@ inline constexpr std::array<target, 17> targets{{
     {"overrides", "A file of overrides", overrides, 100},
     {"run_manifest", "`manifest.json` of a run", run_manifest, 100},
     {"run_examples", "`examples.csv` of a run", run_examples, 100},
+    {"run_float32", "`float32.csv` of a run", run_float32, 100},
     {"run_tokens", "`tokens.npz` of a run", run_tokens, 4 * 1032},
     {"run_part", "A finished block of a run", run_part, 4 * 1032},
 }};

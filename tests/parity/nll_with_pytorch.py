@@ -75,6 +75,7 @@ def linear_layers(model):
 
 @torch.no_grad()
 def row_nll(model, ids):
+    ids = ids.to(model.device)
     logits = model(ids[None]).logits[0, :-1].double()
     return torch.nn.functional.cross_entropy(logits, ids[1:]).item()
 
@@ -85,6 +86,7 @@ def main():
     arguments.add_argument("--run", type=pathlib.Path, required=True)
     arguments.add_argument("--rows", type=int)
     arguments.add_argument("--methods", help="comma-separated names, full among them (default: all)")
+    arguments.add_argument("--device", default="cpu", help="where the model runs (default: cpu); weights are quantized on the CPU")
     arguments.add_argument("--tolerance", type=float, default=1e-4)
     a = arguments.parse_args()
 
@@ -99,10 +101,11 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(a.gguf.parent, gguf_file=a.gguf.name, dtype=torch.float32)
     model.eval()
     stored = [m.weight.detach().clone() for m in linear_layers(model)]
+    model.to(a.device)
     worst = 0.0
     for name, spec in specs.items():
         for layer, weight in zip(linear_layers(model), stored):
-            layer.weight.data = weight if spec is None else quantizer(spec)(weight)
+            layer.weight.data = (weight if spec is None else quantizer(spec)(weight)).to(a.device)
         differences = [abs(row_nll(model, row) - float(ours[n][f"nll_{name}"])) for n, row in enumerate(ids)]
         print(f"{name}: {len(ids)} rows, largest difference {max(differences):.2e} nats", flush=True)
         worst = max(worst, *differences)
