@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-
 using namespace bitlens;
 
 /// 4-bit floats, E2M1 of the OCP Microscaling Formats 1.0: the sign is the highest bit of a code. A float scale for 32.
@@ -18,7 +17,6 @@ struct fp4 {
                                                     -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
     static std::string name() { return "fp4-g32"; }
 };
-static_assert(quant_format<fp4>);
 
 /// The nearest level, with the largest weight of each group at ±6.   Shapes: w (out, in).
 struct nearest_fp4 {

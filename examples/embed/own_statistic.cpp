@@ -8,7 +8,6 @@
 #include <bitlens/sweep/sweep.hpp>
 
 #include <cstdio>
-
 using namespace bitlens;
 using weight = mixed_matrix<dense<float>, uniform<3, 32>>;
 

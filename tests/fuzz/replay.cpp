@@ -13,9 +13,9 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
-#include <regex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -37,16 +37,41 @@ std::string give_file(fuzz::target const& t, std::filesystem::path const& path) 
     return fuzz::give(t, {reinterpret_cast<std::uint8_t const*>(bytes.data()), bytes.size()});
 }
 
-/// A message as a cell of a table: without the temporary folder, without what a JSON library says in its own words, in
-/// one line and not too long.
+/// The text without the names of temporary folders; one that ends there is called FOLDER.
+std::string without_folders(std::string text) {
+    constexpr std::string_view mark = "/bitlens_test_";
+    for (std::size_t at; (at = text.find(mark)) != text.npos;) {
+        const std::size_t begin = text.rfind(' ', at) + 1, end = text.find_first_of("/: ", at + mark.size());
+        if (end < text.size() && text[end] == '/')
+            text.erase(begin, end + 1 - begin);
+        else
+            text.replace(begin, std::min(end, text.size()) - begin, "FOLDER");
+    }
+    return text;
+}
+
+/// The text up to where a JSON library begins to speak in its own words.
+std::string without_details(std::string text) {
+    constexpr std::string_view mark = "no valid JSON at byte ";
+    const std::size_t at = text.find(mark);
+    if (at == text.npos) return text;
+    const std::size_t end = text.find(": ", at);
+    return end == text.npos ? text : text.substr(0, end) + ": …";
+}
+
+std::string replace_all(std::string text, std::string_view old, std::string_view by) {
+    for (std::size_t at = 0; (at = text.find(old, at)) != text.npos; at += by.size()) text.replace(at, old.size(), by);
+    return text;
+}
+
+/// A message as a cell of a table, in one line and not too long.
 std::string cell(std::string text) {
     constexpr std::size_t longest = 240;
-    text = std::regex_replace(text, std::regex("[^ ]*/bitlens_test_[^/:]*/"), "");
-    text = std::regex_replace(text, std::regex("[^ ]*/bitlens_test_[^/:]*"), "FOLDER");
-    text = std::regex_replace(text, std::regex("(no valid JSON at byte [0-9]+): [^]*"), "$1: …");
-    text = std::regex_replace(text, std::regex("\n *"), " ");
+    text = replace_all(without_details(without_folders(std::move(text))), "\n", " ");
+    const auto both_spaces = [](char a, char b) { return a == ' ' && b == ' '; };
+    text.erase(std::unique(text.begin(), text.end(), both_spaces), text.end());
     if (text.size() > longest) text = text.substr(0, bitlens::valid_utf8_length(text.substr(0, longest))) + "…";
-    return "`" + std::regex_replace(text, std::regex("\\|"), "\\|") + "`";
+    return "`" + replace_all(std::move(text), "|", "\\|") + "`";
 }
 
 void print_table(fuzz::target const& t) {
