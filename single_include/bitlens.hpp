@@ -650,14 +650,14 @@ private:
 
 } // namespace bitlens
 
-#if __has_include(<xtensor/xadapt.hpp>)
-#include <xtensor/xadapt.hpp> // xtensor before 0.26
-#include <xtensor/xtensor.hpp>
-#include <xtensor/xview.hpp>
-#else
+#if __has_include(<xtensor/containers/xadapt.hpp>) // first: an older xtensor may lie in the system's folder
 #include <xtensor/containers/xadapt.hpp>
 #include <xtensor/containers/xtensor.hpp>
 #include <xtensor/views/xview.hpp>
+#else // before 0.26
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xtensor.hpp>
+#include <xtensor/xview.hpp>
 #endif
 
 #include <array>
@@ -8016,7 +8016,6 @@ struct bf16_operands {
     static constexpr std::size_t panel_rows = Sizes::panel_rows;
     static constexpr std::size_t tile_positions = Sizes::tile_positions;
     static constexpr std::size_t max_depth = Sizes::max_depth;
-    static constexpr std::size_t blocks_at_once = Sizes::blocks_at_once;
     static constexpr std::size_t panel_elements = max_depth / 2 * panel_rows;
 
     static constexpr std::size_t row_elements(std::size_t depth) noexcept {
@@ -8090,7 +8089,7 @@ namespace bitlens {
 
 struct bf16_dot_sizes {
     static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48;
-    static constexpr std::size_t max_depth = 512, blocks_at_once = 1;
+    static constexpr std::size_t max_depth = 512;
 };
 
 /// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it
@@ -8180,7 +8179,6 @@ struct f32_micro_kernel {
     static constexpr std::size_t panel_rows = panel_registers * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t max_depth = 512;
-    static constexpr std::size_t blocks_at_once = 1; // of max_depth columns, whose positions lie packed together
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panel_elements = max_depth * panel_rows;
 
@@ -8343,7 +8341,9 @@ namespace bitlens {
 
 struct bf16_tile_sizes {
     static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32;
-    static constexpr std::size_t max_depth = 512, blocks_at_once = 3; // a panel in the first cache, x in the second
+    // Deep: writing y and reading it again costs more than operands that come from the second cache, which holds 512
+    // positions of so many columns.
+    static constexpr std::size_t max_depth = 1536;
 };
 
 /// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so
@@ -8656,18 +8656,14 @@ struct matmul_plan {
     /// Elements of x that a task holds packed.
     static constexpr std::size_t packed_elements(std::size_t positions) noexcept {
         return MicroKernel::padded_positions(std::min(positions, positions_at_once)) *
-               MicroKernel::row_elements(MicroKernel::max_depth) * MicroKernel::blocks_at_once;
-    }
-    /// Sums of a panel that a task holds from one block of columns to the next.
-    static constexpr std::size_t sums(std::size_t positions) noexcept {
-        return MicroKernel::blocks_at_once == 1 ? 0 : std::min(positions, positions_at_once) * MicroKernel::panel_rows;
+               MicroKernel::row_elements(MicroKernel::max_depth);
     }
     /// Bytes of workspace that a product of so many positions needs.
     static constexpr std::size_t bytes(std::size_t positions, unsigned tasks) noexcept {
         using element = typename MicroKernel::element;
         return workspace::bytes_for<element>(tasks * packed_elements(positions)) +
                workspace::bytes_for<element>(tasks * MicroKernel::panel_elements) +
-               workspace::bytes_for<float>(tasks * sums(positions)) + workspace::bytes_for<float>(tasks * strip_floats);
+               workspace::bytes_for<float>(tasks * strip_floats);
     }
 };
 
@@ -8716,44 +8712,35 @@ void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
     for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
 }
 
-/// What a task works in: positions and a panel of weights, packed; sums of blocks; decoded weights.
+/// What a task works in: positions and a panel of weights, packed; decoded weights.
 template <class MicroKernel>
 struct matmul_scratch {
     typename MicroKernel::element *positions, *panel;
-    float *sums, *strip;
+    float* strip;
 };
 
-/// y = x · wᵀ, or added to y, for as many columns and positions as the caches hold: decodes and packs a panel of
-/// weights at a time and multiplies all positions with it, block of columns by block of columns. The first panel finds
-/// the positions as they are and packs them, tile by tile, so that what is packed is multiplied while it is in the
-/// first cache.   Rows of w from `first_row` of weights and columns from `first_col` on, `depth` of them a block.
+/// y = x · wᵀ, or added to y, for a block of columns and as many positions as the caches hold: decodes and packs a
+/// panel of weights at a time and multiplies all positions with it. The first panel finds the positions as they are and
+/// packs them, tile by tile, so that what is packed is multiplied while it is in the first cache.   Rows of w from
+/// `first_row` of weights and columns from `first_col` on.
 template <class MicroKernel, class Weights>
-void multiply_blocks(Weights const& weights, std::size_t first_row, std::size_t first_col, std::size_t depth,
-                     matrix_view<const float> x, matrix_view<float> y, bool add,
-                     matmul_scratch<MicroKernel> scratch) noexcept {
+void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
+                    matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    const auto tile = [&](matrix_view<const float> block, std::size_t first) {
-        return first < block.rows ? block.middle_rows(first, std::min(tile_positions, block.rows - first))
-                                  : matrix_view<const float>{};
+    const auto tile = [&](std::size_t first) {
+        return first < x.rows ? x.middle_rows(first, std::min(tile_positions, x.rows - first))
+                              : matrix_view<const float>{};
     };
     for (std::size_t r = 0; r < y.cols; r += panel_rows) {
         const std::size_t rows = std::min(panel_rows, y.cols - r);
-        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth) {
-            const auto block = x.middle_cols(k, std::min(depth, x.cols - k));
-            const bool is_first = k == 0, is_last = k + depth >= x.cols;
-            weights.template pack<MicroKernel>(first_row + r, rows, first_col + k, block.cols, scratch.panel,
-                                               scratch.strip);
-            auto* packed = scratch.positions + MicroKernel::padded_positions(x.rows) * MicroKernel::row_elements(k);
-            for (std::size_t t = 0; t < x.rows; t += tile_positions) {
-                const auto here = tile(block, t),
-                           soon = r == 0 ? tile(block, t + tile_positions) : matrix_view<const float>{};
-                if (r == 0) MicroKernel::pack_positions(here, packed);
-                const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
-                const matrix_view<float> sums(scratch.sums + t * panel_rows, here.rows, rows, panel_rows);
-                const matrix_view<const float> start = !is_first ? sums : add ? out : matrix_view<float>{};
-                multiply_tile<MicroKernel>(packed, block.cols, scratch.panel, is_last ? out : sums, start, soon);
-                packed += MicroKernel::padded_positions(here.rows) * MicroKernel::row_elements(block.cols);
-            }
+        weights.template pack<MicroKernel>(first_row + r, rows, first_col, x.cols, scratch.panel, scratch.strip);
+        auto* packed = scratch.positions;
+        for (std::size_t t = 0; t < x.rows; t += tile_positions) {
+            const auto here = tile(t), soon = r == 0 ? tile(t + tile_positions) : matrix_view<const float>{};
+            if (r == 0) MicroKernel::pack_positions(here, packed);
+            const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
+            multiply_tile<MicroKernel>(packed, x.cols, scratch.panel, out, add ? out : matrix_view<float>{}, soon);
+            packed += MicroKernel::padded_positions(here.rows) * MicroKernel::row_elements(x.cols);
         }
     }
 }
@@ -8764,13 +8751,13 @@ void multiply_piece(Weights const& weights, std::size_t first_row, matrix_view<c
                     matmul_scratch<MicroKernel> scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
     [[maybe_unused]] const typename MicroKernel::session session;
-    const std::size_t depth = plan::depth(x.cols), columns = MicroKernel::blocks_at_once * depth;
+    const std::size_t depth = plan::depth(x.cols);
     for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
         const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
-        for (std::size_t k = 0; k == 0 || k < x.cols; k += columns)
-            multiply_blocks<MicroKernel>(weights, first_row, k, depth,
-                                         x.middle_rows(t, positions).middle_cols(k, std::min(columns, x.cols - k)),
-                                         y.middle_rows(t, positions), k != 0, scratch);
+        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth)
+            multiply_block<MicroKernel>(weights, first_row, k,
+                                        x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k)),
+                                        y.middle_rows(t, positions), k != 0, scratch);
     }
 }
 
@@ -8783,13 +8770,13 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
     using element = typename MicroKernel::element;
 
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows), sum = plan::sums(x.rows);
+    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows);
     const auto positions = frame.take<element>(tasks * packed);
     const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
-    const auto sums = frame.take<float>(tasks * sum), strips = frame.take<float>(tasks * plan::strip_floats);
+    const auto strips = frame.take<float>(tasks * plan::strip_floats);
     const auto own = [&](std::size_t task) {
         return matmul_scratch<MicroKernel>{positions.data() + task * packed,
-                                           panels.data() + task * MicroKernel::panel_elements, sums.data() + task * sum,
+                                           panels.data() + task * MicroKernel::panel_elements,
                                            strips.data() + task * plan::strip_floats};
     };
     if (x.rows > y.cols)

@@ -3,14 +3,14 @@
 
 #include "bitlens/core/view.hpp"
 
-#if __has_include(<xtensor/xadapt.hpp>)
-#include <xtensor/xadapt.hpp> // xtensor before 0.26
-#include <xtensor/xtensor.hpp>
-#include <xtensor/xview.hpp>
-#else
+#if __has_include(<xtensor/containers/xadapt.hpp>) // first: an older xtensor may lie in the system's folder
 #include <xtensor/containers/xadapt.hpp>
 #include <xtensor/containers/xtensor.hpp>
 #include <xtensor/views/xview.hpp>
+#else // before 0.26
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xtensor.hpp>
+#include <xtensor/xview.hpp>
 #endif
 
 #include <array>

@@ -11,7 +11,7 @@ namespace bitlens {
 
 struct bf16_dot_sizes {
     static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48;
-    static constexpr std::size_t max_depth = 512, blocks_at_once = 1;
+    static constexpr std::size_t max_depth = 512;
 };
 
 /// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it

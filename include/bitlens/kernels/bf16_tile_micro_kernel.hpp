@@ -11,7 +11,9 @@ namespace bitlens {
 
 struct bf16_tile_sizes {
     static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32;
-    static constexpr std::size_t max_depth = 512, blocks_at_once = 3; // a panel in the first cache, x in the second
+    // Deep: writing y and reading it again costs more than operands that come from the second cache, which holds 512
+    // positions of so many columns.
+    static constexpr std::size_t max_depth = 1536;
 };
 
 /// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so

@@ -26,7 +26,6 @@ struct f32_micro_kernel {
     static constexpr std::size_t panel_rows = panel_registers * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t max_depth = 512;
-    static constexpr std::size_t blocks_at_once = 1; // of max_depth columns, whose positions lie packed together
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panel_elements = max_depth * panel_rows;
 
