@@ -18,11 +18,11 @@ namespace {
 struct heads_case {
     std::size_t positions, heads, kv_heads, head_dim;
 };
-/// Around the tiles of 6, 8 and 32 queries and the blocks of 512 keys, and head sizes around the panels of every
-/// instruction set.
-constexpr heads_case cases[] = {{1, 1, 1, 2},   {2, 2, 1, 6},    {5, 3, 3, 10},   {6, 2, 2, 16},
-                                {7, 4, 2, 32},  {23, 6, 2, 34},  {24, 2, 1, 64},  {25, 3, 1, 66},
-                                {49, 9, 3, 64}, {70, 2, 2, 128}, {33, 1, 1, 530}, {530, 2, 1, 20}};
+/// Around the tiles of 6, 8 and 32 queries and the blocks of 512 and 1536 keys, and head sizes around the panels of
+/// every instruction set.
+constexpr heads_case cases[] = {{1, 1, 1, 2},    {2, 2, 1, 6},    {5, 3, 3, 10},   {6, 2, 2, 16},  {7, 4, 2, 32},
+                                {23, 6, 2, 34},  {24, 2, 1, 64},  {25, 3, 1, 66},  {49, 9, 3, 64}, {70, 2, 2, 128},
+                                {33, 1, 1, 530}, {530, 2, 1, 20}, {5, 1, 1, 1540}, {1540, 1, 1, 6}};
 
 struct inputs {
     matrix<float> q, k, v;
