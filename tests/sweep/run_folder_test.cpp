@@ -36,6 +36,15 @@ TEST_CASE("a run folder can be opened again, but not twice at once") {
     CHECK(folder.manifest()->at("tokens") == 7);
 }
 
+TEST_CASE("the lock alone marks a folder as a run's: a process may be killed when it has made nothing else") {
+    const test::temporary_folder parent;
+    std::ofstream(parent.path() / ".lock").close();
+    std::ofstream(parent.path() / "parts") << "no folder";
+    CHECK_THROWS_WITH_AS(run_folder{parent.path()}, doctest::Contains(": cannot be written: "), io_error);
+    fs::remove(parent.path() / "parts");
+    CHECK_FALSE(run_folder{parent.path()}.manifest());
+}
+
 TEST_CASE("what cannot be read in a run folder is an io_error") {
     const test::temporary_folder parent;
     const run_folder folder(parent.path());

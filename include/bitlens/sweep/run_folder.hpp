@@ -67,17 +67,20 @@ public:
             !code)
             throw option_error(path_.string() +
                                ": holds files but no run; expected an empty or new folder, or a run's");
-        std::filesystem::create_directories(path_ / parts_name, code);
+        std::filesystem::create_directories(path_, code);
         if (code) throw io_error(path_.string() + ": cannot be created: " + code.message());
+        // The lock comes first: it marks the folder as a run's, should the process be killed here.
         lock_ = ::open((path_ / lock_name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
         if (lock_ < 0) throw io_error((path_ / lock_name).string() + ": " + std::strerror(errno));
-        if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-            const int reason = errno;
+        const auto fail = [&](std::string const& reason) {
             ::close(lock_);
-            throw io_error(path_.string() + (reason == EWOULDBLOCK
-                                                 ? ": another process is running in this folder"
-                                                 : ": cannot be locked: " + std::string(std::strerror(reason))));
-        }
+            throw io_error(path_.string() + reason);
+        };
+        if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
+            fail(errno == EWOULDBLOCK ? ": another process is running in this folder"
+                                      : ": cannot be locked: " + std::string(std::strerror(errno)));
+        std::filesystem::create_directories(path_ / parts_name, code);
+        if (code) fail(": cannot be written: " + code.message());
     }
     ~run_folder() { ::close(lock_); }
     run_folder(run_folder const&) = delete;
