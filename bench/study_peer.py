@@ -27,10 +27,11 @@ from nll_with_pytorch import linear_layers, quantizer
 
 
 class Watch:
-    """Keeps the MLP outputs of a model's last row and, of the full model, statistics of its residual stream."""
+    """Keeps the MLP outputs of a model's last row, of the full model statistics of its residual stream, and of the others
+    how far their MLP outputs lie from the full model's."""
 
     def __init__(self, model, is_full):
-        self.mlp_out, self.statistics = [], []
+        self.clear()
         for layer in model.model.layers:
             layer.mlp.register_forward_hook(lambda _, __, out: self.mlp_out.append(out[0]))
             if is_full:
@@ -46,19 +47,20 @@ class Watch:
             self.statistics.append(((centred**4).mean(1) / (centred**2).mean(1) ** 2).mean().item())
 
     def clear(self):
-        self.mlp_out, self.statistics = [], []
+        self.mlp_out, self.statistics, self.mse = [], [], []
 
 
-def scores(logits, ids, full):
-    """NLL, KL(full ‖ this), most likely ids and margins."""
+def score(logits, ids, full):
+    """Losses, most likely ids and margins of a model's logits and, beside those of the full model, KL(full ‖ this)."""
     log_p = torch.log_softmax(logits, 1)
-    nll = -log_p.gather(1, ids[1:, None])[:, 0]
-    top = logits.max(1)
-    others = logits.scatter(1, full.argmax(1, keepdim=True), -torch.inf).max(1).values
-    margin = logits.gather(1, full.argmax(1, keepdim=True))[:, 0] - others
-    log_full = torch.log_softmax(full, 1)
-    kl = (log_full.exp() * (log_full - log_p)).sum(1) if full is not logits else None
-    return nll.mean().item(), kl, top.indices, margin
+    kept = {"nll": -log_p.gather(1, ids[1:, None])[:, 0], "top": logits.argmax(1)}
+    first = (full or kept)["top"][:, None]
+    kept["margin"] = logits.gather(1, first)[:, 0] - logits.scatter(1, first, -torch.inf).max(1).values
+    if full:
+        kept["kl"] = (full["p"] * (full["log_p"] - log_p)).sum(1)
+    else:
+        kept |= {"log_p": log_p, "p": log_p.exp()}
+    return kept
 
 
 @torch.no_grad()
@@ -67,12 +69,13 @@ def study_row(models, watches, ids):
     losses, full = [], None
     for model, watch in zip(models, watches):
         watch.clear()
-        logits = model(ids[None]).logits[0, :-1].float()
-        full = logits if full is None else full
-        losses.append(scores(logits, ids, full)[0])
-        if watch is not watches[0]:
-            for a, b in zip(watches[0].mlp_out, watch.mlp_out):
-                (a[1:].float() - b[1:].float()).square().mean().item()
+        kept = score(model(ids[None]).logits[0, :-1].float(), ids, full)
+        losses.append(kept["nll"].mean().item())
+        if full:
+            outputs = zip(watches[0].mlp_out, watch.mlp_out)
+            watch.mse = [(a[1:].float() - b[1:].float()).square().mean().item() for a, b in outputs]
+        else:
+            full = kept
     return losses
 
 
