@@ -56,7 +56,7 @@ study_documents documents() {
     return d;
 }
 
-std::vector<variant_results> measured(bool first_position = false) {
+std::vector<variant_results> measured_variants(bool first_position = false) {
     std::vector<variant_results> all;
     all.push_back(make_variant_results("full", examples, tokens - 1, layers));
     all.push_back(make_variant_results("m", examples, tokens - 1, layers));
@@ -70,7 +70,8 @@ void write_complete_run(run_folder const& folder) {
                            {"first_position", false},
                            {"full", "made up"},
                            {"methods", json::array({{{"name", "m"}, {"spec", "rtn3-g64"}}})}});
-    write_study_tables(folder, documents(), measured(), [](std::int32_t id) { return "<" + std::to_string(id) + ">"; });
+    write_study_tables(folder, documents(), measured_variants(),
+                       [](std::int32_t id) { return "<" + std::to_string(id) + ">"; });
 }
 
 void check_equal(variant_results const& a, variant_results const& b) {
@@ -88,7 +89,7 @@ void check_equal(variant_results const& a, variant_results const& b) {
 } // namespace
 
 TEST_CASE("means leave position 0 out unless it is asked for") {
-    const auto without = measured(), with = measured(true);
+    const auto without = measured_variants(), with = measured_variants(true);
     const auto value = [](variant_results const& v, std::string const& column) {
         return v.values(0, static_cast<std::size_t>(std::ranges::find(v.columns, column) - v.columns.begin()));
     };
@@ -124,7 +125,7 @@ TEST_CASE("a kurtosis that is not defined is an empty cell and comes back as one
 TEST_CASE("parts bring back exactly the rows they hold") {
     const test::temporary_folder parent;
     const run_folder folder(parent.path());
-    const auto all = measured();
+    const auto all = measured_variants();
     for (auto const& v : all) {
         write_part(folder, v, 0, 2);
         auto again = make_variant_results(v.name, examples, tokens - 1, layers);
@@ -140,7 +141,7 @@ TEST_CASE("parts bring back exactly the rows they hold") {
 TEST_CASE("a part of another run is refused by name") {
     const test::temporary_folder parent;
     const run_folder folder(parent.path());
-    write_part(folder, measured()[0], 0, 3);
+    write_part(folder, measured_variants()[0], 0, 3);
     auto fewer_rows = make_variant_results("full", 2, tokens - 1, layers);
     CHECK_THROWS_WITH_AS(read_finished(folder, std::span(&fewer_rows, 1)), doctest::Contains("full-0-3.npz"),
                          format_error);
@@ -152,7 +153,7 @@ TEST_CASE("the tables of a complete run bring back every bit, and a report can r
     const test::temporary_folder parent;
     const run_folder folder(parent.path());
     write_complete_run(folder);
-    for (auto const& v : measured()) {
+    for (auto const& v : measured_variants()) {
         auto again = make_variant_results(v.name, examples, tokens - 1, layers);
         read_finished(folder, std::span(&again, 1));
         CHECK(again.complete());

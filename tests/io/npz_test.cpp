@@ -16,13 +16,13 @@ namespace {
 
 const std::vector<float> six{0, 1, 2, 3, 4, 5};
 const std::vector<std::int64_t> two{-7, 1LL << 40};
-constexpr std::array<std::size_t, 2> matrix_shape{2, 3};
+constexpr std::array<std::size_t, 2> two_by_three{2, 3};
 constexpr std::array<std::size_t, 1> vector_shape{2};
 
 /// A file of two arrays; `wide_from` as npz_writer has it.
 std::string example(test::temporary_folder const& folder, std::uint64_t wide_from = zip::wide_size) {
     npz_writer writer(folder / "example.npz", wide_from);
-    writer.add<float>("values", matrix_shape, six);
+    writer.add<float>("values", two_by_three, six);
     writer.add<std::int64_t>("grüße/ids", vector_shape, two);
     writer.finish();
     return test::read_bytes(folder / "example.npz");
@@ -78,7 +78,7 @@ TEST_CASE("an array may be written in pieces") {
     const test::temporary_folder folder;
     const std::string at_once = example(folder);
     npz_writer writer(folder / "pieces.npz");
-    writer.begin<float>("values", matrix_shape);
+    writer.begin<float>("values", two_by_three);
     for (const float v : six) writer.append<float>({&v, 1});
     writer.begin<std::int64_t>("grüße/ids", vector_shape);
     writer.append<std::int64_t>(two);
@@ -97,8 +97,8 @@ TEST_CASE("what does not fit its shape, or has another's name, is not written") 
     }
     {
         npz_writer writer(folder / "x.npz");
-        writer.add<float>("a", matrix_shape, six);
-        CHECK_REFUSED(writer.add<float>("a", matrix_shape, six), "\"a\"", "name of its own");
+        writer.add<float>("a", two_by_three, six);
+        CHECK_REFUSED(writer.add<float>("a", two_by_three, six), "\"a\"", "name of its own");
     }
     CHECK(std::filesystem::is_empty(folder.path()));
 }

@@ -17,7 +17,7 @@ words split(std::vector<split_rule> const& rules, std::string_view text) {
     return all;
 }
 words gpt2(std::string_view text) { return split({split_rule::gpt2}, text); }
-words qwen2(std::string_view text) { return split({split_rule::qwen2}, text); }
+words qwen2_words(std::string_view text) { return split({split_rule::qwen2}, text); }
 words smollm(std::string_view text) { return split({split_rule::single_digits, split_rule::gpt2}, text); }
 
 } // namespace
@@ -34,13 +34,13 @@ TEST_CASE("gpt2: a word takes one space before it, the last of several") {
 }
 
 TEST_CASE("qwen2: single numbers, any case, a line end ends spaces") {
-    CHECK(qwen2("Hello world, it'S 20!") == words{"Hello", " world", ",", " it", "'S", " ", "2", "0", "!"});
-    CHECK(qwen2("(foo)\n\nbar") == words{"(foo", ")\n\n", "bar"});
-    CHECK(qwen2("a \n \n  b") == words{"a", " \n \n", " ", " b"});
-    CHECK(qwen2("a\t\tb\r\n") == words{"a", "\t", "\tb", "\r\n"});
-    CHECK(qwen2("\nx") == words{"\n", "x"});
-    CHECK(qwen2("'\u017Fa 'VEx") == words{"'\u017F", "a", " '", "VEx"});
-    CHECK(qwen2(" ...\n") == words{" ...\n"});
+    CHECK(qwen2_words("Hello world, it'S 20!") == words{"Hello", " world", ",", " it", "'S", " ", "2", "0", "!"});
+    CHECK(qwen2_words("(foo)\n\nbar") == words{"(foo", ")\n\n", "bar"});
+    CHECK(qwen2_words("a \n \n  b") == words{"a", " \n \n", " ", " b"});
+    CHECK(qwen2_words("a\t\tb\r\n") == words{"a", "\t", "\tb", "\r\n"});
+    CHECK(qwen2_words("\nx") == words{"\n", "x"});
+    CHECK(qwen2_words("'\u017Fa 'VEx") == words{"'\u017F", "a", " '", "VEx"});
+    CHECK(qwen2_words(" ...\n") == words{" ...\n"});
 }
 
 TEST_CASE("smollm: digits first, then gpt2 within what lies between") {
