@@ -2,7 +2,10 @@
 // every arithmetic that has instructions of its own.
 //
 //     bench_kernels [--csv] [--only WORD]...     WORD: part of a format's, a model's or a peak's name,
-//                                           "matmul" or "matvec"
+//                                           "matmul", "panels" or "matvec"
+//
+// "panels" are weights that a sweep has laid out for many examples, whatever their format; they come from memory here,
+// as they do there.
 //
 // Peaks are measured in the same run, between the kernels, for they drift on shared machines: the fraction is the
 // median over rounds of the kernel's rate over the mean of the peaks just before and just after it; beside it stands
@@ -14,6 +17,7 @@
 #include "bitlens/formats.hpp"
 #include "bitlens/kernels/matmul.hpp"
 #include "bitlens/kernels/matvec.hpp"
+#include "bitlens/kernels/weight_panels.hpp"
 #include "peaks.hpp"
 
 #include <algorithm>
@@ -129,26 +133,51 @@ constexpr named_peak peaks[] = {{arithmetic::f32, "the FMA peak"},
                                 {arithmetic::bf16_dot, "the dot-product peak"},
                                 {arithmetic::bf16_tile, "the tile peak"}};
 
-template <weight_format F>
-void bench_matmul(options const& o, std::vector<unsigned> const& core_counts) {
-    for (auto const& [model, rows, cols] : shapes) {
-        const std::string line = "matmul " + format_name<F>() + " " + model + " ";
-        const auto wanted = [&](named_peak const& p) { return is_available(p.products) && o.wants(line + p.name); };
-        if (std::none_of(std::begin(peaks), std::end(peaks), wanted)) continue;
-        const auto w = some_matrix<F>(rows, cols);
-        matrix<float> x(positions, cols), y(positions, rows);
+/// Products of one kind of weights with 512 positions, on every shape in every arithmetic.   make(shape, arithmetic)
+/// gives a function of x, y and a workspace.
+template <class Make>
+void bench_products(options const& o, std::vector<unsigned> const& core_counts, const char* kernel,
+                    std::string const& format, Make const& make) {
+    for (shape const& s : shapes) {
+        const std::string line = kernel + (" " + format) + " " + s.model + " ";
+        matrix<float> x(positions, s.cols), y(positions, s.rows);
         std::fill(x.span().begin(), x.span().end(), 0.5f);
         for (named_peak const& peak : peaks) {
-            if (!wanted(peak)) continue;
+            if (!is_available(peak.products) || !o.wants(line + peak.name)) continue;
+            auto product = make(s, peak.products);
             for (const unsigned cores : core_counts) {
-                workspace scratch(matmul_bytes(rows, cols, positions, cores), cores, peak.products);
+                workspace scratch(matmul_bytes(s.rows, s.cols, positions, cores), cores, peak.products);
                 const measured m = beside(
-                    2.0 * static_cast<double>(rows * cols * positions), [&] { matmul(w, x, y, scratch); },
+                    2.0 * static_cast<double>(s.rows * s.cols * positions), [&] { product(x, y, scratch); },
                     [&] { return peak_of(peak.products, cores); });
-                print_row(o, "matmul", format_name<F>(), model, rows, cols, cores, m, "GFLOP/s", peak.name);
+                print_row(o, kernel, format, s.model, s.rows, s.cols, cores, m, "GFLOP/s", peak.name);
             }
         }
     }
+}
+
+template <weight_format F>
+void bench_matmul(options const& o, std::vector<unsigned> const& cores) {
+    bench_products(o, cores, "matmul", format_name<F>(), [](shape const& s, arithmetic) {
+        return [w = some_matrix<F>(s.rows, s.cols)](matrix<float> const& x, matrix<float>& y, workspace& scratch) {
+            matmul(w, x, y, scratch);
+        };
+    });
+}
+
+/// As many matrices in turn as are twice the last-level cache.
+void bench_panels(options const& o, std::vector<unsigned> const& cores) {
+    bench_products(o, cores, "panels", "any", [](shape const& s, arithmetic products) {
+        std::vector<weight_panels<>> all;
+        const auto w = some_matrix<dense<float>>(s.rows, s.cols);
+        const std::size_t bytes = weight_panels<>::bytes(s.rows, s.cols, products);
+        while (all.size() * bytes < 2 * last_level_cache()) all.emplace_back(s.rows, s.cols, products).pack(w);
+        return [all = std::move(all), next = std::size_t{0}](matrix<float> const& x, matrix<float>& y,
+                                                             workspace& scratch) mutable {
+            matmul(all[next], x, y, scratch);
+            next = (next + 1) % all.size();
+        };
+    });
 }
 
 /// Over matrices that together are 4 × the last-level cache; the arithmetic bound is the same kernel on a matrix that
@@ -240,6 +269,7 @@ int main(int argc, char** argv) {
     const measured alone = micro_kernel_alone();
     std::fprintf(head, "micro-kernel alone: %.3f (best %.3f) of the FMA peak of 1 core\n", alone.fraction, alone.best);
     if (o.csv) std::printf("kernel,format,model,rows,cols,cores,unit,rate,bound,fraction,best\n");
+    bench_panels(o, cores);
     bench_formats(uniform_formats<2>{}, o, cores, buffer);
     bench_formats(uniform_formats<3>{}, o, cores, buffer);
     bench_formats(uniform_formats<4>{}, o, cores, buffer);

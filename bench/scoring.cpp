@@ -74,7 +74,10 @@ void print_parts(transformer<Architecture, weight> const& model) {
     workspace scratch(sweep_workspace_bytes(config, tokens, 1, 1), 1, model.products());
     block_state state(tokens, shape);
     const auto ids = random_rows(1, config.vocabulary);
-    const auto layer = model.layers()->layer(0);
+    layer_panels panels(shape, 1, model.products());
+    const block_weights<weight> weights[] = {model.layers()->layer(0)};
+    panels.pack(std::span<const block_weights<weight>>(weights));
+    block_weights<weight_panels<>> const& layer = panels[0];
     no_probe nobody;
     const double block = time_of([&] {
         model.embed(ids.row(0), state.x);

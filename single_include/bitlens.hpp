@@ -8016,7 +8016,7 @@ struct bf16_operands {
     static constexpr std::size_t panel_rows = Sizes::panel_rows;
     static constexpr std::size_t tile_positions = Sizes::tile_positions;
     static constexpr std::size_t max_depth = Sizes::max_depth;
-    static constexpr std::size_t panel_elements = max_depth / 2 * panel_rows;
+    static constexpr std::size_t panels_at_once = Sizes::panels_at_once;
 
     static constexpr std::size_t row_elements(std::size_t depth) noexcept {
         return (depth + square_columns - 1) / square_columns * simd::bf16_pairs;
@@ -8088,7 +8088,7 @@ namespace bitlens {
 #if defined(__x86_64__)
 
 struct bf16_dot_sizes {
-    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48;
+    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48, panels_at_once = 8;
     static constexpr std::size_t max_depth = 512;
 };
 
@@ -8180,7 +8180,7 @@ struct f32_micro_kernel {
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t max_depth = 512;
     static constexpr std::size_t piece = 8;
-    static constexpr std::size_t panel_elements = max_depth * panel_rows;
+    static constexpr std::size_t panels_at_once = 3;
 
     /// What a thread needs while it multiplies: nothing.
     struct session {};
@@ -8222,8 +8222,7 @@ struct f32_micro_kernel {
             pack_tile(x, x.rows, packed);
     }
     /// y (≤ tile_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
-    /// x: a tile of positions.   soon: a tile that is to be packed next, of as many columns, or none; it is fetched
-    /// into the cache on the way.
+    /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
     static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
                          matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.cols >= 1 && y.cols <= panel_rows);
@@ -8340,9 +8339,9 @@ namespace bitlens {
 #if defined(__x86_64__)
 
 struct bf16_tile_sizes {
-    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32;
-    // Deep: writing y and reading it again costs more than operands that come from the second cache, which holds 512
-    // positions of so many columns.
+    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32, panels_at_once = 8;
+    // Deep: writing y and reading it again costs more than operands that come from the second cache, of which
+    // panels_at_once panels of so many columns take 768 KiB.
     static constexpr std::size_t max_depth = 1536;
 };
 
@@ -8373,19 +8372,19 @@ struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
     };
 
     static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
         const auto run = y.rows > 16 ? (y.cols > 16 ? &multiply_tiles<true, true> : &multiply_tiles<true, false>)
                                      : (y.cols > 16 ? &multiply_tiles<false, true> : &multiply_tiles<false, false>);
-        run(x, base::row_elements(depth), panel, y, start);
+        run(x, base::row_elements(depth), panel, y, start, soon);
     }
 
 private:
     /// Tiles 0 … 3: sums of (positions, rows) (0, 0), (0, 1), (1, 0), (1, 1); 4, 5: positions; 6, 7: rows of w.
     template <bool TwoOfX, bool TwoOfW>
-    [[gnu::target("amx-tile,amx-bf16")]] static void multiply_tiles(const element* x, std::size_t pairs,
-                                                                    const element* panel, matrix_view<float> y,
-                                                                    matrix_view<const float> start) noexcept {
+    [[gnu::target("amx-tile,amx-bf16")]] static void
+    multiply_tiles(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
+                   matrix_view<const float> start, matrix_view<const float> soon) noexcept {
         constexpr std::size_t row_bytes = 64;
         const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
         // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.
@@ -8409,6 +8408,10 @@ private:
                     __builtin_prefetch(y_row, 1);
                     if constexpr (TwoOfW) __builtin_prefetch(y_row + 16, 1);
                 }
+            for (std::size_t i = 0; i < soon.rows; ++i) {
+                __builtin_prefetch(soon.data + i * soon.stride + 2 * k, 0, 2);
+                __builtin_prefetch(soon.data + i * soon.stride + 2 * k + 16, 0, 2);
+            }
             _tile_loadd(4, x, row_bytes);
             _tile_loadd(6, panel, row_bytes);
             _tile_dpbf16ps(0, 4, 6);
@@ -8629,6 +8632,8 @@ row_decoder decoder_of(matrix_view<const float> const& w) noexcept {
 /// alone, each summed in the order of its columns and added to the ones before (tiles of AMX go on from the sum of the
 /// ones before). Hence the same bits for any number of positions, tasks and tiles.
 
+#include <array>
+
 namespace bitlens {
 
 namespace detail {
@@ -8654,15 +8659,23 @@ struct matmul_plan {
         return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
     }
     /// Elements of x that a task holds packed.
-    static constexpr std::size_t packed_elements(std::size_t positions) noexcept {
+    static constexpr std::size_t position_elements(std::size_t positions, std::size_t cols) noexcept {
         return MicroKernel::padded_positions(std::min(positions, positions_at_once)) *
-               MicroKernel::row_elements(MicroKernel::max_depth);
+               MicroKernel::row_elements(depth(cols));
     }
-    /// Bytes of workspace that a product of so many positions needs.
-    static constexpr std::size_t bytes(std::size_t positions, unsigned tasks) noexcept {
+    static constexpr std::size_t panel_elements(std::size_t cols) noexcept {
+        return MicroKernel::panel_rows * MicroKernel::row_elements(depth(cols));
+    }
+    /// Panels that a task holds.
+    static constexpr std::size_t panels(std::size_t rows) noexcept {
+        return std::min(MicroKernel::panels_at_once, (rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows);
+    }
+    /// Bytes of workspace that a product of so many positions with rows × cols weights needs.
+    static constexpr std::size_t bytes(std::size_t rows, std::size_t cols, std::size_t positions,
+                                       unsigned tasks) noexcept {
         using element = typename MicroKernel::element;
-        return workspace::bytes_for<element>(tasks * packed_elements(positions)) +
-               workspace::bytes_for<element>(tasks * MicroKernel::panel_elements) +
+        return workspace::bytes_for<element>(tasks * position_elements(positions, cols)) +
+               workspace::bytes_for<element>(tasks * panels(rows) * panel_elements(cols)) +
                workspace::bytes_for<float>(tasks * strip_floats);
     }
 };
@@ -8672,16 +8685,27 @@ struct decoded_weights {
     row_decoder decode;
     std::size_t first; // row of w
 
+    /// Tasks may begin at multiples of so many rows.
     template <class MicroKernel>
-    void pack(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
-              typename MicroKernel::element* panel, float* scratch) const noexcept {
+    static constexpr std::size_t unit = MicroKernel::lanes;
+
+    /// A panel of `rows` rows and `depth` columns, in `own` if it is not at hand.   scratch: matmul_plan::strip_floats.
+    template <class MicroKernel>
+    typename MicroKernel::element const* panel(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
+                                               typename MicroKernel::element* own, float* scratch) const noexcept {
         constexpr std::size_t strip = matmul_plan<MicroKernel>::strip;
         std::fill(scratch + rows * strip, scratch + MicroKernel::padded_rows(rows) * strip, 0.0f);
         for (std::size_t k = 0; k < depth; k += strip) {
             const std::size_t count = std::min(strip, depth - k);
             decode(first + row, col + k, {scratch, rows, count, strip});
-            MicroKernel::pack_weights(scratch, strip, rows, k, count, panel);
+            MicroKernel::pack_weights(scratch, strip, rows, k, count, own);
         }
+        return own;
+    }
+    /// A panel that need not be made, which may then be fetched early; or none.
+    template <class MicroKernel>
+    static typename MicroKernel::element const* at_hand(std::size_t, std::size_t) noexcept {
+        return nullptr;
     }
 };
 
@@ -8690,14 +8714,22 @@ struct transposed_weights {
     matrix_view<const float> w;
 
     template <class MicroKernel>
-    void pack(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
-              typename MicroKernel::element* panel, float*) const noexcept {
-        MicroKernel::pack_transposed(w.data + col * w.stride + row, w.stride, rows, depth, panel);
+    static constexpr std::size_t unit = MicroKernel::lanes;
+
+    template <class MicroKernel>
+    typename MicroKernel::element const* panel(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
+                                               typename MicroKernel::element* own, float*) const noexcept {
+        MicroKernel::pack_transposed(w.data + col * w.stride + row, w.stride, rows, depth, own);
+        return own;
+    }
+    template <class MicroKernel>
+    static typename MicroKernel::element const* at_hand(std::size_t, std::size_t) noexcept {
+        return nullptr;
     }
 };
 
-/// One tile of y; one that the kernel would write beyond takes a way round through one that is larger.   soon: the tile
-/// of positions that is to be packed next.
+/// One tile of y; one that the kernel would write beyond takes a way round through one that is larger.   soon: numbers
+/// to fetch into a cache on the way, rows of `depth`.
 template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
                    const typename MicroKernel::element* panel, matrix_view<float> y, matrix_view<const float> start,
@@ -8712,34 +8744,59 @@ void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
     for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
 }
 
-/// What a task works in: positions and a panel of weights, packed; decoded weights.
+/// One of `parts` parts of a panel, or of none, as rows of `depth` floats: what a product fetches on the way.
+template <class MicroKernel>
+matrix_view<const float> part_of(typename MicroKernel::element const* panel, std::size_t depth, std::size_t part,
+                                 std::size_t parts) noexcept {
+    static_assert(sizeof(typename MicroKernel::element) == sizeof(float));
+    if (panel == nullptr || depth == 0) return {};
+    const std::size_t rows =
+        (MicroKernel::panel_rows * MicroKernel::row_elements(depth) + parts * depth - 1) / (parts * depth);
+    return {reinterpret_cast<const float*>(panel) + part * rows * depth, rows, depth};
+}
+
+/// What a task works in: positions and panels of weights, packed; decoded weights.
 template <class MicroKernel>
 struct matmul_scratch {
-    typename MicroKernel::element *positions, *panel;
+    typename MicroKernel::element *positions, *panels;
+    std::size_t panel_elements; // from one panel to the next
     float* strip;
 };
 
-/// y = x · wᵀ, or added to y, for a block of columns and as many positions as the caches hold: decodes and packs a
-/// panel of weights at a time and multiplies all positions with it. The first panel finds the positions as they are and
-/// packs them, tile by tile, so that what is packed is multiplied while it is in the first cache.   Rows of w from
-/// `first_row` of weights and columns from `first_col` on.
+/// y = x · wᵀ, or added to y, for a block of columns and as many positions as the caches hold: each tile of positions
+/// meets a few panels of weights, then the next tile does, so that the second cache need not hold all positions, and y
+/// is written in strips. Panels are packed when their first tile of positions comes, positions when the first panels
+/// do: what is packed is multiplied while it is near.   Rows of w from `first_row` of weights and columns from
+/// `first_col` on.
 template <class MicroKernel, class Weights>
 void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
                     matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    const auto tile = [&](std::size_t first) {
-        return first < x.rows ? x.middle_rows(first, std::min(tile_positions, x.rows - first))
-                              : matrix_view<const float>{};
+    constexpr std::size_t rows_at_once = MicroKernel::panels_at_once * panel_rows;
+    const auto tile = [&](std::size_t t) { return x.middle_rows(t, std::min(tile_positions, x.rows - t)); };
+    const auto soon = [&](std::size_t t, std::size_t r) -> matrix_view<const float> {
+        if (r == 0) return t + tile_positions < x.rows ? tile(t + tile_positions) : matrix_view<const float>{};
+        if (r + rows_at_once >= y.cols) return {};
+        return part_of<MicroKernel>(weights.template at_hand<MicroKernel>(first_row + r + rows_at_once, first_col),
+                                    x.cols, t / tile_positions, (x.rows + tile_positions - 1) / tile_positions);
     };
-    for (std::size_t r = 0; r < y.cols; r += panel_rows) {
-        const std::size_t rows = std::min(panel_rows, y.cols - r);
-        weights.template pack<MicroKernel>(first_row + r, rows, first_col, x.cols, scratch.panel, scratch.strip);
+    std::array<typename MicroKernel::element const*, MicroKernel::panels_at_once> panels;
+    for (std::size_t first = 0; first < y.cols; first += rows_at_once) {
+        const std::size_t end = std::min(first + rows_at_once, y.cols);
         auto* packed = scratch.positions;
         for (std::size_t t = 0; t < x.rows; t += tile_positions) {
-            const auto here = tile(t), soon = r == 0 ? tile(t + tile_positions) : matrix_view<const float>{};
-            if (r == 0) MicroKernel::pack_positions(here, packed);
-            const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
-            multiply_tile<MicroKernel>(packed, x.cols, scratch.panel, out, add ? out : matrix_view<float>{}, soon);
+            const auto here = tile(t);
+            if (first == 0) MicroKernel::pack_positions(here, packed);
+            for (std::size_t r = first, i = 0; r < end; r += panel_rows, ++i) {
+                const std::size_t rows = std::min(panel_rows, end - r);
+                if (t == 0)
+                    panels[i] =
+                        weights.template panel<MicroKernel>(first_row + r, rows, first_col, x.cols,
+                                                            scratch.panels + i * scratch.panel_elements, scratch.strip);
+                const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
+                multiply_tile<MicroKernel>(packed, x.cols, panels[i], out, add ? out : matrix_view<float>{},
+                                           soon(t, r));
+            }
             packed += MicroKernel::padded_positions(here.rows) * MicroKernel::row_elements(x.cols);
         }
     }
@@ -8770,14 +8827,14 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
     using element = typename MicroKernel::element;
 
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows);
+    const std::size_t tasks = scratch.tasks(), packed = plan::position_elements(x.rows, x.cols);
+    const std::size_t held = plan::panels(y.cols) * plan::panel_elements(x.cols);
     const auto positions = frame.take<element>(tasks * packed);
-    const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
+    const auto panels = frame.take<element>(tasks * held);
     const auto strips = frame.take<float>(tasks * plan::strip_floats);
     const auto own = [&](std::size_t task) {
-        return matmul_scratch<MicroKernel>{positions.data() + task * packed,
-                                           panels.data() + task * MicroKernel::panel_elements,
-                                           strips.data() + task * plan::strip_floats};
+        return matmul_scratch<MicroKernel>{positions.data() + task * packed, panels.data() + task * held,
+                                           plan::panel_elements(x.cols), strips.data() + task * plan::strip_floats};
     };
     if (x.rows > y.cols)
         parallel_pieces(x.rows, tasks, MicroKernel::tile_positions,
@@ -8786,9 +8843,11 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
                                                         y.middle_rows(begin, end - begin), own(task));
                         });
     else
-        parallel_pieces(y.cols, tasks, MicroKernel::lanes, [&](std::size_t task, std::size_t begin, std::size_t end) {
-            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin), own(task));
-        });
+        parallel_pieces(y.cols, tasks, Weights::template unit<MicroKernel>,
+                        [&](std::size_t task, std::size_t begin, std::size_t end) {
+                            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin),
+                                                        own(task));
+                        });
 }
 
 /// f.template operator()<MicroKernel>() with the kernel of an arithmetic.
@@ -8827,11 +8886,10 @@ void multiply_with(Weights const& weights, matrix_view<const float> x, matrix_vi
 /// Bytes of workspace that every product of this folder needs with `rows` × `cols` weights of any format, in any
 /// arithmetic.
 template <class Arch = simd::default_arch>
-std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_t cols, std::size_t positions,
-                         unsigned tasks) noexcept {
+std::size_t matmul_bytes(std::size_t rows, std::size_t cols, std::size_t positions, unsigned tasks) noexcept {
     std::size_t bytes = detail::matvec_bytes(cols);
     detail::for_each_micro_kernel<Arch>([&]<class MicroKernel>() {
-        bytes = std::max(bytes, detail::matmul_plan<MicroKernel>::bytes(positions, tasks));
+        bytes = std::max(bytes, detail::matmul_plan<MicroKernel>::bytes(rows, cols, positions, tasks));
     });
     return bytes;
 }
@@ -9264,6 +9322,118 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
 }
 
 } // namespace reference
+
+} // namespace bitlens
+
+// ---- bitlens/kernels/weight_panels.hpp
+/// weight_panels: a weight matrix laid out once for many products, where `matmul` decodes and lays out anew each time.
+
+#include <array>
+#include <cstddef>
+
+namespace bitlens {
+
+/// A matrix as the micro-kernel of one arithmetic reads it, in float32 or bf16: [block of columns][panel of rows]. Its
+/// memory can be packed anew with another matrix of the same shape. Products have the bits of those with the matrix
+/// itself.
+template <class Arch = simd::default_arch>
+class weight_panels {
+public:
+    /// Room for rows × cols weights, all zero. `products` is available (asserted).
+    weight_panels(std::size_t rows, std::size_t cols, arithmetic products)
+        : rows_(rows), cols_(cols), products_(products), memory_(bytes(rows, cols, products)) {
+        BITLENS_ASSERT(is_available(products));
+    }
+
+    std::size_t rows() const noexcept { return rows_; }
+    std::size_t cols() const noexcept { return cols_; }
+    arithmetic products() const noexcept { return products_; }
+
+    /// Bytes that one takes.
+    static std::size_t bytes(std::size_t rows, std::size_t cols, arithmetic products) noexcept {
+        std::size_t bytes = 0;
+        detail::with_micro_kernel<Arch>(products, [&]<class MicroKernel>() {
+            bytes = layout<MicroKernel>(rows, cols).elements() * sizeof(typename MicroKernel::element);
+        });
+        return bytes;
+    }
+
+    /// Takes over the weights of w, which has its shape (asserted).
+    template <weight_matrix W>
+    void pack(W const& w) noexcept {
+        BITLENS_ASSERT(w.rows() == rows_ && w.cols() == cols_);
+        detail::with_micro_kernel<Arch>(products_, [&]<class MicroKernel>() {
+            using plan = detail::matmul_plan<MicroKernel>;
+            alignas(alignment) std::array<float, plan::strip_floats> strip;
+            const detail::decoded_weights weights{decoder_of<Arch>(w), 0};
+            const std::size_t depth = plan::depth(cols_);
+            auto* const panels = reinterpret_cast<typename MicroKernel::element*>(memory_.data());
+            for (std::size_t k = 0; k < cols_; k += depth)
+                for (std::size_t r = 0; r < rows_; r += MicroKernel::panel_rows)
+                    weights.template panel<MicroKernel>(r, std::min(MicroKernel::panel_rows, rows_ - r), k,
+                                                        std::min(depth, cols_ - k), panels + offset<MicroKernel>(r, k),
+                                                        strip.data());
+        });
+    }
+
+    /// What a product asks of weights, see detail::decoded_weights: all panels are at hand.
+    template <class MicroKernel>
+    static constexpr std::size_t unit = MicroKernel::panel_rows;
+    template <class MicroKernel>
+    typename MicroKernel::element const* panel(std::size_t row, std::size_t, std::size_t col, std::size_t,
+                                               typename MicroKernel::element*, float*) const noexcept {
+        return at_hand<MicroKernel>(row, col);
+    }
+    template <class MicroKernel>
+    typename MicroKernel::element const* at_hand(std::size_t row, std::size_t col) const noexcept {
+        return reinterpret_cast<typename MicroKernel::element const*>(memory_.data()) + offset<MicroKernel>(row, col);
+    }
+
+private:
+    template <class MicroKernel>
+    struct layout {
+        std::size_t panels, depth, blocks;
+
+        layout(std::size_t rows, std::size_t cols) noexcept
+            : panels((rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows),
+              depth(detail::matmul_plan<MicroKernel>::depth(cols)),
+              blocks(std::max<std::size_t>(1, (cols + depth - 1) / depth)) {}
+        std::size_t panel_elements() const noexcept {
+            return MicroKernel::panel_rows * MicroKernel::row_elements(depth);
+        }
+        std::size_t elements() const noexcept { return blocks * panels * panel_elements(); }
+    };
+
+    /// Elements before the panel of a row, a multiple of a panel's, in the block of columns that begins at `col`.
+    template <class MicroKernel>
+    std::size_t offset(std::size_t row, std::size_t col) const noexcept {
+        const layout<MicroKernel> l(rows_, cols_);
+        BITLENS_ASSERT(row % MicroKernel::panel_rows == 0 && col % l.depth == 0);
+        return (col / l.depth * l.panels + row / MicroKernel::panel_rows) * l.panel_elements();
+    }
+
+    std::size_t rows_, cols_;
+    arithmetic products_;
+    aligned_array<std::byte> memory_;
+};
+
+template <class W>
+inline constexpr bool is_weight_panels = false;
+template <class Arch>
+inline constexpr bool is_weight_panels<weight_panels<Arch>> = true;
+
+/// What matmul takes: weights in a format, or laid out.
+template <class W>
+concept product_weights = weight_matrix<W> || is_weight_panels<W>;
+
+/// y = x · wᵀ, in the arithmetic of the workspace, which is that of w (asserted).   Shapes: w (rows, cols), x (T,
+/// cols), y (T, rows).
+template <class Arch>
+void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_view<float> y,
+            workspace& scratch) noexcept {
+    BITLENS_ASSERT(x.cols == w.cols() && y.cols == w.rows() && y.rows == x.rows && scratch.products() == w.products());
+    detail::multiply_with<Arch>(w, x, y, scratch);
+}
 
 } // namespace bitlens
 
@@ -10595,7 +10765,7 @@ struct block_run {
 /// last stage the state is ready for the next block. Each stage's inputs lie in the state or follow from it (norm of x,
 /// heads, act), so that weights may change between two calls: a stage that left x alone (qkv, gate_up) can be run
 /// again. The weights fit the shape (asserted, the loader checks them).   Scratch: advance_bytes.
-template <class Architecture, weight_matrix W, probe P>
+template <class Architecture, product_weights W, probe P>
 void advance(block_shape const& shape, block_weights<W> const& weights, site at, block_state& state, stage until,
              workspace& scratch, P& p) {
     detail::block_run<Architecture, W, P> run{shape, weights, at, state, scratch, p};
@@ -11886,6 +12056,58 @@ transformer<Architecture, W> tiny_model(model_config const& config, std::uint64_
 // ---- bitlens/sweep.hpp
 /// sweep/: variants of a model side by side on many examples, and the folder that keeps a run.
 
+// ---- bitlens/sweep/layer_panels.hpp
+/// layer_panels: one layer of every variant, laid out for the products of many examples.
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+/// Each layer's weights are decoded once for all examples of a block, into memory that the layers take in turn.
+class layer_panels {
+public:
+    layer_panels(block_shape const& shape, std::size_t variants, arithmetic products)
+        : memory_(variants), layers_(variants) {
+        for (std::size_t v = 0; v < variants; ++v)
+            for (std::size_t p = 0; p < projection_count; ++p) {
+                const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
+                layers_[v].linear[p] = memory_[v][p] = std::make_shared<weight_panels<>>(rows, cols, products);
+            }
+    }
+
+    /// Bytes that the panels of one variant take.
+    static std::size_t bytes(block_shape const& shape, arithmetic products) noexcept {
+        std::size_t bytes = 0;
+        for (std::size_t p = 0; p < projection_count; ++p) {
+            const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
+            bytes += weight_panels<>::bytes(rows, cols, products);
+        }
+        return bytes;
+    }
+
+    /// Takes over the weights of variant v from weights[v], where there are any.
+    template <class W>
+    void pack(std::span<const block_weights<W>> weights) {
+        for (std::size_t v = 0; v < weights.size(); ++v) layers_[v].rest = weights[v].rest;
+        parallel_for(weights.size() * projection_count, [&](std::size_t i) {
+            auto const& from = weights[i / projection_count].linear[i % projection_count];
+            if (from) memory_[i / projection_count][i % projection_count]->pack(*from);
+        });
+    }
+
+    block_weights<weight_panels<>> const& operator[](std::size_t v) const noexcept { return layers_[v]; }
+
+private:
+    std::vector<std::array<std::shared_ptr<weight_panels<>>, projection_count>> memory_;
+    std::vector<block_weights<weight_panels<>>> layers_; // the same panels, as layers take them
+};
+
+} // namespace bitlens
+
 // ---- bitlens/sweep/memory_plan.hpp
 /// memory_plan: what a sweep keeps in memory and how large its blocks are, decided before it starts.
 
@@ -12000,13 +12222,13 @@ private:
 
 /// How the work is cut. Neither number changes a result.
 struct sweep_cut {
-    std::size_t examples_per_block = 8; // each layer's weights are read once per block
+    std::size_t examples_per_block = 8; // each layer's weights are read and laid out once per block
     unsigned threads = 1;
 };
 
-/// Bytes that the sweep needs for its states: those of one example (times examples_per_block) and of one thread.
+/// Bytes that the sweep needs: for one example (times examples_per_block), for one thread, and once.
 struct sweep_memory {
-    std::size_t per_example = 0, per_thread = 0;
+    std::size_t per_example = 0, per_thread = 0, once = 0;
 };
 
 inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t tokens, std::size_t variants,
@@ -12015,11 +12237,13 @@ inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t
                     vocabulary_loss_bytes(config.vocabulary, config.block.width, tokens - 1, variants, tasks));
 }
 
+/// In whatever arithmetic: float32 takes most.
 inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t tokens, std::size_t variants) {
     auto const& shape = config.block;
     const std::size_t row_of_state = shape.width + shape.heads * shape.head_dim + shape.ffn_width;
     return {variants * tokens * shape.width * sizeof(float),
-            tokens * row_of_state * sizeof(float) + sweep_workspace_bytes(config, tokens, variants, 1)};
+            tokens * row_of_state * sizeof(float) + sweep_workspace_bytes(config, tokens, variants, 1),
+            variants * layer_panels::bytes(shape, arithmetic::f32)};
 }
 
 /// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
@@ -12045,6 +12269,7 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
     const auto tasks = static_cast<unsigned>((cut.threads + block - 1) / block); // inside one example
     detail::sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks),
                                  tasks, model.products());
+    layer_panels layer(config.block, variant_count, model.products());
 
     std::vector<matrix<float>> streams; // residual stream of example e and variant v: streams[e · variant_count + v]
     for (std::size_t i = 0; i < block * variant_count; ++i) streams.emplace_back(tokens, config.block.width);
@@ -12066,6 +12291,7 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
             std::vector<block_weights<W>> weights(variant_count);
             for (std::size_t v = 0; v < variant_count; ++v)
                 if (variants[v].fork_layer <= k) weights[v] = variants[v].weights->layer(k);
+            layer.pack(std::span<const block_weights<W>>(weights));
             parallel_for(count, [&](std::size_t e) {
                 matrix<float>* const stream = &streams[e * variant_count];
                 for (std::size_t v = 1; v < variant_count; ++v)
@@ -12075,8 +12301,8 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
                         if (variants[v].fork_layer > k) continue;
                         std::swap(task.state.x, stream[v]);
                         measurements[e].with_probe(v, [&](auto& probe) {
-                            advance<Architecture>(config.block, weights[v], site{k}, task.state, stage::end,
-                                                  task.scratch, probe);
+                            advance<Architecture>(config.block, layer[v], site{k}, task.state, stage::end, task.scratch,
+                                                  probe);
                         });
                         std::swap(task.state.x, stream[v]);
                     }
@@ -12110,13 +12336,13 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
 
 namespace bitlens {
 
-/// "713 MB", "5.4 GB": decimal units, as file managers print them.
+/// "1.05 MB", "713 MB", "5.4 GB": decimal units, as file managers print them.
 inline std::string bytes_text(std::uint64_t bytes) {
     char text[32];
     if (bytes >= 1'000'000'000)
         std::snprintf(text, sizeof text, "%.1f GB", static_cast<double>(bytes) / 1e9);
     else
-        std::snprintf(text, sizeof text, "%.0f MB", static_cast<double>(bytes) / 1e6);
+        std::snprintf(text, sizeof text, "%.*f MB", bytes < 10'000'000 ? 2 : 0, static_cast<double>(bytes) / 1e6);
     return text;
 }
 
@@ -12147,7 +12373,7 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
     for (const auto& [full_resident, quantized_resident] : {std::pair{true, true}, {false, true}, {false, false}}) {
         const std::uint64_t weights = d.ends + (full_resident ? d.full : one_layer(d.full)) +
                                       (quantized_resident ? d.quantized : one_layer(d.quantized));
-        const std::uint64_t fixed = weights + d.results + threads * d.states.per_thread;
+        const std::uint64_t fixed = weights + d.results + threads * d.states.per_thread + d.states.once;
         smallest = fixed + d.states.per_example;
         // A layer that must be read or quantized again is worth as many examples as fit.
         const std::uint64_t wanted = full_resident && quantized_resident ? useful_block : d.rows;

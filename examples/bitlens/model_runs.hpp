@@ -69,7 +69,8 @@ inline std::string plan_text(memory_demand const& d, memory_plan const& plan, st
     };
     return "memory: embedding and head " + bytes_text(d.ends) + ", blocks " + kept(d.full, plan.full_resident) +
            (d.quantized > 0 ? ", quantized blocks " + kept(d.quantized, plan.quantized_resident) : "") +
-           ", states of " + std::to_string(plan.cut.examples_per_block) + " rows " +
+           ", panels of one layer " + bytes_text(d.states.once) + ", states of " +
+           std::to_string(plan.cut.examples_per_block) + " rows " +
            bytes_text(plan.cut.examples_per_block * d.states.per_example + plan.cut.threads * d.states.per_thread) +
            ", in all " + bytes_text(plan.total) + " of " + bytes_text(allowed) + " allowed";
 }

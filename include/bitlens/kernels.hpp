@@ -11,3 +11,4 @@
 #include "bitlens/kernels/matvec.hpp"
 #include "bitlens/kernels/reference.hpp"
 #include "bitlens/kernels/vocabulary_loss.hpp"
+#include "bitlens/kernels/weight_panels.hpp"

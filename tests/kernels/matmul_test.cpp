@@ -2,11 +2,11 @@
 #include "bitlens/kernels/matmul.hpp"
 
 #include "every_arithmetic.hpp"
+#include "same_bits.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
 
 using namespace bitlens;
 using namespace bitlens::test;
@@ -42,12 +42,6 @@ matrix<float> values_of(W const& w) {
     for (std::size_t r = 0; r < w.rows(); ++r)
         for (std::size_t c = 0; c < w.cols(); ++c) values(r, c) = w.value(r, c);
     return values;
-}
-
-bool same_bits(matrix_view<const float> a, matrix_view<const float> b) {
-    for (std::size_t r = 0; r < a.rows; ++r)
-        if (std::memcmp(a.row(r).data(), b.row(r).data(), a.cols * sizeof(float)) != 0) return false;
-    return true;
 }
 
 struct shape {

@@ -4,6 +4,7 @@
 #include "bitlens/layers/reference.hpp"
 
 #include "every_arithmetic.hpp"
+#include "same_bits.hpp"
 
 #include <doctest/doctest.h>
 
@@ -12,6 +13,7 @@
 #include <limits>
 
 using namespace bitlens;
+using test::same_bits;
 
 namespace {
 
@@ -41,12 +43,6 @@ matrix<float> attend(heads_case c, inputs const& in, unsigned tasks, arithmetic 
     workspace scratch(attention_bytes<Arch>(c.positions, c.kv_heads, c.head_dim, tasks), tasks, a);
     attention<Arch>(in.q, in.k, in.v, c.head_dim, out, scratch);
     return out;
-}
-
-bool same_bits(matrix_view<const float> a, matrix_view<const float> b) {
-    bool same = a.rows == b.rows && a.cols == b.cols;
-    for (std::size_t t = 0; same && t < a.rows; ++t) same = std::ranges::equal(a.row(t), b.row(t));
-    return same;
 }
 
 } // namespace

@@ -13,7 +13,7 @@ memory_demand demand() {
     d.quantized = 400;
     d.layers = 10;
     d.results = 50;
-    d.states = {7, 30};
+    d.states = {7, 30, 20};
     d.rows = 64;
     return d;
 }
@@ -25,19 +25,19 @@ TEST_CASE("with room for everything a block only needs to keep the threads busy"
     CHECK(plan.full_resident);
     CHECK(plan.quantized_resident);
     CHECK(plan.cut.examples_per_block == 8);
-    CHECK(plan.total == 100 + 1000 + 400 + 50 + 2 * 30 + 8 * 7);
+    CHECK(plan.total == 100 + 1000 + 400 + 50 + 2 * 30 + 20 + 8 * 7);
     CHECK(plan_memory(demand(), 1'000'000, 4).cut.examples_per_block == 16);
 }
 
 TEST_CASE("with less room layers are read again, and blocks grow as far as memory allows") {
-    const std::uint64_t without_full = 100 + 100 + 400 + 50 + 2 * 30;
+    const std::uint64_t without_full = 100 + 100 + 400 + 50 + 2 * 30 + 20;
     auto plan = plan_memory(demand(), without_full + 20 * 7 + 6, 2);
     CHECK_FALSE(plan.full_resident);
     CHECK(plan.quantized_resident);
     CHECK(plan.cut.examples_per_block == 20);
     CHECK(plan.total <= without_full + 20 * 7 + 6);
 
-    const std::uint64_t smallest = 100 + 100 + 40 + 50 + 2 * 30 + 7;
+    const std::uint64_t smallest = 100 + 100 + 40 + 50 + 2 * 30 + 20 + 7;
     plan = plan_memory(demand(), smallest, 2);
     CHECK_FALSE(plan.quantized_resident);
     CHECK(plan.cut.examples_per_block == 1);
@@ -49,4 +49,10 @@ TEST_CASE("a block is never larger than the rows there are") {
     auto d = demand();
     d.rows = 3;
     CHECK(plan_memory(d, 1'000'000, 2).cut.examples_per_block == 3);
+}
+
+TEST_CASE("amounts of memory are told apart") {
+    CHECK(bytes_text(1'050'000) == "1.05 MB");
+    CHECK(bytes_text(713'400'000) == "713 MB");
+    CHECK(bytes_text(5'440'000'000) == "5.4 GB");
 }

@@ -10,7 +10,7 @@ namespace bitlens {
 #if defined(__x86_64__)
 
 struct bf16_dot_sizes {
-    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48;
+    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48, panels_at_once = 8;
     static constexpr std::size_t max_depth = 512;
 };
 

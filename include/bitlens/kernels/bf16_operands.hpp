@@ -24,7 +24,7 @@ struct bf16_operands {
     static constexpr std::size_t panel_rows = Sizes::panel_rows;
     static constexpr std::size_t tile_positions = Sizes::tile_positions;
     static constexpr std::size_t max_depth = Sizes::max_depth;
-    static constexpr std::size_t panel_elements = max_depth / 2 * panel_rows;
+    static constexpr std::size_t panels_at_once = Sizes::panels_at_once;
 
     static constexpr std::size_t row_elements(std::size_t depth) noexcept {
         return (depth + square_columns - 1) / square_columns * simd::bf16_pairs;

@@ -10,9 +10,9 @@ namespace bitlens {
 #if defined(__x86_64__)
 
 struct bf16_tile_sizes {
-    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32;
-    // Deep: writing y and reading it again costs more than operands that come from the second cache, which holds 512
-    // positions of so many columns.
+    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32, panels_at_once = 8;
+    // Deep: writing y and reading it again costs more than operands that come from the second cache, of which
+    // panels_at_once panels of so many columns take 768 KiB.
     static constexpr std::size_t max_depth = 1536;
 };
 
@@ -43,19 +43,19 @@ struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
     };
 
     static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
         const auto run = y.rows > 16 ? (y.cols > 16 ? &multiply_tiles<true, true> : &multiply_tiles<true, false>)
                                      : (y.cols > 16 ? &multiply_tiles<false, true> : &multiply_tiles<false, false>);
-        run(x, base::row_elements(depth), panel, y, start);
+        run(x, base::row_elements(depth), panel, y, start, soon);
     }
 
 private:
     /// Tiles 0 … 3: sums of (positions, rows) (0, 0), (0, 1), (1, 0), (1, 1); 4, 5: positions; 6, 7: rows of w.
     template <bool TwoOfX, bool TwoOfW>
-    [[gnu::target("amx-tile,amx-bf16")]] static void multiply_tiles(const element* x, std::size_t pairs,
-                                                                    const element* panel, matrix_view<float> y,
-                                                                    matrix_view<const float> start) noexcept {
+    [[gnu::target("amx-tile,amx-bf16")]] static void
+    multiply_tiles(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
+                   matrix_view<const float> start, matrix_view<const float> soon) noexcept {
         constexpr std::size_t row_bytes = 64;
         const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
         // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.
@@ -79,6 +79,10 @@ private:
                     __builtin_prefetch(y_row, 1);
                     if constexpr (TwoOfW) __builtin_prefetch(y_row + 16, 1);
                 }
+            for (std::size_t i = 0; i < soon.rows; ++i) {
+                __builtin_prefetch(soon.data + i * soon.stride + 2 * k, 0, 2);
+                __builtin_prefetch(soon.data + i * soon.stride + 2 * k + 16, 0, 2);
+            }
             _tile_loadd(4, x, row_bytes);
             _tile_loadd(6, panel, row_bytes);
             _tile_dpbf16ps(0, 4, 6);

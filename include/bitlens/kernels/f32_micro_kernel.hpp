@@ -27,7 +27,7 @@ struct f32_micro_kernel {
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t max_depth = 512;
     static constexpr std::size_t piece = 8;
-    static constexpr std::size_t panel_elements = max_depth * panel_rows;
+    static constexpr std::size_t panels_at_once = 3;
 
     /// What a thread needs while it multiplies: nothing.
     struct session {};
@@ -69,8 +69,7 @@ struct f32_micro_kernel {
             pack_tile(x, x.rows, packed);
     }
     /// y (≤ tile_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
-    /// x: a tile of positions.   soon: a tile that is to be packed next, of as many columns, or none; it is fetched
-    /// into the cache on the way.
+    /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
     static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
                          matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.cols >= 1 && y.cols <= panel_rows);

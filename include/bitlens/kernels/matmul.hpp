@@ -13,6 +13,8 @@
 #include "bitlens/kernels/decode.hpp"
 #include "bitlens/kernels/f32_micro_kernel.hpp"
 
+#include <array>
+
 namespace bitlens {
 
 namespace detail {
@@ -38,15 +40,23 @@ struct matmul_plan {
         return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
     }
     /// Elements of x that a task holds packed.
-    static constexpr std::size_t packed_elements(std::size_t positions) noexcept {
+    static constexpr std::size_t position_elements(std::size_t positions, std::size_t cols) noexcept {
         return MicroKernel::padded_positions(std::min(positions, positions_at_once)) *
-               MicroKernel::row_elements(MicroKernel::max_depth);
+               MicroKernel::row_elements(depth(cols));
     }
-    /// Bytes of workspace that a product of so many positions needs.
-    static constexpr std::size_t bytes(std::size_t positions, unsigned tasks) noexcept {
+    static constexpr std::size_t panel_elements(std::size_t cols) noexcept {
+        return MicroKernel::panel_rows * MicroKernel::row_elements(depth(cols));
+    }
+    /// Panels that a task holds.
+    static constexpr std::size_t panels(std::size_t rows) noexcept {
+        return std::min(MicroKernel::panels_at_once, (rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows);
+    }
+    /// Bytes of workspace that a product of so many positions with rows × cols weights needs.
+    static constexpr std::size_t bytes(std::size_t rows, std::size_t cols, std::size_t positions,
+                                       unsigned tasks) noexcept {
         using element = typename MicroKernel::element;
-        return workspace::bytes_for<element>(tasks * packed_elements(positions)) +
-               workspace::bytes_for<element>(tasks * MicroKernel::panel_elements) +
+        return workspace::bytes_for<element>(tasks * position_elements(positions, cols)) +
+               workspace::bytes_for<element>(tasks * panels(rows) * panel_elements(cols)) +
                workspace::bytes_for<float>(tasks * strip_floats);
     }
 };
@@ -56,16 +66,27 @@ struct decoded_weights {
     row_decoder decode;
     std::size_t first; // row of w
 
+    /// Tasks may begin at multiples of so many rows.
     template <class MicroKernel>
-    void pack(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
-              typename MicroKernel::element* panel, float* scratch) const noexcept {
+    static constexpr std::size_t unit = MicroKernel::lanes;
+
+    /// A panel of `rows` rows and `depth` columns, in `own` if it is not at hand.   scratch: matmul_plan::strip_floats.
+    template <class MicroKernel>
+    typename MicroKernel::element const* panel(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
+                                               typename MicroKernel::element* own, float* scratch) const noexcept {
         constexpr std::size_t strip = matmul_plan<MicroKernel>::strip;
         std::fill(scratch + rows * strip, scratch + MicroKernel::padded_rows(rows) * strip, 0.0f);
         for (std::size_t k = 0; k < depth; k += strip) {
             const std::size_t count = std::min(strip, depth - k);
             decode(first + row, col + k, {scratch, rows, count, strip});
-            MicroKernel::pack_weights(scratch, strip, rows, k, count, panel);
+            MicroKernel::pack_weights(scratch, strip, rows, k, count, own);
         }
+        return own;
+    }
+    /// A panel that need not be made, which may then be fetched early; or none.
+    template <class MicroKernel>
+    static typename MicroKernel::element const* at_hand(std::size_t, std::size_t) noexcept {
+        return nullptr;
     }
 };
 
@@ -74,14 +95,22 @@ struct transposed_weights {
     matrix_view<const float> w;
 
     template <class MicroKernel>
-    void pack(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
-              typename MicroKernel::element* panel, float*) const noexcept {
-        MicroKernel::pack_transposed(w.data + col * w.stride + row, w.stride, rows, depth, panel);
+    static constexpr std::size_t unit = MicroKernel::lanes;
+
+    template <class MicroKernel>
+    typename MicroKernel::element const* panel(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
+                                               typename MicroKernel::element* own, float*) const noexcept {
+        MicroKernel::pack_transposed(w.data + col * w.stride + row, w.stride, rows, depth, own);
+        return own;
+    }
+    template <class MicroKernel>
+    static typename MicroKernel::element const* at_hand(std::size_t, std::size_t) noexcept {
+        return nullptr;
     }
 };
 
-/// One tile of y; one that the kernel would write beyond takes a way round through one that is larger.   soon: the tile
-/// of positions that is to be packed next.
+/// One tile of y; one that the kernel would write beyond takes a way round through one that is larger.   soon: numbers
+/// to fetch into a cache on the way, rows of `depth`.
 template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
                    const typename MicroKernel::element* panel, matrix_view<float> y, matrix_view<const float> start,
@@ -96,34 +125,59 @@ void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
     for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
 }
 
-/// What a task works in: positions and a panel of weights, packed; decoded weights.
+/// One of `parts` parts of a panel, or of none, as rows of `depth` floats: what a product fetches on the way.
+template <class MicroKernel>
+matrix_view<const float> part_of(typename MicroKernel::element const* panel, std::size_t depth, std::size_t part,
+                                 std::size_t parts) noexcept {
+    static_assert(sizeof(typename MicroKernel::element) == sizeof(float));
+    if (panel == nullptr || depth == 0) return {};
+    const std::size_t rows =
+        (MicroKernel::panel_rows * MicroKernel::row_elements(depth) + parts * depth - 1) / (parts * depth);
+    return {reinterpret_cast<const float*>(panel) + part * rows * depth, rows, depth};
+}
+
+/// What a task works in: positions and panels of weights, packed; decoded weights.
 template <class MicroKernel>
 struct matmul_scratch {
-    typename MicroKernel::element *positions, *panel;
+    typename MicroKernel::element *positions, *panels;
+    std::size_t panel_elements; // from one panel to the next
     float* strip;
 };
 
-/// y = x · wᵀ, or added to y, for a block of columns and as many positions as the caches hold: decodes and packs a
-/// panel of weights at a time and multiplies all positions with it. The first panel finds the positions as they are and
-/// packs them, tile by tile, so that what is packed is multiplied while it is in the first cache.   Rows of w from
-/// `first_row` of weights and columns from `first_col` on.
+/// y = x · wᵀ, or added to y, for a block of columns and as many positions as the caches hold: each tile of positions
+/// meets a few panels of weights, then the next tile does, so that the second cache need not hold all positions, and y
+/// is written in strips. Panels are packed when their first tile of positions comes, positions when the first panels
+/// do: what is packed is multiplied while it is near.   Rows of w from `first_row` of weights and columns from
+/// `first_col` on.
 template <class MicroKernel, class Weights>
 void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
                     matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    const auto tile = [&](std::size_t first) {
-        return first < x.rows ? x.middle_rows(first, std::min(tile_positions, x.rows - first))
-                              : matrix_view<const float>{};
+    constexpr std::size_t rows_at_once = MicroKernel::panels_at_once * panel_rows;
+    const auto tile = [&](std::size_t t) { return x.middle_rows(t, std::min(tile_positions, x.rows - t)); };
+    const auto soon = [&](std::size_t t, std::size_t r) -> matrix_view<const float> {
+        if (r == 0) return t + tile_positions < x.rows ? tile(t + tile_positions) : matrix_view<const float>{};
+        if (r + rows_at_once >= y.cols) return {};
+        return part_of<MicroKernel>(weights.template at_hand<MicroKernel>(first_row + r + rows_at_once, first_col),
+                                    x.cols, t / tile_positions, (x.rows + tile_positions - 1) / tile_positions);
     };
-    for (std::size_t r = 0; r < y.cols; r += panel_rows) {
-        const std::size_t rows = std::min(panel_rows, y.cols - r);
-        weights.template pack<MicroKernel>(first_row + r, rows, first_col, x.cols, scratch.panel, scratch.strip);
+    std::array<typename MicroKernel::element const*, MicroKernel::panels_at_once> panels;
+    for (std::size_t first = 0; first < y.cols; first += rows_at_once) {
+        const std::size_t end = std::min(first + rows_at_once, y.cols);
         auto* packed = scratch.positions;
         for (std::size_t t = 0; t < x.rows; t += tile_positions) {
-            const auto here = tile(t), soon = r == 0 ? tile(t + tile_positions) : matrix_view<const float>{};
-            if (r == 0) MicroKernel::pack_positions(here, packed);
-            const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
-            multiply_tile<MicroKernel>(packed, x.cols, scratch.panel, out, add ? out : matrix_view<float>{}, soon);
+            const auto here = tile(t);
+            if (first == 0) MicroKernel::pack_positions(here, packed);
+            for (std::size_t r = first, i = 0; r < end; r += panel_rows, ++i) {
+                const std::size_t rows = std::min(panel_rows, end - r);
+                if (t == 0)
+                    panels[i] =
+                        weights.template panel<MicroKernel>(first_row + r, rows, first_col, x.cols,
+                                                            scratch.panels + i * scratch.panel_elements, scratch.strip);
+                const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
+                multiply_tile<MicroKernel>(packed, x.cols, panels[i], out, add ? out : matrix_view<float>{},
+                                           soon(t, r));
+            }
             packed += MicroKernel::padded_positions(here.rows) * MicroKernel::row_elements(x.cols);
         }
     }
@@ -154,14 +208,14 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
     using element = typename MicroKernel::element;
 
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks(), packed = plan::packed_elements(x.rows);
+    const std::size_t tasks = scratch.tasks(), packed = plan::position_elements(x.rows, x.cols);
+    const std::size_t held = plan::panels(y.cols) * plan::panel_elements(x.cols);
     const auto positions = frame.take<element>(tasks * packed);
-    const auto panels = frame.take<element>(tasks * MicroKernel::panel_elements);
+    const auto panels = frame.take<element>(tasks * held);
     const auto strips = frame.take<float>(tasks * plan::strip_floats);
     const auto own = [&](std::size_t task) {
-        return matmul_scratch<MicroKernel>{positions.data() + task * packed,
-                                           panels.data() + task * MicroKernel::panel_elements,
-                                           strips.data() + task * plan::strip_floats};
+        return matmul_scratch<MicroKernel>{positions.data() + task * packed, panels.data() + task * held,
+                                           plan::panel_elements(x.cols), strips.data() + task * plan::strip_floats};
     };
     if (x.rows > y.cols)
         parallel_pieces(x.rows, tasks, MicroKernel::tile_positions,
@@ -170,9 +224,11 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
                                                         y.middle_rows(begin, end - begin), own(task));
                         });
     else
-        parallel_pieces(y.cols, tasks, MicroKernel::lanes, [&](std::size_t task, std::size_t begin, std::size_t end) {
-            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin), own(task));
-        });
+        parallel_pieces(y.cols, tasks, Weights::template unit<MicroKernel>,
+                        [&](std::size_t task, std::size_t begin, std::size_t end) {
+                            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin),
+                                                        own(task));
+                        });
 }
 
 /// f.template operator()<MicroKernel>() with the kernel of an arithmetic.
@@ -211,11 +267,10 @@ void multiply_with(Weights const& weights, matrix_view<const float> x, matrix_vi
 /// Bytes of workspace that every product of this folder needs with `rows` × `cols` weights of any format, in any
 /// arithmetic.
 template <class Arch = simd::default_arch>
-std::size_t matmul_bytes([[maybe_unused]] std::size_t rows, std::size_t cols, std::size_t positions,
-                         unsigned tasks) noexcept {
+std::size_t matmul_bytes(std::size_t rows, std::size_t cols, std::size_t positions, unsigned tasks) noexcept {
     std::size_t bytes = detail::matvec_bytes(cols);
     detail::for_each_micro_kernel<Arch>([&]<class MicroKernel>() {
-        bytes = std::max(bytes, detail::matmul_plan<MicroKernel>::bytes(positions, tasks));
+        bytes = std::max(bytes, detail::matmul_plan<MicroKernel>::bytes(rows, cols, positions, tasks));
     });
     return bytes;
 }

@@ -6,7 +6,7 @@
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
 #include "bitlens/hooks/probe.hpp"
-#include "bitlens/kernels/matmul.hpp"
+#include "bitlens/kernels/weight_panels.hpp"
 #include "bitlens/layers/attention.hpp"
 #include "bitlens/layers/gated_mlp.hpp"
 #include "bitlens/layers/linear.hpp"
@@ -212,7 +212,7 @@ struct block_run {
 /// last stage the state is ready for the next block. Each stage's inputs lie in the state or follow from it (norm of x,
 /// heads, act), so that weights may change between two calls: a stage that left x alone (qkv, gate_up) can be run
 /// again. The weights fit the shape (asserted, the loader checks them).   Scratch: advance_bytes.
-template <class Architecture, weight_matrix W, probe P>
+template <class Architecture, product_weights W, probe P>
 void advance(block_shape const& shape, block_weights<W> const& weights, site at, block_state& state, stage until,
              workspace& scratch, P& p) {
     detail::block_run<Architecture, W, P> run{shape, weights, at, state, scratch, p};

@@ -13,13 +13,13 @@
 
 namespace bitlens {
 
-/// "713 MB", "5.4 GB": decimal units, as file managers print them.
+/// "1.05 MB", "713 MB", "5.4 GB": decimal units, as file managers print them.
 inline std::string bytes_text(std::uint64_t bytes) {
     char text[32];
     if (bytes >= 1'000'000'000)
         std::snprintf(text, sizeof text, "%.1f GB", static_cast<double>(bytes) / 1e9);
     else
-        std::snprintf(text, sizeof text, "%.0f MB", static_cast<double>(bytes) / 1e6);
+        std::snprintf(text, sizeof text, "%.*f MB", bytes < 10'000'000 ? 2 : 0, static_cast<double>(bytes) / 1e6);
     return text;
 }
 
@@ -50,7 +50,7 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
     for (const auto& [full_resident, quantized_resident] : {std::pair{true, true}, {false, true}, {false, false}}) {
         const std::uint64_t weights = d.ends + (full_resident ? d.full : one_layer(d.full)) +
                                       (quantized_resident ? d.quantized : one_layer(d.quantized));
-        const std::uint64_t fixed = weights + d.results + threads * d.states.per_thread;
+        const std::uint64_t fixed = weights + d.results + threads * d.states.per_thread + d.states.once;
         smallest = fixed + d.states.per_example;
         // A layer that must be read or quantized again is worth as many examples as fit.
         const std::uint64_t wanted = full_resident && quantized_resident ? useful_block : d.rows;

@@ -8,6 +8,7 @@
 #include "bitlens/layers/block.hpp"
 #include "bitlens/layers/rms_norm.hpp"
 #include "bitlens/models/transformer.hpp"
+#include "bitlens/sweep/layer_panels.hpp"
 #include "bitlens/sweep/variants.hpp"
 
 #include <algorithm>
@@ -81,13 +82,13 @@ private:
 
 /// How the work is cut. Neither number changes a result.
 struct sweep_cut {
-    std::size_t examples_per_block = 8; // each layer's weights are read once per block
+    std::size_t examples_per_block = 8; // each layer's weights are read and laid out once per block
     unsigned threads = 1;
 };
 
-/// Bytes that the sweep needs for its states: those of one example (times examples_per_block) and of one thread.
+/// Bytes that the sweep needs: for one example (times examples_per_block), for one thread, and once.
 struct sweep_memory {
-    std::size_t per_example = 0, per_thread = 0;
+    std::size_t per_example = 0, per_thread = 0, once = 0;
 };
 
 inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t tokens, std::size_t variants,
@@ -96,11 +97,13 @@ inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t
                     vocabulary_loss_bytes(config.vocabulary, config.block.width, tokens - 1, variants, tasks));
 }
 
+/// In whatever arithmetic: float32 takes most.
 inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t tokens, std::size_t variants) {
     auto const& shape = config.block;
     const std::size_t row_of_state = shape.width + shape.heads * shape.head_dim + shape.ffn_width;
     return {variants * tokens * shape.width * sizeof(float),
-            tokens * row_of_state * sizeof(float) + sweep_workspace_bytes(config, tokens, variants, 1)};
+            tokens * row_of_state * sizeof(float) + sweep_workspace_bytes(config, tokens, variants, 1),
+            variants * layer_panels::bytes(shape, arithmetic::f32)};
 }
 
 /// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
@@ -126,6 +129,7 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
     const auto tasks = static_cast<unsigned>((cut.threads + block - 1) / block); // inside one example
     detail::sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks),
                                  tasks, model.products());
+    layer_panels layer(config.block, variant_count, model.products());
 
     std::vector<matrix<float>> streams; // residual stream of example e and variant v: streams[e · variant_count + v]
     for (std::size_t i = 0; i < block * variant_count; ++i) streams.emplace_back(tokens, config.block.width);
@@ -147,6 +151,7 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
             std::vector<block_weights<W>> weights(variant_count);
             for (std::size_t v = 0; v < variant_count; ++v)
                 if (variants[v].fork_layer <= k) weights[v] = variants[v].weights->layer(k);
+            layer.pack(std::span<const block_weights<W>>(weights));
             parallel_for(count, [&](std::size_t e) {
                 matrix<float>* const stream = &streams[e * variant_count];
                 for (std::size_t v = 1; v < variant_count; ++v)
@@ -156,8 +161,8 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
                         if (variants[v].fork_layer > k) continue;
                         std::swap(task.state.x, stream[v]);
                         measurements[e].with_probe(v, [&](auto& probe) {
-                            advance<Architecture>(config.block, weights[v], site{k}, task.state, stage::end,
-                                                  task.scratch, probe);
+                            advance<Architecture>(config.block, layer[v], site{k}, task.state, stage::end, task.scratch,
+                                                  probe);
                         });
                         std::swap(task.state.x, stream[v]);
                     }
