@@ -10,8 +10,9 @@
 // Peaks are measured in the same run, between the kernels, for they drift on shared machines: the fraction is the
 // median over rounds of the kernel's rate over the mean of the peaks just before and just after it; beside it stands
 // the best rate over the best peak of all rounds. Where another tenant computes on the same core, a loop of nothing but
-// FMAs suffers less than any loop that also loads: the line "micro-kernel alone" says how much of the peak is left
-// then.
+// FMAs suffers less than any loop that also loads. So the micro-kernel on operands in the first cache runs before and
+// after each round too: a round is quiet where it was within 5 % of the run's best both times. There are rounds until
+// enough are quiet or patience ends, and the fraction is that of the quiet ones where there are any.
 
 #include "bitlens/core/machine.hpp"
 #include "bitlens/formats.hpp"
@@ -22,7 +23,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 using namespace bitlens;
@@ -42,6 +45,7 @@ constexpr shape shapes[] = {{"SmolLM2-135M", 576, 576},  {"SmolLM2-135M", 192, 5
                             {"Llama-3-8B", 4096, 14336}};
 constexpr std::size_t positions = 512;
 constexpr std::size_t rounds = 9;
+constexpr double patience = 3; // seconds for quiet rounds
 
 struct options {
     bool csv = false;
@@ -72,57 +76,79 @@ packed_matrix<F> some_matrix(std::size_t rows, std::size_t cols) {
 
 struct measured {
     double rate, fraction, best; // the best rate; the median fraction of the peak; the best rate over the best peak
+    std::size_t quiet, rounds;   // the fraction is that of the quiet rounds, or of all if none was quiet
 };
 
-/// `work()` does `amount` operations (or bytes); `peak()` measures how many the machine can do a second.
-template <class Work, class Peak>
-measured beside(double amount, Work const& work, Peak const& peak) {
+/// `work()` does `amount` operations (or bytes); `peak()` measures how many the machine can do a second, `alone()` how
+/// fast it is at something that suffers from others as the work does.   best_alone: the best of that so far, raised.
+template <class Work, class Peak, class Alone>
+measured beside(double amount, Work const& work, Peak const& peak, Alone const& alone, double& best_alone) {
+    struct round {
+        double rate, peak, alone;
+    };
+    std::vector<round> all;
+    const auto is_quiet = [&](round const& r) { return r.alone >= 0.95 * best_alone; };
+    const auto quiet = [&] { return static_cast<std::size_t>(std::ranges::count_if(all, is_quiet)); };
+
     work(); // pages and caches
-    std::vector<double> fractions;
-    double best = 0, before = peak(), best_peak = before;
-    for (std::size_t i = 0; i < rounds; ++i) {
+    double peak_before = peak(), alone_before = alone();
+    const double began = seconds();
+    while (all.size() < rounds || (quiet() < rounds && seconds() - began < patience)) {
         const double start = seconds();
         std::size_t times = 0;
         do {
             work();
             ++times;
-        } while (seconds() - start < 0.005);
+        } while (seconds() - start < 0.001);
         const double rate = static_cast<double>(times) * amount / (seconds() - start);
-        const double after = peak();
-        best = std::max(best, rate);
-        best_peak = std::max(best_peak, after);
-        fractions.push_back(2 * rate / (before + after));
-        before = after;
+        const double alone_after = alone(), peak_after = peak();
+        best_alone = std::max({best_alone, alone_before, alone_after});
+        all.push_back({rate, (peak_before + peak_after) / 2, std::min(alone_before, alone_after)});
+        peak_before = peak_after;
+        alone_before = alone(); // the peak took a while
     }
-    std::nth_element(fractions.begin(), fractions.begin() + rounds / 2, fractions.end());
-    return {best, fractions[rounds / 2], best / best_peak};
+    std::vector<double> fractions;
+    double best = 0, best_peak = 0;
+    for (round const& r : all) {
+        if (quiet() == 0 || is_quiet(r)) fractions.push_back(r.rate / r.peak);
+        best = std::max(best, r.rate);
+        best_peak = std::max(best_peak, r.peak);
+    }
+    const auto middle = fractions.begin() + static_cast<std::ptrdiff_t>(fractions.size() / 2);
+    std::nth_element(fractions.begin(), middle, fractions.end());
+    return {best, *middle, best / best_peak, quiet(), all.size()};
 }
 
 void print_row(options const& o, const char* kernel, std::string const& format, const char* model, std::size_t rows,
                std::size_t cols, unsigned cores, measured m, const char* unit, const char* bound) {
     if (o.csv)
-        std::printf("%s,%s,%s,%zu,%zu,%u,%s,%.4g,%s,%.4f,%.4f\n", kernel, format.c_str(), model, rows, cols, cores,
-                    unit, m.rate * 1e-9, bound, m.fraction, m.best);
+        std::printf("%s,%s,%s,%zu,%zu,%u,%s,%.4g,%s,%.4f,%.4f,%zu,%zu\n", kernel, format.c_str(), model, rows, cols,
+                    cores, unit, m.rate * 1e-9, bound, m.fraction, m.best, m.quiet, m.rounds);
     else
-        std::printf("%-7s %-16s %-13s %5zu x %-5zu %2u cores %8.1f %-8s %5.3f (best %5.3f) of %s\n", kernel,
-                    format.c_str(), model, rows, cols, cores, m.rate * 1e-9, unit, m.fraction, m.best, bound);
+        std::printf("%-7s %-16s %-13s %5zu x %-5zu %2u cores %8.1f %-8s %5.3f (best %5.3f, quiet %zu of %zu) of %s\n",
+                    kernel, format.c_str(), model, rows, cols, cores, m.rate * 1e-9, unit, m.fraction, m.best, m.quiet,
+                    m.rounds, bound);
     std::fflush(stdout);
 }
 
-/// A tile of y on one core, from operands that stay in the first cache.
-measured micro_kernel_alone() {
-    using kernel = f32_micro_kernel<simd::default_arch>;
-    constexpr std::size_t depth = 64, times = 1000, t = kernel::tile_positions, r = kernel::panel_rows;
-    aligned_array<float> x(t * depth), panel(r * depth), y(t * r);
-    std::fill(x.span().begin(), x.span().end(), 0.5f);
-    std::fill(panel.span().begin(), panel.span().end(), 0.5f);
-    return beside(
-        2.0 * t * r * depth * times,
-        [&] {
+/// Operations a second of `cores` cores at tiles of y, from operands that stay in the first cache.
+double micro_kernel_alone(arithmetic products, unsigned cores) {
+    double rate = 0;
+    bitlens::detail::with_micro_kernel<simd::default_arch>(products, [&]<class MicroKernel>() {
+        constexpr std::size_t t = MicroKernel::tile_positions, r = MicroKernel::panel_rows;
+        constexpr std::size_t depth = 8192 / (t + r) / 32 * 32, times = 200'000'000 / (2 * t * r * depth);
+        const double start = seconds();
+        parallel_for(cores, [&](std::size_t) {
+            [[maybe_unused]] const typename MicroKernel::session session;
+            aligned_array<typename MicroKernel::element> x(t * MicroKernel::row_elements(depth)),
+                panel(r * MicroKernel::row_elements(depth));
+            aligned_array<float> y(t * r);
             for (std::size_t i = 0; i < times; ++i)
-                kernel::multiply(x.data(), depth, panel.data(), {y.data(), t, r}, {});
-        },
-        [] { return fma_peak(1); });
+                MicroKernel::multiply(x.data(), depth, panel.data(), {y.data(), t, r}, {});
+        });
+        rate = 2.0 * static_cast<double>(t * r * depth * times * cores) / (seconds() - start);
+    });
+    return rate;
 }
 
 struct named_peak {
@@ -138,6 +164,7 @@ constexpr named_peak peaks[] = {{arithmetic::f32, "the FMA peak"},
 template <class Make>
 void bench_products(options const& o, std::vector<unsigned> const& core_counts, const char* kernel,
                     std::string const& format, Make const& make) {
+    static std::map<std::pair<arithmetic, unsigned>, double> best_alone; // of all formats
     for (shape const& s : shapes) {
         const std::string line = kernel + (" " + format) + " " + s.model + " ";
         matrix<float> x(positions, s.cols), y(positions, s.rows);
@@ -146,10 +173,13 @@ void bench_products(options const& o, std::vector<unsigned> const& core_counts, 
             if (!is_available(peak.products) || !o.wants(line + peak.name)) continue;
             auto product = make(s, peak.products);
             for (const unsigned cores : core_counts) {
+                double& best = best_alone[{peak.products, cores}];
+                for (std::size_t i = 0; i < 100; ++i) best = std::max(best, micro_kernel_alone(peak.products, cores));
                 workspace scratch(matmul_bytes(s.rows, s.cols, positions, cores), cores, peak.products);
                 const measured m = beside(
                     2.0 * static_cast<double>(s.rows * s.cols * positions), [&] { product(x, y, scratch); },
-                    [&] { return peak_of(peak.products, cores); });
+                    [&] { return peak_of(peak.products, cores); },
+                    [&] { return micro_kernel_alone(peak.products, cores); }, best);
                 print_row(o, kernel, format, s.model, s.rows, s.cols, cores, m, "GFLOP/s", peak.name);
             }
         }
@@ -207,6 +237,7 @@ void bench_matvec(options const& o, std::vector<unsigned> const& core_counts, al
             return cores * *std::max_element(rates.begin(), rates.end());
         };
         bool memory_bound = true;
+        double best_alone = 0;
         const measured m = beside(
             static_cast<double>(bytes),
             [&] {
@@ -216,7 +247,8 @@ void bench_matvec(options const& o, std::vector<unsigned> const& core_counts, al
                 const double memory = read_bandwidth(buffer, cores), compute = arithmetic();
                 memory_bound = memory <= compute;
                 return std::min(memory, compute);
-            });
+            },
+            arithmetic, best_alone);
         print_row(o, "matvec", format_name<F>(), "4 x LLC", rows, cols, cores, m, "GB/s",
                   memory_bound ? "the read bandwidth" : "the arithmetic bound");
     }
@@ -266,9 +298,7 @@ int main(int argc, char** argv) {
         std::fprintf(head, "%u cores: float32 FMA %.1f GFLOP/s, read %.1f GB/s (best of %zu)\n", n, flops * 1e-9,
                      bytes * 1e-9, rounds);
     }
-    const measured alone = micro_kernel_alone();
-    std::fprintf(head, "micro-kernel alone: %.3f (best %.3f) of the FMA peak of 1 core\n", alone.fraction, alone.best);
-    if (o.csv) std::printf("kernel,format,model,rows,cols,cores,unit,rate,bound,fraction,best\n");
+    if (o.csv) std::printf("kernel,format,model,rows,cols,cores,unit,rate,bound,fraction,best,quiet,rounds\n");
     bench_panels(o, cores);
     bench_formats(uniform_formats<2>{}, o, cores, buffer);
     bench_formats(uniform_formats<3>{}, o, cores, buffer);
