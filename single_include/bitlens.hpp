@@ -345,6 +345,16 @@ inline std::uint64_t available_memory() {
 
 namespace bitlens {
 
+namespace detail {
+/// A function of an index, of whatever type: the loops over indices are compiled once, not for every function.
+struct indexed_function {
+    void const* function;
+    void (*call)(void const* function, std::size_t i);
+
+    void operator()(std::size_t i) const { call(function, i); }
+};
+} // namespace detail
+
 #ifdef BITLENS_STD_THREADS
 
 namespace detail {
@@ -370,11 +380,10 @@ private:
     unsigned before_;
 };
 
-/// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
-template <class F>
-void parallel_for(std::size_t n, F const& f) {
-    const std::size_t threads = std::min<std::size_t>(n, detail::thread_limit_value());
-    if (threads <= 1 || detail::inside_parallel_for) { // nested loops run in the thread that met them
+namespace detail {
+inline void for_each_index(std::size_t n, indexed_function const& f) {
+    const std::size_t threads = std::min<std::size_t>(n, thread_limit_value());
+    if (threads <= 1 || inside_parallel_for) { // nested loops run in the thread that met them
         for (std::size_t i = 0; i < n; ++i) f(i);
         return;
     }
@@ -382,7 +391,7 @@ void parallel_for(std::size_t n, F const& f) {
     std::exception_ptr first_error;
     std::mutex error_mutex;
     const auto work = [&] {
-        detail::inside_parallel_for = true;
+        inside_parallel_for = true;
         try {
             for (std::size_t i; (i = next.fetch_add(1)) < n;) f(i);
         } catch (...) {
@@ -390,7 +399,7 @@ void parallel_for(std::size_t n, F const& f) {
             const std::lock_guard lock(error_mutex);
             if (!first_error) first_error = std::current_exception();
         }
-        detail::inside_parallel_for = false;
+        inside_parallel_for = false;
     };
     {
         std::vector<std::jthread> others; // joined at the end of this block, and when one more cannot be started
@@ -400,6 +409,7 @@ void parallel_for(std::size_t n, F const& f) {
     }
     if (first_error) std::rethrow_exception(first_error);
 }
+} // namespace detail
 
 #else
 
@@ -414,9 +424,8 @@ private:
     tbb::global_control control_;
 };
 
-/// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
-template <class F>
-void parallel_for(std::size_t n, F const& f) {
+namespace detail {
+inline void for_each_index(std::size_t n, indexed_function const& f) {
     tbb::parallel_for(
         tbb::blocked_range<std::size_t>(0, n, 1),
         [&f](tbb::blocked_range<std::size_t> const& range) {
@@ -424,8 +433,15 @@ void parallel_for(std::size_t n, F const& f) {
         },
         tbb::simple_partitioner{});
 }
+} // namespace detail
 
 #endif
+
+/// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
+template <class F>
+void parallel_for(std::size_t n, F const& f) {
+    detail::for_each_index(n, {&f, [](void const* function, std::size_t i) { (*static_cast<F const*>(function))(i); }});
+}
 
 /// Splits 0 … n − 1 into `tasks` neighbouring pieces whose borders are multiples of `unit`, and calls
 /// f(task, begin, end) for every piece that is not empty. A task may own scratch by its number.
@@ -8088,7 +8104,7 @@ namespace bitlens {
 #if defined(__x86_64__)
 
 struct bf16_dot_sizes {
-    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48, panels_at_once = 8;
+    static constexpr std::size_t tile_positions = 8, position_unit = 4, panel_rows = 48, panels_at_once = 8;
     static constexpr std::size_t max_depth = 512;
 };
 
@@ -8102,13 +8118,15 @@ struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
 
     static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
                          matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
+        constexpr std::size_t unit = bf16_dot_sizes::position_unit, heights = base::tile_positions / unit;
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.rows % unit == 0);
+        BITLENS_ASSERT(y.cols >= 1 && y.cols <= base::panel_rows && y.cols % base::lanes == 0);
         static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
-            return std::array{&multiply_shape<I % base::tile_positions + 1, I / base::tile_positions + 1>...};
+            return std::array{&multiply_shape<(I % heights + 1) * unit, I / heights + 1>...};
         }
-        (std::make_index_sequence<base::tile_positions * base::panel_rows / base::lanes>{});
-        by_shape[(y.cols / base::lanes - 1) * base::tile_positions + y.rows - 1](x, base::row_elements(depth), panel, y,
-                                                                                 start);
+        (std::make_index_sequence<heights * base::panel_rows / base::lanes>{});
+        by_shape[(y.cols / base::lanes - 1) * heights + y.rows / unit - 1](x, base::row_elements(depth), panel, y,
+                                                                           start);
     }
 
 private:
@@ -8168,7 +8186,8 @@ namespace bitlens {
 /// (bf16_dot_micro_kernel, bf16_tile_micro_kernel):
 ///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
 ///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
-///   piece. One stream of memory, where rows as they are would be as many as there are positions.
+///   piece, and for positions up to a multiple of position_unit. One stream of memory, where rows as they are would be
+///   as many as there are positions.
 template <class Arch>
 struct f32_micro_kernel {
     using vec = simd::batch<float, Arch>;
@@ -8178,6 +8197,7 @@ struct f32_micro_kernel {
     static constexpr std::size_t panel_registers = simd::has_32_registers<Arch> ? 3 : 2;
     static constexpr std::size_t panel_rows = panel_registers * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
+    static constexpr std::size_t position_unit = tile_positions / 2; // code for every number takes long to compile
     static constexpr std::size_t max_depth = 512;
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panels_at_once = 3;
@@ -8189,8 +8209,10 @@ struct f32_micro_kernel {
     static constexpr std::size_t row_elements(std::size_t depth) noexcept {
         return (depth + piece - 1) / piece * piece;
     }
-    /// Positions of y that `multiply` writes when asked for some: no more.
-    static constexpr std::size_t padded_positions(std::size_t positions) noexcept { return positions; }
+    /// Positions of y that `multiply` writes when asked for some.
+    static constexpr std::size_t padded_positions(std::size_t positions) noexcept {
+        return (positions + position_unit - 1) / position_unit * position_unit;
+    }
     /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
     static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
 
@@ -8213,7 +8235,7 @@ struct f32_micro_kernel {
         }
         std::fill(panel, panel + (row_elements(depth) - depth) * width, 0.0f);
     }
-    /// x: a tile of positions, up to max_depth columns; packed: x.rows · row_elements(x.cols) floats.
+    /// x: a tile of positions, up to max_depth columns; packed: padded_positions(x.rows) · row_elements(x.cols) floats.
     static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
         BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
         if (x.rows == tile_positions)
@@ -8221,16 +8243,19 @@ struct f32_micro_kernel {
         else
             pack_tile(x, x.rows, packed);
     }
-    /// y (≤ tile_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
+    /// y (padded_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
     /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
     static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
                          matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.cols >= 1 && y.cols <= panel_rows);
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.rows % position_unit == 0);
+        BITLENS_ASSERT(y.cols >= 1 && y.cols <= panel_rows && y.cols % lanes == 0);
+        constexpr std::size_t heights = tile_positions / position_unit;
         static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
-            return std::array{&multiply_shape<I % tile_positions + 1, I / tile_positions + 1>...};
+            return std::array{&multiply_shape<(I % heights + 1) * position_unit, I / heights + 1>...};
         }
-        (std::make_index_sequence<tile_positions * panel_registers>{});
-        by_shape[(y.cols / lanes - 1) * tile_positions + y.rows - 1](x, row_elements(depth), panel, y, start, soon);
+        (std::make_index_sequence<heights * panel_registers>{});
+        by_shape[(y.cols / lanes - 1) * heights + y.rows / position_unit - 1](x, row_elements(depth), panel, y, start,
+                                                                              soon);
     }
 
 private:
@@ -8239,6 +8264,7 @@ private:
     /// positions: a number that the compiler knows, where it is the usual one.
     template <class Positions>
     static void pack_tile(matrix_view<const float> x, Positions positions, float* packed) noexcept {
+        const std::size_t padding = (padded_positions(positions) - positions) * piece;
         for (std::size_t k = 0; k < x.cols; k += piece) {
             const float* from = x.data + k;
             for (std::size_t p = 0; p < positions; ++p, from += x.stride, packed += piece) {
@@ -8247,6 +8273,7 @@ private:
                 else
                     std::fill(std::copy(from, from + (x.cols - k), packed), packed + piece, 0.0f);
             }
+            packed = std::fill_n(packed, padding, 0.0f);
         }
     }
     template <std::size_t Positions, std::size_t Registers>
@@ -8318,7 +8345,7 @@ struct bf16_emulated_micro_kernel : f32_micro_kernel<Arch> {
     }
     static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
         base::pack_positions(x, packed);
-        round(packed, x.rows * base::row_elements(x.cols));
+        round(packed, base::padded_positions(x.rows) * base::row_elements(x.cols));
     }
 
 private:
@@ -8666,6 +8693,18 @@ struct matmul_plan {
     static constexpr std::size_t panel_elements(std::size_t cols) noexcept {
         return MicroKernel::panel_rows * MicroKernel::row_elements(depth(cols));
     }
+    /// Elements before the panel of a row, a multiple of a panel's, and of the columns from `col` on, a multiple of a
+    /// block's, where all panels of rows × cols weights are laid out: [block of columns][panel of rows].
+    static constexpr std::size_t place(std::size_t rows, std::size_t cols, std::size_t row, std::size_t col) noexcept {
+        BITLENS_ASSERT(row % MicroKernel::panel_rows == 0 && col % depth(cols) == 0);
+        const std::size_t of_rows = (rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows;
+        return (col / depth(cols) * of_rows + row / MicroKernel::panel_rows) * panel_elements(cols);
+    }
+    /// Elements of all panels.
+    static constexpr std::size_t elements(std::size_t rows, std::size_t cols) noexcept {
+        const std::size_t blocks = (cols + depth(cols) - 1) / depth(cols);
+        return place(rows, cols, 0, blocks * depth(cols));
+    }
     /// Panels that a task holds.
     static constexpr std::size_t panels(std::size_t rows) noexcept {
         return std::min(MicroKernel::panels_at_once, (rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows);
@@ -8680,51 +8719,36 @@ struct matmul_plan {
     }
 };
 
-/// Weights in a format: a strip of rows is decoded, and from there packed.
-struct decoded_weights {
-    row_decoder decode;
-    std::size_t first; // row of w
+/// The weights of a product, panel by panel: made for it from rows that are decoded, or all laid out before.
+template <class MicroKernel>
+struct panel_source {
+    using plan = matmul_plan<MicroKernel>;
+    using element = typename MicroKernel::element;
+
+    row_decoder decode{}; // row 0 here is row `first` there
+    std::size_t first = 0;
+    element const* laid_out = nullptr; // all panels of rows × cols weights, or none: then they are made
+    std::size_t rows = 0, cols = 0;
 
     /// Tasks may begin at multiples of so many rows.
-    template <class MicroKernel>
-    static constexpr std::size_t unit = MicroKernel::lanes;
+    std::size_t unit() const noexcept { return laid_out == nullptr ? MicroKernel::lanes : MicroKernel::panel_rows; }
 
-    /// A panel of `rows` rows and `depth` columns, in `own` if it is not at hand.   scratch: matmul_plan::strip_floats.
-    template <class MicroKernel>
-    typename MicroKernel::element const* panel(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
-                                               typename MicroKernel::element* own, float* scratch) const noexcept {
-        constexpr std::size_t strip = matmul_plan<MicroKernel>::strip;
-        std::fill(scratch + rows * strip, scratch + MicroKernel::padded_rows(rows) * strip, 0.0f);
-        for (std::size_t k = 0; k < depth; k += strip) {
-            const std::size_t count = std::min(strip, depth - k);
-            decode(first + row, col + k, {scratch, rows, count, strip});
-            MicroKernel::pack_weights(scratch, strip, rows, k, count, own);
+    /// A panel that need not be made, which may then be fetched early; or none.
+    element const* at_hand(std::size_t row, std::size_t col) const noexcept {
+        return laid_out == nullptr ? nullptr : laid_out + plan::place(rows, cols, row, col);
+    }
+    /// A panel of `count` rows and `depth` columns, in `own` if it is not at hand.   scratch:
+    /// matmul_plan::strip_floats.
+    element const* panel(std::size_t row, std::size_t count, std::size_t col, std::size_t depth, element* own,
+                         float* scratch) const noexcept {
+        if (laid_out != nullptr) return at_hand(row, col);
+        std::fill(scratch + count * plan::strip, scratch + MicroKernel::padded_rows(count) * plan::strip, 0.0f);
+        for (std::size_t k = 0; k < depth; k += plan::strip) {
+            const std::size_t columns = std::min(plan::strip, depth - k);
+            decode(first + row, col + k, {scratch, count, columns, plan::strip});
+            MicroKernel::pack_weights(scratch, plan::strip, count, k, columns, own);
         }
         return own;
-    }
-    /// A panel that need not be made, which may then be fetched early; or none.
-    template <class MicroKernel>
-    static typename MicroKernel::element const* at_hand(std::size_t, std::size_t) noexcept {
-        return nullptr;
-    }
-};
-
-/// Weights in plain floats that lie transposed, (cols, rows): packing is all there is to do.
-struct transposed_weights {
-    matrix_view<const float> w;
-
-    template <class MicroKernel>
-    static constexpr std::size_t unit = MicroKernel::lanes;
-
-    template <class MicroKernel>
-    typename MicroKernel::element const* panel(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
-                                               typename MicroKernel::element* own, float*) const noexcept {
-        MicroKernel::pack_transposed(w.data + col * w.stride + row, w.stride, rows, depth, own);
-        return own;
-    }
-    template <class MicroKernel>
-    static typename MicroKernel::element const* at_hand(std::size_t, std::size_t) noexcept {
-        return nullptr;
     }
 };
 
@@ -8734,11 +8758,10 @@ template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
                    const typename MicroKernel::element* panel, matrix_view<float> y, matrix_view<const float> start,
                    matrix_view<const float> soon) noexcept {
-    const std::size_t rows = MicroKernel::padded_rows(y.cols);
-    if (y.cols == rows && y.rows == MicroKernel::padded_positions(y.rows))
-        return MicroKernel::multiply(x, depth, panel, y, start, soon);
+    const std::size_t rows = MicroKernel::padded_rows(y.cols), positions = MicroKernel::padded_positions(y.rows);
+    if (y.cols == rows && y.rows == positions) return MicroKernel::multiply(x, depth, panel, y, start, soon);
     std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> numbers{};
-    const matrix_view<float> full(numbers.data(), y.rows, rows);
+    const matrix_view<float> full(numbers.data(), positions, rows);
     for (std::size_t t = 0; t < start.rows; ++t) std::ranges::copy(start.row(t), full.row(t).begin());
     MicroKernel::multiply(x, depth, panel, full, start.rows == 0 ? start : full, soon);
     for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
@@ -8768,19 +8791,20 @@ struct matmul_scratch {
 /// is written in strips. Panels are packed when their first tile of positions comes, positions when the first panels
 /// do: what is packed is multiplied while it is near.   Rows of w from `first_row` of weights and columns from
 /// `first_col` on.
-template <class MicroKernel, class Weights>
-void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
-                    matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
+template <class MicroKernel>
+void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_row, std::size_t first_col,
+                    matrix_view<const float> x, matrix_view<float> y, bool add,
+                    matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
     constexpr std::size_t rows_at_once = MicroKernel::panels_at_once * panel_rows;
+    using panel_pointer = typename MicroKernel::element const*;
+    std::array<panel_pointer, MicroKernel::panels_at_once> panels, next; // next: of the rows after these
     const auto tile = [&](std::size_t t) { return x.middle_rows(t, std::min(tile_positions, x.rows - t)); };
-    const auto soon = [&](std::size_t t, std::size_t r) -> matrix_view<const float> {
+    const auto soon = [&](std::size_t t, std::size_t r, std::size_t i) -> matrix_view<const float> {
         if (r == 0) return t + tile_positions < x.rows ? tile(t + tile_positions) : matrix_view<const float>{};
-        if (r + rows_at_once >= y.cols) return {};
-        return part_of<MicroKernel>(weights.template at_hand<MicroKernel>(first_row + r + rows_at_once, first_col),
-                                    x.cols, t / tile_positions, (x.rows + tile_positions - 1) / tile_positions);
+        return part_of<MicroKernel>(next[i], x.cols, t / tile_positions,
+                                    (x.rows + tile_positions - 1) / tile_positions);
     };
-    std::array<typename MicroKernel::element const*, MicroKernel::panels_at_once> panels;
     for (std::size_t first = 0; first < y.cols; first += rows_at_once) {
         const std::size_t end = std::min(first + rows_at_once, y.cols);
         auto* packed = scratch.positions;
@@ -8788,14 +8812,15 @@ void multiply_block(Weights const& weights, std::size_t first_row, std::size_t f
             const auto here = tile(t);
             if (first == 0) MicroKernel::pack_positions(here, packed);
             for (std::size_t r = first, i = 0; r < end; r += panel_rows, ++i) {
-                const std::size_t rows = std::min(panel_rows, end - r);
-                if (t == 0)
-                    panels[i] =
-                        weights.template panel<MicroKernel>(first_row + r, rows, first_col, x.cols,
-                                                            scratch.panels + i * scratch.panel_elements, scratch.strip);
+                const std::size_t rows = std::min(panel_rows, end - r), after = r + rows_at_once;
+                if (t == 0) {
+                    panels[i] = weights.panel(first_row + r, rows, first_col, x.cols,
+                                              scratch.panels + i * scratch.panel_elements, scratch.strip);
+                    next[i] = after < y.cols ? weights.at_hand(first_row + after, first_col) : panel_pointer{};
+                }
                 const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
                 multiply_tile<MicroKernel>(packed, x.cols, panels[i], out, add ? out : matrix_view<float>{},
-                                           soon(t, r));
+                                           soon(t, r, i));
             }
             packed += MicroKernel::padded_positions(here.rows) * MicroKernel::row_elements(x.cols);
         }
@@ -8803,9 +8828,9 @@ void multiply_block(Weights const& weights, std::size_t first_row, std::size_t f
 }
 
 /// y = x · wᵀ in one task, rows of w from `first_row` of weights.
-template <class MicroKernel, class Weights>
-void multiply_piece(Weights const& weights, std::size_t first_row, matrix_view<const float> x, matrix_view<float> y,
-                    matmul_scratch<MicroKernel> scratch) noexcept {
+template <class MicroKernel>
+void multiply_piece(panel_source<MicroKernel> const& weights, std::size_t first_row, matrix_view<const float> x,
+                    matrix_view<float> y, matmul_scratch<MicroKernel> scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
     [[maybe_unused]] const typename MicroKernel::session session;
     const std::size_t depth = plan::depth(x.cols);
@@ -8821,8 +8846,9 @@ void multiply_piece(Weights const& weights, std::size_t first_row, matrix_view<c
 /// y = x · wᵀ, rows of w from `weights`. Tasks share the longer side of y, and each packs for itself what it needs of
 /// the other side's operand: that costs less than waiting for one another, and leaves it in its own cache.   Shapes: x
 /// (T, cols), y (T, rows).
-template <class MicroKernel, class Weights>
-void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
+template <class MicroKernel>
+void multiply(panel_source<MicroKernel> const& weights, matrix_view<const float> x, matrix_view<float> y,
+              workspace& scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
     using element = typename MicroKernel::element;
 
@@ -8843,11 +8869,9 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
                                                         y.middle_rows(begin, end - begin), own(task));
                         });
     else
-        parallel_pieces(y.cols, tasks, Weights::template unit<MicroKernel>,
-                        [&](std::size_t task, std::size_t begin, std::size_t end) {
-                            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin),
-                                                        own(task));
-                        });
+        parallel_pieces(y.cols, tasks, weights.unit(), [&](std::size_t task, std::size_t begin, std::size_t end) {
+            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin), own(task));
+        });
 }
 
 /// f.template operator()<MicroKernel>() with the kernel of an arithmetic.
@@ -8874,11 +8898,13 @@ void for_each_micro_kernel(F const& f) noexcept {
     for (const arithmetic a : all_arithmetics) with_micro_kernel<Arch>(a, f);
 }
 
-template <class Arch, class Weights>
-void multiply_with(Weights const& weights, matrix_view<const float> x, matrix_view<float> y,
-                   workspace& scratch) noexcept {
-    with_micro_kernel<Arch>(scratch.products(),
-                            [&]<class MicroKernel>() { multiply<MicroKernel>(weights, x, y, scratch); });
+/// y = x · (rows of a matrix from `first` on)ᵀ.
+template <class Arch>
+void multiply_decoded(row_decoder decode, std::size_t first, matrix_view<const float> x, matrix_view<float> y,
+                      workspace& scratch) noexcept {
+    with_micro_kernel<Arch>(scratch.products(), [&]<class MicroKernel>() {
+        multiply<MicroKernel>({.decode = decode, .first = first}, x, y, scratch);
+    });
 }
 
 } // namespace detail
@@ -8899,7 +8925,7 @@ template <class Arch = simd::default_arch, weight_matrix W>
 void matmul_rows(W const& w, std::size_t first, [[maybe_unused]] std::size_t count, matrix_view<const float> x,
                  matrix_view<float> y, workspace& scratch) noexcept {
     BITLENS_ASSERT(first + count <= w.rows() && x.cols == w.cols() && y.cols == count && y.rows == x.rows);
-    detail::multiply_with<Arch>(detail::decoded_weights{decoder_of<Arch>(w), first}, x, y, scratch);
+    detail::multiply_decoded<Arch>(decoder_of<Arch>(w), first, x, y, scratch);
 }
 
 /// y = x · wᵀ, in the arithmetic of the workspace.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Agrees with
@@ -8909,20 +8935,11 @@ void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, worksp
     matmul_rows<Arch>(w, 0, w.rows(), x, y, scratch);
 }
 
-/// y = x · wᵀ for numbers that are no stored weights: queries against keys.   Shapes: w (rows, cols), x (T, cols), y
-/// (T, rows).
+/// y = x · wᵀ for plain numbers.   Shapes: w (rows, cols), x (T, cols), y (T, rows).
 template <class Arch = simd::default_arch>
 void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     BITLENS_ASSERT(x.cols == w.cols && y.cols == w.rows && y.rows == x.rows);
-    detail::multiply_with<Arch>(detail::decoded_weights{decoder_of<Arch>(w), 0}, x, y, scratch);
-}
-
-/// y = x · w: attention weights times values.   Shapes: w (cols, rows), x (T, cols), y (T, rows).
-template <class Arch = simd::default_arch>
-void matmul_transposed(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y,
-                       workspace& scratch) noexcept {
-    BITLENS_ASSERT(x.cols == w.rows && y.cols == w.cols && y.rows == x.rows);
-    detail::multiply_with<Arch>(detail::transposed_weights{w}, x, y, scratch);
+    detail::multiply_decoded<Arch>(decoder_of<Arch>(w), 0, x, y, scratch);
 }
 
 } // namespace bitlens
@@ -9097,6 +9114,106 @@ void matvec(W const& w, std::span<const float> x, std::span<float> y) {
 // ---- bitlens/kernels/vocabulary_loss.hpp
 /// vocabulary_loss: from final hidden states to the scores of every token, without ever holding all logits.
 
+// ---- bitlens/kernels/weight_panels.hpp
+/// weight_panels: a weight matrix laid out once for many products, where `matmul` decodes and lays out anew each time.
+
+#include <array>
+#include <cstddef>
+#include <span>
+
+namespace bitlens {
+
+/// A matrix as the micro-kernel of one arithmetic reads it, in float32 or bf16: [block of columns][panel of rows]. Its
+/// memory can be packed anew with another matrix of the same shape. Products have the bits of those with the matrix
+/// itself. Move-only.
+template <class Arch = simd::default_arch>
+class weight_panels {
+public:
+    /// Room for rows × cols weights, all zero. `products` is available (asserted).
+    weight_panels(std::size_t rows, std::size_t cols, arithmetic products)
+        : rows_(rows), cols_(cols), products_(products), own_(bytes(rows, cols, products)), memory_(own_.data()) {
+        BITLENS_ASSERT(is_available(products));
+    }
+    /// The same in memory of the caller, at least `bytes(…)` of it (asserted) on a cache line of its own, which is zero
+    /// only if it was.
+    weight_panels(std::size_t rows, std::size_t cols, arithmetic products, std::span<std::byte> memory) noexcept
+        : rows_(rows), cols_(cols), products_(products), memory_(memory.data()) {
+        BITLENS_ASSERT(is_available(products) && memory.size() >= bytes(rows, cols, products));
+    }
+
+    std::size_t rows() const noexcept { return rows_; }
+    std::size_t cols() const noexcept { return cols_; }
+    arithmetic products() const noexcept { return products_; }
+
+    /// Bytes that one takes.
+    static std::size_t bytes(std::size_t rows, std::size_t cols, arithmetic products) noexcept {
+        std::size_t bytes = 0;
+        detail::with_micro_kernel<Arch>(products, [&]<class MicroKernel>() {
+            bytes = detail::matmul_plan<MicroKernel>::elements(rows, cols) * sizeof(typename MicroKernel::element);
+        });
+        return bytes;
+    }
+
+    /// Takes over rows `first` … of w, as many as it has itself, and as many columns as w has (asserted).
+    template <weight_matrix W>
+    void pack(W const& w, std::size_t first = 0, unsigned tasks = 1) {
+        BITLENS_ASSERT(first + rows_ <= w.rows() && w.cols() == cols_);
+        pack(decoder_of<Arch>(w), first, tasks);
+    }
+
+    /// All of them, for a product in the arithmetic of MicroKernel, which is that of this (asserted by matmul).
+    template <class MicroKernel>
+    detail::panel_source<MicroKernel> source() const noexcept {
+        return {
+            .laid_out = reinterpret_cast<typename MicroKernel::element const*>(memory_), .rows = rows_, .cols = cols_};
+    }
+
+private:
+    void pack(row_decoder decode, std::size_t first, unsigned tasks) {
+        detail::with_micro_kernel<Arch>(products_, [&]<class MicroKernel>() {
+            using plan = detail::matmul_plan<MicroKernel>;
+            const detail::panel_source<MicroKernel> made{.decode = decode, .first = first};
+            const std::size_t depth = plan::depth(cols_);
+            auto* const panels = reinterpret_cast<typename MicroKernel::element*>(memory_);
+            parallel_pieces(
+                rows_, tasks, MicroKernel::panel_rows, [&](std::size_t, std::size_t begin, std::size_t end) {
+                    alignas(alignment) std::array<float, plan::strip_floats> strip;
+                    for (std::size_t k = 0; k < cols_; k += depth)
+                        for (std::size_t r = begin; r < end; r += MicroKernel::panel_rows)
+                            made.panel(r, std::min(MicroKernel::panel_rows, end - r), k, std::min(depth, cols_ - k),
+                                       panels + plan::place(rows_, cols_, r, k), strip.data());
+                });
+        });
+    }
+
+    std::size_t rows_, cols_;
+    arithmetic products_;
+    aligned_array<std::byte> own_; // empty in memory of the caller
+    std::byte* memory_;
+};
+
+template <class W>
+inline constexpr bool is_weight_panels = false;
+template <class Arch>
+inline constexpr bool is_weight_panels<weight_panels<Arch>> = true;
+
+/// What matmul takes: weights in a format, or laid out.
+template <class W>
+concept product_weights = weight_matrix<W> || is_weight_panels<W>;
+
+/// y = x · wᵀ, in the arithmetic of the workspace, which is that of w (asserted).   Shapes: w (rows, cols), x (T,
+/// cols), y (T, rows).
+template <class Arch>
+void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_view<float> y,
+            workspace& scratch) noexcept {
+    BITLENS_ASSERT(x.cols == w.cols() && y.cols == w.rows() && y.rows == x.rows && scratch.products() == w.products());
+    detail::with_micro_kernel<Arch>(w.products(), [&]<class MicroKernel>() {
+        detail::multiply<MicroKernel>(w.template source<MicroKernel>(), x, y, scratch);
+    });
+}
+
+} // namespace bitlens
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -9221,19 +9338,21 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
                                   std::size_t variants, unsigned tasks) noexcept {
     const std::size_t tile = detail::padded_row(std::min(vocabulary, detail::vocabulary_tile));
     const std::size_t block = std::min(positions, detail::loss_positions);
+    std::size_t panels = 0;
+    for (const arithmetic a : all_arithmetics) panels = std::max(panels, weight_panels<Arch>::bytes(tile, width, a));
     return 3 * workspace::bytes_for<float>(block * tile) + workspace::bytes_for<float>(tasks * tile) +
-           workspace::bytes_for<detail::running_loss>(variants * block) +
+           workspace::bytes_for<std::byte>(panels) + workspace::bytes_for<detail::running_loss>(variants * block) +
            workspace::bytes_for<detail::loss_tile>(block) + matmul_bytes<Arch>(tile, width, block, tasks);
 }
 
 /// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, one tile of
-/// the vocabulary at a time, log Σ exp and KL by rescaling sums as the largest logit rises (Milakov & Gimelshein 2018).
-/// Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the reference. targets (T), out[v].
-/// Errors: none thrown; shapes, 0 ≤ target < vocabulary and vocabulary ≥ 1 are asserted.
-/// A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other variants; states
-/// equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|), so it may come
-/// out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the vocabulary has one
-/// word. Agrees with reference::vocabulary_loss.
+/// the vocabulary at a time, decoded once for all of them, log Σ exp and KL by rescaling sums as the largest logit
+/// rises (Milakov & Gimelshein 2018). Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the
+/// reference. targets (T), out[v]. Errors: none thrown; shapes, 0 ≤ target < vocabulary and vocabulary ≥ 1 are
+/// asserted. A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other
+/// variants; states equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|),
+/// so it may come out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the
+/// vocabulary has one word. Agrees with reference::vocabulary_loss.
 template <class Arch = simd::default_arch, weight_matrix W>
 void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out,
@@ -9250,15 +9369,17 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
         const auto reference_exps = frame.take<float>(positions, tile), own_exps = frame.take<float>(tasks, tile);
         const auto references = frame.take<detail::loss_tile>(positions);
         const auto losses = frame.take<detail::running_loss>(hidden.size() * positions);
+        const auto panels = frame.take<std::byte>(weight_panels<Arch>::bytes(tile, head.cols(), scratch.products()));
         std::fill(losses.begin(), losses.end(), detail::running_loss{});
 
         for (std::size_t first = 0; first < vocabulary; first += tile) {
             const std::size_t count = std::min(tile, vocabulary - first);
+            weight_panels<Arch> tile_of_head(count, head.cols(), scratch.products(), panels);
+            tile_of_head.pack(head, first, scratch.tasks());
             for (std::size_t v = 0; v < hidden.size(); ++v) {
                 BITLENS_ASSERT(hidden[v].rows == targets.size() && hidden[v].cols == head.cols());
                 const auto logits = v == 0 ? reference_logits : own_logits;
-                matmul_rows<Arch>(head, first, count, hidden[v].middle_rows(t0, positions),
-                                  logits.middle_cols(0, count), scratch);
+                matmul(tile_of_head, hidden[v].middle_rows(t0, positions), logits.middle_cols(0, count), scratch);
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
                         BITLENS_ASSERT(targets[t0 + t] >= 0 && static_cast<std::size_t>(targets[t0 + t]) < vocabulary);
@@ -9322,118 +9443,6 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
 }
 
 } // namespace reference
-
-} // namespace bitlens
-
-// ---- bitlens/kernels/weight_panels.hpp
-/// weight_panels: a weight matrix laid out once for many products, where `matmul` decodes and lays out anew each time.
-
-#include <array>
-#include <cstddef>
-
-namespace bitlens {
-
-/// A matrix as the micro-kernel of one arithmetic reads it, in float32 or bf16: [block of columns][panel of rows]. Its
-/// memory can be packed anew with another matrix of the same shape. Products have the bits of those with the matrix
-/// itself.
-template <class Arch = simd::default_arch>
-class weight_panels {
-public:
-    /// Room for rows × cols weights, all zero. `products` is available (asserted).
-    weight_panels(std::size_t rows, std::size_t cols, arithmetic products)
-        : rows_(rows), cols_(cols), products_(products), memory_(bytes(rows, cols, products)) {
-        BITLENS_ASSERT(is_available(products));
-    }
-
-    std::size_t rows() const noexcept { return rows_; }
-    std::size_t cols() const noexcept { return cols_; }
-    arithmetic products() const noexcept { return products_; }
-
-    /// Bytes that one takes.
-    static std::size_t bytes(std::size_t rows, std::size_t cols, arithmetic products) noexcept {
-        std::size_t bytes = 0;
-        detail::with_micro_kernel<Arch>(products, [&]<class MicroKernel>() {
-            bytes = layout<MicroKernel>(rows, cols).elements() * sizeof(typename MicroKernel::element);
-        });
-        return bytes;
-    }
-
-    /// Takes over the weights of w, which has its shape (asserted).
-    template <weight_matrix W>
-    void pack(W const& w) noexcept {
-        BITLENS_ASSERT(w.rows() == rows_ && w.cols() == cols_);
-        detail::with_micro_kernel<Arch>(products_, [&]<class MicroKernel>() {
-            using plan = detail::matmul_plan<MicroKernel>;
-            alignas(alignment) std::array<float, plan::strip_floats> strip;
-            const detail::decoded_weights weights{decoder_of<Arch>(w), 0};
-            const std::size_t depth = plan::depth(cols_);
-            auto* const panels = reinterpret_cast<typename MicroKernel::element*>(memory_.data());
-            for (std::size_t k = 0; k < cols_; k += depth)
-                for (std::size_t r = 0; r < rows_; r += MicroKernel::panel_rows)
-                    weights.template panel<MicroKernel>(r, std::min(MicroKernel::panel_rows, rows_ - r), k,
-                                                        std::min(depth, cols_ - k), panels + offset<MicroKernel>(r, k),
-                                                        strip.data());
-        });
-    }
-
-    /// What a product asks of weights, see detail::decoded_weights: all panels are at hand.
-    template <class MicroKernel>
-    static constexpr std::size_t unit = MicroKernel::panel_rows;
-    template <class MicroKernel>
-    typename MicroKernel::element const* panel(std::size_t row, std::size_t, std::size_t col, std::size_t,
-                                               typename MicroKernel::element*, float*) const noexcept {
-        return at_hand<MicroKernel>(row, col);
-    }
-    template <class MicroKernel>
-    typename MicroKernel::element const* at_hand(std::size_t row, std::size_t col) const noexcept {
-        return reinterpret_cast<typename MicroKernel::element const*>(memory_.data()) + offset<MicroKernel>(row, col);
-    }
-
-private:
-    template <class MicroKernel>
-    struct layout {
-        std::size_t panels, depth, blocks;
-
-        layout(std::size_t rows, std::size_t cols) noexcept
-            : panels((rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows),
-              depth(detail::matmul_plan<MicroKernel>::depth(cols)),
-              blocks(std::max<std::size_t>(1, (cols + depth - 1) / depth)) {}
-        std::size_t panel_elements() const noexcept {
-            return MicroKernel::panel_rows * MicroKernel::row_elements(depth);
-        }
-        std::size_t elements() const noexcept { return blocks * panels * panel_elements(); }
-    };
-
-    /// Elements before the panel of a row, a multiple of a panel's, in the block of columns that begins at `col`.
-    template <class MicroKernel>
-    std::size_t offset(std::size_t row, std::size_t col) const noexcept {
-        const layout<MicroKernel> l(rows_, cols_);
-        BITLENS_ASSERT(row % MicroKernel::panel_rows == 0 && col % l.depth == 0);
-        return (col / l.depth * l.panels + row / MicroKernel::panel_rows) * l.panel_elements();
-    }
-
-    std::size_t rows_, cols_;
-    arithmetic products_;
-    aligned_array<std::byte> memory_;
-};
-
-template <class W>
-inline constexpr bool is_weight_panels = false;
-template <class Arch>
-inline constexpr bool is_weight_panels<weight_panels<Arch>> = true;
-
-/// What matmul takes: weights in a format, or laid out.
-template <class W>
-concept product_weights = weight_matrix<W> || is_weight_panels<W>;
-
-/// y = x · wᵀ, in the arithmetic of the workspace, which is that of w (asserted).   Shapes: w (rows, cols), x (T,
-/// cols), y (T, rows).
-template <class Arch>
-void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_view<float> y,
-            workspace& scratch) noexcept {
-    BITLENS_ASSERT(x.cols == w.cols() && y.cols == w.rows() && y.rows == x.rows && scratch.products() == w.products());
-    detail::multiply_with<Arch>(w, x, y, scratch);
-}
 
 } // namespace bitlens
 

@@ -22,6 +22,16 @@
 
 namespace bitlens {
 
+namespace detail {
+/// A function of an index, of whatever type: the loops over indices are compiled once, not for every function.
+struct indexed_function {
+    void const* function;
+    void (*call)(void const* function, std::size_t i);
+
+    void operator()(std::size_t i) const { call(function, i); }
+};
+} // namespace detail
+
 #ifdef BITLENS_STD_THREADS
 
 namespace detail {
@@ -47,11 +57,10 @@ private:
     unsigned before_;
 };
 
-/// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
-template <class F>
-void parallel_for(std::size_t n, F const& f) {
-    const std::size_t threads = std::min<std::size_t>(n, detail::thread_limit_value());
-    if (threads <= 1 || detail::inside_parallel_for) { // nested loops run in the thread that met them
+namespace detail {
+inline void for_each_index(std::size_t n, indexed_function const& f) {
+    const std::size_t threads = std::min<std::size_t>(n, thread_limit_value());
+    if (threads <= 1 || inside_parallel_for) { // nested loops run in the thread that met them
         for (std::size_t i = 0; i < n; ++i) f(i);
         return;
     }
@@ -59,7 +68,7 @@ void parallel_for(std::size_t n, F const& f) {
     std::exception_ptr first_error;
     std::mutex error_mutex;
     const auto work = [&] {
-        detail::inside_parallel_for = true;
+        inside_parallel_for = true;
         try {
             for (std::size_t i; (i = next.fetch_add(1)) < n;) f(i);
         } catch (...) {
@@ -67,7 +76,7 @@ void parallel_for(std::size_t n, F const& f) {
             const std::lock_guard lock(error_mutex);
             if (!first_error) first_error = std::current_exception();
         }
-        detail::inside_parallel_for = false;
+        inside_parallel_for = false;
     };
     {
         std::vector<std::jthread> others; // joined at the end of this block, and when one more cannot be started
@@ -77,6 +86,7 @@ void parallel_for(std::size_t n, F const& f) {
     }
     if (first_error) std::rethrow_exception(first_error);
 }
+} // namespace detail
 
 #else
 
@@ -91,9 +101,8 @@ private:
     tbb::global_control control_;
 };
 
-/// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
-template <class F>
-void parallel_for(std::size_t n, F const& f) {
+namespace detail {
+inline void for_each_index(std::size_t n, indexed_function const& f) {
     tbb::parallel_for(
         tbb::blocked_range<std::size_t>(0, n, 1),
         [&f](tbb::blocked_range<std::size_t> const& range) {
@@ -101,8 +110,15 @@ void parallel_for(std::size_t n, F const& f) {
         },
         tbb::simple_partitioner{});
 }
+} // namespace detail
 
 #endif
+
+/// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
+template <class F>
+void parallel_for(std::size_t n, F const& f) {
+    detail::for_each_index(n, {&f, [](void const* function, std::size_t i) { (*static_cast<F const*>(function))(i); }});
+}
 
 /// Splits 0 … n − 1 into `tasks` neighbouring pieces whose borders are multiples of `unit`, and calls
 /// f(task, begin, end) for every piece that is not empty. A task may own scratch by its number.

@@ -10,7 +10,7 @@ namespace bitlens {
 #if defined(__x86_64__)
 
 struct bf16_dot_sizes {
-    static constexpr std::size_t tile_positions = 8, position_unit = 1, panel_rows = 48, panels_at_once = 8;
+    static constexpr std::size_t tile_positions = 8, position_unit = 4, panel_rows = 48, panels_at_once = 8;
     static constexpr std::size_t max_depth = 512;
 };
 
@@ -24,13 +24,15 @@ struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
 
     static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
                          matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
+        constexpr std::size_t unit = bf16_dot_sizes::position_unit, heights = base::tile_positions / unit;
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.rows % unit == 0);
+        BITLENS_ASSERT(y.cols >= 1 && y.cols <= base::panel_rows && y.cols % base::lanes == 0);
         static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
-            return std::array{&multiply_shape<I % base::tile_positions + 1, I / base::tile_positions + 1>...};
+            return std::array{&multiply_shape<(I % heights + 1) * unit, I / heights + 1>...};
         }
-        (std::make_index_sequence<base::tile_positions * base::panel_rows / base::lanes>{});
-        by_shape[(y.cols / base::lanes - 1) * base::tile_positions + y.rows - 1](x, base::row_elements(depth), panel, y,
-                                                                                 start);
+        (std::make_index_sequence<heights * base::panel_rows / base::lanes>{});
+        by_shape[(y.cols / base::lanes - 1) * heights + y.rows / unit - 1](x, base::row_elements(depth), panel, y,
+                                                                           start);
     }
 
 private:

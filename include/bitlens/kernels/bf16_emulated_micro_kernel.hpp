@@ -25,7 +25,7 @@ struct bf16_emulated_micro_kernel : f32_micro_kernel<Arch> {
     }
     static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
         base::pack_positions(x, packed);
-        round(packed, x.rows * base::row_elements(x.cols));
+        round(packed, base::padded_positions(x.rows) * base::row_elements(x.cols));
     }
 
 private:

@@ -15,7 +15,8 @@ namespace bitlens {
 /// (bf16_dot_micro_kernel, bf16_tile_micro_kernel):
 ///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
 ///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
-///   piece. One stream of memory, where rows as they are would be as many as there are positions.
+///   piece, and for positions up to a multiple of position_unit. One stream of memory, where rows as they are would be
+///   as many as there are positions.
 template <class Arch>
 struct f32_micro_kernel {
     using vec = simd::batch<float, Arch>;
@@ -25,6 +26,7 @@ struct f32_micro_kernel {
     static constexpr std::size_t panel_registers = simd::has_32_registers<Arch> ? 3 : 2;
     static constexpr std::size_t panel_rows = panel_registers * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
+    static constexpr std::size_t position_unit = tile_positions / 2; // code for every number takes long to compile
     static constexpr std::size_t max_depth = 512;
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panels_at_once = 3;
@@ -36,8 +38,10 @@ struct f32_micro_kernel {
     static constexpr std::size_t row_elements(std::size_t depth) noexcept {
         return (depth + piece - 1) / piece * piece;
     }
-    /// Positions of y that `multiply` writes when asked for some: no more.
-    static constexpr std::size_t padded_positions(std::size_t positions) noexcept { return positions; }
+    /// Positions of y that `multiply` writes when asked for some.
+    static constexpr std::size_t padded_positions(std::size_t positions) noexcept {
+        return (positions + position_unit - 1) / position_unit * position_unit;
+    }
     /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
     static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
 
@@ -60,7 +64,7 @@ struct f32_micro_kernel {
         }
         std::fill(panel, panel + (row_elements(depth) - depth) * width, 0.0f);
     }
-    /// x: a tile of positions, up to max_depth columns; packed: x.rows · row_elements(x.cols) floats.
+    /// x: a tile of positions, up to max_depth columns; packed: padded_positions(x.rows) · row_elements(x.cols) floats.
     static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
         BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
         if (x.rows == tile_positions)
@@ -68,16 +72,19 @@ struct f32_micro_kernel {
         else
             pack_tile(x, x.rows, packed);
     }
-    /// y (≤ tile_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
+    /// y (padded_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
     /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
     static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
                          matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.cols >= 1 && y.cols <= panel_rows);
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.rows % position_unit == 0);
+        BITLENS_ASSERT(y.cols >= 1 && y.cols <= panel_rows && y.cols % lanes == 0);
+        constexpr std::size_t heights = tile_positions / position_unit;
         static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
-            return std::array{&multiply_shape<I % tile_positions + 1, I / tile_positions + 1>...};
+            return std::array{&multiply_shape<(I % heights + 1) * position_unit, I / heights + 1>...};
         }
-        (std::make_index_sequence<tile_positions * panel_registers>{});
-        by_shape[(y.cols / lanes - 1) * tile_positions + y.rows - 1](x, row_elements(depth), panel, y, start, soon);
+        (std::make_index_sequence<heights * panel_registers>{});
+        by_shape[(y.cols / lanes - 1) * heights + y.rows / position_unit - 1](x, row_elements(depth), panel, y, start,
+                                                                              soon);
     }
 
 private:
@@ -86,6 +93,7 @@ private:
     /// positions: a number that the compiler knows, where it is the usual one.
     template <class Positions>
     static void pack_tile(matrix_view<const float> x, Positions positions, float* packed) noexcept {
+        const std::size_t padding = (padded_positions(positions) - positions) * piece;
         for (std::size_t k = 0; k < x.cols; k += piece) {
             const float* from = x.data + k;
             for (std::size_t p = 0; p < positions; ++p, from += x.stride, packed += piece) {
@@ -94,6 +102,7 @@ private:
                 else
                     std::fill(std::copy(from, from + (x.cols - k), packed), packed + piece, 0.0f);
             }
+            packed = std::fill_n(packed, padding, 0.0f);
         }
     }
     template <std::size_t Positions, std::size_t Registers>

@@ -47,6 +47,18 @@ struct matmul_plan {
     static constexpr std::size_t panel_elements(std::size_t cols) noexcept {
         return MicroKernel::panel_rows * MicroKernel::row_elements(depth(cols));
     }
+    /// Elements before the panel of a row, a multiple of a panel's, and of the columns from `col` on, a multiple of a
+    /// block's, where all panels of rows × cols weights are laid out: [block of columns][panel of rows].
+    static constexpr std::size_t place(std::size_t rows, std::size_t cols, std::size_t row, std::size_t col) noexcept {
+        BITLENS_ASSERT(row % MicroKernel::panel_rows == 0 && col % depth(cols) == 0);
+        const std::size_t of_rows = (rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows;
+        return (col / depth(cols) * of_rows + row / MicroKernel::panel_rows) * panel_elements(cols);
+    }
+    /// Elements of all panels.
+    static constexpr std::size_t elements(std::size_t rows, std::size_t cols) noexcept {
+        const std::size_t blocks = (cols + depth(cols) - 1) / depth(cols);
+        return place(rows, cols, 0, blocks * depth(cols));
+    }
     /// Panels that a task holds.
     static constexpr std::size_t panels(std::size_t rows) noexcept {
         return std::min(MicroKernel::panels_at_once, (rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows);
@@ -61,51 +73,36 @@ struct matmul_plan {
     }
 };
 
-/// Weights in a format: a strip of rows is decoded, and from there packed.
-struct decoded_weights {
-    row_decoder decode;
-    std::size_t first; // row of w
+/// The weights of a product, panel by panel: made for it from rows that are decoded, or all laid out before.
+template <class MicroKernel>
+struct panel_source {
+    using plan = matmul_plan<MicroKernel>;
+    using element = typename MicroKernel::element;
+
+    row_decoder decode{}; // row 0 here is row `first` there
+    std::size_t first = 0;
+    element const* laid_out = nullptr; // all panels of rows × cols weights, or none: then they are made
+    std::size_t rows = 0, cols = 0;
 
     /// Tasks may begin at multiples of so many rows.
-    template <class MicroKernel>
-    static constexpr std::size_t unit = MicroKernel::lanes;
+    std::size_t unit() const noexcept { return laid_out == nullptr ? MicroKernel::lanes : MicroKernel::panel_rows; }
 
-    /// A panel of `rows` rows and `depth` columns, in `own` if it is not at hand.   scratch: matmul_plan::strip_floats.
-    template <class MicroKernel>
-    typename MicroKernel::element const* panel(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
-                                               typename MicroKernel::element* own, float* scratch) const noexcept {
-        constexpr std::size_t strip = matmul_plan<MicroKernel>::strip;
-        std::fill(scratch + rows * strip, scratch + MicroKernel::padded_rows(rows) * strip, 0.0f);
-        for (std::size_t k = 0; k < depth; k += strip) {
-            const std::size_t count = std::min(strip, depth - k);
-            decode(first + row, col + k, {scratch, rows, count, strip});
-            MicroKernel::pack_weights(scratch, strip, rows, k, count, own);
+    /// A panel that need not be made, which may then be fetched early; or none.
+    element const* at_hand(std::size_t row, std::size_t col) const noexcept {
+        return laid_out == nullptr ? nullptr : laid_out + plan::place(rows, cols, row, col);
+    }
+    /// A panel of `count` rows and `depth` columns, in `own` if it is not at hand.   scratch:
+    /// matmul_plan::strip_floats.
+    element const* panel(std::size_t row, std::size_t count, std::size_t col, std::size_t depth, element* own,
+                         float* scratch) const noexcept {
+        if (laid_out != nullptr) return at_hand(row, col);
+        std::fill(scratch + count * plan::strip, scratch + MicroKernel::padded_rows(count) * plan::strip, 0.0f);
+        for (std::size_t k = 0; k < depth; k += plan::strip) {
+            const std::size_t columns = std::min(plan::strip, depth - k);
+            decode(first + row, col + k, {scratch, count, columns, plan::strip});
+            MicroKernel::pack_weights(scratch, plan::strip, count, k, columns, own);
         }
         return own;
-    }
-    /// A panel that need not be made, which may then be fetched early; or none.
-    template <class MicroKernel>
-    static typename MicroKernel::element const* at_hand(std::size_t, std::size_t) noexcept {
-        return nullptr;
-    }
-};
-
-/// Weights in plain floats that lie transposed, (cols, rows): packing is all there is to do.
-struct transposed_weights {
-    matrix_view<const float> w;
-
-    template <class MicroKernel>
-    static constexpr std::size_t unit = MicroKernel::lanes;
-
-    template <class MicroKernel>
-    typename MicroKernel::element const* panel(std::size_t row, std::size_t rows, std::size_t col, std::size_t depth,
-                                               typename MicroKernel::element* own, float*) const noexcept {
-        MicroKernel::pack_transposed(w.data + col * w.stride + row, w.stride, rows, depth, own);
-        return own;
-    }
-    template <class MicroKernel>
-    static typename MicroKernel::element const* at_hand(std::size_t, std::size_t) noexcept {
-        return nullptr;
     }
 };
 
@@ -115,11 +112,10 @@ template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
                    const typename MicroKernel::element* panel, matrix_view<float> y, matrix_view<const float> start,
                    matrix_view<const float> soon) noexcept {
-    const std::size_t rows = MicroKernel::padded_rows(y.cols);
-    if (y.cols == rows && y.rows == MicroKernel::padded_positions(y.rows))
-        return MicroKernel::multiply(x, depth, panel, y, start, soon);
+    const std::size_t rows = MicroKernel::padded_rows(y.cols), positions = MicroKernel::padded_positions(y.rows);
+    if (y.cols == rows && y.rows == positions) return MicroKernel::multiply(x, depth, panel, y, start, soon);
     std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> numbers{};
-    const matrix_view<float> full(numbers.data(), y.rows, rows);
+    const matrix_view<float> full(numbers.data(), positions, rows);
     for (std::size_t t = 0; t < start.rows; ++t) std::ranges::copy(start.row(t), full.row(t).begin());
     MicroKernel::multiply(x, depth, panel, full, start.rows == 0 ? start : full, soon);
     for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
@@ -149,19 +145,20 @@ struct matmul_scratch {
 /// is written in strips. Panels are packed when their first tile of positions comes, positions when the first panels
 /// do: what is packed is multiplied while it is near.   Rows of w from `first_row` of weights and columns from
 /// `first_col` on.
-template <class MicroKernel, class Weights>
-void multiply_block(Weights const& weights, std::size_t first_row, std::size_t first_col, matrix_view<const float> x,
-                    matrix_view<float> y, bool add, matmul_scratch<MicroKernel> scratch) noexcept {
+template <class MicroKernel>
+void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_row, std::size_t first_col,
+                    matrix_view<const float> x, matrix_view<float> y, bool add,
+                    matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
     constexpr std::size_t rows_at_once = MicroKernel::panels_at_once * panel_rows;
+    using panel_pointer = typename MicroKernel::element const*;
+    std::array<panel_pointer, MicroKernel::panels_at_once> panels, next; // next: of the rows after these
     const auto tile = [&](std::size_t t) { return x.middle_rows(t, std::min(tile_positions, x.rows - t)); };
-    const auto soon = [&](std::size_t t, std::size_t r) -> matrix_view<const float> {
+    const auto soon = [&](std::size_t t, std::size_t r, std::size_t i) -> matrix_view<const float> {
         if (r == 0) return t + tile_positions < x.rows ? tile(t + tile_positions) : matrix_view<const float>{};
-        if (r + rows_at_once >= y.cols) return {};
-        return part_of<MicroKernel>(weights.template at_hand<MicroKernel>(first_row + r + rows_at_once, first_col),
-                                    x.cols, t / tile_positions, (x.rows + tile_positions - 1) / tile_positions);
+        return part_of<MicroKernel>(next[i], x.cols, t / tile_positions,
+                                    (x.rows + tile_positions - 1) / tile_positions);
     };
-    std::array<typename MicroKernel::element const*, MicroKernel::panels_at_once> panels;
     for (std::size_t first = 0; first < y.cols; first += rows_at_once) {
         const std::size_t end = std::min(first + rows_at_once, y.cols);
         auto* packed = scratch.positions;
@@ -169,14 +166,15 @@ void multiply_block(Weights const& weights, std::size_t first_row, std::size_t f
             const auto here = tile(t);
             if (first == 0) MicroKernel::pack_positions(here, packed);
             for (std::size_t r = first, i = 0; r < end; r += panel_rows, ++i) {
-                const std::size_t rows = std::min(panel_rows, end - r);
-                if (t == 0)
-                    panels[i] =
-                        weights.template panel<MicroKernel>(first_row + r, rows, first_col, x.cols,
-                                                            scratch.panels + i * scratch.panel_elements, scratch.strip);
+                const std::size_t rows = std::min(panel_rows, end - r), after = r + rows_at_once;
+                if (t == 0) {
+                    panels[i] = weights.panel(first_row + r, rows, first_col, x.cols,
+                                              scratch.panels + i * scratch.panel_elements, scratch.strip);
+                    next[i] = after < y.cols ? weights.at_hand(first_row + after, first_col) : panel_pointer{};
+                }
                 const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
                 multiply_tile<MicroKernel>(packed, x.cols, panels[i], out, add ? out : matrix_view<float>{},
-                                           soon(t, r));
+                                           soon(t, r, i));
             }
             packed += MicroKernel::padded_positions(here.rows) * MicroKernel::row_elements(x.cols);
         }
@@ -184,9 +182,9 @@ void multiply_block(Weights const& weights, std::size_t first_row, std::size_t f
 }
 
 /// y = x · wᵀ in one task, rows of w from `first_row` of weights.
-template <class MicroKernel, class Weights>
-void multiply_piece(Weights const& weights, std::size_t first_row, matrix_view<const float> x, matrix_view<float> y,
-                    matmul_scratch<MicroKernel> scratch) noexcept {
+template <class MicroKernel>
+void multiply_piece(panel_source<MicroKernel> const& weights, std::size_t first_row, matrix_view<const float> x,
+                    matrix_view<float> y, matmul_scratch<MicroKernel> scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
     [[maybe_unused]] const typename MicroKernel::session session;
     const std::size_t depth = plan::depth(x.cols);
@@ -202,8 +200,9 @@ void multiply_piece(Weights const& weights, std::size_t first_row, matrix_view<c
 /// y = x · wᵀ, rows of w from `weights`. Tasks share the longer side of y, and each packs for itself what it needs of
 /// the other side's operand: that costs less than waiting for one another, and leaves it in its own cache.   Shapes: x
 /// (T, cols), y (T, rows).
-template <class MicroKernel, class Weights>
-void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
+template <class MicroKernel>
+void multiply(panel_source<MicroKernel> const& weights, matrix_view<const float> x, matrix_view<float> y,
+              workspace& scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
     using element = typename MicroKernel::element;
 
@@ -224,11 +223,9 @@ void multiply(Weights const& weights, matrix_view<const float> x, matrix_view<fl
                                                         y.middle_rows(begin, end - begin), own(task));
                         });
     else
-        parallel_pieces(y.cols, tasks, Weights::template unit<MicroKernel>,
-                        [&](std::size_t task, std::size_t begin, std::size_t end) {
-                            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin),
-                                                        own(task));
-                        });
+        parallel_pieces(y.cols, tasks, weights.unit(), [&](std::size_t task, std::size_t begin, std::size_t end) {
+            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin), own(task));
+        });
 }
 
 /// f.template operator()<MicroKernel>() with the kernel of an arithmetic.
@@ -255,11 +252,13 @@ void for_each_micro_kernel(F const& f) noexcept {
     for (const arithmetic a : all_arithmetics) with_micro_kernel<Arch>(a, f);
 }
 
-template <class Arch, class Weights>
-void multiply_with(Weights const& weights, matrix_view<const float> x, matrix_view<float> y,
-                   workspace& scratch) noexcept {
-    with_micro_kernel<Arch>(scratch.products(),
-                            [&]<class MicroKernel>() { multiply<MicroKernel>(weights, x, y, scratch); });
+/// y = x · (rows of a matrix from `first` on)ᵀ.
+template <class Arch>
+void multiply_decoded(row_decoder decode, std::size_t first, matrix_view<const float> x, matrix_view<float> y,
+                      workspace& scratch) noexcept {
+    with_micro_kernel<Arch>(scratch.products(), [&]<class MicroKernel>() {
+        multiply<MicroKernel>({.decode = decode, .first = first}, x, y, scratch);
+    });
 }
 
 } // namespace detail
@@ -280,7 +279,7 @@ template <class Arch = simd::default_arch, weight_matrix W>
 void matmul_rows(W const& w, std::size_t first, [[maybe_unused]] std::size_t count, matrix_view<const float> x,
                  matrix_view<float> y, workspace& scratch) noexcept {
     BITLENS_ASSERT(first + count <= w.rows() && x.cols == w.cols() && y.cols == count && y.rows == x.rows);
-    detail::multiply_with<Arch>(detail::decoded_weights{decoder_of<Arch>(w), first}, x, y, scratch);
+    detail::multiply_decoded<Arch>(decoder_of<Arch>(w), first, x, y, scratch);
 }
 
 /// y = x · wᵀ, in the arithmetic of the workspace.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Agrees with
@@ -290,20 +289,11 @@ void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, worksp
     matmul_rows<Arch>(w, 0, w.rows(), x, y, scratch);
 }
 
-/// y = x · wᵀ for numbers that are no stored weights: queries against keys.   Shapes: w (rows, cols), x (T, cols), y
-/// (T, rows).
+/// y = x · wᵀ for plain numbers.   Shapes: w (rows, cols), x (T, cols), y (T, rows).
 template <class Arch = simd::default_arch>
 void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
     BITLENS_ASSERT(x.cols == w.cols && y.cols == w.rows && y.rows == x.rows);
-    detail::multiply_with<Arch>(detail::decoded_weights{decoder_of<Arch>(w), 0}, x, y, scratch);
-}
-
-/// y = x · w: attention weights times values.   Shapes: w (cols, rows), x (T, cols), y (T, rows).
-template <class Arch = simd::default_arch>
-void matmul_transposed(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y,
-                       workspace& scratch) noexcept {
-    BITLENS_ASSERT(x.cols == w.rows && y.cols == w.cols && y.rows == x.rows);
-    detail::multiply_with<Arch>(detail::transposed_weights{w}, x, y, scratch);
+    detail::multiply_decoded<Arch>(decoder_of<Arch>(w), 0, x, y, scratch);
 }
 
 } // namespace bitlens

@@ -4,7 +4,7 @@
 #include "bitlens/simd/arch.hpp" // before oneTBB, which includes the compiler's headers that warn (see there)
 
 #include "bitlens/core/parallel.hpp"
-#include "bitlens/kernels/matmul.hpp"
+#include "bitlens/kernels/weight_panels.hpp"
 #include "bitlens/simd/rows.hpp"
 
 #include <algorithm>
@@ -131,19 +131,21 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
                                   std::size_t variants, unsigned tasks) noexcept {
     const std::size_t tile = detail::padded_row(std::min(vocabulary, detail::vocabulary_tile));
     const std::size_t block = std::min(positions, detail::loss_positions);
+    std::size_t panels = 0;
+    for (const arithmetic a : all_arithmetics) panels = std::max(panels, weight_panels<Arch>::bytes(tile, width, a));
     return 3 * workspace::bytes_for<float>(block * tile) + workspace::bytes_for<float>(tasks * tile) +
-           workspace::bytes_for<detail::running_loss>(variants * block) +
+           workspace::bytes_for<std::byte>(panels) + workspace::bytes_for<detail::running_loss>(variants * block) +
            workspace::bytes_for<detail::loss_tile>(block) + matmul_bytes<Arch>(tile, width, block, tasks);
 }
 
 /// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, one tile of
-/// the vocabulary at a time, log Σ exp and KL by rescaling sums as the largest logit rises (Milakov & Gimelshein 2018).
-/// Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the reference. targets (T), out[v].
-/// Errors: none thrown; shapes, 0 ≤ target < vocabulary and vocabulary ≥ 1 are asserted.
-/// A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other variants; states
-/// equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|), so it may come
-/// out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the vocabulary has one
-/// word. Agrees with reference::vocabulary_loss.
+/// the vocabulary at a time, decoded once for all of them, log Σ exp and KL by rescaling sums as the largest logit
+/// rises (Milakov & Gimelshein 2018). Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the
+/// reference. targets (T), out[v]. Errors: none thrown; shapes, 0 ≤ target < vocabulary and vocabulary ≥ 1 are
+/// asserted. A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other
+/// variants; states equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|),
+/// so it may come out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the
+/// vocabulary has one word. Agrees with reference::vocabulary_loss.
 template <class Arch = simd::default_arch, weight_matrix W>
 void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out,
@@ -160,15 +162,17 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
         const auto reference_exps = frame.take<float>(positions, tile), own_exps = frame.take<float>(tasks, tile);
         const auto references = frame.take<detail::loss_tile>(positions);
         const auto losses = frame.take<detail::running_loss>(hidden.size() * positions);
+        const auto panels = frame.take<std::byte>(weight_panels<Arch>::bytes(tile, head.cols(), scratch.products()));
         std::fill(losses.begin(), losses.end(), detail::running_loss{});
 
         for (std::size_t first = 0; first < vocabulary; first += tile) {
             const std::size_t count = std::min(tile, vocabulary - first);
+            weight_panels<Arch> tile_of_head(count, head.cols(), scratch.products(), panels);
+            tile_of_head.pack(head, first, scratch.tasks());
             for (std::size_t v = 0; v < hidden.size(); ++v) {
                 BITLENS_ASSERT(hidden[v].rows == targets.size() && hidden[v].cols == head.cols());
                 const auto logits = v == 0 ? reference_logits : own_logits;
-                matmul_rows<Arch>(head, first, count, hidden[v].middle_rows(t0, positions),
-                                  logits.middle_cols(0, count), scratch);
+                matmul(tile_of_head, hidden[v].middle_rows(t0, positions), logits.middle_cols(0, count), scratch);
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
                         BITLENS_ASSERT(targets[t0 + t] >= 0 && static_cast<std::size_t>(targets[t0 + t]) < vocabulary);
