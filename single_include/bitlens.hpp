@@ -9346,13 +9346,13 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
 }
 
 /// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, one tile of
-/// the vocabulary at a time, decoded once for all of them, log Σ exp and KL by rescaling sums as the largest logit
-/// rises (Milakov & Gimelshein 2018). Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the
-/// reference. targets (T), out[v]. Errors: none thrown; shapes, 0 ≤ target < vocabulary and vocabulary ≥ 1 are
-/// asserted. A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other
-/// variants; states equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|),
-/// so it may come out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the
-/// vocabulary has one word. Agrees with reference::vocabulary_loss.
+/// the vocabulary at a time, log Σ exp and KL by rescaling sums as the largest logit rises (Milakov & Gimelshein 2018).
+/// Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the reference. targets (T), out[v].
+/// Errors: none thrown; shapes, 0 ≤ target < vocabulary and vocabulary ≥ 1 are asserted.
+/// A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other variants; states
+/// equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|), so it may come
+/// out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the vocabulary has one
+/// word. Agrees with reference::vocabulary_loss.
 template <class Arch = simd::default_arch, weight_matrix W>
 void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out,
@@ -9374,6 +9374,7 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
 
         for (std::size_t first = 0; first < vocabulary; first += tile) {
             const std::size_t count = std::min(tile, vocabulary - first);
+            // All variants multiply with it: decoded once.
             weight_panels<Arch> tile_of_head(count, head.cols(), scratch.products(), panels);
             tile_of_head.pack(head, first, scratch.tasks());
             for (std::size_t v = 0; v < hidden.size(); ++v) {

@@ -66,6 +66,26 @@ TEST_CASE("panels of every size, more of them than are multiplied at once, more 
     });
 }
 
+TEST_CASE("rows from the middle of a matrix, packed in several tasks into memory of the caller") {
+    for_every_arithmetic([](arithmetic a) {
+        random_generator random(5);
+        constexpr std::size_t rows = 130, cols = 610, first = 17, positions = 9;
+        const auto w = random_matrix<uniform<3, 32>>(200, legal_cols<uniform<3, 32>>(cols), random);
+        ragged_matrix x(positions, w.cols(), 2, random);
+        aligned_array<std::byte> memory(weight_panels<arch>::bytes(rows, w.cols(), a));
+        std::ranges::fill(memory.span(), std::byte{0x7F});
+        workspace scratch(matmul_bytes<arch>(rows, w.cols(), positions, 1), 1, a);
+        matrix<float> y(positions, rows), z(positions, rows);
+        matmul_rows<arch>(w, first, rows, x, y, scratch);
+        for (unsigned tasks = 1; tasks <= 3; ++tasks) {
+            weight_panels<arch> panels(rows, w.cols(), a, memory.span());
+            panels.pack(w, first, tasks);
+            matmul(panels, x, z, scratch);
+            CHECK(same_bits(y, z));
+        }
+    });
+}
+
 TEST_CASE("a second matrix leaves nothing of the first") {
     for_every_arithmetic([](arithmetic a) {
         random_generator random(3);
