@@ -8116,8 +8116,8 @@ struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
     using typename base::element;
     struct session {};
 
-    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> const& y,
+                         matrix_view<const float> const& start, matrix_view<const float> const& = {}) noexcept {
         constexpr std::size_t unit = bf16_dot_sizes::position_unit, heights = base::tile_positions / unit;
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.rows % unit == 0);
         BITLENS_ASSERT(y.cols >= 1 && y.cols <= base::panel_rows && y.cols % base::lanes == 0);
@@ -8132,8 +8132,8 @@ struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
 private:
     template <std::size_t Positions, std::size_t Registers>
     [[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] static void
-    multiply_shape(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
-                   matrix_view<const float> start) noexcept {
+    multiply_shape(const element* x, std::size_t pairs, const element* panel, matrix_view<float> const& y,
+                   matrix_view<const float> const& start) noexcept {
         __m512 sum[Positions][Registers];
 #pragma GCC unroll 8
         for (std::size_t p = 0; p < Positions; ++p)
@@ -8177,6 +8177,7 @@ private:
 /// f32_micro_kernel: the innermost product in float32, and the layouts of what it reads.
 
 #include <array>
+#include <cstring>
 #include <utility>
 
 namespace bitlens {
@@ -8245,8 +8246,8 @@ struct f32_micro_kernel {
     }
     /// y (padded_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
     /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
-    static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
+    static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
+                         matrix_view<const float> const& start, matrix_view<const float> const& soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.rows % position_unit == 0);
         BITLENS_ASSERT(y.cols >= 1 && y.cols <= panel_rows && y.cols % lanes == 0);
         constexpr std::size_t heights = tile_positions / position_unit;
@@ -8265,27 +8266,30 @@ private:
     template <class Positions>
     static void pack_tile(matrix_view<const float> x, Positions positions, float* packed) noexcept {
         const std::size_t padding = (padded_positions(positions) - positions) * piece;
-        for (std::size_t k = 0; k < x.cols; k += piece) {
+        const std::size_t whole = x.cols / piece * piece;
+        const auto pack_piece = [&](std::size_t k, auto const& copy) {
             const float* from = x.data + k;
-            for (std::size_t p = 0; p < positions; ++p, from += x.stride, packed += piece) {
-                if (k + piece <= x.cols)
-                    std::copy_n(from, piece, packed);
-                else
-                    std::fill(std::copy(from, from + (x.cols - k), packed), packed + piece, 0.0f);
-            }
+            for (std::size_t p = 0; p < positions; ++p, from += x.stride, packed += piece) copy(from);
             packed = std::fill_n(packed, padding, 0.0f);
-        }
+        };
+        for (std::size_t k = 0; k < whole; k += piece)
+            pack_piece(k, [&](const float* from) { std::memcpy(packed, from, piece * sizeof(float)); });
+        if (whole < x.cols)
+            pack_piece(whole, [&](const float* from) {
+                std::fill(std::copy_n(from, x.cols - whole, packed), packed + piece, 0.0f);
+            });
     }
     template <std::size_t Positions, std::size_t Registers>
-    static void multiply_shape(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
-                               matrix_view<const float> start, matrix_view<const float> soon) noexcept {
+    static void multiply_shape(const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
+                               matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
         multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
                           std::make_index_sequence<piece>{}, x, depth, panel, y, start, soon);
     }
     template <std::size_t... P, std::size_t... R, std::size_t... K>
     static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
-                                  const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
-                                  matrix_view<const float> start, matrix_view<const float> soon) noexcept {
+                                  const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
+                                  matrix_view<const float> const& start,
+                                  matrix_view<const float> const& soon) noexcept {
         constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
         struct registers {
             vec r[sizeof...(R)] = {(static_cast<void>(R), vec(0.0f))...};
@@ -8398,8 +8402,8 @@ struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
         static constexpr layout all_tiles{};
     };
 
-    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> const& y,
+                         matrix_view<const float> const& start, matrix_view<const float> const& soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
         const auto run = y.rows > 16 ? (y.cols > 16 ? &multiply_tiles<true, true> : &multiply_tiles<true, false>)
                                      : (y.cols > 16 ? &multiply_tiles<false, true> : &multiply_tiles<false, false>);
@@ -8410,8 +8414,8 @@ private:
     /// Tiles 0 … 3: sums of (positions, rows) (0, 0), (0, 1), (1, 0), (1, 1); 4, 5: positions; 6, 7: rows of w.
     template <bool TwoOfX, bool TwoOfW>
     [[gnu::target("amx-tile,amx-bf16")]] static void
-    multiply_tiles(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
-                   matrix_view<const float> start, matrix_view<const float> soon) noexcept {
+    multiply_tiles(const element* x, std::size_t pairs, const element* panel, matrix_view<float> const& y,
+                   matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
         constexpr std::size_t row_bytes = 64;
         const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
         // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.
@@ -8756,8 +8760,8 @@ struct panel_source {
 /// to fetch into a cache on the way, rows of `depth`.
 template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
-                   const typename MicroKernel::element* panel, matrix_view<float> y, matrix_view<const float> start,
-                   matrix_view<const float> soon) noexcept {
+                   const typename MicroKernel::element* panel, matrix_view<float> const& y,
+                   matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
     const std::size_t rows = MicroKernel::padded_rows(y.cols), positions = MicroKernel::padded_positions(y.rows);
     if (y.cols == rows && y.rows == positions) return MicroKernel::multiply(x, depth, panel, y, start, soon);
     std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> numbers{};

@@ -22,8 +22,8 @@ struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
     using typename base::element;
     struct session {};
 
-    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> = {}) noexcept {
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> const& y,
+                         matrix_view<const float> const& start, matrix_view<const float> const& = {}) noexcept {
         constexpr std::size_t unit = bf16_dot_sizes::position_unit, heights = base::tile_positions / unit;
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.rows % unit == 0);
         BITLENS_ASSERT(y.cols >= 1 && y.cols <= base::panel_rows && y.cols % base::lanes == 0);
@@ -38,8 +38,8 @@ struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
 private:
     template <std::size_t Positions, std::size_t Registers>
     [[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] static void
-    multiply_shape(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
-                   matrix_view<const float> start) noexcept {
+    multiply_shape(const element* x, std::size_t pairs, const element* panel, matrix_view<float> const& y,
+                   matrix_view<const float> const& start) noexcept {
         __m512 sum[Positions][Registers];
 #pragma GCC unroll 8
         for (std::size_t p = 0; p < Positions; ++p)

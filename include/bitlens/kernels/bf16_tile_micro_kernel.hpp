@@ -42,8 +42,8 @@ struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
         static constexpr layout all_tiles{};
     };
 
-    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
+    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> const& y,
+                         matrix_view<const float> const& start, matrix_view<const float> const& soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
         const auto run = y.rows > 16 ? (y.cols > 16 ? &multiply_tiles<true, true> : &multiply_tiles<true, false>)
                                      : (y.cols > 16 ? &multiply_tiles<false, true> : &multiply_tiles<false, false>);
@@ -54,8 +54,8 @@ private:
     /// Tiles 0 … 3: sums of (positions, rows) (0, 0), (0, 1), (1, 0), (1, 1); 4, 5: positions; 6, 7: rows of w.
     template <bool TwoOfX, bool TwoOfW>
     [[gnu::target("amx-tile,amx-bf16")]] static void
-    multiply_tiles(const element* x, std::size_t pairs, const element* panel, matrix_view<float> y,
-                   matrix_view<const float> start, matrix_view<const float> soon) noexcept {
+    multiply_tiles(const element* x, std::size_t pairs, const element* panel, matrix_view<float> const& y,
+                   matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
         constexpr std::size_t row_bytes = 64;
         const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
         // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.

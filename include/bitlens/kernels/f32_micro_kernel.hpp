@@ -6,6 +6,7 @@
 #include "bitlens/simd/transpose.hpp"
 
 #include <array>
+#include <cstring>
 #include <utility>
 
 namespace bitlens {
@@ -74,8 +75,8 @@ struct f32_micro_kernel {
     }
     /// y (padded_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
     /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
-    static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
-                         matrix_view<const float> start, matrix_view<const float> soon = {}) noexcept {
+    static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
+                         matrix_view<const float> const& start, matrix_view<const float> const& soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.rows % position_unit == 0);
         BITLENS_ASSERT(y.cols >= 1 && y.cols <= panel_rows && y.cols % lanes == 0);
         constexpr std::size_t heights = tile_positions / position_unit;
@@ -94,27 +95,30 @@ private:
     template <class Positions>
     static void pack_tile(matrix_view<const float> x, Positions positions, float* packed) noexcept {
         const std::size_t padding = (padded_positions(positions) - positions) * piece;
-        for (std::size_t k = 0; k < x.cols; k += piece) {
+        const std::size_t whole = x.cols / piece * piece;
+        const auto pack_piece = [&](std::size_t k, auto const& copy) {
             const float* from = x.data + k;
-            for (std::size_t p = 0; p < positions; ++p, from += x.stride, packed += piece) {
-                if (k + piece <= x.cols)
-                    std::copy_n(from, piece, packed);
-                else
-                    std::fill(std::copy(from, from + (x.cols - k), packed), packed + piece, 0.0f);
-            }
+            for (std::size_t p = 0; p < positions; ++p, from += x.stride, packed += piece) copy(from);
             packed = std::fill_n(packed, padding, 0.0f);
-        }
+        };
+        for (std::size_t k = 0; k < whole; k += piece)
+            pack_piece(k, [&](const float* from) { std::memcpy(packed, from, piece * sizeof(float)); });
+        if (whole < x.cols)
+            pack_piece(whole, [&](const float* from) {
+                std::fill(std::copy_n(from, x.cols - whole, packed), packed + piece, 0.0f);
+            });
     }
     template <std::size_t Positions, std::size_t Registers>
-    static void multiply_shape(const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
-                               matrix_view<const float> start, matrix_view<const float> soon) noexcept {
+    static void multiply_shape(const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
+                               matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
         multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
                           std::make_index_sequence<piece>{}, x, depth, panel, y, start, soon);
     }
     template <std::size_t... P, std::size_t... R, std::size_t... K>
     static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
-                                  const float* x, std::size_t depth, const float* panel, matrix_view<float> y,
-                                  matrix_view<const float> start, matrix_view<const float> soon) noexcept {
+                                  const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
+                                  matrix_view<const float> const& start,
+                                  matrix_view<const float> const& soon) noexcept {
         constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
         struct registers {
             vec r[sizeof...(R)] = {(static_cast<void>(R), vec(0.0f))...};

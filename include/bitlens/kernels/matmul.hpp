@@ -110,8 +110,8 @@ struct panel_source {
 /// to fetch into a cache on the way, rows of `depth`.
 template <class MicroKernel>
 void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
-                   const typename MicroKernel::element* panel, matrix_view<float> y, matrix_view<const float> start,
-                   matrix_view<const float> soon) noexcept {
+                   const typename MicroKernel::element* panel, matrix_view<float> const& y,
+                   matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
     const std::size_t rows = MicroKernel::padded_rows(y.cols), positions = MicroKernel::padded_positions(y.rows);
     if (y.cols == rows && y.rows == positions) return MicroKernel::multiply(x, depth, panel, y, start, soon);
     std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> numbers{};
