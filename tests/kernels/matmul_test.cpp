@@ -90,6 +90,17 @@ TEST_CASE("matmul agrees with the reference around the sizes of tiles, panels an
     });
 }
 
+TEST_CASE("matmul agrees with the reference where several rows of w and blocks of columns come in turn") {
+    for_every_arithmetic([&](arithmetic a) {
+        random_generator random(12);
+        const auto w = random_matrix<uniform<3, 32>>(290, 1400, random);
+        ragged_matrix x(40, w.cols(), 1, random), y(40, w.rows(), 1, random);
+        workspace scratch(matmul_bytes<arch>(w.rows(), w.cols(), 40, 1), 1, a);
+        matmul<arch>(w, x, y, scratch);
+        check_against_reference(a, values_of(w), x, y);
+    });
+}
+
 TEST_CASE("no position and no column") {
     for_every_arithmetic([&](arithmetic a) {
         random_generator random(3);

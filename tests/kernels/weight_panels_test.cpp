@@ -55,7 +55,8 @@ TEST_CASE("panels of every size, more of them than are multiplied at once, more 
                               {300, 40, 70},
                               {49, 3201, 33},
                               {530, 1600, 2},
-                              {20, 64, 530}}) {
+                              {20, 64, 530},
+                              {290, 700, 300}}) {
             CAPTURE(s.rows);
             CAPTURE(s.cols);
             const auto w = random_matrix<dense<float>>(s.rows, s.cols, random);

@@ -3,6 +3,7 @@
 
 #include "bitlens/kernels/bf16_operands.hpp"
 
+#include <limits>
 #include <utility>
 
 namespace bitlens {
@@ -12,6 +13,8 @@ namespace bitlens {
 struct bf16_dot_sizes {
     static constexpr std::size_t tile_positions = 8, position_unit = 4, panel_rows = 48, panels_at_once = 8;
     static constexpr std::size_t max_depth = 512;
+    static constexpr std::size_t rows_at_once = std::numeric_limits<std::size_t>::max(); // as in float32
+    static constexpr std::size_t positions_at_hand = std::numeric_limits<std::size_t>::max();
 };
 
 /// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it

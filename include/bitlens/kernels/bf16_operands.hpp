@@ -25,6 +25,8 @@ struct bf16_operands {
     static constexpr std::size_t tile_positions = Sizes::tile_positions;
     static constexpr std::size_t max_depth = Sizes::max_depth;
     static constexpr std::size_t panels_at_once = Sizes::panels_at_once;
+    static constexpr std::size_t rows_at_once = Sizes::rows_at_once;
+    static constexpr std::size_t positions_at_hand = Sizes::positions_at_hand;
 
     static constexpr std::size_t row_elements(std::size_t depth) noexcept {
         return (depth + square_columns - 1) / square_columns * simd::bf16_pairs;

@@ -9,11 +9,12 @@ namespace bitlens {
 
 #if defined(__x86_64__)
 
+/// Tiles multiply so fast that what they read and write decides: a panel of up to 40 KiB stays in the first cache and
+/// meets all positions, which come from the second, past the first; of 1536 columns they take 768 KiB of it, and the
+/// sums of rows_at_once rows 256 KiB.
 struct bf16_tile_sizes {
-    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32, panels_at_once = 8;
-    // Deep: writing y and reading it again costs more than operands that come from the second cache, of which
-    // panels_at_once panels of so many columns take 768 KiB.
-    static constexpr std::size_t max_depth = 1536;
+    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32, panels_at_once = 1;
+    static constexpr std::size_t max_depth = 640, rows_at_once = 256, positions_at_hand = 256;
 };
 
 /// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so
@@ -58,6 +59,8 @@ private:
                    matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
         constexpr std::size_t row_bytes = 64;
         const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
+        // Where the first cache has no room for both operands, positions that pass through it would drive panels out.
+        const bool streams = pairs * sizeof(element) * base::panel_rows > 20480;
         // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.
         std::atomic_signal_fence(std::memory_order_seq_cst);
         if (start.rows != 0) {
@@ -83,7 +86,10 @@ private:
                 __builtin_prefetch(soon.data + i * soon.stride + 2 * k, 0, 2);
                 __builtin_prefetch(soon.data + i * soon.stride + 2 * k + 16, 0, 2);
             }
-            _tile_loadd(4, x, row_bytes);
+            if (streams)
+                _tile_stream_loadd(4, x, row_bytes);
+            else
+                _tile_loadd(4, x, row_bytes);
             _tile_loadd(6, panel, row_bytes);
             _tile_dpbf16ps(0, 4, 6);
             if constexpr (TwoOfW) {
@@ -91,7 +97,10 @@ private:
                 _tile_dpbf16ps(1, 4, 7);
             }
             if constexpr (TwoOfX) {
-                _tile_loadd(5, x + base::square_elements, row_bytes);
+                if (streams)
+                    _tile_stream_loadd(5, x + base::square_elements, row_bytes);
+                else
+                    _tile_loadd(5, x + base::square_elements, row_bytes);
                 _tile_dpbf16ps(2, 5, 6);
             }
             if constexpr (TwoOfX && TwoOfW) _tile_dpbf16ps(3, 5, 7);

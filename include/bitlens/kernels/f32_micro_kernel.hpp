@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 namespace bitlens {
@@ -30,7 +31,10 @@ struct f32_micro_kernel {
     static constexpr std::size_t position_unit = tile_positions / 2; // code for every number takes long to compile
     static constexpr std::size_t max_depth = 512;
     static constexpr std::size_t piece = 8;
-    static constexpr std::size_t panels_at_once = 3;
+    static constexpr std::size_t panels_at_once = 3; // that a tile of positions meets in turn
+    // Products take long beside what moves memory: any order of the outer loops does.
+    static constexpr std::size_t rows_at_once = std::numeric_limits<std::size_t>::max();
+    static constexpr std::size_t positions_at_hand = std::numeric_limits<std::size_t>::max();
 
     /// What a thread needs while it multiplies: nothing.
     struct session {};

@@ -14,6 +14,7 @@
 #include "bitlens/kernels/f32_micro_kernel.hpp"
 
 #include <array>
+#include <limits>
 
 namespace bitlens {
 
@@ -28,9 +29,12 @@ constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
 /// Sizes of the loops around a micro-kernel.
 template <class MicroKernel>
 struct matmul_plan {
-    static constexpr std::size_t positions_at_once = 512; // their block of x stays in the cache of a core
+    static constexpr std::size_t most_positions = 512; // at once: their block of x stays in the cache of a core
     static constexpr std::size_t strip = 128; // columns decoded at once: a panel's rows of them stay in the first cache
     static constexpr std::size_t strip_floats = MicroKernel::panel_rows * strip;
+
+    /// Whether a few rows of w meet all columns before the next rows come.
+    static constexpr bool keeps_sums = MicroKernel::rows_at_once != std::numeric_limits<std::size_t>::max();
 
     /// Columns per block: all blocks alike, but for the last.
     static constexpr std::size_t depth(std::size_t cols) noexcept {
@@ -39,10 +43,18 @@ struct matmul_plan {
         const std::size_t columns = std::max<std::size_t>(1, (cols + blocks - 1) / blocks);
         return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
     }
-    /// Elements of x that a task holds packed.
-    static constexpr std::size_t position_elements(std::size_t positions, std::size_t cols) noexcept {
-        return MicroKernel::padded_positions(std::min(positions, positions_at_once)) *
+    static constexpr std::size_t blocks(std::size_t cols) noexcept { return (cols + depth(cols) - 1) / depth(cols); }
+    /// Elements of x that a task holds packed: of all columns, if other rows of w come for them again.
+    static constexpr std::size_t position_elements(std::size_t cols, std::size_t positions) noexcept {
+        return (keeps_sums ? blocks(cols) : 1) * MicroKernel::padded_positions(std::min(positions, most_positions)) *
                MicroKernel::row_elements(depth(cols));
+    }
+    /// Sums that a task holds between blocks of columns, tile by tile: in y they would lie lines apart that exclude
+    /// each other from a cache.
+    static constexpr std::size_t sum_floats(std::size_t rows, std::size_t cols, std::size_t positions) noexcept {
+        if (!keeps_sums || blocks(cols) == 1) return 0;
+        return MicroKernel::padded_rows(std::min(rows, MicroKernel::rows_at_once)) *
+               MicroKernel::padded_positions(std::min(positions, most_positions));
     }
     static constexpr std::size_t panel_elements(std::size_t cols) noexcept {
         return MicroKernel::panel_rows * MicroKernel::row_elements(depth(cols));
@@ -56,8 +68,7 @@ struct matmul_plan {
     }
     /// Elements of all panels.
     static constexpr std::size_t elements(std::size_t rows, std::size_t cols) noexcept {
-        const std::size_t blocks = (cols + depth(cols) - 1) / depth(cols);
-        return place(rows, cols, 0, blocks * depth(cols));
+        return place(rows, cols, 0, blocks(cols) * depth(cols));
     }
     /// Panels that a task holds.
     static constexpr std::size_t panels(std::size_t rows) noexcept {
@@ -67,8 +78,9 @@ struct matmul_plan {
     static constexpr std::size_t bytes(std::size_t rows, std::size_t cols, std::size_t positions,
                                        unsigned tasks) noexcept {
         using element = typename MicroKernel::element;
-        return workspace::bytes_for<element>(tasks * position_elements(positions, cols)) +
+        return workspace::bytes_for<element>(tasks * position_elements(cols, positions)) +
                workspace::bytes_for<element>(tasks * panels(rows) * panel_elements(cols)) +
+               workspace::bytes_for<float>(tasks * sum_floats(rows, cols, positions)) +
                workspace::bytes_for<float>(tasks * strip_floats);
     }
 };
@@ -84,6 +96,11 @@ struct panel_source {
     element const* laid_out = nullptr; // all panels of rows × cols weights, or none: then they are made
     std::size_t rows = 0, cols = 0;
 
+    /// Positions that meet a block of weights before the next do. What is made for a product is made for many.
+    std::size_t positions_at_once() const noexcept {
+        return laid_out == nullptr ? plan::most_positions
+                                   : std::min(plan::most_positions, MicroKernel::positions_at_hand);
+    }
     /// Tasks may begin at multiples of so many rows.
     std::size_t unit() const noexcept { return laid_out == nullptr ? MicroKernel::lanes : MicroKernel::panel_rows; }
 
@@ -132,68 +149,100 @@ matrix_view<const float> part_of(typename MicroKernel::element const* panel, std
     return {reinterpret_cast<const float*>(panel) + part * rows * depth, rows, depth};
 }
 
-/// What a task works in: positions and panels of weights, packed; decoded weights.
+/// What a task works in: positions and panels of weights, packed; sums; decoded weights.
 template <class MicroKernel>
 struct matmul_scratch {
     typename MicroKernel::element *positions, *panels;
     std::size_t panel_elements; // from one panel to the next
-    float* strip;
+    float *sums, *strip;
 };
 
-/// y = x · wᵀ, or added to y, for a block of columns and as many positions as the caches hold: each tile of positions
-/// meets a few panels of weights, then the next tile does, so that the second cache need not hold all positions, and y
-/// is written in strips. Panels are packed when their first tile of positions comes, positions when the first panels
-/// do: what is packed is multiplied while it is near.   Rows of w from `first_row` of weights and columns from
-/// `first_col` on.
+/// A block of columns of w, of all blocks: the first begins the sums, the last leaves them in y.
 template <class MicroKernel>
-void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_row, std::size_t first_col,
-                    matrix_view<const float> x, matrix_view<float> y, bool add,
+struct column_block {
+    std::size_t first;
+    bool begins, ends;
+    typename MicroKernel::element const* following; // the panel that comes after these, if it is at hand
+};
+
+/// The part of y = x · wᵀ of a block of columns, for as many positions as the caches hold: each tile of positions meets
+/// a few panels of weights, then the next tile does, so that y is written in strips. Panels are packed when their first
+/// tile of positions comes, positions (if they are to be: `pack`) when the first panels do: what is packed is
+/// multiplied while it is near.   Rows of w from `first_row` of weights on.
+template <class MicroKernel>
+void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_row, column_block<MicroKernel> block,
+                    matrix_view<const float> x, bool pack, matrix_view<float> y,
                     matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
     constexpr std::size_t rows_at_once = MicroKernel::panels_at_once * panel_rows;
+    constexpr bool keeps_sums = matmul_plan<MicroKernel>::keeps_sums;
     using panel_pointer = typename MicroKernel::element const*;
-    std::array<panel_pointer, MicroKernel::panels_at_once> panels, next; // next: of the rows after these
+    std::array<panel_pointer, MicroKernel::panels_at_once> panels{}, next{}; // next: those after these
     const auto tile = [&](std::size_t t) { return x.middle_rows(t, std::min(tile_positions, x.rows - t)); };
-    const auto soon = [&](std::size_t t, std::size_t r, std::size_t i) -> matrix_view<const float> {
-        if (r == 0) return t + tile_positions < x.rows ? tile(t + tile_positions) : matrix_view<const float>{};
-        return part_of<MicroKernel>(next[i], x.cols, t / tile_positions,
-                                    (x.rows + tile_positions - 1) / tile_positions);
-    };
     for (std::size_t first = 0; first < y.cols; first += rows_at_once) {
         const std::size_t end = std::min(first + rows_at_once, y.cols);
+        const bool pack_now = pack && first == 0;
+        const auto soon = [&](std::size_t t, std::size_t i) -> matrix_view<const float> {
+            if (!pack_now || i != 0)
+                return part_of<MicroKernel>(next[i], x.cols, t / tile_positions,
+                                            (x.rows + tile_positions - 1) / tile_positions);
+            return t + tile_positions < x.rows ? tile(t + tile_positions) : matrix_view<const float>{};
+        };
         auto* packed = scratch.positions;
         for (std::size_t t = 0; t < x.rows; t += tile_positions) {
             const auto here = tile(t);
-            if (first == 0) MicroKernel::pack_positions(here, packed);
+            const std::size_t padded = MicroKernel::padded_positions(here.rows);
+            if (pack_now) MicroKernel::pack_positions(here, packed);
             for (std::size_t r = first, i = 0; r < end; r += panel_rows, ++i) {
                 const std::size_t rows = std::min(panel_rows, end - r), after = r + rows_at_once;
                 if (t == 0) {
-                    panels[i] = weights.panel(first_row + r, rows, first_col, x.cols,
+                    panels[i] = weights.panel(first_row + r, rows, block.first, x.cols,
                                               scratch.panels + i * scratch.panel_elements, scratch.strip);
-                    next[i] = after < y.cols ? weights.at_hand(first_row + after, first_col) : panel_pointer{};
+                    next[i] = after < y.cols ? weights.at_hand(first_row + after, block.first)
+                              : i == 0       ? block.following
+                                             : nullptr;
                 }
                 const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
-                multiply_tile<MicroKernel>(packed, x.cols, panels[i], out, add ? out : matrix_view<float>{},
-                                           soon(t, r, i));
+                auto sums = out;
+                if constexpr (keeps_sums) {
+                    const std::size_t width = MicroKernel::padded_rows(rows);
+                    sums = {scratch.sums, padded, width};
+                    if (!(block.begins && block.ends)) scratch.sums += padded * width;
+                }
+                multiply_tile<MicroKernel>(packed, x.cols, panels[i], block.ends ? out : sums,
+                                           block.begins ? matrix_view<float>{} : sums, soon(t, i));
             }
-            packed += MicroKernel::padded_positions(here.rows) * MicroKernel::row_elements(x.cols);
+            packed += padded * MicroKernel::row_elements(x.cols);
         }
     }
 }
 
-/// y = x · wᵀ in one task, rows of w from `first_row` of weights.
+/// y = x · wᵀ in one task, rows of w from `first_row` of weights: all columns for some rows of w, then for the next,
+/// so that the sums of these rows stay in a cache from one block of columns to the next.
 template <class MicroKernel>
 void multiply_piece(panel_source<MicroKernel> const& weights, std::size_t first_row, matrix_view<const float> x,
                     matrix_view<float> y, matmul_scratch<MicroKernel> scratch) noexcept {
     using plan = matmul_plan<MicroKernel>;
     [[maybe_unused]] const typename MicroKernel::session session;
-    const std::size_t depth = plan::depth(x.cols);
-    for (std::size_t t = 0; t < x.rows; t += plan::positions_at_once) {
-        const std::size_t positions = std::min(plan::positions_at_once, x.rows - t);
-        for (std::size_t k = 0; k == 0 || k < x.cols; k += depth)
-            multiply_block<MicroKernel>(weights, first_row, k,
-                                        x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k)),
-                                        y.middle_rows(t, positions), k != 0, scratch);
+    const std::size_t depth = plan::depth(x.cols), rows_at_once = std::min(MicroKernel::rows_at_once, y.cols);
+    for (std::size_t t = 0; t < x.rows; t += weights.positions_at_once()) {
+        const std::size_t positions = std::min(weights.positions_at_once(), x.rows - t);
+        for (std::size_t r = 0; r < y.cols; r += rows_at_once) {
+            const auto out = y.middle_rows(t, positions).middle_cols(r, std::min(rows_at_once, y.cols - r));
+            const std::size_t after = r + out.cols;
+            auto own = scratch;
+            for (std::size_t k = 0; k == 0 || k < x.cols; k += depth) {
+                const auto here = x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k));
+                const bool ends = k + depth >= x.cols;
+                const auto* following = !ends            ? weights.at_hand(first_row + r, k + depth)
+                                        : after < y.cols ? weights.at_hand(first_row + after, 0)
+                                                         : nullptr;
+                multiply_block<MicroKernel>(weights, first_row + r, {k, k == 0, ends, following}, here, r == 0, out,
+                                            own);
+                if constexpr (plan::keeps_sums)
+                    own.positions += MicroKernel::padded_positions(positions) * MicroKernel::row_elements(here.cols);
+            }
+        }
     }
 }
 
@@ -207,14 +256,17 @@ void multiply(panel_source<MicroKernel> const& weights, matrix_view<const float>
     using element = typename MicroKernel::element;
 
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks(), packed = plan::position_elements(x.rows, x.cols);
+    const std::size_t tasks = scratch.tasks(), packed = plan::position_elements(x.cols, x.rows);
     const std::size_t held = plan::panels(y.cols) * plan::panel_elements(x.cols);
+    const std::size_t summed = plan::sum_floats(y.cols, x.cols, x.rows);
     const auto positions = frame.take<element>(tasks * packed);
     const auto panels = frame.take<element>(tasks * held);
+    const auto sums = frame.take<float>(tasks * summed);
     const auto strips = frame.take<float>(tasks * plan::strip_floats);
     const auto own = [&](std::size_t task) {
         return matmul_scratch<MicroKernel>{positions.data() + task * packed, panels.data() + task * held,
-                                           plan::panel_elements(x.cols), strips.data() + task * plan::strip_floats};
+                                           plan::panel_elements(x.cols), sums.data() + task * summed,
+                                           strips.data() + task * plan::strip_floats};
     };
     if (x.rows > y.cols)
         parallel_pieces(x.rows, tasks, MicroKernel::tile_positions,
