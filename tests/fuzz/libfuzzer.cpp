@@ -13,6 +13,11 @@ constexpr bitlens::fuzz::target target =
 
 } // namespace
 
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+    bitlens::fuzz::long_for_one_in = 64;
+    return 0;
+}
+
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
     bitlens::fuzz::give(target, {data, size});
     return 0;

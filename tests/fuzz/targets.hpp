@@ -12,6 +12,10 @@ namespace bitlens::fuzz {
 
 using input = std::span<const std::uint8_t>;
 
+/// What takes long and hangs little on the bytes, the report of a run, is made for one taken input in this many, chosen
+/// by their checksum. Fuzzers raise it.
+inline std::uint32_t long_for_one_in = 1;
+
 /// Errors: bitlens::error for what the library refuses. Anything else that is thrown is a bug of the library, or
 /// (std::logic_error) a property that does not hold.
 void gguf(input);
