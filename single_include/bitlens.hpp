@@ -1456,10 +1456,13 @@ template <int Bits, avx2_arch Arch>
 struct unpacker<Bits, Arch> {
     static codes<Arch> run(const std::uint8_t* chunk) noexcept {
         __m256i q[4];
+#pragma GCC unroll 4
         for (auto& v : q) v = _mm256_setzero_si256();
         if constexpr ((Bits & 8) != 0)
+#pragma GCC unroll 4
             for (std::size_t v = 0; v < 4; ++v) q[v] = eight_bytes(chunk + 8 * v);
         if constexpr ((Bits & 4) != 0)
+#pragma GCC unroll 2
             for (std::size_t v = 0; v < 2; ++v) {
                 const __m256i both = eight_bytes(chunk + 8 * v);
                 q[v] = _mm256_and_si256(both, _mm256_set1_epi32(15));
@@ -1469,12 +1472,14 @@ struct unpacker<Bits, Arch> {
             constexpr int at = Bits & 4; // place of this part in a code
             const __m256i all = _mm256_slli_epi32(eight_bytes(chunk + part_offset<Bits, 2>), at);
             const __m256i mask = _mm256_set1_epi32(3 << at);
+#pragma GCC unroll 4
             for (std::size_t v = 0; v < 4; ++v)
                 q[v] = _mm256_or_si256(q[v], _mm256_and_si256(_mm256_srli_epi32(all, static_cast<int>(2 * v)), mask));
         }
         if constexpr ((Bits & 1) != 0) {
             const __m256i plane = _mm256_set1_epi32(load_as<std::int32_t>(chunk + part_offset<Bits, 1>));
             const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+#pragma GCC unroll 4
             for (std::size_t v = 0; v < 4; ++v) {
                 const __m256i bit =
                     _mm256_srlv_epi32(plane, _mm256_add_epi32(lane, _mm256_set1_epi32(static_cast<int>(8 * v))));
@@ -1484,7 +1489,27 @@ struct unpacker<Bits, Arch> {
         using out = batch<std::int32_t, Arch>;
         return {out(q[0]), out(q[1]), out(q[2]), out(q[3])};
     }
-    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept { return run(chunk); }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept {
+        using out = batch<std::int32_t, Arch>;
+        if constexpr (Bits == 2) {
+            const __m256i all = eight_bytes(chunk);
+            return {out(all), out(_mm256_srli_epi32(all, 2)), out(_mm256_srli_epi32(all, 4)),
+                    out(_mm256_srli_epi32(all, 6))};
+        } else if constexpr (Bits == 3) {
+            const __m256i all = eight_bytes(chunk), two_bits = _mm256_set1_epi32(0x33);
+            const __m256i even = _mm256_and_si256(all, two_bits); // of registers 0 and, 4 bits higher, 2
+            const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(all, 2), two_bits); // of 1 and 3
+            const __m256i plane = _mm256_set1_epi32(load_as<std::int32_t>(chunk + part_offset<Bits, 1>));
+            const __m256i of_lane = _mm256_srlv_epi32(plane, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+            // Byte v: the third bit of register v.
+            const __m256i third = _mm256_and_si256(_mm256_slli_epi32(of_lane, 2), _mm256_set1_epi32(0x04040404));
+            return {out(_mm256_or_si256(even, third)), out(_mm256_or_si256(odd, _mm256_srli_epi32(third, 8))),
+                    out(_mm256_or_si256(_mm256_srli_epi32(even, 4), _mm256_srli_epi32(third, 16))),
+                    out(_mm256_or_si256(_mm256_srli_epi32(odd, 4), _mm256_srli_epi32(third, 24)))};
+        } else {
+            return run(chunk);
+        }
+    }
 
 private:
     static __m256i eight_bytes(const std::uint8_t* p) noexcept {
@@ -1498,10 +1523,13 @@ template <int Bits, sse4_arch Arch>
 struct unpacker<Bits, Arch> {
     static codes<Arch> run(const std::uint8_t* chunk) noexcept {
         __m128i q[8];
+#pragma GCC unroll 8
         for (auto& v : q) v = _mm_setzero_si128();
         if constexpr ((Bits & 8) != 0)
+#pragma GCC unroll 8
             for (std::size_t v = 0; v < 8; ++v) q[v] = four_bytes(chunk + 4 * v);
         if constexpr ((Bits & 4) != 0)
+#pragma GCC unroll 4
             for (std::size_t v = 0; v < 4; ++v) {
                 const __m128i both = four_bytes(chunk + 4 * v);
                 q[v] = _mm_and_si128(both, _mm_set1_epi32(15));
@@ -1510,6 +1538,7 @@ struct unpacker<Bits, Arch> {
         if constexpr ((Bits & 2) != 0) {
             constexpr int at = Bits & 4; // place of this part in a code
             const __m128i mask = _mm_set1_epi32(3 << at);
+#pragma GCC unroll 8
             for (std::size_t v = 0; v < 8; ++v) {
                 const __m128i all = _mm_slli_epi32(four_bytes(chunk + part_offset<Bits, 2> + 4 * (v % 2)), at);
                 q[v] = _mm_or_si128(q[v], _mm_and_si128(_mm_srli_epi32(all, static_cast<int>(2 * (v / 2))), mask));
@@ -1517,6 +1546,7 @@ struct unpacker<Bits, Arch> {
         }
         if constexpr ((Bits & 1) != 0) {
             const __m128i plane = _mm_set1_epi32(load_as<std::int32_t>(chunk + part_offset<Bits, 1>));
+#pragma GCC unroll 8
             for (std::size_t v = 0; v < 8; ++v) {
                 const __m128i bit = _mm_slli_epi32(_mm_setr_epi32(1, 2, 4, 8), static_cast<int>(4 * v));
                 const __m128i is_set = _mm_cmpeq_epi32(_mm_and_si128(plane, bit), bit);
@@ -1524,6 +1554,7 @@ struct unpacker<Bits, Arch> {
             }
         }
         codes<Arch> result;
+#pragma GCC unroll 8
         for (std::size_t v = 0; v < 8; ++v) result[v] = batch<std::int32_t, Arch>(q[v]);
         return result;
     }
@@ -8099,18 +8130,33 @@ private:
 
 } // namespace bitlens
 
+// ---- bitlens/kernels/loop_sizes.hpp
+/// loop_sizes: how far the outer loops of matmul go, as a micro-kernel wishes.
+
+#include <cstddef>
 #include <limits>
+
+namespace bitlens {
+
+/// Of a micro-kernel whose products take long beside what moves memory: any order of the outer loops does.
+struct unbounded_loops {
+    /// Rows of w that meet all columns before the next rows do, their sums held between blocks of columns.
+    static constexpr std::size_t rows_at_once = std::numeric_limits<std::size_t>::max();
+    /// Positions that meet weights which are laid out, before the next positions do.
+    static constexpr std::size_t positions_at_hand = std::numeric_limits<std::size_t>::max();
+};
+
+} // namespace bitlens
+
 #include <utility>
 
 namespace bitlens {
 
 #if defined(__x86_64__)
 
-struct bf16_dot_sizes {
+struct bf16_dot_sizes : unbounded_loops {
     static constexpr std::size_t tile_positions = 8, position_unit = 4, panel_rows = 48, panels_at_once = 8;
     static constexpr std::size_t max_depth = 512;
-    static constexpr std::size_t rows_at_once = std::numeric_limits<std::size_t>::max(); // as in float32
-    static constexpr std::size_t positions_at_hand = std::numeric_limits<std::size_t>::max();
 };
 
 /// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it
@@ -8183,7 +8229,6 @@ private:
 
 #include <array>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 namespace bitlens {
@@ -8196,7 +8241,7 @@ namespace bitlens {
 ///   piece, and for positions up to a multiple of position_unit. One stream of memory, where rows as they are would be
 ///   as many as there are positions.
 template <class Arch>
-struct f32_micro_kernel {
+struct f32_micro_kernel : unbounded_loops {
     using vec = simd::batch<float, Arch>;
     using element = float;
 
@@ -8208,9 +8253,6 @@ struct f32_micro_kernel {
     static constexpr std::size_t max_depth = 512;
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panels_at_once = 3; // that a tile of positions meets in turn
-    // Products take long beside what moves memory: any order of the outer loops does.
-    static constexpr std::size_t rows_at_once = std::numeric_limits<std::size_t>::max();
-    static constexpr std::size_t positions_at_hand = std::numeric_limits<std::size_t>::max();
 
     /// What a thread needs while it multiplies: nothing.
     struct session {};
@@ -8255,6 +8297,7 @@ struct f32_micro_kernel {
     }
     /// y (padded_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
     /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
+    /// Views by reference: g++ 12 copies them through the stack, which costs up to 0.05 of the peak.
     static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
                          matrix_view<const float> const& start, matrix_view<const float> const& soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.rows % position_unit == 0);
@@ -8378,12 +8421,14 @@ namespace bitlens {
 
 #if defined(__x86_64__)
 
-/// Tiles multiply so fast that what they read and write decides: a panel of up to 40 KiB stays in the first cache and
-/// meets all positions, which come from the second, past the first; of 1536 columns they take 768 KiB of it, and the
-/// sums of rows_at_once rows 256 KiB.
+/// Tiles multiply so fast that what they read and write decides: a panel stays in the first cache and meets all
+/// positions, which come from the second, past the first; of 1536 columns they take 768 KiB of it, and the sums of
+/// rows_at_once rows 256 KiB (both as in unbounded_loops, but bounded).
 struct bf16_tile_sizes {
+    static constexpr std::size_t first_cache = 40 << 10; // bytes of it for operands
     static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32, panels_at_once = 1;
-    static constexpr std::size_t max_depth = 640, rows_at_once = 256, positions_at_hand = 256;
+    static constexpr std::size_t max_depth = first_cache / (panel_rows * sizeof(bf16));
+    static constexpr std::size_t rows_at_once = 256, positions_at_hand = 256;
 };
 
 /// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so
@@ -8429,7 +8474,8 @@ private:
         constexpr std::size_t row_bytes = 64;
         const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
         // Where the first cache has no room for both operands, positions that pass through it would drive panels out.
-        const bool streams = pairs * sizeof(element) * base::panel_rows > 20480;
+        const bool streams =
+            pairs * sizeof(element) * (base::panel_rows + base::tile_positions) > bf16_tile_sizes::first_cache;
         // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.
         std::atomic_signal_fence(std::memory_order_seq_cst);
         if (start.rows != 0) {
@@ -8598,6 +8644,7 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
             const auto decode_group = [&](auto const& decode) {
                 for (; i < stop; ++i, to += chunk_codes) {
                     const auto q = level.unpack(row.codes + i * code_chunk<F::bits>::bytes);
+#pragma GCC unroll 8 // codes stay in registers, at -O2 too
                     for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(to + v * vec::size);
                 }
             };
@@ -8682,7 +8729,6 @@ row_decoder decoder_of(matrix_view<const float> const& w) noexcept {
 /// ones before). Hence the same bits for any number of positions, tasks and tiles.
 
 #include <array>
-#include <limits>
 
 namespace bitlens {
 
@@ -8702,7 +8748,7 @@ struct matmul_plan {
     static constexpr std::size_t strip_floats = MicroKernel::panel_rows * strip;
 
     /// Whether a few rows of w meet all columns before the next rows come.
-    static constexpr bool keeps_sums = MicroKernel::rows_at_once != std::numeric_limits<std::size_t>::max();
+    static constexpr bool keeps_sums = MicroKernel::rows_at_once != unbounded_loops::rows_at_once;
 
     /// Columns per block: all blocks alike, but for the last.
     static constexpr std::size_t depth(std::size_t cols) noexcept {
@@ -8842,13 +8888,13 @@ void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_
                     matrix_view<const float> x, bool pack, matrix_view<float> y,
                     matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    constexpr std::size_t rows_at_once = MicroKernel::panels_at_once * panel_rows;
+    constexpr std::size_t group_rows = MicroKernel::panels_at_once * panel_rows;
     constexpr bool keeps_sums = matmul_plan<MicroKernel>::keeps_sums;
     using panel_pointer = typename MicroKernel::element const*;
     std::array<panel_pointer, MicroKernel::panels_at_once> panels{}, next{}; // next: those after these
     const auto tile = [&](std::size_t t) { return x.middle_rows(t, std::min(tile_positions, x.rows - t)); };
-    for (std::size_t first = 0; first < y.cols; first += rows_at_once) {
-        const std::size_t end = std::min(first + rows_at_once, y.cols);
+    for (std::size_t first = 0; first < y.cols; first += group_rows) {
+        const std::size_t end = std::min(first + group_rows, y.cols);
         const bool pack_now = pack && first == 0;
         const auto soon = [&](std::size_t t, std::size_t i) -> matrix_view<const float> {
             if (!pack_now || i != 0)
@@ -8862,7 +8908,7 @@ void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_
             const std::size_t padded = MicroKernel::padded_positions(here.rows);
             if (pack_now) MicroKernel::pack_positions(here, packed);
             for (std::size_t r = first, i = 0; r < end; r += panel_rows, ++i) {
-                const std::size_t rows = std::min(panel_rows, end - r), after = r + rows_at_once;
+                const std::size_t rows = std::min(panel_rows, end - r), after = r + group_rows;
                 if (t == 0) {
                     panels[i] = weights.panel(first_row + r, rows, block.first, x.cols,
                                               scratch.panels + i * scratch.panel_elements, scratch.strip);
@@ -9025,6 +9071,12 @@ namespace bitlens {
 
 namespace detail {
 
+/// Pieces that tasks share: small ones, so that a core that others slow down does fewer of them.
+constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexcept {
+    constexpr std::size_t piece_bytes = 64 << 10;
+    return tasks == 1 ? 1 : std::max(tasks, bytes / piece_bytes);
+}
+
 /// Rows that share the loads of x, and whose sums do not wait for one another.
 inline constexpr std::size_t rows_at_once = 4;
 
@@ -9057,13 +9109,16 @@ std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> 
         vec sum[rows_at_once];
         for (auto& s : sum) s = vec(0.0f);
         for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks); c < stop; ++c)
+#pragma GCC unroll 4 // sums in registers, at -O2 too
             for (std::size_t k = 0; k < rows_at_once; ++k) {
                 const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
                 __builtin_prefetch(codes + next_rows);
                 const auto q = level.unpack(codes);
+#pragma GCC unroll 8
                 for (std::size_t v = 0; v < q.size(); ++v)
                     sum[k] = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
             }
+#pragma GCC unroll 4
         for (std::size_t k = 0; k < rows_at_once; ++k)
             total[k] = simd::fma(vec(rows[k].scales[group]), sum[k], total[k]);
     }
@@ -9105,6 +9160,7 @@ void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, c
         }
         std::size_t c = 0;
         for (; c + vec::size <= w.cols(); c += vec::size)
+#pragma GCC unroll 4
             for (std::size_t k = 0; k < rows_at_once; ++k)
                 total[k] = simd::fma(simd::widen<Arch>(numbers[k] + c), vec::load_unaligned(x + c), total[k]);
         for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
@@ -9147,7 +9203,7 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
             sums = frame.take<float>(w.groups());
             detail::sum_groups(x, F::group_size, sums);
         }
-    parallel_pieces(w.rows(), scratch.tasks(), detail::rows_at_once,
+    parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::rows_at_once,
                     [&](std::size_t, std::size_t begin, std::size_t end) {
                         detail::dot_rows<F, Arch>(w, begin, end - begin, padded.data(), sums.data(), y.data() + begin);
                     });

@@ -7,6 +7,7 @@
 #include "bitlens/kernels/bf16_tile_micro_kernel.hpp"
 #include "bitlens/kernels/decode.hpp"
 #include "bitlens/kernels/f32_micro_kernel.hpp"
+#include "bitlens/kernels/loop_sizes.hpp"
 #include "bitlens/kernels/matmul.hpp"
 #include "bitlens/kernels/matvec.hpp"
 #include "bitlens/kernels/reference.hpp"

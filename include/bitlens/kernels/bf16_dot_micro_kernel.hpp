@@ -2,19 +2,17 @@
 /// bf16_dot_micro_kernel: the innermost product by the dot products of AVX512_BF16.
 
 #include "bitlens/kernels/bf16_operands.hpp"
+#include "bitlens/kernels/loop_sizes.hpp"
 
-#include <limits>
 #include <utility>
 
 namespace bitlens {
 
 #if defined(__x86_64__)
 
-struct bf16_dot_sizes {
+struct bf16_dot_sizes : unbounded_loops {
     static constexpr std::size_t tile_positions = 8, position_unit = 4, panel_rows = 48, panels_at_once = 8;
     static constexpr std::size_t max_depth = 512;
-    static constexpr std::size_t rows_at_once = std::numeric_limits<std::size_t>::max(); // as in float32
-    static constexpr std::size_t positions_at_hand = std::numeric_limits<std::size_t>::max();
 };
 
 /// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it

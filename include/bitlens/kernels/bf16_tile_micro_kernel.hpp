@@ -9,12 +9,14 @@ namespace bitlens {
 
 #if defined(__x86_64__)
 
-/// Tiles multiply so fast that what they read and write decides: a panel of up to 40 KiB stays in the first cache and
-/// meets all positions, which come from the second, past the first; of 1536 columns they take 768 KiB of it, and the
-/// sums of rows_at_once rows 256 KiB.
+/// Tiles multiply so fast that what they read and write decides: a panel stays in the first cache and meets all
+/// positions, which come from the second, past the first; of 1536 columns they take 768 KiB of it, and the sums of
+/// rows_at_once rows 256 KiB (both as in unbounded_loops, but bounded).
 struct bf16_tile_sizes {
+    static constexpr std::size_t first_cache = 40 << 10; // bytes of it for operands
     static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32, panels_at_once = 1;
-    static constexpr std::size_t max_depth = 640, rows_at_once = 256, positions_at_hand = 256;
+    static constexpr std::size_t max_depth = first_cache / (panel_rows * sizeof(bf16));
+    static constexpr std::size_t rows_at_once = 256, positions_at_hand = 256;
 };
 
 /// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so
@@ -60,7 +62,8 @@ private:
         constexpr std::size_t row_bytes = 64;
         const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
         // Where the first cache has no room for both operands, positions that pass through it would drive panels out.
-        const bool streams = pairs * sizeof(element) * base::panel_rows > 20480;
+        const bool streams =
+            pairs * sizeof(element) * (base::panel_rows + base::tile_positions) > bf16_tile_sizes::first_cache;
         // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.
         std::atomic_signal_fence(std::memory_order_seq_cst);
         if (start.rows != 0) {

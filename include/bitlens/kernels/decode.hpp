@@ -115,6 +115,7 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
             const auto decode_group = [&](auto const& decode) {
                 for (; i < stop; ++i, to += chunk_codes) {
                     const auto q = level.unpack(row.codes + i * code_chunk<F::bits>::bytes);
+#pragma GCC unroll 8 // codes stay in registers, at -O2 too
                     for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(to + v * vec::size);
                 }
             };

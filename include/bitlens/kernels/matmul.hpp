@@ -12,9 +12,9 @@
 #include "bitlens/kernels/bf16_tile_micro_kernel.hpp"
 #include "bitlens/kernels/decode.hpp"
 #include "bitlens/kernels/f32_micro_kernel.hpp"
+#include "bitlens/kernels/loop_sizes.hpp"
 
 #include <array>
-#include <limits>
 
 namespace bitlens {
 
@@ -34,7 +34,7 @@ struct matmul_plan {
     static constexpr std::size_t strip_floats = MicroKernel::panel_rows * strip;
 
     /// Whether a few rows of w meet all columns before the next rows come.
-    static constexpr bool keeps_sums = MicroKernel::rows_at_once != std::numeric_limits<std::size_t>::max();
+    static constexpr bool keeps_sums = MicroKernel::rows_at_once != unbounded_loops::rows_at_once;
 
     /// Columns per block: all blocks alike, but for the last.
     static constexpr std::size_t depth(std::size_t cols) noexcept {
@@ -174,13 +174,13 @@ void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_
                     matrix_view<const float> x, bool pack, matrix_view<float> y,
                     matmul_scratch<MicroKernel> scratch) noexcept {
     constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    constexpr std::size_t rows_at_once = MicroKernel::panels_at_once * panel_rows;
+    constexpr std::size_t group_rows = MicroKernel::panels_at_once * panel_rows;
     constexpr bool keeps_sums = matmul_plan<MicroKernel>::keeps_sums;
     using panel_pointer = typename MicroKernel::element const*;
     std::array<panel_pointer, MicroKernel::panels_at_once> panels{}, next{}; // next: those after these
     const auto tile = [&](std::size_t t) { return x.middle_rows(t, std::min(tile_positions, x.rows - t)); };
-    for (std::size_t first = 0; first < y.cols; first += rows_at_once) {
-        const std::size_t end = std::min(first + rows_at_once, y.cols);
+    for (std::size_t first = 0; first < y.cols; first += group_rows) {
+        const std::size_t end = std::min(first + group_rows, y.cols);
         const bool pack_now = pack && first == 0;
         const auto soon = [&](std::size_t t, std::size_t i) -> matrix_view<const float> {
             if (!pack_now || i != 0)
@@ -194,7 +194,7 @@ void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_
             const std::size_t padded = MicroKernel::padded_positions(here.rows);
             if (pack_now) MicroKernel::pack_positions(here, packed);
             for (std::size_t r = first, i = 0; r < end; r += panel_rows, ++i) {
-                const std::size_t rows = std::min(panel_rows, end - r), after = r + rows_at_once;
+                const std::size_t rows = std::min(panel_rows, end - r), after = r + group_rows;
                 if (t == 0) {
                     panels[i] = weights.panel(first_row + r, rows, block.first, x.cols,
                                               scratch.panels + i * scratch.panel_elements, scratch.strip);

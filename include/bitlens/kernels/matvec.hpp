@@ -8,6 +8,12 @@ namespace bitlens {
 
 namespace detail {
 
+/// Pieces that tasks share: small ones, so that a core that others slow down does fewer of them.
+constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexcept {
+    constexpr std::size_t piece_bytes = 64 << 10;
+    return tasks == 1 ? 1 : std::max(tasks, bytes / piece_bytes);
+}
+
 /// Rows that share the loads of x, and whose sums do not wait for one another.
 inline constexpr std::size_t rows_at_once = 4;
 
@@ -40,13 +46,16 @@ std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> 
         vec sum[rows_at_once];
         for (auto& s : sum) s = vec(0.0f);
         for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks); c < stop; ++c)
+#pragma GCC unroll 4 // sums in registers, at -O2 too
             for (std::size_t k = 0; k < rows_at_once; ++k) {
                 const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
                 __builtin_prefetch(codes + next_rows);
                 const auto q = level.unpack(codes);
+#pragma GCC unroll 8
                 for (std::size_t v = 0; v < q.size(); ++v)
                     sum[k] = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
             }
+#pragma GCC unroll 4
         for (std::size_t k = 0; k < rows_at_once; ++k)
             total[k] = simd::fma(vec(rows[k].scales[group]), sum[k], total[k]);
     }
@@ -88,6 +97,7 @@ void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, c
         }
         std::size_t c = 0;
         for (; c + vec::size <= w.cols(); c += vec::size)
+#pragma GCC unroll 4
             for (std::size_t k = 0; k < rows_at_once; ++k)
                 total[k] = simd::fma(simd::widen<Arch>(numbers[k] + c), vec::load_unaligned(x + c), total[k]);
         for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
@@ -130,7 +140,7 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
             sums = frame.take<float>(w.groups());
             detail::sum_groups(x, F::group_size, sums);
         }
-    parallel_pieces(w.rows(), scratch.tasks(), detail::rows_at_once,
+    parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::rows_at_once,
                     [&](std::size_t, std::size_t begin, std::size_t end) {
                         detail::dot_rows<F, Arch>(w, begin, end - begin, padded.data(), sums.data(), y.data() + begin);
                     });

@@ -125,10 +125,13 @@ template <int Bits, avx2_arch Arch>
 struct unpacker<Bits, Arch> {
     static codes<Arch> run(const std::uint8_t* chunk) noexcept {
         __m256i q[4];
+#pragma GCC unroll 4
         for (auto& v : q) v = _mm256_setzero_si256();
         if constexpr ((Bits & 8) != 0)
+#pragma GCC unroll 4
             for (std::size_t v = 0; v < 4; ++v) q[v] = eight_bytes(chunk + 8 * v);
         if constexpr ((Bits & 4) != 0)
+#pragma GCC unroll 2
             for (std::size_t v = 0; v < 2; ++v) {
                 const __m256i both = eight_bytes(chunk + 8 * v);
                 q[v] = _mm256_and_si256(both, _mm256_set1_epi32(15));
@@ -138,12 +141,14 @@ struct unpacker<Bits, Arch> {
             constexpr int at = Bits & 4; // place of this part in a code
             const __m256i all = _mm256_slli_epi32(eight_bytes(chunk + part_offset<Bits, 2>), at);
             const __m256i mask = _mm256_set1_epi32(3 << at);
+#pragma GCC unroll 4
             for (std::size_t v = 0; v < 4; ++v)
                 q[v] = _mm256_or_si256(q[v], _mm256_and_si256(_mm256_srli_epi32(all, static_cast<int>(2 * v)), mask));
         }
         if constexpr ((Bits & 1) != 0) {
             const __m256i plane = _mm256_set1_epi32(load_as<std::int32_t>(chunk + part_offset<Bits, 1>));
             const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+#pragma GCC unroll 4
             for (std::size_t v = 0; v < 4; ++v) {
                 const __m256i bit =
                     _mm256_srlv_epi32(plane, _mm256_add_epi32(lane, _mm256_set1_epi32(static_cast<int>(8 * v))));
@@ -153,7 +158,27 @@ struct unpacker<Bits, Arch> {
         using out = batch<std::int32_t, Arch>;
         return {out(q[0]), out(q[1]), out(q[2]), out(q[3])};
     }
-    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept { return run(chunk); }
+    static codes<Arch> run_unmasked(const std::uint8_t* chunk) noexcept {
+        using out = batch<std::int32_t, Arch>;
+        if constexpr (Bits == 2) {
+            const __m256i all = eight_bytes(chunk);
+            return {out(all), out(_mm256_srli_epi32(all, 2)), out(_mm256_srli_epi32(all, 4)),
+                    out(_mm256_srli_epi32(all, 6))};
+        } else if constexpr (Bits == 3) {
+            const __m256i all = eight_bytes(chunk), two_bits = _mm256_set1_epi32(0x33);
+            const __m256i even = _mm256_and_si256(all, two_bits); // of registers 0 and, 4 bits higher, 2
+            const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(all, 2), two_bits); // of 1 and 3
+            const __m256i plane = _mm256_set1_epi32(load_as<std::int32_t>(chunk + part_offset<Bits, 1>));
+            const __m256i of_lane = _mm256_srlv_epi32(plane, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+            // Byte v: the third bit of register v.
+            const __m256i third = _mm256_and_si256(_mm256_slli_epi32(of_lane, 2), _mm256_set1_epi32(0x04040404));
+            return {out(_mm256_or_si256(even, third)), out(_mm256_or_si256(odd, _mm256_srli_epi32(third, 8))),
+                    out(_mm256_or_si256(_mm256_srli_epi32(even, 4), _mm256_srli_epi32(third, 16))),
+                    out(_mm256_or_si256(_mm256_srli_epi32(odd, 4), _mm256_srli_epi32(third, 24)))};
+        } else {
+            return run(chunk);
+        }
+    }
 
 private:
     static __m256i eight_bytes(const std::uint8_t* p) noexcept {
@@ -167,10 +192,13 @@ template <int Bits, sse4_arch Arch>
 struct unpacker<Bits, Arch> {
     static codes<Arch> run(const std::uint8_t* chunk) noexcept {
         __m128i q[8];
+#pragma GCC unroll 8
         for (auto& v : q) v = _mm_setzero_si128();
         if constexpr ((Bits & 8) != 0)
+#pragma GCC unroll 8
             for (std::size_t v = 0; v < 8; ++v) q[v] = four_bytes(chunk + 4 * v);
         if constexpr ((Bits & 4) != 0)
+#pragma GCC unroll 4
             for (std::size_t v = 0; v < 4; ++v) {
                 const __m128i both = four_bytes(chunk + 4 * v);
                 q[v] = _mm_and_si128(both, _mm_set1_epi32(15));
@@ -179,6 +207,7 @@ struct unpacker<Bits, Arch> {
         if constexpr ((Bits & 2) != 0) {
             constexpr int at = Bits & 4; // place of this part in a code
             const __m128i mask = _mm_set1_epi32(3 << at);
+#pragma GCC unroll 8
             for (std::size_t v = 0; v < 8; ++v) {
                 const __m128i all = _mm_slli_epi32(four_bytes(chunk + part_offset<Bits, 2> + 4 * (v % 2)), at);
                 q[v] = _mm_or_si128(q[v], _mm_and_si128(_mm_srli_epi32(all, static_cast<int>(2 * (v / 2))), mask));
@@ -186,6 +215,7 @@ struct unpacker<Bits, Arch> {
         }
         if constexpr ((Bits & 1) != 0) {
             const __m128i plane = _mm_set1_epi32(load_as<std::int32_t>(chunk + part_offset<Bits, 1>));
+#pragma GCC unroll 8
             for (std::size_t v = 0; v < 8; ++v) {
                 const __m128i bit = _mm_slli_epi32(_mm_setr_epi32(1, 2, 4, 8), static_cast<int>(4 * v));
                 const __m128i is_set = _mm_cmpeq_epi32(_mm_and_si128(plane, bit), bit);
@@ -193,6 +223,7 @@ struct unpacker<Bits, Arch> {
             }
         }
         codes<Arch> result;
+#pragma GCC unroll 8
         for (std::size_t v = 0; v < 8; ++v) result[v] = batch<std::int32_t, Arch>(q[v]);
         return result;
     }
