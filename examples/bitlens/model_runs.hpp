@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,14 +37,29 @@ inline std::uint64_t loaded_bytes(tensor_info const& t) {
     return count * (t.type == "F16" || t.type == "BF16" ? 2 : 4);
 }
 
+/// Bytes of a matrix once quantized; none where it stays full, and is shared.
+inline std::uint64_t packed_bytes(matrix_shape shape, treatment const& use) {
+    if (!use) return 0;
+    const std::uint64_t groups = use->group_size == 0 ? 1 : (shape.cols + use->group_size - 1) / use->group_size;
+    return shape.rows * (shape.cols * static_cast<std::uint64_t>(use->bits) / 8 + groups * 5);
+}
+
 } // namespace detail
+
+/// A word to who asks for longer rows than a model was trained on, which it computes all the same.
+inline void warn_beyond_context(model_config const& config, std::string const& option, std::size_t tokens) {
+    if (config.context != 0 && tokens > config.context)
+        std::cerr << "warning: " << option << ' ' << tokens << ": the model was trained on " << config.context
+                  << " positions at most, and its losses beyond them mean little\n";
+}
 
 /// What running the full model and `methods` on `rows` rows of `tokens` ids asks of memory. `results_per_row` is what
 /// the verb itself keeps of a row.
 inline memory_demand demand_of(checkpoint const& source, std::vector<method> const& methods, std::size_t tokens,
-                               std::size_t rows, std::uint64_t results_per_row) {
+                               std::size_t rows, std::uint64_t results_per_row, override_rules const& rules = {}) {
+    model_config const& config = source.config();
     memory_demand d;
-    d.layers = source.config().layers;
+    d.layers = config.layers;
     d.rows = rows;
     d.results = rows * results_per_row;
     for (auto const& t : source.tensors()) {
@@ -53,12 +69,13 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
             continue;
         }
         d.full += detail::loaded_bytes(t);
-        for (auto const& m : methods) {
-            const std::uint64_t groups = m.group_size == 0 ? 1 : (t.shape[1] + m.group_size - 1) / m.group_size;
-            d.quantized += t.shape[0] * (t.shape[1] * static_cast<std::uint64_t>(m.bits) / 8 + groups * 5);
-        }
     }
-    d.states = plan_sweep_memory(source.config(), tokens, methods.size() + 1);
+    for (auto const& m : methods)
+        for (std::size_t k = 0; k < config.layers; ++k)
+            for (std::size_t p = 0; p < projection_count; ++p)
+                d.quantized += detail::packed_bytes(shape_of(static_cast<projection>(p), config.block),
+                                                    treatment_of(m, rules, k, static_cast<projection>(p)));
+    d.states = plan_sweep_memory(config, tokens, methods.size() + 1);
     return d;
 }
 

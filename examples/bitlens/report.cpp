@@ -11,6 +11,8 @@ namespace bitlens::command {
 void report(std::filesystem::path const& run_folder) {
     const report_summary summary = write_report(run_folder);
     std::cout << summary << "report: " << summary.page.string() << '\n';
+    for (auto const& name : summary.unfinished)
+        std::cout << "not finished, and not in the report: " << name << " (the study's command goes on with it)\n";
 }
 
 } // namespace bitlens::command

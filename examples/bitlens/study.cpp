@@ -45,7 +45,7 @@ json describe_run(study_arguments const& a, checkpoint const& model, tokenizer c
     manifest["data"] = file_identity(a.data);
     manifest["rows"] = {{"read", s.read}, {"used", s.documents.rows.size()}, {"shorter", s.shorter}, {"cut", s.cut}};
     manifest["tokens"] = a.tokens;
-    manifest["bos"] = bos_token(t, a.bos).has_value();
+    manifest["bos"] = s.from_ids ? json("as in the data") : json(bos_token(t, a.bos).has_value());
     manifest["examples"] = a.examples ? json(*a.examples) : json("all");
     manifest["first_position"] = a.first_position;
     manifest["seed"] = a.seed;
@@ -55,24 +55,29 @@ json describe_run(study_arguments const& a, checkpoint const& model, tokenizer c
     return manifest;
 }
 
-/// The methods of this call, then those that the folder has beside them. Errors: option_error for another run's folder.
-std::vector<method> agree_with_folder(run_folder const& folder, json const& manifest, std::vector<method> methods) {
+/// The methods that the folder has, in its order, then those that this call adds: their order is that of the tables.
+/// Errors: option_error for another run's folder.
+std::vector<method> agree_with_folder(run_folder const& folder, json const& manifest,
+                                      std::vector<method> const& asked_for) {
     auto earlier = folder.manifest();
-    if (!earlier) return methods;
+    if (!earlier) return asked_for;
     const std::string file = (folder.path() / "manifest.json").string();
     std::vector<method_name> earlier_methods;
     if (find_value(*earlier, "methods", file)) earlier_methods = methods_of(*earlier, file);
     earlier->erase("methods");
     if (const auto difference = first_difference(*earlier, manifest))
-        throw option_error(folder.path().string() + ": holds another run: " + *difference);
+        throw option_error(folder.path().string() + ": holds another run: " + *difference +
+                           "; another --out keeps both");
+    std::vector<method> methods;
     for (auto const& [name, spec] : earlier_methods) {
-        const auto same = std::ranges::find(methods, name, &method::name);
-        if (same == methods.end())
-            methods.push_back(parse_method(name + "=" + spec));
-        else if (same->text() != spec)
+        methods.push_back(parse_method(name + "=" + spec));
+        const auto same = std::ranges::find(asked_for, name, &method::name);
+        if (same != asked_for.end() && same->text() != spec)
             throw option_error(folder.path().string() + ": method " + name + " is " + spec + " there, " + same->text() +
                                " asked for; another name keeps both");
     }
+    for (auto const& m : asked_for)
+        if (std::ranges::find(methods, m.name, &method::name) == methods.end()) methods.push_back(m);
     return methods;
 }
 
@@ -83,18 +88,21 @@ std::uint64_t results_bytes(model_config const& config, std::size_t tokens, std:
 
 template <class Architecture>
 report_summary run(study_arguments const& a, checkpoint const& source, tokenizer const& t, document_selection const& s,
-                   run_folder const& folder, std::vector<method> const& methods, machine const& here) {
+                   run_folder const& folder, json const& manifest, std::vector<method> const& methods,
+                   machine const& here) {
     model_config const& config = source.config();
-    const auto demand =
-        demand_of(source, methods, a.tokens, s.documents.rows.size(), results_bytes(config, a.tokens, methods.size()));
+    const auto rules = a.overrides ? read_override_rules(*a.overrides, config.layers) : override_rules();
+    for (auto const& m : methods) check_shapes<weight>(config.block, config.layers, m, rules);
+    const auto demand = demand_of(source, methods, a.tokens, s.documents.rows.size(),
+                                  results_bytes(config, a.tokens, methods.size()), rules);
     const auto plan = plan_memory(demand, here.memory, here.threads);
     const std::string plan_line = plan_text(demand, plan, here.memory);
     std::cout << plan_line << '\n' << std::flush;
+    folder.write_manifest(manifest); // not before all this has passed: later calls take up what it names
     folder.log(plan_line);
 
     const auto model =
         transformer<Architecture, weight>(source, plan.full_resident).with_products(products_named(a.arithmetic));
-    const auto rules = a.overrides ? read_override_rules(*a.overrides, config.layers) : override_rules();
     std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
     for (auto const& m : methods)
         variants.push_back(
@@ -107,23 +115,30 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     std::size_t runs = 0;
     for (auto const& piece : rows_to_do(results))
         runs += piece.count * (piece.variants.size() + (piece.variants[0] == 0 ? 0 : 1));
+    const stop_requests stop;
+    const auto stop_if_asked = [&] {
+        stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
+    };
     if (runs > 0) {
         progress shown(runs, a.tokens);
-        const stop_requests stop;
-        run_study<Architecture, weight>(
-            model, variants, s.documents, a.first_position, plan.cut, folder, results, [&](std::size_t done) {
-                shown.advance(done);
-                stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
-            });
+        run_study<Architecture, weight>(model, variants, s.documents, a.first_position, plan.cut, folder, results,
+                                        [&](std::size_t done) {
+                                            shown.advance(done);
+                                            stop_if_asked();
+                                        });
         folder.log(std::to_string(runs) + " model runs of " + std::to_string(a.tokens) + " tokens in " +
                    duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
     }
     if (model.products() != arithmetic::f32 && !has_float32_check(folder.path(), methods)) {
         const auto checked = first_documents(s.documents, float32_documents);
         std::cout << "what the arithmetic changes: " << checked.rows.size() << " documents in float32\n" << std::flush;
+        progress shown(checked.rows.size() * variants.size(), a.tokens);
         write_float32_check(folder.path(),
                             measure_run<Architecture, weight>(model.with_products(arithmetic::f32), variants, checked,
-                                                              plan.cut, a.first_position));
+                                                              plan.cut, a.first_position, [&](std::size_t documents) {
+                                                                  shown.advance(documents * variants.size());
+                                                                  stop_if_asked();
+                                                              }));
     }
     // Parts that are still there belong to tables that a kill kept from being written.
     if (std::ranges::any_of(results, [&](auto const& v) { return !folder.parts(v.name).empty(); }))
@@ -139,7 +154,11 @@ void study(study_arguments const& a) {
     const auto methods = parse_methods(a.methods);
     const checkpoint source(a.model);
     const tokenizer t = source.load_tokenizer();
-    const document_selection s = select_documents(a.data, t, bos_token(t, a.bos), a.tokens, a.examples);
+    warn_beyond_context(source.config(), "--tokens", a.tokens);
+    const document_selection s =
+        select_documents(a.data, t, bos_token(t, a.bos), source.config().vocabulary, a.tokens, a.examples);
+    if (s.from_ids && a.bos == "yes")
+        throw option_error("--bos yes: " + a.data.string() + " holds token ids, which are taken as they stand");
     std::cout << source.format_description() << "\n"
               << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";
@@ -147,10 +166,11 @@ void study(study_arguments const& a) {
     const run_folder folder(a.out);
     json manifest = describe_run(a, source, t, s);
     const auto all_methods = agree_with_folder(folder, manifest, methods);
+    if (all_methods.empty())
+        throw option_error("--methods: at least one is expected; " + std::string(existing_methods));
     for (auto const& m : all_methods) manifest["methods"].push_back({{"name", m.name}, {"spec", m.text()}});
-    folder.write_manifest(manifest);
     const auto summary = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return run<Architecture>(a, source, t, s, folder, all_methods, here);
+        return run<Architecture>(a, source, t, s, folder, manifest, all_methods, here);
     });
     std::cout << summary << "report: " << summary.page.string() << '\n';
 }

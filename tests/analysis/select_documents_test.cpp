@@ -27,7 +27,8 @@ TEST_CASE("rows that are long enough are cut to one length, with the beginning-o
     const auto path = folder.write("d.jsonl", "{\"text\": \"" + longer + "\", \"id\": \"first\"}\n{\"text\": \"a\"}\n" +
                                                   "{\"text\": \"" + longest + "\", \"topic\": \"dogs\"}\n");
 
-    const auto s = select_documents(path, t, 1, length, {});
+    const std::size_t vocabulary = t.vocabulary_size();
+    const auto s = select_documents(path, t, 1, vocabulary, length, {});
     CHECK((s.read == 3 && s.shorter == 1 && s.cut == 1));
     CHECK(s.documents.rows == std::vector<std::size_t>{0, 2});
     CHECK(s.documents.names == std::vector<std::string>{"first", ""});
@@ -40,10 +41,10 @@ TEST_CASE("rows that are long enough are cut to one length, with the beginning-o
         CHECK(std::ranges::equal(s.documents.ids.row(n), expected));
     }
 
-    const auto one = select_documents(path, t, 1, length, 1);
+    const auto one = select_documents(path, t, 1, vocabulary, length, 1);
     CHECK((one.read == 1 && one.documents.rows.size() == 1));
-    CHECK(select_documents(path, t, {}, length, {}).documents.rows == std::vector<std::size_t>{2});
-    CHECK_THROWS_WITH_AS(select_documents(path, t, {}, 1000, {}),
+    CHECK(select_documents(path, t, {}, vocabulary, length, {}).documents.rows == std::vector<std::size_t>{2});
+    CHECK_THROWS_WITH_AS(select_documents(path, t, {}, vocabulary, 1000, {}),
                          doctest::Contains("none of its 3 rows has 1000 tokens or more"), option_error);
 }
 
@@ -52,7 +53,11 @@ TEST_CASE("ids are taken as they stand") {
     const std::vector<std::int32_t> ids{5, 6, 7, 8, 9, 10};
     const auto path = folder.path() / "ids.npy";
     write_npy<std::int32_t>(path, std::array<std::size_t, 2>{2, 3}, ids);
-    const auto s = select_documents(path, tiny_tokenizer(), 1, 2, {});
-    CHECK(s.cut == 2);
+    const auto s = select_documents(path, tiny_tokenizer(), 1, 11, 2, {});
+    CHECK((s.from_ids && s.cut == 2));
     CHECK(std::ranges::equal(s.documents.ids.span(), std::vector{5, 6, 8, 9}));
+    CHECK_THROWS_WITH_AS(
+        select_documents(path, tiny_tokenizer(), {}, 10, 3, {}),
+        doctest::Contains("ids.npy: row 1, token 2: an id below 10, the model's vocabulary, is expected, 10 was found"),
+        format_error);
 }

@@ -148,6 +148,14 @@ std::vector<std::string> study(fs::path const& out, std::string const& methods, 
     return all;
 }
 
+/// The documents once more, one id of them another.
+fs::path with_id(const char* name, std::size_t row, std::size_t column, std::int32_t id) {
+    std::vector<std::int32_t> ids(here().ids.span().begin(), here().ids.span().end());
+    ids[row * tokens + column] = id;
+    write_npy(here().folder / name, std::array{rows, tokens}, std::span<const std::int32_t>(ids));
+    return here().folder / name;
+}
+
 /// Every file of a run but its log, by name.
 std::map<std::string, std::string> contents(fs::path const& folder) {
     std::map<std::string, std::string> all;
@@ -281,6 +289,68 @@ TEST_CASE("adding a method gives what asking for both at once gives") {
     check_same_run(undisturbed(), folder);
 }
 
+TEST_CASE("methods named in another order leave a run as it is") {
+    const auto folder = here().folder / "reordered";
+    fs::copy(undisturbed(), folder, fs::copy_options::recursive);
+    REQUIRE(run(study(folder, "nf4-g64-dq,rtn3-g64")).code == 0);
+    check_same_run(undisturbed(), folder);
+}
+
+TEST_CASE("what cannot be run is refused before the folder knows of it") {
+    const auto folder = here().folder / "refused";
+    const auto refused = [](std::vector<std::string> const& arguments, int code, std::string const& words) {
+        const auto result = run(arguments);
+        CHECK_MESSAGE(result.code == code, result.text);
+        CHECK_MESSAGE(result.text.find(words) != std::string::npos, result.text);
+    };
+    const auto rules = here().folder / "rules.json";
+    std::ofstream(rules) << R"({"rules": [{"projection": "*", "layers": "7", "use": "full"}]})";
+    refused(study(folder, "rtn3-g64", {"--overrides", rules}), 1, "layer 7; this model has layers 0 to 2");
+    refused(study(folder, "rtn3-g64", {"--bos", "yes"}), 2, "holds token ids, which are taken as they stand");
+    refused(study(folder, ""), 2, "--methods: at least one is expected");
+    REQUIRE(run(study(folder, "rtn3-g64")).code == 0);
+    const auto before = contents(folder);
+    refused(study(folder, "rtn3-g64,nf4-g128"), 1,
+            "layer 0 q_proj, nf4-g128: nf4-g128 matrix: 64 columns; a multiple of the group size 128 is expected");
+    REQUIRE(run(study(folder, "rtn3-g64")).code == 0);
+    CHECK(contents(folder) == before);
+
+    auto arguments = study(here().folder / "refused_ids", "rtn3-g64");
+    *std::ranges::find(arguments, here().ids_path.string()) = with_id("other.npy", 3, 5, 1 << 20);
+    refused(arguments, 1, "other.npy: row 3, token 5: an id below ");
+    CHECK(!fs::exists(here().folder / "refused_ids" / "manifest.json"));
+}
+
+TEST_CASE("a report of what is there: a method that is not finished is named, a run that is not finished refused") {
+    const auto folder = here().folder / "half";
+    fs::copy(undisturbed(), folder, fs::copy_options::recursive);
+    json manifest = read_json_file(folder / "manifest.json");
+    manifest["methods"].push_back({{"name", "later"}, {"spec", "nf3-g64"}});
+    std::ofstream(folder / "manifest.json") << manifest.dump();
+    const auto result = run({"report", folder});
+    CHECK_MESSAGE(result.code == 0, result.text);
+    CHECK_MESSAGE(result.text.find("not finished, and not in the report: later") != std::string::npos, result.text);
+
+    fs::remove(folder / "examples.csv");
+    const auto refused = run({"report", folder});
+    CHECK(refused.code == 1);
+    CHECK_MESSAGE(refused.text.find("examples.csv is missing") != std::string::npos, refused.text);
+}
+
+TEST_CASE("rows longer than the model was trained on are computed, with a warning") {
+    const auto model = here().folder / "short";
+    fs::copy(here().model, model);
+    json config = read_json_file(model / "config.json");
+    config["max_position_embeddings"] = 8;
+    std::ofstream(model / "config.json") << config.dump();
+    auto arguments = study(here().folder / "of_short", "rtn3-g64");
+    *std::ranges::find(arguments, here().model.string()) = model;
+    const auto result = run(arguments);
+    CHECK(result.code == 0);
+    CHECK_MESSAGE(result.text.find("warning: --tokens 12: the model was trained on 8 positions") != std::string::npos,
+                  result.text);
+}
+
 TEST_CASE("a study in bf16 says what that changes") {
     const std::vector<std::string> bf16{"--arithmetic", "bf16"};
     const auto folder = here().folder / "bf16", both = here().folder / "bf16_both";
@@ -375,6 +445,17 @@ TEST_CASE("another run in the same folder is refused, and the difference named")
     refused(study(undisturbed(), "rtn3-g64", {"--seed", "7"}), "seed: 1 in the folder, 7 asked for");
     refused(study(undisturbed(), "rtn3-g64", {"--first-position"}), "first_position");
     refused(study(undisturbed(), "rtn3-g64", {"--examples", "9"}), "examples");
+    auto other = study(undisturbed(), "rtn3-g64");
+    *std::ranges::find(other, here().ids_path.string()) = with_id("more.npy", 0, 0, here().ids.row(0)[0] ^ 1);
+    refused(other, "data.");
+    const auto model = here().folder / "other_model";
+    fs::copy(here().model, model);
+    json config = read_json_file(model / "config.json");
+    config["rms_norm_eps"] = 1e-6;
+    std::ofstream(model / "config.json") << config.dump();
+    other = study(undisturbed(), "rtn3-g64");
+    *std::ranges::find(other, here().model.string()) = model;
+    refused(other, "model.files");
     refused(study(undisturbed(), "rtn3-g64=nf4-g64"), "method rtn3-g64 is rtn3-g64 there, nf4-g64 asked for");
     CHECK(contents(undisturbed()) == before);
 

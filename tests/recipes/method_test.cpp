@@ -96,7 +96,7 @@ TEST_CASE("a refusal says what is wrong and what exists") {
         {"a/b=rtn3-g64", "a name is made of"},
         {"RTN3-g64", "there is no method"},
         {"rtn3-g64,", "there is no method ''"},
-        {"rtn3-g64:damp=0.01", "there is no method '0.01'"},
+        {"rtn3-g64:damp=0.01", "'-g64:damp=0.01' is no group"},
     };
     for (auto const& [text, reason] : wrong) {
         const std::string said = refusal(text); // begins with the text

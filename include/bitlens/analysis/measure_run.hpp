@@ -9,6 +9,7 @@
 #include "bitlens/sweep/sweep.hpp"
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -41,10 +42,12 @@ inline void take_row(run_results& run, std::size_t i, document_measurement const
 
 /// Every variant on every document. variants[0] is the full model; the others are the run's methods, by name and spec.
 /// The numbers are those that read_run reads of a finished study; manifest, seed and `full` are left empty.
-/// Errors: those of sweep.
+/// on_documents(n) is called when n more documents are done, and may throw.   Errors: those of sweep.
 template <class Architecture, class W>
-run_results measure_run(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-                        study_documents const& documents, sweep_cut cut, bool first_position = false) {
+run_results measure_run(
+    transformer<Architecture, W> const& model, std::span<const variant<W>> variants, study_documents const& documents,
+    sweep_cut cut, bool first_position = false,
+    std::function<void(std::size_t)> const& on_documents = [](std::size_t) {}) {
     model_config const& config = model.config();
     const std::size_t rows = documents.ids.rows();
     const per_layer empty(config.layers, std::vector<double>(rows));
@@ -71,6 +74,7 @@ run_results measure_run(transformer<Architecture, W> const& model, std::span<con
         },
         [&](std::size_t first, std::span<document_measurement> block) {
             for (std::size_t e = 0; e < block.size(); ++e) detail::take_row(run, first + e, block[e]);
+            on_documents(block.size());
         });
     return run;
 }

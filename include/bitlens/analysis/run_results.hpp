@@ -46,6 +46,7 @@ struct run_results {
     std::vector<std::uint64_t> tokens;  // ids scored, the first one included
     std::vector<double> nll_full;
     std::vector<method_results> methods;
+    std::vector<std::string> unfinished; // methods of the manifest for which the table has nothing yet
     per_layer norm_r, norm_z, norm_h;
     std::vector<std::vector<std::optional<double>>> kurtosis_r, kurtosis_h; // nothing: a token without spread
 
@@ -114,8 +115,8 @@ inline std::vector<method_name> methods_of(json const& manifest, std::string con
     return methods;
 }
 
-/// Reads examples.csv by column name, and manifest.json.
-/// Errors: io_error; format_error naming the file and the column, line or key that is missing or wrong.
+/// Reads examples.csv by column name, and manifest.json.   Errors: io_error; format_error naming the file and the
+/// column, line or key that is missing or wrong, or a folder where no study has come to its end.
 inline run_results read_run(std::filesystem::path const& folder) {
     run_results run;
     const auto manifest_path = folder / "manifest.json";
@@ -124,6 +125,9 @@ inline run_results read_run(std::filesystem::path const& folder) {
     run.first_position = required<bool>(run.manifest, "first_position", manifest_path.string());
     run.full = required<std::string>(run.manifest, "full", manifest_path.string());
 
+    if (!std::filesystem::exists(folder / "examples.csv"))
+        throw format_error(folder.string() + ": the tables of a finished run are expected, examples.csv is missing; "
+                                             "the `bitlens study` that began it goes on when it is called again");
     const csv_table csv = read_csv(folder / "examples.csv");
     run.example = csv.counts("example");
     run.id = csv.texts("id");
@@ -146,6 +150,10 @@ inline run_results read_run(std::filesystem::path const& folder) {
         method_results m{name, spec, {}, {}, {}, {}, {}};
         if (!known.insert("nll_" + m.name).second)
             throw format_error(manifest_path.string() + ": methods: the name " + in_quotes(m.name) + " is taken");
+        if (!csv.has("nll_" + m.name)) {
+            run.unfinished.push_back(m.name);
+            continue;
+        }
         m.nll = detail::read_numbers(csv, "nll_" + m.name);
         m.error = detail::read_numbers(csv, "error_" + m.name);
         m.kl = detail::read_numbers(csv, "kl_" + m.name);

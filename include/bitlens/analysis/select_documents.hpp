@@ -19,20 +19,23 @@ namespace bitlens {
 struct document_selection {
     study_documents documents;
     std::size_t read = 0, shorter = 0, cut = 0; // rows read; of them, left out, and cut to the length
+    bool from_ids = false;                      // the input holds ids, to which nothing was added
 };
 
 /// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
-/// before it where there is one; rows of ids are taken as they stand.
-/// Errors: those of document_reader and encode; option_error when no row is long enough.
+/// before it where there is one; rows of ids are taken as they stand.   vocabulary: the model's.
+/// Errors: those of document_reader and encode; format_error for an id outside the vocabulary; option_error when no
+/// row is long enough.
 inline document_selection select_documents(std::filesystem::path const& data, tokenizer const& t,
-                                           std::optional<std::int32_t> bos, std::size_t tokens,
+                                           std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens,
                                            std::optional<std::size_t> limit) {
     document_selection s;
     std::vector<std::int32_t> ids;
     document_reader reader(data);
+    s.from_ids = reader.holds_ids();
     for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
         ++s.read;
-        if (!reader.holds_ids()) {
+        if (!s.from_ids) {
             d.ids = t.encode(d.text);
             if (bos) d.ids.insert(d.ids.begin(), *bos);
         }
@@ -41,6 +44,11 @@ inline document_selection select_documents(std::filesystem::path const& data, to
             continue;
         }
         if (d.ids.size() > tokens) ++s.cut;
+        for (std::size_t i = 0; i < tokens; ++i)
+            if (static_cast<std::size_t>(d.ids[i]) >= vocabulary)
+                throw format_error(data.string() + ": row " + std::to_string(d.row) + ", token " + std::to_string(i) +
+                                   ": an id below " + std::to_string(vocabulary) +
+                                   ", the model's vocabulary, is expected, " + std::to_string(d.ids[i]) + " was found");
         ids.insert(ids.end(), d.ids.begin(), d.ids.begin() + static_cast<std::ptrdiff_t>(tokens));
         s.documents.rows.push_back(d.row);
         s.documents.names.push_back(d.id);

@@ -33,8 +33,9 @@ namespace bitlens {
 
 /// What a program says when the report is written.
 struct report_summary {
-    std::vector<std::string> lines; // the five that matter
-    std::filesystem::path page;     // report.html
+    std::vector<std::string> lines;      // the five that matter
+    std::filesystem::path page;          // report.html
+    std::vector<std::string> unfinished; // methods that the page does not know yet
 };
 
 inline std::ostream& operator<<(std::ostream& out, report_summary const& summary) {
@@ -287,7 +288,7 @@ inline report_summary write_report(std::filesystem::path const& folder) {
     for (figure const* f : detail::figures_of(content)) write_figure(figures, *f);
     write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
     write_file_atomically(folder / "report.html", detail::page_html(s, tokens, content));
-    return {content.lines, folder / "report.html"};
+    return {content.lines, folder / "report.html", s.run.unfinished};
 }
 
 } // namespace bitlens

@@ -90,7 +90,7 @@ inline void read_group(std::string_view whole, std::string_view word, method& m)
 inline method parse_method(std::string_view whole) {
     std::string_view text = whole;
     method m;
-    if (const auto equals = text.find('='); equals != text.npos) {
+    if (const auto equals = text.substr(0, text.find(':')).find('='); equals != text.npos) {
         m.name = text.substr(0, equals);
         text.remove_prefix(equals + 1);
         if (m.name.empty()) detail::refuse_method(whole, "the name before '=' is empty");

@@ -1,5 +1,5 @@
 #pragma once
-/// quantized_layers: the blocks of a model, quantized one layer at a time.
+/// quantized_layers: the blocks of a model, quantized one layer at a time; check_shapes before that.
 
 #include "bitlens/models/weights.hpp"
 #include "bitlens/recipes/all_formats.hpp"
@@ -14,6 +14,45 @@
 #include <vector>
 
 namespace bitlens {
+
+namespace detail {
+
+/// quantize, whose errors name the place.
+template <weight_matrix W>
+W quantize_at(std::size_t layer, projection p, method const& m, matrix_view<const float> w) {
+    const auto place = [&] {
+        return "layer " + std::to_string(layer) + " " + std::string(name(p)) + ", " + m.text() + ": ";
+    };
+    try {
+        return quantize<W>(m, w);
+    } catch (format_error const& e) {
+        throw format_error(place() + e.what());
+    } catch (shape_error const& e) {
+        throw shape_error(place() + e.what());
+    }
+}
+
+} // namespace detail
+
+/// What becomes of one matrix: what a rule says, else m.
+inline treatment treatment_of(method const& m, override_rules const& rules, std::size_t layer, projection p) {
+    treatment const* const rule = rules.find(layer, p);
+    return rule != nullptr ? *rule : treatment(m);
+}
+
+/// Refuses, before a model is loaded, what quantized_layers would refuse for the shapes of its matrices: one row of
+/// each is quantized.   Errors: as quantized_layers::layer.
+template <weight_matrix W = study_matrix>
+void check_shapes(block_shape const& shape, std::size_t layers, method const& quantizer, override_rules const& rules) {
+    for (std::size_t k = 0; k < layers; ++k)
+        for (std::size_t p = 0; p < projection_count; ++p) {
+            const auto which = static_cast<projection>(p);
+            const treatment use = treatment_of(quantizer, rules, k, which);
+            if (!use) continue;
+            const matrix<float> row(1, shape_of(which, shape).cols);
+            detail::quantize_at<W>(k, which, *use, row);
+        }
+}
 
 /// A layer_source that quantizes every linear layer of another one's blocks by `quantizer`, or as `rules` say for one.
 /// A layer is quantized when it is first asked for. Norms, biases and matrices that stay full are shared with the
@@ -32,9 +71,11 @@ public:
         auto block = full_->layer(k);
         for (std::size_t p = 0; p < projection_count; ++p) {
             const auto which = static_cast<projection>(p);
-            treatment const* const rule = rules_.find(k, which);
-            if (rule != nullptr && !rule->has_value()) continue; // full
-            block.linear[p] = quantized(*block.linear[p], rule != nullptr ? **rule : quantizer_, k, which);
+            const treatment use = treatment_of(quantizer_, rules_, k, which);
+            if (!use) continue; // full
+            block.linear[p] = detail::with_floats(*block.linear[p], [&](matrix_view<const float> floats) {
+                return std::make_shared<const W>(detail::quantize_at<W>(k, which, *use, floats));
+            });
         }
         if (keeps_) {
             if (k >= kept_.size()) kept_.resize(k + 1);
@@ -44,18 +85,6 @@ public:
     }
 
 private:
-    static std::shared_ptr<const W> quantized(W const& w, method const& m, std::size_t k, projection p) {
-        const auto place = [&] { return "layer " + std::to_string(k) + " " + std::string(name(p)) + ", "; };
-        try {
-            return detail::with_floats(
-                w, [&](matrix_view<const float> floats) { return std::make_shared<const W>(quantize<W>(m, floats)); });
-        } catch (format_error const& e) {
-            throw format_error(place() + m.text() + ": " + e.what());
-        } catch (shape_error const& e) {
-            throw shape_error(place() + m.text() + ": " + e.what());
-        }
-    }
-
     std::shared_ptr<layer_source<W>> full_;
     method quantizer_;
     override_rules rules_;
