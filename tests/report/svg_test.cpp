@@ -82,6 +82,48 @@ TEST_CASE("an area begins at zero") {
     CHECK(svg.find(">0</text>") != std::string::npos);
 }
 
+TEST_CASE("places along an area say their numbers") {
+    chart c = curves(2);
+    for (auto& s : c.series) {
+        s.mark = mark::area;
+        s.points.clear();
+        for (int x = 0; x < 200; ++x) s.points.push_back({x + 0.0, 1.0 + x});
+    }
+    const std::string svg = drawn(c);
+    CHECK(xml_complaint(svg) == "");
+    CHECK(occurrences(svg, "class=\"hover\"><title>") == 2 * 20);
+    CHECK(occurrences(svg, ": 10, 11.000</title>") == 2);
+}
+
+TEST_CASE("a dot says which it is, unless there are thousands") {
+    const auto dots = [](std::size_t count) {
+        chart c = curves(1);
+        c.x.whole_numbers = false;
+        c.series[0] = {"m", mark::dots, {}};
+        for (std::size_t i = 0; i < count; ++i)
+            c.series[0].points.push_back({0.5, static_cast<double>(i), "document <" + std::to_string(i) + ">"});
+        return drawn(c);
+    };
+    for (const std::size_t count : {100u, 2000u}) {
+        const std::string svg = dots(count);
+        CHECK(xml_complaint(svg) == "");
+        CHECK(occurrences(svg, "<title>m, document &lt;") == count);
+        CHECK(svg.find("<title>m, document &lt;7&gt;: 0.500, 7.000</title>") != std::string::npos);
+    }
+    const std::string svg = dots(2001);
+    CHECK(occurrences(svg, "<title>") == 1);
+    CHECK(occurrences(svg, "class=\"cloud\"") == 1);
+}
+
+TEST_CASE("a single series has a legend unless the title names it") {
+    chart c = curves(1);
+    c.title = "Correlation with the error";
+    c.series[0].name = "rtn3-g64";
+    CHECK(drawn(c).find(">rtn3-g64</text>") != std::string::npos);
+    c.title += " of rtn3-g64";
+    CHECK(drawn(c).find(">rtn3-g64</text>") == std::string::npos);
+}
+
 TEST_CASE("ticks stand at round numbers") {
     using detail::linear_ticks, detail::log_ticks;
     CHECK(texts(linear_ticks(-0.83, 0.02, 5, false)) ==

@@ -80,3 +80,8 @@ TEST_CASE("a page runs the script whose hash it names, and no other") {
     }
     CHECK(table_script().sha256 == base64 + "=");
 }
+
+TEST_CASE("what is folded is unfolded for paper, and folded again") {
+    for (const char* event : {"\"beforeprint\"", "\"afterprint\""})
+        CHECK_MESSAGE(table_script().code.find(event) != std::string_view::npos, event);
+}

@@ -239,7 +239,8 @@ inline figure error_figure(finished_study const& s) {
     for (std::size_t v = 1; v < methods.size(); ++v) {
         series dots{methods[v].name, mark::dots, {}};
         for (std::size_t i = 0; i < s.run.size(); ++i)
-            dots.points.push_back({methods[0].error[i], methods[v].error[i]});
+            dots.points.push_back(
+                {methods[0].error[i], methods[v].error[i], "document " + std::to_string(s.run.example[i])});
         f.charts.push_back(
             detail::empty_chart(methods[v].name, "Errors of " + methods[0].name + " and " + methods[v].name,
                                 {methods[0].name + ", nats per token"}, {methods[v].name + ", nats per token"}));

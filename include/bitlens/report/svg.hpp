@@ -35,6 +35,7 @@ struct series {
     struct point {
         double x;
         std::optional<double> y;
+        std::string label = {}; // what it is, where the series does not say it: "document 7"
     };
     std::string name;
     bitlens::mark mark = mark::line;
@@ -185,11 +186,10 @@ struct panel {
 inline constexpr double legend_sample = 24; // pixels of a legend's sample line and the space behind it
 inline constexpr double legend_line = 17;
 
-/// Where the legend's entries begin, in lines between title and plot. A single series needs none: the title says it
-/// all.
+/// Where the legend's entries begin, in lines between title and plot. A single series that the title names needs none.
 inline std::vector<std::pair<double, double>> legend_places(chart const& c, panel const& p) {
     std::vector<std::pair<double, double>> places;
-    if (c.series.size() < 2) return places;
+    if (c.series.size() == 1 && c.title.find(c.series[0].name) != std::string::npos) return places;
     double x = p.left;
     double y = 34;
     for (auto const& s : c.series) {
@@ -293,11 +293,21 @@ private:
     std::string draw(series const& s, std::size_t i) const {
         std::string out = "<g class=\"" + series_class(i) + "\">\n";
         if (s.mark != mark::dots) out += curves(s);
-        if (s.points.size() > single_points)
-            out += s.mark == mark::dots ? cloud(s) : "";
-        else if (s.mark != mark::area)
+        if (s.mark == mark::area)
+            out += hover_places(s);
+        else if (s.points.size() <= single_points)
             out += dots(s);
+        else if (s.mark == mark::dots)
+            out += s.points.size() <= titled_points ? "<g class=\"many\">\n" + dots(s) + "</g>\n" : cloud(s);
         return out + "</g>\n";
+    }
+    /// A density is no set of points: places along it, unseen, say its numbers.
+    std::string hover_places(series const& s) const {
+        constexpr std::size_t most = 20;
+        std::string out;
+        for (std::size_t i = 0; i < s.points.size(); i += (s.points.size() + most - 1) / most)
+            if (drawable(s.points[i])) out += circle(s, s.points[i], "8", "hover");
+        return out;
     }
     /// Many dots as one path, for the size of the file.
     std::string cloud(series const& s) const {
@@ -327,20 +337,24 @@ private:
                    px(x_(points.front().x)) + " " + px(y_(0)) + " Z\" class=\"area\"/>\n";
         return out + "<path d=\"" + path + "\" class=\"line\"/>\n";
     }
-    /// Few points are results of their own: each says its numbers when pointed at.
+    /// Each says its numbers when pointed at.
     std::string dots(series const& s) const {
         std::string out;
-        for (auto const& p : s.points) {
-            if (!drawable(p)) continue;
-            const std::string numbers =
-                rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3) + ", " + rounded_text(*p.y, 3);
-            out += "<circle cx=\"" + px(x_(p.x)) + "\" cy=\"" + px(y_(*p.y)) + "\" r=\"2.5\" class=\"dot\"><title>" +
-                   html_escape(s.name) + ": " + with_minus_sign(numbers) + "</title></circle>\n";
-        }
+        for (auto const& p : s.points)
+            if (drawable(p)) out += circle(s, p, "2.5", "dot");
         return out;
     }
+    std::string circle(series const& s, series::point const& p, std::string_view radius,
+                       std::string_view classes) const {
+        const std::string name = p.label.empty() ? s.name : s.name + ", " + p.label;
+        const std::string numbers = rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3) + ", " + rounded_text(*p.y, 3);
+        return "<circle cx=\"" + px(x_(p.x)) + "\" cy=\"" + px(y_(*p.y)) + "\" r=\"" + std::string(radius) +
+               "\" class=\"" + std::string(classes) + "\"><title>" + html_escape(name) + ": " +
+               with_minus_sign(numbers) + "</title></circle>\n";
+    }
 
-    static constexpr std::size_t single_points = 128;
+    static constexpr std::size_t single_points = 128;  // more hide each other, and the line that joins them
+    static constexpr std::size_t titled_points = 2000; // about 200 kB
     chart const& chart_;
     panel panel_;
     scale_map x_{}, y_{};
@@ -352,9 +366,9 @@ private:
 inline std::string_view svg_style() noexcept {
     return R"(.chart{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums}
 .chart text{fill:#1c1e21}.chart .title{font-weight:600;font-size:13px}.chart .tick{fill:#5c636b}.chart .middle{text-anchor:middle}.chart .end{text-anchor:end}
-.chart line,.chart path{fill:none;stroke-linejoin:round}.chart .grid{stroke:#e4e7ea}.chart .axis,.chart .zero{stroke:#8a9199}.chart .split{stroke:#8a9199;stroke-dasharray:2 3}
+.chart line,.chart path{fill:none;stroke-linejoin:round;pointer-events:none}.chart .grid{stroke:#e4e7ea}.chart .axis,.chart .zero{stroke:#8a9199}.chart .split{stroke:#8a9199;stroke-dasharray:2 3}
 .chart .line{stroke:currentColor;stroke-width:2}.chart .dashed .line,.chart .line.dashed{stroke-dasharray:5 3}.chart path.area{fill:currentColor;fill-opacity:.18}
-.chart .dot{fill:currentColor}.chart .cloud{stroke:currentColor;stroke-width:4;stroke-linecap:round;stroke-opacity:.55}
+.chart .dot{fill:currentColor}.chart .many .dot{fill-opacity:.55}.chart .hover{fill:none;pointer-events:all}.chart .cloud{stroke:currentColor;stroke-width:4;stroke-linecap:round;stroke-opacity:.55}
 .chart .s0{color:#d9540b}.chart .s1{color:#0a6ebd}.chart .s2{color:#0b8f6a}.chart .s3{color:#b5508f}.chart .s4{color:#8a6d00}.chart .s5{color:#4aa8dc}.chart .s6{color:#6b4fbb}.chart .s7{color:#4a4f55}
 @media screen and (prefers-color-scheme:dark){.chart text{fill:#e6e7e9}.chart .tick{fill:#a0a7af}.chart .grid{stroke:#2c3035}.chart .axis,.chart .zero,.chart .split{stroke:#6b727a}
 .chart .s0{color:#ff8a4c}.chart .s1{color:#62b0f5}.chart .s2{color:#3ecfa4}.chart .s3{color:#e58cc4}.chart .s4{color:#d9b83a}.chart .s5{color:#9bd6f7}.chart .s6{color:#ab97f0}.chart .s7{color:#c4c9cf}}

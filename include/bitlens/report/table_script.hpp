@@ -1,6 +1,6 @@
 #pragma once
-/// table_script: lets a reader sort the sortable tables of a page by a click on a column's head, and filter their rows.
-/// Without scripts they are tables as any other.
+/// table_script: lets a reader sort the sortable tables of a page by a click on a column's head, and filter their rows;
+/// unfolds on paper what is folded on the screen. Without scripts they are tables as any other.
 
 #include "bitlens/report/html.hpp"
 
@@ -8,7 +8,7 @@
 
 namespace bitlens {
 
-/// For the tables of class "sort", whose cells have in data-v the numbers that they are sorted by.
+/// For all `details`, and the tables of class "sort", whose cells have in data-v the numbers that they are sorted by.
 inline page_script table_script() noexcept {
     return {R"(
 for (const table of document.querySelectorAll("table.sort")) {
@@ -35,8 +35,13 @@ for (const table of document.querySelectorAll("table.sort")) {
   };
   table.parentNode.before(filter);
 }
+const unfolded = [];
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll('details:not([open])')) { folded.open = true; unfolded.push(folded); }
+});
+addEventListener("afterprint", () => { for (const folded of unfolded.splice(0)) folded.open = false; });
 )",
-            "qpuEWuNE1bwdQqkioGG6Zi5uWSj8AKcqcs90JXewM5Q="};
+            "mrqRJ05TC6z7e13cEGIXGBEaB40qqPXJbB564pnsMxk="};
 }
 
 inline std::string_view table_script_style() noexcept {
