@@ -45,6 +45,8 @@ TEST_CASE("every table says what numpy and scipy say") {
              {"mean_error", "standard_error", "median_error", "largest_error", "perplexity", "perplexity_full"})
             CHECK(number(methods, v, key) == near(e[key]));
         CHECK(number(kl, v, "pearson") == near(e["kl_pearson"]));
+        CHECK(number(kl, v, "pearson_low") < number(kl, v, "pearson"));
+        CHECK(number(kl, v, "pearson_high") > number(kl, v, "pearson"));
         CHECK(s.sets[v].worst == e["worst"].get<std::vector<std::size_t>>());
         CHECK(s.sets[v].large == e["large"].get<std::vector<std::size_t>>());
         CHECK(number(sets, v, "error_large") == near(e["error_large"]));
@@ -84,8 +86,19 @@ TEST_CASE("families are the letters of the spec, and pairs of different ones are
     CHECK_FALSE(pairs[0].same_family);
     CHECK(pairs[1].same_family);
     CHECK_FALSE(pairs[2].same_family);
-    CHECK(comparable_pairs(pairs).size() == 2);
-    CHECK(comparable_pairs(std::span(pairs).subspan(1, 1)).size() == 1); // none differs: all
+    CHECK(comparable_pairs(pairs).pairs.size() == 2);
+    CHECK_FALSE(comparable_pairs(pairs).same_family);
+    const auto one_family = comparable_pairs(std::span(pairs).subspan(1, 1)); // shown, but beside nothing
+    CHECK(one_family.pairs.size() == 1);
+    CHECK(one_family.same_family);
+    CHECK_FALSE(comparable_pairs({}).same_family);
+}
+
+TEST_CASE("the paper's overlaps stand below ours") {
+    const auto notes = overlap_table(golden_study(), {}).notes;
+    REQUIRE(notes.size() == 1);
+    for (const char* value : {"0.51", "0.30, 0.49, 0.66 and 0.66", "our reading"})
+        CHECK_MESSAGE(notes[0].find(value) != std::string::npos, value);
 }
 
 TEST_CASE("what the paper reports is copied right") {

@@ -211,6 +211,18 @@ layer_count count_layers(std::span<const measured> a, std::span<const measured> 
     return count;
 }
 
+/// In how many of the layers first … L − 1 the residuals of D_large are smaller than those of D_ctrl, and its MLP
+/// inputs larger: there the norm reverses the order.
+inline layer_count count_reversals(set_curves const& r, set_curves const& h, std::size_t first) {
+    layer_count count;
+    for (std::size_t k = first; k < r.large.size(); ++k)
+        if (r.large[k] && r.ctrl[k] && h.large[k] && h.ctrl[k]) {
+            ++count.of;
+            count.holds += *r.large[k] < *r.ctrl[k] && *h.large[k] > *h.ctrl[k] ? 1u : 0u;
+        }
+    return count;
+}
+
 /// First layer of the upper half, L/2, which is where the paper looks.
 inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; }
 

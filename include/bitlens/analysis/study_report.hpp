@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
 #include <ostream>
 #include <span>
@@ -118,12 +119,22 @@ inline ordered_json summary_json(report_content const& c) {
     return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
 }
 
-inline std::string figure_html(figure const& f) {
-    if (f.charts.empty()) return {};
-    return "<figure>\n<div class=\"scroll\">" + to_svg(f.charts, f.per_row, svg_use::inside_page) +
-           "</div><figcaption>" + html_escape(f.caption) + " Data: <a href=\"figures/" + f.name + ".csv\">figures/" +
-           f.name + ".csv</a></figcaption>\n</figure>\n";
+/// Charts, a caption, and links to the data files of the figures that they are of.
+inline std::string figure_html(std::span<const chart> charts, std::size_t per_row, std::string_view caption,
+                               std::initializer_list<std::string_view> data) {
+    if (charts.empty()) return {};
+    std::string out = "<figure>\n<div class=\"scroll\">" + to_svg(charts, per_row, svg_use::inside_page) +
+                      "</div><figcaption>" + html_escape(caption) + " Data: ";
+    std::string_view separator;
+    for (const auto name : data) {
+        const std::string path = "figures/" + std::string(name) + ".csv";
+        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
+        separator = ", ";
+    }
+    return out + "</figcaption>\n</figure>\n";
 }
+
+inline std::string figure_html(figure const& f) { return figure_html(f.charts, f.per_row, f.caption, {f.name}); }
 
 inline std::string folded(std::string_view title, std::string const& body) {
     return "<details><summary>" + html_escape(title) + "</summary>\n" + body + "</details>\n";
@@ -153,9 +164,8 @@ inline std::string method_figures_html(set_figures const& figures) {
     std::vector<chart> last;
     last.push_back(figures.density_r.charts.back());
     last.push_back(figures.density_h.charts.back());
-    out += "<figure>\n<div class=\"scroll\">" + to_svg(last, 2, svg_use::inside_page) +
-           "</div><figcaption>Magnitudes at the last layer, before the norm (left) and after it "
-           "(right).</figcaption>\n</figure>\n";
+    out += figure_html(last, 2, "Magnitudes at the last layer, before the norm (left) and after it (right).",
+                       {figures.density_r.name, figures.density_h.name});
     out += folded("The last ten layers before the norm", figure_html(figures.density_r));
     out += folded("The last ten layers after the norm", figure_html(figures.density_h));
     return out + figure_html(figures.kurtosis);
@@ -229,8 +239,10 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
     body += paragraph("“Full” means the checkpoint as it is stored (" + run.full +
                       "), which may itself be quantized already, as a Q4_1 file is. Errors are measured against it.");
     body += paragraph(run.first_position
-                          ? "Norms, kurtosis and MSE count the first position too, which the paper leaves out."
-                          : "Norms, kurtosis and MSE are means over all positions but the first, as in the paper.");
+                          ? "Norms, kurtosis and MSE count the first position too, which the paper leaves out of the "
+                            "norms (eq. 7)."
+                          : "Norms are means over all positions but the first, as in the paper (eq. 7). So are "
+                            "kurtosis and MSE, by our choice: the paper does not say.");
     body +=
         "<nav><a href=\"#claims\">Findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same documents?</a><a "
         "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "

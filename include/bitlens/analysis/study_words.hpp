@@ -31,7 +31,7 @@ inline std::string error_words(finished_study const& s) {
 }
 
 inline std::string correlation_words(finished_study const& s, std::span<const method_pair> all_pairs) {
-    const auto pairs = comparable_pairs(all_pairs);
+    const auto [pairs, same_family] = comparable_pairs(all_pairs);
     const method_pair* strongest = nullptr;
     for (auto const& p : pairs)
         if (p.pearson && (!strongest || *p.pearson > *strongest->pearson)) strongest = &p;
@@ -44,22 +44,21 @@ inline std::string correlation_words(finished_study const& s, std::span<const me
     if (strongest->interval.lo)
         text += " (95 % interval " + signed_text(strongest->interval.lo, 2) + " to " +
                 signed_text(strongest->interval.hi, 2) + ")";
-    if (pairs.size() > 1) {
-        text += "; mean over " + std::to_string(pairs.size()) + " pairs ";
-        text += signed_text(mean_defined(column_of(pairs, &method_pair::pearson)), 2);
-    }
-    return text + ". The paper: mean 0.82.";
+    const auto all = column_of(pairs, &method_pair::pearson);
+    if (const auto defined = std::ranges::count_if(all, [](measured const& m) { return bool(m); }); defined > 1)
+        text += "; mean over " + std::to_string(defined) + " pairs " + signed_text(mean_defined(all), 2);
+    return text + (same_family ? std::string(same_family_words) + "." : ". The paper: mean 0.82.");
 }
 
 inline std::string overlap_words(std::span<const method_pair> all_pairs) {
-    const auto pairs = comparable_pairs(all_pairs);
+    const auto [pairs, same_family] = comparable_pairs(all_pairs);
     const auto mean_overlap = mean_defined(column_of(pairs, &method_pair::overlap));
     if (!mean_overlap)
         return "Overlap of the methods' worst tenths: not defined, " +
                (pairs.empty() ? "there is one method only" : mean_overlap.reason()) + ".";
     return "The methods' worst tenths overlap by " + signed_text(mean_overlap, 2) +
            " (Jaccard) on average; by chance " + signed_text(mean_defined(column_of(pairs, &method_pair::chance)), 2) +
-           ". The paper: 0.51.";
+           (same_family ? std::string(same_family_words) + "." : ". The paper: 0.51.");
 }
 
 inline std::string last_layer_words(finished_study const& s) {
