@@ -6,13 +6,16 @@
 #include "setting.hpp"
 
 #include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/stats/moments.hpp"
 #include "bitlens/sweep/sweep.hpp"
+#include "bitlens/text/documents.hpp"
 
 #include <cmath>
 #include <cstdio>
-#include <numeric>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace bitlens::command {
@@ -21,18 +24,8 @@ namespace {
 
 std::string read_text(perplexity_arguments const& a) {
     const mapped_file file(a.text);
-    std::string text(reinterpret_cast<char const*>(file.bytes().data()), file.bytes().size());
-    if (!a.join_lines) return text;
-    std::string joined;
-    joined.reserve(text.size() * 2);
-    std::size_t at = 0;
-    while (at < text.size()) { // the rows of the data set keep their line ends and are joined by two more
-        const std::size_t end = std::min(text.find('\n', at), text.size() - 1) + 1;
-        if (!joined.empty()) joined += "\n\n";
-        joined.append(text, at, end - at);
-        at = end;
-    }
-    return joined;
+    const std::string_view text = as_text(file.bytes());
+    return a.join_lines ? join_lines(text) : std::string(text);
 }
 
 /// Windows of `window` neighbouring ids; what is left over at the end is not scored.

@@ -70,6 +70,33 @@ TEST_CASE("what is wrong in a line is named by file, line and key") {
     check("{\"text\":" + std::string(70, '[') + "}", "nested deeper");
 }
 
+TEST_CASE("plain text under another ending is told from a wrong line of JSONL") {
+    const test::temporary_folder folder;
+    constexpr std::string_view advice = "was read as JSONL, one object a line: plain text needs the ending .txt";
+    for (std::string const name : {"d.md", "d.TXT", "d", "d.gz", "json"}) {
+        CAPTURE(name);
+        CHECK_REFUSED(read_all(folder.write(name, "\nplain text\n")), name + ": line 2: no valid JSON", advice);
+        CHECK_REFUSED(read_all(folder.write(name, "caf\xE9\n")), name + ": line 1: byte 3 is no UTF-8", advice);
+        CHECK(files::error_of([&] { read_all(folder.write(name, "{\"text\":\"a\"}\nb\n")); }).find(advice) ==
+              std::string::npos); // the first line was JSON
+    }
+    for (std::string const name : {"d.jsonl", "d.json", "d.jsonl.gz"}) {
+        CAPTURE(name);
+        const auto said = files::error_of([&] { read_all(folder.write(name, "plain text\n")); });
+        CHECK(said.find("line 1: no valid JSON") != std::string::npos);
+        CHECK(said.find(advice) == std::string::npos);
+    }
+}
+
+TEST_CASE("joined lines: a row of white space is empty, and two line feeds stand before every row but the first") {
+    CHECK(join_lines("").empty());
+    CHECK(join_lines("a") == "a");
+    CHECK(join_lines("a\nb") == "a\n\n\nb");
+    CHECK(join_lines(" \n = Title = \n \n\t\r\n text \n") == "\n\n = Title = \n\n\n\n\n\n\n text \n");
+    CHECK(join_lines("\n\n") == "\n\n");
+    CHECK(join_lines("a\n ") == "a\n\n\n");
+}
+
 TEST_CASE("a text file is one document, but for its byte order mark") {
     const test::temporary_folder folder;
     const auto all = read_all(folder.write("d.txt", "\xEF\xBB\xBF{\"text\":\r\n\nü"));
@@ -136,4 +163,8 @@ TEST_CASE("the real samples read whole") {
     REQUIRE(texts.size() == 1000);
     CHECK(texts[999].id == "999");
     CHECK(read_all(shared + "/c4/c4-en-first1000.jsonl.gz").size() == 1000);
+    const mapped_file wikitext(shared + "/wikitext-2/wiki.test.raw");
+    const std::string joined = join_lines(as_text(wikitext.bytes()));
+    CHECK(joined.size() == 1'296'370); // as Python says; with Llama 3's tokenizer and its first token 289,077 tokens
+    CHECK(joined.starts_with("\n\n = Robert Boulter = \n\n\n\n\n Robert Boulter is"));
 }

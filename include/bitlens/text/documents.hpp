@@ -9,6 +9,7 @@
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npy.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -35,11 +36,12 @@ struct document {
 /// Reads the documents of a file one after the other.
 ///   NPY (by its first bytes)   each row of an array (rows, tokens) of int32 or int64 is a document, taken as it stands
 ///   .txt                       the whole file is one document
-///   anything else              JSON Lines, plain or gzip (by its first bytes): an object a line with `text`, and where
+///   anything else, .TXT too    JSON Lines, plain or gzip (by its first bytes): an object a line with `text`, and where
 ///                              there are any `id` and `topic` (string or number); other keys are left alone. Blank
 ///                              lines are skipped, but counted as lines. A byte order mark at the start is skipped.
 /// Errors: io_error as mapped_file; format_error naming file, line and key (or row and column), and for text that is no
-/// UTF-8 the byte of the line.
+/// UTF-8 the byte of the line. Where the first document of a file whose name does not promise JSON is none, the error
+/// says what the file was read as.
 class document_reader {
 public:
     explicit document_reader(std::filesystem::path const& path) : who_(path.string()) {
@@ -114,7 +116,25 @@ private:
         do
             if (!source.next(line)) return false;
         while (line.find_first_not_of(" \t\r") == std::string_view::npos);
-        const std::string who = who_ + ": line " + std::to_string(source.line_number());
+        try {
+            read_line(line, source.line_number(), d);
+        } catch (format_error const& e) {
+            if (d.row > 0 || promises_json()) throw;
+            throw format_error(std::string(e.what()) +
+                               "; the file was read as JSONL, one object a line: plain text needs the ending .txt");
+        }
+        return true;
+    }
+
+    /// Whether the name says that the file is JSON.
+    bool promises_json() const noexcept {
+        std::string_view name = who_;
+        if (name.ends_with(".gz")) name.remove_suffix(3);
+        return name.ends_with(".jsonl") || name.ends_with(".json");
+    }
+
+    void read_line(std::string_view line, std::size_t number, document& d) const {
+        const std::string who = who_ + ": line " + std::to_string(number);
         const std::size_t valid = valid_utf8_length(line);
         if (valid != line.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
         constexpr std::array<std::string_view, 3> keys{"text", "id", "topic"};
@@ -122,7 +142,6 @@ private:
         d.text = required<std::string>(object, "text", who);
         d.id = label(object, "id", who);
         d.topic = label(object, "topic", who);
-        return true;
     }
 
     /// A string as it is, a number as JSON writes it.
@@ -138,5 +157,21 @@ private:
     std::variant<std::monostate, npy_array, mapped_file, line_reader> source_;
     std::size_t row_ = 0;
 };
+
+/// The rows of a data set that was written as a text file, joined again by blank lines. Each line is a row and keeps
+/// its end, but one of white space only is the row "". "\n\n" stands before every row but the first, whatever they
+/// hold. Source: wikitext.py of Hugging Face's datasets makes these rows (`row if row.strip() else ""`), and llm-awq
+/// joins them to score WikiText-2. White space is that of ASCII.
+inline std::string join_lines(std::string_view text) {
+    std::string joined;
+    joined.reserve(text.size() * 2);
+    for (std::size_t at = 0; at < text.size();) {
+        const std::string_view row = text.substr(at, std::min(text.find('\n', at), text.size() - 1) + 1 - at);
+        if (at > 0) joined += "\n\n";
+        if (row.find_first_not_of(" \t\n\v\f\r") != row.npos) joined += row;
+        at += row.size();
+    }
+    return joined;
+}
 
 } // namespace bitlens
