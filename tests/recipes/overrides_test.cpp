@@ -72,12 +72,22 @@ TEST_CASE("a refusal names file, rule and reason") {
     for (auto const& [text, reason] : wrong) {
         const std::string said = refusal(text);
         CAPTURE(said);
-        CHECK(said.starts_with("o.json: rule 1 \""));
+        CHECK(said.starts_with("o.json: rule 1 ("));
         CHECK(said.find(reason) != std::string::npos);
     }
     CHECK(refusal(R"({"rule": []})").find("o.json: the key \"rule\" means nothing here") != std::string::npos);
     CHECK(refusal("{}").find("an array \"rules\" is expected") != std::string::npos);
     CHECK(refusal("[]").find("an object is expected") != std::string::npos);
+}
+
+TEST_CASE("a refusal shows the rule as JSON, and of a long one the beginning") {
+    CHECK(
+        refusal(R"({"rules": [{"projection": "q_proj", "layers": "9", "use": "full"}]})") ==
+        R"(o.json: rule 1 ({"layers":"9","projection":"q_proj","use":"full"}): layer 9; this model has layers 0 to 3)");
+    CHECK(refusal(R"({"rules": ["\u001bü\u007f"]})")
+              .starts_with("o.json: rule 1 (\"\\u001b\\u00fc\\u007f\"): an object is expected"));
+    const std::string said = refusal("{\"rules\": [\"" + std::string(1000, 'x') + "\"]}");
+    CHECK(said.starts_with("o.json: rule 1 (\"" + std::string(199, 'x') + "…): an object"));
 }
 
 TEST_CASE("a rule that holds nowhere is an error") {

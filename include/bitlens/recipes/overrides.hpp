@@ -40,7 +40,7 @@ public:
         for (std::size_t i = 0; i < rules->size(); ++i) {
             json const& rule = (*rules)[i];
             const std::string rule_name =
-                std::string(who) + ": rule " + std::to_string(i + 1) + " " + in_quotes(rule.dump());
+                std::string(who) + ": rule " + std::to_string(i + 1) + " (" + shown(rule) + ")";
             add(rule, rule_name);
             names_.push_back(rule_name);
         }
@@ -56,6 +56,15 @@ public:
     }
 
 private:
+    /// Its beginning as JSON in ASCII; in_quotes would write `\x22` for each of its quotation marks.
+    static std::string shown(json const& rule) {
+        constexpr std::size_t longest = 200;
+        std::string text = rule.dump(-1, ' ', true);
+        if (text.size() <= longest) return text;
+        text.resize(longest);
+        return text + "…";
+    }
+
     static void check_keys(json const& object, std::initializer_list<std::string_view> known, std::string_view who) {
         for (auto const& [key, value] : detail::expect_object(object, who).items())
             if (std::find(known.begin(), known.end(), key) == known.end())
