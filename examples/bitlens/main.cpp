@@ -4,12 +4,20 @@
 #include "signals.hpp"
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/version.hpp"
 
+#include <charconv>
 #include <csignal>
+#include <cstdint>
 #include <exception>
 #include <iostream>
+#include <limits>
 #include <new>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -17,9 +25,38 @@ namespace {
 
 using namespace bitlens::command;
 
+/// More than there is of anything that is counted here.
+constexpr std::uint64_t large = std::numeric_limits<std::uint32_t>::max();
+
+bool is_whole_number(std::string_view text, std::uint64_t least, std::uint64_t most) {
+    std::uint64_t n = 0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), n);
+    return problem == std::errc() && end == text.data() + text.size() && n >= least && n <= most;
+}
+
+/// Accepts the numbers from `least` to `most`; CLI::Range would print their limits as floating-point numbers.
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
+    const std::string range = "from " + std::to_string(least) + " to " + std::to_string(most);
+    return {[=](std::string& text) {
+                return is_whole_number(text, least, most)
+                           ? std::string()
+                           : "a whole number " + range + " is expected, " + bitlens::in_quotes(text) + " was found";
+            },
+            range};
+}
+
+/// One of the numbers of "--layers 0,1,2"; whether the model has that layer is seen later.
+std::string check_layer(std::string const& text) {
+    if (is_whole_number(text, 0, large)) return {};
+    return "numbers joined by commas are expected, as in 0,1,2; " + bitlens::in_quotes(text) + " was found";
+}
+
+constexpr const char* method_help =
+    "quantize all linear layers of the blocks first, as in study: rtn3-g64, nf4-g64-dq; or full";
+
 void add_machine_options(CLI::App& verb, machine_arguments& machine) {
     verb.add_option("--threads", machine.threads, "threads (default: all cores this process may use)")
-        ->check(CLI::PositiveNumber);
+        ->check(whole_number(1, large));
     verb.add_option("--memory", machine.memory,
                     "bytes, or 800M, 6G, … (default: four fifths of what this process may have)")
         ->transform(CLI::AsSizeValue(false));
@@ -46,18 +83,21 @@ void add_bos_option(CLI::App& verb, std::string& bos) {
 void add_study(CLI::App& app, study_arguments& a) {
     auto& verb = *app.add_subcommand("study", "errors of every document under every method, with a report");
     add_model_option(verb, a.model);
-    verb.add_option("--data", a.data, "JSONL (text, optional id and topic), JSONL.gz, text, or NPY of token ids")
+    verb.add_option("--data", a.data,
+                    "JSONL or JSONL.gz (text, optional id and topic), .txt (one document), or NPY of token ids")
         ->required()
         ->check(CLI::ExistingFile);
-    verb.add_option("--methods", a.methods, "comma-separated: [name=]rtn<2-8>|nf<3|4>-g<32|64|128>|-row[-sym][-dq]")
+    verb.add_option("--methods", a.methods,
+                    "comma-separated: [name=]rtn<2-8>|nf<3|4>-g<32|64|128>|-row[-sym][-dq]; -sym: rtn on a grid "
+                    "symmetric about 0; -dq: nf whose scales are quantized too")
         ->required();
     verb.add_option("--out", a.out, "the run folder; an unfinished run there goes on")->required();
     verb.add_option("--overrides", a.overrides, "JSON file: projection and layer patterns → method or full")
         ->check(CLI::ExistingFile);
     verb.add_option("--tokens", a.tokens, "token ids a row, beginning-of-text included; shorter rows are left out")
-        ->check(CLI::Range(std::size_t{2}, std::size_t{1} << 20))
+        ->check(whole_number(2, 1 << 20))
         ->capture_default_str();
-    verb.add_option("--examples", a.examples, "the first N rows that are long enough")->check(CLI::PositiveNumber);
+    verb.add_option("--examples", a.examples, "the first N rows that are long enough")->check(whole_number(1, large));
     add_bos_option(verb, a.bos);
     verb.add_option("--seed", a.seed, "of the resampling and the control set")->capture_default_str();
     verb.add_flag("--first-position", a.first_position, "let norms, kurtosis and MSE include position 0");
@@ -81,7 +121,8 @@ void add_inspect(CLI::App& app, std::filesystem::path& model) {
 }
 
 void add_tokenize(CLI::App& app, tokenize_arguments& a) {
-    auto& verb = *app.add_subcommand("tokenize", "a JSON string a line in, a JSON array of ids a line out");
+    auto& verb = *app.add_subcommand("tokenize",
+                                     "reads standard input: a JSON string a line in, a JSON array of ids a line out");
     add_model_option(verb, a.model);
     add_bos_option(verb, a.bos);
     verb.callback([&a] { tokenize(a); });
@@ -91,12 +132,16 @@ void add_probe(CLI::App& app, probe_arguments& a) {
     auto& verb = *app.add_subcommand("probe", "activations at chosen points, as NPZ");
     add_model_option(verb, a.model);
     verb.add_option("--data", a.data, "NPY of token ids (rows, tokens)")->required()->check(CLI::ExistingFile);
-    verb.add_option("--method", a.method, "quantize all linear layers of the blocks first")->capture_default_str();
+    verb.add_option("--method", a.method, method_help)->capture_default_str();
     verb.add_option("--points", a.points, "comma-separated points, final_norm and logits among them")
         ->required()
         ->delimiter(',');
-    verb.add_option("--layers", a.layers, "comma-separated layers, from 0 (default: all)")->delimiter(',');
-    verb.add_option("--out", a.out, "the NPZ file: arrays <point>_l<k> (rows, tokens, width)")->required();
+    verb.add_option("--layers", a.layers, "comma-separated layers, from 0 (default: all)")
+        ->delimiter(',')
+        ->check(check_layer);
+    verb.add_option("--out", a.out,
+                    "the NPZ file: arrays <point>_l<k>, and final_norm and logits, of (rows, tokens, width)")
+        ->required();
     add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);
     verb.callback([&a] { probe(a); });
@@ -107,15 +152,42 @@ void add_perplexity(CLI::App& app, perplexity_arguments& a) {
         *app.add_subcommand("perplexity", "of one text in windows: mean of the windows' means over window − 1 targets");
     add_model_option(verb, a.model);
     verb.add_option("--text", a.text, "UTF-8 text file")->required()->check(CLI::ExistingFile);
-    verb.add_option("--method", a.method, "quantize all linear layers of the blocks first")->capture_default_str();
-    verb.add_option("--window", a.window, "token ids a window")
-        ->check(CLI::Range(std::size_t{2}, std::size_t{1} << 20))
-        ->capture_default_str();
-    verb.add_flag("--join-lines", a.join_lines, "put a blank line between the lines of the file, as for WikiText");
+    verb.add_option("--method", a.method, method_help)->capture_default_str();
+    verb.add_option("--window", a.window, "token ids a window")->check(whole_number(2, 1 << 20))->capture_default_str();
+    verb.add_flag("--join-lines", a.join_lines,
+                  "put a blank line between the lines of the file, as for WikiText; lines of white space are empty");
     add_bos_option(verb, a.bos);
     add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);
     verb.callback([&a] { perplexity(a); });
+}
+
+/// What is wrong with the words of a command line. One that nobody knows is named before anything else: what it was
+/// meant to be is missing for that reason alone.
+std::string misuse(CLI::App const& app, CLI::ParseError const& e) {
+    const auto chosen = app.get_subcommands();
+    auto unknown = app.remaining(true); // those before the verb come first
+    std::erase(unknown, "--");
+    const bool is_option = !unknown.empty() && unknown[0].starts_with('-');
+    std::string command = "bitlens";
+    if (!chosen.empty()) command += " " + chosen[0]->get_name();
+    std::string text = command + ": ";
+    if (is_option)
+        text += "there is no option " + bitlens::in_quotes(unknown[0]);
+    else if (!unknown.empty() && chosen.empty())
+        text += "there is no verb " + bitlens::in_quotes(unknown[0]);
+    else if (!unknown.empty())
+        text += bitlens::in_quotes(unknown[0]) + " is the value of no option";
+    else
+        text += chosen.empty() ? "a verb is expected" : e.what();
+    if (!chosen.empty() || is_option) return text + "; '" + command + " --help' lists the options";
+    text += "; there are";
+    char const* before = " ";
+    for (CLI::App const* verb : app.get_subcommands([](CLI::App const*) { return true; })) {
+        text += before + verb->get_name();
+        before = ", ";
+    }
+    return text + "; 'bitlens --help' says what they do";
 }
 
 } // namespace
@@ -139,8 +211,11 @@ int main(int argc, char** argv) {
     explain_bus_errors();
     try {
         app.parse(argc, argv);
+    } catch (CLI::Success const& e) { // --help, --version
+        return app.exit(e);
     } catch (CLI::ParseError const& e) {
-        return app.exit(e) == 0 ? 0 : 2;
+        std::cerr << misuse(app, e) << '\n';
+        return 2;
     } catch (bitlens::option_error const& e) {
         std::cerr << "bitlens: " << e.what() << '\n';
         return 2;

@@ -4,12 +4,18 @@
 #include "model_runs.hpp"
 #include "setting.hpp"
 
+#include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/npz.hpp"
 
 #include <algorithm>
 #include <array>
+#include <concepts>
+#include <cstdint>
+#include <filesystem>
 #include <map>
 #include <set>
+#include <string>
+#include <tuple>
 #include <vector>
 
 namespace bitlens::command {
@@ -23,6 +29,31 @@ std::vector<std::string> point_names() {
     add(static_cast<hook::all const*>(nullptr));
     add(static_cast<hook::once const*>(nullptr));
     return names;
+}
+
+/// Numbers of one position.
+template <hook::point Point>
+std::size_t width_of(model_config const& c) {
+    if constexpr (std::same_as<Point, hook::logits>)
+        return c.vocabulary;
+    else if constexpr (std::same_as<Point, hook::attn_heads>)
+        return c.block.heads * c.block.head_dim;
+    else if constexpr (std::same_as<Point, hook::mlp_gate> || std::same_as<Point, hook::mlp_up> ||
+                       std::same_as<Point, hook::mlp_act>)
+        return c.block.ffn_width;
+    else
+        return c.block.width;
+}
+
+/// Bytes that the store below keeps of one position.
+std::uint64_t kept_bytes(model_config const& c, std::set<std::string> const& points, std::size_t layers) {
+    std::uint64_t numbers = 0;
+    const auto add = [&]<class Point>(Point) {
+        if (points.contains(std::string(hook::name<Point>)))
+            numbers += width_of<Point>(c) * (hook::per_layer<Point> ? layers : 1);
+    };
+    std::apply([&](auto... point) { (add(point), ...); }, std::tuple_cat(hook::all{}, hook::once{}));
+    return numbers * sizeof(float);
 }
 
 /// The arrays to write, by name, each (rows, tokens, width) once its width is known.
@@ -81,6 +112,27 @@ void run_rows(transformer<Architecture, weight> const& model, matrix_view<const 
     }
 }
 
+/// Says before the model runs what the run would end with. Errors: option_error, io_error.
+void check_out(std::filesystem::path const& path) {
+    if (!path.has_filename() || std::filesystem::is_directory(path))
+        throw option_error("--out: the name of a file is expected, the folder " + path.string() + " was found");
+    try {
+        const atomic_file opened(path); // and removed again
+    } catch (io_error const& e) {
+        throw io_error("--out " + path.string() + ": " + e.what());
+    }
+}
+
+/// Errors: format_error naming file, row and column of an id that the model does not have.
+void check_ids(matrix_view<const std::int32_t> ids, std::size_t vocabulary, std::filesystem::path const& path) {
+    for (std::size_t n = 0; n < ids.rows; ++n)
+        for (std::size_t t = 0; t < ids.cols; ++t)
+            if (static_cast<std::size_t>(ids(n, t)) >= vocabulary) // none is negative: see document_reader
+                throw format_error(path.string() + ": row " + std::to_string(n) + ", column " + std::to_string(t) +
+                                   ": a token id from 0 to " + std::to_string(vocabulary - 1) + " is expected, " +
+                                   std::to_string(ids(n, t)) + " was found");
+}
+
 } // namespace
 
 void probe(probe_arguments const& a) {
@@ -99,13 +151,17 @@ void probe(probe_arguments const& a) {
     if (*layers.rbegin() >= source.config().layers)
         throw option_error("--layers: layer " + std::to_string(*layers.rbegin()) + " of a model of " +
                            std::to_string(source.config().layers) + " layers, counted from 0");
+    check_out(a.out);
     const auto ids = read_token_ids(a.data);
-    activation_store store(ids.rows(), ids.cols(), {a.points.begin(), a.points.end()}, layers);
-    const bool at_the_end =
-        std::ranges::any_of(a.points, [](auto const& p) { return p == "final_norm" || p == "logits"; });
+    check_ids(ids.view(), source.config().vocabulary, a.data);
+    const std::set<std::string> points(a.points.begin(), a.points.end());
+    activation_store store(ids.rows(), ids.cols(), points, layers);
+    const bool at_the_end = points.contains("final_norm") || points.contains("logits");
     visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         const auto methods = methods_beside_full(a.method);
-        const auto plan = plan_memory(demand_of(source, methods, ids.cols(), ids.rows(), 0), here.memory, here.threads);
+        const std::uint64_t bytes_of_row = ids.cols() * kept_bytes(source.config(), points, layers.size());
+        const auto plan =
+            plan_memory(demand_of(source, methods, ids.cols(), ids.rows(), bytes_of_row), here.memory, here.threads);
         transformer<Architecture, weight> model(source, plan.full_resident);
         model = model.with_layers(layers_of(model, methods, plan)).with_products(products_named(a.arithmetic));
         if (at_the_end)

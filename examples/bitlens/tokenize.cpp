@@ -1,4 +1,4 @@
-/// `bitlens tokenize`: a JSON string a line in, a JSON array of ids a line out.
+/// `bitlens tokenize`: from standard input to standard output, a JSON string a line in, a JSON array of ids a line out.
 
 #include "commands.hpp"
 #include "setting.hpp"

@@ -1,0 +1,186 @@
+/// What a first user meets: help, mistakes on the command line and in what it names, the scripts.
+
+#include "../models/written_model.hpp"
+
+#include "bitlens/io/npy.hpp"
+#include "bitlens/text/tokenizer.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <sys/wait.h>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct outcome {
+    int code;
+    std::string text; // of both streams
+};
+
+/// What a line of the shell does; `bitlens` in it is the command.
+outcome shell(std::string const& line) {
+    std::FILE* const pipe =
+        ::popen(("bitlens() { '" BITLENS_COMMAND "' \"$@\"; }; { " + line + "; } 2>&1").c_str(), "r");
+    REQUIRE(pipe != nullptr);
+    std::string text;
+    for (int c = 0; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
+    const int status = ::pclose(pipe);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
+}
+
+void check(std::string const& line, int code, std::vector<std::string> const& words) {
+    const auto result = shell(line);
+    CAPTURE(line);
+    CHECK_MESSAGE(result.code == code, result.text);
+    for (auto const& word : words)
+        CHECK_MESSAGE(result.text.find(word) != std::string::npos, word, " is missing in: ", result.text);
+}
+
+constexpr std::size_t rows = 20, tokens = 12, width = 64, layers = 2;
+
+/// A model and rows of ids for it.
+struct setting {
+    test::temporary_folder folder;
+    fs::path model = folder / "model";
+    std::size_t vocabulary;
+
+    setting() {
+        const auto tokenizer_path = fs::path(BITLENS_TEST_DATA) / "text" / "tiny_smollm.json";
+        vocabulary = tokenizer::from_json(tokenizer_path).vocabulary_size();
+        const json config = {{"architectures", {"LlamaForCausalLM"}},
+                             {"model_type", "llama"},
+                             {"hidden_size", width},
+                             {"intermediate_size", 128},
+                             {"num_hidden_layers", layers},
+                             {"num_attention_heads", 4},
+                             {"num_key_value_heads", 2},
+                             {"vocab_size", vocabulary},
+                             {"max_position_embeddings", 256},
+                             {"rms_norm_eps", 1e-5},
+                             {"rope_theta", 10000.0},
+                             {"hidden_act", "silu"},
+                             {"tie_word_embeddings", true}};
+        const model_config c{"llama", layers, vocabulary, 256, {width, 4, 2, 16, 128, 1e-5f, 10000.0}, true};
+        test::write_folder(model, config, test::make_tensors(c, safetensors_type::f32));
+        fs::copy_file(tokenizer_path, model / "tokenizer.json");
+    }
+    /// NPY whose ids are all 1 but for one.
+    fs::path ids(std::string const& name, std::size_t row, std::size_t column, std::int32_t id) const {
+        std::vector<std::int32_t> all(rows * tokens, 1);
+        all[row * tokens + column] = id;
+        write_npy(folder / name, std::array{rows, tokens}, std::span<const std::int32_t>(all));
+        return folder / name;
+    }
+};
+
+setting const& here() {
+    static const setting s;
+    return s;
+}
+
+std::string probe_line(fs::path const& data, std::string const& more) {
+    return "bitlens probe --model " + here().model.string() + " --data " + data.string() + " " + more;
+}
+
+const fs::path root = fs::path(BITLENS_TEST_DATA) / ".." / "..";
+
+} // namespace
+
+TEST_CASE("a word that nobody knows is named, with where to look") {
+    check("bitlens stduy --model M", 2,
+          {"there is no verb \"stduy\"; there are study, report, inspect, tokenize, probe, perplexity",
+           "bitlens --help"});
+    check("bitlens", 2, {"a verb is expected; there are study, report"});
+    check("bitlens study --modle M", 2,
+          {"bitlens study: there is no option \"--modle\"; 'bitlens study --help' lists the options"});
+    check("bitlens --modle M study", 2, {"there is no option \"--modle\""});
+    check("bitlens study word", 2, {"\"word\" is the value of no option"});
+    check("bitlens study", 2, {"--model is required", "'bitlens study --help' lists the options"});
+    check("bitlens --version", 0, {"."});
+}
+
+TEST_CASE("a number that cannot be is answered with those that can") {
+    check("bitlens study --threads 0", 2,
+          {"--threads: a whole number from 1 to 4294967295 is expected, \"0\" was found"});
+    check("bitlens study --examples 0", 2, {"--examples: a whole number from 1 to"});
+    check("bitlens study --examples 1.5", 2, {"\"1.5\" was found"});
+    check("bitlens study --tokens 1", 2, {"--tokens: a whole number from 2 to 1048576 is expected, \"1\" was found"});
+    check("bitlens perplexity --window 1", 2, {"--window: a whole number from 2 to 1048576 is expected"});
+    check("bitlens probe --layers 0-3", 2,
+          {"--layers: numbers joined by commas are expected, as in 0,1,2; \"0-3\" was found"});
+}
+
+TEST_CASE("help says what a verb reads and how a method is written") {
+    check("bitlens tokenize --help", 0, {"standard input"});
+    check("bitlens probe --help", 0, {"as in study: rtn3-g64, nf4-g64-dq; or full", "final_norm and logits, of"});
+    check("bitlens perplexity --help", 0, {"as in study: rtn3-g64, nf4-g64-dq; or full"});
+    check("bitlens study --help", 0,
+          {"-sym: rtn on a grid symmetric about 0; -dq: nf whose scales", ".txt (one document)"});
+}
+
+TEST_CASE("plain text without the ending .txt is told how it was read") {
+    const auto path = here().folder.write("notes.md", "# Notes\n");
+    check("bitlens study --model " + here().model.string() + " --methods rtn3-g64 --data " + path.string() + " --out " +
+              (here().folder / "notes").string(),
+          1, {"notes.md: line 1: no valid JSON", "plain text needs the ending .txt"});
+}
+
+TEST_CASE("probe says before it runs what it would end with") {
+    const auto outside = here().ids("outside.npy", 3, 2, static_cast<std::int32_t>(here().vocabulary));
+    const auto absent = (here().folder / "absent" / "x.npz").string();
+    check(probe_line(outside, "--points logits --out " + absent), 1,
+          {"--out " + absent + ": ", "No such file or directory"});
+    check(probe_line(outside, "--points logits --out " + here().folder.path().string()), 2,
+          {"--out: the name of a file is expected, the folder " + here().folder.path().string() + " was found"});
+    const auto out = here().folder / "x.npz";
+    check(probe_line(outside, "--points logits --out " + out.string()), 1,
+          {"outside.npy: row 3, column 2: a token id from 0 to " + std::to_string(here().vocabulary - 1) +
+           " is expected, " + std::to_string(here().vocabulary) + " was found"});
+    CHECK_FALSE(fs::exists(out));
+    CHECK_FALSE(fs::exists(here().folder / ".x.npz.tmp"));
+}
+
+TEST_CASE("what probe keeps counts as memory") {
+    const auto ids = here().ids("ids.npy", 0, 0, 2);
+    const auto out = (here().folder / "kept.npz").string();
+    // A row of logits is some nine times as wide as the residual stream; both layers of it are kept, or one.
+    const auto needed = [&](std::string const& points) {
+        const auto result = shell(probe_line(ids, "--memory 1K --threads 1 --out " + out + " --points " + points));
+        CHECK_MESSAGE(result.code == 2, result.text);
+        constexpr std::string_view before = "at least ";
+        const auto at = result.text.find(before);
+        REQUIRE_MESSAGE(at != std::string::npos, result.text);
+        return std::stod(result.text.substr(at + before.size())) * 1e6;
+    };
+    constexpr double position = rows * tokens * sizeof(float), rounding = 1e4;
+    const double one_layer = needed("resid_post --layers 0");
+    CHECK(needed("resid_post") - one_layer == doctest::Approx(width * position).epsilon(rounding / (width * position)));
+    const auto more_numbers = static_cast<double>(here().vocabulary - width);
+    CHECK(needed("logits --layers 0") - one_layer ==
+          doctest::Approx(more_numbers * position).epsilon(rounding / (more_numbers * position)));
+    check(probe_line(ids, "--memory 64M --points logits --out " + out), 0, {});
+}
+
+TEST_CASE("run.sh answers a call for help at once, and without HOME says what it needs") {
+    const std::string script = "timeout 20 bash " + (root / "examples" / "run.sh").string();
+    for (const char* call : {" --help", " -h", " --tokens 8 --help"})
+        check("env -u HOME " + script + call, 0, {"bash examples/run.sh [argument of", "BITLENS_CACHE", "92 MB"});
+    CHECK(shell(script + " --help").text.find('#') == std::string::npos);
+    check("env -u HOME -u BITLENS_CACHE " + script, 1, {"HOME is not set", "BITLENS_CACHE", "--model"});
+}
+
+TEST_CASE("without dpkg the packages are named, and nobody is stopped") {
+    check("env PATH=/nonexistent /bin/bash " + (root / ".ci" / "install").string(), 0,
+          {"There is no dpkg here", "libxtensor-dev", "nothing is installed"});
+}
