@@ -47,9 +47,9 @@ inline std::uint64_t packed_bytes(matrix_shape shape, treatment const& use) {
 } // namespace detail
 
 /// A word to who asks for longer rows than a model was trained on, which it computes all the same.
-inline void warn_beyond_context(model_config const& config, std::string const& option, std::size_t tokens) {
+inline void warn_beyond_context(model_config const& config, std::string const& what, std::size_t tokens) {
     if (config.context != 0 && tokens > config.context)
-        std::cerr << "warning: " << option << ' ' << tokens << ": the model was trained on " << config.context
+        std::cerr << "warning: " << what << ' ' << tokens << ": the model was trained on " << config.context
                   << " positions at most, and its losses beyond them mean little\n";
 }
 

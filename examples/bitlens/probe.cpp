@@ -123,16 +123,6 @@ void check_out(std::filesystem::path const& path) {
     }
 }
 
-/// Errors: format_error naming file, row and column of an id that the model does not have.
-void check_ids(matrix_view<const std::int32_t> ids, std::size_t vocabulary, std::filesystem::path const& path) {
-    for (std::size_t n = 0; n < ids.rows; ++n)
-        for (std::size_t t = 0; t < ids.cols; ++t)
-            if (static_cast<std::size_t>(ids(n, t)) >= vocabulary) // none is negative: see document_reader
-                throw format_error(path.string() + ": row " + std::to_string(n) + ", column " + std::to_string(t) +
-                                   ": a token id from 0 to " + std::to_string(vocabulary - 1) + " is expected, " +
-                                   std::to_string(ids(n, t)) + " was found");
-}
-
 } // namespace
 
 void probe(probe_arguments const& a) {
@@ -153,7 +143,8 @@ void probe(probe_arguments const& a) {
                            std::to_string(source.config().layers) + " layers, counted from 0");
     check_out(a.out);
     const auto ids = read_token_ids(a.data);
-    check_ids(ids.view(), source.config().vocabulary, a.data);
+    for (std::size_t n = 0; n < ids.rows(); ++n) check_ids(a.data, n, ids.row(n), source.config().vocabulary);
+    warn_beyond_context(source.config(), "rows of", ids.cols());
     const std::set<std::string> points(a.points.begin(), a.points.end());
     activation_store store(ids.rows(), ids.cols(), points, layers);
     const bool at_the_end = points.contains("final_norm") || points.contains("logits");

@@ -33,7 +33,9 @@ json file_identity(std::filesystem::path const& path) {
 }
 
 /// Everything that decides a result, and nothing else: equal manifests, equal bytes.
-json describe_run(study_arguments const& a, checkpoint const& model, tokenizer const& t, document_selection const& s) {
+/// bos: whether a beginning-of-text token was put in front, or where the rows have theirs from.
+json describe_run(study_arguments const& a, checkpoint const& model, tokenizer const& t, document_selection const& s,
+                  json bos) {
     json files = json::array();
     for (auto const& file : model.files()) files.push_back(file_identity(file));
     json manifest;
@@ -45,7 +47,7 @@ json describe_run(study_arguments const& a, checkpoint const& model, tokenizer c
     manifest["data"] = file_identity(a.data);
     manifest["rows"] = {{"read", s.read}, {"used", s.documents.rows.size()}, {"shorter", s.shorter}, {"cut", s.cut}};
     manifest["tokens"] = a.tokens;
-    manifest["bos"] = s.from_ids ? json("as in the data") : json(bos_token(t, a.bos).has_value());
+    manifest["bos"] = std::move(bos);
     manifest["examples"] = a.examples ? json(*a.examples) : json("all");
     manifest["first_position"] = a.first_position;
     manifest["seed"] = a.seed;
@@ -155,16 +157,17 @@ void study(study_arguments const& a) {
     const checkpoint source(a.model);
     const tokenizer t = source.load_tokenizer();
     warn_beyond_context(source.config(), "--tokens", a.tokens);
-    const document_selection s =
-        select_documents(a.data, t, bos_token(t, a.bos), source.config().vocabulary, a.tokens, a.examples);
-    if (s.from_ids && a.bos == "yes")
+    const bool from_ids = document_reader(a.data).holds_ids();
+    if (from_ids && a.bos == "yes")
         throw option_error("--bos yes: " + a.data.string() + " holds token ids, which are taken as they stand");
+    const auto bos = from_ids ? std::nullopt : bos_token(t, a.bos);
+    const document_selection s = select_documents(a.data, t, bos, source.config().vocabulary, a.tokens, a.examples);
     std::cout << source.format_description() << "\n"
               << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";
 
     const run_folder folder(a.out);
-    json manifest = describe_run(a, source, t, s);
+    json manifest = describe_run(a, source, t, s, from_ids ? json("as in the data") : json(bos.has_value()));
     const auto all_methods = agree_with_folder(folder, manifest, methods);
     if (all_methods.empty())
         throw option_error("--methods: at least one is expected; " + std::string(existing_methods));

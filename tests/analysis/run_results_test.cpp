@@ -76,7 +76,7 @@ TEST_CASE("a missing or wrong column, key or array is named with its file") {
     complaint = complaint_after("examples.csv", "doc-1,<b>Food</b>,24,", "doc-1,<b>Food</b>,25,");
     CHECK(says(complaint, "tokens.npz: array 'ids' has rows of 24 tokens, expected 25"));
     complaint = complaint_after("manifest.json", "\"name\": \"mine\"", "\"name\": \"yours\"");
-    CHECK(says(complaint, "examples.csv: no column 'nll_yours'"));
+    CHECK(says(complaint, "examples.csv: column 'nll_mine' belongs to no method of manifest.json"));
     complaint = complaint_after("manifest.json", "\"seed\"", "\"grain\"");
     CHECK(says(complaint, "manifest.json"));
     CHECK(says(complaint, "seed"));

@@ -320,7 +320,7 @@ TEST_CASE("what cannot be run is refused before the folder knows of it") {
 
     auto arguments = study(here().folder / "refused_ids", "rtn3-g64");
     *std::ranges::find(arguments, here().ids_path.string()) = with_id("other.npy", 3, 5, 1 << 20);
-    refused(arguments, 1, "other.npy: row 3, token 5: an id below ");
+    refused(arguments, 1, "other.npy: row 3, column 5: a token id from 0 to ");
     CHECK(!fs::exists(here().folder / "refused_ids" / "manifest.json"));
 }
 

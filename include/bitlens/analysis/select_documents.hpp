@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,6 @@ namespace bitlens {
 struct document_selection {
     study_documents documents;
     std::size_t read = 0, shorter = 0, cut = 0; // rows read; of them, left out, and cut to the length
-    bool from_ids = false;                      // the input holds ids, to which nothing was added
 };
 
 /// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
@@ -32,10 +32,9 @@ inline document_selection select_documents(std::filesystem::path const& data, to
     document_selection s;
     std::vector<std::int32_t> ids;
     document_reader reader(data);
-    s.from_ids = reader.holds_ids();
     for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
         ++s.read;
-        if (!s.from_ids) {
+        if (!reader.holds_ids()) {
             d.ids = t.encode(d.text);
             if (bos) d.ids.insert(d.ids.begin(), *bos);
         }
@@ -44,11 +43,7 @@ inline document_selection select_documents(std::filesystem::path const& data, to
             continue;
         }
         if (d.ids.size() > tokens) ++s.cut;
-        for (std::size_t i = 0; i < tokens; ++i)
-            if (static_cast<std::size_t>(d.ids[i]) >= vocabulary)
-                throw format_error(data.string() + ": row " + std::to_string(d.row) + ", token " + std::to_string(i) +
-                                   ": an id below " + std::to_string(vocabulary) +
-                                   ", the model's vocabulary, is expected, " + std::to_string(d.ids[i]) + " was found");
+        check_ids(data, d.row, std::span(d.ids).first(tokens), vocabulary);
         ids.insert(ids.end(), d.ids.begin(), d.ids.begin() + static_cast<std::ptrdiff_t>(tokens));
         s.documents.rows.push_back(d.row);
         s.documents.names.push_back(d.id);

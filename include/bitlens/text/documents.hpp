@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -172,6 +173,17 @@ inline std::string join_lines(std::string_view text) {
         at += row.size();
     }
     return joined;
+}
+
+/// Whether a model knows these ids of a row, of which none is negative.   Errors: format_error naming file, row and
+/// column.
+inline void check_ids(std::filesystem::path const& file, std::size_t row, std::span<const std::int32_t> ids,
+                      std::size_t vocabulary) {
+    for (std::size_t t = 0; t < ids.size(); ++t)
+        if (static_cast<std::size_t>(ids[t]) >= vocabulary)
+            throw format_error(file.string() + ": row " + std::to_string(row) + ", column " + std::to_string(t) +
+                               ": a token id from 0 to " + std::to_string(vocabulary - 1) + " is expected, " +
+                               std::to_string(ids[t]) + " was found");
 }
 
 } // namespace bitlens

@@ -1,0 +1,11 @@
+# cmake -DSCRIPT=… -DPROGRAM=… -DWORK=… -P parsers_with_python.cmake: a few hundred files of each kind, where Python has the readers.
+cmake_minimum_required(VERSION 3.25)
+find_program(python python3)
+if(python)
+  execute_process(COMMAND ${python} -c "import gguf, numpy, safetensors" RESULT_VARIABLE missing ERROR_QUIET)
+endif()
+if(NOT python OR missing)
+  message(STATUS "skipped: there is no Python with gguf, numpy and safetensors")
+  return()
+endif()
+execute_process(COMMAND ${python} ${SCRIPT} --program ${PROGRAM} --count 300 --keep ${WORK} COMMAND_ERROR_IS_FATAL ANY)
