@@ -1,4 +1,4 @@
-#include "../models/written_model.hpp"
+#include "tiny_model.hpp"
 
 #include "bitlens/analysis/run_results.hpp"
 #include "bitlens/core/random.hpp"
@@ -51,25 +51,7 @@ struct setting {
     matrix<std::int32_t> ids{rows, tokens};
 
     setting() {
-        const auto tokenizer_path = fs::path(BITLENS_TEST_DATA) / "text" / "tiny_smollm.json";
-        const std::size_t vocabulary = tokenizer::from_json(tokenizer_path).vocabulary_size();
-        const json config = {{"architectures", {"LlamaForCausalLM"}},
-                             {"model_type", "llama"},
-                             {"hidden_size", 64},
-                             {"intermediate_size", 128},
-                             {"num_hidden_layers", 3},
-                             {"num_attention_heads", 4},
-                             {"num_key_value_heads", 2},
-                             {"vocab_size", vocabulary},
-                             {"max_position_embeddings", 256},
-                             {"rms_norm_eps", 1e-5},
-                             {"rope_theta", 10000.0},
-                             {"hidden_act", "silu"},
-                             {"tie_word_embeddings", true},
-                             {"torch_dtype", "float32"}};
-        const model_config c{"llama", 3, vocabulary, 256, {64, 4, 2, 16, 128, 1e-5f, 10000.0}, true};
-        test::write_folder(model, config, test::make_tensors(c, safetensors_type::f32));
-        fs::copy_file(tokenizer_path, model / "tokenizer.json");
+        const std::size_t vocabulary = test::write_tiny_model(model, 3);
         random_generator random(5);
         for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(vocabulary));
         write_npy(ids_path, std::array{rows, tokens}, std::span<const std::int32_t>(ids.span()));

@@ -1,9 +1,8 @@
 /// What a first user meets: help, mistakes on the command line and in what it names, the scripts.
 
-#include "../models/written_model.hpp"
+#include "tiny_model.hpp"
 
 #include "bitlens/io/npy.hpp"
-#include "bitlens/text/tokenizer.hpp"
 
 #include <array>
 #include <cstddef>
@@ -53,28 +52,8 @@ constexpr std::size_t rows = 20, tokens = 12, width = 64, layers = 2;
 struct setting {
     test::temporary_folder folder;
     fs::path model = folder / "model";
-    std::size_t vocabulary;
+    std::size_t vocabulary = test::write_tiny_model(model, layers);
 
-    setting() {
-        const auto tokenizer_path = fs::path(BITLENS_TEST_DATA) / "text" / "tiny_smollm.json";
-        vocabulary = tokenizer::from_json(tokenizer_path).vocabulary_size();
-        const json config = {{"architectures", {"LlamaForCausalLM"}},
-                             {"model_type", "llama"},
-                             {"hidden_size", width},
-                             {"intermediate_size", 128},
-                             {"num_hidden_layers", layers},
-                             {"num_attention_heads", 4},
-                             {"num_key_value_heads", 2},
-                             {"vocab_size", vocabulary},
-                             {"max_position_embeddings", 256},
-                             {"rms_norm_eps", 1e-5},
-                             {"rope_theta", 10000.0},
-                             {"hidden_act", "silu"},
-                             {"tie_word_embeddings", true}};
-        const model_config c{"llama", layers, vocabulary, 256, {width, 4, 2, 16, 128, 1e-5f, 10000.0}, true};
-        test::write_folder(model, config, test::make_tensors(c, safetensors_type::f32));
-        fs::copy_file(tokenizer_path, model / "tokenizer.json");
-    }
     /// NPY whose ids are all 1 but for one.
     fs::path ids(std::string const& name, std::size_t row, std::size_t column, std::int32_t id) const {
         std::vector<std::int32_t> all(rows * tokens, 1);
