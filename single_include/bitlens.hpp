@@ -12612,7 +12612,6 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
 #include <string_view>
 #include <sys/file.h>
 #include <system_error>
-#include <unistd.h>
 #include <vector>
 
 namespace bitlens {
@@ -12661,21 +12660,15 @@ public:
         std::filesystem::create_directories(path_, code);
         if (code) throw io_error(path_.string() + ": cannot be created: " + code.message());
         // The lock comes first: it marks the folder as a run's, should the process be killed here.
-        lock_ = ::open((path_ / lock_name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-        if (lock_ < 0) throw io_error((path_ / lock_name).string() + ": " + std::strerror(errno));
-        const auto fail = [&](std::string const& reason) {
-            ::close(lock_);
-            throw io_error(path_.string() + reason);
-        };
-        if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
-            fail(errno == EWOULDBLOCK ? ": another process is running in this folder"
-                                      : ": cannot be locked: " + std::string(std::strerror(errno)));
+        lock_ = detail::descriptor(::open((path_ / lock_name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+        if (lock_.get() < 0) throw io_error((path_ / lock_name).string() + ": " + std::strerror(errno));
+        if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
+            throw io_error(path_.string() + (errno == EWOULDBLOCK
+                                                 ? ": another process is running in this folder"
+                                                 : ": cannot be locked: " + std::string(std::strerror(errno))));
         std::filesystem::create_directories(path_ / parts_name, code);
-        if (code) fail(": cannot be written: " + code.message());
+        if (code) throw io_error(path_.string() + ": cannot be written: " + code.message());
     }
-    ~run_folder() { ::close(lock_); }
-    run_folder(run_folder const&) = delete;
-    run_folder& operator=(run_folder const&) = delete;
 
     std::filesystem::path const& path() const noexcept { return path_; }
 
@@ -12739,7 +12732,7 @@ private:
     }
 
     std::filesystem::path path_;
-    int lock_ = -1;
+    detail::descriptor lock_{-1};
 };
 
 } // namespace bitlens

@@ -2,13 +2,19 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <malloc.h>
 #include <new>
 
 namespace {
 
+constexpr std::int64_t none = INT64_MAX;
 std::atomic<std::size_t> held{0}, peak{0};
+std::atomic<std::int64_t> left{none}; // until one fails
+
+/// Whether memory is to be had for one more.
+bool may_allocate() noexcept { return left == none || left-- != 0; }
 
 void* counted(void* place) {
     if (place == nullptr) throw std::bad_alloc();
@@ -25,7 +31,9 @@ void release(void* place) noexcept {
 
 } // namespace
 
-void* operator new(std::size_t size) { return counted(std::malloc(std::max<std::size_t>(size, 1))); }
+void* operator new(std::size_t size) {
+    return counted(may_allocate() ? std::malloc(std::max<std::size_t>(size, 1)) : nullptr);
+}
 void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
     try {
         return operator new(size);
@@ -35,7 +43,8 @@ void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
     const auto unit = static_cast<std::size_t>(alignment);
-    return counted(std::aligned_alloc(unit, (std::max<std::size_t>(size, 1) + unit - 1) / unit * unit));
+    const std::size_t whole = (std::max<std::size_t>(size, 1) + unit - 1) / unit * unit;
+    return counted(may_allocate() ? std::aligned_alloc(unit, whole) : nullptr);
 }
 void operator delete(void* place) noexcept { release(place); }
 void operator delete(void* place, std::size_t) noexcept { release(place); }
@@ -47,5 +56,7 @@ namespace bitlens::fuzz {
 
 std::size_t allocated() noexcept { return held; }
 std::size_t take_peak() noexcept { return peak.exchange(held); }
+void fail_after(std::size_t n) noexcept { left = static_cast<std::int64_t>(n); }
+bool fail_no_more() noexcept { return left.exchange(none) < 0; }
 
 } // namespace bitlens::fuzz

@@ -2,6 +2,9 @@
 ///
 ///     fuzz_replay            fails where one ends in anything but success or an error of the library
 ///     fuzz_replay --table    prints what became of each, as docs/hostile-input.md has it
+///     fuzz_replay --out-of-memory    gives the valid ones of targets that make no JSON over and over,
+///                            and lets one allocation after the other fail: fails where that ends in anything but
+///                            std::bad_alloc, or memory stays behind
 
 #include "give.hpp"
 
@@ -13,6 +16,7 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -100,6 +104,42 @@ bool replay(fuzz::target const& t) {
     return good;
 }
 
+/// Errors: std::runtime_error if there are none.
+std::vector<std::filesystem::path> valid_inputs_of(fuzz::target const& t) {
+    auto all = inputs_of(t);
+    std::erase_if(all, [](auto const& path) { return !path.filename().string().starts_with("valid"); });
+    if (all.empty()) throw std::runtime_error(std::string(t.name) + ": no input is called valid");
+    return all;
+}
+
+/// False where the want of memory breaks something.
+bool run_out_of_memory(fuzz::target const& t, std::filesystem::path const& path) {
+    const std::string bytes = bitlens::test::read_bytes(path);
+    const fuzz::input input{reinterpret_cast<std::uint8_t const*>(bytes.data()), bytes.size()};
+    t.run(input); // makes what is made once and kept
+    const std::size_t held = fuzz::allocated();
+    bool good = true, failed = true;
+    for (std::size_t n = 0; failed; ++n) {
+        std::string problem;
+        fuzz::fail_after(n);
+        try {
+            t.run(input);
+            failed = fuzz::fail_no_more(); // and was done without
+        } catch (std::bad_alloc const&) {
+            fuzz::fail_no_more();
+        } catch (std::exception const& e) {
+            fuzz::fail_no_more();
+            problem = e.what();
+        }
+        if (problem.empty() && fuzz::allocated() > held)
+            problem = std::to_string(fuzz::allocated() - held) + " bytes are left behind";
+        if (problem.empty()) continue;
+        std::cerr << path.string() << ", allocation " << n << " fails: " << problem << '\n';
+        good = false;
+    }
+    return good;
+}
+
 } // namespace
 
 int main(int count, char** arguments) {
@@ -107,7 +147,12 @@ int main(int count, char** arguments) {
         std::ranges::for_each(fuzz::targets, print_table);
         return 0;
     }
+    const bool out_of_memory = count == 2 && std::string_view(arguments[1]) == "--out-of-memory";
     bool good = true;
-    for (auto const& t : fuzz::targets) good = replay(t) && good;
+    for (auto const& t : fuzz::targets)
+        if (!out_of_memory)
+            good = replay(t) && good;
+        else if (!t.makes_json)
+            for (auto const& path : valid_inputs_of(t)) good = run_out_of_memory(t, path) && good;
     return good ? 0 : 1;
 }

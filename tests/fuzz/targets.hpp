@@ -42,28 +42,29 @@ struct target {
     std::string_view name, title;
     void (*run)(input);
     std::size_t expansion; // most bytes of memory for each byte of the input
+    bool makes_json;       // trees, whose destructors allocate, so that the want of memory may end the program there
 };
 
 /// JSON takes 80 bytes for "{},"; deflate reaches 1032 bytes for one.
 inline constexpr std::array<target, 18> targets{{
-    {"gguf", "A GGUF file as a model", gguf, 40},
-    {"safetensors", "`model.safetensors` of a Hugging Face folder", safetensors, 100},
-    {"safetensors_index", "`model.safetensors.index.json`", safetensors_index, 100},
-    {"config", "`config.json`", config, 100},
-    {"tokenizer_json", "`tokenizer.json`", tokenizer_json, 100},
-    {"tokenizer_config", "`tokenizer_config.json`", tokenizer_config, 100},
-    {"tokenizer_gguf", "The tokenizer in a GGUF file", tokenizer_gguf, 100},
-    {"npy", "An NPY file", npy, 40},
-    {"npz", "An NPZ file", npz, 4 * 1032},
-    {"documents", "A file of documents", documents, 16 * 1032},
-    {"text", "A text", text, 200},
-    {"methods", "A list of methods", methods, 200},
-    {"overrides", "A file of overrides", overrides, 100},
-    {"run_manifest", "`manifest.json` of a run", run_manifest, 100},
-    {"run_examples", "`examples.csv` of a run", run_examples, 100},
-    {"run_float32", "`float32.csv` of a run", run_float32, 100},
-    {"run_tokens", "`tokens.npz` of a run", run_tokens, 4 * 1032},
-    {"run_part", "A finished block of a run", run_part, 4 * 1032},
+    {"gguf", "A GGUF file as a model", gguf, 40, false},
+    {"safetensors", "`model.safetensors` of a Hugging Face folder", safetensors, 100, true},
+    {"safetensors_index", "`model.safetensors.index.json`", safetensors_index, 100, true},
+    {"config", "`config.json`", config, 100, true},
+    {"tokenizer_json", "`tokenizer.json`", tokenizer_json, 100, true},
+    {"tokenizer_config", "`tokenizer_config.json`", tokenizer_config, 100, true},
+    {"tokenizer_gguf", "The tokenizer in a GGUF file", tokenizer_gguf, 100, false},
+    {"npy", "An NPY file", npy, 40, false},
+    {"npz", "An NPZ file", npz, 4 * 1032, false},
+    {"documents", "A file of documents", documents, 16 * 1032, true},
+    {"text", "A text", text, 200, false},
+    {"methods", "A list of methods", methods, 200, false},
+    {"overrides", "A file of overrides", overrides, 100, true},
+    {"run_manifest", "`manifest.json` of a run", run_manifest, 100, true},
+    {"run_examples", "`examples.csv` of a run", run_examples, 100, true},
+    {"run_float32", "`float32.csv` of a run", run_float32, 100, true},
+    {"run_tokens", "`tokens.npz` of a run", run_tokens, 4 * 1032, true},
+    {"run_part", "A finished block of a run", run_part, 4 * 1032, true},
 }};
 
 } // namespace bitlens::fuzz

@@ -5,6 +5,7 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/json.hpp"
+#include "bitlens/io/mapped_file.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -21,7 +22,6 @@
 #include <string_view>
 #include <sys/file.h>
 #include <system_error>
-#include <unistd.h>
 #include <vector>
 
 namespace bitlens {
@@ -70,21 +70,15 @@ public:
         std::filesystem::create_directories(path_, code);
         if (code) throw io_error(path_.string() + ": cannot be created: " + code.message());
         // The lock comes first: it marks the folder as a run's, should the process be killed here.
-        lock_ = ::open((path_ / lock_name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-        if (lock_ < 0) throw io_error((path_ / lock_name).string() + ": " + std::strerror(errno));
-        const auto fail = [&](std::string const& reason) {
-            ::close(lock_);
-            throw io_error(path_.string() + reason);
-        };
-        if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
-            fail(errno == EWOULDBLOCK ? ": another process is running in this folder"
-                                      : ": cannot be locked: " + std::string(std::strerror(errno)));
+        lock_ = detail::descriptor(::open((path_ / lock_name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+        if (lock_.get() < 0) throw io_error((path_ / lock_name).string() + ": " + std::strerror(errno));
+        if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
+            throw io_error(path_.string() + (errno == EWOULDBLOCK
+                                                 ? ": another process is running in this folder"
+                                                 : ": cannot be locked: " + std::string(std::strerror(errno))));
         std::filesystem::create_directories(path_ / parts_name, code);
-        if (code) fail(": cannot be written: " + code.message());
+        if (code) throw io_error(path_.string() + ": cannot be written: " + code.message());
     }
-    ~run_folder() { ::close(lock_); }
-    run_folder(run_folder const&) = delete;
-    run_folder& operator=(run_folder const&) = delete;
 
     std::filesystem::path const& path() const noexcept { return path_; }
 
@@ -148,7 +142,7 @@ private:
     }
 
     std::filesystem::path path_;
-    int lock_ = -1;
+    detail::descriptor lock_{-1};
 };
 
 } // namespace bitlens
