@@ -8,8 +8,10 @@ function(bitlens_add_compile_fail name source regex)
   target_link_libraries(${flags_of} PRIVATE bitlens_test)
 
   cmake_path(ABSOLUTE_PATH source)
-  # The compiler's own folder, given again, would hide the standard library from #include_next.
+  # The compiler's own folder, given again, would hide the standard library from #include_next. What others wrote may warn.
   set(includes "$<FILTER:$<TARGET_PROPERTY:${flags_of},INCLUDE_DIRECTORIES>,EXCLUDE,^/usr/include$>")
+  set(own "$<FILTER:${includes},INCLUDE,^${PROJECT_SOURCE_DIR}/>")
+  set(of_others "$<FILTER:${includes},EXCLUDE,^${PROJECT_SOURCE_DIR}/>")
   set(definitions "$<TARGET_PROPERTY:${flags_of},COMPILE_DEFINITIONS>")
   foreach(bad 0 1)
     if(bad)
@@ -19,7 +21,8 @@ function(bitlens_add_compile_fail name source regex)
     endif()
     add_test(NAME ${test} COMMAND_EXPAND_LISTS COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -fsyntax-only
       "$<TARGET_PROPERTY:${flags_of},COMPILE_OPTIONS>"
-      "$<$<BOOL:${definitions}>:-D$<JOIN:${definitions},;-D>>" "$<$<BOOL:${includes}>:-I$<JOIN:${includes},;-I>>"
+      "$<$<BOOL:${definitions}>:-D$<JOIN:${definitions},;-D>>" "$<$<BOOL:${own}>:-I$<JOIN:${own},;-I>>"
+      "$<$<BOOL:${of_others}>:-isystem;$<JOIN:${of_others},;-isystem;>>"
       -DBITLENS_BAD=${bad} ${source})
     if(bad)
       set_tests_properties(${test} PROPERTIES PASS_REGULAR_EXPRESSION "error:.*${regex}")
