@@ -1,6 +1,6 @@
 # cmake -DPROJECT=… -DSOURCE=… -DWORK=… -DPREFIX=… -DCOMPILER=… -DLAUNCHER=… -DGENERATOR=… -P run.cmake: configures and builds one
-# consumer in WORK, against the sources of bitlens, or what was installed into a folder of PREFIX. Then runs its `program`, or compares its
-# programs with the .output files of the project, one each.
+# consumer in WORK, against the sources of bitlens, or what was installed into a folder of PREFIX. Then runs its `program`, or
+# compares its programs with the .output files of the project, one each.
 cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${WORK})
 execute_process(COMMAND_ERROR_IS_FATAL ANY COMMAND ${CMAKE_COMMAND} -S ${PROJECT} -B ${WORK} -G ${GENERATOR}

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <new>
 #include <string>
@@ -36,9 +37,14 @@ std::vector<std::filesystem::path> inputs_of(fuzz::target const& t) {
     return all;
 }
 
+bool is_called_valid(std::filesystem::path const& path) { return path.filename().string().starts_with("valid"); }
+
+fuzz::input input_of(std::string const& bytes) {
+    return {reinterpret_cast<std::uint8_t const*>(bytes.data()), bytes.size()};
+}
+
 std::string give_file(fuzz::target const& t, std::filesystem::path const& path) {
-    const std::string bytes = bitlens::test::read_bytes(path);
-    return fuzz::give(t, {reinterpret_cast<std::uint8_t const*>(bytes.data()), bytes.size()});
+    return fuzz::give(t, input_of(bitlens::test::read_bytes(path)));
 }
 
 /// The text without the names of temporary folders; one that ends there is called FOLDER.
@@ -93,7 +99,7 @@ bool replay(fuzz::target const& t) {
         std::string problem;
         try {
             const std::string refusal = give_file(t, path);
-            if (!refusal.empty() && path.filename().string().starts_with("valid")) problem = "refused: " + refusal;
+            if (!refusal.empty() && is_called_valid(path)) problem = "refused: " + refusal;
         } catch (std::exception const& e) {
             problem = e.what();
         }
@@ -107,7 +113,7 @@ bool replay(fuzz::target const& t) {
 /// Errors: std::runtime_error if there are none.
 std::vector<std::filesystem::path> valid_inputs_of(fuzz::target const& t) {
     auto all = inputs_of(t);
-    std::erase_if(all, [](auto const& path) { return !path.filename().string().starts_with("valid"); });
+    std::erase_if(all, std::not_fn(is_called_valid));
     if (all.empty()) throw std::runtime_error(std::string(t.name) + ": no input is called valid");
     return all;
 }
@@ -115,7 +121,7 @@ std::vector<std::filesystem::path> valid_inputs_of(fuzz::target const& t) {
 /// False where the want of memory breaks something.
 bool run_out_of_memory(fuzz::target const& t, std::filesystem::path const& path) {
     const std::string bytes = bitlens::test::read_bytes(path);
-    const fuzz::input input{reinterpret_cast<std::uint8_t const*>(bytes.data()), bytes.size()};
+    const fuzz::input input = input_of(bytes);
     t.run(input); // makes what is made once and kept
     const std::size_t held = fuzz::allocated();
     bool good = true, failed = true;
