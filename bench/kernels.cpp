@@ -144,7 +144,8 @@ double micro_kernel_alone(arithmetic products, unsigned cores) {
                 panel(r * MicroKernel::row_elements(depth));
             aligned_array<float> y(t * r);
             for (std::size_t i = 0; i < times; ++i)
-                MicroKernel::multiply(x.data(), depth, panel.data(), {y.data(), t, r}, {});
+                MicroKernel::multiply(MicroKernel::packed_operand(x.data(), t), depth, panel.data(), {y.data(), t, r},
+                                      {});
         });
         rate = 2.0 * static_cast<double>(t * r * depth * times * cores) / (seconds() - start);
     });

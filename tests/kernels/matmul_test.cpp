@@ -148,6 +148,25 @@ TEST_CASE("the same bits for any number of positions and tasks, and for tiles of
     });
 }
 
+TEST_CASE("the same bits for few rows of w, whose positions are not packed, and for many") {
+    for_every_arithmetic([&](arithmetic a) {
+        random_generator random(13);
+        using kernel = f32_micro_kernel<arch>;
+        const std::size_t rows = kernel::rows_worth_packing + 5, few = 40;
+        for (const std::size_t cols : {std::size_t{64}, std::size_t{61}, kernel::max_depth + 64}) {
+            const auto w = random_matrix<uniform<3, 32>>(rows, cols, random);
+            ragged_matrix x(2 * kernel::tile_positions + 2, cols, 1, random);
+            matrix<float> all(x.view().rows, rows), y(x.view().rows, few);
+            workspace scratch(matmul_bytes<arch>(rows, cols, all.rows(), 1), 1, a);
+            matmul<arch>(w, x, all, scratch);
+            for (const std::size_t first : {std::size_t{0}, rows - few}) {
+                matmul_rows<arch>(w, first, few, x, y, scratch);
+                CHECK(same_bits(y, all.view().middle_cols(first, few)));
+            }
+        }
+    });
+}
+
 TEST_CASE("more positions than are packed at once") {
     for_every_arithmetic([&](arithmetic a) {
         random_generator random(5);

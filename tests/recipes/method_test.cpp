@@ -63,6 +63,21 @@ TEST_CASE("lists") {
     CHECK(refusal("a=rtn3-g64,a=nf3-g64").find("two methods are called 'a'") != std::string::npos);
 }
 
+TEST_CASE("a comma between options ends no method") {
+    using bitlens::detail::split_methods;
+    const auto pieces = [](std::string_view list) {
+        std::string all;
+        for (const auto text : split_methods(list)) all += "[" + std::string(text) + "]";
+        return all;
+    };
+    CHECK(pieces("gptq3-g64:damp=0.02,act_order=off,nf3-g64") == "[gptq3-g64:damp=0.02,act_order=off][nf3-g64]");
+    CHECK(pieces("a=gptq3-g64:damp=0.02,b=rtn3-g64,c=nf3-g64") == "[a=gptq3-g64:damp=0.02][b=rtn3-g64][c=nf3-g64]");
+    CHECK(pieces("rtn3-g64,damp=0.02") == "[rtn3-g64][damp=0.02]");
+    CHECK(pieces("a:x=1,,y=2") == "[a:x=1][][y=2]");
+    CHECK(refusal("rtn3-g64:x=1,y=2,nf3-g64").find("method 'rtn3-g64:x=1,y=2': there are no options like ':x=1,y=2'") ==
+          0);
+}
+
 TEST_CASE("a refusal shows what came from outside without obeying it") {
     CHECK(refusal("\x1b[2Jrtn3-g64").find("method '␛[2Jrtn3-g64'") == 0);
 }
@@ -96,7 +111,8 @@ TEST_CASE("a refusal says what is wrong and what exists") {
         {"a/b=rtn3-g64", "a name is made of"},
         {"RTN3-g64", "there is no method"},
         {"rtn3-g64,", "there is no method ''"},
-        {"rtn3-g64:damp=0.01", "'-g64:damp=0.01' is no group"},
+        {"rtn3-g64:damp=0.01", "there are no options like ':damp=0.01'"},
+        {"gptq3-g64:damp=0.02,act_order=off", "there is no method 'gptq3'"},
     };
     for (auto const& [text, reason] : wrong) {
         const std::string said = refusal(text); // begins with the text

@@ -159,9 +159,9 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
     const auto compared = comparable_pairs(all_pairs);
     auto const& pairs = compared.pairs;
     std::vector<answer> answers;
-    const auto add_pairs = [&](char const* finding, char const* paper, std::string found) {
+    const auto add_pairs = [&](char const* finding, std::string_view paper, std::string found) {
         if (compared.same_family) found += same_family_words;
-        t.add({finding, paper, std::move(found), compared.same_family ? "no verdict" : verdict(answers)});
+        t.add({finding, std::string(paper), std::move(found), compared.same_family ? "no verdict" : verdict(answers)});
     };
     for (auto const& p : pairs)
         answers.push_back(answer_with("", p.pearson, 2, judge(p.pearson, p.interval, side::above, 0.5)));
@@ -173,7 +173,7 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
         answers.push_back(answer_with(
             "", p.overlap, 2,
             judge(p.overlap, p.chance, p.overlap && p.chance && *p.overlap > *p.chance, s.sets[p.first].worst.size())));
-    add_pairs("Their worst tenths overlap more than by chance", "mean 0.51, by chance about 0.05",
+    add_pairs("Their worst tenths overlap more than by chance", published::overlap,
               span_text(column_of(pairs, &method_pair::overlap), 2) + "; by chance about " +
                   signed_text(mean_defined(column_of(pairs, &method_pair::chance)), 2));
 

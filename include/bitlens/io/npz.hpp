@@ -179,9 +179,9 @@ private:
         record wide;
         if (!numbers.text().empty())
             wide << zip::wide_field << static_cast<std::uint16_t>(numbers.text().size()) << numbers.text();
-        const std::uint16_t version = wide.text().empty() ? version_plain : version_wide;
+        const std::uint16_t needed = wide.text().empty() ? version_plain : version_wide;
         record r;
-        r << zip::central_entry << version << version << flags(e) << zip::method::stored << new_year_1980 << e.crc
+        r << zip::central_entry << needed << needed << flags(e) << zip::method::stored << new_year_1980 << e.crc
           << narrow(e.size) << narrow(e.size) << static_cast<std::uint16_t>(e.name.size())
           << static_cast<std::uint16_t>(wide.text().size()) << std::uint16_t{0} // no comment
           << std::uint16_t{0} << std::uint16_t{0} << std::uint32_t{0}           // first disk, no attributes

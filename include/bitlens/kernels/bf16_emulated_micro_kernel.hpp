@@ -11,6 +11,7 @@ namespace bitlens {
 template <class Arch>
 struct bf16_emulated_micro_kernel : f32_micro_kernel<Arch> {
     using base = f32_micro_kernel<Arch>;
+    static constexpr std::size_t rows_worth_packing = 0; // positions are rounded on the way
 
     static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
                              std::size_t depth, float* panel) noexcept {

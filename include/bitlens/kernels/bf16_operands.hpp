@@ -19,6 +19,7 @@ namespace bitlens {
 template <class Arch, class Sizes>
 struct bf16_operands {
     using element = simd::bf16_pair;
+    using operand = const element*; // a tile of packed positions
 
     static constexpr std::size_t lanes = 16;
     static constexpr std::size_t panel_rows = Sizes::panel_rows;
@@ -27,6 +28,7 @@ struct bf16_operands {
     static constexpr std::size_t panels_at_once = Sizes::panels_at_once;
     static constexpr std::size_t rows_at_once = Sizes::rows_at_once;
     static constexpr std::size_t positions_at_hand = Sizes::positions_at_hand;
+    static constexpr std::size_t rows_worth_packing = 0; // positions are rounded on the way
 
     static constexpr std::size_t row_elements(std::size_t depth) noexcept {
         return (depth + square_columns - 1) / square_columns * simd::bf16_pairs;
@@ -68,6 +70,7 @@ struct bf16_operands {
             std::fill(packed + k * positions + x.rows * simd::bf16_pairs, packed + (k + simd::bf16_pairs) * positions,
                       element{});
     }
+    static operand packed_operand(const element* packed, std::size_t) noexcept { return packed; }
 
 protected:
     static constexpr std::size_t square_columns = 2 * simd::bf16_pairs;

@@ -18,7 +18,7 @@ namespace bitlens {
 ///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
 ///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
 ///   piece, and for positions up to a multiple of position_unit. One stream of memory, where rows as they are would be
-///   as many as there are positions.
+///   as many as there are positions; but those can be read too, for products that are over before packing pays.
 template <class Arch>
 struct f32_micro_kernel : unbounded_loops {
     using vec = simd::batch<float, Arch>;
@@ -29,12 +29,20 @@ struct f32_micro_kernel : unbounded_loops {
     static constexpr std::size_t panel_rows = panel_registers * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t position_unit = tile_positions / 2; // code for every number takes long to compile
-    static constexpr std::size_t max_depth = 512;
+    static constexpr std::size_t first_cache = 24 << 10;             // bytes of it for a tile of positions
+    static constexpr std::size_t max_depth = first_cache / (tile_positions * sizeof(float));
     static constexpr std::size_t piece = 8;
     static constexpr std::size_t panels_at_once = 3; // that a tile of positions meets in turn
+    static constexpr std::size_t rows_worth_packing = 6 * panels_at_once * panel_rows; // of w, that meet positions
 
     /// What a thread needs while it multiplies: nothing.
     struct session {};
+
+    /// A tile of positions, packed or as it lies in x.
+    struct operand {
+        const float* data;
+        std::size_t to_position, to_piece; // floats from one position, or piece of its columns, to the next
+    };
 
     /// Elements of a packed position of `depth` columns.
     static constexpr std::size_t row_elements(std::size_t depth) noexcept {
@@ -74,10 +82,19 @@ struct f32_micro_kernel : unbounded_loops {
         else
             pack_tile(x, x.rows, packed);
     }
+    static operand packed_operand(const float* packed, std::size_t positions) noexcept {
+        return {packed, piece, padded_positions(positions) * piece};
+    }
+    /// Whether nothing that `multiply` reads of a tile lies beyond it.
+    static bool can_stay_unpacked(matrix_view<const float> x) noexcept {
+        return x.rows % position_unit == 0 && x.cols % piece == 0;
+    }
+    static operand unpacked_operand(matrix_view<const float> x) noexcept { return {x.data, x.stride, piece}; }
+
     /// y (padded_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
     /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
     /// Views by reference: g++ 12 copies them through the stack, which costs up to 0.05 of the peak.
-    static void multiply(const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
+    static void multiply(operand const& x, std::size_t depth, const float* panel, matrix_view<float> const& y,
                          matrix_view<const float> const& start, matrix_view<const float> const& soon = {}) noexcept {
         BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.rows % position_unit == 0);
         BITLENS_ASSERT(y.cols >= 1 && y.cols <= panel_rows && y.cols % lanes == 0);
@@ -111,14 +128,14 @@ private:
             });
     }
     template <std::size_t Positions, std::size_t Registers>
-    static void multiply_shape(const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
+    static void multiply_shape(operand const& x, std::size_t depth, const float* panel, matrix_view<float> const& y,
                                matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
         multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
                           std::make_index_sequence<piece>{}, x, depth, panel, y, start, soon);
     }
     template <std::size_t... P, std::size_t... R, std::size_t... K>
     static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
-                                  const float* x, std::size_t depth, const float* panel, matrix_view<float> const& y,
+                                  operand const& x, std::size_t depth, const float* panel, matrix_view<float> const& y,
                                   matrix_view<const float> const& start,
                                   matrix_view<const float> const& soon) noexcept {
         constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
@@ -131,7 +148,9 @@ private:
         constexpr std::size_t notice = 2 * positions * piece;
         const std::size_t asking_from = depth > notice ? depth - notice : 0;
         const float* y_row = y.data;
-        for (std::size_t k = 0; k < depth; k += piece, x += positions * piece, panel += piece * rows) {
+        const float* pieces = x.data;
+        const std::size_t to_position = x.to_position, to_piece = x.to_piece;
+        for (std::size_t k = 0; k < depth; k += piece, pieces += to_piece, panel += piece * rows) {
             if (k >= asking_from && k < asking_from + positions * piece) {
                 (__builtin_prefetch(y_row + R * lanes, 1), ...);
                 y_row += y.stride;
@@ -143,9 +162,9 @@ private:
                 const auto step = [&](vec const& xkp, registers& s) __attribute__((always_inline)) {
                     ((s.r[R] = simd::fma(xkp, weights[R], s.r[R])), ...);
                 };
-                (step(vec(xk[P * piece]), sum[P]), ...);
+                (step(vec(xk[P * to_position]), sum[P]), ...);
             };
-            (add_column(x + K, panel + K * rows), ...);
+            (add_column(pieces + K, panel + K * rows), ...);
         }
         const auto store = [&](vec const& v, const float* before, float* out) {
             (start.rows != 0 ? vec::load_unaligned(before) + v : v).store_unaligned(out);

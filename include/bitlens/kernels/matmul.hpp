@@ -126,7 +126,7 @@ struct panel_source {
 /// One tile of y; one that the kernel would write beyond takes a way round through one that is larger.   soon: numbers
 /// to fetch into a cache on the way, rows of `depth`.
 template <class MicroKernel>
-void multiply_tile(const typename MicroKernel::element* x, std::size_t depth,
+void multiply_tile(typename MicroKernel::operand const& x, std::size_t depth,
                    const typename MicroKernel::element* panel, matrix_view<float> const& y,
                    matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
     const std::size_t rows = MicroKernel::padded_rows(y.cols), positions = MicroKernel::padded_positions(y.rows);
@@ -167,8 +167,8 @@ struct column_block {
 
 /// The part of y = x · wᵀ of a block of columns, for as many positions as the caches hold: each tile of positions meets
 /// a few panels of weights, then the next tile does, so that y is written in strips. Panels are packed when their first
-/// tile of positions comes, positions (if they are to be: `pack`) when the first panels do: what is packed is
-/// multiplied while it is near.   Rows of w from `first_row` of weights on.
+/// tile of positions comes, positions (if they are not: `pack`) when the first panels do: what is packed is multiplied
+/// while it is near.   Rows of w from `first_row` of weights on.
 template <class MicroKernel>
 void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_row, column_block<MicroKernel> block,
                     matrix_view<const float> x, bool pack, matrix_view<float> y,
@@ -179,6 +179,13 @@ void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_
     using panel_pointer = typename MicroKernel::element const*;
     std::array<panel_pointer, MicroKernel::panels_at_once> panels{}, next{}; // next: those after these
     const auto tile = [&](std::size_t t) { return x.middle_rows(t, std::min(tile_positions, x.rows - t)); };
+    const auto operand_of = [&](matrix_view<const float> here, bool pack_now, typename MicroKernel::element* packed) {
+        if constexpr (MicroKernel::rows_worth_packing > 0)
+            if (y.cols < MicroKernel::rows_worth_packing && MicroKernel::can_stay_unpacked(here))
+                return MicroKernel::unpacked_operand(here);
+        if (pack_now) MicroKernel::pack_positions(here, packed);
+        return MicroKernel::packed_operand(packed, here.rows);
+    };
     for (std::size_t first = 0; first < y.cols; first += group_rows) {
         const std::size_t end = std::min(first + group_rows, y.cols);
         const bool pack_now = pack && first == 0;
@@ -192,7 +199,7 @@ void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_
         for (std::size_t t = 0; t < x.rows; t += tile_positions) {
             const auto here = tile(t);
             const std::size_t padded = MicroKernel::padded_positions(here.rows);
-            if (pack_now) MicroKernel::pack_positions(here, packed);
+            const typename MicroKernel::operand positions = operand_of(here, pack_now, packed);
             for (std::size_t r = first, i = 0; r < end; r += panel_rows, ++i) {
                 const std::size_t rows = std::min(panel_rows, end - r), after = r + group_rows;
                 if (t == 0) {
@@ -209,7 +216,7 @@ void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_
                     sums = {scratch.sums, padded, width};
                     if (!(block.begins && block.ends)) scratch.sums += padded * width;
                 }
-                multiply_tile<MicroKernel>(packed, x.cols, panels[i], block.ends ? out : sums,
+                multiply_tile<MicroKernel>(positions, x.cols, panels[i], block.ends ? out : sums,
                                            block.begins ? matrix_view<float>{} : sums, soon(t, i));
             }
             packed += padded * MicroKernel::row_elements(x.cols);

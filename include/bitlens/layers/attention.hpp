@@ -141,8 +141,8 @@ void attend(attention_layout<MicroKernel> const& layout, matrix_view<const float
             for (std::size_t t = first; t < end; t += tile_rows) {
                 if (s >= seen_by(t)) continue;
                 const auto tile = scores.middle_rows(t - first, padded_rows_of(t)).middle_cols(s, panel_rows);
-                MicroKernel::multiply(packed(t), depth, keys + layout.key_panel(s, i), tile,
-                                      i == 0 ? matrix_view<float>{} : tile);
+                MicroKernel::multiply(MicroKernel::packed_operand(packed(t), rows_of(t)), depth,
+                                      keys + layout.key_panel(s, i), tile, i == 0 ? matrix_view<float>{} : tile);
             }
     }
     const float scale = 1.0f / std::sqrt(static_cast<float>(dims));
@@ -158,8 +158,8 @@ void attend(attention_layout<MicroKernel> const& layout, matrix_view<const float
             for (std::size_t i = 0; i < dims; i += panel_rows) {
                 const auto part = result.middle_rows(0, padded_rows_of(t))
                                       .middle_cols(i, MicroKernel::padded_rows(std::min(panel_rows, dims - i)));
-                MicroKernel::multiply(scratch.packed, block.cols, values + layout.value_panel(s, i), part,
-                                      s == 0 ? matrix_view<float>{} : part);
+                MicroKernel::multiply(MicroKernel::packed_operand(scratch.packed, block.rows), block.cols,
+                                      values + layout.value_panel(s, i), part, s == 0 ? matrix_view<float>{} : part);
             }
         }
         for (std::size_t r = 0; r < tile.rows; ++r)

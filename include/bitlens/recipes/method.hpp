@@ -63,13 +63,44 @@ inline bool read_number(std::string_view text, std::size_t& value) {
     return problem == std::errc() && end == text.data() + text.size() && (text.size() == 1 || text[0] != '0');
 }
 
+/// What the text of every method of a kind begins with, before its bits.
+struct kind_of_method {
+    std::string_view begins;
+    method_kind kind;
+    std::size_t fewest_bits, most_bits;
+};
+inline constexpr kind_of_method kinds_of_methods[] = {{"rtn", method_kind::rtn, 2, 8},
+                                                      {"nf", method_kind::normal_float, 3, 4}};
+
+/// The kind that a text begins with, or none.
+inline kind_of_method const* kind_at(std::string_view text) {
+    const auto found =
+        std::ranges::find_if(kinds_of_methods, [&](auto const& kind) { return text.starts_with(kind.begins); });
+    return found == std::ranges::end(kinds_of_methods) ? nullptr : found;
+}
+
+/// Cuts a list at its commas, but for those between the options of a method, "a:x=1,y=2": what comes after a ':' and
+/// has a '=' is an option, unless a method follows the '=', whose name then stands before.
+inline std::vector<std::string_view> split_methods(std::string_view list) {
+    std::vector<std::string_view> methods;
+    for (const std::string_view piece : split(list, ',')) {
+        const auto equals = piece.find('=');
+        if (!methods.empty() && methods.back().find(':') != list.npos && equals != list.npos &&
+            kind_at(piece.substr(equals + 1)) == nullptr)
+            methods.back() = std::string_view(methods.back().begin(), piece.end());
+        else
+            methods.push_back(piece);
+    }
+    return methods;
+}
+
 inline void read_kind(std::string_view whole, std::string_view word, method& m) {
-    const bool is_rtn = word.starts_with("rtn");
-    if (!is_rtn && !word.starts_with("nf")) refuse_method(whole, "there is no method '" + std::string(word) + "'");
-    m.kind = is_rtn ? method_kind::rtn : method_kind::normal_float;
+    const auto* kind = kind_at(word);
+    if (kind == nullptr) refuse_method(whole, "there is no method '" + std::string(word) + "'");
+    m.kind = kind->kind;
     std::size_t bits = 0;
-    const std::size_t fewest = is_rtn ? 2 : 3, most = is_rtn ? 8 : 4;
-    if (!read_number(word.substr(is_rtn ? 3 : 2), bits) || bits < fewest || bits > most)
+    const std::size_t fewest = kind->fewest_bits, most = kind->most_bits;
+    if (!read_number(word.substr(kind->begins.size()), bits) || bits < fewest || bits > most)
         refuse_method(whole, "'" + std::string(word) + "' has no number of bits from " + std::to_string(fewest) +
                                  " to " + std::to_string(most));
     m.bits = static_cast<int>(bits);
@@ -95,7 +126,8 @@ inline method parse_method(std::string_view whole) {
         text.remove_prefix(equals + 1);
         if (m.name.empty()) detail::refuse_method(whole, "the name before '=' is empty");
     }
-    const auto words = detail::split(text, '-');
+    const auto colon = text.find(':');
+    const auto words = detail::split(text.substr(0, colon), '-');
     detail::read_kind(whole, words[0], m);
     if (words.size() < 2) detail::refuse_method(whole, "the group is missing: -g32, -g64, -g128 or -row");
     detail::read_group(whole, words[1], m);
@@ -106,6 +138,8 @@ inline method parse_method(std::string_view whole) {
         if (flag) detail::refuse_method(whole, "'-" + std::string(words[i]) + "' stands twice");
         flag = true;
     }
+    if (colon != text.npos)
+        detail::refuse_method(whole, "there are no options like ':" + std::string(text.substr(colon + 1)) + "'");
     if (m.symmetric && m.kind != method_kind::rtn) detail::refuse_method(whole, "-sym belongs to rtn");
     if (m.nested_scales && m.kind != method_kind::normal_float) detail::refuse_method(whole, "-dq belongs to nf");
     if (m.name.empty()) m.name = text;
@@ -119,13 +153,14 @@ inline method parse_method(std::string_view whole) {
     return m;
 }
 
-/// Reads a list "a,b,c"; an empty text gives no method.
+/// Reads a list "a,b,c"; an empty text gives no method. A comma between the options of a method, which none has yet,
+/// belongs to them.
 /// Errors: option_error, also for two methods of the same name.
 inline std::vector<method> parse_methods(std::string_view list) {
     std::vector<method> methods;
     if (list.empty()) return methods;
     std::set<std::string> names;
-    for (const std::string_view text : detail::split(list, ',')) {
+    for (const std::string_view text : detail::split_methods(list)) {
         method m = parse_method(text);
         if (!names.insert(m.name).second) detail::refuse_method(text, "two methods are called '" + m.name + "'");
         methods.push_back(std::move(m));
