@@ -15,11 +15,11 @@ using namespace bitlens;
 namespace {
 
 using weight = mixed_matrix<dense<float>, uniform<2, 32>, uniform<4, 32>>;
-constexpr std::size_t layers = 2, rows = 5, tokens = 7;
+constexpr std::size_t model_layers = 2, data_rows = 5, data_tokens = 7;
 
 study_documents random_documents(std::size_t vocabulary) {
     study_documents d{
-        matrix<std::int32_t>(rows, tokens), {0, 1, 3, 4, 6}, {"a", "", "c", "", ""}, {"", "t", "", "", ""}};
+        matrix<std::int32_t>(data_rows, data_tokens), {0, 1, 3, 4, 6}, {"a", "", "c", "", ""}, {"", "t", "", "", ""}};
     random_generator random(5);
     for (auto& id : d.ids.span()) id = static_cast<std::int32_t>(random.below(vocabulary));
     return d;
@@ -29,12 +29,12 @@ study_documents random_documents(std::size_t vocabulary) {
 
 TEST_CASE("a run in memory holds what one reads back from a study's folder") {
     auto config = tiny_config<llama>();
-    config.layers = layers;
+    config.layers = model_layers;
     const auto model = tiny_model<llama, weight>(config, 1);
     const std::vector<variant<weight>> variants{
         {full_model_name, model.layers()},
-        {"rtn2", quantize_layers(*model.layers(), layers, rtn<uniform<2, 32>>{})},
-        {"rtn4", quantize_layers(*model.layers(), layers, rtn<uniform<4, 32>>{})}};
+        {"rtn2", quantize_layers(*model.layers(), model_layers, rtn<uniform<2, 32>>{})},
+        {"rtn4", quantize_layers(*model.layers(), model_layers, rtn<uniform<4, 32>>{})}};
     const auto documents = random_documents(config.vocabulary);
 
     for (const bool first_position : {false, true}) {
@@ -46,7 +46,8 @@ TEST_CASE("a run in memory holds what one reads back from a study's folder") {
              {"full", ""},
              {"methods", {{{"name", "rtn2"}, {"spec", "rtn2"}}, {{"name", "rtn4"}, {"spec", "rtn4"}}}}});
         std::vector<variant_results> results;
-        for (auto const& v : variants) results.push_back(make_variant_results(v.name, rows, tokens - 1, layers));
+        for (auto const& v : variants)
+            results.push_back(make_variant_results(v.name, data_rows, data_tokens - 1, model_layers));
         run_study<llama, weight>(model, variants, documents, first_position, {2, 1}, folder, results,
                                  [](std::size_t) {});
         write_study_tables(folder, documents, results, [](std::int32_t) { return std::string("x"); });
@@ -85,7 +86,7 @@ TEST_CASE("the full model alone is a run without methods") {
     const auto model = tiny_model<llama, weight>(tiny_config<llama>(), 1);
     const std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
     const auto run = measure_run<llama, weight>(model, variants, random_documents(model.config().vocabulary), {});
-    CHECK(run.size() == rows);
+    CHECK(run.size() == data_rows);
     CHECK(run.methods.empty());
     CHECK(run.nll_full[0] > 0);
 }

@@ -17,19 +17,19 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t layers = 2, tokens = 5, width = 4, examples = 3;
+constexpr std::size_t few_layers = 2, few_tokens = 5, width = 4, few_examples = 3;
 
 /// Row t of a state is (t + 1, 0, 0, 0) · factor: norms known, position 0 recognisable.
 matrix<float> state(float factor) {
-    matrix<float> x(tokens, width);
-    for (std::size_t t = 0; t < tokens; ++t) x(t, 0) = factor * static_cast<float>(t + 1);
+    matrix<float> x(few_tokens, width);
+    for (std::size_t t = 0; t < few_tokens; ++t) x(t, 0) = factor * static_cast<float>(t + 1);
     return x;
 }
 
 /// What a sweep of the full model and one method would leave of example n.
 document_measurement measure(std::size_t n, bool first_position) {
-    document_measurement m(2, layers, tokens, width, first_position);
-    for (std::size_t k = 0; k < layers; ++k)
+    document_measurement m(2, few_layers, few_tokens, width, first_position);
+    for (std::size_t k = 0; k < few_layers; ++k)
         for (std::size_t v = 0; v < 2; ++v)
             m.with_probe(v, [&](auto& probe) {
                 auto r = state(1), z = state(2), h = state(3), o = state(v == 0 ? 4.0f : 5.0f);
@@ -40,7 +40,7 @@ document_measurement measure(std::size_t n, bool first_position) {
             });
     random_generator random(n);
     for (std::size_t v = 0; v < 2; ++v)
-        for (std::size_t t = 0; t + 1 < tokens; ++t) {
+        for (std::size_t t = 0; t + 1 < few_tokens; ++t) {
             token_scores const& s = m.scores()[v];
             s.nll[t] = random.uniform();
             if (v == 1) s.kl[t] = random.uniform();
@@ -51,16 +51,17 @@ document_measurement measure(std::size_t n, bool first_position) {
 }
 
 study_documents documents() {
-    study_documents d{matrix<std::int32_t>(examples, tokens), {0, 4, 7}, {"a", "", "=1+1"}, {"News, old", "", "x"}};
-    for (std::size_t i = 0; i < examples * tokens; ++i) d.ids.data()[i] = static_cast<std::int32_t>(i);
+    study_documents d{
+        matrix<std::int32_t>(few_examples, few_tokens), {0, 4, 7}, {"a", "", "=1+1"}, {"News, old", "", "x"}};
+    for (std::size_t i = 0; i < few_examples * few_tokens; ++i) d.ids.data()[i] = static_cast<std::int32_t>(i);
     return d;
 }
 
 std::vector<variant_results> measured_variants(bool first_position = false) {
     std::vector<variant_results> all;
-    all.push_back(make_variant_results("full", examples, tokens - 1, layers));
-    all.push_back(make_variant_results("m", examples, tokens - 1, layers));
-    for (std::size_t n = 0; n < examples; ++n)
+    all.push_back(make_variant_results("full", few_examples, few_tokens - 1, few_layers));
+    all.push_back(make_variant_results("m", few_examples, few_tokens - 1, few_layers));
+    for (std::size_t n = 0; n < few_examples; ++n)
         for (std::size_t v = 0; v < 2; ++v) take_measurement(all[v], n, measure(n, first_position), v);
     return all;
 }
@@ -128,7 +129,7 @@ TEST_CASE("parts bring back exactly the rows they hold") {
     const auto all = measured_variants();
     for (auto const& v : all) {
         write_part(folder, v, 0, 2);
-        auto again = make_variant_results(v.name, examples, tokens - 1, layers);
+        auto again = make_variant_results(v.name, few_examples, few_tokens - 1, few_layers);
         read_finished(folder, std::span(&again, 1));
         CHECK(again.finished == std::vector{true, true, false});
         write_part(folder, v, 2, 1);
@@ -142,10 +143,10 @@ TEST_CASE("a part of another run is refused by name") {
     const test::temporary_folder parent;
     const run_folder folder(parent.path());
     write_part(folder, measured_variants()[0], 0, 3);
-    auto fewer_rows = make_variant_results("full", 2, tokens - 1, layers);
+    auto fewer_rows = make_variant_results("full", 2, few_tokens - 1, few_layers);
     CHECK_THROWS_WITH_AS(read_finished(folder, std::span(&fewer_rows, 1)), doctest::Contains("full-0-3.npz"),
                          format_error);
-    auto other_model = make_variant_results("full", examples, tokens - 1, layers + 1);
+    auto other_model = make_variant_results("full", few_examples, few_tokens - 1, few_layers + 1);
     CHECK_THROWS_WITH_AS(read_finished(folder, std::span(&other_model, 1)), doctest::Contains("values"), format_error);
 }
 
@@ -154,7 +155,7 @@ TEST_CASE("the tables of a complete run bring back every bit, and a report can r
     const run_folder folder(parent.path());
     write_complete_run(folder);
     for (auto const& v : measured_variants()) {
-        auto again = make_variant_results(v.name, examples, tokens - 1, layers);
+        auto again = make_variant_results(v.name, few_examples, few_tokens - 1, few_layers);
         read_finished(folder, std::span(&again, 1));
         CHECK(again.complete());
         check_equal(v, again);

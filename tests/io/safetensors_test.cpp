@@ -16,30 +16,30 @@ using namespace bitlens;
 namespace {
 
 /// A whole file with this header and as many bytes of data.
-std::string whole(std::string const& header, std::size_t data) {
+std::string safetensors_bytes(std::string const& header, std::size_t data) {
     return files::le(std::uint64_t{header.size()}) + header + std::string(data, '\1');
 }
 
-std::string opening(std::string const& bytes) {
+std::string refusal_of(std::string const& bytes) {
     const test::temporary_folder folder;
     const auto path = folder.write("m.safetensors", bytes);
     return files::error_of([&] { safetensors_file file(path); });
 }
 
-#define CHECK_OPENING(bytes, ...) CHECK(files::missing(opening(bytes), {"m.safetensors: ", __VA_ARGS__}) == "")
+#define CHECK_REFUSAL(bytes, ...) CHECK(files::missing(refusal_of(bytes), {"m.safetensors: ", __VA_ARGS__}) == "")
 
 const std::string known_header =
     R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F16","shape":[1,1],"data_offsets":[8,10]}})";
 /// spec quantization.md, KAT-S1
-const std::string known_answer =
+const std::string known_file =
     files::from_hex("9000000000000000") + known_header + "   " + files::from_hex("0000c03f000000c00038");
 
 } // namespace
 
 TEST_CASE("the known file is read and written byte by byte (KAT-S1)") {
-    REQUIRE(known_answer.size() == 162);
+    REQUIRE(known_file.size() == 162);
     const test::temporary_folder folder;
-    const safetensors_file file(folder.write("m.safetensors", known_answer));
+    const safetensors_file file(folder.write("m.safetensors", known_file));
     CHECK(file.metadata() == std::map<std::string, std::string>{{"format", "pt"}});
     REQUIRE(file.tensors().size() == 2);
     safetensors_tensor const& a = file.tensor("a");
@@ -56,15 +56,15 @@ TEST_CASE("the known file is read and written byte by byte (KAT-S1)") {
 
     write_safetensors(folder / "again", {{"b", b.type, b.shape, b.bytes}, {"a", a.type, a.shape, a.bytes}},
                       file.metadata());
-    CHECK(test::read_bytes(folder / "again") == known_answer);
+    CHECK(test::read_bytes(folder / "again") == known_file);
 }
 
 TEST_CASE("a safetensors file cut after any byte, or longer by one, is refused") {
-    for (std::size_t size = 0; size < known_answer.size(); ++size) {
+    for (std::size_t size = 0; size < known_file.size(); ++size) {
         CAPTURE(size);
-        CHECK_OPENING(known_answer.substr(0, size), "");
+        CHECK_REFUSAL(known_file.substr(0, size), "");
     }
-    CHECK_OPENING(known_answer + '\0', "1 bytes follow the last tensor");
+    CHECK_REFUSAL(known_file + '\0', "1 bytes follow the last tensor");
 }
 
 TEST_CASE("the reference library's file reads alike and is written alike") {
@@ -85,65 +85,66 @@ TEST_CASE("the reference library's file reads alike and is written alike") {
 
 TEST_CASE("what is wrong in the header is named") {
     for (const std::uint64_t n : {std::uint64_t{100'000'001}, std::uint64_t{1} << 63, ~std::uint64_t{0}})
-        CHECK_OPENING(files::with(known_answer, 0, files::le(n)), "header length", std::to_string(n));
-    CHECK_OPENING(files::with(known_answer, 0, files::le(std::uint64_t{155})), "header"); // more than is left
-    CHECK_OPENING(whole("", 0), "header");
-    CHECK_OPENING(whole(" {}", 0), "must begin with {");
-    CHECK_OPENING(whole("[]", 0), "must begin with {");
-    CHECK_OPENING(whole("{\"a\":\"\xFF\"}", 0), "no valid JSON");
-    CHECK_OPENING(whole("{}x", 0), "no valid JSON");
-    CHECK_OPENING(whole(R"({"__metadata__":[]})", 0), "__metadata__");
-    CHECK_OPENING(whole(R"({"__metadata__":{"k":1}})", 0), "__metadata__", "\"k\"", "a string is expected");
-    CHECK_OPENING(whole("{\"a\":" + std::string(100, '[') + std::string(100, ']') + "}", 0), "nested deeper");
-    CHECK(opening(whole("{}", 0)) == "nothing was thrown");
-    CHECK(opening(whole(R"({"__metadata__":{}}   )", 0)) == "nothing was thrown");
+        CHECK_REFUSAL(files::with(known_file, 0, files::le(n)), "header length", std::to_string(n));
+    CHECK_REFUSAL(files::with(known_file, 0, files::le(std::uint64_t{155})), "header"); // more than is left
+    CHECK_REFUSAL(safetensors_bytes("", 0), "header");
+    CHECK_REFUSAL(safetensors_bytes(" {}", 0), "must begin with {");
+    CHECK_REFUSAL(safetensors_bytes("[]", 0), "must begin with {");
+    CHECK_REFUSAL(safetensors_bytes("{\"a\":\"\xFF\"}", 0), "no valid JSON");
+    CHECK_REFUSAL(safetensors_bytes("{}x", 0), "no valid JSON");
+    CHECK_REFUSAL(safetensors_bytes(R"({"__metadata__":[]})", 0), "__metadata__");
+    CHECK_REFUSAL(safetensors_bytes(R"({"__metadata__":{"k":1}})", 0), "__metadata__", "\"k\"", "a string is expected");
+    CHECK_REFUSAL(safetensors_bytes("{\"a\":" + std::string(100, '[') + std::string(100, ']') + "}", 0),
+                  "nested deeper");
+    CHECK(refusal_of(safetensors_bytes("{}", 0)) == "nothing was thrown");
+    CHECK(refusal_of(safetensors_bytes(R"({"__metadata__":{}}   )", 0)) == "nothing was thrown");
 }
 
 TEST_CASE("what is wrong with a tensor of a safetensors file is named") {
     const auto one = [](std::string const& entry, std::size_t data = 8) {
-        return whole("{\"t\":" + entry + "}", data);
+        return safetensors_bytes("{\"t\":" + entry + "}", data);
     };
     const auto shaped = [&](std::string const& shape, std::string const& offsets, std::size_t data = 8) {
         return one(R"({"dtype":"F32","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}", data);
     };
-    CHECK(opening(shaped("[2]", "[0,8]")) == "nothing was thrown");
-    CHECK(opening(shaped("[]", "[0,4]", 4)) == "nothing was thrown");
-    CHECK(opening(shaped("[7,0]", "[0,0]", 0)) == "nothing was thrown");
-    CHECK_OPENING(one("[]"), "\"t\"", "an object is expected");
-    CHECK_OPENING(one(R"({"dtype":"F32","shape":[2]})"), "\"t\"", "exactly dtype, shape and data_offsets");
-    CHECK_OPENING(one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1})"), "\"t\"", "4 keys");
-    CHECK_OPENING(one(R"({"dtype":"F32","shape":[2],"offsets":[0,8]})"), "\"t\"", "data_offsets", "missing");
-    CHECK_OPENING(one(R"({"dtype":"F33","shape":[2],"data_offsets":[0,8]})"), "\"t\"", "dtype", "F33");
-    CHECK_OPENING(one(R"({"dtype":1,"shape":[2],"data_offsets":[0,8]})"), "\"t\"", "dtype");
-    CHECK_OPENING(one(R"({"dtype":"F4","shape":[3],"data_offsets":[0,1]})", 1), "\"t\"", "no possible number");
-    CHECK(opening(one(R"({"dtype":"F4","shape":[4],"data_offsets":[0,2]})", 2)) == "nothing was thrown");
-    CHECK_OPENING(shaped("2", "[0,8]"), "\"t\"", "shape");
-    CHECK_OPENING(shaped("[-2]", "[0,8]"), "\"t\"", "shape[0]", "-2 was found");
-    CHECK_OPENING(shaped("[2.0]", "[0,8]"), "\"t\"", "shape[0]");
-    CHECK_OPENING(shaped("[\"2\"]", "[0,8]"), "\"t\"", "shape[0]");
-    CHECK_OPENING(shaped("[1e999]", "[0,8]"), "no valid JSON");
-    CHECK_OPENING(shaped("[18446744073709551616]", "[0,8]"), "\"t\"", "shape[0]");
-    CHECK_OPENING(shaped("[4294967296,4294967296]", "[0,8]"), "\"t\"", "no possible number");
-    CHECK_OPENING(shaped("[4611686018427387904]", "[0,0]"), "\"t\"", "no possible number"); // × 32 bits wraps to 0
-    CHECK_OPENING(shaped("[3]", "[0,8]"), "\"t\"", "needs 12");
-    CHECK_OPENING(shaped("[2]", "[0]"), "\"t\"", "data_offsets");
-    CHECK_OPENING(shaped("[2]", "[0,8,8]"), "\"t\"", "data_offsets");
-    CHECK_OPENING(shaped("[2]", "[8,0]"), "\"t\"", "data_offsets", "[8,0] was found");
-    CHECK_OPENING(shaped("[2]", "[0,9]"), "\"t\"", "data_offsets");
-    CHECK_OPENING(shaped("[2]", "[18446744073709551608,18446744073709551615]"), "\"t\"", "data_offsets");
-    CHECK_OPENING(shaped("[1]", "[4,8]"), "\"t\"", "hole");
-    CHECK_OPENING(shaped("[1]", "[0,4]"), "4 bytes follow the last tensor");
+    CHECK(refusal_of(shaped("[2]", "[0,8]")) == "nothing was thrown");
+    CHECK(refusal_of(shaped("[]", "[0,4]", 4)) == "nothing was thrown");
+    CHECK(refusal_of(shaped("[7,0]", "[0,0]", 0)) == "nothing was thrown");
+    CHECK_REFUSAL(one("[]"), "\"t\"", "an object is expected");
+    CHECK_REFUSAL(one(R"({"dtype":"F32","shape":[2]})"), "\"t\"", "exactly dtype, shape and data_offsets");
+    CHECK_REFUSAL(one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1})"), "\"t\"", "4 keys");
+    CHECK_REFUSAL(one(R"({"dtype":"F32","shape":[2],"offsets":[0,8]})"), "\"t\"", "data_offsets", "missing");
+    CHECK_REFUSAL(one(R"({"dtype":"F33","shape":[2],"data_offsets":[0,8]})"), "\"t\"", "dtype", "F33");
+    CHECK_REFUSAL(one(R"({"dtype":1,"shape":[2],"data_offsets":[0,8]})"), "\"t\"", "dtype");
+    CHECK_REFUSAL(one(R"({"dtype":"F4","shape":[3],"data_offsets":[0,1]})", 1), "\"t\"", "no possible number");
+    CHECK(refusal_of(one(R"({"dtype":"F4","shape":[4],"data_offsets":[0,2]})", 2)) == "nothing was thrown");
+    CHECK_REFUSAL(shaped("2", "[0,8]"), "\"t\"", "shape");
+    CHECK_REFUSAL(shaped("[-2]", "[0,8]"), "\"t\"", "shape[0]", "-2 was found");
+    CHECK_REFUSAL(shaped("[2.0]", "[0,8]"), "\"t\"", "shape[0]");
+    CHECK_REFUSAL(shaped("[\"2\"]", "[0,8]"), "\"t\"", "shape[0]");
+    CHECK_REFUSAL(shaped("[1e999]", "[0,8]"), "no valid JSON");
+    CHECK_REFUSAL(shaped("[18446744073709551616]", "[0,8]"), "\"t\"", "shape[0]");
+    CHECK_REFUSAL(shaped("[4294967296,4294967296]", "[0,8]"), "\"t\"", "no possible number");
+    CHECK_REFUSAL(shaped("[4611686018427387904]", "[0,0]"), "\"t\"", "no possible number"); // × 32 bits wraps to 0
+    CHECK_REFUSAL(shaped("[3]", "[0,8]"), "\"t\"", "needs 12");
+    CHECK_REFUSAL(shaped("[2]", "[0]"), "\"t\"", "data_offsets");
+    CHECK_REFUSAL(shaped("[2]", "[0,8,8]"), "\"t\"", "data_offsets");
+    CHECK_REFUSAL(shaped("[2]", "[8,0]"), "\"t\"", "data_offsets", "[8,0] was found");
+    CHECK_REFUSAL(shaped("[2]", "[0,9]"), "\"t\"", "data_offsets");
+    CHECK_REFUSAL(shaped("[2]", "[18446744073709551608,18446744073709551615]"), "\"t\"", "data_offsets");
+    CHECK_REFUSAL(shaped("[1]", "[4,8]"), "\"t\"", "hole");
+    CHECK_REFUSAL(shaped("[1]", "[0,4]"), "4 bytes follow the last tensor");
 
     const auto two = [](std::string const& second, std::string const& name = "u") {
         const std::string entry = R"({"dtype":"U8","shape":[4],"data_offsets":)";
-        return whole("{\"t\":" + entry + "[0,4]},\"" + name + "\":" + entry + second + "}}", 8);
+        return safetensors_bytes("{\"t\":" + entry + "[0,4]},\"" + name + "\":" + entry + second + "}}", 8);
     };
-    CHECK(opening(two("[4,8]")) == "nothing was thrown");
-    CHECK_OPENING(two("[0,4]"), "\"u\"", "overlap");
-    CHECK_OPENING(two("[3,7]"), "\"u\"", "overlap");
-    CHECK_OPENING(two("[4,8]", "t"), "\"t\"", "twice");
-    CHECK_OPENING(two("[4,8]", ""), "may not be empty");
-    CHECK_OPENING(two("[4,8]", "a\\u0000b"), "a\\x00b");
+    CHECK(refusal_of(two("[4,8]")) == "nothing was thrown");
+    CHECK_REFUSAL(two("[0,4]"), "\"u\"", "overlap");
+    CHECK_REFUSAL(two("[3,7]"), "\"u\"", "overlap");
+    CHECK_REFUSAL(two("[4,8]", "t"), "\"t\"", "twice");
+    CHECK_REFUSAL(two("[4,8]", ""), "may not be empty");
+    CHECK_REFUSAL(two("[4,8]", "a\\u0000b"), "a\\x00b");
 }
 
 TEST_CASE("a folder is read from one file or from the shards of its index") {

@@ -13,7 +13,7 @@ using namespace bitlens::test;
 
 namespace {
 
-struct shape {
+struct sizes {
     std::size_t rows, cols, positions;
 };
 
@@ -49,7 +49,7 @@ TEST_CASE("panels multiply like the matrix they hold, whatever its format") {
 TEST_CASE("panels of every size, more of them than are multiplied at once, more columns than a block has") {
     for_every_arithmetic([](arithmetic a) {
         random_generator random(2);
-        for (const shape s : {shape{1, 1, 1},
+        for (const sizes s : {sizes{1, 1, 1},
                               {31, 32, 40},
                               {33, 511, 5},
                               {300, 40, 70},

@@ -10,7 +10,7 @@ constexpr std::size_t layers = 4;
 
 override_rules rules_of(std::string const& text) { return {parse_json(text, "o.json"), "o.json", layers}; }
 
-std::string refusal(std::string const& text) {
+std::string refusal_of_rules(std::string const& text) {
     try {
         (void)rules_of(text);
     } catch (format_error const& e) {
@@ -50,7 +50,7 @@ TEST_CASE("a refusal names file, rule and reason") {
         return R"({"rules": [{"projection": ")" + projections + R"(", "layers": ")" + range + R"(", "use": ")" + use +
                R"("}]})";
     };
-    REQUIRE(refusal(one("*", "0", "full")) == "accepted");
+    REQUIRE(refusal_of_rules(one("*", "0", "full")) == "accepted");
     const std::vector<std::pair<std::string, std::string>> wrong{
         {one("q", "*", "full"), "there is no projection \"q\"; expected * or q_proj, k_proj"},
         {one("q_proj|", "*", "full"), "there is no projection \"\""},
@@ -70,28 +70,28 @@ TEST_CASE("a refusal names file, rule and reason") {
         {R"({"rules": [3]})", "an object is expected"},
     };
     for (auto const& [text, reason] : wrong) {
-        const std::string said = refusal(text);
+        const std::string said = refusal_of_rules(text);
         CAPTURE(said);
         CHECK(said.starts_with("o.json: rule 1 ("));
         CHECK(said.find(reason) != std::string::npos);
     }
-    CHECK(refusal(R"({"rule": []})").find("o.json: the key \"rule\" means nothing here") != std::string::npos);
-    CHECK(refusal("{}").find("an array \"rules\" is expected") != std::string::npos);
-    CHECK(refusal("[]").find("an object is expected") != std::string::npos);
+    CHECK(refusal_of_rules(R"({"rule": []})").find("o.json: the key \"rule\" means nothing here") != std::string::npos);
+    CHECK(refusal_of_rules("{}").find("an array \"rules\" is expected") != std::string::npos);
+    CHECK(refusal_of_rules("[]").find("an object is expected") != std::string::npos);
 }
 
 TEST_CASE("a refusal shows the rule as JSON, and of a long one the beginning") {
     CHECK(
-        refusal(R"({"rules": [{"projection": "q_proj", "layers": "9", "use": "full"}]})") ==
+        refusal_of_rules(R"({"rules": [{"projection": "q_proj", "layers": "9", "use": "full"}]})") ==
         R"(o.json: rule 1 ({"layers":"9","projection":"q_proj","use":"full"}): layer 9; this model has layers 0 to 3)");
-    CHECK(refusal(R"({"rules": ["\u001bü\u007f"]})")
+    CHECK(refusal_of_rules(R"({"rules": ["\u001bü\u007f"]})")
               .starts_with("o.json: rule 1 (\"\\u001b\\u00fc\\u007f\"): an object is expected"));
-    const std::string said = refusal("{\"rules\": [\"" + std::string(1000, 'x') + "\"]}");
+    const std::string said = refusal_of_rules("{\"rules\": [\"" + std::string(1000, 'x') + "\"]}");
     CHECK(said.starts_with("o.json: rule 1 (\"" + std::string(199, 'x') + "…): an object"));
 }
 
 TEST_CASE("a rule that holds nowhere is an error") {
-    const std::string said = refusal(R"({"rules": [{"projection": "q_proj", "layers": "1", "use": "full"},
+    const std::string said = refusal_of_rules(R"({"rules": [{"projection": "q_proj", "layers": "1", "use": "full"},
                                                    {"projection": "*", "layers": "*", "use": "nf4-g64"}]})");
     CAPTURE(said);
     CHECK(said.starts_with("o.json: rule 1 "));

@@ -10,7 +10,7 @@ using namespace bitlens;
 namespace {
 
 using weight = mixed_matrix<dense<float>, dense<bf16>, uniform<3, 32>>;
-constexpr block_shape shape{64, 2, 1, 32, 100, 1e-5f, 1e4}; // W_down has 100 columns: a short last chunk
+constexpr block_shape uneven{64, 2, 1, 32, 100, 1e-5f, 1e4}; // W_down has 100 columns: a short last chunk
 
 /// One layer of matrices stored as T.
 template <class T>
@@ -18,7 +18,7 @@ std::shared_ptr<layer_source<weight>> one_layer() {
     random_generator random(7);
     block_weights<weight> block;
     for (std::size_t p = 0; p < projection_count; ++p) {
-        const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
+        const auto [rows, cols] = shape_of(static_cast<projection>(p), uneven);
         packed_matrix<dense<T>> w(rows, cols);
         for (std::size_t r = 0; r < rows; ++r)
             for (T& x : w.writable_row(r)) x = T(static_cast<float>(random.normal()));

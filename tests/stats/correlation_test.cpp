@@ -1,16 +1,15 @@
 #include "bitlens/stats/correlation.hpp"
 
 #include "goldens.hpp"
+#include "not_finite.hpp"
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 using namespace bitlens;
+using namespace bitlens::test;
 
 namespace {
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
-constexpr double infinity = std::numeric_limits<double>::infinity();
 using list = std::vector<double>;
 } // namespace
 

@@ -1,19 +1,15 @@
 #include "bitlens/stats/density.hpp"
 
 #include "goldens.hpp"
+#include "not_finite.hpp"
 
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <vector>
 
 using namespace bitlens;
+using namespace bitlens::test;
 using list = std::vector<double>;
-
-namespace {
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
-constexpr double infinity = std::numeric_limits<double>::infinity();
-} // namespace
 
 TEST_CASE("histogram agrees with numpy") {
     const auto h = histogram(golden("x"), golden("edges"));

@@ -1,17 +1,13 @@
 #include "bitlens/stats/moments.hpp"
 
 #include "goldens.hpp"
+#include "not_finite.hpp"
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 using namespace bitlens;
-
-namespace {
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
-constexpr double infinity = std::numeric_limits<double>::infinity();
-} // namespace
+using namespace bitlens::test;
 
 TEST_CASE("moments agree with numpy and scipy") {
     auto const& x = golden("x");

@@ -1,16 +1,13 @@
 #include "bitlens/stats/norms.hpp"
 
 #include "goldens.hpp"
+#include "not_finite.hpp"
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 using namespace bitlens;
-
-namespace {
-constexpr float infinity = std::numeric_limits<float>::infinity();
-}
+using namespace bitlens::test;
 
 TEST_CASE("norms agree with numpy") {
     const auto r = golden_floats("r");
@@ -36,7 +33,7 @@ TEST_CASE("norms have no overflow, underflow or silent NaN") {
     CHECK(euclidean_norm(huge) == doctest::Approx(3e38 * std::sqrt(1000.0)).epsilon(1e-7));
     CHECK(euclidean_norm(tiny) == double{1e-45f} * std::sqrt(1000.0));
     CHECK(euclidean_norm({}) == 0);
-    const std::vector<float> broken{1, std::nanf(""), 2}, endless{1, infinity};
+    const std::vector<float> broken{1, std::nanf(""), 2}, endless{1, static_cast<float>(infinity)};
     CHECK(std::isnan(euclidean_norm(broken)));
     CHECK(std::isinf(euclidean_norm(endless)));
 }

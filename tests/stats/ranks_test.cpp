@@ -1,19 +1,19 @@
 #include "bitlens/stats/ranks.hpp"
 
 #include "goldens.hpp"
+#include "not_finite.hpp"
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 using namespace bitlens;
+using namespace bitlens::test;
 
 TEST_CASE("mid-ranks agree with scipy") {
     CHECK(mid_ranks(golden("y")) == golden("ranks_y"));
     CHECK(mid_ranks(std::vector<double>{3, 1, 3, 3}) == std::vector<double>{3, 1, 3, 3});
     CHECK(mid_ranks(std::vector<double>{0.0, -0.0}) == std::vector<double>{1.5, 1.5});
     CHECK(mid_ranks({}).empty());
-    constexpr double infinity = std::numeric_limits<double>::infinity();
     CHECK(mid_ranks(std::vector<double>{infinity, 0, -infinity}) == std::vector<double>{3, 2, 1});
     CHECK_THROWS_WITH_AS((void)mid_ranks(std::vector<double>{0, std::nan("")}), "mid_ranks: value 1 is not a number",
                          error);

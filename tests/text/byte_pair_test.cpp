@@ -12,10 +12,10 @@ using namespace bitlens;
 
 namespace {
 
-using word = std::vector<std::uint32_t>;
+using sequence = std::vector<std::uint32_t>;
 
 /// The definition itself: look for the pair of the lowest rank, leftmost, join it, start again.
-word merge_slowly(std::vector<byte_pair_merge> const& ranked, word w) {
+sequence merge_slowly(std::vector<byte_pair_merge> const& ranked, sequence w) {
     for (;;) {
         std::size_t best_rank = ranked.size(), best_at = 0;
         for (std::size_t at = 0; at + 1 < w.size(); ++at)
@@ -27,7 +27,7 @@ word merge_slowly(std::vector<byte_pair_merge> const& ranked, word w) {
     }
 }
 
-word merge(byte_pair_merges const& merges, word w) {
+sequence merge(byte_pair_merges const& merges, sequence w) {
     byte_pair_merges::scratch memory;
     merges.apply(w, memory);
     return w;
@@ -48,7 +48,7 @@ TEST_CASE("merging agrees with the definition") {
             if (!std::exchange(seen[pair], true)) ranked.push_back({pair.first, pair.second, symbols++});
         }
         const byte_pair_merges merges(symbols, ranked, "test");
-        word w(below(60));
+        sequence w(below(60));
         for (auto& s : w) s = below(letters);
         CHECK(merge(merges, w) == merge_slowly(ranked, w));
     }
@@ -61,14 +61,14 @@ TEST_CASE("a pair that two rules join is refused") {
 
 TEST_CASE("no symbols, one symbol, no rules") {
     const byte_pair_merges none(0, {}, "test"), one(3, {{0, 1, 2}}, "test");
-    CHECK(merge(none, {}) == word{});
-    CHECK(merge(one, {0}) == word{0});
-    CHECK(merge(one, {0, 1, 0, 0, 1, 1}) == word{2, 0, 2, 1});
+    CHECK(merge(none, {}) == sequence{});
+    CHECK(merge(one, {0}) == sequence{0});
+    CHECK(merge(one, {0, 1, 0, 0, 1, 1}) == sequence{2, 0, 2, 1});
 }
 
 TEST_CASE("two million equal letters") {
     // aa → b, bb → c, …: 2²¹ letters become two symbols of 2²⁰ each.
     std::vector<byte_pair_merge> doubling;
     for (std::uint32_t s = 0; s < 20; ++s) doubling.push_back({s, s, s + 1});
-    CHECK(merge(byte_pair_merges(21, doubling, "test"), word(std::size_t{1} << 21, 0)) == word{20, 20});
+    CHECK(merge(byte_pair_merges(21, doubling, "test"), sequence(std::size_t{1} << 21, 0)) == sequence{20, 20});
 }
