@@ -3,7 +3,7 @@
 #     bash examples/run.sh [argument of `bitlens study`]...
 # An argument given here replaces the script's own: --model and --data take files of yours, --methods and --out others.
 # Once built, `build/release/bin/bitlens study --help` lists them all.
-# The first time takes about 10 minutes on two cores, half of it to compile, and fetches 92 MB: the model, which is kept
+# It takes about 6 minutes on two cores, a quarter of it to compile, and fetches 92 MB once: the model, which is kept
 # in ~/.cache/bitlens, or in the folder that the variable BITLENS_CACHE names.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
