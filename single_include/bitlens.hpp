@@ -324,6 +324,60 @@ inline std::uint64_t available_memory() {
 
 } // namespace bitlens
 
+// ---- bitlens/core/name_index.hpp
+/// name_index: the places of named things.
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+namespace bitlens {
+
+/// Finds places by name: filled, sorted once, then searched by halves. The names are borrowed.
+class name_index {
+public:
+    struct entry {
+        std::string_view name;
+        std::size_t place;
+    };
+
+    void reserve(std::size_t names) { entries_.reserve(names); }
+    void add(std::string_view name, std::size_t place) { entries_.push_back({name, place}); }
+
+    /// Before anything below. The places of one name rise.
+    void sort() {
+        std::sort(entries_.begin(), entries_.end(),
+                  [](entry const& a, entry const& b) { return std::tie(a.name, a.place) < std::tie(b.name, b.place); });
+    }
+
+    /// By name, in the order of their bytes.
+    std::span<const entry> entries() const noexcept { return entries_; }
+
+    /// The first name that was added more than once.
+    std::optional<std::string_view> repeated() const noexcept {
+        for (std::size_t i = 1; i < entries_.size(); ++i)
+            if (entries_[i - 1].name == entries_[i].name) return entries_[i].name;
+        return std::nullopt;
+    }
+
+    /// The first of the places added under a name.
+    std::optional<std::size_t> find(std::string_view name) const noexcept {
+        const auto found = std::lower_bound(entries_.begin(), entries_.end(), name,
+                                            [](entry const& e, std::string_view n) { return e.name < n; });
+        if (found == entries_.end() || found->name != name) return std::nullopt;
+        return found->place;
+    }
+
+private:
+    std::vector<entry> entries_;
+};
+
+} // namespace bitlens
+
 // ---- bitlens/core/parallel.hpp
 /// Threads: the one door to oneTBB. BITLENS_STD_THREADS swaps in std::thread, for the thread sanitizer, which reports
 /// races inside an uninstrumented oneTBB.
@@ -352,6 +406,14 @@ struct indexed_function {
     void (*call)(void const* function, std::size_t i);
 
     void operator()(std::size_t i) const { call(function, i); }
+};
+
+/// The same of a task and the piece that is its own.
+struct piece_function {
+    void const* function;
+    void (*call)(void const* function, std::size_t task, std::size_t begin, std::size_t end);
+
+    void operator()(std::size_t task, std::size_t begin, std::size_t end) const { call(function, task, begin, end); }
 };
 } // namespace detail
 
@@ -443,10 +505,8 @@ void parallel_for(std::size_t n, F const& f) {
     detail::for_each_index(n, {&f, [](void const* function, std::size_t i) { (*static_cast<F const*>(function))(i); }});
 }
 
-/// Splits 0 … n − 1 into `tasks` neighbouring pieces whose borders are multiples of `unit`, and calls
-/// f(task, begin, end) for every piece that is not empty. A task may own scratch by its number.
-template <class F>
-void parallel_pieces(std::size_t n, std::size_t tasks, std::size_t unit, F const& f) {
+namespace detail {
+inline void for_each_piece(std::size_t n, std::size_t tasks, std::size_t unit, piece_function const& f) {
     BITLENS_ASSERT(tasks > 0 && unit > 0);
     const std::size_t units = (n + unit - 1) / unit;
     const auto piece = [&](std::size_t task) {
@@ -458,6 +518,17 @@ void parallel_pieces(std::size_t n, std::size_t tasks, std::size_t unit, F const
         piece(0);
     else
         parallel_for(tasks, piece);
+}
+} // namespace detail
+
+/// Splits 0 … n − 1 into `tasks` neighbouring pieces whose borders are multiples of `unit`, and calls
+/// f(task, begin, end) for every piece that is not empty. A task may own scratch by its number.
+template <class F>
+void parallel_pieces(std::size_t n, std::size_t tasks, std::size_t unit, F const& f) {
+    detail::for_each_piece(n, tasks, unit,
+                           {&f, [](void const* function, std::size_t task, std::size_t begin, std::size_t end) {
+                                (*static_cast<F const*>(function))(task, begin, end);
+                            }});
 }
 
 } // namespace bitlens
@@ -3229,6 +3300,7 @@ constexpr gguf_block_type const* find_gguf_block_type(std::uint32_t id) noexcept
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace bitlens {
@@ -3304,12 +3376,12 @@ public:
     /// Keeps the bytes of the tensors alive after this object is gone.
     std::shared_ptr<const mapped_file> mapping() const noexcept { return file_; }
 
-    /// Sorted by key.
+    /// In the order of the file.
     std::span<const gguf_value> metadata() const noexcept { return values_; }
     /// nullptr where there is none.
     gguf_value const* find_value(std::string_view key) const noexcept {
-        const auto place = std::ranges::lower_bound(values_, key, {}, &gguf_value::key);
-        return place == values_.end() || place->key != key ? nullptr : &*place;
+        const auto place = values_by_key_.find(key);
+        return place ? &values_[*place] : nullptr;
     }
 
     /// The value of `key` as T, nothing where it is absent. T: bool; an integer (any stored integer whose value fits);
@@ -3334,9 +3406,8 @@ public:
     std::span<const gguf_tensor> tensors() const noexcept { return tensors_; }
     /// nullptr where there is none of that name.
     gguf_tensor const* find(std::string_view tensor_name) const noexcept {
-        const auto name_of = [this](std::size_t i) { return tensors_[i].name; };
-        const auto place = std::ranges::lower_bound(by_name_, tensor_name, {}, name_of);
-        return place == by_name_.end() || name_of(*place) != tensor_name ? nullptr : &tensors_[*place];
+        const auto place = tensors_by_name_.find(tensor_name);
+        return place ? &tensors_[*place] : nullptr;
     }
     /// Errors: format_error if there is none of that name.
     gguf_tensor const& tensor(std::string_view tensor_name) const {
@@ -3419,11 +3490,11 @@ private:
                 value.count = static_cast<std::size_t>(elements);
             }
             value.payload = read_payload(cursor, value, field);
+            values_by_key_.add(value.key, values_.size());
             values_.push_back(value);
         }
-        std::ranges::sort(values_, {}, &gguf_value::key);
-        const auto twice = std::ranges::adjacent_find(values_, {}, &gguf_value::key);
-        if (twice != values_.end()) fail("key " + in_quotes(twice->key) + " occurs twice");
+        values_by_key_.sort();
+        if (const auto twice = values_by_key_.repeated()) fail("key " + in_quotes(*twice) + " occurs twice");
     }
 
     std::span<const std::byte> read_payload(byte_cursor& cursor, gguf_value const& value,
@@ -3469,13 +3540,11 @@ private:
                 fail(field + ": " + std::to_string(size) + " bytes at offset " + std::to_string(offset) +
                      " are not in a file of " + std::to_string(file_->bytes().size()));
             t.bytes = file_->bytes().subspan(offset, size); // place_tensors moves it to where the data section begins
+            tensors_by_name_.add(t.name, tensors_.size());
             tensors_.push_back(t);
-            by_name_.push_back(by_name_.size());
         }
-        const auto name_of = [this](std::size_t k) { return tensors_[k].name; };
-        std::ranges::sort(by_name_, {}, name_of);
-        const auto twice = std::ranges::adjacent_find(by_name_, {}, name_of);
-        if (twice != by_name_.end()) fail("tensor " + in_quotes(name_of(*twice)) + " occurs twice");
+        tensors_by_name_.sort();
+        if (const auto twice = tensors_by_name_.repeated()) fail("tensor " + in_quotes(*twice) + " occurs twice");
     }
 
     std::size_t checked_bytes(gguf_tensor const& t, std::string const& field) const {
@@ -3525,80 +3594,67 @@ private:
              (value.type == gguf_type::array ? "an array of " : "") + std::string(name(value.element)) + " was found");
     }
 
-    /// Calls f with the number at `bytes` in its stored type (bool as bool); false for a string.
-    template <class F>
-    static bool visit_number(gguf_type type, std::byte const* bytes, F f) {
+    /// A number or bool of the metadata, in the widest type of its kind.
+    using stored_number = std::variant<bool, std::int64_t, std::uint64_t, double>;
+
+    /// `type` is that of a number or bool.
+    static stored_number load_number(gguf_type type, std::byte const* bytes) {
         switch (type) {
         case gguf_type::uint8:
-            f(load<std::uint8_t>(bytes));
-            return true;
+            return std::int64_t{load<std::uint8_t>(bytes)};
         case gguf_type::int8:
-            f(load<std::int8_t>(bytes));
-            return true;
+            return std::int64_t{load<std::int8_t>(bytes)};
         case gguf_type::uint16:
-            f(load<std::uint16_t>(bytes));
-            return true;
+            return std::int64_t{load<std::uint16_t>(bytes)};
         case gguf_type::int16:
-            f(load<std::int16_t>(bytes));
-            return true;
+            return std::int64_t{load<std::int16_t>(bytes)};
         case gguf_type::uint32:
-            f(load<std::uint32_t>(bytes));
-            return true;
+            return std::int64_t{load<std::uint32_t>(bytes)};
         case gguf_type::int32:
-            f(load<std::int32_t>(bytes));
-            return true;
-        case gguf_type::float32:
-            f(load<float>(bytes));
-            return true;
-        case gguf_type::boolean:
-            f(load<std::uint8_t>(bytes) != 0);
-            return true;
-        case gguf_type::uint64:
-            f(load<std::uint64_t>(bytes));
-            return true;
+            return std::int64_t{load<std::int32_t>(bytes)};
         case gguf_type::int64:
-            f(load<std::int64_t>(bytes));
-            return true;
+            return load<std::int64_t>(bytes);
+        case gguf_type::uint64:
+            return load<std::uint64_t>(bytes);
+        case gguf_type::float32:
+            return double{load<float>(bytes)};
         case gguf_type::float64:
-            f(load<double>(bytes));
-            return true;
+            return load<double>(bytes);
+        case gguf_type::boolean:
+            return load<std::uint8_t>(bytes) != 0;
         case gguf_type::string:
         case gguf_type::array:
             break;
         }
+        BITLENS_ASSERT(false);
         return false;
     }
 
     /// One element of `value` whose bytes begin at `bytes`.
     template <class T>
     T convert_number(gguf_value const& value, std::byte const* bytes) const {
-        T result{};
-        visit_number(value.element, bytes, [&]<class Stored>(Stored stored) {
-            if constexpr (std::same_as<T, bool>) {
-                if constexpr (std::same_as<Stored, bool>)
-                    result = stored;
-                else
-                    refuse(value, "bool");
-            } else if constexpr (std::integral<T>) {
-                if constexpr (std::integral<Stored> && !std::same_as<Stored, bool>) {
-                    if (!std::in_range<T>(stored))
-                        fail("key " + in_quotes(value.key) + ": a number from " +
-                             std::to_string(std::numeric_limits<T>::min()) + " to " +
-                             std::to_string(std::numeric_limits<T>::max()) + " is expected, " + std::to_string(stored) +
-                             " was found");
-                    result = static_cast<T>(stored);
-                } else {
-                    refuse(value, "an integer");
-                }
-            } else {
-                static_assert(std::floating_point<T>, "bool, integers, floats, strings, and vectors of them are read");
-                if constexpr (std::floating_point<Stored>)
-                    result = static_cast<T>(stored);
-                else
-                    refuse(value, "a float");
-            }
-        });
-        return result;
+        const stored_number stored = load_number(value.element, bytes);
+        if constexpr (std::same_as<T, bool>) {
+            if (auto const* const x = std::get_if<bool>(&stored)) return *x;
+            refuse(value, "bool");
+        } else if constexpr (std::integral<T>) {
+            if (auto const* const x = std::get_if<std::int64_t>(&stored)) return in_range<T>(value, *x);
+            if (auto const* const x = std::get_if<std::uint64_t>(&stored)) return in_range<T>(value, *x);
+            refuse(value, "an integer");
+        } else {
+            static_assert(std::floating_point<T>, "bool, integers, floats, strings, and vectors of them are read");
+            if (auto const* const x = std::get_if<double>(&stored)) return static_cast<T>(*x);
+            refuse(value, "a float");
+        }
+    }
+
+    template <class T, class Stored>
+    T in_range(gguf_value const& value, Stored stored) const {
+        if (!std::in_range<T>(stored))
+            fail("key " + in_quotes(value.key) + ": a number from " + std::to_string(std::numeric_limits<T>::min()) +
+                 " to " + std::to_string(std::numeric_limits<T>::max()) + " is expected, " + std::to_string(stored) +
+                 " was found");
+        return static_cast<T>(stored);
     }
 
     template <class T>
@@ -3639,7 +3695,7 @@ private:
     std::uint32_t version_ = 0;
     std::vector<gguf_value> values_;
     std::vector<gguf_tensor> tensors_;
-    std::vector<std::size_t> by_name_; // indices into tensors_
+    name_index values_by_key_, tensors_by_name_; // places in these two
 };
 
 } // namespace bitlens
@@ -3843,6 +3899,8 @@ private:
 /// The one door to nlohmann-json: parsing of foreign JSON with limits, and typed access whose errors name file and key.
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -3882,8 +3940,8 @@ public:
     bool number_float(number_float_t value, string_t const&) override { return add(json(value)); }
     bool string(string_t& value) override { return add(json(std::move(value))); }
     bool binary(binary_t&) override { fail("binary values are no JSON"); }
-    bool start_object(std::size_t) override { return open(json::object()); }
-    bool start_array(std::size_t) override { return open(json::array()); }
+    bool start_object(std::size_t) override { return open(json(json::value_t::object)); }
+    bool start_array(std::size_t) override { return open(json(json::value_t::array)); }
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
     bool key(string_t& name) override {
@@ -3943,11 +4001,11 @@ private:
     json& place(json&& value) {
         if (open_.empty()) return result = std::move(value);
         if (open_.back()->is_object()) return *value_of_key_ = std::move(value);
-        return open_.back()->get_ref<json::array_t&>().emplace_back(std::move(value));
+        return open_.back()->get_ptr<json::array_t*>()->emplace_back(std::move(value));
     }
     void take_value(json&& value) override { place(std::move(value)); }
     void take_key(std::string&& name) override {
-        const auto [member, is_new] = open_.back()->get_ref<json::object_t&>().emplace(std::move(name), json());
+        const auto [member, is_new] = open_.back()->get_ptr<json::object_t*>()->emplace(std::move(name), json());
         if (!is_new) refuse_second(member->first);
         value_of_key_ = &member->second;
     }
@@ -3989,14 +4047,13 @@ private:
         std::vector<std::size_t>& begins = seen_.back();
         if (!begins.empty()) {
             const std::size_t first = begins.front();
-            std::vector<std::string_view> names;
+            name_index names;
             names.reserve(begins.size());
             begins.push_back(seen_text_.size());
             for (std::size_t i = 0; i + 1 < begins.size(); ++i)
-                names.push_back(std::string_view(seen_text_).substr(begins[i], begins[i + 1] - begins[i]));
-            std::ranges::sort(names);
-            const auto twice = std::ranges::adjacent_find(names);
-            if (twice != names.end()) refuse_second(*twice);
+                names.add(std::string_view(seen_text_).substr(begins[i], begins[i + 1] - begins[i]), i);
+            names.sort();
+            if (const auto twice = names.repeated()) refuse_second(*twice);
             seen_text_.resize(first);
         }
         seen_.pop_back();
@@ -4044,38 +4101,52 @@ inline json read_json_file(std::filesystem::path const& path) {
 
 namespace detail {
 
+/// A number or a word as it is, a container (it would be as long as it likes) by its type.
+inline std::string found_text(json const& value) {
+    if (auto const* const x = value.get_ptr<std::string const*>()) return in_quotes(*x);
+    if (auto const* const x = value.get_ptr<bool const*>()) return *x ? "true" : "false";
+    if (auto const* const x = value.get_ptr<json::number_unsigned_t const*>()) return std::to_string(*x);
+    if (auto const* const x = value.get_ptr<json::number_integer_t const*>()) return std::to_string(*x);
+    auto const* const x = value.get_ptr<json::number_float_t const*>();
+    if (!x) return value.type_name();
+    std::array<char, 32> digits;
+    std::string text(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), *x).ptr);
+    if (text.find_first_of(".e") == std::string::npos) text += ".0"; // it was written as one that is no integer
+    return text;
+}
+
+/// `element` is the place in the array `key`, if it is one.
 [[noreturn]] inline void refuse_json(json const& value, std::string_view key, std::string_view who,
-                                     std::string_view expected) {
-    // A number or a word is shown; a container would be as long as it likes.
-    const std::string found = value.is_structured() ? std::string(value.type_name())
-                              : value.is_string()   ? in_quotes(value.get_ref<std::string const&>())
-                                                    : value.dump();
-    throw format_error(std::string(who) + ": key " + in_quotes(key) + ": " + std::string(expected) + " is expected, " +
-                       found + " was found");
+                                     std::string_view expected, std::optional<std::size_t> element = {}) {
+    const std::string place = std::string(key) + (element ? "[" + std::to_string(*element) + "]" : "");
+    throw format_error(std::string(who) + ": key " + in_quotes(place) + ": " + std::string(expected) +
+                       " is expected, " + found_text(value) + " was found");
 }
 
 template <class T>
-T json_value(json const& value, std::string_view key, std::string_view who) {
+T json_value(json const& value, std::string_view key, std::string_view who, std::optional<std::size_t> element = {}) {
     if constexpr (std::same_as<T, bool>) {
-        if (!value.is_boolean()) refuse_json(value, key, who, "true or false");
-        return value.get<bool>();
+        if (auto const* const x = value.get_ptr<bool const*>()) return *x;
+        refuse_json(value, key, who, "true or false", element);
     } else if constexpr (std::integral<T>) {
-        if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>()))
-            return static_cast<T>(value.get<std::uint64_t>());
-        if (value.is_number_integer() && !value.is_number_unsigned() && std::in_range<T>(value.get<std::int64_t>()))
-            return static_cast<T>(value.get<std::int64_t>());
+        if (auto const* const x = value.get_ptr<json::number_unsigned_t const*>()) {
+            if (std::in_range<T>(*x)) return static_cast<T>(*x);
+        } else if (auto const* const y = value.get_ptr<json::number_integer_t const*>()) {
+            if (std::in_range<T>(*y)) return static_cast<T>(*y);
+        }
         refuse_json(value, key, who,
                     "an integer from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
-                        std::to_string(std::numeric_limits<T>::max()));
+                        std::to_string(std::numeric_limits<T>::max()),
+                    element);
     } else if constexpr (std::floating_point<T>) {
-        if (!value.is_number()) refuse_json(value, key, who, "a number");
+        if (!value.is_number()) refuse_json(value, key, who, "a number", element);
         const auto number = value.get<double>();
         if (!(std::abs(number) <= static_cast<double>(std::numeric_limits<T>::max())))
-            refuse_json(value, key, who, "a number of the range of float");
+            refuse_json(value, key, who, "a number of the range of float", element);
         return static_cast<T>(number);
     } else if constexpr (std::same_as<T, std::string>) {
-        if (!value.is_string()) refuse_json(value, key, who, "a string");
-        return value.get<std::string>();
+        if (auto const* const x = value.get_ptr<std::string const*>()) return *x;
+        refuse_json(value, key, who, "a string", element);
     } else {
         static_assert(
             requires(T all) { all.emplace_back(); },
@@ -4083,10 +4154,8 @@ T json_value(json const& value, std::string_view key, std::string_view who) {
         if (!value.is_array()) refuse_json(value, key, who, "an array");
         T all;
         all.reserve(value.size());
-        for (std::size_t i = 0; i < value.size(); ++i) {
-            const std::string element = std::string(key) + "[" + std::to_string(i) + "]";
-            all.push_back(json_value<typename T::value_type>(value[i], element, who));
-        }
+        for (std::size_t i = 0; i < value.size(); ++i)
+            all.push_back(json_value<typename T::value_type>(value[i], key, who, i));
         return all;
     }
 }
@@ -4502,9 +4571,8 @@ public:
     std::span<const zip::entry> entries() const noexcept { return entries_; }
     /// nullptr where there is none of that name.
     zip::entry const* find(std::string_view name) const noexcept {
-        const auto name_of = [this](std::size_t i) { return entries_[i].name; };
-        const auto place = std::ranges::lower_bound(by_name_, name, {}, name_of);
-        return place == by_name_.end() || name_of(*place) != name ? nullptr : &entries_[*place];
+        const auto place = by_name_.find(name);
+        return place ? &entries_[*place] : nullptr;
     }
 
     /// The bytes of an entry and what keeps them alive beside the zip file itself: nullptr for a stored entry, whose
@@ -4664,12 +4732,10 @@ private:
                                 e.name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos;
             if (e.name.empty() || leaves || !is_utf8(e.name))
                 fail("entry " + in_quotes(e.name) + ": name: not allowed");
-            by_name_.push_back(by_name_.size());
         }
-        const auto name_of = [this](std::size_t i) { return entries_[i].name; };
-        std::ranges::sort(by_name_, {}, name_of);
-        const auto twice = std::ranges::adjacent_find(by_name_, {}, name_of);
-        if (twice != by_name_.end()) fail("entry " + in_quotes(name_of(*twice)) + " occurs twice");
+        for (std::size_t i = 0; i < entries_.size(); ++i) by_name_.add(entries_[i].name, i);
+        by_name_.sort();
+        if (const auto twice = by_name_.repeated()) fail("entry " + in_quotes(*twice) + " occurs twice");
     }
 
     void check_overlap() const {
@@ -4686,7 +4752,7 @@ private:
     std::span<const std::byte> bytes_;
     std::string who_;
     std::vector<zip::entry> entries_;
-    std::vector<std::size_t> by_name_; // indices into entries_
+    name_index by_name_; // places in entries_
 };
 
 } // namespace bitlens
@@ -4896,7 +4962,7 @@ private:
 } // namespace bitlens
 
 // ---- bitlens/io/safetensors.hpp
-/// Safetensors: named tensors of one file, of a folder of shards, and a canonical writer.
+/// Safetensors: named tensors of one file, or of a folder of shards.
 
 #include <algorithm>
 #include <array>
@@ -4907,12 +4973,10 @@ private:
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -5037,7 +5101,7 @@ private:
             if (!item.value().is_string())
                 throw format_error(who_ + ": __metadata__: " + in_quotes(item.key()) + ": a string is expected, " +
                                    item.value().type_name() + " was found");
-            metadata_.emplace(item.key(), item.value().get<std::string>());
+            metadata_.emplace(item.key(), *item.value().get_ptr<std::string const*>());
         }
     }
 
@@ -5056,7 +5120,7 @@ private:
         const auto offsets = required<std::vector<std::size_t>>(entry, "data_offsets", who);
         if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data.size())
             throw format_error(who + ": data_offsets: 0 ≤ begin ≤ end ≤ " + std::to_string(data.size()) +
-                               " is expected, " + entry["data_offsets"].dump().substr(0, 100) + " was found");
+                               " is expected, " + shape_text(offsets).substr(0, 100) + " was found");
         const auto id = static_cast<safetensors_type>(type - safetensors_types.begin());
         const auto bytes = detail::safetensors_bytes(id, shape);
         if (bytes != offsets[1] - offsets[0])
@@ -5091,6 +5155,12 @@ private:
     std::map<std::string, std::string> metadata_;
 };
 
+/// A tensor of a folder and the file that holds it, whose mapping() keeps the bytes alive.
+struct placed_safetensors_tensor {
+    safetensors_tensor const* tensor;
+    safetensors_file const* file;
+};
+
 /// The safetensors of a Hugging Face folder: `model.safetensors`, or else the shards that
 /// `model.safetensors.index.json` names.
 /// Errors: those of safetensors_file; format_error for a shard name that leaves the folder, a shard that is missing, a
@@ -5099,40 +5169,38 @@ class safetensors_folder {
 public:
     explicit safetensors_folder(std::filesystem::path const& folder) : folder_(folder) {
         const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
-        if (exists(single)) {
+        if (exists(single))
             files_.emplace_back(single);
-            for (auto const& t : files_.front().tensors()) place(files_.front(), t);
-        } else if (exists(index)) {
+        else if (exists(index))
             read_index(index);
-        } else {
+        else
             throw io_error(folder.string() + ": holds neither model.safetensors nor model.safetensors.index.json");
-        }
+        for (auto const& file : files_)
+            for (auto const& t : file.tensors()) {
+                by_name_.add(t.name, tensors_.size());
+                tensors_.push_back({&t, &file});
+            }
+        by_name_.sort();
     }
 
     safetensors_folder(safetensors_folder&&) = default;
     safetensors_folder& operator=(safetensors_folder&&) = default;
-    safetensors_folder(safetensors_folder const&) = delete; // places_ and holders_ point into files_
+    safetensors_folder(safetensors_folder const&) = delete; // tensors_ points into files_
     safetensors_folder& operator=(safetensors_folder const&) = delete;
 
     /// The files in use, sorted by name; the index is not among them.
     std::span<const safetensors_file> files() const noexcept { return files_; }
-    /// All tensors of all files, sorted by name.
-    std::map<std::string, safetensors_tensor const*, std::less<>> const& tensors() const noexcept { return places_; }
+    /// All tensors, file by file.
+    std::span<const placed_safetensors_tensor> tensors() const noexcept { return tensors_; }
     /// nullptr where there is none of that name.
     safetensors_tensor const* find(std::string_view name) const noexcept {
-        const auto place = places_.find(name);
-        return place == places_.end() ? nullptr : place->second;
+        const auto place = by_name_.find(name);
+        return place ? tensors_[*place].tensor : nullptr;
     }
     /// Errors: format_error if there is none of that name.
     safetensors_tensor const& tensor(std::string_view name) const {
         if (auto const* const found = find(name)) return *found;
         throw format_error(folder_.string() + ": there is no tensor " + in_quotes(name));
-    }
-    /// The file that holds a tensor of this folder; its mapping() keeps the bytes alive.
-    safetensors_file const& file_of(safetensors_tensor const& tensor) const noexcept {
-        const auto file = holders_.find(&tensor);
-        BITLENS_ASSERT(file != holders_.end());
-        return *file->second;
     }
 
 private:
@@ -5141,44 +5209,73 @@ private:
         return std::filesystem::exists(path, unknown);
     }
 
-    void place(safetensors_file const& file, safetensors_tensor const& tensor) {
-        places_.emplace(tensor.name, &tensor);
-        holders_.emplace(&tensor, &file);
-    }
-
     void read_index(std::filesystem::path const& path) {
         const std::string who = path.string();
         const json index = parse_json(as_text(mapped_file(path).bytes()), who);
-        std::map<std::string, std::vector<std::string>> shards; // file → its tensors
+        std::vector<std::string_view> tensors; // by name, as parse_json sorts keys
+        name_index by_file;                    // places in `tensors`
         for (auto const& item : required_object(index, "weight_map", who).items()) {
-            const auto name = detail::json_value<std::string>(item.value(), item.key(), who + ": weight_map");
+            auto const* const file = item.value().get_ptr<std::string const*>();
+            if (!file) detail::refuse_json(item.value(), item.key(), who + ": weight_map", "a string");
+            std::string const& name = *file;
             if (name.empty() || name == "." || name == ".." ||
                 name.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
                 throw format_error(who + ": weight_map: " + in_quotes(item.key()) +
                                    ": the name of a file of this folder is expected, " + in_quotes(name) +
                                    " was found");
-            shards[name].push_back(item.key());
+            by_file.add(name, tensors.size());
+            tensors.push_back(item.key());
         }
-        files_.reserve(shards.size());
-        for (auto const& [name, tensors] : shards) {
-            const auto shard = path.parent_path() / name;
-            if (!exists(shard))
-                throw io_error(shard.string() + ": this shard is missing; " + in_quotes(path.filename().string()) +
-                               " needs it for " + in_quotes(tensors.front()));
-            files_.emplace_back(shard);
-            for (auto const& tensor : tensors) place(files_.back(), files_.back().tensor(tensor));
-            for (auto const& t : files_.back().tensors())
-                if (!std::ranges::binary_search(tensors, t.name))
-                    throw format_error(shard.string() + ": tensor " + in_quotes(t.name) +
-                                       " is not given to this file by " + in_quotes(path.filename().string()));
+        by_file.sort();
+        for (auto left = by_file.entries(); !left.empty();) {
+            std::size_t count = 1;
+            while (count < left.size() && left[count].name == left[0].name) ++count;
+            read_shard(path, left.first(count), tensors);
+            left = left.subspan(count);
+        }
+    }
+
+    /// The shard that the entries of the index name: it has the tensors at their places, and no other.
+    void read_shard(std::filesystem::path const& index, std::span<const name_index::entry> entries,
+                    std::span<const std::string_view> names) {
+        const auto shard = index.parent_path() / entries[0].name;
+        const std::string index_name = in_quotes(index.filename().string());
+        if (!exists(shard))
+            throw io_error(shard.string() + ": this shard is missing; " + index_name + " needs it for " +
+                           in_quotes(names[entries[0].place]));
+        auto const& file = files_.emplace_back(shard);
+        for (auto const& e : entries) file.tensor(names[e.place]); // refuses one that it has not
+        for (std::size_t i = 0; i < file.tensors().size(); ++i) {  // both by name
+            auto const& name = file.tensors()[i].name;
+            if (i == entries.size() || name != names[entries[i].place])
+                throw format_error(shard.string() + ": tensor " + in_quotes(name) + " is not given to this file by " +
+                                   index_name);
         }
     }
 
     std::filesystem::path folder_;
     std::vector<safetensors_file> files_;
-    std::map<std::string, safetensors_tensor const*, std::less<>> places_;
-    std::unordered_map<safetensors_tensor const*, safetensors_file const*> holders_;
+    std::vector<placed_safetensors_tensor> tensors_;
+    name_index by_name_; // places in tensors_
 };
+
+} // namespace bitlens
+
+// ---- bitlens/io/safetensors_writer.hpp
+/// write_safetensors: named tensors into one file, in canonical form.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
 
 /// A tensor to write; its bytes are borrowed.
 struct safetensors_entry {
@@ -5195,11 +5292,11 @@ inline void write_safetensors(std::filesystem::path const& path, std::vector<saf
                               std::map<std::string, std::string> const& metadata = {}) {
     std::ranges::sort(
         tensors, [](auto const& a, auto const& b) { return a.type != b.type ? a.type > b.type : a.name < b.name; });
-    std::string text = "{"; // not as one ordered_json, which looks for a key among all those before it
-    const auto add = [&](std::string const& name, ordered_json const& value) {
-        text += (text.size() > 1 ? "," : "") + ordered_json(name).dump() + ":" + value.dump();
+    std::string text = "{";
+    const auto add = [&](std::string const& name, std::string const& value) {
+        text += (text.size() > 1 ? "," : "") + json(name).dump() + ":" + value;
     };
-    if (!metadata.empty()) add("__metadata__", metadata);
+    if (!metadata.empty()) add("__metadata__", json(metadata).dump());
     std::set<std::string_view> names{"", "__metadata__"};
     std::size_t end = 0;
     for (auto const& t : tensors) {
@@ -5208,7 +5305,9 @@ inline void write_safetensors(std::filesystem::path const& path, std::vector<saf
             throw shape_error(who + ": " + std::to_string(t.bytes.size()) + " bytes do not fit " +
                               std::string(info(t.type).name) + " of shape " + shape_text(t.shape));
         if (!names.insert(t.name).second) throw format_error(who + ": each tensor needs a name of its own");
-        add(t.name, {{"dtype", info(t.type).name}, {"shape", t.shape}, {"data_offsets", {end, end + t.bytes.size()}}});
+        add(t.name, R"({"dtype":")" + std::string(info(t.type).name) + R"(","shape":)" + json(t.shape).dump() +
+                        R"(,"data_offsets":[)" + std::to_string(end) + "," + std::to_string(end + t.bytes.size()) +
+                        "]}");
         end += t.bytes.size();
     }
     text += '}';
@@ -6491,9 +6590,15 @@ public:
     };
 
     added_token_finder() = default;
-    explicit added_token_finder(std::vector<token> tokens) : tokens_(std::move(tokens)) {
-        std::sort(tokens_.begin(), tokens_.end(), [](token const& a, token const& b) { return a.text < b.text; });
-        for (token const& t : tokens_) begins_[static_cast<unsigned char>(t.text[0])] = true;
+    explicit added_token_finder(std::vector<token> tokens) {
+        name_index by_text;
+        for (std::size_t i = 0; i < tokens.size(); ++i) by_text.add(tokens[i].text, i);
+        by_text.sort();
+        tokens_.reserve(tokens.size());
+        for (auto const& [text, place] : by_text.entries()) {
+            begins_[static_cast<unsigned char>(text[0])] = true;
+            tokens_.push_back(std::move(tokens[place]));
+        }
     }
 
     /// Calls on_text(std::string_view) and on_token(id) for what the text consists of, in order. Without `special`, the
@@ -6708,12 +6813,17 @@ private:
             first = std::find_if(first, points_.end(), is_mark);
             if (first == points_.end()) return;
             const auto last = std::find_if_not(first, points_.end(), is_mark);
-            std::stable_sort(first, last, [](auto a, auto b) { return rank(a) < rank(b); });
-            first = last;
+            order_.clear(); // class, place, mark
+            for (auto mark = first; mark != last; ++mark)
+                order_.push_back(static_cast<std::uint64_t>(rank(*mark)) << 56 |
+                                 static_cast<std::uint64_t>(mark - first) << 21 | static_cast<std::uint64_t>(*mark));
+            std::sort(order_.begin(), order_.end());
+            for (std::uint64_t key : order_) *first++ = static_cast<utf8proc_int32_t>(key & 0x1F'FFFF);
         }
     }
 
     std::vector<utf8proc_int32_t> points_;
+    std::vector<std::uint64_t> order_; // of the marks of a run
 };
 
 } // namespace detail
@@ -6817,21 +6927,25 @@ class byte_pair_merges {
 public:
     /// The symbols are 0 … symbols − 1.   Errors: format_error in the name of `who` where two rules join the same pair.
     byte_pair_merges(std::size_t symbols, std::vector<byte_pair_merge> const& ranked, std::string_view who)
-        : first_(symbols + 1, 0) {
-        std::vector<std::uint32_t> order(ranked.size());
-        for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
-        const auto pair = [&](std::uint32_t i) { return std::pair(ranked[i].left, ranked[i].right); };
-        std::sort(order.begin(), order.end(),
-                  [&](std::uint32_t a, std::uint32_t b) { return std::pair(pair(a), a) < std::pair(pair(b), b); });
-        rules_.reserve(order.size());
-        for (std::size_t i = 0; i < order.size(); ++i) {
-            if (i > 0 && pair(order[i - 1]) == pair(order[i]))
-                throw format_error(std::string(who) + ": merges[" + std::to_string(order[i - 1]) + "] and merges[" +
-                                   std::to_string(order[i]) + "] join the same pair; each pair has one rank");
-            rules_.push_back({ranked[order[i]].right, order[i], ranked[order[i]].result});
-            ++first_[ranked[order[i]].left + 1];
-        }
+        : first_(symbols + 1, 0), rules_(ranked.size()) {
+        for (auto const& m : ranked) ++first_[m.left + 1];
         for (std::size_t s = 0; s < symbols; ++s) first_[s + 1] += first_[s];
+        std::vector<std::uint64_t> order(ranked.size()); // right and rank, the rules of one `left` side by side
+        std::vector<std::uint32_t> next = first_;
+        for (std::size_t i = 0; i < ranked.size(); ++i)
+            order[next[ranked[i].left]++] = std::uint64_t{ranked[i].right} << 32 | i;
+        for (std::size_t s = 0; s < symbols; ++s) {
+            std::sort(order.begin() + first_[s], order.begin() + first_[s + 1]);
+            for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) {
+                const auto right = static_cast<std::uint32_t>(order[i] >> 32),
+                           rank = static_cast<std::uint32_t>(order[i]);
+                if (i > first_[s] && rules_[i - 1].right == right)
+                    throw format_error(std::string(who) + ": merges[" + std::to_string(rules_[i - 1].rank) +
+                                       "] and merges[" + std::to_string(rank) +
+                                       "] join the same pair; each pair has one rank");
+                rules_[i] = {right, rank, ranked[rank].result};
+            }
+        }
     }
 
     std::size_t size() const noexcept { return rules_.size(); }
@@ -7744,8 +7858,8 @@ inline tokenizer_definition read_tokenizer(json const& file, std::string who) {
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <filesystem>
+#include <forward_list>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -7837,10 +7951,8 @@ private:
     class encoder;
 
     static std::vector<named_token> join_by_text(tokenizer_definition& definition);
-    static symbol symbol_of(std::vector<std::pair<std::string_view, symbol>> const& names, std::string_view text);
     void fill_tokens(std::vector<named_token> const& by_id);
-    void fill_merges(tokenizer_definition const& definition,
-                     std::vector<std::pair<std::string_view, symbol>> const& names);
+    void fill_merges(tokenizer_definition const& definition, name_index const& symbols);
     void fill_added(std::vector<tokenizer_definition::added_token>& added);
     void check_bos() const;
     token const& find(std::int32_t id) const;
@@ -7868,30 +7980,33 @@ inline tokenizer::tokenizer(tokenizer_definition definition)
     : who_(std::move(definition.who)), splits_(std::move(definition.splits)), composes_(definition.composes),
       bos_(definition.bos), adds_bos_(definition.adds_bos) {
     definition.who = who_;
-    std::vector<named_token> all = join_by_text(definition);
-    std::sort(all.begin(), all.end(), [](named_token const& a, named_token const& b) { return a.id < b.id; });
+    const std::vector<named_token> all = join_by_text(definition);
     fill_tokens(all);
-    std::vector<std::pair<std::string_view, symbol>> names;
+    name_index symbols;
+    symbols.reserve(all.size());
     for (symbol s = 0; s < all.size(); ++s)
-        if (all[s].kind != token_kind::unused) names.emplace_back(all[s].text, s);
-    std::sort(names.begin(), names.end());
+        if (all[s].kind != token_kind::unused) symbols.add(all[s].text, s);
+    symbols.sort();
     for (unsigned b = 0; b < 256; ++b)
-        byte_symbols_[b] = symbol_of(names, in_byte_alphabet(static_cast<unsigned char>(b)));
+        byte_symbols_[b] =
+            static_cast<symbol>(symbols.find(in_byte_alphabet(static_cast<unsigned char>(b))).value_or(no_symbol));
     if (!definition.answer_to_unknown.empty() && bytes_without_token() > 0)
         throw format_error(who_ + ": " + definition.answer_to_unknown + " is set and " +
                            std::to_string(bytes_without_token()) +
                            " bytes have no token; that is supported only where all 256 have one");
-    fill_merges(definition, names);
+    fill_merges(definition, symbols);
     fill_added(definition.added);
     check_bos();
     if (!definition.prefers_whole_words) return;
+    name_index words;
     for (symbol s = 0; s < all.size(); ++s)
-        if (all[s].in_vocabulary && bytes_of_alphabet(all[s].text)) whole_words_.push_back(s);
-    std::sort(whole_words_.begin(), whole_words_.end(),
-              [&](symbol a, symbol b) { return tokens_[a].bytes < tokens_[b].bytes; });
+        if (all[s].in_vocabulary && bytes_of_alphabet(all[s].text)) words.add(tokens_[s].bytes, s);
+    words.sort();
+    for (auto const& word : words.entries()) whole_words_.push_back(static_cast<symbol>(word.place));
 }
 
-/// All tokens once: one that is both in the vocabulary and added is one token, if the two agree on its id.
+/// All tokens once, by rising id: one that is both in the vocabulary and added is one token, if the two agree on its
+/// id.
 inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_definition& definition) {
     std::vector<named_token> all;
     all.reserve(definition.vocabulary.size() + definition.added.size() + definition.unused.size());
@@ -7899,36 +8014,44 @@ inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_def
     for (auto const& t : definition.added)
         all.push_back({t.text, t.id, t.special ? token_kind::special : token_kind::added, false});
     for (auto& t : definition.unused) all.push_back({std::move(t.text), t.id, token_kind::unused, false});
-    std::stable_sort(all.begin(), all.end(),
-                     [](named_token const& a, named_token const& b) { return a.text < b.text; });
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        if (kept > 0 && all[kept - 1].text == all[i].text) {
-            named_token& earlier = all[kept - 1];
-            if (!(earlier.in_vocabulary && !all[i].in_vocabulary && earlier.id == all[i].id))
-                throw format_error(definition.who + ": token " + in_quotes(all[i].text) + " is there twice, with ids " +
-                                   std::to_string(earlier.id) + " and " + std::to_string(all[i].id));
-            earlier.kind = all[i].kind;
-        } else {
-            if (kept != i) all[kept] = std::move(all[i]);
-            ++kept;
+    name_index by_text;
+    by_text.reserve(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) by_text.add(all[i].text, i);
+    by_text.sort();
+    const auto entries = by_text.entries();
+    std::vector<bool> is_repeated(all.size());
+    for (std::size_t i = 1, first = 0; i < entries.size(); ++i) {
+        if (entries[i].name != entries[first].name) {
+            first = i;
+            continue;
         }
+        named_token& earlier = all[entries[first].place];
+        named_token const& later = all[entries[i].place];
+        if (!(earlier.in_vocabulary && !later.in_vocabulary && earlier.id == later.id))
+            throw format_error(definition.who + ": token " + in_quotes(later.text) + " is there twice, with ids " +
+                               std::to_string(earlier.id) + " and " + std::to_string(later.id));
+        earlier.kind = later.kind;
+        is_repeated[entries[i].place] = true;
     }
-    all.resize(kept);
-    return all;
-}
-
-inline tokenizer::symbol tokenizer::symbol_of(std::vector<std::pair<std::string_view, symbol>> const& names,
-                                              std::string_view text) {
-    const auto found = std::lower_bound(names.begin(), names.end(), std::pair(text, symbol{0}));
-    return found != names.end() && found->first == text ? found->second : no_symbol;
+    std::vector<std::uint64_t> order; // id, and place in `all`
+    order.reserve(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (all[i].id < 0)
+            throw format_error(definition.who + ": token " + in_quotes(all[i].text) + " has the id " +
+                               std::to_string(all[i].id));
+        if (!is_repeated[i]) order.push_back(static_cast<std::uint64_t>(all[i].id) << 32 | i);
+    }
+    std::sort(order.begin(), order.end());
+    std::vector<named_token> by_id;
+    by_id.reserve(order.size());
+    for (std::uint64_t key : order) by_id.push_back(std::move(all[static_cast<std::uint32_t>(key)]));
+    return by_id;
 }
 
 inline void tokenizer::fill_tokens(std::vector<named_token> const& by_id) {
     if (by_id.empty()) throw format_error(who_ + ": the vocabulary is empty");
     tokens_.reserve(by_id.size());
     for (named_token const& t : by_id) {
-        if (t.id < 0) throw format_error(who_ + ": token " + in_quotes(t.text) + " has the id " + std::to_string(t.id));
         if (!tokens_.empty() && tokens_.back().id == t.id)
             throw format_error(who_ + ": two tokens have the id " + std::to_string(t.id) + "; one is " +
                                in_quotes(t.text));
@@ -7944,16 +8067,15 @@ inline void tokenizer::fill_tokens(std::vector<named_token> const& by_id) {
     }
 }
 
-inline void tokenizer::fill_merges(tokenizer_definition const& definition,
-                                   std::vector<std::pair<std::string_view, symbol>> const& names) {
+inline void tokenizer::fill_merges(tokenizer_definition const& definition, name_index const& symbols) {
     std::vector<byte_pair_merge> merges;
     merges.reserve(definition.merges.size());
     const auto known = [&](std::string_view text) {
-        const symbol s = symbol_of(names, text);
-        if (s == no_symbol)
+        const auto s = symbols.find(text);
+        if (!s)
             throw format_error(who_ + ": merges[" + std::to_string(merges.size()) + "]: " + in_quotes(text) +
                                " is not a token of the vocabulary");
-        return s;
+        return static_cast<symbol>(*s);
     };
     for (auto const& m : definition.merges) merges.push_back({known(m.left), known(m.right), known(m.left + m.right)});
     merges_ = byte_pair_merges(tokens_.size(), merges, who_);
@@ -8035,7 +8157,7 @@ public:
             for_each_word(tokenizer_.splits_, part, [&](std::string_view word) { append(word); });
         };
         const auto normalize = [&](std::string_view part) {
-            if (tokenizer_.composes_) part = composed_.emplace_back(compose_nfc(part));
+            if (tokenizer_.composes_) part = composed_.emplace_front(compose_nfc(part));
             tokenizer_.normalized_added_.cut(part, special, words, push);
         };
         tokenizer_.raw_added_.cut(text, special, normalize, push);
@@ -8078,7 +8200,7 @@ private:
 
     tokenizer const& tokenizer_;
     std::vector<known_word> cache_;
-    std::deque<std::string> composed_;
+    std::forward_list<std::string> composed_; // each stays where it is
     std::vector<symbol> symbols_;
     byte_pair_merges::scratch memory_;
     std::vector<std::int32_t> ids_;
@@ -11611,7 +11733,6 @@ private:
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11744,7 +11865,8 @@ struct checkpoint_contents {
     std::optional<gguf_file> gguf;
     std::optional<safetensors_folder> safetensors;
     model_config config;
-    std::map<std::string, stored_tensor, std::less<>> tensors; // by Hugging Face name
+    std::vector<stored_tensor> tensors;
+    name_index by_name; // places in tensors, by Hugging Face name
     problem_list problems;
 
     explicit checkpoint_contents(std::filesystem::path where) : path(std::move(where)) {
@@ -11763,18 +11885,19 @@ struct checkpoint_contents {
         const auto parsed = read_json_file(config_path);
         config = read_config(parsed, config_path.string(), problems);
         safetensors.emplace(path);
-        for (auto const& [name, tensor] : safetensors->tensors()) {
-            auto const& file = safetensors->file_of(*tensor);
+        for (auto const& [tensor, file] : safetensors->tensors()) {
+            auto const& name = tensor->name;
             stored_tensor t{
-                {name, name, std::string(info(tensor->type).name), tensor->shape, tensor->bytes.size(), file.path()},
+                {name, name, std::string(info(tensor->type).name), tensor->shape, tensor->bytes.size(), file->path()},
                 stored_number::unreadable,
                 tensor->bytes,
-                file.mapping()};
+                file->mapping()};
             if (tensor->type == safetensors_type::f32) t.number = stored_number::f32;
             if (tensor->type == safetensors_type::f16) t.number = stored_number::f16;
             if (tensor->type == safetensors_type::bf16) t.number = stored_number::bf16;
-            if (!is_leftover(name)) tensors.emplace(name, std::move(t));
+            if (!is_leftover(name)) tensors.push_back(std::move(t));
         }
+        index_tensors();
     }
 
     void read_gguf() {
@@ -11797,8 +11920,21 @@ struct checkpoint_contents {
             if (tensor.type->name == "BF16") t.number = stored_number::bf16;
             if (interleaved && (name.ends_with("self_attn.q_proj.weight") || name.ends_with("self_attn.k_proj.weight")))
                 t.interleaved_head = config.block.head_dim;
-            tensors.emplace(std::move(name), std::move(t));
+            tensors.push_back(std::move(t));
         }
+        index_tensors();
+    }
+
+    void index_tensors() {
+        for (std::size_t i = 0; i < tensors.size(); ++i) by_name.add(tensors[i].info.name, i);
+        by_name.sort();
+        if (const auto twice = by_name.repeated())
+            problems.add(path.string() + ": two tensors stand for " + in_quotes(*twice));
+    }
+
+    stored_tensor const* find(std::string_view name) const noexcept {
+        const auto place = by_name.find(name);
+        return place ? &tensors[*place] : nullptr;
     }
 
     /// Every tensor of the architecture is there, in its shape and readable, and no other.
@@ -11808,15 +11944,15 @@ struct checkpoint_contents {
                          " layers, but there are only " + std::to_string(tensors.size()) + " tensors");
             return;
         }
-        std::set<std::string, std::less<>> known;
+        std::vector<bool> is_known(tensors.size());
         const auto expect = [&](expected_tensor const& e) {
-            known.insert(e.name);
-            const auto found = tensors.find(e.name);
-            if (found == tensors.end())
+            if (const auto place = by_name.find(e.name)) {
+                is_known[*place] = true;
+                check_tensor(tensors[*place], e);
+            } else {
                 problems.add(path.string() + ": tensor " + in_quotes(e.name) + " of shape " + shape_text(e.shape) +
                              " is missing");
-            else
-                check_tensor(found->second, e);
+            }
         };
         expect({std::string(embedding_name), {config.vocabulary, config.block.width}});
         expect({std::string(final_norm_name), {config.block.width}});
@@ -11824,12 +11960,13 @@ struct checkpoint_contents {
             for (auto const& e : layer_tensors(config, k)) expect(e);
         if (!config.tied_head)
             expect({std::string(head_name), {config.vocabulary, config.block.width}});
-        else if (tensors.contains(head_name)) {
-            known.emplace(head_name);
-            check_tied_head();
+        else if (const auto head = by_name.find(head_name)) {
+            is_known[*head] = true;
+            check_tied_head(tensors[*head]);
         }
-        for (auto const& [name, t] : tensors)
-            if (!known.contains(name)) problems.add(t.who() + ": " + config.architecture + " has no such tensor");
+        for (auto const& [name, place] : by_name.entries())
+            if (!is_known[place])
+                problems.add(tensors[place].who() + ": " + config.architecture + " has no such tensor");
     }
 
     void check_tensor(stored_tensor const& t, expected_tensor const& e) {
@@ -11843,11 +11980,10 @@ struct checkpoint_contents {
     }
 
     /// A stored head beside tie_word_embeddings: true is harmless only if it is the embedding.
-    void check_tied_head() {
-        auto const& head = tensors.find(head_name)->second;
-        const auto embedding = tensors.find(embedding_name);
-        if (embedding == tensors.end() || !std::ranges::equal(head.bytes, embedding->second.bytes) ||
-            head.info.shape != embedding->second.info.shape || head.info.type != embedding->second.info.type)
+    void check_tied_head(stored_tensor const& head) {
+        stored_tensor const* const embedding = find(embedding_name);
+        if (!embedding || !std::ranges::equal(head.bytes, embedding->bytes) ||
+            head.info.shape != embedding->info.shape || head.info.type != embedding->info.type)
             problems.add(head.who() + ": the configuration ties the head to the embedding, but this is another matrix");
     }
 };
@@ -11894,7 +12030,7 @@ public:
     /// By name.
     std::vector<tensor_info> tensors() const {
         std::vector<tensor_info> all;
-        for (auto const& [name, t] : contents_->tensors) all.push_back(t.info);
+        for (auto const& [name, place] : contents_->by_name.entries()) all.push_back(contents_->tensors[place].info);
         return all;
     }
 
@@ -11902,10 +12038,10 @@ public:
     std::string format_description() const {
         std::map<std::string, std::size_t> linear;
         std::string embedding, head = ", tied head";
-        for (auto const& [name, t] : contents_->tensors) {
-            if (name.find("_proj.weight") != std::string::npos) ++linear[t.info.type];
-            if (name == detail::embedding_name) embedding = ", embedding " + t.info.type;
-            if (name == detail::head_name && !config().tied_head) head = ", head " + t.info.type;
+        for (auto const& t : contents_->tensors) {
+            if (t.info.name.find("_proj.weight") != std::string::npos) ++linear[t.info.type];
+            if (t.info.name == detail::embedding_name) embedding = ", embedding " + t.info.type;
+            if (t.info.name == detail::head_name && !config().tied_head) head = ", head " + t.info.type;
         }
         std::string text = is_gguf() ? "GGUF, linear layers" : "safetensors, linear layers";
         for (auto const& [type, count] : linear)
@@ -11953,10 +12089,9 @@ private:
     explicit checkpoint(std::shared_ptr<const detail::checkpoint_contents> contents) : contents_(std::move(contents)) {}
 
     detail::stored_tensor const& tensor(std::string_view name, std::size_t rank) const {
-        const auto found = contents_->tensors.find(name);
-        if (found == contents_->tensors.end())
-            throw format_error(path().string() + ": there is no tensor " + in_quotes(name));
-        auto const& t = found->second;
+        detail::stored_tensor const* const found = contents_->find(name);
+        if (!found) throw format_error(path().string() + ": there is no tensor " + in_quotes(name));
+        auto const& t = *found;
         if (t.info.shape.size() != rank || t.number == detail::stored_number::unreadable)
             throw format_error(t.who() + ": a readable tensor of rank " + std::to_string(rank) + " is expected, " +
                                t.info.type + " of shape " + shape_text(t.info.shape) + " was found");

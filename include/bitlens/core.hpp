@@ -7,6 +7,7 @@
 #include "bitlens/core/huge_pages.hpp"
 #include "bitlens/core/intrinsics.hpp"
 #include "bitlens/core/machine.hpp"
+#include "bitlens/core/name_index.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/core/tensor.hpp"

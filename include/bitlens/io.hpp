@@ -11,5 +11,6 @@
 #include "bitlens/io/npy.hpp"
 #include "bitlens/io/npz.hpp"
 #include "bitlens/io/safetensors.hpp"
+#include "bitlens/io/safetensors_writer.hpp"
 #include "bitlens/io/sha256.hpp"
 #include "bitlens/io/zip.hpp"

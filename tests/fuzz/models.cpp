@@ -3,6 +3,7 @@
 
 #include "bitlens/io/gguf.hpp"
 #include "bitlens/io/safetensors.hpp"
+#include "bitlens/io/safetensors_writer.hpp"
 #include "bitlens/models/checkpoint.hpp"
 
 #include <algorithm>

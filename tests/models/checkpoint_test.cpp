@@ -257,6 +257,8 @@ TEST_CASE("GGUF metadata that changes the result is refused by name") {
     CHECK(has(refused([](auto& f) { f.number("llama.vocab_size", 13); }, config()), "token_embd.weight\": shape"));
     CHECK(has(refused([](auto& f) { f.tensor("rope_freqs.weight", {3}, 0, std::vector<std::byte>(12)); }, config()),
               "\"rope_freqs.weight\": llama has no such tensor"));
+    const auto second_norm = [](auto& f) { f.tensor("model.norm.weight", {8}, 0, std::vector<std::byte>(32)); };
+    CHECK(has(refused(second_norm, config()), "two tensors stand for \"model.norm.weight\""));
     auto c = config();
     c.architecture = "gemma";
     CHECK(has(refused(nothing, c), "architecture 'gemma' is not supported; there are llama and qwen2"));

@@ -5,6 +5,7 @@
 #include "bitlens/core/half.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/safetensors.hpp"
+#include "bitlens/io/safetensors_writer.hpp"
 #include "bitlens/models/checkpoint.hpp"
 
 #include "temporary_folder.hpp"

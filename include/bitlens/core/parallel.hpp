@@ -30,6 +30,14 @@ struct indexed_function {
 
     void operator()(std::size_t i) const { call(function, i); }
 };
+
+/// The same of a task and the piece that is its own.
+struct piece_function {
+    void const* function;
+    void (*call)(void const* function, std::size_t task, std::size_t begin, std::size_t end);
+
+    void operator()(std::size_t task, std::size_t begin, std::size_t end) const { call(function, task, begin, end); }
+};
 } // namespace detail
 
 #ifdef BITLENS_STD_THREADS
@@ -120,10 +128,8 @@ void parallel_for(std::size_t n, F const& f) {
     detail::for_each_index(n, {&f, [](void const* function, std::size_t i) { (*static_cast<F const*>(function))(i); }});
 }
 
-/// Splits 0 … n − 1 into `tasks` neighbouring pieces whose borders are multiples of `unit`, and calls
-/// f(task, begin, end) for every piece that is not empty. A task may own scratch by its number.
-template <class F>
-void parallel_pieces(std::size_t n, std::size_t tasks, std::size_t unit, F const& f) {
+namespace detail {
+inline void for_each_piece(std::size_t n, std::size_t tasks, std::size_t unit, piece_function const& f) {
     BITLENS_ASSERT(tasks > 0 && unit > 0);
     const std::size_t units = (n + unit - 1) / unit;
     const auto piece = [&](std::size_t task) {
@@ -135,6 +141,17 @@ void parallel_pieces(std::size_t n, std::size_t tasks, std::size_t unit, F const
         piece(0);
     else
         parallel_for(tasks, piece);
+}
+} // namespace detail
+
+/// Splits 0 … n − 1 into `tasks` neighbouring pieces whose borders are multiples of `unit`, and calls
+/// f(task, begin, end) for every piece that is not empty. A task may own scratch by its number.
+template <class F>
+void parallel_pieces(std::size_t n, std::size_t tasks, std::size_t unit, F const& f) {
+    detail::for_each_piece(n, tasks, unit,
+                           {&f, [](void const* function, std::size_t task, std::size_t begin, std::size_t end) {
+                                (*static_cast<F const*>(function))(task, begin, end);
+                            }});
 }
 
 } // namespace bitlens

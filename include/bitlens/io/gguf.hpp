@@ -2,6 +2,7 @@
 /// gguf_file: metadata by key and tensors by name of a GGUF file (versions 2 and 3), decoded to float row by row.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/name_index.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/io/byte_cursor.hpp"
@@ -23,6 +24,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace bitlens {
@@ -98,12 +100,12 @@ public:
     /// Keeps the bytes of the tensors alive after this object is gone.
     std::shared_ptr<const mapped_file> mapping() const noexcept { return file_; }
 
-    /// Sorted by key.
+    /// In the order of the file.
     std::span<const gguf_value> metadata() const noexcept { return values_; }
     /// nullptr where there is none.
     gguf_value const* find_value(std::string_view key) const noexcept {
-        const auto place = std::ranges::lower_bound(values_, key, {}, &gguf_value::key);
-        return place == values_.end() || place->key != key ? nullptr : &*place;
+        const auto place = values_by_key_.find(key);
+        return place ? &values_[*place] : nullptr;
     }
 
     /// The value of `key` as T, nothing where it is absent. T: bool; an integer (any stored integer whose value fits);
@@ -128,9 +130,8 @@ public:
     std::span<const gguf_tensor> tensors() const noexcept { return tensors_; }
     /// nullptr where there is none of that name.
     gguf_tensor const* find(std::string_view tensor_name) const noexcept {
-        const auto name_of = [this](std::size_t i) { return tensors_[i].name; };
-        const auto place = std::ranges::lower_bound(by_name_, tensor_name, {}, name_of);
-        return place == by_name_.end() || name_of(*place) != tensor_name ? nullptr : &tensors_[*place];
+        const auto place = tensors_by_name_.find(tensor_name);
+        return place ? &tensors_[*place] : nullptr;
     }
     /// Errors: format_error if there is none of that name.
     gguf_tensor const& tensor(std::string_view tensor_name) const {
@@ -213,11 +214,11 @@ private:
                 value.count = static_cast<std::size_t>(elements);
             }
             value.payload = read_payload(cursor, value, field);
+            values_by_key_.add(value.key, values_.size());
             values_.push_back(value);
         }
-        std::ranges::sort(values_, {}, &gguf_value::key);
-        const auto twice = std::ranges::adjacent_find(values_, {}, &gguf_value::key);
-        if (twice != values_.end()) fail("key " + in_quotes(twice->key) + " occurs twice");
+        values_by_key_.sort();
+        if (const auto twice = values_by_key_.repeated()) fail("key " + in_quotes(*twice) + " occurs twice");
     }
 
     std::span<const std::byte> read_payload(byte_cursor& cursor, gguf_value const& value,
@@ -263,13 +264,11 @@ private:
                 fail(field + ": " + std::to_string(size) + " bytes at offset " + std::to_string(offset) +
                      " are not in a file of " + std::to_string(file_->bytes().size()));
             t.bytes = file_->bytes().subspan(offset, size); // place_tensors moves it to where the data section begins
+            tensors_by_name_.add(t.name, tensors_.size());
             tensors_.push_back(t);
-            by_name_.push_back(by_name_.size());
         }
-        const auto name_of = [this](std::size_t k) { return tensors_[k].name; };
-        std::ranges::sort(by_name_, {}, name_of);
-        const auto twice = std::ranges::adjacent_find(by_name_, {}, name_of);
-        if (twice != by_name_.end()) fail("tensor " + in_quotes(name_of(*twice)) + " occurs twice");
+        tensors_by_name_.sort();
+        if (const auto twice = tensors_by_name_.repeated()) fail("tensor " + in_quotes(*twice) + " occurs twice");
     }
 
     std::size_t checked_bytes(gguf_tensor const& t, std::string const& field) const {
@@ -319,80 +318,67 @@ private:
              (value.type == gguf_type::array ? "an array of " : "") + std::string(name(value.element)) + " was found");
     }
 
-    /// Calls f with the number at `bytes` in its stored type (bool as bool); false for a string.
-    template <class F>
-    static bool visit_number(gguf_type type, std::byte const* bytes, F f) {
+    /// A number or bool of the metadata, in the widest type of its kind.
+    using stored_number = std::variant<bool, std::int64_t, std::uint64_t, double>;
+
+    /// `type` is that of a number or bool.
+    static stored_number load_number(gguf_type type, std::byte const* bytes) {
         switch (type) {
         case gguf_type::uint8:
-            f(load<std::uint8_t>(bytes));
-            return true;
+            return std::int64_t{load<std::uint8_t>(bytes)};
         case gguf_type::int8:
-            f(load<std::int8_t>(bytes));
-            return true;
+            return std::int64_t{load<std::int8_t>(bytes)};
         case gguf_type::uint16:
-            f(load<std::uint16_t>(bytes));
-            return true;
+            return std::int64_t{load<std::uint16_t>(bytes)};
         case gguf_type::int16:
-            f(load<std::int16_t>(bytes));
-            return true;
+            return std::int64_t{load<std::int16_t>(bytes)};
         case gguf_type::uint32:
-            f(load<std::uint32_t>(bytes));
-            return true;
+            return std::int64_t{load<std::uint32_t>(bytes)};
         case gguf_type::int32:
-            f(load<std::int32_t>(bytes));
-            return true;
-        case gguf_type::float32:
-            f(load<float>(bytes));
-            return true;
-        case gguf_type::boolean:
-            f(load<std::uint8_t>(bytes) != 0);
-            return true;
-        case gguf_type::uint64:
-            f(load<std::uint64_t>(bytes));
-            return true;
+            return std::int64_t{load<std::int32_t>(bytes)};
         case gguf_type::int64:
-            f(load<std::int64_t>(bytes));
-            return true;
+            return load<std::int64_t>(bytes);
+        case gguf_type::uint64:
+            return load<std::uint64_t>(bytes);
+        case gguf_type::float32:
+            return double{load<float>(bytes)};
         case gguf_type::float64:
-            f(load<double>(bytes));
-            return true;
+            return load<double>(bytes);
+        case gguf_type::boolean:
+            return load<std::uint8_t>(bytes) != 0;
         case gguf_type::string:
         case gguf_type::array:
             break;
         }
+        BITLENS_ASSERT(false);
         return false;
     }
 
     /// One element of `value` whose bytes begin at `bytes`.
     template <class T>
     T convert_number(gguf_value const& value, std::byte const* bytes) const {
-        T result{};
-        visit_number(value.element, bytes, [&]<class Stored>(Stored stored) {
-            if constexpr (std::same_as<T, bool>) {
-                if constexpr (std::same_as<Stored, bool>)
-                    result = stored;
-                else
-                    refuse(value, "bool");
-            } else if constexpr (std::integral<T>) {
-                if constexpr (std::integral<Stored> && !std::same_as<Stored, bool>) {
-                    if (!std::in_range<T>(stored))
-                        fail("key " + in_quotes(value.key) + ": a number from " +
-                             std::to_string(std::numeric_limits<T>::min()) + " to " +
-                             std::to_string(std::numeric_limits<T>::max()) + " is expected, " + std::to_string(stored) +
-                             " was found");
-                    result = static_cast<T>(stored);
-                } else {
-                    refuse(value, "an integer");
-                }
-            } else {
-                static_assert(std::floating_point<T>, "bool, integers, floats, strings, and vectors of them are read");
-                if constexpr (std::floating_point<Stored>)
-                    result = static_cast<T>(stored);
-                else
-                    refuse(value, "a float");
-            }
-        });
-        return result;
+        const stored_number stored = load_number(value.element, bytes);
+        if constexpr (std::same_as<T, bool>) {
+            if (auto const* const x = std::get_if<bool>(&stored)) return *x;
+            refuse(value, "bool");
+        } else if constexpr (std::integral<T>) {
+            if (auto const* const x = std::get_if<std::int64_t>(&stored)) return in_range<T>(value, *x);
+            if (auto const* const x = std::get_if<std::uint64_t>(&stored)) return in_range<T>(value, *x);
+            refuse(value, "an integer");
+        } else {
+            static_assert(std::floating_point<T>, "bool, integers, floats, strings, and vectors of them are read");
+            if (auto const* const x = std::get_if<double>(&stored)) return static_cast<T>(*x);
+            refuse(value, "a float");
+        }
+    }
+
+    template <class T, class Stored>
+    T in_range(gguf_value const& value, Stored stored) const {
+        if (!std::in_range<T>(stored))
+            fail("key " + in_quotes(value.key) + ": a number from " + std::to_string(std::numeric_limits<T>::min()) +
+                 " to " + std::to_string(std::numeric_limits<T>::max()) + " is expected, " + std::to_string(stored) +
+                 " was found");
+        return static_cast<T>(stored);
     }
 
     template <class T>
@@ -433,7 +419,7 @@ private:
     std::uint32_t version_ = 0;
     std::vector<gguf_value> values_;
     std::vector<gguf_tensor> tensors_;
-    std::vector<std::size_t> by_name_; // indices into tensors_
+    name_index values_by_key_, tensors_by_name_; // places in these two
 };
 
 } // namespace bitlens

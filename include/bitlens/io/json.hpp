@@ -2,11 +2,14 @@
 /// The one door to nlohmann-json: parsing of foreign JSON with limits, and typed access whose errors name file and key.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/name_index.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/mapped_file.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -46,8 +49,8 @@ public:
     bool number_float(number_float_t value, string_t const&) override { return add(json(value)); }
     bool string(string_t& value) override { return add(json(std::move(value))); }
     bool binary(binary_t&) override { fail("binary values are no JSON"); }
-    bool start_object(std::size_t) override { return open(json::object()); }
-    bool start_array(std::size_t) override { return open(json::array()); }
+    bool start_object(std::size_t) override { return open(json(json::value_t::object)); }
+    bool start_array(std::size_t) override { return open(json(json::value_t::array)); }
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
     bool key(string_t& name) override {
@@ -107,11 +110,11 @@ private:
     json& place(json&& value) {
         if (open_.empty()) return result = std::move(value);
         if (open_.back()->is_object()) return *value_of_key_ = std::move(value);
-        return open_.back()->get_ref<json::array_t&>().emplace_back(std::move(value));
+        return open_.back()->get_ptr<json::array_t*>()->emplace_back(std::move(value));
     }
     void take_value(json&& value) override { place(std::move(value)); }
     void take_key(std::string&& name) override {
-        const auto [member, is_new] = open_.back()->get_ref<json::object_t&>().emplace(std::move(name), json());
+        const auto [member, is_new] = open_.back()->get_ptr<json::object_t*>()->emplace(std::move(name), json());
         if (!is_new) refuse_second(member->first);
         value_of_key_ = &member->second;
     }
@@ -153,14 +156,13 @@ private:
         std::vector<std::size_t>& begins = seen_.back();
         if (!begins.empty()) {
             const std::size_t first = begins.front();
-            std::vector<std::string_view> names;
+            name_index names;
             names.reserve(begins.size());
             begins.push_back(seen_text_.size());
             for (std::size_t i = 0; i + 1 < begins.size(); ++i)
-                names.push_back(std::string_view(seen_text_).substr(begins[i], begins[i + 1] - begins[i]));
-            std::ranges::sort(names);
-            const auto twice = std::ranges::adjacent_find(names);
-            if (twice != names.end()) refuse_second(*twice);
+                names.add(std::string_view(seen_text_).substr(begins[i], begins[i + 1] - begins[i]), i);
+            names.sort();
+            if (const auto twice = names.repeated()) refuse_second(*twice);
             seen_text_.resize(first);
         }
         seen_.pop_back();
@@ -208,38 +210,52 @@ inline json read_json_file(std::filesystem::path const& path) {
 
 namespace detail {
 
+/// A number or a word as it is, a container (it would be as long as it likes) by its type.
+inline std::string found_text(json const& value) {
+    if (auto const* const x = value.get_ptr<std::string const*>()) return in_quotes(*x);
+    if (auto const* const x = value.get_ptr<bool const*>()) return *x ? "true" : "false";
+    if (auto const* const x = value.get_ptr<json::number_unsigned_t const*>()) return std::to_string(*x);
+    if (auto const* const x = value.get_ptr<json::number_integer_t const*>()) return std::to_string(*x);
+    auto const* const x = value.get_ptr<json::number_float_t const*>();
+    if (!x) return value.type_name();
+    std::array<char, 32> digits;
+    std::string text(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), *x).ptr);
+    if (text.find_first_of(".e") == std::string::npos) text += ".0"; // it was written as one that is no integer
+    return text;
+}
+
+/// `element` is the place in the array `key`, if it is one.
 [[noreturn]] inline void refuse_json(json const& value, std::string_view key, std::string_view who,
-                                     std::string_view expected) {
-    // A number or a word is shown; a container would be as long as it likes.
-    const std::string found = value.is_structured() ? std::string(value.type_name())
-                              : value.is_string()   ? in_quotes(value.get_ref<std::string const&>())
-                                                    : value.dump();
-    throw format_error(std::string(who) + ": key " + in_quotes(key) + ": " + std::string(expected) + " is expected, " +
-                       found + " was found");
+                                     std::string_view expected, std::optional<std::size_t> element = {}) {
+    const std::string place = std::string(key) + (element ? "[" + std::to_string(*element) + "]" : "");
+    throw format_error(std::string(who) + ": key " + in_quotes(place) + ": " + std::string(expected) +
+                       " is expected, " + found_text(value) + " was found");
 }
 
 template <class T>
-T json_value(json const& value, std::string_view key, std::string_view who) {
+T json_value(json const& value, std::string_view key, std::string_view who, std::optional<std::size_t> element = {}) {
     if constexpr (std::same_as<T, bool>) {
-        if (!value.is_boolean()) refuse_json(value, key, who, "true or false");
-        return value.get<bool>();
+        if (auto const* const x = value.get_ptr<bool const*>()) return *x;
+        refuse_json(value, key, who, "true or false", element);
     } else if constexpr (std::integral<T>) {
-        if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>()))
-            return static_cast<T>(value.get<std::uint64_t>());
-        if (value.is_number_integer() && !value.is_number_unsigned() && std::in_range<T>(value.get<std::int64_t>()))
-            return static_cast<T>(value.get<std::int64_t>());
+        if (auto const* const x = value.get_ptr<json::number_unsigned_t const*>()) {
+            if (std::in_range<T>(*x)) return static_cast<T>(*x);
+        } else if (auto const* const y = value.get_ptr<json::number_integer_t const*>()) {
+            if (std::in_range<T>(*y)) return static_cast<T>(*y);
+        }
         refuse_json(value, key, who,
                     "an integer from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
-                        std::to_string(std::numeric_limits<T>::max()));
+                        std::to_string(std::numeric_limits<T>::max()),
+                    element);
     } else if constexpr (std::floating_point<T>) {
-        if (!value.is_number()) refuse_json(value, key, who, "a number");
+        if (!value.is_number()) refuse_json(value, key, who, "a number", element);
         const auto number = value.get<double>();
         if (!(std::abs(number) <= static_cast<double>(std::numeric_limits<T>::max())))
-            refuse_json(value, key, who, "a number of the range of float");
+            refuse_json(value, key, who, "a number of the range of float", element);
         return static_cast<T>(number);
     } else if constexpr (std::same_as<T, std::string>) {
-        if (!value.is_string()) refuse_json(value, key, who, "a string");
-        return value.get<std::string>();
+        if (auto const* const x = value.get_ptr<std::string const*>()) return *x;
+        refuse_json(value, key, who, "a string", element);
     } else {
         static_assert(
             requires(T all) { all.emplace_back(); },
@@ -247,10 +263,8 @@ T json_value(json const& value, std::string_view key, std::string_view who) {
         if (!value.is_array()) refuse_json(value, key, who, "an array");
         T all;
         all.reserve(value.size());
-        for (std::size_t i = 0; i < value.size(); ++i) {
-            const std::string element = std::string(key) + "[" + std::to_string(i) + "]";
-            all.push_back(json_value<typename T::value_type>(value[i], element, who));
-        }
+        for (std::size_t i = 0; i < value.size(); ++i)
+            all.push_back(json_value<typename T::value_type>(value[i], key, who, i));
         return all;
     }
 }

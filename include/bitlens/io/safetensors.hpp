@@ -1,10 +1,10 @@
 #pragma once
-/// Safetensors: named tensors of one file, of a folder of shards, and a canonical writer.
+/// Safetensors: named tensors of one file, or of a folder of shards.
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/half.hpp"
+#include "bitlens/core/name_index.hpp"
 #include "bitlens/core/utf8.hpp"
-#include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
@@ -18,12 +18,10 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -148,7 +146,7 @@ private:
             if (!item.value().is_string())
                 throw format_error(who_ + ": __metadata__: " + in_quotes(item.key()) + ": a string is expected, " +
                                    item.value().type_name() + " was found");
-            metadata_.emplace(item.key(), item.value().get<std::string>());
+            metadata_.emplace(item.key(), *item.value().get_ptr<std::string const*>());
         }
     }
 
@@ -167,7 +165,7 @@ private:
         const auto offsets = required<std::vector<std::size_t>>(entry, "data_offsets", who);
         if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data.size())
             throw format_error(who + ": data_offsets: 0 ≤ begin ≤ end ≤ " + std::to_string(data.size()) +
-                               " is expected, " + entry["data_offsets"].dump().substr(0, 100) + " was found");
+                               " is expected, " + shape_text(offsets).substr(0, 100) + " was found");
         const auto id = static_cast<safetensors_type>(type - safetensors_types.begin());
         const auto bytes = detail::safetensors_bytes(id, shape);
         if (bytes != offsets[1] - offsets[0])
@@ -202,6 +200,12 @@ private:
     std::map<std::string, std::string> metadata_;
 };
 
+/// A tensor of a folder and the file that holds it, whose mapping() keeps the bytes alive.
+struct placed_safetensors_tensor {
+    safetensors_tensor const* tensor;
+    safetensors_file const* file;
+};
+
 /// The safetensors of a Hugging Face folder: `model.safetensors`, or else the shards that
 /// `model.safetensors.index.json` names.
 /// Errors: those of safetensors_file; format_error for a shard name that leaves the folder, a shard that is missing, a
@@ -210,40 +214,38 @@ class safetensors_folder {
 public:
     explicit safetensors_folder(std::filesystem::path const& folder) : folder_(folder) {
         const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
-        if (exists(single)) {
+        if (exists(single))
             files_.emplace_back(single);
-            for (auto const& t : files_.front().tensors()) place(files_.front(), t);
-        } else if (exists(index)) {
+        else if (exists(index))
             read_index(index);
-        } else {
+        else
             throw io_error(folder.string() + ": holds neither model.safetensors nor model.safetensors.index.json");
-        }
+        for (auto const& file : files_)
+            for (auto const& t : file.tensors()) {
+                by_name_.add(t.name, tensors_.size());
+                tensors_.push_back({&t, &file});
+            }
+        by_name_.sort();
     }
 
     safetensors_folder(safetensors_folder&&) = default;
     safetensors_folder& operator=(safetensors_folder&&) = default;
-    safetensors_folder(safetensors_folder const&) = delete; // places_ and holders_ point into files_
+    safetensors_folder(safetensors_folder const&) = delete; // tensors_ points into files_
     safetensors_folder& operator=(safetensors_folder const&) = delete;
 
     /// The files in use, sorted by name; the index is not among them.
     std::span<const safetensors_file> files() const noexcept { return files_; }
-    /// All tensors of all files, sorted by name.
-    std::map<std::string, safetensors_tensor const*, std::less<>> const& tensors() const noexcept { return places_; }
+    /// All tensors, file by file.
+    std::span<const placed_safetensors_tensor> tensors() const noexcept { return tensors_; }
     /// nullptr where there is none of that name.
     safetensors_tensor const* find(std::string_view name) const noexcept {
-        const auto place = places_.find(name);
-        return place == places_.end() ? nullptr : place->second;
+        const auto place = by_name_.find(name);
+        return place ? tensors_[*place].tensor : nullptr;
     }
     /// Errors: format_error if there is none of that name.
     safetensors_tensor const& tensor(std::string_view name) const {
         if (auto const* const found = find(name)) return *found;
         throw format_error(folder_.string() + ": there is no tensor " + in_quotes(name));
-    }
-    /// The file that holds a tensor of this folder; its mapping() keeps the bytes alive.
-    safetensors_file const& file_of(safetensors_tensor const& tensor) const noexcept {
-        const auto file = holders_.find(&tensor);
-        BITLENS_ASSERT(file != holders_.end());
-        return *file->second;
     }
 
 private:
@@ -252,84 +254,54 @@ private:
         return std::filesystem::exists(path, unknown);
     }
 
-    void place(safetensors_file const& file, safetensors_tensor const& tensor) {
-        places_.emplace(tensor.name, &tensor);
-        holders_.emplace(&tensor, &file);
-    }
-
     void read_index(std::filesystem::path const& path) {
         const std::string who = path.string();
         const json index = parse_json(as_text(mapped_file(path).bytes()), who);
-        std::map<std::string, std::vector<std::string>> shards; // file → its tensors
+        std::vector<std::string_view> tensors; // by name, as parse_json sorts keys
+        name_index by_file;                    // places in `tensors`
         for (auto const& item : required_object(index, "weight_map", who).items()) {
-            const auto name = detail::json_value<std::string>(item.value(), item.key(), who + ": weight_map");
+            auto const* const file = item.value().get_ptr<std::string const*>();
+            if (!file) detail::refuse_json(item.value(), item.key(), who + ": weight_map", "a string");
+            std::string const& name = *file;
             if (name.empty() || name == "." || name == ".." ||
                 name.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
                 throw format_error(who + ": weight_map: " + in_quotes(item.key()) +
                                    ": the name of a file of this folder is expected, " + in_quotes(name) +
                                    " was found");
-            shards[name].push_back(item.key());
+            by_file.add(name, tensors.size());
+            tensors.push_back(item.key());
         }
-        files_.reserve(shards.size());
-        for (auto const& [name, tensors] : shards) {
-            const auto shard = path.parent_path() / name;
-            if (!exists(shard))
-                throw io_error(shard.string() + ": this shard is missing; " + in_quotes(path.filename().string()) +
-                               " needs it for " + in_quotes(tensors.front()));
-            files_.emplace_back(shard);
-            for (auto const& tensor : tensors) place(files_.back(), files_.back().tensor(tensor));
-            for (auto const& t : files_.back().tensors())
-                if (!std::ranges::binary_search(tensors, t.name))
-                    throw format_error(shard.string() + ": tensor " + in_quotes(t.name) +
-                                       " is not given to this file by " + in_quotes(path.filename().string()));
+        by_file.sort();
+        for (auto left = by_file.entries(); !left.empty();) {
+            std::size_t count = 1;
+            while (count < left.size() && left[count].name == left[0].name) ++count;
+            read_shard(path, left.first(count), tensors);
+            left = left.subspan(count);
+        }
+    }
+
+    /// The shard that the entries of the index name: it has the tensors at their places, and no other.
+    void read_shard(std::filesystem::path const& index, std::span<const name_index::entry> entries,
+                    std::span<const std::string_view> names) {
+        const auto shard = index.parent_path() / entries[0].name;
+        const std::string index_name = in_quotes(index.filename().string());
+        if (!exists(shard))
+            throw io_error(shard.string() + ": this shard is missing; " + index_name + " needs it for " +
+                           in_quotes(names[entries[0].place]));
+        auto const& file = files_.emplace_back(shard);
+        for (auto const& e : entries) file.tensor(names[e.place]); // refuses one that it has not
+        for (std::size_t i = 0; i < file.tensors().size(); ++i) {  // both by name
+            auto const& name = file.tensors()[i].name;
+            if (i == entries.size() || name != names[entries[i].place])
+                throw format_error(shard.string() + ": tensor " + in_quotes(name) + " is not given to this file by " +
+                                   index_name);
         }
     }
 
     std::filesystem::path folder_;
     std::vector<safetensors_file> files_;
-    std::map<std::string, safetensors_tensor const*, std::less<>> places_;
-    std::unordered_map<safetensors_tensor const*, safetensors_file const*> holders_;
+    std::vector<placed_safetensors_tensor> tensors_;
+    name_index by_name_; // places in tensors_
 };
-
-/// A tensor to write; its bytes are borrowed.
-struct safetensors_entry {
-    std::string name;
-    safetensors_type type;
-    std::vector<std::size_t> shape;
-    std::span<const std::byte> bytes;
-};
-
-/// Writes the canonical form: tensors by falling alignment of their type, then by name; compact JSON, padded with
-/// spaces to a multiple of 8. Equal tensors make equal files, whatever their order.
-/// Errors: shape_error if bytes and shape differ, format_error for a name that occurs twice, io_error as atomic_file.
-inline void write_safetensors(std::filesystem::path const& path, std::vector<safetensors_entry> tensors,
-                              std::map<std::string, std::string> const& metadata = {}) {
-    std::ranges::sort(
-        tensors, [](auto const& a, auto const& b) { return a.type != b.type ? a.type > b.type : a.name < b.name; });
-    std::string text = "{"; // not as one ordered_json, which looks for a key among all those before it
-    const auto add = [&](std::string const& name, ordered_json const& value) {
-        text += (text.size() > 1 ? "," : "") + ordered_json(name).dump() + ":" + value.dump();
-    };
-    if (!metadata.empty()) add("__metadata__", metadata);
-    std::set<std::string_view> names{"", "__metadata__"};
-    std::size_t end = 0;
-    for (auto const& t : tensors) {
-        const std::string who = path.string() + ": tensor " + in_quotes(t.name);
-        if (detail::safetensors_bytes(t.type, t.shape) != t.bytes.size())
-            throw shape_error(who + ": " + std::to_string(t.bytes.size()) + " bytes do not fit " +
-                              std::string(info(t.type).name) + " of shape " + shape_text(t.shape));
-        if (!names.insert(t.name).second) throw format_error(who + ": each tensor needs a name of its own");
-        add(t.name, {{"dtype", info(t.type).name}, {"shape", t.shape}, {"data_offsets", {end, end + t.bytes.size()}}});
-        end += t.bytes.size();
-    }
-    text += '}';
-    text.append((8 - text.size() % 8) % 8, ' ');
-    atomic_file file(path);
-    const std::uint64_t length = text.size();
-    file.write(std::as_bytes(std::span(&length, 1)));
-    file.write(text);
-    for (auto const& t : tensors) file.write(t.bytes);
-    file.commit();
-}
 
 } // namespace bitlens

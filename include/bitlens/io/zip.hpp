@@ -2,6 +2,7 @@
 /// zip_file: the entries of a zip file in memory, stored or deflated.   Source: PKWARE APPNOTE 6.3.10, 4.3 and 4.5.3.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/name_index.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/gzip.hpp"
@@ -68,9 +69,8 @@ public:
     std::span<const zip::entry> entries() const noexcept { return entries_; }
     /// nullptr where there is none of that name.
     zip::entry const* find(std::string_view name) const noexcept {
-        const auto name_of = [this](std::size_t i) { return entries_[i].name; };
-        const auto place = std::ranges::lower_bound(by_name_, name, {}, name_of);
-        return place == by_name_.end() || name_of(*place) != name ? nullptr : &entries_[*place];
+        const auto place = by_name_.find(name);
+        return place ? &entries_[*place] : nullptr;
     }
 
     /// The bytes of an entry and what keeps them alive beside the zip file itself: nullptr for a stored entry, whose
@@ -230,12 +230,10 @@ private:
                                 e.name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos;
             if (e.name.empty() || leaves || !is_utf8(e.name))
                 fail("entry " + in_quotes(e.name) + ": name: not allowed");
-            by_name_.push_back(by_name_.size());
         }
-        const auto name_of = [this](std::size_t i) { return entries_[i].name; };
-        std::ranges::sort(by_name_, {}, name_of);
-        const auto twice = std::ranges::adjacent_find(by_name_, {}, name_of);
-        if (twice != by_name_.end()) fail("entry " + in_quotes(name_of(*twice)) + " occurs twice");
+        for (std::size_t i = 0; i < entries_.size(); ++i) by_name_.add(entries_[i].name, i);
+        by_name_.sort();
+        if (const auto twice = by_name_.repeated()) fail("entry " + in_quotes(*twice) + " occurs twice");
     }
 
     void check_overlap() const {
@@ -252,7 +250,7 @@ private:
     std::span<const std::byte> bytes_;
     std::string who_;
     std::vector<zip::entry> entries_;
-    std::vector<std::size_t> by_name_; // indices into entries_
+    name_index by_name_; // places in entries_
 };
 
 } // namespace bitlens

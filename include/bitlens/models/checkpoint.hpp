@@ -3,6 +3,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/half.hpp"
+#include "bitlens/core/name_index.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
 #include "bitlens/io/gguf.hpp"
 #include "bitlens/io/json.hpp"
@@ -24,7 +25,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -157,7 +157,8 @@ struct checkpoint_contents {
     std::optional<gguf_file> gguf;
     std::optional<safetensors_folder> safetensors;
     model_config config;
-    std::map<std::string, stored_tensor, std::less<>> tensors; // by Hugging Face name
+    std::vector<stored_tensor> tensors;
+    name_index by_name; // places in tensors, by Hugging Face name
     problem_list problems;
 
     explicit checkpoint_contents(std::filesystem::path where) : path(std::move(where)) {
@@ -176,18 +177,19 @@ struct checkpoint_contents {
         const auto parsed = read_json_file(config_path);
         config = read_config(parsed, config_path.string(), problems);
         safetensors.emplace(path);
-        for (auto const& [name, tensor] : safetensors->tensors()) {
-            auto const& file = safetensors->file_of(*tensor);
+        for (auto const& [tensor, file] : safetensors->tensors()) {
+            auto const& name = tensor->name;
             stored_tensor t{
-                {name, name, std::string(info(tensor->type).name), tensor->shape, tensor->bytes.size(), file.path()},
+                {name, name, std::string(info(tensor->type).name), tensor->shape, tensor->bytes.size(), file->path()},
                 stored_number::unreadable,
                 tensor->bytes,
-                file.mapping()};
+                file->mapping()};
             if (tensor->type == safetensors_type::f32) t.number = stored_number::f32;
             if (tensor->type == safetensors_type::f16) t.number = stored_number::f16;
             if (tensor->type == safetensors_type::bf16) t.number = stored_number::bf16;
-            if (!is_leftover(name)) tensors.emplace(name, std::move(t));
+            if (!is_leftover(name)) tensors.push_back(std::move(t));
         }
+        index_tensors();
     }
 
     void read_gguf() {
@@ -210,8 +212,21 @@ struct checkpoint_contents {
             if (tensor.type->name == "BF16") t.number = stored_number::bf16;
             if (interleaved && (name.ends_with("self_attn.q_proj.weight") || name.ends_with("self_attn.k_proj.weight")))
                 t.interleaved_head = config.block.head_dim;
-            tensors.emplace(std::move(name), std::move(t));
+            tensors.push_back(std::move(t));
         }
+        index_tensors();
+    }
+
+    void index_tensors() {
+        for (std::size_t i = 0; i < tensors.size(); ++i) by_name.add(tensors[i].info.name, i);
+        by_name.sort();
+        if (const auto twice = by_name.repeated())
+            problems.add(path.string() + ": two tensors stand for " + in_quotes(*twice));
+    }
+
+    stored_tensor const* find(std::string_view name) const noexcept {
+        const auto place = by_name.find(name);
+        return place ? &tensors[*place] : nullptr;
     }
 
     /// Every tensor of the architecture is there, in its shape and readable, and no other.
@@ -221,15 +236,15 @@ struct checkpoint_contents {
                          " layers, but there are only " + std::to_string(tensors.size()) + " tensors");
             return;
         }
-        std::set<std::string, std::less<>> known;
+        std::vector<bool> is_known(tensors.size());
         const auto expect = [&](expected_tensor const& e) {
-            known.insert(e.name);
-            const auto found = tensors.find(e.name);
-            if (found == tensors.end())
+            if (const auto place = by_name.find(e.name)) {
+                is_known[*place] = true;
+                check_tensor(tensors[*place], e);
+            } else {
                 problems.add(path.string() + ": tensor " + in_quotes(e.name) + " of shape " + shape_text(e.shape) +
                              " is missing");
-            else
-                check_tensor(found->second, e);
+            }
         };
         expect({std::string(embedding_name), {config.vocabulary, config.block.width}});
         expect({std::string(final_norm_name), {config.block.width}});
@@ -237,12 +252,13 @@ struct checkpoint_contents {
             for (auto const& e : layer_tensors(config, k)) expect(e);
         if (!config.tied_head)
             expect({std::string(head_name), {config.vocabulary, config.block.width}});
-        else if (tensors.contains(head_name)) {
-            known.emplace(head_name);
-            check_tied_head();
+        else if (const auto head = by_name.find(head_name)) {
+            is_known[*head] = true;
+            check_tied_head(tensors[*head]);
         }
-        for (auto const& [name, t] : tensors)
-            if (!known.contains(name)) problems.add(t.who() + ": " + config.architecture + " has no such tensor");
+        for (auto const& [name, place] : by_name.entries())
+            if (!is_known[place])
+                problems.add(tensors[place].who() + ": " + config.architecture + " has no such tensor");
     }
 
     void check_tensor(stored_tensor const& t, expected_tensor const& e) {
@@ -256,11 +272,10 @@ struct checkpoint_contents {
     }
 
     /// A stored head beside tie_word_embeddings: true is harmless only if it is the embedding.
-    void check_tied_head() {
-        auto const& head = tensors.find(head_name)->second;
-        const auto embedding = tensors.find(embedding_name);
-        if (embedding == tensors.end() || !std::ranges::equal(head.bytes, embedding->second.bytes) ||
-            head.info.shape != embedding->second.info.shape || head.info.type != embedding->second.info.type)
+    void check_tied_head(stored_tensor const& head) {
+        stored_tensor const* const embedding = find(embedding_name);
+        if (!embedding || !std::ranges::equal(head.bytes, embedding->bytes) ||
+            head.info.shape != embedding->info.shape || head.info.type != embedding->info.type)
             problems.add(head.who() + ": the configuration ties the head to the embedding, but this is another matrix");
     }
 };
@@ -307,7 +322,7 @@ public:
     /// By name.
     std::vector<tensor_info> tensors() const {
         std::vector<tensor_info> all;
-        for (auto const& [name, t] : contents_->tensors) all.push_back(t.info);
+        for (auto const& [name, place] : contents_->by_name.entries()) all.push_back(contents_->tensors[place].info);
         return all;
     }
 
@@ -315,10 +330,10 @@ public:
     std::string format_description() const {
         std::map<std::string, std::size_t> linear;
         std::string embedding, head = ", tied head";
-        for (auto const& [name, t] : contents_->tensors) {
-            if (name.find("_proj.weight") != std::string::npos) ++linear[t.info.type];
-            if (name == detail::embedding_name) embedding = ", embedding " + t.info.type;
-            if (name == detail::head_name && !config().tied_head) head = ", head " + t.info.type;
+        for (auto const& t : contents_->tensors) {
+            if (t.info.name.find("_proj.weight") != std::string::npos) ++linear[t.info.type];
+            if (t.info.name == detail::embedding_name) embedding = ", embedding " + t.info.type;
+            if (t.info.name == detail::head_name && !config().tied_head) head = ", head " + t.info.type;
         }
         std::string text = is_gguf() ? "GGUF, linear layers" : "safetensors, linear layers";
         for (auto const& [type, count] : linear)
@@ -366,10 +381,9 @@ private:
     explicit checkpoint(std::shared_ptr<const detail::checkpoint_contents> contents) : contents_(std::move(contents)) {}
 
     detail::stored_tensor const& tensor(std::string_view name, std::size_t rank) const {
-        const auto found = contents_->tensors.find(name);
-        if (found == contents_->tensors.end())
-            throw format_error(path().string() + ": there is no tensor " + in_quotes(name));
-        auto const& t = found->second;
+        detail::stored_tensor const* const found = contents_->find(name);
+        if (!found) throw format_error(path().string() + ": there is no tensor " + in_quotes(name));
+        auto const& t = *found;
         if (t.info.shape.size() != rank || t.number == detail::stored_number::unreadable)
             throw format_error(t.who() + ": a readable tensor of rank " + std::to_string(rank) + " is expected, " +
                                t.info.type + " of shape " + shape_text(t.info.shape) + " was found");

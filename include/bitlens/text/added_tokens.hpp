@@ -1,6 +1,8 @@
 #pragma once
 /// Tokens that are found in the text as they are written, before any word is cut: `<|im_start|>` and its kin.
 
+#include "bitlens/core/name_index.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -22,9 +24,15 @@ public:
     };
 
     added_token_finder() = default;
-    explicit added_token_finder(std::vector<token> tokens) : tokens_(std::move(tokens)) {
-        std::sort(tokens_.begin(), tokens_.end(), [](token const& a, token const& b) { return a.text < b.text; });
-        for (token const& t : tokens_) begins_[static_cast<unsigned char>(t.text[0])] = true;
+    explicit added_token_finder(std::vector<token> tokens) {
+        name_index by_text;
+        for (std::size_t i = 0; i < tokens.size(); ++i) by_text.add(tokens[i].text, i);
+        by_text.sort();
+        tokens_.reserve(tokens.size());
+        for (auto const& [text, place] : by_text.entries()) {
+            begins_[static_cast<unsigned char>(text[0])] = true;
+            tokens_.push_back(std::move(tokens[place]));
+        }
     }
 
     /// Calls on_text(std::string_view) and on_token(id) for what the text consists of, in order. Without `special`, the

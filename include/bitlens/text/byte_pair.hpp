@@ -25,21 +25,25 @@ class byte_pair_merges {
 public:
     /// The symbols are 0 … symbols − 1.   Errors: format_error in the name of `who` where two rules join the same pair.
     byte_pair_merges(std::size_t symbols, std::vector<byte_pair_merge> const& ranked, std::string_view who)
-        : first_(symbols + 1, 0) {
-        std::vector<std::uint32_t> order(ranked.size());
-        for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
-        const auto pair = [&](std::uint32_t i) { return std::pair(ranked[i].left, ranked[i].right); };
-        std::sort(order.begin(), order.end(),
-                  [&](std::uint32_t a, std::uint32_t b) { return std::pair(pair(a), a) < std::pair(pair(b), b); });
-        rules_.reserve(order.size());
-        for (std::size_t i = 0; i < order.size(); ++i) {
-            if (i > 0 && pair(order[i - 1]) == pair(order[i]))
-                throw format_error(std::string(who) + ": merges[" + std::to_string(order[i - 1]) + "] and merges[" +
-                                   std::to_string(order[i]) + "] join the same pair; each pair has one rank");
-            rules_.push_back({ranked[order[i]].right, order[i], ranked[order[i]].result});
-            ++first_[ranked[order[i]].left + 1];
-        }
+        : first_(symbols + 1, 0), rules_(ranked.size()) {
+        for (auto const& m : ranked) ++first_[m.left + 1];
         for (std::size_t s = 0; s < symbols; ++s) first_[s + 1] += first_[s];
+        std::vector<std::uint64_t> order(ranked.size()); // right and rank, the rules of one `left` side by side
+        std::vector<std::uint32_t> next = first_;
+        for (std::size_t i = 0; i < ranked.size(); ++i)
+            order[next[ranked[i].left]++] = std::uint64_t{ranked[i].right} << 32 | i;
+        for (std::size_t s = 0; s < symbols; ++s) {
+            std::sort(order.begin() + first_[s], order.begin() + first_[s + 1]);
+            for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) {
+                const auto right = static_cast<std::uint32_t>(order[i] >> 32),
+                           rank = static_cast<std::uint32_t>(order[i]);
+                if (i > first_[s] && rules_[i - 1].right == right)
+                    throw format_error(std::string(who) + ": merges[" + std::to_string(rules_[i - 1].rank) +
+                                       "] and merges[" + std::to_string(rank) +
+                                       "] join the same pair; each pair has one rank");
+                rules_[i] = {right, rank, ranked[rank].result};
+            }
+        }
     }
 
     std::size_t size() const noexcept { return rules_.size(); }

@@ -2,6 +2,7 @@
 /// Byte-level BPE tokenizers, as GGUF metadata and Hugging Face's tokenizer.json describe them.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/name_index.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/gguf.hpp"
@@ -21,8 +22,8 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <filesystem>
+#include <forward_list>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -114,10 +115,8 @@ private:
     class encoder;
 
     static std::vector<named_token> join_by_text(tokenizer_definition& definition);
-    static symbol symbol_of(std::vector<std::pair<std::string_view, symbol>> const& names, std::string_view text);
     void fill_tokens(std::vector<named_token> const& by_id);
-    void fill_merges(tokenizer_definition const& definition,
-                     std::vector<std::pair<std::string_view, symbol>> const& names);
+    void fill_merges(tokenizer_definition const& definition, name_index const& symbols);
     void fill_added(std::vector<tokenizer_definition::added_token>& added);
     void check_bos() const;
     token const& find(std::int32_t id) const;
@@ -145,30 +144,33 @@ inline tokenizer::tokenizer(tokenizer_definition definition)
     : who_(std::move(definition.who)), splits_(std::move(definition.splits)), composes_(definition.composes),
       bos_(definition.bos), adds_bos_(definition.adds_bos) {
     definition.who = who_;
-    std::vector<named_token> all = join_by_text(definition);
-    std::sort(all.begin(), all.end(), [](named_token const& a, named_token const& b) { return a.id < b.id; });
+    const std::vector<named_token> all = join_by_text(definition);
     fill_tokens(all);
-    std::vector<std::pair<std::string_view, symbol>> names;
+    name_index symbols;
+    symbols.reserve(all.size());
     for (symbol s = 0; s < all.size(); ++s)
-        if (all[s].kind != token_kind::unused) names.emplace_back(all[s].text, s);
-    std::sort(names.begin(), names.end());
+        if (all[s].kind != token_kind::unused) symbols.add(all[s].text, s);
+    symbols.sort();
     for (unsigned b = 0; b < 256; ++b)
-        byte_symbols_[b] = symbol_of(names, in_byte_alphabet(static_cast<unsigned char>(b)));
+        byte_symbols_[b] =
+            static_cast<symbol>(symbols.find(in_byte_alphabet(static_cast<unsigned char>(b))).value_or(no_symbol));
     if (!definition.answer_to_unknown.empty() && bytes_without_token() > 0)
         throw format_error(who_ + ": " + definition.answer_to_unknown + " is set and " +
                            std::to_string(bytes_without_token()) +
                            " bytes have no token; that is supported only where all 256 have one");
-    fill_merges(definition, names);
+    fill_merges(definition, symbols);
     fill_added(definition.added);
     check_bos();
     if (!definition.prefers_whole_words) return;
+    name_index words;
     for (symbol s = 0; s < all.size(); ++s)
-        if (all[s].in_vocabulary && bytes_of_alphabet(all[s].text)) whole_words_.push_back(s);
-    std::sort(whole_words_.begin(), whole_words_.end(),
-              [&](symbol a, symbol b) { return tokens_[a].bytes < tokens_[b].bytes; });
+        if (all[s].in_vocabulary && bytes_of_alphabet(all[s].text)) words.add(tokens_[s].bytes, s);
+    words.sort();
+    for (auto const& word : words.entries()) whole_words_.push_back(static_cast<symbol>(word.place));
 }
 
-/// All tokens once: one that is both in the vocabulary and added is one token, if the two agree on its id.
+/// All tokens once, by rising id: one that is both in the vocabulary and added is one token, if the two agree on its
+/// id.
 inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_definition& definition) {
     std::vector<named_token> all;
     all.reserve(definition.vocabulary.size() + definition.added.size() + definition.unused.size());
@@ -176,36 +178,44 @@ inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_def
     for (auto const& t : definition.added)
         all.push_back({t.text, t.id, t.special ? token_kind::special : token_kind::added, false});
     for (auto& t : definition.unused) all.push_back({std::move(t.text), t.id, token_kind::unused, false});
-    std::stable_sort(all.begin(), all.end(),
-                     [](named_token const& a, named_token const& b) { return a.text < b.text; });
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        if (kept > 0 && all[kept - 1].text == all[i].text) {
-            named_token& earlier = all[kept - 1];
-            if (!(earlier.in_vocabulary && !all[i].in_vocabulary && earlier.id == all[i].id))
-                throw format_error(definition.who + ": token " + in_quotes(all[i].text) + " is there twice, with ids " +
-                                   std::to_string(earlier.id) + " and " + std::to_string(all[i].id));
-            earlier.kind = all[i].kind;
-        } else {
-            if (kept != i) all[kept] = std::move(all[i]);
-            ++kept;
+    name_index by_text;
+    by_text.reserve(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) by_text.add(all[i].text, i);
+    by_text.sort();
+    const auto entries = by_text.entries();
+    std::vector<bool> is_repeated(all.size());
+    for (std::size_t i = 1, first = 0; i < entries.size(); ++i) {
+        if (entries[i].name != entries[first].name) {
+            first = i;
+            continue;
         }
+        named_token& earlier = all[entries[first].place];
+        named_token const& later = all[entries[i].place];
+        if (!(earlier.in_vocabulary && !later.in_vocabulary && earlier.id == later.id))
+            throw format_error(definition.who + ": token " + in_quotes(later.text) + " is there twice, with ids " +
+                               std::to_string(earlier.id) + " and " + std::to_string(later.id));
+        earlier.kind = later.kind;
+        is_repeated[entries[i].place] = true;
     }
-    all.resize(kept);
-    return all;
-}
-
-inline tokenizer::symbol tokenizer::symbol_of(std::vector<std::pair<std::string_view, symbol>> const& names,
-                                              std::string_view text) {
-    const auto found = std::lower_bound(names.begin(), names.end(), std::pair(text, symbol{0}));
-    return found != names.end() && found->first == text ? found->second : no_symbol;
+    std::vector<std::uint64_t> order; // id, and place in `all`
+    order.reserve(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (all[i].id < 0)
+            throw format_error(definition.who + ": token " + in_quotes(all[i].text) + " has the id " +
+                               std::to_string(all[i].id));
+        if (!is_repeated[i]) order.push_back(static_cast<std::uint64_t>(all[i].id) << 32 | i);
+    }
+    std::sort(order.begin(), order.end());
+    std::vector<named_token> by_id;
+    by_id.reserve(order.size());
+    for (std::uint64_t key : order) by_id.push_back(std::move(all[static_cast<std::uint32_t>(key)]));
+    return by_id;
 }
 
 inline void tokenizer::fill_tokens(std::vector<named_token> const& by_id) {
     if (by_id.empty()) throw format_error(who_ + ": the vocabulary is empty");
     tokens_.reserve(by_id.size());
     for (named_token const& t : by_id) {
-        if (t.id < 0) throw format_error(who_ + ": token " + in_quotes(t.text) + " has the id " + std::to_string(t.id));
         if (!tokens_.empty() && tokens_.back().id == t.id)
             throw format_error(who_ + ": two tokens have the id " + std::to_string(t.id) + "; one is " +
                                in_quotes(t.text));
@@ -221,16 +231,15 @@ inline void tokenizer::fill_tokens(std::vector<named_token> const& by_id) {
     }
 }
 
-inline void tokenizer::fill_merges(tokenizer_definition const& definition,
-                                   std::vector<std::pair<std::string_view, symbol>> const& names) {
+inline void tokenizer::fill_merges(tokenizer_definition const& definition, name_index const& symbols) {
     std::vector<byte_pair_merge> merges;
     merges.reserve(definition.merges.size());
     const auto known = [&](std::string_view text) {
-        const symbol s = symbol_of(names, text);
-        if (s == no_symbol)
+        const auto s = symbols.find(text);
+        if (!s)
             throw format_error(who_ + ": merges[" + std::to_string(merges.size()) + "]: " + in_quotes(text) +
                                " is not a token of the vocabulary");
-        return s;
+        return static_cast<symbol>(*s);
     };
     for (auto const& m : definition.merges) merges.push_back({known(m.left), known(m.right), known(m.left + m.right)});
     merges_ = byte_pair_merges(tokens_.size(), merges, who_);
@@ -312,7 +321,7 @@ public:
             for_each_word(tokenizer_.splits_, part, [&](std::string_view word) { append(word); });
         };
         const auto normalize = [&](std::string_view part) {
-            if (tokenizer_.composes_) part = composed_.emplace_back(compose_nfc(part));
+            if (tokenizer_.composes_) part = composed_.emplace_front(compose_nfc(part));
             tokenizer_.normalized_added_.cut(part, special, words, push);
         };
         tokenizer_.raw_added_.cut(text, special, normalize, push);
@@ -355,7 +364,7 @@ private:
 
     tokenizer const& tokenizer_;
     std::vector<known_word> cache_;
-    std::deque<std::string> composed_;
+    std::forward_list<std::string> composed_; // each stays where it is
     std::vector<symbol> symbols_;
     byte_pair_merges::scratch memory_;
     std::vector<std::int32_t> ids_;

@@ -164,12 +164,17 @@ private:
             first = std::find_if(first, points_.end(), is_mark);
             if (first == points_.end()) return;
             const auto last = std::find_if_not(first, points_.end(), is_mark);
-            std::stable_sort(first, last, [](auto a, auto b) { return rank(a) < rank(b); });
-            first = last;
+            order_.clear(); // class, place, mark
+            for (auto mark = first; mark != last; ++mark)
+                order_.push_back(static_cast<std::uint64_t>(rank(*mark)) << 56 |
+                                 static_cast<std::uint64_t>(mark - first) << 21 | static_cast<std::uint64_t>(*mark));
+            std::sort(order_.begin(), order_.end());
+            for (std::uint64_t key : order_) *first++ = static_cast<utf8proc_int32_t>(key & 0x1F'FFFF);
         }
     }
 
     std::vector<utf8proc_int32_t> points_;
+    std::vector<std::uint64_t> order_; // of the marks of a run
 };
 
 } // namespace detail
