@@ -76,14 +76,9 @@ inline written_tensor make_tensor(std::string const& name, std::vector<std::size
 /// All tensors of a configuration, the head only where it is not tied.
 inline std::vector<written_tensor> make_tensors(model_config const& c, safetensors_type type) {
     std::vector<written_tensor> all;
-    const auto add = [&](std::string const& name, std::vector<std::size_t> shape) {
+    detail::for_each_tensor(c, [&](std::string const& name, std::vector<std::size_t> shape) {
         all.push_back(make_tensor(name, std::move(shape), type));
-    };
-    add(std::string(detail::embedding_name), {c.vocabulary, c.block.width});
-    for (std::size_t k = 0; k < c.layers; ++k)
-        for (auto const& e : detail::layer_tensors(c, k)) add(e.name, e.shape);
-    add(std::string(detail::final_norm_name), {c.block.width});
-    if (!c.tied_head) add(std::string(detail::head_name), {c.vocabulary, c.block.width});
+    });
     return all;
 }
 
