@@ -11777,12 +11777,6 @@ struct stored_tensor {
     }
 };
 
-/// A tensor that the architecture has.
-struct expected_tensor {
-    std::string name;
-    std::vector<std::size_t> shape;
-};
-
 inline std::string layer_prefix(std::size_t k) { return "model.layers." + std::to_string(k) + "."; }
 inline std::string weight_name(std::size_t k, projection p) {
     const bool attention = p <= projection::o;
@@ -11796,20 +11790,24 @@ inline constexpr std::string_view embedding_name = "model.embed_tokens.weight", 
 inline std::string attn_norm_name(std::size_t k) { return layer_prefix(k) + "input_layernorm.weight"; }
 inline std::string mlp_norm_name(std::size_t k) { return layer_prefix(k) + "post_attention_layernorm.weight"; }
 
-/// The tensors of layer k.
-inline std::vector<expected_tensor> layer_tensors(model_config const& c, std::size_t k) {
-    std::vector<expected_tensor> all{{attn_norm_name(k), {c.block.width}}, {mlp_norm_name(k), {c.block.width}}};
-    for (std::size_t i = 0; i < projection_count; ++i) {
-        const auto p = static_cast<projection>(i);
-        const auto [rows, cols] = shape_of(p, c.block);
-        all.push_back({weight_name(k, p), {rows, cols}});
+/// f(name, shape) for every tensor of a model.
+template <class F>
+void for_each_tensor(model_config const& c, F const& f) {
+    using shape = std::vector<std::size_t>;
+    f(std::string(embedding_name), shape{c.vocabulary, c.block.width});
+    f(std::string(final_norm_name), shape{c.block.width});
+    if (!c.tied_head) f(std::string(head_name), shape{c.vocabulary, c.block.width});
+    const bool has_biases =
+        visit_architecture(c, []<class Architecture>(Architecture) { return Architecture::qkv_bias; });
+    for (std::size_t k = 0; k < c.layers; ++k) {
+        for (auto const& name : {attn_norm_name(k), mlp_norm_name(k)}) f(name, shape{c.block.width});
+        for (std::size_t i = 0; i < projection_count; ++i) {
+            const auto p = static_cast<projection>(i);
+            const auto [rows, cols] = shape_of(p, c.block);
+            f(weight_name(k, p), shape{rows, cols});
+            if (has_biases && p <= projection::v) f(bias_name(k, p), shape{rows});
+        }
     }
-    visit_architecture(c, [&]<class Architecture>(Architecture) {
-        if constexpr (Architecture::qkv_bias)
-            for (auto p : {projection::q, projection::k, projection::v})
-                all.push_back({bias_name(k, p), {shape_of(p, c.block).rows}});
-    });
-    return all;
 }
 
 /// "blk.3.attn_q.weight" → "model.layers.3.self_attn.q_proj.weight"; empty for a name that has no counterpart.
@@ -11945,22 +11943,17 @@ struct checkpoint_contents {
             return;
         }
         std::vector<bool> is_known(tensors.size());
-        const auto expect = [&](expected_tensor const& e) {
-            if (const auto place = by_name.find(e.name)) {
+        for_each_tensor(config, [&](std::string const& name, std::vector<std::size_t> const& shape) {
+            if (const auto place = by_name.find(name)) {
                 is_known[*place] = true;
-                check_tensor(tensors[*place], e);
+                check_tensor(tensors[*place], shape);
             } else {
-                problems.add(path.string() + ": tensor " + in_quotes(e.name) + " of shape " + shape_text(e.shape) +
+                problems.add(path.string() + ": tensor " + in_quotes(name) + " of shape " + shape_text(shape) +
                              " is missing");
             }
-        };
-        expect({std::string(embedding_name), {config.vocabulary, config.block.width}});
-        expect({std::string(final_norm_name), {config.block.width}});
-        for (std::size_t k = 0; k < config.layers; ++k)
-            for (auto const& e : layer_tensors(config, k)) expect(e);
-        if (!config.tied_head)
-            expect({std::string(head_name), {config.vocabulary, config.block.width}});
-        else if (const auto head = by_name.find(head_name)) {
+        });
+        const auto head = by_name.find(head_name);
+        if (config.tied_head && head) {
             is_known[*head] = true;
             check_tied_head(tensors[*head]);
         }
@@ -11969,13 +11962,13 @@ struct checkpoint_contents {
                 problems.add(tensors[place].who() + ": " + config.architecture + " has no such tensor");
     }
 
-    void check_tensor(stored_tensor const& t, expected_tensor const& e) {
-        if (t.info.shape != e.shape)
-            problems.add(t.who() + ": shape " + shape_text(e.shape) + " is expected from the configuration, " +
+    void check_tensor(stored_tensor const& t, std::vector<std::size_t> const& shape) {
+        if (t.info.shape != shape)
+            problems.add(t.who() + ": shape " + shape_text(shape) + " is expected from the configuration, " +
                          shape_text(t.info.shape) + " was found");
         else if (t.number == stored_number::unreadable)
             problems.add(t.who() + ": numbers of type " + t.info.type + " are not read yet");
-        else if (e.shape.size() == 1 && t.number == stored_number::block)
+        else if (shape.size() == 1 && t.number == stored_number::block)
             problems.add(t.who() + ": F32, F16 or BF16 is expected of a vector, " + t.info.type + " was found");
     }
 
