@@ -400,21 +400,23 @@ private:
 namespace bitlens {
 
 namespace detail {
-/// A function of an index, of whatever type: the loops over indices are compiled once, not for every function.
-struct indexed_function {
-    void const* function;
-    void (*call)(void const* function, std::size_t i);
+/// A function of whatever type, borrowed: the loops that call it are compiled once, not for every function.
+template <class... Arguments>
+class function_view {
+public:
+    template <class F>
+    explicit function_view(F const& f)
+        : function_(&f), call_([](void const* function, Arguments... a) { (*static_cast<F const*>(function))(a...); }) {
+    }
 
-    void operator()(std::size_t i) const { call(function, i); }
+    void operator()(Arguments... a) const { call_(function_, a...); }
+
+private:
+    void const* function_;
+    void (*call_)(void const* function, Arguments... a);
 };
-
-/// The same of a task and the piece that is its own.
-struct piece_function {
-    void const* function;
-    void (*call)(void const* function, std::size_t task, std::size_t begin, std::size_t end);
-
-    void operator()(std::size_t task, std::size_t begin, std::size_t end) const { call(function, task, begin, end); }
-};
+using indexed_function = function_view<std::size_t>;                         // of i
+using piece_function = function_view<std::size_t, std::size_t, std::size_t>; // of task, begin, end
 } // namespace detail
 
 #ifdef BITLENS_STD_THREADS
@@ -502,7 +504,7 @@ inline void for_each_index(std::size_t n, indexed_function const& f) {
 /// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
 template <class F>
 void parallel_for(std::size_t n, F const& f) {
-    detail::for_each_index(n, {&f, [](void const* function, std::size_t i) { (*static_cast<F const*>(function))(i); }});
+    detail::for_each_index(n, detail::indexed_function(f));
 }
 
 namespace detail {
@@ -525,10 +527,7 @@ inline void for_each_piece(std::size_t n, std::size_t tasks, std::size_t unit, p
 /// f(task, begin, end) for every piece that is not empty. A task may own scratch by its number.
 template <class F>
 void parallel_pieces(std::size_t n, std::size_t tasks, std::size_t unit, F const& f) {
-    detail::for_each_piece(n, tasks, unit,
-                           {&f, [](void const* function, std::size_t task, std::size_t begin, std::size_t end) {
-                                (*static_cast<F const*>(function))(task, begin, end);
-                            }});
+    detail::for_each_piece(n, tasks, unit, detail::piece_function(f));
 }
 
 } // namespace bitlens
@@ -4726,14 +4725,15 @@ private:
     }
 
     void check_names() {
-        for (auto const& e : entries_) {
+        for (std::size_t i = 0; i < entries_.size(); ++i) {
+            auto const& e = entries_[i];
             const bool leaves = e.name == ".." || e.name.starts_with("../") || e.name.ends_with("/..") ||
                                 e.name.find("/../") != e.name.npos || e.name.starts_with('/') ||
                                 e.name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos;
             if (e.name.empty() || leaves || !is_utf8(e.name))
                 fail("entry " + in_quotes(e.name) + ": name: not allowed");
+            by_name_.add(e.name, i);
         }
-        for (std::size_t i = 0; i < entries_.size(); ++i) by_name_.add(entries_[i].name, i);
         by_name_.sort();
         if (const auto twice = by_name_.repeated()) fail("entry " + in_quotes(*twice) + " occurs twice");
     }
@@ -5098,10 +5098,11 @@ private:
     void read_metadata(json const& entry) {
         if (!entry.is_object()) throw format_error(who_ + ": __metadata__: an object of strings is expected");
         for (auto const& item : entry.items()) {
-            if (!item.value().is_string())
+            auto const* const text = item.value().get_ptr<std::string const*>();
+            if (!text)
                 throw format_error(who_ + ": __metadata__: " + in_quotes(item.key()) + ": a string is expected, " +
                                    item.value().type_name() + " was found");
-            metadata_.emplace(item.key(), *item.value().get_ptr<std::string const*>());
+            metadata_.emplace(item.key(), *text);
         }
     }
 
@@ -8018,28 +8019,23 @@ inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_def
     by_text.reserve(all.size());
     for (std::size_t i = 0; i < all.size(); ++i) by_text.add(all[i].text, i);
     by_text.sort();
-    const auto entries = by_text.entries();
-    std::vector<bool> is_repeated(all.size());
-    for (std::size_t i = 1, first = 0; i < entries.size(); ++i) {
-        if (entries[i].name != entries[first].name) {
-            first = i;
-            continue;
-        }
-        named_token& earlier = all[entries[first].place];
-        named_token const& later = all[entries[i].place];
-        if (!(earlier.in_vocabulary && !later.in_vocabulary && earlier.id == later.id))
-            throw format_error(definition.who + ": token " + in_quotes(later.text) + " is there twice, with ids " +
-                               std::to_string(earlier.id) + " and " + std::to_string(later.id));
-        earlier.kind = later.kind;
-        is_repeated[entries[i].place] = true;
-    }
     std::vector<std::uint64_t> order; // id, and place in `all`
     order.reserve(all.size());
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        if (all[i].id < 0)
-            throw format_error(definition.who + ": token " + in_quotes(all[i].text) + " has the id " +
-                               std::to_string(all[i].id));
-        if (!is_repeated[i]) order.push_back(static_cast<std::uint64_t>(all[i].id) << 32 | i);
+    named_token* earlier = nullptr; // the first of its text
+    for (auto const& [text, place] : by_text.entries()) {
+        named_token& t = all[place];
+        if (!earlier || earlier->text != text) {
+            if (t.id < 0)
+                throw format_error(definition.who + ": token " + in_quotes(text) + " has the id " +
+                                   std::to_string(t.id));
+            order.push_back(static_cast<std::uint64_t>(t.id) << 32 | place);
+            earlier = &t;
+            continue;
+        }
+        if (!(earlier->in_vocabulary && !t.in_vocabulary && earlier->id == t.id))
+            throw format_error(definition.who + ": token " + in_quotes(text) + " is there twice, with ids " +
+                               std::to_string(earlier->id) + " and " + std::to_string(t.id));
+        earlier->kind = t.kind;
     }
     std::sort(order.begin(), order.end());
     std::vector<named_token> by_id;

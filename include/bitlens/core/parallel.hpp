@@ -23,21 +23,23 @@
 namespace bitlens {
 
 namespace detail {
-/// A function of an index, of whatever type: the loops over indices are compiled once, not for every function.
-struct indexed_function {
-    void const* function;
-    void (*call)(void const* function, std::size_t i);
+/// A function of whatever type, borrowed: the loops that call it are compiled once, not for every function.
+template <class... Arguments>
+class function_view {
+public:
+    template <class F>
+    explicit function_view(F const& f)
+        : function_(&f), call_([](void const* function, Arguments... a) { (*static_cast<F const*>(function))(a...); }) {
+    }
 
-    void operator()(std::size_t i) const { call(function, i); }
+    void operator()(Arguments... a) const { call_(function_, a...); }
+
+private:
+    void const* function_;
+    void (*call_)(void const* function, Arguments... a);
 };
-
-/// The same of a task and the piece that is its own.
-struct piece_function {
-    void const* function;
-    void (*call)(void const* function, std::size_t task, std::size_t begin, std::size_t end);
-
-    void operator()(std::size_t task, std::size_t begin, std::size_t end) const { call(function, task, begin, end); }
-};
+using indexed_function = function_view<std::size_t>;                         // of i
+using piece_function = function_view<std::size_t, std::size_t, std::size_t>; // of task, begin, end
 } // namespace detail
 
 #ifdef BITLENS_STD_THREADS
@@ -125,7 +127,7 @@ inline void for_each_index(std::size_t n, indexed_function const& f) {
 /// f(i) for every i < n, in any order, on several threads. The first exception leaves here, after all tasks have ended.
 template <class F>
 void parallel_for(std::size_t n, F const& f) {
-    detail::for_each_index(n, {&f, [](void const* function, std::size_t i) { (*static_cast<F const*>(function))(i); }});
+    detail::for_each_index(n, detail::indexed_function(f));
 }
 
 namespace detail {
@@ -148,10 +150,7 @@ inline void for_each_piece(std::size_t n, std::size_t tasks, std::size_t unit, p
 /// f(task, begin, end) for every piece that is not empty. A task may own scratch by its number.
 template <class F>
 void parallel_pieces(std::size_t n, std::size_t tasks, std::size_t unit, F const& f) {
-    detail::for_each_piece(n, tasks, unit,
-                           {&f, [](void const* function, std::size_t task, std::size_t begin, std::size_t end) {
-                                (*static_cast<F const*>(function))(task, begin, end);
-                            }});
+    detail::for_each_piece(n, tasks, unit, detail::piece_function(f));
 }
 
 } // namespace bitlens

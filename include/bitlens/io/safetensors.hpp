@@ -143,10 +143,11 @@ private:
     void read_metadata(json const& entry) {
         if (!entry.is_object()) throw format_error(who_ + ": __metadata__: an object of strings is expected");
         for (auto const& item : entry.items()) {
-            if (!item.value().is_string())
+            auto const* const text = item.value().get_ptr<std::string const*>();
+            if (!text)
                 throw format_error(who_ + ": __metadata__: " + in_quotes(item.key()) + ": a string is expected, " +
                                    item.value().type_name() + " was found");
-            metadata_.emplace(item.key(), *item.value().get_ptr<std::string const*>());
+            metadata_.emplace(item.key(), *text);
         }
     }
 

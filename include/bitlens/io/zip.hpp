@@ -224,14 +224,15 @@ private:
     }
 
     void check_names() {
-        for (auto const& e : entries_) {
+        for (std::size_t i = 0; i < entries_.size(); ++i) {
+            auto const& e = entries_[i];
             const bool leaves = e.name == ".." || e.name.starts_with("../") || e.name.ends_with("/..") ||
                                 e.name.find("/../") != e.name.npos || e.name.starts_with('/') ||
                                 e.name.find_first_of(std::string_view("\\\0", 2)) != std::string_view::npos;
             if (e.name.empty() || leaves || !is_utf8(e.name))
                 fail("entry " + in_quotes(e.name) + ": name: not allowed");
+            by_name_.add(e.name, i);
         }
-        for (std::size_t i = 0; i < entries_.size(); ++i) by_name_.add(entries_[i].name, i);
         by_name_.sort();
         if (const auto twice = by_name_.repeated()) fail("entry " + in_quotes(*twice) + " occurs twice");
     }

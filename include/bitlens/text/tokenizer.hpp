@@ -182,28 +182,23 @@ inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_def
     by_text.reserve(all.size());
     for (std::size_t i = 0; i < all.size(); ++i) by_text.add(all[i].text, i);
     by_text.sort();
-    const auto entries = by_text.entries();
-    std::vector<bool> is_repeated(all.size());
-    for (std::size_t i = 1, first = 0; i < entries.size(); ++i) {
-        if (entries[i].name != entries[first].name) {
-            first = i;
-            continue;
-        }
-        named_token& earlier = all[entries[first].place];
-        named_token const& later = all[entries[i].place];
-        if (!(earlier.in_vocabulary && !later.in_vocabulary && earlier.id == later.id))
-            throw format_error(definition.who + ": token " + in_quotes(later.text) + " is there twice, with ids " +
-                               std::to_string(earlier.id) + " and " + std::to_string(later.id));
-        earlier.kind = later.kind;
-        is_repeated[entries[i].place] = true;
-    }
     std::vector<std::uint64_t> order; // id, and place in `all`
     order.reserve(all.size());
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        if (all[i].id < 0)
-            throw format_error(definition.who + ": token " + in_quotes(all[i].text) + " has the id " +
-                               std::to_string(all[i].id));
-        if (!is_repeated[i]) order.push_back(static_cast<std::uint64_t>(all[i].id) << 32 | i);
+    named_token* earlier = nullptr; // the first of its text
+    for (auto const& [text, place] : by_text.entries()) {
+        named_token& t = all[place];
+        if (!earlier || earlier->text != text) {
+            if (t.id < 0)
+                throw format_error(definition.who + ": token " + in_quotes(text) + " has the id " +
+                                   std::to_string(t.id));
+            order.push_back(static_cast<std::uint64_t>(t.id) << 32 | place);
+            earlier = &t;
+            continue;
+        }
+        if (!(earlier->in_vocabulary && !t.in_vocabulary && earlier->id == t.id))
+            throw format_error(definition.who + ": token " + in_quotes(text) + " is there twice, with ids " +
+                               std::to_string(earlier->id) + " and " + std::to_string(t.id));
+        earlier->kind = t.kind;
     }
     std::sort(order.begin(), order.end());
     std::vector<named_token> by_id;
