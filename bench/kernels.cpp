@@ -133,23 +133,18 @@ void print_row(options const& o, const char* kernel, std::string const& format, 
 
 /// Operations a second of `cores` cores at tiles of y, from operands that stay in the first cache.
 double micro_kernel_alone(arithmetic products, unsigned cores) {
-    double rate = 0;
-    bitlens::detail::with_micro_kernel<simd::default_arch>(products, [&]<class MicroKernel>() {
-        constexpr std::size_t t = MicroKernel::tile_positions, r = MicroKernel::panel_rows;
-        constexpr std::size_t depth = 8192 / (t + r) / 32 * 32, times = 200'000'000 / (2 * t * r * depth);
-        const double start = seconds();
-        parallel_for(cores, [&](std::size_t) {
-            [[maybe_unused]] const typename MicroKernel::session session;
-            aligned_array<typename MicroKernel::element> x(t * MicroKernel::row_elements(depth)),
-                panel(r * MicroKernel::row_elements(depth));
-            aligned_array<float> y(t * r);
-            for (std::size_t i = 0; i < times; ++i)
-                MicroKernel::multiply(MicroKernel::packed_operand(x.data(), t), depth, panel.data(), {y.data(), t, r},
-                                      {});
-        });
-        rate = 2.0 * static_cast<double>(t * r * depth * times * cores) / (seconds() - start);
+    micro_kernel const& kernel = micro_kernel_of(products);
+    const std::size_t t = kernel.tile_positions, r = kernel.panel_rows;
+    const std::size_t depth = 8192 / (t + r) / 32 * 32, times = 200'000'000 / (2 * t * r * depth);
+    const double start = seconds();
+    parallel_for(cores, [&](std::size_t) {
+        const micro_kernel_session session(kernel);
+        aligned_array<packed_element> x(t * kernel.row_elements(depth)), panel(r * kernel.row_elements(depth));
+        aligned_array<float> y(t * r);
+        for (std::size_t i = 0; i < times; ++i)
+            kernel.multiply(kernel.packed_operand(x.data(), t), depth, panel.data(), {y.data(), t, r}, {}, {});
     });
-    return rate;
+    return 2.0 * static_cast<double>(t * r * depth * times * cores) / (seconds() - start);
 }
 
 struct named_peak {

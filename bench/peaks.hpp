@@ -5,7 +5,7 @@
 #include "bitlens/core/arithmetic.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/view.hpp"
-#include "bitlens/kernels/bf16_tile_micro_kernel.hpp"
+#include "bitlens/kernels/micro_kernels.hpp"
 #include "bitlens/simd/batch.hpp"
 
 #include <algorithm>
@@ -57,7 +57,7 @@ float fma_chains(std::index_sequence<I...>, std::size_t steps, float m, float b)
 /// Products of tiles into four others. Tiles of ones: with zeros the processor draws less power and runs faster than it
 /// does on any numbers.
 [[gnu::target("amx-tile,amx-bf16")]] inline void tile_chains(std::size_t steps) {
-    const bf16_tile_micro_kernel<simd::default_arch>::session session;
+    const micro_kernel_session session(micro_kernel_of(arithmetic::bf16_tile));
     alignas(64) std::uint32_t ones[256];
     std::ranges::fill(ones, 0x3F803F80u);
     std::atomic_signal_fence(std::memory_order_seq_cst); // loads of tiles do not tell g++ 12 that they read memory

@@ -8223,6 +8223,123 @@ inline std::vector<std::int32_t> tokenizer::encode(std::string_view text, bool s
 // ---- bitlens/kernels/bf16_operands.hpp
 /// Layouts of bf16 operands, which the kernels of dot products and of tiles share.
 
+// ---- bitlens/kernels/micro_kernel.hpp
+/// micro_kernel: the innermost product of one arithmetic as a value, around which `matmul` and `attention` lay the same
+/// loops.
+
+#include <cstddef>
+#include <limits>
+
+namespace bitlens {
+
+/// What operands are packed into: a number of float32, or two of bf16.
+struct packed_element {
+    alignas(float) std::byte bytes[sizeof(float)];
+};
+
+/// Sizes of a micro-kernel, and of the loops that suit it.
+struct micro_kernel_sizes {
+    static constexpr std::size_t most_panel_rows = 48, most_tile_positions = 32, most_panels_at_once = 8; // of all
+    static constexpr std::size_t unbounded = std::numeric_limits<std::size_t>::max();
+
+    std::size_t lanes;          ///< rows of w in a register: panels hold whole ones
+    std::size_t panel_rows;     ///< rows of w in a panel, at most
+    std::size_t tile_positions; ///< positions in a tile, at most
+    std::size_t position_unit;  ///< of which a packed tile holds a multiple
+    std::size_t max_depth;      ///< columns that are summed at once, at most
+    std::size_t piece_columns;  ///< of which both operands hold a multiple, zeros from the last column on
+    std::size_t piece_elements; ///< that those are in a row
+    std::size_t panels_at_once; ///< that a tile of positions meets in turn
+    /// Rows of w that meet positions for which packing these pays; before, they are read as they lie.
+    std::size_t rows_worth_packing = 0;
+    /// Rows of w that meet all columns before the next rows do, their sums held between blocks of columns. Any order
+    /// of the loops does where products take long beside what moves memory: then these two are unbounded.
+    std::size_t rows_at_once = unbounded;
+    /// Positions that meet weights which are laid out, before the next positions do.
+    std::size_t positions_at_hand = unbounded;
+
+    /// Elements of a row of `depth` columns.
+    constexpr std::size_t row_elements(std::size_t depth) const noexcept {
+        return (depth + piece_columns - 1) / piece_columns * piece_elements;
+    }
+    /// Positions of y that `multiply` writes when asked for some.
+    constexpr std::size_t padded_positions(std::size_t positions) const noexcept {
+        return positions == tile_positions ? positions
+                                           : (positions + position_unit - 1) / position_unit * position_unit;
+    }
+    /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
+    constexpr std::size_t padded_rows(std::size_t rows) const noexcept {
+        return rows == panel_rows ? rows : (rows + lanes - 1) / lanes * lanes;
+    }
+};
+
+/// A tile of y: `tile_positions` positions × `panel_rows` rows of w, summed over up to `max_depth` columns in
+/// registers. It owns its operands' layouts, so that another unit of the machine is another value like this one: made
+/// by a type with its sizes and functions (f32_micro_kernel and its kin).
+///   panel, of w: as the kernel likes, padded_rows(rows) · row_elements(depth) elements
+///   positions, of x: tile by tile [column / piece_columns][position][piece_elements], zeros for positions up to a
+///   multiple of position_unit. One stream of memory, where rows as they are would be as many as there are positions.
+struct micro_kernel : micro_kernel_sizes {
+    /// A tile of positions, packed or as it lies in x.
+    struct operand {
+        const void* data;
+        std::size_t to_position, to_piece; // elements from one position, or piece of its columns, to the next
+    };
+
+    template <class Kernel>
+    explicit constexpr micro_kernel(Kernel const&) noexcept
+        : micro_kernel_sizes(Kernel::sizes), pack_weights(&Kernel::pack_weights),
+          pack_transposed(&Kernel::pack_transposed), pack_positions(&Kernel::pack_positions),
+          multiply(&Kernel::multiply), begin(&Kernel::begin), end(&Kernel::end) {
+        static_assert(Kernel::sizes.panel_rows <= most_panel_rows &&
+                      Kernel::sizes.tile_positions <= most_tile_positions &&
+                      Kernel::sizes.panels_at_once <= most_panels_at_once);
+    }
+
+    /// Puts `depth` columns of `rows` ≤ panel_rows rows of weights into a panel, from its column `at` on, a multiple of
+    /// piece_columns.   weights: [padded_rows(rows)][stride], room for depth rounded up to pieces and to the lanes.
+    void (*pack_weights)(const float* weights, std::size_t stride, std::size_t rows, std::size_t at, std::size_t depth,
+                         packed_element* panel) noexcept;
+    /// The same from weights that lie transposed, [depth][stride], `rows` of them in a line.
+    void (*pack_transposed)(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
+                            packed_element* panel) noexcept;
+    /// x: a tile of positions, up to max_depth columns; packed: padded_positions(x.rows) · row_elements(x.cols).
+    void (*pack_positions)(matrix_view<const float> const& x, packed_element* packed) noexcept;
+    /// y (padded_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
+    /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
+    /// Views by reference: g++ 12 copies them through the stack, which costs up to 0.05 of the peak.
+    void (*multiply)(operand const& x, std::size_t depth, const packed_element* panel, matrix_view<float> const& y,
+                     matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept;
+    /// Around a thread's products.
+    void (*begin)() noexcept;
+    void (*end)() noexcept;
+
+    operand packed_operand(const packed_element* packed, std::size_t positions) const noexcept {
+        return {packed, piece_elements, padded_positions(positions) * piece_elements};
+    }
+    /// Whether nothing that `multiply` reads of a tile lies beyond it, and a kernel that takes it so is wanted.
+    bool can_stay_unpacked(matrix_view<const float> const& x, std::size_t rows_of_w) const noexcept {
+        return rows_of_w < rows_worth_packing && x.rows % position_unit == 0 && x.cols % piece_columns == 0;
+    }
+    operand unpacked_operand(matrix_view<const float> const& x) const noexcept {
+        return {x.data, x.stride, piece_elements};
+    }
+};
+
+/// A thread multiplies while one lives.
+class micro_kernel_session {
+public:
+    explicit micro_kernel_session(micro_kernel const& kernel) noexcept : end_(kernel.end) { kernel.begin(); }
+    ~micro_kernel_session() { end_(); }
+    micro_kernel_session(micro_kernel_session const&) = delete;
+    micro_kernel_session& operator=(micro_kernel_session const&) = delete;
+
+private:
+    void (*end_)() noexcept;
+};
+
+} // namespace bitlens
+
 #include <algorithm>
 #include <array>
 
@@ -8232,75 +8349,58 @@ namespace bitlens {
 
 /// Operands come in squares of 16 rows × 32 columns (16 pairs), 1 KiB each:
 ///   panel, of w: [column / 32][row / 16], a square [pair][row]
-///   positions, of x: tile by tile [column / 32][position], 16 pairs of each; zeros from the last column on, and for
-///   positions up to a multiple of Sizes::position_unit.
-template <class Arch, class Sizes>
+///   positions, of x: tile by tile [column / 32][position], 16 pairs of each.
+template <class Arch>
 struct bf16_operands {
-    using element = simd::bf16_pair;
-    using operand = const element*; // a tile of packed positions
+    using pair = simd::bf16_pair;
 
-    static constexpr std::size_t lanes = 16;
-    static constexpr std::size_t panel_rows = Sizes::panel_rows;
-    static constexpr std::size_t tile_positions = Sizes::tile_positions;
-    static constexpr std::size_t max_depth = Sizes::max_depth;
-    static constexpr std::size_t panels_at_once = Sizes::panels_at_once;
-    static constexpr std::size_t rows_at_once = Sizes::rows_at_once;
-    static constexpr std::size_t positions_at_hand = Sizes::positions_at_hand;
-    static constexpr std::size_t rows_worth_packing = 0; // positions are rounded on the way
-
-    static constexpr std::size_t row_elements(std::size_t depth) noexcept {
-        return (depth + square_columns - 1) / square_columns * simd::bf16_pairs;
-    }
-    static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
-    static constexpr std::size_t padded_positions(std::size_t positions) noexcept {
-        return (positions + Sizes::position_unit - 1) / Sizes::position_unit * Sizes::position_unit;
-    }
+    static constexpr std::size_t lanes = 16, square_columns = 2 * simd::bf16_pairs;
+    static constexpr std::size_t square_pairs = lanes * simd::bf16_pairs;
 
     static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
-                             std::size_t depth, element* panel) noexcept {
-        std::array<element, lanes * simd::bf16_pairs> square;
-        const std::size_t width = padded_rows(rows);
+                             std::size_t depth, packed_element* panel) noexcept {
+        std::array<pair, square_pairs> square;
+        const std::size_t width = padded(rows, lanes);
         for (std::size_t r = 0; r < width; r += lanes)
             for (std::size_t k = 0; k < depth; k += square_columns) {
                 for (std::size_t i = 0; i < lanes; ++i)
                     simd::round_to_pairs(weights + (r + i) * stride + k, square_columns, &square[i * simd::bf16_pairs]);
-                transpose(square.data(), panel + square_at(at + k, r, width));
+                transpose(square.data(), pairs(panel) + square_at(at + k, r, width));
             }
     }
     static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
-                                element* panel) noexcept {
-        const std::size_t width = padded_rows(rows);
-        for (std::size_t k = 0; k < row_elements(depth) * 2; ++k)
+                                packed_element* panel) noexcept {
+        const std::size_t width = padded(rows, lanes);
+        for (std::size_t k = 0; k < padded(depth, square_columns); ++k)
             for (std::size_t r = 0; r < width; ++r) {
                 const bool inside = k < depth && r < rows;
                 const std::uint32_t bits = bf16(inside ? weights[k * stride + r] : 0.0f).bits;
-                element& pair = panel[square_at(k, r, width) + k % square_columns / 2 * lanes + r % lanes];
-                pair.bits = k % 2 == 0 ? bits : pair.bits | bits << 16;
+                pair& both = pairs(panel)[square_at(k, r, width) + k % square_columns / 2 * lanes + r % lanes];
+                both.bits = k % 2 == 0 ? bits : both.bits | bits << 16;
             }
     }
-    static void pack_positions(matrix_view<const float> x, element* packed) noexcept {
-        BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
-        const std::size_t positions = padded_positions(x.rows);
+    /// As rows of a tile of `positions` ≥ x.rows.
+    static void pack_positions(matrix_view<const float> const& x, std::size_t positions,
+                               packed_element* packed) noexcept {
+        pair* const rows = pairs(packed);
         for (std::size_t t = 0; t < x.rows; ++t)
-            simd::round_to_pairs(x.data + t * x.stride, x.cols, packed + t * simd::bf16_pairs,
+            simd::round_to_pairs(x.data + t * x.stride, x.cols, rows + t * simd::bf16_pairs,
                                  positions * simd::bf16_pairs);
-        for (std::size_t k = 0; k < row_elements(x.cols); k += simd::bf16_pairs)
-            std::fill(packed + k * positions + x.rows * simd::bf16_pairs, packed + (k + simd::bf16_pairs) * positions,
-                      element{});
-    }
-    static operand packed_operand(const element* packed, std::size_t) noexcept { return packed; }
-
-protected:
-    static constexpr std::size_t square_columns = 2 * simd::bf16_pairs;
-    static constexpr std::size_t square_elements = lanes * simd::bf16_pairs;
-
-    /// Where the square of column k and row r begins in a panel of `width` rows.
-    static constexpr std::size_t square_at(std::size_t k, std::size_t r, std::size_t width) noexcept {
-        return k / square_columns * simd::bf16_pairs * width + r / lanes * square_elements;
+        for (std::size_t k = 0; k < padded(x.cols, square_columns) / 2; k += simd::bf16_pairs)
+            std::fill(rows + k * positions + x.rows * simd::bf16_pairs, rows + (k + simd::bf16_pairs) * positions,
+                      pair{});
     }
 
 private:
-    static void transpose(const element* square, element* out) noexcept {
+    static pair* pairs(packed_element* packed) noexcept { return reinterpret_cast<pair*>(packed); }
+    static constexpr std::size_t padded(std::size_t n, std::size_t unit) noexcept {
+        return (n + unit - 1) / unit * unit;
+    }
+    /// Where the square of column k and row r begins in a panel of `width` rows.
+    static constexpr std::size_t square_at(std::size_t k, std::size_t r, std::size_t width) noexcept {
+        return k / square_columns * simd::bf16_pairs * width + r / lanes * square_pairs;
+    }
+    static void transpose(const pair* square, pair* out) noexcept {
         constexpr std::size_t n = simd::lanes<Arch>;
         for (std::size_t i = 0; i < lanes; i += n)
             for (std::size_t j = 0; j < simd::bf16_pairs; j += n)
@@ -8312,73 +8412,64 @@ private:
 
 } // namespace bitlens
 
-// ---- bitlens/kernels/loop_sizes.hpp
-/// loop_sizes: how far the outer loops of matmul go, as a micro-kernel wishes.
-
-#include <cstddef>
-#include <limits>
-
-namespace bitlens {
-
-/// Of a micro-kernel whose products take long beside what moves memory: any order of the outer loops does.
-struct unbounded_loops {
-    /// Rows of w that meet all columns before the next rows do, their sums held between blocks of columns.
-    static constexpr std::size_t rows_at_once = std::numeric_limits<std::size_t>::max();
-    /// Positions that meet weights which are laid out, before the next positions do.
-    static constexpr std::size_t positions_at_hand = std::numeric_limits<std::size_t>::max();
-};
-
-} // namespace bitlens
-
 #include <utility>
 
 namespace bitlens {
 
 #if defined(__x86_64__)
 
-struct bf16_dot_sizes : unbounded_loops {
-    static constexpr std::size_t tile_positions = 8, position_unit = 4, panel_rows = 48, panels_at_once = 8;
-    static constexpr std::size_t max_depth = 512;
-};
-
 /// Sums of pairs of products, in float32: 8 positions × 48 rows in registers. Chosen when the program runs, so that it
 /// need not be compiled for the machine.
 template <class Arch>
-struct bf16_dot_micro_kernel : bf16_operands<Arch, bf16_dot_sizes> {
-    using base = bf16_operands<Arch, bf16_dot_sizes>;
-    using typename base::element;
-    struct session {};
+struct bf16_dot_micro_kernel : bf16_operands<Arch> {
+    using base = bf16_operands<Arch>;
+    static constexpr micro_kernel_sizes sizes{.lanes = base::lanes,
+                                              .panel_rows = 48,
+                                              .tile_positions = 8,
+                                              .position_unit = 4,
+                                              .max_depth = 512,
+                                              .piece_columns = base::square_columns,
+                                              .piece_elements = simd::bf16_pairs,
+                                              .panels_at_once = 8};
 
-    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> const& y,
-                         matrix_view<const float> const& start, matrix_view<const float> const& = {}) noexcept {
-        constexpr std::size_t unit = bf16_dot_sizes::position_unit, heights = base::tile_positions / unit;
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.rows % unit == 0);
-        BITLENS_ASSERT(y.cols >= 1 && y.cols <= base::panel_rows && y.cols % base::lanes == 0);
+    static void begin() noexcept {}
+    static void end() noexcept {}
+
+    static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
+        base::pack_positions(x, sizes.padded_positions(x.rows), packed);
+    }
+    static void multiply(micro_kernel::operand const& x, std::size_t depth, const packed_element* panel,
+                         matrix_view<float> const& y, matrix_view<const float> const& start,
+                         matrix_view<const float> const&) noexcept {
+        constexpr std::size_t unit = sizes.position_unit, heights = sizes.tile_positions / unit;
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= sizes.tile_positions && y.rows % unit == 0);
+        BITLENS_ASSERT(y.cols >= 1 && y.cols <= sizes.panel_rows && y.cols % base::lanes == 0);
         static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
             return std::array{&multiply_shape<(I % heights + 1) * unit, I / heights + 1>...};
         }
-        (std::make_index_sequence<heights * base::panel_rows / base::lanes>{});
-        by_shape[(y.cols / base::lanes - 1) * heights + y.rows / unit - 1](x, base::row_elements(depth), panel, y,
-                                                                           start);
+        (std::make_index_sequence<heights * sizes.panel_rows / base::lanes>{});
+        by_shape[(y.cols / base::lanes - 1) * heights + y.rows / unit - 1](
+            static_cast<const typename base::pair*>(x.data), sizes.row_elements(depth),
+            reinterpret_cast<const typename base::pair*>(panel), y, start);
     }
 
 private:
     template <std::size_t Positions, std::size_t Registers>
     [[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] static void
-    multiply_shape(const element* x, std::size_t pairs, const element* panel, matrix_view<float> const& y,
-                   matrix_view<const float> const& start) noexcept {
+    multiply_shape(const typename base::pair* x, std::size_t pairs, const typename base::pair* panel,
+                   matrix_view<float> const& y, matrix_view<const float> const& start) noexcept {
         __m512 sum[Positions][Registers];
 #pragma GCC unroll 8
         for (std::size_t p = 0; p < Positions; ++p)
 #pragma GCC unroll 3
             for (std::size_t r = 0; r < Registers; ++r) sum[p][r] = _mm512_setzero_ps();
         for (std::size_t k = 0; k < pairs;
-             k += simd::bf16_pairs, x += Positions * simd::bf16_pairs, panel += Registers * base::square_elements)
+             k += simd::bf16_pairs, x += Positions * simd::bf16_pairs, panel += Registers * base::square_pairs)
             for (std::size_t i = 0; i < simd::bf16_pairs; ++i) {
                 __m512i weights[Registers];
 #pragma GCC unroll 3
                 for (std::size_t r = 0; r < Registers; ++r)
-                    weights[r] = _mm512_loadu_si512(panel + r * base::square_elements + i * base::lanes);
+                    weights[r] = _mm512_loadu_si512(panel + r * base::square_pairs + i * base::lanes);
 #pragma GCC unroll 8
                 for (std::size_t p = 0; p < Positions; ++p) {
                     const __m512i xp = _mm512_set1_epi32(static_cast<int>(x[p * simd::bf16_pairs + i].bits));
@@ -8407,7 +8498,7 @@ private:
 /// bf16_emulated_micro_kernel: the innermost product of bf16 operands where no instruction is made for it.
 
 // ---- bitlens/kernels/f32_micro_kernel.hpp
-/// f32_micro_kernel: the innermost product in float32, and the layouts of what it reads.
+/// f32_micro_kernel: the innermost product in float32.
 
 #include <array>
 #include <cstring>
@@ -8415,99 +8506,67 @@ private:
 
 namespace bitlens {
 
-/// A tile of y: `tile_positions` positions × `panel_rows` rows of w, summed over up to `max_depth` columns in
-/// registers. It owns its operands' layouts, so that another unit of the machine is another type like this one
-/// (bf16_dot_micro_kernel, bf16_tile_micro_kernel):
-///   panel, of w: [column][panel_rows], a column of weights fills a few registers; fewer in a narrow panel
-///   positions, of x: tile by tile [column / piece][position][piece], zeros from the last column to the end of its
-///   piece, and for positions up to a multiple of position_unit. One stream of memory, where rows as they are would be
-///   as many as there are positions; but those can be read too, for products that are over before packing pays.
+/// Weights of a panel: [column][padded_rows], a column of them fills a few registers. Positions can be read as they
+/// lie, for products that are over before packing pays.
 template <class Arch>
-struct f32_micro_kernel : unbounded_loops {
+struct f32_micro_kernel {
     using vec = simd::batch<float, Arch>;
-    using element = float;
 
-    static constexpr std::size_t lanes = vec::size;
+    static constexpr std::size_t lanes = vec::size, piece = 8;
     static constexpr std::size_t panel_registers = simd::has_32_registers<Arch> ? 3 : 2;
-    static constexpr std::size_t panel_rows = panel_registers * lanes;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
-    static constexpr std::size_t position_unit = tile_positions / 2; // code for every number takes long to compile
-    static constexpr std::size_t first_cache = 24 << 10;             // bytes of it for a tile of positions
-    static constexpr std::size_t max_depth = first_cache / (tile_positions * sizeof(float));
-    static constexpr std::size_t piece = 8;
-    static constexpr std::size_t panels_at_once = 3; // that a tile of positions meets in turn
-    static constexpr std::size_t rows_worth_packing = 6 * panels_at_once * panel_rows; // of w, that meet positions
+    static constexpr std::size_t first_cache = 24 << 10; // bytes of it for a tile of positions
+    static constexpr micro_kernel_sizes sizes{.lanes = lanes,
+                                              .panel_rows = panel_registers * lanes,
+                                              .tile_positions = tile_positions,
+                                              // code for every number takes long to compile
+                                              .position_unit = tile_positions / 2,
+                                              .max_depth = first_cache / (tile_positions * sizeof(float)),
+                                              .piece_columns = piece,
+                                              .piece_elements = piece,
+                                              .panels_at_once = 3,
+                                              .rows_worth_packing = 18 * panel_registers * lanes};
 
-    /// What a thread needs while it multiplies: nothing.
-    struct session {};
+    static void begin() noexcept {}
+    static void end() noexcept {}
 
-    /// A tile of positions, packed or as it lies in x.
-    struct operand {
-        const float* data;
-        std::size_t to_position, to_piece; // floats from one position, or piece of its columns, to the next
-    };
-
-    /// Elements of a packed position of `depth` columns.
-    static constexpr std::size_t row_elements(std::size_t depth) noexcept {
-        return (depth + piece - 1) / piece * piece;
-    }
-    /// Positions of y that `multiply` writes when asked for some.
-    static constexpr std::size_t padded_positions(std::size_t positions) noexcept {
-        return (positions + position_unit - 1) / position_unit * position_unit;
-    }
-    /// Rows of a panel that holds `rows` ≥ 1 of them: those up to whole registers.
-    static constexpr std::size_t padded_rows(std::size_t rows) noexcept { return (rows + lanes - 1) / lanes * lanes; }
-
-    /// Puts `depth` columns of `rows` ≤ panel_rows rows of weights into a panel, from its column `at` on.
-    /// weights: [padded_rows(rows)][stride], room for depth rounded up to pieces and to the lanes.
     static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
-                             std::size_t depth, float* panel) noexcept {
-        const std::size_t width = padded_rows(rows);
-        for (std::size_t k = 0; k < row_elements(depth); k += lanes)
+                             std::size_t depth, packed_element* panel) noexcept {
+        const std::size_t width = sizes.padded_rows(rows);
+        float* const columns = reinterpret_cast<float*>(panel) + at * width;
+        for (std::size_t k = 0; k < sizes.row_elements(depth); k += lanes)
             for (std::size_t r = 0; r < rows; r += lanes)
-                simd::transpose<Arch>(weights + r * stride + k, stride, panel + (at + k) * width + r, width);
+                simd::transpose<Arch>(weights + r * stride + k, stride, columns + k * width + r, width);
     }
-    /// The same from weights that lie transposed, [depth][stride], `rows` of them in a line.
     static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
-                                float* panel) noexcept {
-        const std::size_t width = padded_rows(rows);
-        for (std::size_t k = 0; k < depth; ++k, weights += stride, panel += width) {
-            std::copy_n(weights, rows, panel);
-            std::fill(panel + rows, panel + width, 0.0f);
+                                packed_element* panel) noexcept {
+        const std::size_t width = sizes.padded_rows(rows);
+        float* column = reinterpret_cast<float*>(panel);
+        for (std::size_t k = 0; k < depth; ++k, weights += stride, column += width) {
+            std::copy_n(weights, rows, column);
+            std::fill(column + rows, column + width, 0.0f);
         }
-        std::fill(panel, panel + (row_elements(depth) - depth) * width, 0.0f);
+        std::fill(column, column + (sizes.row_elements(depth) - depth) * width, 0.0f);
     }
-    /// x: a tile of positions, up to max_depth columns; packed: padded_positions(x.rows) · row_elements(x.cols) floats.
-    static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
-        BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= max_depth);
+    static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
+        BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= sizes.max_depth);
+        float* const numbers = reinterpret_cast<float*>(packed);
         if (x.rows == tile_positions)
-            pack_tile(x, std::integral_constant<std::size_t, tile_positions>{}, packed);
+            pack_tile(x, std::integral_constant<std::size_t, tile_positions>{}, numbers);
         else
-            pack_tile(x, x.rows, packed);
+            pack_tile(x, x.rows, numbers);
     }
-    static operand packed_operand(const float* packed, std::size_t positions) noexcept {
-        return {packed, piece, padded_positions(positions) * piece};
-    }
-    /// Whether nothing that `multiply` reads of a tile lies beyond it.
-    static bool can_stay_unpacked(matrix_view<const float> x) noexcept {
-        return x.rows % position_unit == 0 && x.cols % piece == 0;
-    }
-    static operand unpacked_operand(matrix_view<const float> x) noexcept { return {x.data, x.stride, piece}; }
-
-    /// y (padded_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.
-    /// x: a tile of positions.   soon: rows of `depth` numbers, or none, that are fetched into a cache on the way.
-    /// Views by reference: g++ 12 copies them through the stack, which costs up to 0.05 of the peak.
-    static void multiply(operand const& x, std::size_t depth, const float* panel, matrix_view<float> const& y,
-                         matrix_view<const float> const& start, matrix_view<const float> const& soon = {}) noexcept {
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.rows % position_unit == 0);
-        BITLENS_ASSERT(y.cols >= 1 && y.cols <= panel_rows && y.cols % lanes == 0);
-        constexpr std::size_t heights = tile_positions / position_unit;
+    static void multiply(micro_kernel::operand const& x, std::size_t depth, const packed_element* panel,
+                         matrix_view<float> const& y, matrix_view<const float> const& start,
+                         matrix_view<const float> const& soon) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= tile_positions && y.rows % sizes.position_unit == 0);
+        BITLENS_ASSERT(y.cols >= 1 && y.cols <= sizes.panel_rows && y.cols % lanes == 0);
+        constexpr std::size_t heights = tile_positions / sizes.position_unit;
         static constexpr auto by_shape = []<std::size_t... I>(std::index_sequence<I...>) {
-            return std::array{&multiply_shape<(I % heights + 1) * position_unit, I / heights + 1>...};
+            return std::array{&multiply_shape<(I % heights + 1) * sizes.position_unit, I / heights + 1>...};
         }
         (std::make_index_sequence<heights * panel_registers>{});
-        by_shape[(y.cols / lanes - 1) * heights + y.rows / position_unit - 1](x, row_elements(depth), panel, y, start,
-                                                                              soon);
+        by_shape[(y.cols / lanes - 1) * heights + y.rows / sizes.position_unit - 1](x, depth, panel, y, start, soon);
     }
 
 private:
@@ -8515,8 +8574,8 @@ private:
 
     /// positions: a number that the compiler knows, where it is the usual one.
     template <class Positions>
-    static void pack_tile(matrix_view<const float> x, Positions positions, float* packed) noexcept {
-        const std::size_t padding = (padded_positions(positions) - positions) * piece;
+    static void pack_tile(matrix_view<const float> const& x, Positions positions, float* packed) noexcept {
+        const std::size_t padding = (sizes.padded_positions(positions) - positions) * piece;
         const std::size_t whole = x.cols / piece * piece;
         const auto pack_piece = [&](std::size_t k, auto const& copy) {
             const float* from = x.data + k;
@@ -8531,15 +8590,17 @@ private:
             });
     }
     template <std::size_t Positions, std::size_t Registers>
-    static void multiply_shape(operand const& x, std::size_t depth, const float* panel, matrix_view<float> const& y,
-                               matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
+    static void multiply_shape(micro_kernel::operand const& x, std::size_t depth, const packed_element* panel,
+                               matrix_view<float> const& y, matrix_view<const float> const& start,
+                               matrix_view<const float> const& soon) noexcept {
         multiply_unrolled(std::make_index_sequence<Positions>{}, std::make_index_sequence<Registers>{},
-                          std::make_index_sequence<piece>{}, x, depth, panel, y, start, soon);
+                          std::make_index_sequence<piece>{}, x, sizes.row_elements(depth),
+                          reinterpret_cast<const float*>(panel), y, start, soon);
     }
     template <std::size_t... P, std::size_t... R, std::size_t... K>
     static void multiply_unrolled(std::index_sequence<P...>, std::index_sequence<R...>, std::index_sequence<K...>,
-                                  operand const& x, std::size_t depth, const float* panel, matrix_view<float> const& y,
-                                  matrix_view<const float> const& start,
+                                  micro_kernel::operand const& x, std::size_t depth, const float* panel,
+                                  matrix_view<float> const& y, matrix_view<const float> const& start,
                                   matrix_view<const float> const& soon) noexcept {
         constexpr std::size_t positions = sizeof...(P), rows = sizeof...(R) * lanes;
         struct registers {
@@ -8551,7 +8612,7 @@ private:
         constexpr std::size_t notice = 2 * positions * piece;
         const std::size_t asking_from = depth > notice ? depth - notice : 0;
         const float* y_row = y.data;
-        const float* pieces = x.data;
+        const float* pieces = static_cast<const float*>(x.data);
         const std::size_t to_position = x.to_position, to_piece = x.to_piece;
         for (std::size_t k = 0; k < depth; k += piece, pieces += to_piece, panel += piece * rows) {
             if (k >= asking_from && k < asking_from + positions * piece) {
@@ -8588,26 +8649,31 @@ namespace bitlens {
 template <class Arch>
 struct bf16_emulated_micro_kernel : f32_micro_kernel<Arch> {
     using base = f32_micro_kernel<Arch>;
-    static constexpr std::size_t rows_worth_packing = 0; // positions are rounded on the way
+    static constexpr micro_kernel_sizes sizes = [] {
+        micro_kernel_sizes s = base::sizes;
+        s.rows_worth_packing = 0; // positions are rounded on the way
+        return s;
+    }();
 
     static void pack_weights(const float* weights, std::size_t stride, std::size_t rows, std::size_t at,
-                             std::size_t depth, float* panel) noexcept {
+                             std::size_t depth, packed_element* panel) noexcept {
         base::pack_weights(weights, stride, rows, at, depth, panel);
-        const std::size_t width = base::padded_rows(rows);
+        const std::size_t width = sizes.padded_rows(rows);
         round(panel + at * width, depth * width);
     }
     static void pack_transposed(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
-                                float* panel) noexcept {
+                                packed_element* panel) noexcept {
         base::pack_transposed(weights, stride, rows, depth, panel);
-        round(panel, depth * base::padded_rows(rows));
+        round(panel, depth * sizes.padded_rows(rows));
     }
-    static void pack_positions(matrix_view<const float> x, float* packed) noexcept {
+    static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
         base::pack_positions(x, packed);
-        round(packed, base::padded_positions(x.rows) * base::row_elements(x.cols));
+        round(packed, sizes.padded_positions(x.rows) * sizes.row_elements(x.cols));
     }
 
 private:
-    static void round(float* x, std::size_t n) noexcept {
+    static void round(packed_element* packed, std::size_t n) noexcept {
+        float* const x = reinterpret_cast<float*>(packed);
         for (std::size_t i = 0; i < n; ++i) x[i] = float{bf16(x[i])};
     }
 };
@@ -8623,61 +8689,63 @@ namespace bitlens {
 
 #if defined(__x86_64__)
 
-/// Tiles multiply so fast that what they read and write decides: a panel stays in the first cache and meets all
-/// positions, which come from the second, past the first; of 1536 columns they take 768 KiB of it, and the sums of
-/// rows_at_once rows 256 KiB (both as in unbounded_loops, but bounded).
-struct bf16_tile_sizes {
-    static constexpr std::size_t first_cache = 40 << 10; // bytes of it for operands
-    static constexpr std::size_t tile_positions = 32, position_unit = 16, panel_rows = 32, panels_at_once = 1;
-    static constexpr std::size_t max_depth = first_cache / (panel_rows * sizeof(bf16));
-    static constexpr std::size_t rows_at_once = 256, positions_at_hand = 256;
-};
-
 /// Sums of pairs of products, in float32: four tiles of 16 positions × 16 rows of w. Chosen when the program runs, so
 /// that it need not be compiled for the machine.
 template <class Arch>
-struct bf16_tile_micro_kernel : bf16_operands<Arch, bf16_tile_sizes> {
-    using base = bf16_operands<Arch, bf16_tile_sizes>;
-    using typename base::element;
+struct bf16_tile_micro_kernel : bf16_operands<Arch> {
+    using base = bf16_operands<Arch>;
+    static constexpr std::size_t first_cache = 40 << 10; // bytes of it for operands
+    /// Tiles multiply so fast that what they read and write decides: a panel stays in the first cache and meets all
+    /// positions, which come from the second, past the first; of 1536 columns they take 768 KiB of it, and the sums of
+    /// rows_at_once rows 256 KiB (both as where they are unbounded, but bounded).
+    static constexpr micro_kernel_sizes sizes{.lanes = base::lanes,
+                                              .panel_rows = 32,
+                                              .tile_positions = 32,
+                                              .position_unit = 16,
+                                              .max_depth = first_cache / (32 * sizeof(bf16)),
+                                              .piece_columns = base::square_columns,
+                                              .piece_elements = simd::bf16_pairs,
+                                              .panels_at_once = 1,
+                                              .rows_at_once = 256,
+                                              .positions_at_hand = 256};
 
-    /// A thread's tiles are set up while one lives.
-    class session {
-    public:
-        [[gnu::target("amx-tile")]] session() noexcept { _tile_loadconfig(&all_tiles); }
-        [[gnu::target("amx-tile")]] ~session() { _tile_release(); }
-        session(session const&) = delete;
-        session& operator=(session const&) = delete;
+    [[gnu::target("amx-tile")]] static void begin() noexcept { _tile_loadconfig(&all_tiles); }
+    [[gnu::target("amx-tile")]] static void end() noexcept { _tile_release(); }
 
-    private:
-        struct alignas(64) layout {
-            std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-            std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-            std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-        };
-        static_assert(sizeof(layout) == 64);
-        // A constant: g++ 12 believes that only the first bytes are read, and drops what is written to others.
-        static constexpr layout all_tiles{};
-    };
-
-    static void multiply(const element* x, std::size_t depth, const element* panel, matrix_view<float> const& y,
-                         matrix_view<const float> const& start, matrix_view<const float> const& soon = {}) noexcept {
-        BITLENS_ASSERT(y.rows >= 1 && y.rows <= base::tile_positions && y.cols >= 1 && y.cols <= base::panel_rows);
+    static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
+        base::pack_positions(x, sizes.padded_positions(x.rows), packed);
+    }
+    static void multiply(micro_kernel::operand const& x, std::size_t depth, const packed_element* panel,
+                         matrix_view<float> const& y, matrix_view<const float> const& start,
+                         matrix_view<const float> const& soon) noexcept {
+        BITLENS_ASSERT(y.rows >= 1 && y.rows <= sizes.tile_positions && y.cols >= 1 && y.cols <= sizes.panel_rows);
         const auto run = y.rows > 16 ? (y.cols > 16 ? &multiply_tiles<true, true> : &multiply_tiles<true, false>)
                                      : (y.cols > 16 ? &multiply_tiles<false, true> : &multiply_tiles<false, false>);
-        run(x, base::row_elements(depth), panel, y, start, soon);
+        run(static_cast<const typename base::pair*>(x.data), sizes.row_elements(depth),
+            reinterpret_cast<const typename base::pair*>(panel), y, start, soon);
     }
 
 private:
+    struct alignas(64) layout {
+        std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+        std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+        std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    };
+    static_assert(sizeof(layout) == 64);
+    // A constant: g++ 12 believes that only the first bytes are read, and drops what is written to others.
+    static constexpr layout all_tiles{};
+
     /// Tiles 0 … 3: sums of (positions, rows) (0, 0), (0, 1), (1, 0), (1, 1); 4, 5: positions; 6, 7: rows of w.
     template <bool TwoOfX, bool TwoOfW>
     [[gnu::target("amx-tile,amx-bf16")]] static void
-    multiply_tiles(const element* x, std::size_t pairs, const element* panel, matrix_view<float> const& y,
-                   matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
+    multiply_tiles(const typename base::pair* x, std::size_t pairs, const typename base::pair* panel,
+                   matrix_view<float> const& y, matrix_view<const float> const& start,
+                   matrix_view<const float> const& soon) noexcept {
         constexpr std::size_t row_bytes = 64;
         const std::size_t y_bytes = y.stride * sizeof(float), start_bytes = start.stride * sizeof(float);
         // Where the first cache has no room for both operands, positions that pass through it would drive panels out.
         const bool streams =
-            pairs * sizeof(element) * (base::panel_rows + base::tile_positions) > bf16_tile_sizes::first_cache;
+            pairs * sizeof(typename base::pair) * (sizes.panel_rows + sizes.tile_positions) > first_cache;
         // Operands are written before: loads of tiles do not tell g++ 12 that they read memory.
         std::atomic_signal_fence(std::memory_order_seq_cst);
         if (start.rows != 0) {
@@ -8710,19 +8778,19 @@ private:
             _tile_loadd(6, panel, row_bytes);
             _tile_dpbf16ps(0, 4, 6);
             if constexpr (TwoOfW) {
-                _tile_loadd(7, panel + base::square_elements, row_bytes);
+                _tile_loadd(7, panel + base::square_pairs, row_bytes);
                 _tile_dpbf16ps(1, 4, 7);
             }
             if constexpr (TwoOfX) {
                 if (streams)
-                    _tile_stream_loadd(5, x + base::square_elements, row_bytes);
+                    _tile_stream_loadd(5, x + base::square_pairs, row_bytes);
                 else
-                    _tile_loadd(5, x + base::square_elements, row_bytes);
+                    _tile_loadd(5, x + base::square_pairs, row_bytes);
                 _tile_dpbf16ps(2, 5, 6);
             }
             if constexpr (TwoOfX && TwoOfW) _tile_dpbf16ps(3, 5, 7);
-            x += (TwoOfX ? 2 : 1) * base::square_elements;
-            panel += (TwoOfW ? 2 : 1) * base::square_elements;
+            x += (TwoOfX ? 2 : 1) * base::square_pairs;
+            panel += (TwoOfW ? 2 : 1) * base::square_pairs;
         }
         _tile_stored(0, y.data, y_bytes);
         if constexpr (TwoOfW) _tile_stored(1, y.data + 16, y_bytes);
@@ -8930,6 +8998,39 @@ row_decoder decoder_of(matrix_view<const float> const& w) noexcept {
 /// alone, each summed in the order of its columns and added to the ones before (tiles of AMX go on from the sum of the
 /// ones before). Hence the same bits for any number of positions, tasks and tiles.
 
+// ---- bitlens/kernels/micro_kernels.hpp
+/// micro_kernel_of: the micro-kernel of each arithmetic.
+
+namespace bitlens {
+
+namespace detail {
+template <class Kernel>
+inline constexpr micro_kernel the_micro_kernel{Kernel{}};
+}
+
+/// Runs where `a` is available.
+template <class Arch = simd::default_arch>
+micro_kernel const& micro_kernel_of(arithmetic a) noexcept {
+    switch (a) {
+    case arithmetic::f32:
+        return detail::the_micro_kernel<f32_micro_kernel<Arch>>;
+#if defined(__x86_64__)
+    case arithmetic::bf16_dot:
+        return detail::the_micro_kernel<bf16_dot_micro_kernel<Arch>>;
+    case arithmetic::bf16_tile:
+        return detail::the_micro_kernel<bf16_tile_micro_kernel<Arch>>;
+#else
+    case arithmetic::bf16_dot: // available on no such machine
+    case arithmetic::bf16_tile:
+#endif
+    case arithmetic::bf16_emulated:
+        break;
+    }
+    return detail::the_micro_kernel<bf16_emulated_micro_kernel<Arch>>;
+}
+
+} // namespace bitlens
+
 #include <array>
 
 namespace bitlens {
@@ -8942,98 +9043,94 @@ constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
     return workspace::bytes_for<float>(chunks * chunk_codes) + workspace::bytes_for<float>(chunks);
 }
 
-/// Sizes of the loops around a micro-kernel.
-template <class MicroKernel>
+/// Sizes of the loops around a micro-kernel, for weights of some number of columns.
 struct matmul_plan {
     static constexpr std::size_t most_positions = 512; // at once: their block of x stays in the cache of a core
     static constexpr std::size_t strip = 128; // columns decoded at once: a panel's rows of them stay in the first cache
-    static constexpr std::size_t strip_floats = MicroKernel::panel_rows * strip;
+
+    micro_kernel const& kernel;
+    std::size_t cols;
+    std::size_t depth = depth_of(kernel, cols); // columns per block: all blocks alike, but for the last
+    std::size_t blocks = (cols + depth - 1) / depth;
+    std::size_t panel_elements = kernel.panel_rows * kernel.row_elements(depth);
 
     /// Whether a few rows of w meet all columns before the next rows come.
-    static constexpr bool keeps_sums = MicroKernel::rows_at_once != unbounded_loops::rows_at_once;
-
-    /// Columns per block: all blocks alike, but for the last.
-    static constexpr std::size_t depth(std::size_t cols) noexcept {
-        const std::size_t blocks =
-            std::max<std::size_t>(1, (cols + MicroKernel::max_depth - 1) / MicroKernel::max_depth);
-        const std::size_t columns = std::max<std::size_t>(1, (cols + blocks - 1) / blocks);
-        return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
-    }
-    static constexpr std::size_t blocks(std::size_t cols) noexcept { return (cols + depth(cols) - 1) / depth(cols); }
+    bool keeps_sums() const noexcept { return kernel.rows_at_once != micro_kernel::unbounded; }
     /// Elements of x that a task holds packed: of all columns, if other rows of w come for them again.
-    static constexpr std::size_t position_elements(std::size_t cols, std::size_t positions) noexcept {
-        return (keeps_sums ? blocks(cols) : 1) * MicroKernel::padded_positions(std::min(positions, most_positions)) *
-               MicroKernel::row_elements(depth(cols));
+    std::size_t position_elements(std::size_t positions) const noexcept {
+        return (keeps_sums() ? blocks : 1) * kernel.padded_positions(std::min(positions, most_positions)) *
+               kernel.row_elements(depth);
     }
     /// Sums that a task holds between blocks of columns, tile by tile: in y they would lie lines apart that exclude
     /// each other from a cache.
-    static constexpr std::size_t sum_floats(std::size_t rows, std::size_t cols, std::size_t positions) noexcept {
-        if (!keeps_sums || blocks(cols) == 1) return 0;
-        return MicroKernel::padded_rows(std::min(rows, MicroKernel::rows_at_once)) *
-               MicroKernel::padded_positions(std::min(positions, most_positions));
+    std::size_t sum_floats(std::size_t rows, std::size_t positions) const noexcept {
+        if (!keeps_sums() || blocks == 1) return 0;
+        return kernel.padded_rows(std::min(rows, kernel.rows_at_once)) *
+               kernel.padded_positions(std::min(positions, most_positions));
     }
-    static constexpr std::size_t panel_elements(std::size_t cols) noexcept {
-        return MicroKernel::panel_rows * MicroKernel::row_elements(depth(cols));
+    std::size_t strip_floats() const noexcept { return kernel.panel_rows * strip; }
+    /// Panels of so many rows.
+    std::size_t panels_of(std::size_t rows) const noexcept {
+        return (rows + kernel.panel_rows - 1) / kernel.panel_rows;
+    }
+    /// Panels that a task holds.
+    std::size_t panels_held(std::size_t rows) const noexcept {
+        return std::min(kernel.panels_at_once, panels_of(rows));
     }
     /// Elements before the panel of a row, a multiple of a panel's, and of the columns from `col` on, a multiple of a
     /// block's, where all panels of rows × cols weights are laid out: [block of columns][panel of rows].
-    static constexpr std::size_t place(std::size_t rows, std::size_t cols, std::size_t row, std::size_t col) noexcept {
-        BITLENS_ASSERT(row % MicroKernel::panel_rows == 0 && col % depth(cols) == 0);
-        const std::size_t of_rows = (rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows;
-        return (col / depth(cols) * of_rows + row / MicroKernel::panel_rows) * panel_elements(cols);
+    std::size_t place(std::size_t rows, std::size_t row, std::size_t col) const noexcept {
+        BITLENS_ASSERT(row % kernel.panel_rows == 0 && col % depth == 0);
+        return (col / depth * panels_of(rows) + row / kernel.panel_rows) * panel_elements;
     }
     /// Elements of all panels.
-    static constexpr std::size_t elements(std::size_t rows, std::size_t cols) noexcept {
-        return place(rows, cols, 0, blocks(cols) * depth(cols));
-    }
-    /// Panels that a task holds.
-    static constexpr std::size_t panels(std::size_t rows) noexcept {
-        return std::min(MicroKernel::panels_at_once, (rows + MicroKernel::panel_rows - 1) / MicroKernel::panel_rows);
-    }
+    std::size_t elements(std::size_t rows) const noexcept { return blocks * panels_of(rows) * panel_elements; }
     /// Bytes of workspace that a product of so many positions with rows × cols weights needs.
-    static constexpr std::size_t bytes(std::size_t rows, std::size_t cols, std::size_t positions,
-                                       unsigned tasks) noexcept {
-        using element = typename MicroKernel::element;
-        return workspace::bytes_for<element>(tasks * position_elements(cols, positions)) +
-               workspace::bytes_for<element>(tasks * panels(rows) * panel_elements(cols)) +
-               workspace::bytes_for<float>(tasks * sum_floats(rows, cols, positions)) +
-               workspace::bytes_for<float>(tasks * strip_floats);
+    std::size_t bytes(std::size_t rows, std::size_t positions, unsigned tasks) const noexcept {
+        return workspace::bytes_for<packed_element>(tasks * position_elements(positions)) +
+               workspace::bytes_for<packed_element>(tasks * panels_held(rows) * panel_elements) +
+               workspace::bytes_for<float>(tasks * sum_floats(rows, positions)) +
+               workspace::bytes_for<float>(tasks * strip_floats());
+    }
+
+private:
+    static std::size_t depth_of(micro_kernel const& kernel, std::size_t cols) noexcept {
+        const std::size_t at_least = std::max<std::size_t>(1, (cols + kernel.max_depth - 1) / kernel.max_depth);
+        const std::size_t columns = std::max<std::size_t>(1, (cols + at_least - 1) / at_least);
+        return (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
     }
 };
 
 /// The weights of a product, panel by panel: made for it from rows that are decoded, or all laid out before.
-template <class MicroKernel>
 struct panel_source {
-    using plan = matmul_plan<MicroKernel>;
-    using element = typename MicroKernel::element;
-
     row_decoder decode{}; // row 0 here is row `first` there
     std::size_t first = 0;
-    element const* laid_out = nullptr; // all panels of rows × cols weights, or none: then they are made
-    std::size_t rows = 0, cols = 0;
+    packed_element const* laid_out = nullptr; // all panels of weights of so many rows, or none: then they are made
+    std::size_t rows = 0;
 
     /// Positions that meet a block of weights before the next do. What is made for a product is made for many.
-    std::size_t positions_at_once() const noexcept {
-        return laid_out == nullptr ? plan::most_positions
-                                   : std::min(plan::most_positions, MicroKernel::positions_at_hand);
+    std::size_t positions_at_once(micro_kernel const& kernel) const noexcept {
+        return laid_out == nullptr ? matmul_plan::most_positions
+                                   : std::min(matmul_plan::most_positions, kernel.positions_at_hand);
     }
     /// Tasks may begin at multiples of so many rows.
-    std::size_t unit() const noexcept { return laid_out == nullptr ? MicroKernel::lanes : MicroKernel::panel_rows; }
-
-    /// A panel that need not be made, which may then be fetched early; or none.
-    element const* at_hand(std::size_t row, std::size_t col) const noexcept {
-        return laid_out == nullptr ? nullptr : laid_out + plan::place(rows, cols, row, col);
+    std::size_t unit(micro_kernel const& kernel) const noexcept {
+        return laid_out == nullptr ? kernel.lanes : kernel.panel_rows;
     }
-    /// A panel of `count` rows and `depth` columns, in `own` if it is not at hand.   scratch:
-    /// matmul_plan::strip_floats.
-    element const* panel(std::size_t row, std::size_t count, std::size_t col, std::size_t depth, element* own,
-                         float* scratch) const noexcept {
-        if (laid_out != nullptr) return at_hand(row, col);
-        std::fill(scratch + count * plan::strip, scratch + MicroKernel::padded_rows(count) * plan::strip, 0.0f);
-        for (std::size_t k = 0; k < depth; k += plan::strip) {
-            const std::size_t columns = std::min(plan::strip, depth - k);
-            decode(first + row, col + k, {scratch, count, columns, plan::strip});
-            MicroKernel::pack_weights(scratch, plan::strip, count, k, columns, own);
+    /// A panel that need not be made, which may then be fetched early; or none.
+    packed_element const* at_hand(matmul_plan const& plan, std::size_t row, std::size_t col) const noexcept {
+        return laid_out == nullptr ? nullptr : laid_out + plan.place(rows, row, col);
+    }
+    /// A panel of `count` rows and `depth` columns, in `own` if it is not at hand.   scratch: strip_floats of the plan.
+    packed_element const* panel(matmul_plan const& plan, std::size_t row, std::size_t count, std::size_t col,
+                                std::size_t depth, packed_element* own, float* scratch) const noexcept {
+        if (laid_out != nullptr) return at_hand(plan, row, col);
+        constexpr std::size_t strip = matmul_plan::strip;
+        std::fill(scratch + count * strip, scratch + plan.kernel.padded_rows(count) * strip, 0.0f);
+        for (std::size_t k = 0; k < depth; k += strip) {
+            const std::size_t columns = std::min(strip, depth - k);
+            decode(first + row, col + k, {scratch, count, columns, strip});
+            plan.kernel.pack_weights(scratch, strip, count, k, columns, own);
         }
         return own;
     }
@@ -9041,115 +9138,106 @@ struct panel_source {
 
 /// One tile of y; one that the kernel would write beyond takes a way round through one that is larger.   soon: numbers
 /// to fetch into a cache on the way, rows of `depth`.
-template <class MicroKernel>
-void multiply_tile(typename MicroKernel::operand const& x, std::size_t depth,
-                   const typename MicroKernel::element* panel, matrix_view<float> const& y,
-                   matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
-    const std::size_t rows = MicroKernel::padded_rows(y.cols), positions = MicroKernel::padded_positions(y.rows);
-    if (y.cols == rows && y.rows == positions) return MicroKernel::multiply(x, depth, panel, y, start, soon);
-    std::array<float, MicroKernel::tile_positions * MicroKernel::panel_rows> numbers{};
+inline void multiply_tile(micro_kernel const& kernel, micro_kernel::operand const& x, std::size_t depth,
+                          const packed_element* panel, matrix_view<float> const& y,
+                          matrix_view<const float> const& start, matrix_view<const float> const& soon) noexcept {
+    const std::size_t rows = kernel.padded_rows(y.cols), positions = kernel.padded_positions(y.rows);
+    if (y.cols == rows && y.rows == positions) return kernel.multiply(x, depth, panel, y, start, soon);
+    std::array<float, micro_kernel::most_tile_positions * micro_kernel::most_panel_rows> numbers;
     const matrix_view<float> full(numbers.data(), positions, rows);
+    if (start.rows != 0) std::fill_n(full.data, positions * rows, 0.0f);
     for (std::size_t t = 0; t < start.rows; ++t) std::ranges::copy(start.row(t), full.row(t).begin());
-    MicroKernel::multiply(x, depth, panel, full, start.rows == 0 ? start : full, soon);
+    kernel.multiply(x, depth, panel, full, start.rows == 0 ? start : full, soon);
     for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
 }
 
-/// One of `parts` parts of a panel, or of none, as rows of `depth` floats: what a product fetches on the way.
-template <class MicroKernel>
-matrix_view<const float> part_of(typename MicroKernel::element const* panel, std::size_t depth, std::size_t part,
-                                 std::size_t parts) noexcept {
-    static_assert(sizeof(typename MicroKernel::element) == sizeof(float));
+/// One of `parts` parts of a panel of so many elements, or of none, as rows of `depth` floats: what a product fetches
+/// on the way.
+inline matrix_view<const float> part_of(packed_element const* panel, std::size_t elements, std::size_t depth,
+                                        std::size_t part, std::size_t parts) noexcept {
     if (panel == nullptr || depth == 0) return {};
-    const std::size_t rows =
-        (MicroKernel::panel_rows * MicroKernel::row_elements(depth) + parts * depth - 1) / (parts * depth);
+    const std::size_t rows = (elements + parts * depth - 1) / (parts * depth);
     return {reinterpret_cast<const float*>(panel) + part * rows * depth, rows, depth};
 }
 
 /// What a task works in: positions and panels of weights, packed; sums; decoded weights.
-template <class MicroKernel>
 struct matmul_scratch {
-    typename MicroKernel::element *positions, *panels;
-    std::size_t panel_elements; // from one panel to the next
+    packed_element *positions, *panels;
     float *sums, *strip;
 };
 
 /// A block of columns of w, of all blocks: the first begins the sums, the last leaves them in y.
-template <class MicroKernel>
 struct column_block {
     std::size_t first;
     bool begins, ends;
-    typename MicroKernel::element const* following; // the panel that comes after these, if it is at hand
+    packed_element const* following; // the panel that comes after these, if it is at hand
 };
 
 /// The part of y = x · wᵀ of a block of columns, for as many positions as the caches hold: each tile of positions meets
 /// a few panels of weights, then the next tile does, so that y is written in strips. Panels are packed when their first
 /// tile of positions comes, positions (if they are not: `pack`) when the first panels do: what is packed is multiplied
 /// while it is near.   Rows of w from `first_row` of weights on.
-template <class MicroKernel>
-void multiply_block(panel_source<MicroKernel> const& weights, std::size_t first_row, column_block<MicroKernel> block,
-                    matrix_view<const float> x, bool pack, matrix_view<float> y,
-                    matmul_scratch<MicroKernel> scratch) noexcept {
-    constexpr std::size_t panel_rows = MicroKernel::panel_rows, tile_positions = MicroKernel::tile_positions;
-    constexpr std::size_t group_rows = MicroKernel::panels_at_once * panel_rows;
-    constexpr bool keeps_sums = matmul_plan<MicroKernel>::keeps_sums;
-    using panel_pointer = typename MicroKernel::element const*;
-    std::array<panel_pointer, MicroKernel::panels_at_once> panels{}, next{}; // next: those after these
-    const auto tile = [&](std::size_t t) { return x.middle_rows(t, std::min(tile_positions, x.rows - t)); };
-    const auto operand_of = [&](matrix_view<const float> here, bool pack_now, typename MicroKernel::element* packed) {
-        if constexpr (MicroKernel::rows_worth_packing > 0)
-            if (y.cols < MicroKernel::rows_worth_packing && MicroKernel::can_stay_unpacked(here))
-                return MicroKernel::unpacked_operand(here);
-        if (pack_now) MicroKernel::pack_positions(here, packed);
-        return MicroKernel::packed_operand(packed, here.rows);
+inline void multiply_block(matmul_plan const& plan, panel_source const& weights, std::size_t first_row,
+                           column_block block, matrix_view<const float> x, bool pack, matrix_view<float> y,
+                           matmul_scratch scratch) noexcept {
+    micro_kernel const& kernel = plan.kernel;
+    const std::size_t panel_rows = kernel.panel_rows, tile_positions = kernel.tile_positions;
+    const std::size_t group_rows = kernel.panels_at_once * panel_rows, row_elements = kernel.row_elements(x.cols);
+    const std::size_t tiles = (x.rows + tile_positions - 1) / tile_positions;
+    std::array<packed_element const*, micro_kernel::most_panels_at_once> panels{}, next{}; // next: those after these
+    const auto tile = [&](std::size_t n) {
+        const std::size_t t = n * tile_positions;
+        return x.middle_rows(t, std::min(tile_positions, x.rows - t));
     };
     for (std::size_t first = 0; first < y.cols; first += group_rows) {
         const std::size_t end = std::min(first + group_rows, y.cols);
         const bool pack_now = pack && first == 0;
-        const auto soon = [&](std::size_t t, std::size_t i) -> matrix_view<const float> {
-            if (!pack_now || i != 0)
-                return part_of<MicroKernel>(next[i], x.cols, t / tile_positions,
-                                            (x.rows + tile_positions - 1) / tile_positions);
-            return t + tile_positions < x.rows ? tile(t + tile_positions) : matrix_view<const float>{};
+        const auto soon = [&](std::size_t n, std::size_t i) -> matrix_view<const float> {
+            if (!pack_now || i != 0) return part_of(next[i], panel_rows * row_elements, x.cols, n, tiles);
+            return n + 1 < tiles ? tile(n + 1) : matrix_view<const float>{};
         };
         auto* packed = scratch.positions;
-        for (std::size_t t = 0; t < x.rows; t += tile_positions) {
-            const auto here = tile(t);
-            const std::size_t padded = MicroKernel::padded_positions(here.rows);
-            const typename MicroKernel::operand positions = operand_of(here, pack_now, packed);
+        for (std::size_t n = 0; n < tiles; ++n) {
+            const auto here = tile(n);
+            const bool as_it_lies = kernel.can_stay_unpacked(here, y.cols);
+            if (pack_now && !as_it_lies) kernel.pack_positions(here, packed);
+            const micro_kernel::operand positions =
+                as_it_lies ? kernel.unpacked_operand(here) : kernel.packed_operand(packed, here.rows);
+            const std::size_t padded = kernel.padded_positions(here.rows);
             for (std::size_t r = first, i = 0; r < end; r += panel_rows, ++i) {
                 const std::size_t rows = std::min(panel_rows, end - r), after = r + group_rows;
-                if (t == 0) {
-                    panels[i] = weights.panel(first_row + r, rows, block.first, x.cols,
-                                              scratch.panels + i * scratch.panel_elements, scratch.strip);
-                    next[i] = after < y.cols ? weights.at_hand(first_row + after, block.first)
+                if (n == 0) {
+                    panels[i] = weights.panel(plan, first_row + r, rows, block.first, x.cols,
+                                              scratch.panels + i * plan.panel_elements, scratch.strip);
+                    next[i] = after < y.cols ? weights.at_hand(plan, first_row + after, block.first)
                               : i == 0       ? block.following
                                              : nullptr;
                 }
-                const auto out = y.middle_rows(t, here.rows).middle_cols(r, rows);
+                const auto out = y.middle_rows(n * tile_positions, here.rows).middle_cols(r, rows);
                 auto sums = out;
-                if constexpr (keeps_sums) {
-                    const std::size_t width = MicroKernel::padded_rows(rows);
+                if (plan.keeps_sums()) {
+                    const std::size_t width = kernel.padded_rows(rows);
                     sums = {scratch.sums, padded, width};
                     if (!(block.begins && block.ends)) scratch.sums += padded * width;
                 }
-                multiply_tile<MicroKernel>(positions, x.cols, panels[i], block.ends ? out : sums,
-                                           block.begins ? matrix_view<float>{} : sums, soon(t, i));
+                multiply_tile(kernel, positions, x.cols, panels[i], block.ends ? out : sums,
+                              block.begins ? matrix_view<float>{} : sums, soon(n, i));
             }
-            packed += padded * MicroKernel::row_elements(x.cols);
+            packed += padded * row_elements;
         }
     }
 }
 
 /// y = x · wᵀ in one task, rows of w from `first_row` of weights: all columns for some rows of w, then for the next,
 /// so that the sums of these rows stay in a cache from one block of columns to the next.
-template <class MicroKernel>
-void multiply_piece(panel_source<MicroKernel> const& weights, std::size_t first_row, matrix_view<const float> x,
-                    matrix_view<float> y, matmul_scratch<MicroKernel> scratch) noexcept {
-    using plan = matmul_plan<MicroKernel>;
-    [[maybe_unused]] const typename MicroKernel::session session;
-    const std::size_t depth = plan::depth(x.cols), rows_at_once = std::min(MicroKernel::rows_at_once, y.cols);
-    for (std::size_t t = 0; t < x.rows; t += weights.positions_at_once()) {
-        const std::size_t positions = std::min(weights.positions_at_once(), x.rows - t);
+inline void multiply_piece(matmul_plan const& plan, panel_source const& weights, std::size_t first_row,
+                           matrix_view<const float> x, matrix_view<float> y, matmul_scratch scratch) noexcept {
+    micro_kernel const& kernel = plan.kernel;
+    const micro_kernel_session session(kernel);
+    const std::size_t depth = plan.depth, rows_at_once = std::min(kernel.rows_at_once, y.cols);
+    const std::size_t positions_at_once = weights.positions_at_once(kernel);
+    for (std::size_t t = 0; t < x.rows; t += positions_at_once) {
+        const std::size_t positions = std::min(positions_at_once, x.rows - t);
         for (std::size_t r = 0; r < y.cols; r += rows_at_once) {
             const auto out = y.middle_rows(t, positions).middle_cols(r, std::min(rows_at_once, y.cols - r));
             const std::size_t after = r + out.cols;
@@ -9157,13 +9245,12 @@ void multiply_piece(panel_source<MicroKernel> const& weights, std::size_t first_
             for (std::size_t k = 0; k == 0 || k < x.cols; k += depth) {
                 const auto here = x.middle_rows(t, positions).middle_cols(k, std::min(depth, x.cols - k));
                 const bool ends = k + depth >= x.cols;
-                const auto* following = !ends            ? weights.at_hand(first_row + r, k + depth)
-                                        : after < y.cols ? weights.at_hand(first_row + after, 0)
+                const auto* following = !ends            ? weights.at_hand(plan, first_row + r, k + depth)
+                                        : after < y.cols ? weights.at_hand(plan, first_row + after, 0)
                                                          : nullptr;
-                multiply_block<MicroKernel>(weights, first_row + r, {k, k == 0, ends, following}, here, r == 0, out,
-                                            own);
-                if constexpr (plan::keeps_sums)
-                    own.positions += MicroKernel::padded_positions(positions) * MicroKernel::row_elements(here.cols);
+                multiply_block(plan, weights, first_row + r, {k, k == 0, ends, following}, here, r == 0, out, own);
+                if (plan.keeps_sums())
+                    own.positions += kernel.padded_positions(positions) * kernel.row_elements(here.cols);
             }
         }
     }
@@ -9172,68 +9259,37 @@ void multiply_piece(panel_source<MicroKernel> const& weights, std::size_t first_
 /// y = x · wᵀ, rows of w from `weights`. Tasks share the longer side of y, and each packs for itself what it needs of
 /// the other side's operand: that costs less than waiting for one another, and leaves it in its own cache.   Shapes: x
 /// (T, cols), y (T, rows).
-template <class MicroKernel>
-void multiply(panel_source<MicroKernel> const& weights, matrix_view<const float> x, matrix_view<float> y,
-              workspace& scratch) noexcept {
-    using plan = matmul_plan<MicroKernel>;
-    using element = typename MicroKernel::element;
-
+inline void multiply(micro_kernel const& kernel, panel_source const& weights, matrix_view<const float> x,
+                     matrix_view<float> y, workspace& scratch) noexcept {
+    const matmul_plan plan{kernel, x.cols};
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks(), packed = plan::position_elements(x.cols, x.rows);
-    const std::size_t held = plan::panels(y.cols) * plan::panel_elements(x.cols);
-    const std::size_t summed = plan::sum_floats(y.cols, x.cols, x.rows);
-    const auto positions = frame.take<element>(tasks * packed);
-    const auto panels = frame.take<element>(tasks * held);
+    const std::size_t tasks = scratch.tasks(), packed = plan.position_elements(x.rows);
+    const std::size_t held = plan.panels_held(y.cols) * plan.panel_elements, summed = plan.sum_floats(y.cols, x.rows);
+    const auto positions = frame.take<packed_element>(tasks * packed);
+    const auto panels = frame.take<packed_element>(tasks * held);
     const auto sums = frame.take<float>(tasks * summed);
-    const auto strips = frame.take<float>(tasks * plan::strip_floats);
+    const auto strips = frame.take<float>(tasks * plan.strip_floats());
     const auto own = [&](std::size_t task) {
-        return matmul_scratch<MicroKernel>{positions.data() + task * packed, panels.data() + task * held,
-                                           plan::panel_elements(x.cols), sums.data() + task * summed,
-                                           strips.data() + task * plan::strip_floats};
+        return matmul_scratch{positions.data() + task * packed, panels.data() + task * held,
+                              sums.data() + task * summed, strips.data() + task * plan.strip_floats()};
     };
     if (x.rows > y.cols)
-        parallel_pieces(x.rows, tasks, MicroKernel::tile_positions,
+        parallel_pieces(x.rows, tasks, kernel.tile_positions,
                         [&](std::size_t task, std::size_t begin, std::size_t end) {
-                            multiply_piece<MicroKernel>(weights, 0, x.middle_rows(begin, end - begin),
-                                                        y.middle_rows(begin, end - begin), own(task));
+                            multiply_piece(plan, weights, 0, x.middle_rows(begin, end - begin),
+                                           y.middle_rows(begin, end - begin), own(task));
                         });
     else
-        parallel_pieces(y.cols, tasks, weights.unit(), [&](std::size_t task, std::size_t begin, std::size_t end) {
-            multiply_piece<MicroKernel>(weights, begin, x, y.middle_cols(begin, end - begin), own(task));
+        parallel_pieces(y.cols, tasks, weights.unit(kernel), [&](std::size_t task, std::size_t begin, std::size_t end) {
+            multiply_piece(plan, weights, begin, x, y.middle_cols(begin, end - begin), own(task));
         });
-}
-
-/// f.template operator()<MicroKernel>() with the kernel of an arithmetic.
-template <class Arch, class F>
-void with_micro_kernel(arithmetic a, F const& f) noexcept {
-    switch (a) {
-    case arithmetic::f32:
-        return f.template operator()<f32_micro_kernel<Arch>>();
-    case arithmetic::bf16_emulated:
-        return f.template operator()<bf16_emulated_micro_kernel<Arch>>();
-    case arithmetic::bf16_dot:
-    case arithmetic::bf16_tile:
-        break;
-    }
-#if defined(__x86_64__)
-    if (a == arithmetic::bf16_dot) return f.template operator()<bf16_dot_micro_kernel<Arch>>();
-    f.template operator()<bf16_tile_micro_kernel<Arch>>();
-#endif
-}
-
-/// f.template operator()<MicroKernel>() with each of them.
-template <class Arch, class F>
-void for_each_micro_kernel(F const& f) noexcept {
-    for (const arithmetic a : all_arithmetics) with_micro_kernel<Arch>(a, f);
 }
 
 /// y = x · (rows of a matrix from `first` on)ᵀ.
 template <class Arch>
 void multiply_decoded(row_decoder decode, std::size_t first, matrix_view<const float> x, matrix_view<float> y,
                       workspace& scratch) noexcept {
-    with_micro_kernel<Arch>(scratch.products(), [&]<class MicroKernel>() {
-        multiply<MicroKernel>({.decode = decode, .first = first}, x, y, scratch);
-    });
+    multiply(micro_kernel_of<Arch>(scratch.products()), {.decode = decode, .first = first}, x, y, scratch);
 }
 
 } // namespace detail
@@ -9243,9 +9299,8 @@ void multiply_decoded(row_decoder decode, std::size_t first, matrix_view<const f
 template <class Arch = simd::default_arch>
 std::size_t matmul_bytes(std::size_t rows, std::size_t cols, std::size_t positions, unsigned tasks) noexcept {
     std::size_t bytes = detail::matvec_bytes(cols);
-    detail::for_each_micro_kernel<Arch>([&]<class MicroKernel>() {
-        bytes = std::max(bytes, detail::matmul_plan<MicroKernel>::bytes(rows, cols, positions, tasks));
-    });
+    for (const arithmetic a : all_arithmetics)
+        bytes = std::max(bytes, detail::matmul_plan{micro_kernel_of<Arch>(a), cols}.bytes(rows, positions, tasks));
     return bytes;
 }
 
@@ -9486,11 +9541,7 @@ public:
 
     /// Bytes that one takes.
     static std::size_t bytes(std::size_t rows, std::size_t cols, arithmetic products) noexcept {
-        std::size_t bytes = 0;
-        detail::with_micro_kernel<Arch>(products, [&]<class MicroKernel>() {
-            bytes = detail::matmul_plan<MicroKernel>::elements(rows, cols) * sizeof(typename MicroKernel::element);
-        });
-        return bytes;
+        return detail::matmul_plan{micro_kernel_of<Arch>(products), cols}.elements(rows) * sizeof(packed_element);
     }
 
     /// Takes over rows `first` … of w, as many as it has itself, and as many columns as w has (asserted).
@@ -9500,28 +9551,22 @@ public:
         pack(decoder_of<Arch>(w), first, tasks);
     }
 
-    /// All of them, for a product in the arithmetic of MicroKernel, which is that of this (asserted by matmul).
-    template <class MicroKernel>
-    detail::panel_source<MicroKernel> source() const noexcept {
-        return {
-            .laid_out = reinterpret_cast<typename MicroKernel::element const*>(memory_), .rows = rows_, .cols = cols_};
-    }
+    /// All of them, as a product takes them.
+    detail::panel_source source() const noexcept { return {.laid_out = panels(), .rows = rows_}; }
 
 private:
+    packed_element* panels() const noexcept { return reinterpret_cast<packed_element*>(memory_); }
+
     void pack(row_decoder decode, std::size_t first, unsigned tasks) {
-        detail::with_micro_kernel<Arch>(products_, [&]<class MicroKernel>() {
-            using plan = detail::matmul_plan<MicroKernel>;
-            const detail::panel_source<MicroKernel> made{.decode = decode, .first = first};
-            const std::size_t depth = plan::depth(cols_);
-            auto* const panels = reinterpret_cast<typename MicroKernel::element*>(memory_);
-            parallel_pieces(
-                rows_, tasks, MicroKernel::panel_rows, [&](std::size_t, std::size_t begin, std::size_t end) {
-                    alignas(alignment) std::array<float, plan::strip_floats> strip;
-                    for (std::size_t k = 0; k < cols_; k += depth)
-                        for (std::size_t r = begin; r < end; r += MicroKernel::panel_rows)
-                            made.panel(r, std::min(MicroKernel::panel_rows, end - r), k, std::min(depth, cols_ - k),
-                                       panels + plan::place(rows_, cols_, r, k), strip.data());
-                });
+        const detail::matmul_plan plan{micro_kernel_of<Arch>(products_), cols_};
+        const detail::panel_source made{.decode = decode, .first = first};
+        const std::size_t height = plan.kernel.panel_rows;
+        parallel_pieces(rows_, tasks, height, [&](std::size_t, std::size_t begin, std::size_t end) {
+            alignas(alignment) std::array<float, micro_kernel::most_panel_rows * detail::matmul_plan::strip> strip;
+            for (std::size_t k = 0; k < cols_; k += plan.depth)
+                for (std::size_t r = begin; r < end; r += height)
+                    made.panel(plan, r, std::min(height, end - r), k, std::min(plan.depth, cols_ - k),
+                               panels() + plan.place(rows_, r, k), strip.data());
         });
     }
 
@@ -9546,9 +9591,7 @@ template <class Arch>
 void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_view<float> y,
             workspace& scratch) noexcept {
     BITLENS_ASSERT(x.cols == w.cols() && y.cols == w.rows() && y.rows == x.rows && scratch.products() == w.products());
-    detail::with_micro_kernel<Arch>(w.products(), [&]<class MicroKernel>() {
-        detail::multiply<MicroKernel>(w.template source<MicroKernel>(), x, y, scratch);
-    });
+    detail::multiply(micro_kernel_of<Arch>(w.products()), w.source(), x, y, scratch);
 }
 
 } // namespace bitlens
@@ -10521,168 +10564,133 @@ float exponentials(std::span<float> s, std::size_t n, float scale) noexcept {
     return simd::fold(sum, [](float a, float b) { return a + b; });
 }
 
-/// How attention lies in memory for one micro-kernel: keys are what its panels hold as rows of "weights", and values
-/// are the same with rows and columns exchanged. All panels of a kind take the same room.
-template <class MicroKernel>
+/// How attention lies in memory: keys are what the panels of a micro-kernel hold as rows of "weights", and values are
+/// the same with rows and columns exchanged. All panels of a kind take the same room.
 struct attention_layout {
-    using element = typename MicroKernel::element;
-    static constexpr std::size_t tile_rows = MicroKernel::tile_positions, panel_rows = MicroKernel::panel_rows;
-    static constexpr std::size_t max_depth = MicroKernel::max_depth;
-    static constexpr std::size_t block_rows = // queries that read a panel while it is in the nearest cache
-        std::max<std::size_t>(1, 32 / tile_rows) * tile_rows;
-
+    micro_kernel const& kernel;
     std::size_t positions, head_dim;
 
+    /// Queries that read a panel while it is in the nearest cache.
+    std::size_t block_rows = std::max<std::size_t>(1, 32 / kernel.tile_positions) * kernel.tile_positions;
+    std::size_t key_depth = std::min(kernel.max_depth, head_dim);
+    std::size_t value_depth = std::clamp<std::size_t>(positions, 1, kernel.max_depth);
+    std::size_t key_panels = pieces(positions, kernel.panel_rows), key_blocks = pieces(head_dim, key_depth);
+    std::size_t value_blocks = pieces(positions, value_depth), value_panels = pieces(head_dim, kernel.panel_rows);
+    std::size_t key_panel_elements = panel_elements(key_depth), value_panel_elements = panel_elements(value_depth);
+    std::size_t strip_cols = pieces(head_dim, chunk_codes) * chunk_codes;
+
     static constexpr std::size_t pieces(std::size_t n, std::size_t size) noexcept { return (n + size - 1) / size; }
-    /// Weights are packed by whole registers, which may be more columns than a panel needs.
-    static constexpr std::size_t panel_elements(std::size_t depth) noexcept {
-        return panel_rows * MicroKernel::row_elements(pieces(depth, chunk_codes) * chunk_codes);
-    }
-    std::size_t key_depth() const noexcept { return std::min(max_depth, head_dim); }
-    std::size_t value_depth() const noexcept { return std::clamp<std::size_t>(positions, 1, max_depth); }
+
     /// Elements of the keys or values of one head.
-    std::size_t keys() const noexcept {
-        return pieces(positions, panel_rows) * pieces(head_dim, key_depth()) * panel_elements(key_depth());
+    std::size_t keys() const noexcept { return key_panels * key_blocks * key_panel_elements; }
+    std::size_t values() const noexcept { return value_blocks * value_panels * value_panel_elements; }
+    /// Where a panel begins, of some keys and a block of dimensions; of a block of positions and some dimensions.
+    std::size_t key_panel(std::size_t panel, std::size_t block) const noexcept {
+        return (panel * key_blocks + block) * key_panel_elements;
     }
-    std::size_t values() const noexcept {
-        return pieces(positions, value_depth()) * pieces(head_dim, panel_rows) * panel_elements(value_depth());
-    }
-    /// Where a panel begins: of keys `s` …, dimensions `i` ….
-    std::size_t key_panel(std::size_t s, std::size_t i) const noexcept {
-        return (s / panel_rows * pieces(head_dim, key_depth()) + i / key_depth()) * panel_elements(key_depth());
-    }
-    std::size_t value_panel(std::size_t s, std::size_t i) const noexcept {
-        return (s / value_depth() * pieces(head_dim, panel_rows) + i / panel_rows) * panel_elements(value_depth());
+    std::size_t value_panel(std::size_t block, std::size_t panel) const noexcept {
+        return (block * value_panels + panel) * value_panel_elements;
     }
 
-    std::size_t padded_keys() const noexcept { return pieces(positions, panel_rows) * panel_rows; }
-    std::size_t padded_dims() const noexcept { return pieces(head_dim, panel_rows) * panel_rows; }
-    std::size_t strip_cols() const noexcept { return pieces(head_dim, chunk_codes) * chunk_codes; }
+    std::size_t padded_keys() const noexcept { return key_panels * kernel.panel_rows; }
+    std::size_t padded_dims() const noexcept { return value_panels * kernel.panel_rows; }
     /// What a task works in: keys of a panel as floats; packed queries or probabilities; scores; sums of values.
-    std::size_t strip() const noexcept { return panel_rows * strip_cols(); }
+    std::size_t strip() const noexcept { return kernel.panel_rows * strip_cols; }
     std::size_t packed() const noexcept {
-        return std::max(block_rows * MicroKernel::row_elements(key_depth()),
-                        tile_rows * MicroKernel::row_elements(value_depth()));
+        return std::max(block_rows * kernel.row_elements(key_depth),
+                        kernel.tile_positions * kernel.row_elements(value_depth));
     }
     std::size_t scores() const noexcept { return block_rows * padded_keys(); }
-    std::size_t result() const noexcept { return tile_rows * padded_dims(); }
+    std::size_t result() const noexcept { return kernel.tile_positions * padded_dims(); }
 
     std::size_t bytes(std::size_t kv_heads, std::size_t tasks) const noexcept {
-        return workspace::bytes_for<element>(kv_heads * keys()) + workspace::bytes_for<element>(kv_heads * values()) +
-               workspace::bytes_for<element>(tasks * packed()) + workspace::bytes_for<float>(tasks * strip()) +
+        return workspace::bytes_for<packed_element>(kv_heads * keys()) +
+               workspace::bytes_for<packed_element>(kv_heads * values()) +
+               workspace::bytes_for<packed_element>(tasks * packed()) + workspace::bytes_for<float>(tasks * strip()) +
                workspace::bytes_for<float>(tasks * scores()) + workspace::bytes_for<float>(tasks * result());
+    }
+
+private:
+    /// Weights are packed by whole registers, which may be more columns than a panel needs.
+    std::size_t panel_elements(std::size_t depth) const noexcept {
+        return kernel.panel_rows * kernel.row_elements(pieces(depth, chunk_codes) * chunk_codes);
     }
 };
 
 /// Keys and values of one head, (T, head_dim) each, into panels.   strip: layout.strip() floats to work in.
-template <class MicroKernel>
-void pack_head(attention_layout<MicroKernel> const& layout, matrix_view<const float> k, matrix_view<const float> v,
-               typename MicroKernel::element* keys, typename MicroKernel::element* values, float* strip) noexcept {
-    constexpr std::size_t panel_rows = MicroKernel::panel_rows;
-    const std::size_t stride = layout.strip_cols();
-    for (std::size_t s = 0; s < k.rows; s += panel_rows) {
+inline void pack_head(attention_layout const& layout, matrix_view<const float> k, matrix_view<const float> v,
+                      packed_element* keys, packed_element* values, float* strip) noexcept {
+    micro_kernel const& kernel = layout.kernel;
+    const std::size_t panel_rows = kernel.panel_rows, stride = layout.strip_cols;
+    for (std::size_t panel = 0; panel < layout.key_panels; ++panel) {
+        const auto rows = k.middle_rows(panel * panel_rows, std::min(panel_rows, k.rows - panel * panel_rows));
         std::fill_n(strip, layout.strip(), 0.0f);
-        for (std::size_t r = s; r < std::min(s + panel_rows, k.rows); ++r)
-            std::copy_n(k.row(r).begin(), k.cols, strip + (r - s) * stride);
-        for (std::size_t i = 0; i < k.cols; i += layout.key_depth())
-            MicroKernel::pack_weights(strip + i, stride, panel_rows, 0, std::min(layout.key_depth(), k.cols - i),
-                                      keys + layout.key_panel(s, i));
+        for (std::size_t r = 0; r < rows.rows; ++r) std::ranges::copy(rows.row(r), strip + r * stride);
+        for (std::size_t i = 0, block = 0; i < k.cols; i += layout.key_depth, ++block)
+            kernel.pack_weights(strip + i, stride, panel_rows, 0, std::min(layout.key_depth, k.cols - i),
+                                keys + layout.key_panel(panel, block));
     }
-    for (std::size_t s = 0; s < v.rows; s += layout.value_depth())
-        for (std::size_t i = 0; i < v.cols; i += panel_rows)
-            MicroKernel::pack_transposed(&v(s, i), v.stride, std::min(panel_rows, v.cols - i),
-                                         std::min(layout.value_depth(), v.rows - s), values + layout.value_panel(s, i));
+    for (std::size_t s = 0, block = 0; s < v.rows; s += layout.value_depth, ++block)
+        for (std::size_t i = 0, panel = 0; i < v.cols; i += panel_rows, ++panel)
+            kernel.pack_transposed(&v(s, i), v.stride, std::min(panel_rows, v.cols - i),
+                                   std::min(layout.value_depth, v.rows - s), values + layout.value_panel(block, panel));
 }
 
 /// What a task of attention works in.
-template <class MicroKernel>
 struct attention_scratch {
-    typename MicroKernel::element* packed;
+    packed_element* packed;
     float *scores, *result;
 };
 
 /// out = attention of queries `first` … of one head, at most a block of them, all (T, head_dim).
-template <class Arch, class MicroKernel>
-void attend(attention_layout<MicroKernel> const& layout, matrix_view<const float> q, std::size_t first,
-            const typename MicroKernel::element* keys, const typename MicroKernel::element* values,
-            matrix_view<float> out, attention_scratch<MicroKernel> scratch) noexcept {
-    constexpr std::size_t tile_rows = MicroKernel::tile_positions, panel_rows = MicroKernel::panel_rows;
+template <class Arch>
+void attend(attention_layout const& layout, matrix_view<const float> q, std::size_t first, const packed_element* keys,
+            const packed_element* values, matrix_view<float> out, attention_scratch scratch) noexcept {
+    micro_kernel const& kernel = layout.kernel;
+    const std::size_t tile_rows = kernel.tile_positions, panel_rows = kernel.panel_rows;
     const std::size_t end = std::min(q.rows, first + layout.block_rows), dims = q.cols;
     const matrix_view<float> scores(scratch.scores, layout.block_rows, layout.padded_keys());
     const matrix_view<float> result(scratch.result, tile_rows, layout.padded_dims());
     const auto rows_of = [&](std::size_t t) { return std::min(tile_rows, end - t); };
     const auto seen_by = [&](std::size_t t) { return std::min(t + tile_rows, end); }; // keys of the tile from t on
-    const auto padded_rows_of = [&](std::size_t t) { return MicroKernel::padded_positions(rows_of(t)); };
+    const auto padded_rows_of = [&](std::size_t t) { return kernel.padded_positions(rows_of(t)); };
 
-    for (std::size_t i = 0; i < dims; i += layout.key_depth()) {
-        const std::size_t depth = std::min(layout.key_depth(), dims - i);
-        const auto packed = [&](std::size_t t) {
-            return scratch.packed + (t - first) * MicroKernel::row_elements(depth);
-        };
+    for (std::size_t i = 0, block = 0; i < dims; i += layout.key_depth, ++block) {
+        const std::size_t depth = std::min(layout.key_depth, dims - i), row_elements = kernel.row_elements(depth);
+        const auto packed = [&](std::size_t t) { return scratch.packed + (t - first) * row_elements; };
         for (std::size_t t = first; t < end; t += tile_rows)
-            MicroKernel::pack_positions(q.middle_rows(t, rows_of(t)).middle_cols(i, depth), packed(t));
-        for (std::size_t s = 0; s < end; s += panel_rows)
+            kernel.pack_positions(q.middle_rows(t, rows_of(t)).middle_cols(i, depth), packed(t));
+        for (std::size_t s = 0, panel = 0; s < end; s += panel_rows, ++panel)
             for (std::size_t t = first; t < end; t += tile_rows) {
                 if (s >= seen_by(t)) continue;
                 const auto tile = scores.middle_rows(t - first, padded_rows_of(t)).middle_cols(s, panel_rows);
-                MicroKernel::multiply(MicroKernel::packed_operand(packed(t), rows_of(t)), depth,
-                                      keys + layout.key_panel(s, i), tile, i == 0 ? matrix_view<float>{} : tile);
+                kernel.multiply(kernel.packed_operand(packed(t), rows_of(t)), depth,
+                                keys + layout.key_panel(panel, block), tile, i == 0 ? matrix_view<float>{} : tile, {});
             }
     }
     const float scale = 1.0f / std::sqrt(static_cast<float>(dims));
     for (std::size_t t = first; t < end; t += tile_rows) {
         const auto tile = scores.middle_rows(t - first, rows_of(t));
-        std::array<float, tile_rows> sums{};
+        std::array<float, micro_kernel::most_tile_positions> sums{};
         const std::size_t padded = layout.pieces(seen_by(t), simd::lanes<Arch>) * simd::lanes<Arch>;
         for (std::size_t r = 0; r < tile.rows; ++r)
             sums[r] = exponentials<Arch>(tile.row(r).first(padded), t + r + 1, scale);
-        for (std::size_t s = 0; s < seen_by(t); s += layout.value_depth()) {
-            const auto block = tile.middle_cols(s, std::min(layout.value_depth(), seen_by(t) - s));
-            MicroKernel::pack_positions(block, scratch.packed);
-            for (std::size_t i = 0; i < dims; i += panel_rows) {
+        for (std::size_t s = 0, block = 0; s < seen_by(t); s += layout.value_depth, ++block) {
+            const auto weights = tile.middle_cols(s, std::min(layout.value_depth, seen_by(t) - s));
+            kernel.pack_positions(weights, scratch.packed);
+            for (std::size_t i = 0, panel = 0; i < dims; i += panel_rows, ++panel) {
                 const auto part = result.middle_rows(0, padded_rows_of(t))
-                                      .middle_cols(i, MicroKernel::padded_rows(std::min(panel_rows, dims - i)));
-                MicroKernel::multiply(MicroKernel::packed_operand(scratch.packed, block.rows), block.cols,
-                                      values + layout.value_panel(s, i), part, s == 0 ? matrix_view<float>{} : part);
+                                      .middle_cols(i, kernel.padded_rows(std::min(panel_rows, dims - i)));
+                kernel.multiply(kernel.packed_operand(scratch.packed, weights.rows), weights.cols,
+                                values + layout.value_panel(block, panel), part, s == 0 ? matrix_view<float>{} : part,
+                                {});
             }
         }
         for (std::size_t r = 0; r < tile.rows; ++r)
-            for (std::size_t i = 0; i < dims; ++i) out(t + r, i) = result(r, i) / sums[r];
+            simd::map<Arch>(
+                dims, [sum = simd::batch<float, Arch>(sums[r])](auto const& x) { return x / sum; },
+                out.row(t + r).data(), result.row(r).data());
     }
-}
-
-template <class Arch, class MicroKernel>
-void attention_by(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
-                  std::size_t head_dim, matrix_view<float> out, workspace& scratch) {
-    using element = typename MicroKernel::element;
-    const attention_layout<MicroKernel> layout{q.rows, head_dim};
-    const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim, tasks = scratch.tasks();
-    workspace::frame frame(scratch);
-    const auto keys = frame.take<element>(kv_heads * layout.keys());
-    const auto values = frame.take<element>(kv_heads * layout.values());
-    const auto packed = frame.take<element>(tasks * layout.packed());
-    const auto strips = frame.take<float>(tasks * layout.strip());
-    const auto scores = frame.take<float>(tasks * layout.scores());
-    const auto results = frame.take<float>(tasks * layout.result());
-
-    parallel_pieces(kv_heads, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        for (std::size_t h = begin; h < end; ++h)
-            pack_head(layout, k.middle_cols(h * head_dim, head_dim), v.middle_cols(h * head_dim, head_dim),
-                      &keys[h * layout.keys()], &values[h * layout.values()], &strips[task * layout.strip()]);
-    });
-    const std::size_t blocks = layout.pieces(q.rows, layout.block_rows);
-    parallel_pieces(heads * blocks, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        [[maybe_unused]] const typename MicroKernel::session session;
-        for (std::size_t i = begin; i < end; ++i) {
-            const std::size_t head = i / blocks, kv_head = head / (heads / kv_heads);
-            attend<Arch>(layout, q.middle_cols(head * head_dim, head_dim), i % blocks * layout.block_rows,
-                         &keys[kv_head * layout.keys()], &values[kv_head * layout.values()],
-                         out.middle_cols(head * head_dim, head_dim),
-                         attention_scratch<MicroKernel>{&packed[task * layout.packed()],
-                                                        &scores[task * layout.scores()],
-                                                        &results[task * layout.result()]});
-        }
-    });
 }
 
 } // namespace detail
@@ -10691,9 +10699,9 @@ void attention_by(matrix_view<const float> q, matrix_view<const float> k, matrix
 template <class Arch = simd::default_arch>
 std::size_t attention_bytes(std::size_t positions, std::size_t kv_heads, std::size_t head_dim, unsigned tasks) {
     std::size_t bytes = 0;
-    detail::for_each_micro_kernel<Arch>([&]<class MicroKernel>() {
-        bytes = std::max(bytes, detail::attention_layout<MicroKernel>{positions, head_dim}.bytes(kv_heads, tasks));
-    });
+    for (const arithmetic a : all_arithmetics)
+        bytes = std::max(
+            bytes, detail::attention_layout{micro_kernel_of<Arch>(a), positions, head_dim}.bytes(kv_heads, tasks));
     return bytes;
 }
 
@@ -10704,12 +10712,37 @@ std::size_t attention_bytes(std::size_t positions, std::size_t kv_heads, std::si
 template <class Arch = simd::default_arch>
 void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v, std::size_t head_dim,
                matrix_view<float> out, workspace& scratch) {
-    [[maybe_unused]] const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim;
+    const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim;
     BITLENS_ASSERT(kv_heads > 0 && heads % kv_heads == 0 && k.rows == q.rows && v.rows == q.rows);
     BITLENS_ASSERT(v.cols == k.cols && out.rows == q.rows && out.cols == q.cols);
     if (q.rows == 0) return;
-    detail::with_micro_kernel<Arch>(scratch.products(), [&]<class MicroKernel>() {
-        detail::attention_by<Arch, MicroKernel>(q, k, v, head_dim, out, scratch);
+
+    const detail::attention_layout layout{micro_kernel_of<Arch>(scratch.products()), q.rows, head_dim};
+    workspace::frame frame(scratch);
+    const std::size_t tasks = scratch.tasks();
+    const auto keys = frame.take<packed_element>(kv_heads * layout.keys());
+    const auto values = frame.take<packed_element>(kv_heads * layout.values());
+    const auto packed = frame.take<packed_element>(tasks * layout.packed());
+    const auto strips = frame.take<float>(tasks * layout.strip());
+    const auto scores = frame.take<float>(tasks * layout.scores());
+    const auto results = frame.take<float>(tasks * layout.result());
+
+    parallel_pieces(kv_heads, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
+        for (std::size_t h = begin; h < end; ++h)
+            detail::pack_head(layout, k.middle_cols(h * head_dim, head_dim), v.middle_cols(h * head_dim, head_dim),
+                              &keys[h * layout.keys()], &values[h * layout.values()], &strips[task * layout.strip()]);
+    });
+    const std::size_t blocks = layout.pieces(q.rows, layout.block_rows);
+    parallel_pieces(heads * blocks, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
+        const micro_kernel_session session(layout.kernel);
+        for (std::size_t i = begin; i < end; ++i) {
+            const std::size_t head = i / blocks, kv_head = head / (heads / kv_heads);
+            detail::attend<Arch>(
+                layout, q.middle_cols(head * head_dim, head_dim), i % blocks * layout.block_rows,
+                &keys[kv_head * layout.keys()], &values[kv_head * layout.values()],
+                out.middle_cols(head * head_dim, head_dim),
+                {&packed[task * layout.packed()], &scores[task * layout.scores()], &results[task * layout.result()]});
+        }
     });
 }
 

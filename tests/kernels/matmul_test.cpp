@@ -18,7 +18,7 @@ namespace {
 /// for bf16 takes subnormal numbers as 0.
 void check_against_reference(arithmetic a, matrix_view<const float> values, matrix_view<const float> x,
                              matrix_view<const float> y) {
-    const std::size_t depth = f32_micro_kernel<arch>::max_depth;
+    const std::size_t depth = micro_kernel_of<arch>(arithmetic::f32).max_depth;
     const double gamma = gamma_of(1 + std::min(x.cols, depth) + x.cols / depth + 1 + 1);
     const auto operand = [&](float v) { return a == arithmetic::f32 ? double{v} : double{float{bf16(v)}}; };
     const double flushed = a == arithmetic::f32 ? 0.0 : static_cast<double>(x.cols) * 0x1p-120;
@@ -70,13 +70,13 @@ TEST_CASE("matmul agrees with the reference around the sizes of tiles, panels an
     for_every_arithmetic([&](arithmetic a) {
         random_generator random(2);
         using format = uniform<3, 32>;
-        using kernel = f32_micro_kernel<arch>;
-        for (std::size_t rows : {std::size_t{17}, std::size_t{32}, kernel::panel_rows - 1, kernel::panel_rows,
-                                 kernel::panel_rows + 1, 3 * kernel::panel_rows})
-            for (std::size_t cols : {std::size_t{31}, std::size_t{32}, kernel::max_depth, kernel::max_depth + 1,
-                                     2 * kernel::max_depth + 33})
+        micro_kernel const& kernel = micro_kernel_of<arch>(a);
+        for (std::size_t rows : {std::size_t{17}, std::size_t{32}, kernel.panel_rows - 1, kernel.panel_rows,
+                                 kernel.panel_rows + 1, 3 * kernel.panel_rows})
+            for (std::size_t cols :
+                 {std::size_t{31}, std::size_t{32}, kernel.max_depth, kernel.max_depth + 1, 2 * kernel.max_depth + 33})
                 for (std::size_t positions :
-                     {std::size_t{1}, kernel::tile_positions - 1, kernel::tile_positions, kernel::tile_positions + 1,
+                     {std::size_t{1}, kernel.tile_positions - 1, kernel.tile_positions, kernel.tile_positions + 1,
                       std::size_t{16}, std::size_t{17}, std::size_t{32}, std::size_t{33}}) {
                     CAPTURE(rows);
                     CAPTURE(cols);
@@ -151,11 +151,11 @@ TEST_CASE("the same bits for any number of positions and tasks, and for tiles of
 TEST_CASE("the same bits for few rows of w, whose positions are not packed, and for many") {
     for_every_arithmetic([&](arithmetic a) {
         random_generator random(13);
-        using kernel = f32_micro_kernel<arch>;
-        const std::size_t rows = kernel::rows_worth_packing + 5, few = 40;
-        for (const std::size_t cols : {std::size_t{64}, std::size_t{61}, kernel::max_depth + 64}) {
+        micro_kernel const& kernel = micro_kernel_of<arch>(arithmetic::f32);
+        const std::size_t rows = kernel.rows_worth_packing + 5, few = 40;
+        for (const std::size_t cols : {std::size_t{64}, std::size_t{61}, kernel.max_depth + 64}) {
             const auto w = random_matrix<uniform<3, 32>>(rows, cols, random);
-            ragged_matrix x(2 * kernel::tile_positions + 2, cols, 1, random);
+            ragged_matrix x(2 * kernel.tile_positions + 2, cols, 1, random);
             matrix<float> all(x.view().rows, rows), y(x.view().rows, few);
             workspace scratch(matmul_bytes<arch>(rows, cols, all.rows(), 1), 1, a);
             matmul<arch>(w, x, all, scratch);

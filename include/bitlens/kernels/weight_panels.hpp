@@ -33,11 +33,7 @@ public:
 
     /// Bytes that one takes.
     static std::size_t bytes(std::size_t rows, std::size_t cols, arithmetic products) noexcept {
-        std::size_t bytes = 0;
-        detail::with_micro_kernel<Arch>(products, [&]<class MicroKernel>() {
-            bytes = detail::matmul_plan<MicroKernel>::elements(rows, cols) * sizeof(typename MicroKernel::element);
-        });
-        return bytes;
+        return detail::matmul_plan{micro_kernel_of<Arch>(products), cols}.elements(rows) * sizeof(packed_element);
     }
 
     /// Takes over rows `first` … of w, as many as it has itself, and as many columns as w has (asserted).
@@ -47,28 +43,22 @@ public:
         pack(decoder_of<Arch>(w), first, tasks);
     }
 
-    /// All of them, for a product in the arithmetic of MicroKernel, which is that of this (asserted by matmul).
-    template <class MicroKernel>
-    detail::panel_source<MicroKernel> source() const noexcept {
-        return {
-            .laid_out = reinterpret_cast<typename MicroKernel::element const*>(memory_), .rows = rows_, .cols = cols_};
-    }
+    /// All of them, as a product takes them.
+    detail::panel_source source() const noexcept { return {.laid_out = panels(), .rows = rows_}; }
 
 private:
+    packed_element* panels() const noexcept { return reinterpret_cast<packed_element*>(memory_); }
+
     void pack(row_decoder decode, std::size_t first, unsigned tasks) {
-        detail::with_micro_kernel<Arch>(products_, [&]<class MicroKernel>() {
-            using plan = detail::matmul_plan<MicroKernel>;
-            const detail::panel_source<MicroKernel> made{.decode = decode, .first = first};
-            const std::size_t depth = plan::depth(cols_);
-            auto* const panels = reinterpret_cast<typename MicroKernel::element*>(memory_);
-            parallel_pieces(
-                rows_, tasks, MicroKernel::panel_rows, [&](std::size_t, std::size_t begin, std::size_t end) {
-                    alignas(alignment) std::array<float, plan::strip_floats> strip;
-                    for (std::size_t k = 0; k < cols_; k += depth)
-                        for (std::size_t r = begin; r < end; r += MicroKernel::panel_rows)
-                            made.panel(r, std::min(MicroKernel::panel_rows, end - r), k, std::min(depth, cols_ - k),
-                                       panels + plan::place(rows_, cols_, r, k), strip.data());
-                });
+        const detail::matmul_plan plan{micro_kernel_of<Arch>(products_), cols_};
+        const detail::panel_source made{.decode = decode, .first = first};
+        const std::size_t height = plan.kernel.panel_rows;
+        parallel_pieces(rows_, tasks, height, [&](std::size_t, std::size_t begin, std::size_t end) {
+            alignas(alignment) std::array<float, micro_kernel::most_panel_rows * detail::matmul_plan::strip> strip;
+            for (std::size_t k = 0; k < cols_; k += plan.depth)
+                for (std::size_t r = begin; r < end; r += height)
+                    made.panel(plan, r, std::min(height, end - r), k, std::min(plan.depth, cols_ - k),
+                               panels() + plan.place(rows_, r, k), strip.data());
         });
     }
 
@@ -93,9 +83,7 @@ template <class Arch>
 void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_view<float> y,
             workspace& scratch) noexcept {
     BITLENS_ASSERT(x.cols == w.cols() && y.cols == w.rows() && y.rows == x.rows && scratch.products() == w.products());
-    detail::with_micro_kernel<Arch>(w.products(), [&]<class MicroKernel>() {
-        detail::multiply<MicroKernel>(w.template source<MicroKernel>(), x, y, scratch);
-    });
+    detail::multiply(micro_kernel_of<Arch>(w.products()), w.source(), x, y, scratch);
 }
 
 } // namespace bitlens
