@@ -1780,9 +1780,10 @@ std::string format_name() {
 
 namespace detail {
 
-/// "-g64", or "-row" when one group is a whole row.
-inline std::string group_suffix(std::size_t group_size) {
-    return group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size);
+/// "nf4-g64", or "nf4-row" when one group is a whole row.
+inline std::string numbered_name(const char* kind, int bits, std::size_t group_size, const char* suffix = "") {
+    return kind + std::to_string(bits) + (group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size)) +
+           suffix;
 }
 
 template <class F>
@@ -1925,13 +1926,58 @@ class packed_matrix;
 
 namespace detail {
 
-/// a · b as a size in bytes. Errors: shape_error when it does not fit.
-inline std::size_t checked_size(std::size_t a, std::size_t b, std::string const& format) {
+/// a · b as a size in bytes, of a matrix whose format has this name.   Errors: shape_error when it does not fit.
+inline std::size_t checked_size(std::size_t a, std::size_t b, std::string (*format)()) {
     if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b)
-        throw shape_error(format + " matrix: " + std::to_string(a) + " × " + std::to_string(b) +
+        throw shape_error(format() + " matrix: " + std::to_string(a) + " × " + std::to_string(b) +
                           " is more than memory can hold");
     return a * b;
 }
+
+} // namespace detail
+
+/// A row of a packed matrix to be written.
+struct row_storage {
+    std::uint8_t* codes;       ///< chunks of them
+    std::span<float> scales;   ///< of every group
+    std::uint8_t* zeros;       ///< of every group, or none
+    std::size_t group_columns; ///< of every group but a short last one
+};
+
+/// All of a packed matrix to be written: formats that differ in group size alone are written by the same code.
+struct packed_storage {
+    std::uint8_t *codes, *zeros;
+    std::span<float> scales;
+    std::size_t row_bytes, groups, group_columns;
+
+    row_storage row(std::size_t r) const noexcept {
+        return {codes + r * row_bytes, scales.subspan(r * groups, groups),
+                zeros == nullptr ? nullptr : zeros + r * groups, group_columns};
+    }
+};
+
+namespace detail {
+
+/// What packed matrices of all formats hold. Made, moved and freed by functions that they share and that are not
+/// compiled into each place: a variant of many formats has hundreds.
+struct packed_arrays {
+    std::size_t rows, cols, group_columns, groups, row_bytes;
+    aligned_array<std::uint8_t> codes;
+    aligned_array<float> scales;
+    aligned_array<std::uint8_t> zeros;
+
+    /// group_size: 0 for a whole row.   Errors: shape_error when memory cannot hold the matrix.
+    [[gnu::noinline]] packed_arrays(std::size_t row_count, std::size_t col_count, std::size_t group_size,
+                                    std::size_t chunk_bytes, bool has_zeros, std::string (*format)())
+        : rows(row_count), cols(col_count), group_columns(group_size == 0 ? cols : group_size),
+          groups(cols == 0 ? 0 : (cols + group_columns - 1) / group_columns),
+          row_bytes((cols + chunk_codes - 1) / chunk_codes * chunk_bytes), codes(checked_size(rows, row_bytes, format)),
+          scales(checked_size(rows, groups * sizeof(float), format) / sizeof(float)),
+          zeros(has_zeros ? rows * groups : 0) {}
+    [[gnu::noinline]] packed_arrays(packed_arrays&&) noexcept = default;
+    [[gnu::noinline]] packed_arrays& operator=(packed_arrays&&) noexcept = default;
+    [[gnu::noinline]] ~packed_arrays() = default;
+};
 
 } // namespace detail
 
@@ -1944,15 +1990,11 @@ public:
     using format = F;
 
     packed_matrix(std::size_t rows, std::size_t cols)
-        : rows_(rows), cols_(cols), groups_(groups_of(cols)),
-          row_bytes_((cols + chunk_codes - 1) / chunk_codes * chunk::bytes),
-          codes_(detail::checked_size(rows, row_bytes_, format_name<F>())),
-          scales_(detail::checked_size(rows, groups_ * sizeof(float), format_name<F>()) / sizeof(float)),
-          zeros_(F::has_zero ? rows * groups_ : 0) {}
+        : own_(rows, checked_cols(cols), F::group_size, chunk::bytes, F::has_zero, &format_name<F>) {}
 
-    std::size_t rows() const noexcept { return rows_; }
-    std::size_t cols() const noexcept { return cols_; }
-    std::size_t groups() const noexcept { return groups_; }
+    std::size_t rows() const noexcept { return own_.rows; }
+    std::size_t cols() const noexcept { return own_.cols; }
+    std::size_t groups() const noexcept { return own_.groups; }
     /// The group of column c.
     static constexpr std::size_t group_of([[maybe_unused]] std::size_t c) noexcept {
         if constexpr (F::group_size == 0)
@@ -1962,23 +2004,23 @@ public:
     }
 
     std::uint8_t code(std::size_t r, std::size_t c) const noexcept {
-        BITLENS_ASSERT(r < rows_ && c < cols_);
+        BITLENS_ASSERT(r < own_.rows && c < own_.cols);
         return chunk::get(codes(r).data() + c / chunk_codes * chunk::bytes, c % chunk_codes);
     }
     /// q < 2^bits is asserted.
     void set_code(std::size_t r, std::size_t c, std::uint8_t q) noexcept {
-        BITLENS_ASSERT(r < rows_ && c < cols_ && q < F::codebook.size());
-        chunk::set(codes_.data() + r * row_bytes_ + c / chunk_codes * chunk::bytes, c % chunk_codes, q);
+        BITLENS_ASSERT(r < own_.rows && c < own_.cols && q < F::codebook.size());
+        chunk::set(own_.codes.data() + r * own_.row_bytes + c / chunk_codes * chunk::bytes, c % chunk_codes, q);
     }
     float scale(std::size_t r, std::size_t g) const noexcept { return scales(r)[g]; }
     void set_scale(std::size_t r, std::size_t g, float s) noexcept {
-        BITLENS_ASSERT(r < rows_ && g < groups_);
-        scales_[r * groups_ + g] = s;
+        BITLENS_ASSERT(r < own_.rows && g < own_.groups);
+        own_.scales[r * own_.groups + g] = s;
     }
     std::uint8_t zero(std::size_t r, std::size_t g) const noexcept requires(F::has_zero) { return zeros(r)[g]; }
     void set_zero(std::size_t r, std::size_t g, std::uint8_t z) noexcept requires(F::has_zero) {
-        BITLENS_ASSERT(r < rows_ && g < groups_);
-        zeros_[r * groups_ + g] = z;
+        BITLENS_ASSERT(r < own_.rows && g < own_.groups);
+        own_.zeros[r * own_.groups + g] = z;
     }
 
     /// fl32(scale · (codebook[code] − zero)): what this weight is; every kernel multiplies with these numbers.
@@ -1992,41 +2034,42 @@ public:
     }
 
     /// Bytes of codes, scales and zeros.
-    std::size_t bytes() const noexcept { return codes_.size() + scales_.size() * sizeof(float) + zeros_.size(); }
+    std::size_t bytes() const noexcept {
+        return own_.codes.size() + own_.scales.size() * sizeof(float) + own_.zeros.size();
+    }
 
     /// The chunks of row r, one after the other.
     std::span<const std::uint8_t> codes(std::size_t r) const noexcept {
-        BITLENS_ASSERT(r < rows_);
-        return {codes_.data() + r * row_bytes_, row_bytes_};
+        BITLENS_ASSERT(r < own_.rows);
+        return {own_.codes.data() + r * own_.row_bytes, own_.row_bytes};
     }
     std::span<const float> scales(std::size_t r) const noexcept {
-        BITLENS_ASSERT(r < rows_);
-        return {scales_.data() + r * groups_, groups_};
+        BITLENS_ASSERT(r < own_.rows);
+        return {own_.scales.data() + r * own_.groups, own_.groups};
     }
     std::span<const std::uint8_t> zeros(std::size_t r) const noexcept requires(F::has_zero) {
-        BITLENS_ASSERT(r < rows_);
-        return {zeros_.data() + r * groups_, groups_};
+        BITLENS_ASSERT(r < own_.rows);
+        return {own_.zeros.data() + r * own_.groups, own_.groups};
+    }
+    /// For writing all of it.
+    packed_storage storage() noexcept {
+        return {own_.codes.data(), own_.zeros.data(), own_.scales.span(),
+                own_.row_bytes,    own_.groups,       own_.group_columns};
     }
 
 private:
     using chunk = code_chunk<F::bits>;
 
-    static std::size_t groups_of(std::size_t cols) {
-        if constexpr (F::group_size == 0)
-            return cols == 0 ? 0 : 1;
-        else {
-            if (detail::whole_groups_only<F> && cols % F::group_size != 0)
+    static std::size_t checked_cols(std::size_t cols) {
+        if constexpr (F::group_size != 0 && detail::whole_groups_only<F>)
+            if (cols % F::group_size != 0)
                 throw shape_error(format_name<F>() + " matrix: " + std::to_string(cols) +
                                   " columns; a multiple of the group size " + std::to_string(F::group_size) +
                                   " is expected");
-            return (cols + F::group_size - 1) / F::group_size;
-        }
+        return cols;
     }
 
-    std::size_t rows_, cols_, groups_, row_bytes_;
-    aligned_array<std::uint8_t> codes_;
-    aligned_array<float> scales_;
-    aligned_array<std::uint8_t> zeros_;
+    detail::packed_arrays own_;
 };
 
 /// Numbers of a (rows, cols) matrix: its own, zero at first, or borrowed from whatever `owner` keeps alive.
@@ -2037,7 +2080,7 @@ public:
     using value_type = typename F::value_type;
 
     packed_matrix(std::size_t rows, std::size_t cols) {
-        detail::checked_size(rows, detail::checked_size(cols, sizeof(value_type), format_name<F>()), format_name<F>());
+        detail::checked_size(rows, detail::checked_size(cols, sizeof(value_type), &format_name<F>), &format_name<F>);
         auto own = std::make_shared<matrix<value_type>>(rows, cols);
         writable_ = own->data();
         view_ = std::as_const(*own).view();
@@ -2179,7 +2222,7 @@ struct normal_float {
     static constexpr bool whole_groups_only = true;
     static constexpr auto codebook = detail::normal_float_levels<Bits>;
     using row_format = normal_float<Bits, 0>;
-    static std::string name() { return "nf" + std::to_string(Bits) + detail::group_suffix(GroupSize); }
+    static std::string name() { return detail::numbered_name("nf", Bits, GroupSize); }
 };
 
 static_assert(quant_format<normal_float<3, 64>> && normal_float<3, 64>::codebook[3] == 0.0f);
@@ -2210,9 +2253,7 @@ struct uniform {
         return level;
     }();
     using row_format = uniform<Bits, 0, Zero>;
-    static std::string name() {
-        return "uniform" + std::to_string(Bits) + detail::group_suffix(GroupSize) + (has_zero ? "" : "-sym");
-    }
+    static std::string name() { return detail::numbered_name("uniform", Bits, GroupSize, has_zero ? "" : "-sym"); }
 };
 
 static_assert(quant_format<uniform<3, 128>> && uniform<3, 128>::codebook[7] == 7.0f);
@@ -10264,15 +10305,14 @@ concept quantizer = quant_format<typename Q::format> && requires(Q const& q, mat
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 
 namespace bitlens::detail {
 
-/// f(row) for every row of w, in parallel, in pieces large enough to be worth a task. A std::function, so that the
-/// threads' machinery is compiled once and not once per format.
-inline void for_each_row(matrix_view<const float> w, std::function<void(std::size_t)> const& f) {
+/// f(row) for every row of w, in parallel, in pieces large enough to be worth a task.
+template <class F>
+void for_each_row(matrix_view<const float> w, F const& f) {
     constexpr std::size_t weights_per_task = std::size_t{1} << 16;
     const std::size_t most = std::max<std::size_t>(1, w.rows);
     const std::size_t tasks = std::clamp<std::size_t>(w.rows * w.cols / weights_per_task, 1, most);
@@ -10281,14 +10321,10 @@ inline void for_each_row(matrix_view<const float> w, std::function<void(std::siz
     });
 }
 
-/// Columns of group g: first, and how many (the last group of a row may be short).
-struct column_range {
-    std::size_t first = 0, count = 0;
-};
-template <quant_format F>
-column_range columns_of_group(std::size_t cols, std::size_t g) noexcept {
-    if constexpr (F::group_size == 0) return {0, cols};
-    return {g * F::group_size, std::min(F::group_size, cols - g * F::group_size)};
+/// Group g of a row.
+inline std::span<const float> group_of_row(std::span<const float> row, row_storage const& storage, std::size_t g) {
+    const std::size_t first = g * storage.group_columns;
+    return row.subspan(first, std::min(storage.group_columns, row.size() - first));
 }
 
 /// Refuses NaN and infinity, which no scale can hold. Errors: format_error that names row and column.
@@ -10323,18 +10359,19 @@ inline value_range range_with_zero(std::span<const float> x) noexcept {
     return {std::bit_cast<float>(flip(lo)), std::bit_cast<float>(flip(hi))};
 }
 
-/// Writes the codes of row r: code_of(g) gives the rule x → code of group g. A rule is asked for 32 numbers at a time,
+/// Writes the codes of group g of a row: rule(x) of every number x in it. The rule is asked for 32 numbers at a time,
 /// so that it becomes vector code.
-template <quant_format F, class CodeOf>
-void set_row_codes(packed_matrix<F>& m, std::size_t r, std::span<const float> row, CodeOf const& code_of) {
-    for (std::size_t first = 0; first < row.size(); first += chunk_codes) {
-        const auto rule = code_of(m.group_of(first));
-        const std::size_t count = std::min(chunk_codes, row.size() - first);
+template <int Bits, class Rule>
+void set_codes(std::span<const float> group, row_storage const& storage, std::size_t g, Rule const& rule) {
+    using chunk = code_chunk<Bits>;
+    std::uint8_t* codes = storage.codes + g * storage.group_columns / chunk_codes * chunk::bytes;
+    for (std::size_t first = 0; first < group.size(); first += chunk_codes, codes += chunk::bytes) {
+        const std::size_t count = std::min(chunk_codes, group.size() - first);
         std::array<float, chunk_codes> x{};
-        std::copy_n(row.data() + first, count, x.data());
+        std::copy_n(group.data() + first, count, x.data());
         std::array<std::uint32_t, chunk_codes> q;
         for (std::size_t i = 0; i < chunk_codes; ++i) q[i] = rule(x[i]);
-        for (std::size_t i = 0; i < count; ++i) m.set_code(r, first + i, static_cast<std::uint8_t>(q[i]));
+        for (std::size_t i = 0; i < count; ++i) chunk::set(codes, i, static_cast<std::uint8_t>(q[i]));
     }
 }
 
@@ -10343,7 +10380,8 @@ void set_row_codes(packed_matrix<F>& m, std::size_t r, std::span<const float> ro
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <vector>
+#include <cstddef>
+#include <cstdint>
 
 namespace bitlens {
 
@@ -10360,6 +10398,38 @@ inline constexpr auto decision_thresholds = [] {
     for (std::size_t k = 0; k < threshold.size(); ++k) threshold[k] = (F::codebook[k] + F::codebook[k + 1]) / 2;
     return threshold;
 }();
+
+namespace detail {
+
+/// x → x/scale, as the kernels of each width have it.
+template <int Bits>
+auto stretch_of(float scale) noexcept {
+    if constexpr (Bits == 4)
+        return [reciprocal = 1.0f / std::max(scale, 1e-38f)](float x) { return x * reciprocal; };
+    else
+        return [divisor = scale > 0 ? scale : 1.0f](float x) { return x / divisor; };
+}
+
+/// w to the nearest levels of its groups, with the codebook of RowFormat.
+template <quant_format RowFormat>
+void round_to_levels(matrix_view<const float> w, packed_storage const& packed) {
+    for_each_row(w, [&](std::size_t r) {
+        const row_storage row = packed.row(r);
+        for (std::size_t g = 0; g < row.scales.size(); ++g) {
+            const auto group = group_of_row(w.row(r), row, g);
+            const float scale = row.scales[g] = largest_magnitude(group);
+            if (!std::isfinite(scale)) check_finite("absmax", group, r, g * row.group_columns);
+            set_codes<RowFormat::bits>(group, row, g, [stretch = stretch_of<RowFormat::bits>(scale)](float x) {
+                const float y = stretch(x);
+                std::uint32_t code = 0;
+                for (const float threshold : decision_thresholds<RowFormat>) code += y > threshold ? 1u : 0u;
+                return code;
+            });
+        }
+    });
+}
+
+} // namespace detail
 
 /// scale = max|w| of the group; code = the level nearest to w/scale.
 /// Four bits follow bitsandbytes bit for bit: w · (1/max(scale, 1e-38)); groups run along rows, which is the same as
@@ -10378,38 +10448,9 @@ struct absmax {
     /// Errors: shape_error when `in` is not a multiple of the group size; format_error for a weight that is not finite.
     packed_matrix<F> operator()(matrix_view<const float> w) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        const std::size_t groups = packed.groups();
-        std::vector<float> scales(w.rows * groups);
-        detail::for_each_row(w, [&](std::size_t r) {
-            const auto row = w.row(r);
-            const std::span<float> row_scales(scales.data() + r * groups, groups);
-            for (std::size_t g = 0; g < groups; ++g) {
-                const auto [first, count] = detail::columns_of_group<F>(w.cols, g);
-                const auto group = row.subspan(first, count);
-                row_scales[g] = detail::largest_magnitude(group);
-                if (!std::isfinite(row_scales[g])) detail::check_finite("absmax", group, r, first);
-            }
-            detail::set_row_codes(packed, r, row, [&](std::size_t g) {
-                return [stretch = stretch_of(row_scales[g])](float x) { return code_of(stretch(x)); };
-            });
-        });
-        if (nested_scales) nest_scales(scales);
-        for (std::size_t r = 0; r < w.rows; ++r)
-            for (std::size_t g = 0; g < groups; ++g) packed.set_scale(r, g, scales[r * groups + g]);
+        detail::round_to_levels<detail::row_format<F>>(w, packed.storage());
+        if (nested_scales) nest_scales(packed.storage().scales);
         return packed;
-    }
-
-private:
-    static auto stretch_of(float scale) noexcept {
-        if constexpr (F::bits == 4)
-            return [reciprocal = 1.0f / std::max(scale, 1e-38f)](float x) { return x * reciprocal; };
-        else
-            return [divisor = scale > 0 ? scale : 1.0f](float x) { return x / divisor; };
-    }
-    static std::uint32_t code_of(float x) noexcept {
-        std::uint32_t code = 0;
-        for (const float threshold : decision_thresholds<F>) code += x > threshold ? 1u : 0u;
-        return code;
     }
 };
 
@@ -10485,9 +10526,37 @@ noexcept {
 /// rtn: round to nearest, the quantizer that every other one is measured against.
 
 #include <cmath>
-#include <vector>
+#include <string>
 
 namespace bitlens {
+
+namespace detail {
+
+/// w on the min-max grids of its groups, with the codebook of RowFormat.
+template <quant_format RowFormat>
+void round_to_nearest(matrix_view<const float> w, packed_storage const& packed) {
+    for_each_row(w, [&](std::size_t r) {
+        const row_storage row = packed.row(r);
+        for (std::size_t g = 0; g < row.scales.size(); ++g) {
+            const auto group = group_of_row(w.row(r), row, g);
+            const affine_grid grid = min_max_grid<RowFormat>(group);
+            if (!std::isfinite(grid.scale)) {
+                const std::size_t first = g * row.group_columns;
+                check_finite("rtn", group, r, first);
+                throw format_error("rtn: the weights of row " + std::to_string(r) + ", columns " +
+                                   std::to_string(first) + " to " + std::to_string(first + group.size() - 1) +
+                                   ", span more than float32 can hold");
+            }
+            row.scales[g] = grid.scale;
+            if constexpr (RowFormat::has_zero) row.zeros[g] = static_cast<std::uint8_t>(grid.zero);
+            set_codes<RowFormat::bits>(group, row, g, [grid](float x) {
+                return grid.code(x, static_cast<float>(RowFormat::codebook.size() - 1));
+            });
+        }
+    });
+}
+
+} // namespace detail
 
 /// code = clip(rne(w/scale) + zero, 0, 2^b − 1) on the min-max grid of every group (affine_grid.hpp). Scales are
 /// float32. In exact arithmetic |w − ŵ| ≤ scale/2, but for what a symmetric grid cuts off.
@@ -10500,26 +10569,7 @@ struct rtn {
     /// Errors: format_error for a weight that is not finite, or a group whose range leaves float32.
     packed_matrix<F> operator()(matrix_view<const float> w) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        detail::for_each_row(w, [&](std::size_t r) {
-            const auto row = w.row(r);
-            std::vector<affine_grid> grids(packed.groups());
-            for (std::size_t g = 0; g < grids.size(); ++g) {
-                const auto [first, count] = detail::columns_of_group<F>(w.cols, g);
-                const auto group = row.subspan(first, count);
-                grids[g] = min_max_grid<F>(group);
-                if (!std::isfinite(grids[g].scale)) {
-                    detail::check_finite("rtn", group, r, first);
-                    throw format_error("rtn: the weights of row " + std::to_string(r) + ", columns " +
-                                       std::to_string(first) + " to " + std::to_string(first + count - 1) +
-                                       ", span more than float32 can hold");
-                }
-                packed.set_scale(r, g, grids[g].scale);
-                if constexpr (F::has_zero) packed.set_zero(r, g, static_cast<std::uint8_t>(grids[g].zero));
-            }
-            detail::set_row_codes(packed, r, row, [&](std::size_t g) {
-                return [grid = grids[g]](float x) { return grid.code(x, static_cast<float>(F::codebook.size() - 1)); };
-            });
-        });
+        detail::round_to_nearest<detail::row_format<F>>(w, packed.storage());
         return packed;
     }
 };

@@ -81,7 +81,7 @@ MUTANTS = [
             ("std::exp(log_p) * (log_p - log_q)", "std::exp(log_q) * (log_q - log_p)")]),
     # How weights are rounded.
     Mutant("zero point off by one where it is stored (GPTQ v1)", "quantizers/rtn", "quantizers/rtn.hpp",
-           [("static_cast<std::uint8_t>(grids[g].zero)", "static_cast<std::uint8_t>(grids[g].zero - 1)")]),
+           [("static_cast<std::uint8_t>(grid.zero)", "static_cast<std::uint8_t>(grid.zero - 1)")]),
     Mutant("zero point off by one where it is read (GPTQ v1)", "kernels/decode", "kernels/decode.hpp",
            [("static_cast<float>(row.zeros[group])", "static_cast<float>(row.zeros[group] + 1)")]),
     Mutant("zero point added before rounding", "quantizers/rtn", "quantizers/affine_grid.hpp",
@@ -91,7 +91,7 @@ MUTANTS = [
     Mutant("last column of a group read with the next group's scale", "formats/packed_matrix",
            "formats/packed_matrix.hpp", [("return c / F::group_size;", "return (c + 1) / F::group_size;")]),
     Mutant("ties between two levels to the upper code", "quantizers/absmax", "quantizers/absmax.hpp",
-           [("code += x > threshold", "code += x >= threshold")]),
+           [("code += y > threshold", "code += y >= threshold")]),
     Mutant("NF4 divides by the scale", "quantizers/absmax", "quantizers/absmax.hpp",
            [("[reciprocal = 1.0f / std::max(scale, 1e-38f)](float x) { return x * reciprocal; }",
              "[divisor = std::max(scale, 1e-38f)](float x) { return x / divisor; }")]),

@@ -49,7 +49,7 @@ struct normal_float {
     static constexpr bool whole_groups_only = true;
     static constexpr auto codebook = detail::normal_float_levels<Bits>;
     using row_format = normal_float<Bits, 0>;
-    static std::string name() { return "nf" + std::to_string(Bits) + detail::group_suffix(GroupSize); }
+    static std::string name() { return detail::numbered_name("nf", Bits, GroupSize); }
 };
 
 static_assert(quant_format<normal_float<3, 64>> && normal_float<3, 64>::codebook[3] == 0.0f);

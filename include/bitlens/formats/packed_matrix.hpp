@@ -14,13 +14,58 @@ class packed_matrix;
 
 namespace detail {
 
-/// a · b as a size in bytes. Errors: shape_error when it does not fit.
-inline std::size_t checked_size(std::size_t a, std::size_t b, std::string const& format) {
+/// a · b as a size in bytes, of a matrix whose format has this name.   Errors: shape_error when it does not fit.
+inline std::size_t checked_size(std::size_t a, std::size_t b, std::string (*format)()) {
     if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b)
-        throw shape_error(format + " matrix: " + std::to_string(a) + " × " + std::to_string(b) +
+        throw shape_error(format() + " matrix: " + std::to_string(a) + " × " + std::to_string(b) +
                           " is more than memory can hold");
     return a * b;
 }
+
+} // namespace detail
+
+/// A row of a packed matrix to be written.
+struct row_storage {
+    std::uint8_t* codes;       ///< chunks of them
+    std::span<float> scales;   ///< of every group
+    std::uint8_t* zeros;       ///< of every group, or none
+    std::size_t group_columns; ///< of every group but a short last one
+};
+
+/// All of a packed matrix to be written: formats that differ in group size alone are written by the same code.
+struct packed_storage {
+    std::uint8_t *codes, *zeros;
+    std::span<float> scales;
+    std::size_t row_bytes, groups, group_columns;
+
+    row_storage row(std::size_t r) const noexcept {
+        return {codes + r * row_bytes, scales.subspan(r * groups, groups),
+                zeros == nullptr ? nullptr : zeros + r * groups, group_columns};
+    }
+};
+
+namespace detail {
+
+/// What packed matrices of all formats hold. Made, moved and freed by functions that they share and that are not
+/// compiled into each place: a variant of many formats has hundreds.
+struct packed_arrays {
+    std::size_t rows, cols, group_columns, groups, row_bytes;
+    aligned_array<std::uint8_t> codes;
+    aligned_array<float> scales;
+    aligned_array<std::uint8_t> zeros;
+
+    /// group_size: 0 for a whole row.   Errors: shape_error when memory cannot hold the matrix.
+    [[gnu::noinline]] packed_arrays(std::size_t row_count, std::size_t col_count, std::size_t group_size,
+                                    std::size_t chunk_bytes, bool has_zeros, std::string (*format)())
+        : rows(row_count), cols(col_count), group_columns(group_size == 0 ? cols : group_size),
+          groups(cols == 0 ? 0 : (cols + group_columns - 1) / group_columns),
+          row_bytes((cols + chunk_codes - 1) / chunk_codes * chunk_bytes), codes(checked_size(rows, row_bytes, format)),
+          scales(checked_size(rows, groups * sizeof(float), format) / sizeof(float)),
+          zeros(has_zeros ? rows * groups : 0) {}
+    [[gnu::noinline]] packed_arrays(packed_arrays&&) noexcept = default;
+    [[gnu::noinline]] packed_arrays& operator=(packed_arrays&&) noexcept = default;
+    [[gnu::noinline]] ~packed_arrays() = default;
+};
 
 } // namespace detail
 
@@ -33,15 +78,11 @@ public:
     using format = F;
 
     packed_matrix(std::size_t rows, std::size_t cols)
-        : rows_(rows), cols_(cols), groups_(groups_of(cols)),
-          row_bytes_((cols + chunk_codes - 1) / chunk_codes * chunk::bytes),
-          codes_(detail::checked_size(rows, row_bytes_, format_name<F>())),
-          scales_(detail::checked_size(rows, groups_ * sizeof(float), format_name<F>()) / sizeof(float)),
-          zeros_(F::has_zero ? rows * groups_ : 0) {}
+        : own_(rows, checked_cols(cols), F::group_size, chunk::bytes, F::has_zero, &format_name<F>) {}
 
-    std::size_t rows() const noexcept { return rows_; }
-    std::size_t cols() const noexcept { return cols_; }
-    std::size_t groups() const noexcept { return groups_; }
+    std::size_t rows() const noexcept { return own_.rows; }
+    std::size_t cols() const noexcept { return own_.cols; }
+    std::size_t groups() const noexcept { return own_.groups; }
     /// The group of column c.
     static constexpr std::size_t group_of([[maybe_unused]] std::size_t c) noexcept {
         if constexpr (F::group_size == 0)
@@ -51,23 +92,23 @@ public:
     }
 
     std::uint8_t code(std::size_t r, std::size_t c) const noexcept {
-        BITLENS_ASSERT(r < rows_ && c < cols_);
+        BITLENS_ASSERT(r < own_.rows && c < own_.cols);
         return chunk::get(codes(r).data() + c / chunk_codes * chunk::bytes, c % chunk_codes);
     }
     /// q < 2^bits is asserted.
     void set_code(std::size_t r, std::size_t c, std::uint8_t q) noexcept {
-        BITLENS_ASSERT(r < rows_ && c < cols_ && q < F::codebook.size());
-        chunk::set(codes_.data() + r * row_bytes_ + c / chunk_codes * chunk::bytes, c % chunk_codes, q);
+        BITLENS_ASSERT(r < own_.rows && c < own_.cols && q < F::codebook.size());
+        chunk::set(own_.codes.data() + r * own_.row_bytes + c / chunk_codes * chunk::bytes, c % chunk_codes, q);
     }
     float scale(std::size_t r, std::size_t g) const noexcept { return scales(r)[g]; }
     void set_scale(std::size_t r, std::size_t g, float s) noexcept {
-        BITLENS_ASSERT(r < rows_ && g < groups_);
-        scales_[r * groups_ + g] = s;
+        BITLENS_ASSERT(r < own_.rows && g < own_.groups);
+        own_.scales[r * own_.groups + g] = s;
     }
     std::uint8_t zero(std::size_t r, std::size_t g) const noexcept requires(F::has_zero) { return zeros(r)[g]; }
     void set_zero(std::size_t r, std::size_t g, std::uint8_t z) noexcept requires(F::has_zero) {
-        BITLENS_ASSERT(r < rows_ && g < groups_);
-        zeros_[r * groups_ + g] = z;
+        BITLENS_ASSERT(r < own_.rows && g < own_.groups);
+        own_.zeros[r * own_.groups + g] = z;
     }
 
     /// fl32(scale · (codebook[code] − zero)): what this weight is; every kernel multiplies with these numbers.
@@ -81,41 +122,42 @@ public:
     }
 
     /// Bytes of codes, scales and zeros.
-    std::size_t bytes() const noexcept { return codes_.size() + scales_.size() * sizeof(float) + zeros_.size(); }
+    std::size_t bytes() const noexcept {
+        return own_.codes.size() + own_.scales.size() * sizeof(float) + own_.zeros.size();
+    }
 
     /// The chunks of row r, one after the other.
     std::span<const std::uint8_t> codes(std::size_t r) const noexcept {
-        BITLENS_ASSERT(r < rows_);
-        return {codes_.data() + r * row_bytes_, row_bytes_};
+        BITLENS_ASSERT(r < own_.rows);
+        return {own_.codes.data() + r * own_.row_bytes, own_.row_bytes};
     }
     std::span<const float> scales(std::size_t r) const noexcept {
-        BITLENS_ASSERT(r < rows_);
-        return {scales_.data() + r * groups_, groups_};
+        BITLENS_ASSERT(r < own_.rows);
+        return {own_.scales.data() + r * own_.groups, own_.groups};
     }
     std::span<const std::uint8_t> zeros(std::size_t r) const noexcept requires(F::has_zero) {
-        BITLENS_ASSERT(r < rows_);
-        return {zeros_.data() + r * groups_, groups_};
+        BITLENS_ASSERT(r < own_.rows);
+        return {own_.zeros.data() + r * own_.groups, own_.groups};
+    }
+    /// For writing all of it.
+    packed_storage storage() noexcept {
+        return {own_.codes.data(), own_.zeros.data(), own_.scales.span(),
+                own_.row_bytes,    own_.groups,       own_.group_columns};
     }
 
 private:
     using chunk = code_chunk<F::bits>;
 
-    static std::size_t groups_of(std::size_t cols) {
-        if constexpr (F::group_size == 0)
-            return cols == 0 ? 0 : 1;
-        else {
-            if (detail::whole_groups_only<F> && cols % F::group_size != 0)
+    static std::size_t checked_cols(std::size_t cols) {
+        if constexpr (F::group_size != 0 && detail::whole_groups_only<F>)
+            if (cols % F::group_size != 0)
                 throw shape_error(format_name<F>() + " matrix: " + std::to_string(cols) +
                                   " columns; a multiple of the group size " + std::to_string(F::group_size) +
                                   " is expected");
-            return (cols + F::group_size - 1) / F::group_size;
-        }
+        return cols;
     }
 
-    std::size_t rows_, cols_, groups_, row_bytes_;
-    aligned_array<std::uint8_t> codes_;
-    aligned_array<float> scales_;
-    aligned_array<std::uint8_t> zeros_;
+    detail::packed_arrays own_;
 };
 
 /// Numbers of a (rows, cols) matrix: its own, zero at first, or borrowed from whatever `owner` keeps alive.
@@ -126,7 +168,7 @@ public:
     using value_type = typename F::value_type;
 
     packed_matrix(std::size_t rows, std::size_t cols) {
-        detail::checked_size(rows, detail::checked_size(cols, sizeof(value_type), format_name<F>()), format_name<F>());
+        detail::checked_size(rows, detail::checked_size(cols, sizeof(value_type), &format_name<F>), &format_name<F>);
         auto own = std::make_shared<matrix<value_type>>(rows, cols);
         writable_ = own->data();
         view_ = std::as_const(*own).view();

@@ -23,9 +23,7 @@ struct uniform {
         return level;
     }();
     using row_format = uniform<Bits, 0, Zero>;
-    static std::string name() {
-        return "uniform" + std::to_string(Bits) + detail::group_suffix(GroupSize) + (has_zero ? "" : "-sym");
-    }
+    static std::string name() { return detail::numbered_name("uniform", Bits, GroupSize, has_zero ? "" : "-sym"); }
 };
 
 static_assert(quant_format<uniform<3, 128>> && uniform<3, 128>::codebook[7] == 7.0f);

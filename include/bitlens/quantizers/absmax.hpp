@@ -9,7 +9,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <vector>
+#include <cstddef>
+#include <cstdint>
 
 namespace bitlens {
 
@@ -26,6 +27,38 @@ inline constexpr auto decision_thresholds = [] {
     for (std::size_t k = 0; k < threshold.size(); ++k) threshold[k] = (F::codebook[k] + F::codebook[k + 1]) / 2;
     return threshold;
 }();
+
+namespace detail {
+
+/// x → x/scale, as the kernels of each width have it.
+template <int Bits>
+auto stretch_of(float scale) noexcept {
+    if constexpr (Bits == 4)
+        return [reciprocal = 1.0f / std::max(scale, 1e-38f)](float x) { return x * reciprocal; };
+    else
+        return [divisor = scale > 0 ? scale : 1.0f](float x) { return x / divisor; };
+}
+
+/// w to the nearest levels of its groups, with the codebook of RowFormat.
+template <quant_format RowFormat>
+void round_to_levels(matrix_view<const float> w, packed_storage const& packed) {
+    for_each_row(w, [&](std::size_t r) {
+        const row_storage row = packed.row(r);
+        for (std::size_t g = 0; g < row.scales.size(); ++g) {
+            const auto group = group_of_row(w.row(r), row, g);
+            const float scale = row.scales[g] = largest_magnitude(group);
+            if (!std::isfinite(scale)) check_finite("absmax", group, r, g * row.group_columns);
+            set_codes<RowFormat::bits>(group, row, g, [stretch = stretch_of<RowFormat::bits>(scale)](float x) {
+                const float y = stretch(x);
+                std::uint32_t code = 0;
+                for (const float threshold : decision_thresholds<RowFormat>) code += y > threshold ? 1u : 0u;
+                return code;
+            });
+        }
+    });
+}
+
+} // namespace detail
 
 /// scale = max|w| of the group; code = the level nearest to w/scale.
 /// Four bits follow bitsandbytes bit for bit: w · (1/max(scale, 1e-38)); groups run along rows, which is the same as
@@ -44,38 +77,9 @@ struct absmax {
     /// Errors: shape_error when `in` is not a multiple of the group size; format_error for a weight that is not finite.
     packed_matrix<F> operator()(matrix_view<const float> w) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        const std::size_t groups = packed.groups();
-        std::vector<float> scales(w.rows * groups);
-        detail::for_each_row(w, [&](std::size_t r) {
-            const auto row = w.row(r);
-            const std::span<float> row_scales(scales.data() + r * groups, groups);
-            for (std::size_t g = 0; g < groups; ++g) {
-                const auto [first, count] = detail::columns_of_group<F>(w.cols, g);
-                const auto group = row.subspan(first, count);
-                row_scales[g] = detail::largest_magnitude(group);
-                if (!std::isfinite(row_scales[g])) detail::check_finite("absmax", group, r, first);
-            }
-            detail::set_row_codes(packed, r, row, [&](std::size_t g) {
-                return [stretch = stretch_of(row_scales[g])](float x) { return code_of(stretch(x)); };
-            });
-        });
-        if (nested_scales) nest_scales(scales);
-        for (std::size_t r = 0; r < w.rows; ++r)
-            for (std::size_t g = 0; g < groups; ++g) packed.set_scale(r, g, scales[r * groups + g]);
+        detail::round_to_levels<detail::row_format<F>>(w, packed.storage());
+        if (nested_scales) nest_scales(packed.storage().scales);
         return packed;
-    }
-
-private:
-    static auto stretch_of(float scale) noexcept {
-        if constexpr (F::bits == 4)
-            return [reciprocal = 1.0f / std::max(scale, 1e-38f)](float x) { return x * reciprocal; };
-        else
-            return [divisor = scale > 0 ? scale : 1.0f](float x) { return x / divisor; };
-    }
-    static std::uint32_t code_of(float x) noexcept {
-        std::uint32_t code = 0;
-        for (const float threshold : decision_thresholds<F>) code += x > threshold ? 1u : 0u;
-        return code;
     }
 };
 

@@ -10,15 +10,14 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 
 namespace bitlens::detail {
 
-/// f(row) for every row of w, in parallel, in pieces large enough to be worth a task. A std::function, so that the
-/// threads' machinery is compiled once and not once per format.
-inline void for_each_row(matrix_view<const float> w, std::function<void(std::size_t)> const& f) {
+/// f(row) for every row of w, in parallel, in pieces large enough to be worth a task.
+template <class F>
+void for_each_row(matrix_view<const float> w, F const& f) {
     constexpr std::size_t weights_per_task = std::size_t{1} << 16;
     const std::size_t most = std::max<std::size_t>(1, w.rows);
     const std::size_t tasks = std::clamp<std::size_t>(w.rows * w.cols / weights_per_task, 1, most);
@@ -27,14 +26,10 @@ inline void for_each_row(matrix_view<const float> w, std::function<void(std::siz
     });
 }
 
-/// Columns of group g: first, and how many (the last group of a row may be short).
-struct column_range {
-    std::size_t first = 0, count = 0;
-};
-template <quant_format F>
-column_range columns_of_group(std::size_t cols, std::size_t g) noexcept {
-    if constexpr (F::group_size == 0) return {0, cols};
-    return {g * F::group_size, std::min(F::group_size, cols - g * F::group_size)};
+/// Group g of a row.
+inline std::span<const float> group_of_row(std::span<const float> row, row_storage const& storage, std::size_t g) {
+    const std::size_t first = g * storage.group_columns;
+    return row.subspan(first, std::min(storage.group_columns, row.size() - first));
 }
 
 /// Refuses NaN and infinity, which no scale can hold. Errors: format_error that names row and column.
@@ -69,18 +64,19 @@ inline value_range range_with_zero(std::span<const float> x) noexcept {
     return {std::bit_cast<float>(flip(lo)), std::bit_cast<float>(flip(hi))};
 }
 
-/// Writes the codes of row r: code_of(g) gives the rule x → code of group g. A rule is asked for 32 numbers at a time,
+/// Writes the codes of group g of a row: rule(x) of every number x in it. The rule is asked for 32 numbers at a time,
 /// so that it becomes vector code.
-template <quant_format F, class CodeOf>
-void set_row_codes(packed_matrix<F>& m, std::size_t r, std::span<const float> row, CodeOf const& code_of) {
-    for (std::size_t first = 0; first < row.size(); first += chunk_codes) {
-        const auto rule = code_of(m.group_of(first));
-        const std::size_t count = std::min(chunk_codes, row.size() - first);
+template <int Bits, class Rule>
+void set_codes(std::span<const float> group, row_storage const& storage, std::size_t g, Rule const& rule) {
+    using chunk = code_chunk<Bits>;
+    std::uint8_t* codes = storage.codes + g * storage.group_columns / chunk_codes * chunk::bytes;
+    for (std::size_t first = 0; first < group.size(); first += chunk_codes, codes += chunk::bytes) {
+        const std::size_t count = std::min(chunk_codes, group.size() - first);
         std::array<float, chunk_codes> x{};
-        std::copy_n(row.data() + first, count, x.data());
+        std::copy_n(group.data() + first, count, x.data());
         std::array<std::uint32_t, chunk_codes> q;
         for (std::size_t i = 0; i < chunk_codes; ++i) q[i] = rule(x[i]);
-        for (std::size_t i = 0; i < count; ++i) m.set_code(r, first + i, static_cast<std::uint8_t>(q[i]));
+        for (std::size_t i = 0; i < count; ++i) chunk::set(codes, i, static_cast<std::uint8_t>(q[i]));
     }
 }
 

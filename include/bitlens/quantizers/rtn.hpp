@@ -6,9 +6,37 @@
 #include "bitlens/quantizers/rows.hpp"
 
 #include <cmath>
-#include <vector>
+#include <string>
 
 namespace bitlens {
+
+namespace detail {
+
+/// w on the min-max grids of its groups, with the codebook of RowFormat.
+template <quant_format RowFormat>
+void round_to_nearest(matrix_view<const float> w, packed_storage const& packed) {
+    for_each_row(w, [&](std::size_t r) {
+        const row_storage row = packed.row(r);
+        for (std::size_t g = 0; g < row.scales.size(); ++g) {
+            const auto group = group_of_row(w.row(r), row, g);
+            const affine_grid grid = min_max_grid<RowFormat>(group);
+            if (!std::isfinite(grid.scale)) {
+                const std::size_t first = g * row.group_columns;
+                check_finite("rtn", group, r, first);
+                throw format_error("rtn: the weights of row " + std::to_string(r) + ", columns " +
+                                   std::to_string(first) + " to " + std::to_string(first + group.size() - 1) +
+                                   ", span more than float32 can hold");
+            }
+            row.scales[g] = grid.scale;
+            if constexpr (RowFormat::has_zero) row.zeros[g] = static_cast<std::uint8_t>(grid.zero);
+            set_codes<RowFormat::bits>(group, row, g, [grid](float x) {
+                return grid.code(x, static_cast<float>(RowFormat::codebook.size() - 1));
+            });
+        }
+    });
+}
+
+} // namespace detail
 
 /// code = clip(rne(w/scale) + zero, 0, 2^b − 1) on the min-max grid of every group (affine_grid.hpp). Scales are
 /// float32. In exact arithmetic |w − ŵ| ≤ scale/2, but for what a symmetric grid cuts off.
@@ -21,26 +49,7 @@ struct rtn {
     /// Errors: format_error for a weight that is not finite, or a group whose range leaves float32.
     packed_matrix<F> operator()(matrix_view<const float> w) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        detail::for_each_row(w, [&](std::size_t r) {
-            const auto row = w.row(r);
-            std::vector<affine_grid> grids(packed.groups());
-            for (std::size_t g = 0; g < grids.size(); ++g) {
-                const auto [first, count] = detail::columns_of_group<F>(w.cols, g);
-                const auto group = row.subspan(first, count);
-                grids[g] = min_max_grid<F>(group);
-                if (!std::isfinite(grids[g].scale)) {
-                    detail::check_finite("rtn", group, r, first);
-                    throw format_error("rtn: the weights of row " + std::to_string(r) + ", columns " +
-                                       std::to_string(first) + " to " + std::to_string(first + count - 1) +
-                                       ", span more than float32 can hold");
-                }
-                packed.set_scale(r, g, grids[g].scale);
-                if constexpr (F::has_zero) packed.set_zero(r, g, static_cast<std::uint8_t>(grids[g].zero));
-            }
-            detail::set_row_codes(packed, r, row, [&](std::size_t g) {
-                return [grid = grids[g]](float x) { return grid.code(x, static_cast<float>(F::codebook.size() - 1)); };
-            });
-        });
+        detail::round_to_nearest<detail::row_format<F>>(w, packed.storage());
         return packed;
     }
 };
