@@ -1944,22 +1944,11 @@ struct row_storage {
     std::size_t group_columns; ///< of every group but a short last one
 };
 
-/// All of a packed matrix to be written: formats that differ in group size alone are written by the same code.
-struct packed_storage {
-    std::uint8_t *codes, *zeros;
-    std::span<float> scales;
-    std::size_t row_bytes, groups, group_columns;
-
-    row_storage row(std::size_t r) const noexcept {
-        return {codes + r * row_bytes, scales.subspan(r * groups, groups),
-                zeros == nullptr ? nullptr : zeros + r * groups, group_columns};
-    }
-};
-
 namespace detail {
 
-/// What packed matrices of all formats hold. Made, moved and freed by functions that they share and that are not
-/// compiled into each place: a variant of many formats has hundreds.
+/// What packed matrices of all formats hold: those that differ in group size alone are written by the same code. Made,
+/// moved and freed by functions that they share and that are not compiled into each place: a variant of many formats
+/// has hundreds.
 struct packed_arrays {
     std::size_t rows, cols, group_columns, groups, row_bytes;
     aligned_array<std::uint8_t> codes;
@@ -1977,6 +1966,13 @@ struct packed_arrays {
     [[gnu::noinline]] packed_arrays(packed_arrays&&) noexcept = default;
     [[gnu::noinline]] packed_arrays& operator=(packed_arrays&&) noexcept = default;
     [[gnu::noinline]] ~packed_arrays() = default;
+
+    /// Row r for writing.
+    row_storage row(std::size_t r) noexcept {
+        BITLENS_ASSERT(r < rows);
+        return {codes.data() + r * row_bytes, scales.span().subspan(r * groups, groups),
+                zeros.size() == 0 ? nullptr : zeros.data() + r * groups, group_columns};
+    }
 };
 
 } // namespace detail
@@ -2052,10 +2048,7 @@ public:
         return {own_.zeros.data() + r * own_.groups, own_.groups};
     }
     /// For writing all of it.
-    packed_storage storage() noexcept {
-        return {own_.codes.data(), own_.zeros.data(), own_.scales.span(),
-                own_.row_bytes,    own_.groups,       own_.group_columns};
-    }
+    detail::packed_arrays& arrays() noexcept { return own_; }
 
 private:
     using chunk = code_chunk<F::bits>;
@@ -8477,6 +8470,7 @@ struct bf16_dot_micro_kernel : bf16_operands<Arch> {
     static void end() noexcept {}
 
     static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
+        BITLENS_ASSERT(x.rows <= sizes.tile_positions && x.cols <= sizes.max_depth);
         base::pack_positions(x, sizes.padded_positions(x.rows), packed);
     }
     static void multiply(micro_kernel::operand const& x, std::size_t depth, const packed_element* panel,
@@ -8555,18 +8549,19 @@ struct f32_micro_kernel {
 
     static constexpr std::size_t lanes = vec::size, piece = 8;
     static constexpr std::size_t panel_registers = simd::has_32_registers<Arch> ? 3 : 2;
+    static constexpr std::size_t panel_rows = panel_registers * lanes, panels_at_once = 3;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t first_cache = 24 << 10; // bytes of it for a tile of positions
     static constexpr micro_kernel_sizes sizes{.lanes = lanes,
-                                              .panel_rows = panel_registers * lanes,
+                                              .panel_rows = panel_rows,
                                               .tile_positions = tile_positions,
                                               // code for every number takes long to compile
                                               .position_unit = tile_positions / 2,
                                               .max_depth = first_cache / (tile_positions * sizeof(float)),
                                               .piece_columns = piece,
                                               .piece_elements = piece,
-                                              .panels_at_once = 3,
-                                              .rows_worth_packing = 18 * panel_registers * lanes};
+                                              .panels_at_once = panels_at_once,
+                                              .rows_worth_packing = 6 * panels_at_once * panel_rows};
 
     static void begin() noexcept {}
     static void end() noexcept {}
@@ -8735,15 +8730,15 @@ namespace bitlens {
 template <class Arch>
 struct bf16_tile_micro_kernel : bf16_operands<Arch> {
     using base = bf16_operands<Arch>;
-    static constexpr std::size_t first_cache = 40 << 10; // bytes of it for operands
+    static constexpr std::size_t panel_rows = 32, first_cache = 40 << 10; // bytes of the cache for operands
     /// Tiles multiply so fast that what they read and write decides: a panel stays in the first cache and meets all
     /// positions, which come from the second, past the first; of 1536 columns they take 768 KiB of it, and the sums of
     /// rows_at_once rows 256 KiB (both as where they are unbounded, but bounded).
     static constexpr micro_kernel_sizes sizes{.lanes = base::lanes,
-                                              .panel_rows = 32,
+                                              .panel_rows = panel_rows,
                                               .tile_positions = 32,
                                               .position_unit = 16,
-                                              .max_depth = first_cache / (32 * sizeof(bf16)),
+                                              .max_depth = first_cache / (panel_rows * sizeof(bf16)),
                                               .piece_columns = base::square_columns,
                                               .piece_elements = simd::bf16_pairs,
                                               .panels_at_once = 1,
@@ -8754,6 +8749,7 @@ struct bf16_tile_micro_kernel : bf16_operands<Arch> {
     [[gnu::target("amx-tile")]] static void end() noexcept { _tile_release(); }
 
     static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
+        BITLENS_ASSERT(x.rows <= sizes.tile_positions && x.cols <= sizes.max_depth);
         base::pack_positions(x, sizes.padded_positions(x.rows), packed);
     }
     static void multiply(micro_kernel::operand const& x, std::size_t depth, const packed_element* panel,
@@ -10371,7 +10367,10 @@ void set_codes(std::span<const float> group, row_storage const& storage, std::si
         std::copy_n(group.data() + first, count, x.data());
         std::array<std::uint32_t, chunk_codes> q;
         for (std::size_t i = 0; i < chunk_codes; ++i) q[i] = rule(x[i]);
-        for (std::size_t i = 0; i < count; ++i) chunk::set(codes, i, static_cast<std::uint8_t>(q[i]));
+        for (std::size_t i = 0; i < count; ++i) {
+            BITLENS_ASSERT(q[i] < 1u << Bits);
+            chunk::set(codes, i, static_cast<std::uint8_t>(q[i]));
+        }
     }
 }
 
@@ -10412,7 +10411,7 @@ auto stretch_of(float scale) noexcept {
 
 /// w to the nearest levels of its groups, with the codebook of RowFormat.
 template <quant_format RowFormat>
-void round_to_levels(matrix_view<const float> w, packed_storage const& packed) {
+void round_to_levels(matrix_view<const float> w, packed_arrays& packed) {
     for_each_row(w, [&](std::size_t r) {
         const row_storage row = packed.row(r);
         for (std::size_t g = 0; g < row.scales.size(); ++g) {
@@ -10448,8 +10447,8 @@ struct absmax {
     /// Errors: shape_error when `in` is not a multiple of the group size; format_error for a weight that is not finite.
     packed_matrix<F> operator()(matrix_view<const float> w) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        detail::round_to_levels<detail::row_format<F>>(w, packed.storage());
-        if (nested_scales) nest_scales(packed.storage().scales);
+        detail::round_to_levels<detail::row_format<F>>(w, packed.arrays());
+        if (nested_scales) nest_scales(packed.arrays().scales.span());
         return packed;
     }
 };
@@ -10534,7 +10533,7 @@ namespace detail {
 
 /// w on the min-max grids of its groups, with the codebook of RowFormat.
 template <quant_format RowFormat>
-void round_to_nearest(matrix_view<const float> w, packed_storage const& packed) {
+void round_to_nearest(matrix_view<const float> w, packed_arrays& packed) {
     for_each_row(w, [&](std::size_t r) {
         const row_storage row = packed.row(r);
         for (std::size_t g = 0; g < row.scales.size(); ++g) {
@@ -10569,7 +10568,7 @@ struct rtn {
     /// Errors: format_error for a weight that is not finite, or a group whose range leaves float32.
     packed_matrix<F> operator()(matrix_view<const float> w) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        detail::round_to_nearest<detail::row_format<F>>(w, packed.storage());
+        detail::round_to_nearest<detail::row_format<F>>(w, packed.arrays());
         return packed;
     }
 };

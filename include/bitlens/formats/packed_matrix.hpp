@@ -32,22 +32,11 @@ struct row_storage {
     std::size_t group_columns; ///< of every group but a short last one
 };
 
-/// All of a packed matrix to be written: formats that differ in group size alone are written by the same code.
-struct packed_storage {
-    std::uint8_t *codes, *zeros;
-    std::span<float> scales;
-    std::size_t row_bytes, groups, group_columns;
-
-    row_storage row(std::size_t r) const noexcept {
-        return {codes + r * row_bytes, scales.subspan(r * groups, groups),
-                zeros == nullptr ? nullptr : zeros + r * groups, group_columns};
-    }
-};
-
 namespace detail {
 
-/// What packed matrices of all formats hold. Made, moved and freed by functions that they share and that are not
-/// compiled into each place: a variant of many formats has hundreds.
+/// What packed matrices of all formats hold: those that differ in group size alone are written by the same code. Made,
+/// moved and freed by functions that they share and that are not compiled into each place: a variant of many formats
+/// has hundreds.
 struct packed_arrays {
     std::size_t rows, cols, group_columns, groups, row_bytes;
     aligned_array<std::uint8_t> codes;
@@ -65,6 +54,13 @@ struct packed_arrays {
     [[gnu::noinline]] packed_arrays(packed_arrays&&) noexcept = default;
     [[gnu::noinline]] packed_arrays& operator=(packed_arrays&&) noexcept = default;
     [[gnu::noinline]] ~packed_arrays() = default;
+
+    /// Row r for writing.
+    row_storage row(std::size_t r) noexcept {
+        BITLENS_ASSERT(r < rows);
+        return {codes.data() + r * row_bytes, scales.span().subspan(r * groups, groups),
+                zeros.size() == 0 ? nullptr : zeros.data() + r * groups, group_columns};
+    }
 };
 
 } // namespace detail
@@ -140,10 +136,7 @@ public:
         return {own_.zeros.data() + r * own_.groups, own_.groups};
     }
     /// For writing all of it.
-    packed_storage storage() noexcept {
-        return {own_.codes.data(), own_.zeros.data(), own_.scales.span(),
-                own_.row_bytes,    own_.groups,       own_.group_columns};
-    }
+    detail::packed_arrays& arrays() noexcept { return own_; }
 
 private:
     using chunk = code_chunk<F::bits>;

@@ -27,6 +27,7 @@ struct bf16_dot_micro_kernel : bf16_operands<Arch> {
     static void end() noexcept {}
 
     static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
+        BITLENS_ASSERT(x.rows <= sizes.tile_positions && x.cols <= sizes.max_depth);
         base::pack_positions(x, sizes.padded_positions(x.rows), packed);
     }
     static void multiply(micro_kernel::operand const& x, std::size_t depth, const packed_element* panel,

@@ -14,15 +14,15 @@ namespace bitlens {
 template <class Arch>
 struct bf16_tile_micro_kernel : bf16_operands<Arch> {
     using base = bf16_operands<Arch>;
-    static constexpr std::size_t first_cache = 40 << 10; // bytes of it for operands
+    static constexpr std::size_t panel_rows = 32, first_cache = 40 << 10; // bytes of the cache for operands
     /// Tiles multiply so fast that what they read and write decides: a panel stays in the first cache and meets all
     /// positions, which come from the second, past the first; of 1536 columns they take 768 KiB of it, and the sums of
     /// rows_at_once rows 256 KiB (both as where they are unbounded, but bounded).
     static constexpr micro_kernel_sizes sizes{.lanes = base::lanes,
-                                              .panel_rows = 32,
+                                              .panel_rows = panel_rows,
                                               .tile_positions = 32,
                                               .position_unit = 16,
-                                              .max_depth = first_cache / (32 * sizeof(bf16)),
+                                              .max_depth = first_cache / (panel_rows * sizeof(bf16)),
                                               .piece_columns = base::square_columns,
                                               .piece_elements = simd::bf16_pairs,
                                               .panels_at_once = 1,
@@ -33,6 +33,7 @@ struct bf16_tile_micro_kernel : bf16_operands<Arch> {
     [[gnu::target("amx-tile")]] static void end() noexcept { _tile_release(); }
 
     static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
+        BITLENS_ASSERT(x.rows <= sizes.tile_positions && x.cols <= sizes.max_depth);
         base::pack_positions(x, sizes.padded_positions(x.rows), packed);
     }
     static void multiply(micro_kernel::operand const& x, std::size_t depth, const packed_element* panel,

@@ -20,18 +20,19 @@ struct f32_micro_kernel {
 
     static constexpr std::size_t lanes = vec::size, piece = 8;
     static constexpr std::size_t panel_registers = simd::has_32_registers<Arch> ? 3 : 2;
+    static constexpr std::size_t panel_rows = panel_registers * lanes, panels_at_once = 3;
     static constexpr std::size_t tile_positions = simd::has_32_registers<Arch> ? 8 : 6;
     static constexpr std::size_t first_cache = 24 << 10; // bytes of it for a tile of positions
     static constexpr micro_kernel_sizes sizes{.lanes = lanes,
-                                              .panel_rows = panel_registers * lanes,
+                                              .panel_rows = panel_rows,
                                               .tile_positions = tile_positions,
                                               // code for every number takes long to compile
                                               .position_unit = tile_positions / 2,
                                               .max_depth = first_cache / (tile_positions * sizeof(float)),
                                               .piece_columns = piece,
                                               .piece_elements = piece,
-                                              .panels_at_once = 3,
-                                              .rows_worth_packing = 18 * panel_registers * lanes};
+                                              .panels_at_once = panels_at_once,
+                                              .rows_worth_packing = 6 * panels_at_once * panel_rows};
 
     static void begin() noexcept {}
     static void end() noexcept {}

@@ -41,7 +41,7 @@ auto stretch_of(float scale) noexcept {
 
 /// w to the nearest levels of its groups, with the codebook of RowFormat.
 template <quant_format RowFormat>
-void round_to_levels(matrix_view<const float> w, packed_storage const& packed) {
+void round_to_levels(matrix_view<const float> w, packed_arrays& packed) {
     for_each_row(w, [&](std::size_t r) {
         const row_storage row = packed.row(r);
         for (std::size_t g = 0; g < row.scales.size(); ++g) {
@@ -77,8 +77,8 @@ struct absmax {
     /// Errors: shape_error when `in` is not a multiple of the group size; format_error for a weight that is not finite.
     packed_matrix<F> operator()(matrix_view<const float> w) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        detail::round_to_levels<detail::row_format<F>>(w, packed.storage());
-        if (nested_scales) nest_scales(packed.storage().scales);
+        detail::round_to_levels<detail::row_format<F>>(w, packed.arrays());
+        if (nested_scales) nest_scales(packed.arrays().scales.span());
         return packed;
     }
 };

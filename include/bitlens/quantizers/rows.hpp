@@ -76,7 +76,10 @@ void set_codes(std::span<const float> group, row_storage const& storage, std::si
         std::copy_n(group.data() + first, count, x.data());
         std::array<std::uint32_t, chunk_codes> q;
         for (std::size_t i = 0; i < chunk_codes; ++i) q[i] = rule(x[i]);
-        for (std::size_t i = 0; i < count; ++i) chunk::set(codes, i, static_cast<std::uint8_t>(q[i]));
+        for (std::size_t i = 0; i < count; ++i) {
+            BITLENS_ASSERT(q[i] < 1u << Bits);
+            chunk::set(codes, i, static_cast<std::uint8_t>(q[i]));
+        }
     }
 }
 

@@ -14,7 +14,7 @@ namespace detail {
 
 /// w on the min-max grids of its groups, with the codebook of RowFormat.
 template <quant_format RowFormat>
-void round_to_nearest(matrix_view<const float> w, packed_storage const& packed) {
+void round_to_nearest(matrix_view<const float> w, packed_arrays& packed) {
     for_each_row(w, [&](std::size_t r) {
         const row_storage row = packed.row(r);
         for (std::size_t g = 0; g < row.scales.size(); ++g) {
@@ -49,7 +49,7 @@ struct rtn {
     /// Errors: format_error for a weight that is not finite, or a group whose range leaves float32.
     packed_matrix<F> operator()(matrix_view<const float> w) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        detail::round_to_nearest<detail::row_format<F>>(w, packed.storage());
+        detail::round_to_nearest<detail::row_format<F>>(w, packed.arrays());
         return packed;
     }
 };
