@@ -14737,6 +14737,34 @@ inline std::optional<table> float32_table(std::filesystem::path const& run_folde
 
 } // namespace bitlens
 
+// ---- bitlens/analysis/measure_documents.hpp
+/// measure_documents: the sweep of every study, whatever becomes of what it measures.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+
+namespace bitlens {
+
+/// What `done(first, measurements)` is called with: those of rows first, first + 1, …, of every variant.
+using measured_block = std::function<void(std::size_t, std::span<document_measurement>)>;
+
+/// Runs every variant on every row of ids (N, tokens). variants[0] is the full model.
+/// first_position: whether norms, kurtosis and MSE include position 0.   Errors: those of sweep.
+template <class Architecture, class W>
+void measure_documents(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
+                       matrix_view<const std::int32_t> ids, bool first_position, sweep_cut cut,
+                       measured_block const& done) {
+    model_config const& config = model.config();
+    const auto make = [&](std::size_t) {
+        return document_measurement(variants.size(), config.layers, ids.cols, config.block.width, first_position);
+    };
+    sweep<Architecture, W>(model, variants, ids, cut, make, done);
+}
+
+} // namespace bitlens
+
 // ---- bitlens/analysis/measure_run.hpp
 /// measure_run: a study in memory, for programs that need no run folder.
 
@@ -14798,16 +14826,11 @@ run_results measure_run(
         const std::vector<double> column(rows);
         run.methods.push_back({variants[v].name, variants[v].name, column, column, column, column, empty});
     }
-    sweep<Architecture, W>(
-        model, variants, documents.ids, cut,
-        [&](std::size_t) {
-            return document_measurement(variants.size(), config.layers, documents.ids.cols(), config.block.width,
-                                        first_position);
-        },
-        [&](std::size_t first, std::span<document_measurement> block) {
-            for (std::size_t e = 0; e < block.size(); ++e) detail::take_row(run, first + e, block[e]);
-            on_documents(block.size());
-        });
+    const auto block_done = [&](std::size_t first, std::span<document_measurement> block) {
+        for (std::size_t e = 0; e < block.size(); ++e) detail::take_row(run, first + e, block[e]);
+        on_documents(block.size());
+    };
+    measure_documents<Architecture, W>(model, variants, documents.ids, first_position, cut, block_done);
     return run;
 }
 
@@ -15051,7 +15074,6 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
                study_documents const& documents, bool first_position, sweep_cut cut, run_folder const& folder,
                std::span<variant_results> results, Progress const& progress) {
     BITLENS_ASSERT(variants.size() == results.size());
-    model_config const& config = model.config();
     for (auto const& piece : rows_to_do(results)) {
         std::vector<variant<W>> running{variants[0]};
         std::vector<std::size_t> index{0}; // of each running variant in `results`
@@ -15060,10 +15082,6 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
             running.push_back(variants[v]);
             index.push_back(v);
         }
-        const auto measure = [&](std::size_t) {
-            return document_measurement(running.size(), config.layers, documents.ids.cols(), config.block.width,
-                                        first_position);
-        };
         const auto block_done = [&](std::size_t first, std::span<document_measurement> block) {
             for (std::size_t i = 0; i < running.size(); ++i) {
                 variant_results& v = results[index[i]];
@@ -15074,8 +15092,8 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
             }
             progress(block.size() * running.size());
         };
-        sweep<Architecture, W>(model, running, documents.ids.view().middle_rows(piece.first, piece.count), cut, measure,
-                               block_done);
+        measure_documents<Architecture, W>(model, running, documents.ids.view().middle_rows(piece.first, piece.count),
+                                           first_position, cut, block_done);
     }
 }
 

@@ -1,117 +1,27 @@
 #include "experiment.hpp"
 
-#include "study_matrix/study_matrix.hpp"
+#include "measure.hpp"
 
-#include "bitlens/analysis/measure_run.hpp"
-#include "bitlens/analysis/select_documents.hpp"
-#include "bitlens/core/machine.hpp"
-#include "bitlens/core/parallel.hpp"
-#include "bitlens/core/random.hpp"
-#include "bitlens/hooks/record.hpp"
-#include "bitlens/models/checkpoint.hpp"
-#include "bitlens/models/random_model.hpp"
-#include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/core/error.hpp"
 
-#include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <exception>
-#include <filesystem>
 #include <iostream>
-#include <memory>
-#include <optional>
-#include <span>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include <CLI/CLI.hpp>
 
 namespace bitlens::paper {
 
-namespace {
-
-struct arguments {
-    std::filesystem::path model, data;
-    std::string methods;
-    std::size_t tokens = 512;
-    std::optional<std::size_t> examples;
-};
-
-/// Every method beside the full model on every document, all of it in memory.
-template <class Architecture>
-finished_study measure(transformer<Architecture, study_matrix> const& model, std::span<const method> methods,
-                       study_documents const& documents) {
-    std::vector<variant<study_matrix>> variants{{full_model_name, model.layers()}};
-    for (auto const& m : methods)
-        variants.push_back({m.name, std::make_shared<quantized_layers<study_matrix>>(model.layers(), m)});
-    const unsigned threads = available_cores();
-    const thread_limit limit(threads);
-    run_results run = measure_run<Architecture, study_matrix>(model, variants, documents, {4 * threads, threads});
-    run.seed = 1;
-    for (std::size_t v = 0; v < methods.size(); ++v) run.methods[v].spec = methods[v].text();
-
-    std::vector<std::span<const std::int32_t>> ids;
-    for (std::size_t n = 0; n < documents.ids.rows(); ++n) ids.push_back(documents.ids.row(n));
-    return make_study(std::move(run), ids);
-}
-
-template <class Model>
-std::int32_t most_likely_next(Model const& model, std::span<const std::int32_t> ids) {
-    record<hook::logits> said;
-    model.forward(ids, said);
-    const auto last = said.template get<hook::logits>().row(ids.size() - 1);
-    return static_cast<std::int32_t>(std::ranges::max_element(last) - last.begin());
-}
-
-/// From hard to easy: of document n of N, a share of n/N is what the model itself would say next, the rest any token.
-template <class Model>
-study_documents made_up_documents(Model const& model) {
-    constexpr std::size_t rows = 40, tokens = 24;
-    study_documents documents{
-        matrix<std::int32_t>(rows, tokens), {}, std::vector<std::string>(rows), std::vector<std::string>(rows)};
-    random_generator random(2);
-    for (std::size_t n = 0; n < rows; ++n) {
-        const double share = static_cast<double>(n) / rows;
-        const auto ids = documents.ids.row(n);
-        for (std::size_t t = 0; t < tokens; ++t)
-            ids[t] = t > 0 && random.uniform() < share
-                         ? most_likely_next(model, ids.first(t))
-                         : static_cast<std::int32_t>(random.below(model.config().vocabulary));
-        documents.rows.push_back(n);
-    }
-    return documents;
-}
-
-finished_study measure_tiny_model(std::span<const method> methods) {
-    constexpr std::uint64_t seed = 1;
-    model_config config = tiny_config<llama>();
-    config.block.ffn_width = 192; // whole groups of 64
-    const auto documents = made_up_documents(tiny_model<llama, packed_matrix<dense<float>>>(config, seed));
-    return measure(tiny_model<llama, study_matrix>(config, seed), methods, documents);
-}
-
-finished_study measure_checkpoint(arguments const& a, std::span<const method> methods) {
-    const checkpoint source(a.model);
-    const tokenizer t = source.load_tokenizer();
-    const auto selected = select_documents(a.data, t, t.adds_bos() ? t.bos() : std::nullopt, source.config().vocabulary,
-                                           a.tokens, a.examples);
-    return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return measure<Architecture>({source, true}, methods, selected.documents);
-    });
-}
-
-} // namespace
-
 int run(int argc, char** argv, const char* methods, void (*show)(finished_study const&)) try {
-    arguments a;
-    a.methods = methods;
+    checkpoint_documents a;
+    std::string method_names = methods;
     CLI::App app("A table or figure of arXiv 2506.12044; without --model and --data, of a tiny random model");
     auto* const model = app.add_option("--model", a.model, "Hugging Face folder, or GGUF file");
     auto* const data = app.add_option("--data", a.data, "JSONL with a field text, text, or NPY of token ids");
     model->needs(data)->check(CLI::ExistingPath);
     data->needs(model)->check(CLI::ExistingFile);
-    app.add_option("--methods", a.methods, "as bitlens study has them")->capture_default_str();
+    app.add_option("--methods", method_names, "as bitlens study has them")->capture_default_str();
     app.add_option("--tokens", a.tokens, "token ids a document; shorter ones are left out")
         ->needs(data)
         ->check(CLI::Range(std::size_t{2}, std::size_t{1} << 20))
@@ -120,7 +30,7 @@ int run(int argc, char** argv, const char* methods, void (*show)(finished_study 
         ->needs(data)
         ->check(CLI::PositiveNumber);
     CLI11_PARSE(app, argc, argv);
-    const auto parsed = parse_methods(a.methods);
+    const auto parsed = parse_methods(method_names);
     if (parsed.empty()) throw option_error("--methods: at least one is expected");
     show(a.model.empty() ? measure_tiny_model(parsed) : measure_checkpoint(a, parsed));
     return 0;

@@ -5,6 +5,7 @@
 #include "bitlens/analysis/error_sets.hpp"
 #include "bitlens/analysis/example_text.hpp"
 #include "bitlens/analysis/float32_check.hpp"
+#include "bitlens/analysis/measure_documents.hpp"
 #include "bitlens/analysis/measure_run.hpp"
 #include "bitlens/analysis/published.hpp"
 #include "bitlens/analysis/run_results.hpp"

@@ -2,6 +2,7 @@
 /// measure_run: a study in memory, for programs that need no run folder.
 
 #include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/analysis/measure_documents.hpp"
 #include "bitlens/analysis/run_results.hpp"
 #include "bitlens/analysis/study_results.hpp"
 #include "bitlens/models/transformer.hpp"
@@ -66,16 +67,11 @@ run_results measure_run(
         const std::vector<double> column(rows);
         run.methods.push_back({variants[v].name, variants[v].name, column, column, column, column, empty});
     }
-    sweep<Architecture, W>(
-        model, variants, documents.ids, cut,
-        [&](std::size_t) {
-            return document_measurement(variants.size(), config.layers, documents.ids.cols(), config.block.width,
-                                        first_position);
-        },
-        [&](std::size_t first, std::span<document_measurement> block) {
-            for (std::size_t e = 0; e < block.size(); ++e) detail::take_row(run, first + e, block[e]);
-            on_documents(block.size());
-        });
+    const auto block_done = [&](std::size_t first, std::span<document_measurement> block) {
+        for (std::size_t e = 0; e < block.size(); ++e) detail::take_row(run, first + e, block[e]);
+        on_documents(block.size());
+    };
+    measure_documents<Architecture, W>(model, variants, documents.ids, first_position, cut, block_done);
     return run;
 }
 

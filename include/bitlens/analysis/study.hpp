@@ -2,6 +2,7 @@
 /// run_study: the sweep of a study, from whatever an earlier process finished to the last row.
 
 #include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/analysis/measure_documents.hpp"
 #include "bitlens/analysis/study_results.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/sweep/run_folder.hpp"
@@ -47,7 +48,6 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
                study_documents const& documents, bool first_position, sweep_cut cut, run_folder const& folder,
                std::span<variant_results> results, Progress const& progress) {
     BITLENS_ASSERT(variants.size() == results.size());
-    model_config const& config = model.config();
     for (auto const& piece : rows_to_do(results)) {
         std::vector<variant<W>> running{variants[0]};
         std::vector<std::size_t> index{0}; // of each running variant in `results`
@@ -56,10 +56,6 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
             running.push_back(variants[v]);
             index.push_back(v);
         }
-        const auto measure = [&](std::size_t) {
-            return document_measurement(running.size(), config.layers, documents.ids.cols(), config.block.width,
-                                        first_position);
-        };
         const auto block_done = [&](std::size_t first, std::span<document_measurement> block) {
             for (std::size_t i = 0; i < running.size(); ++i) {
                 variant_results& v = results[index[i]];
@@ -70,8 +66,8 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
             }
             progress(block.size() * running.size());
         };
-        sweep<Architecture, W>(model, running, documents.ids.view().middle_rows(piece.first, piece.count), cut, measure,
-                               block_done);
+        measure_documents<Architecture, W>(model, running, documents.ids.view().middle_rows(piece.first, piece.count),
+                                           first_position, cut, block_done);
     }
 }
 
