@@ -1121,15 +1121,14 @@ inline constexpr std::size_t bf16_pairs = 16;
 /// Needs a machine with AVX512_BF16, whatever this program is compiled for.
 [[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] inline void
 round_to_pairs(const float* x, std::size_t n, bf16_pair* pairs, std::size_t stride = bf16_pairs) noexcept {
-    for (std::size_t i = 0; i < n; i += 2 * bf16_pairs, pairs += stride) {
-        const std::size_t rest = n - i;
-        const auto mask = [](std::size_t count) {
-            return static_cast<__mmask16>(count >= 16 ? 0xFFFFu : (1u << count) - 1);
-        };
-        const __m512 low = _mm512_maskz_loadu_ps(mask(rest), x + i),
-                     high = rest > 16 ? _mm512_maskz_loadu_ps(mask(rest - 16), x + i + 16) : _mm512_setzero_ps();
-        _mm512_storeu_si512(pairs, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-    }
+    constexpr std::size_t lanes = bf16_pairs, columns = 2 * lanes;
+    for (; n >= columns; n -= columns, x += columns, pairs += stride)
+        _mm512_storeu_si512(pairs, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + lanes), _mm512_loadu_ps(x)));
+    if (n == 0) return;
+    const std::uint32_t used = (1u << n) - 1u;
+    const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(used), x),
+                 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(used >> lanes), x + lanes);
+    _mm512_storeu_si512(pairs, (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 #endif
 
