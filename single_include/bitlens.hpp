@@ -245,7 +245,8 @@ inline void prefer_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] std::si
 #endif
 
 // ---- bitlens/core/machine.hpp
-/// What this process may use of the machine: cores and memory, as its control group (cgroup v1 or v2) limits them.
+/// What this process may use of the machine: cores and memory, as its control group (cgroup v1 or v2) and its own
+/// limits (ulimit) say.
 
 #include <algorithm>
 #include <cmath>
@@ -256,6 +257,7 @@ inline void prefer_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] std::si
 #include <optional>
 #include <sched.h>
 #include <string>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace bitlens {
@@ -311,7 +313,7 @@ inline unsigned available_cores() {
     return std::max(1u, static_cast<unsigned>(cores));
 }
 
-/// Bytes of memory this process may have in all: the machine's, cut by the limit of its control group.
+/// Bytes of memory this process may have in all: the machine's, cut by the limits of its control group and its own.
 inline std::uint64_t available_memory() {
     const double pages = static_cast<double>(sysconf(_SC_PHYS_PAGES));
     double bytes = pages * static_cast<double>(sysconf(_SC_PAGE_SIZE));
@@ -319,6 +321,9 @@ inline std::uint64_t available_memory() {
         for (const char* name : {"/memory.max", "/memory.limit_in_bytes"})
             if (const auto limit = detail::read_number(folder + name)) bytes = std::min(bytes, *limit);
     });
+    rlimit limit{};
+    for (const auto resource : {RLIMIT_AS, RLIMIT_DATA})
+        if (getrlimit(resource, &limit) == 0) bytes = std::min(bytes, static_cast<double>(limit.rlim_cur));
     return static_cast<std::uint64_t>(bytes);
 }
 

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <limits>
@@ -17,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <unistd.h>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -162,6 +164,30 @@ void add_perplexity(CLI::App& app, perplexity_arguments& a) {
     verb.callback([&a] { perplexity(a); });
 }
 
+/// Allocates nothing. Returns the exit code.
+int say(const char* error) {
+    for (const std::string_view part : {"bitlens: ", error, "\n"})
+        [[maybe_unused]] const auto written = ::write(STDERR_FILENO, part.data(), part.size());
+    return 1;
+}
+constexpr const char* out_of_memory = "out of memory; --memory says how much may be used, and shorter rows need less";
+
+std::terminate_handler usual_termination = nullptr;
+
+/// Memory can also run out where no exception may pass: nlohmann::json allocates when it is destroyed, and TBB starts
+/// threads when a limit of them ends.
+void explain_termination() {
+    try {
+        if (const auto thrown = std::current_exception()) std::rethrow_exception(thrown);
+    } catch (std::bad_alloc const&) {
+        std::_Exit(say(out_of_memory));
+    } catch (std::exception const& e) {
+        std::_Exit(say(e.what()));
+    } catch (...) {
+    }
+    usual_termination();
+}
+
 /// What is wrong with the words of a command line. One that nobody knows is named before anything else: what it was
 /// meant to be is missing for that reason alone.
 std::string misuse(CLI::App const& app, CLI::ParseError const& e) {
@@ -192,7 +218,8 @@ std::string misuse(CLI::App const& app, CLI::ParseError const& e) {
 
 } // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
+    usual_termination = std::set_terminate(explain_termination);
     CLI::App app{"bitlens: which inputs low-bit weight-only quantization breaks, where and why"};
     app.name("bitlens");
     app.set_version_flag("--version", std::string(bitlens::version));
@@ -216,20 +243,18 @@ int main(int argc, char** argv) {
     } catch (CLI::ParseError const& e) {
         std::cerr << misuse(app, e) << '\n';
         return 2;
-    } catch (bitlens::option_error const& e) {
-        std::cerr << "bitlens: " << e.what() << '\n';
-        return 2;
-    } catch (interrupted const& e) {
-        std::cerr << "bitlens: " << e.what() << '\n';
-        std::signal(e.signal(), SIG_DFL); // whoever started the program, a loop in a shell say, learns why it ended
-        std::raise(e.signal());
-        return 1;
-    } catch (std::bad_alloc const&) {
-        std::cerr << "bitlens: out of memory; --memory says how much may be used, and shorter rows need less\n";
-        return 1;
-    } catch (std::exception const& e) {
-        std::cerr << "bitlens: " << e.what() << '\n';
-        return 1;
     }
     return 0;
+} catch (bitlens::option_error const& e) {
+    std::cerr << "bitlens: " << e.what() << '\n';
+    return 2;
+} catch (interrupted const& e) {
+    std::cerr << "bitlens: " << e.what() << '\n';
+    std::signal(e.signal(), SIG_DFL); // whoever started the program, a loop in a shell say, learns why it ended
+    std::raise(e.signal());
+    return 1;
+} catch (std::bad_alloc const&) {
+    return say(out_of_memory);
+} catch (std::exception const& e) {
+    return say(e.what());
 }

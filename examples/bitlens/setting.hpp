@@ -19,7 +19,7 @@ namespace bitlens::command {
 /// Chosen at run time, once per matrix product: every format that a checkpoint stores or a method produces.
 using weight = study_matrix;
 
-/// The machine as the arguments and the control group allow it. Lives as long as the verb runs.
+/// The machine as the arguments and the limits of this process allow it. Lives as long as the verb runs.
 struct machine {
     unsigned threads;
     std::uint64_t memory; // bytes

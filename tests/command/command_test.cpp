@@ -9,6 +9,7 @@
 #include "bitlens/text/tokenizer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -51,6 +52,7 @@ struct setting {
     matrix<std::int32_t> ids{rows, tokens};
 
     setting() {
+        fs::permissions(folder.path(), fs::perms(0755)); // for who runs the command as somebody else
         const std::size_t vocabulary = test::write_tiny_model(model, 3);
         random_generator random(5);
         for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(vocabulary));
@@ -72,7 +74,8 @@ struct outcome {
 struct disturbance {
     std::function<bool()> now = [] { return false; }; // whether it is time
     std::function<void(pid_t)> happens = [](pid_t) {};
-    std::optional<rlim_t> largest_file = std::nullopt; // bytes; more cannot be written, as on a full disk
+    std::map<decltype(RLIMIT_AS), rlim_t> limits = {};
+    bool as_nobody = false; // who may write nowhere, where root may everywhere
 };
 
 outcome run(std::vector<std::string> arguments, fs::path const& input = "/dev/null", disturbance const& d = {}) {
@@ -86,11 +89,13 @@ outcome run(std::vector<std::string> arguments, fs::path const& input = "/dev/nu
         const int in = ::open(input.c_str(), O_RDONLY);
         const int out = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
         if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(out, 2) < 0) ::_exit(99);
-        if (d.largest_file) {
-            const rlimit limit{*d.largest_file, *d.largest_file};
-            ::signal(SIGXFSZ, SIG_IGN); // an error to whoever writes, as a full disk is
-            if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(97);
+        ::signal(SIGXFSZ, SIG_IGN); // a file that grows too large is an error to whoever writes, as a full disk is
+        for (auto const& [resource, most] : d.limits) {
+            const rlimit limit{most, most};
+            if (::setrlimit(resource, &limit) != 0) ::_exit(97);
         }
+        constexpr ::uid_t nobody = 65534;
+        if (d.as_nobody && ::getuid() == 0 && ::setuid(nobody) != 0) ::_exit(96);
         ::execv(BITLENS_COMMAND, argv.data());
         ::_exit(98);
     }
@@ -232,13 +237,73 @@ TEST_CASE("a run asked to stop finishes its block and says how to go on") {
 TEST_CASE("a full disk stops a run with a message, and what was written counts") {
     const auto folder = here().folder / "full";
     for (const rlim_t bytes : {2'000u, 8'000u, 20'000u, 60'000u}) {
-        const auto result = run(study(folder, two_methods), "/dev/null", {.largest_file = bytes});
+        const auto result = run(study(folder, two_methods), "/dev/null", {.limits = {{RLIMIT_FSIZE, bytes}}});
         CAPTURE(bytes);
         CHECK_MESSAGE(result.code == 1, result.text);
         CHECK_MESSAGE(result.text.find("cannot be written: File too large") != std::string::npos, result.text);
     }
     const auto result = run(study(folder, two_methods));
     REQUIRE_MESSAGE(result.code == 0, result.text);
+    check_same_run(undisturbed(), folder);
+}
+
+TEST_CASE("a folder that may not be written is named and left as it is, and goes on when it may") {
+    if (run({"inspect", here().model}, "/dev/null", {.as_nobody = true}).code != 0) {
+        MESSAGE("a read-only folder is not tested: nobody but root reaches the command or " << here().model);
+        return;
+    }
+    const auto folder = here().folder / "read_only";
+    const auto begun = run(study(folder, two_methods), "/dev/null", {.limits = {{RLIMIT_FSIZE, 20'000u}}});
+    REQUIRE_MESSAGE(begun.code == 1, begun.text);
+    const auto before = contents(folder);
+    const auto let_owner_write = [&](fs::perm_options how) {
+        for (auto const& entry : fs::recursive_directory_iterator(folder))
+            fs::permissions(entry, fs::perms::owner_write, how);
+        fs::permissions(folder, fs::perms::owner_write, how);
+    };
+    let_owner_write(fs::perm_options::remove);
+    const auto refused = run(study(folder, two_methods), "/dev/null", {.as_nobody = true});
+    CHECK_MESSAGE(refused.code == 1, refused.text);
+    CHECK_MESSAGE(refused.text.find(folder.string()) != std::string::npos, refused.text);
+    CHECK_MESSAGE(refused.text.find("Permission denied") != std::string::npos, refused.text);
+    CHECK(contents(folder) == before);
+    let_owner_write(fs::perm_options::add);
+    const auto resumed = run(study(folder, two_methods));
+    CHECK_MESSAGE(resumed.code == 0, resumed.text);
+    check_same_run(undisturbed(), folder);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool has_address_space_to_spare = false; // sanitizers take terabytes of it
+#else
+constexpr bool has_address_space_to_spare = true;
+#endif
+
+TEST_CASE("a run out of memory says so, and goes on where there is enough" *
+          doctest::skip(!has_address_space_to_spare)) {
+    const auto with = [](std::vector<std::string> arguments, rlim_t bytes) {
+        return run(std::move(arguments), "/dev/null", {.limits = {{RLIMIT_AS, bytes}}});
+    };
+    rlim_t too_little = 1u << 20, enough = 1u << 30; // for a command that runs no model
+    REQUIRE(with({"--version"}, enough).code == 0);
+    while (enough - too_little > (64u << 10)) {
+        const rlim_t between = (enough + too_little) / 2;
+        (with({"--version"}, between).code == 0 ? enough : too_little) = between;
+    }
+    const auto folder = here().folder / "out_of_memory";
+    const std::vector<std::string> one_thread{"--threads", "1", "--memory", "1600K"};
+    int failed = 0;
+    for (rlim_t bytes = enough;; bytes += 256u << 10, ++failed) {
+        const auto result = with(study(folder, two_methods, one_thread), bytes);
+        if (result.code == 0) break;
+        CAPTURE(bytes - enough);
+        REQUIRE_MESSAGE(result.code == 1, result.text);
+        const bool says_so = std::ranges::any_of(
+            std::array{"out of memory", "cannot be mapped: Cannot allocate memory", "pthread_create has failed"},
+            [&](const char* text) { return result.text.find(text) != std::string::npos; });
+        REQUIRE_MESSAGE(says_so, result.text);
+    }
+    CHECK(failed > 0);
     check_same_run(undisturbed(), folder);
 }
 

@@ -31,3 +31,14 @@ TEST_CASE("affinity narrows the cores") {
         .join();
     CHECK(cores == 1);
 }
+
+TEST_CASE("a limit of the process narrows the memory") {
+    rlimit before{};
+    REQUIRE(getrlimit(RLIMIT_DATA, &before) == 0);
+    const std::uint64_t free = available_memory(), half = free / 2;
+    const rlimit narrow{half, before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_DATA, &narrow) == 0);
+    CHECK(available_memory() == half);
+    REQUIRE(setrlimit(RLIMIT_DATA, &before) == 0);
+    CHECK(available_memory() == free);
+}

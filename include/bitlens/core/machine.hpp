@@ -1,5 +1,6 @@
 #pragma once
-/// What this process may use of the machine: cores and memory, as its control group (cgroup v1 or v2) limits them.
+/// What this process may use of the machine: cores and memory, as its control group (cgroup v1 or v2) and its own
+/// limits (ulimit) say.
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <sched.h>
 #include <string>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace bitlens {
@@ -65,7 +67,7 @@ inline unsigned available_cores() {
     return std::max(1u, static_cast<unsigned>(cores));
 }
 
-/// Bytes of memory this process may have in all: the machine's, cut by the limit of its control group.
+/// Bytes of memory this process may have in all: the machine's, cut by the limits of its control group and its own.
 inline std::uint64_t available_memory() {
     const double pages = static_cast<double>(sysconf(_SC_PHYS_PAGES));
     double bytes = pages * static_cast<double>(sysconf(_SC_PAGE_SIZE));
@@ -73,6 +75,9 @@ inline std::uint64_t available_memory() {
         for (const char* name : {"/memory.max", "/memory.limit_in_bytes"})
             if (const auto limit = detail::read_number(folder + name)) bytes = std::min(bytes, *limit);
     });
+    rlimit limit{};
+    for (const auto resource : {RLIMIT_AS, RLIMIT_DATA})
+        if (getrlimit(resource, &limit) == 0) bytes = std::min(bytes, static_cast<double>(limit.rlim_cur));
     return static_cast<std::uint64_t>(bytes);
 }
 
