@@ -8,6 +8,8 @@
 #include "bitlens/sweep/run_folder.hpp"
 #include "bitlens/text/tokenizer.hpp"
 
+#include "address_space.hpp"
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -273,14 +275,8 @@ TEST_CASE("a folder that may not be written is named and left as it is, and goes
     check_same_run(undisturbed(), folder);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool has_address_space_to_spare = false; // sanitizers take terabytes of it
-#else
-constexpr bool has_address_space_to_spare = true;
-#endif
-
 TEST_CASE("a run out of memory says so, and goes on where there is enough" *
-          doctest::skip(!has_address_space_to_spare)) {
+          doctest::skip(!test::has_address_space_to_spare)) {
     const auto with = [](std::vector<std::string> arguments, rlim_t bytes) {
         return run(std::move(arguments), "/dev/null", {.limits = {{RLIMIT_AS, bytes}}});
     };

@@ -1,5 +1,7 @@
 #include "bitlens/core/machine.hpp"
 
+#include "address_space.hpp"
+
 #include <doctest/doctest.h>
 
 #include <thread>
@@ -32,7 +34,7 @@ TEST_CASE("affinity narrows the cores") {
     CHECK(cores == 1);
 }
 
-TEST_CASE("a limit of the process narrows the memory") {
+TEST_CASE("a limit of the process narrows the memory" * doctest::skip(!test::has_address_space_to_spare)) {
     rlimit before{};
     REQUIRE(getrlimit(RLIMIT_DATA, &before) == 0);
     const std::uint64_t free = available_memory(), half = free / 2;
