@@ -18,7 +18,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <unistd.h>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -164,11 +163,10 @@ void add_perplexity(CLI::App& app, perplexity_arguments& a) {
     verb.callback([&a] { perplexity(a); });
 }
 
-/// Allocates nothing. Returns the exit code.
-int say(const char* error) {
-    for (const std::string_view part : {"bitlens: ", error, "\n"})
-        [[maybe_unused]] const auto written = ::write(STDERR_FILENO, part.data(), part.size());
-    return 1;
+/// Returns the exit code.
+int say(const char* error, int code = 1) {
+    for (const char* part : {"bitlens: ", error, "\n"}) write_error(part);
+    return code;
 }
 constexpr const char* out_of_memory = "out of memory; --memory says how much may be used, and shorter rows need less";
 
@@ -246,10 +244,9 @@ int main(int argc, char** argv) try {
     }
     return 0;
 } catch (bitlens::option_error const& e) {
-    std::cerr << "bitlens: " << e.what() << '\n';
-    return 2;
+    return say(e.what(), 2);
 } catch (interrupted const& e) {
-    std::cerr << "bitlens: " << e.what() << '\n';
+    say(e.what());
     std::signal(e.signal(), SIG_DFL); // whoever started the program, a loop in a shell say, learns why it ended
     std::raise(e.signal());
     return 1;

@@ -28,14 +28,14 @@ private:
     int signal_;
 };
 
-namespace detail {
-
-inline volatile std::sig_atomic_t stop_signal = 0;
-
-/// Async-signal-safe.
+/// Async-signal-safe, and allocates nothing.
 inline void write_error(std::string_view text) {
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
 }
+
+namespace detail {
+
+inline volatile std::sig_atomic_t stop_signal = 0;
 
 inline void remember_stop(int signal) {
     stop_signal = signal;
