@@ -21,6 +21,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 using namespace bitlens;
@@ -29,7 +30,7 @@ using namespace bitlens::bench;
 namespace {
 
 using weight = mixed_matrix<dense<float>, dense<bf16>, dense<f16>, uniform<3, 64>, normal_float<4, 64>>;
-constexpr std::size_t tokens = 512, rounds = 3, rounds_of_parts = 9;
+constexpr std::size_t tokens = 512, rows_per_thread = 4, rounds = 3, rounds_of_parts = 9;
 
 matrix<std::int32_t> random_rows(std::size_t rows, std::size_t vocabulary) {
     random_generator random(1);
@@ -40,7 +41,7 @@ matrix<std::int32_t> random_rows(std::size_t rows, std::size_t vocabulary) {
 
 template <class Architecture>
 double tokens_per_second(transformer<Architecture, weight> const& model, unsigned threads) {
-    const auto ids = random_rows(4 * threads, model.config().vocabulary);
+    const auto ids = random_rows(rows_per_thread * threads, model.config().vocabulary);
     const std::vector<variant<weight>> variants{{"model", model.layers()}};
     double best = 0;
     for (std::size_t i = 0; i < rounds; ++i) {
@@ -65,10 +66,11 @@ double time_of(F const& f) {
     return least;
 }
 
-/// The parts of one row on one core, each alone: products of the blocks, attention, scores of the vocabulary. What is
-/// left of the whole are norms, activations, rotary embedding, biases and sums.
+/// Where the cores' time goes, of which a row takes `core_seconds`: what each part takes alone on one core, in shares
+/// of it. What they leave is waiting, for memory that the cores share and for one another.
 template <class Architecture>
-void print_parts(transformer<Architecture, weight> const& model) {
+void print_parts(transformer<Architecture, weight> const& model, double core_seconds, std::size_t rows_per_block) {
+    const thread_limit one_core(1);
     auto const& config = model.config();
     auto const& shape = config.block;
     workspace scratch(sweep_workspace_bytes(config, tokens, 1, 1), 1, model.products());
@@ -76,7 +78,7 @@ void print_parts(transformer<Architecture, weight> const& model) {
     const auto ids = random_rows(1, config.vocabulary);
     layer_panels panels(shape, 1, model.products());
     const block_weights<weight> weights[] = {model.layers()->layer(0)};
-    panels.pack(std::span<const block_weights<weight>>(weights));
+    const double layout = time_of([&] { panels.pack(std::span<const block_weights<weight>>(weights)); });
     block_weights<weight_panels<>> const& layer = panels[0];
     no_probe nobody;
     const double block = time_of([&] {
@@ -91,19 +93,40 @@ void print_parts(transformer<Architecture, weight> const& model) {
         }
     });
     const std::size_t q_width = shape.heads * shape.head_dim, k_width = shape.kv_heads * shape.head_dim;
-    matrix<float> q(tokens, q_width), k(tokens, k_width), v(tokens, k_width);
+    matrix<float> q(tokens, q_width), k(tokens, k_width), v(tokens, k_width), normed(tokens, shape.width);
     const double attend = time_of([&] { attention(q, k, v, shape.head_dim, state.heads, scratch); });
+    const double norms = time_of([&] {
+        for (auto const* gamma : {&layer.rest->attn_norm, &layer.rest->mlp_norm})
+            rms_norm(state.x, *gamma, shape.norm_eps, normed);
+    });
+    const double activations = time_of([&] { silu_multiply(state.act, y); });
+    const double turns = time_of([&] {
+        rope(*state.rope, 0, q);
+        rope(*state.rope, 0, k);
+    });
     score_measurement row(tokens - 1);
     const double vocabulary = time_of([&] {
         const matrix_view<const float> hidden = state.x.view().middle_rows(0, tokens - 1);
         vocabulary_loss(model.head(), std::span(&hidden, 1), ids.row(0).subspan(1), row.scores(), scratch);
     });
-    const auto layers = static_cast<double>(config.layers);
-    const double all = layers * block + vocabulary;
-    std::printf("    of one row on one core: products %.0f %%, attention %.0f %%, rest of the blocks %.0f %%, "
-                "vocabulary %.0f %%\n",
-                100 * layers * products / all, 100 * layers * attend / all,
-                100 * layers * (block - products - attend) / all, 100 * vocabulary / all);
+
+    const auto layers = static_cast<double>(config.layers), rows = static_cast<double>(rows_per_block);
+    const double rest = block - products - attend - norms - activations - turns;
+    const std::pair<const char*, double> parts[] = {{"products", layers * products},
+                                                    {"attention", layers * attend},
+                                                    {"norms", layers * norms},
+                                                    {"SiLU", layers * activations},
+                                                    {"rotary embedding", layers * turns},
+                                                    {"sums and the rest of the blocks", layers * rest},
+                                                    {"weights laid out", layers * layout / rows},
+                                                    {"vocabulary", vocabulary}};
+    double waiting = core_seconds;
+    std::printf("    of the cores' time:");
+    for (auto const& [name, part] : parts) {
+        std::printf(" %s %.1f %%,", name, 100 * part / core_seconds);
+        waiting -= part;
+    }
+    std::printf(" waiting %.1f %%\n", 100 * waiting / core_seconds);
 }
 
 template <class Architecture>
@@ -118,8 +141,9 @@ void bench_model(checkpoint const& source, std::span<char* const> words) {
             const std::string line = std::string(name(a)) + ", " + format;
             if (!is_available(a) || !wanted(line)) continue;
             const auto model = make_model().with_products(a);
-            std::printf("%-46s %7.0f tokens/s on %u cores\n", line.c_str(), tokens_per_second(model, threads), threads);
-            print_parts(model);
+            const double rate = tokens_per_second(model, threads);
+            std::printf("%-46s %7.0f tokens/s on %u cores\n", line.c_str(), rate, threads);
+            print_parts(model, threads * tokens / rate, rows_per_thread * threads);
             std::fflush(stdout);
         }
     };
