@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-bash .ci/install chromium # which looks at a report
+bash .ci/install chromium librsvg2-bin # which look at a report and draw its figures
 cmake --preset release
 cmake --build --preset release
 

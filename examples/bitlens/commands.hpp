@@ -33,7 +33,11 @@ struct study_arguments {
 };
 void study(study_arguments const&);
 
-void report(std::filesystem::path const& run_folder);
+struct report_arguments {
+    std::filesystem::path run_folder;
+    bool png = false;
+};
+void report(report_arguments const&);
 
 void inspect(std::filesystem::path const& model);
 

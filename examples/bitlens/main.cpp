@@ -107,11 +107,12 @@ void add_study(CLI::App& app, study_arguments& a) {
     verb.callback([&a] { study(a); });
 }
 
-void add_report(CLI::App& app, std::filesystem::path& run_folder) {
+void add_report(CLI::App& app, report_arguments& a) {
     auto& verb =
         *app.add_subcommand("report", "draws tables, figures and report of a run again, from its folder alone");
-    verb.add_option("run", run_folder, "the run folder")->required()->check(CLI::ExistingDirectory);
-    verb.callback([&run_folder] { report(run_folder); });
+    verb.add_option("run", a.run_folder, "the run folder")->required()->check(CLI::ExistingDirectory);
+    verb.add_flag("--png", a.png, "each figure as PNG too, by the program rsvg-convert (Debian package librsvg2-bin)");
+    verb.callback([&a] { report(a); });
 }
 
 void add_inspect(CLI::App& app, std::filesystem::path& model) {
@@ -223,12 +224,13 @@ int main(int argc, char** argv) try {
     app.set_version_flag("--version", std::string(bitlens::version));
     app.require_subcommand(1);
     study_arguments study;
-    std::filesystem::path run_folder, model;
+    report_arguments report;
+    std::filesystem::path model;
     tokenize_arguments tokenize;
     probe_arguments probe;
     perplexity_arguments perplexity;
     add_study(app, study);
-    add_report(app, run_folder);
+    add_report(app, report);
     add_inspect(app, model);
     add_tokenize(app, tokenize);
     add_probe(app, probe);

@@ -1,6 +1,7 @@
 /// `bitlens report`: tables, figures and report of a run again, from its folder alone.
 
 #include "commands.hpp"
+#include "png_figures.hpp"
 
 #include "bitlens/analysis/study_report.hpp"
 #include "bitlens/report/visible_text.hpp"
@@ -9,12 +10,15 @@
 
 namespace bitlens::command {
 
-void report(std::filesystem::path const& run_folder) {
-    const report_summary summary = write_report(run_folder);
+void report(report_arguments const& a) {
+    const report_summary summary = write_report(a.run_folder);
     std::cout << summary << "report: " << summary.page.string() << '\n';
     for (auto const& name : summary.unfinished)
         std::cout << "not finished, and not in the report: " << visible_text(name)
                   << " (the study's command goes on with it)\n";
+    if (!a.png) return;
+    const auto figures = a.run_folder / "figures";
+    std::cout << write_png_figures(figures) << " figures as PNG: " << figures.string() << '\n';
 }
 
 } // namespace bitlens::command

@@ -432,6 +432,44 @@ TEST_CASE("a report drawn again is the same") {
     CHECK(contents(undisturbed()) == before);
 }
 
+TEST_CASE("figures as PNG: one of each SVG file, two pixels to its unit; a program that is missing is named") {
+    const auto folder = here().folder / "png";
+    fs::copy(undisturbed(), folder, fs::copy_options::recursive);
+    const std::string path = std::getenv("PATH");
+    const auto draw = [&](fs::path const& where) {
+        ::setenv("PATH", where.c_str(), 1);
+        const auto result = run({"report", folder, "--png"});
+        ::setenv("PATH", path.c_str(), 1);
+        return result;
+    };
+    const auto missing = draw(here().model);
+    CHECK(missing.code == 1);
+    CHECK_MESSAGE(missing.text.find("rsvg-convert") != std::string::npos, missing.text);
+    CHECK_MESSAGE(missing.text.find("librsvg2-bin") != std::string::npos, missing.text);
+    check_same_run(undisturbed(), folder);
+
+    if (std::system("command -v rsvg-convert >/dev/null") != 0) {
+        MESSAGE("the PNG files are skipped: there is no rsvg-convert");
+        return;
+    }
+    const auto drawn = draw(path);
+    REQUIRE_MESSAGE(drawn.code == 0, drawn.text);
+    std::size_t pictures = 0;
+    for (auto const& file : contents(folder)) {
+        CAPTURE(file.first);
+        fs::path name = file.first;
+        if (name.extension() != ".svg") continue;
+        const auto png = read_file(folder / name.replace_extension(".png"));
+        REQUIRE(png.size() > 24);
+        CHECK(png.starts_with("\x89PNG\r\n\x1a\n"));
+        const auto width = static_cast<unsigned char>(png[18]) * 256u + static_cast<unsigned char>(png[19]);
+        CHECK(width == 2 * std::stod(file.second.substr(file.second.find("width=\"") + 7)));
+        ++pictures;
+    }
+    CHECK(pictures > 3);
+    CHECK_MESSAGE(drawn.text.find(std::to_string(pictures) + " figures as PNG") != std::string::npos, drawn.text);
+}
+
 /// Opens the page in a frame, works it as a reader would, and leaves what it saw in the element "seen".
 constexpr const char* reader_of_the_page =
     R"html(<!DOCTYPE html><meta charset="utf-8"><iframe src="report.html"></iframe>
