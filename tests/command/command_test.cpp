@@ -472,7 +472,7 @@ TEST_CASE("figures as PNG: one of each SVG file, two pixels to its unit; a progr
 
 /// Opens the page in a frame, works it as a reader would, and leaves what it saw in the element "seen".
 constexpr const char* reader_of_the_page =
-    R"html(<!DOCTYPE html><meta charset="utf-8"><iframe src="report.html"></iframe>
+    R"html(<!DOCTYPE html><meta charset="utf-8"><iframe src="report.html" width="320"></iframe>
 <pre id="seen"></pre><script>
 onload = () => {
   const view = frames[0], page = view.document, seen = {};
@@ -492,11 +492,13 @@ onload = () => {
   filter.value = "no row has this";
   filter.oninput();
   seen.shown = rows().filter(r => !r.hidden).length;
+  seen.beyond = page.documentElement.scrollWidth - page.documentElement.clientWidth;
   document.getElementById("seen").textContent = JSON.stringify(seen);
 };
 </script>)html";
 
-TEST_CASE("the report in a browser: the switch colours, the table sorts and filters, nothing on the console") {
+TEST_CASE("the report in a browser: the switch colours, the table sorts and filters, it fits a phone, nothing on the "
+          "console") {
     if (std::system("command -v chromium >/dev/null") != 0) {
         MESSAGE("skipped: there is no chromium");
         return;
@@ -515,7 +517,8 @@ TEST_CASE("the report in a browser: the switch colours, the table sorts and filt
     const auto text = read_file(dom);
     const auto first = text.find("<pre id=\"seen\">{"), last = text.find("</pre>");
     REQUIRE_MESSAGE(first != std::string::npos, text);
-    CHECK(text.substr(first + 15, last - first - 15) == R"({"colours":3,"falling":true,"rising":true,"shown":0})");
+    CHECK(text.substr(first + 15, last - first - 15) ==
+          R"({"colours":3,"falling":true,"rising":true,"shown":0,"beyond":0})");
     CHECK_MESSAGE(read_file(log).find("CONSOLE") == std::string::npos, read_file(log));
 }
 

@@ -51,8 +51,7 @@ a{color:var(--accent)}
 code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.9em}
 .soft,figcaption,.note{color:var(--soft);font-size:.875rem}
 .note{margin:.25rem 0}
-nav{font-size:.9rem;margin:1rem 0;color:var(--soft)}
-nav a{margin-right:1rem;white-space:nowrap}
+nav{display:flex;flex-wrap:wrap;gap:.3rem 1rem;font-size:.9rem;margin:1rem 0}
 .summary{background:var(--shade);border-left:4px solid var(--accent);padding:.75rem 1rem;margin:1.25rem 0}
 .summary ul{margin:0;padding-left:1.1rem}
 .summary li{margin:.3rem 0}
