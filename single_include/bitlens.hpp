@@ -2719,6 +2719,7 @@ inline double mean_squared_difference(matrix_view<const float> a, matrix_view<co
 /// How much two sets of examples have in common.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -2726,20 +2727,45 @@ inline double mean_squared_difference(matrix_view<const float> a, matrix_view<co
 
 namespace bitlens {
 
-/// |A ∩ B| / |A ∪ B|, in 0 … 1. A member listed twice counts once; the order does not matter.
-/// nullopt: both sets empty.
+namespace detail {
+inline std::vector<std::size_t> as_set(std::span<const std::size_t> members) {
+    std::vector<std::size_t> set(members.begin(), members.end());
+    std::sort(set.begin(), set.end());
+    set.erase(std::unique(set.begin(), set.end()), set.end());
+    return set;
+}
+} // namespace detail
+
+/// |A ∩ B|. A member listed twice counts once; the order does not matter.
+inline std::size_t common_members(std::span<const std::size_t> a, std::span<const std::size_t> b) {
+    const auto first = detail::as_set(a), second = detail::as_set(b);
+    return static_cast<std::size_t>(std::count_if(first.begin(), first.end(), [&second](std::size_t member) {
+        return std::binary_search(second.begin(), second.end(), member);
+    }));
+}
+
+/// |A ∩ B| / |A ∪ B|, in 0 … 1, of the same sets.   nullopt: both sets empty.
 inline std::optional<double> jaccard(std::span<const std::size_t> a, std::span<const std::size_t> b) {
-    const auto as_set = [](std::span<const std::size_t> members) {
-        std::vector<std::size_t> set(members.begin(), members.end());
-        std::sort(set.begin(), set.end());
-        set.erase(std::unique(set.begin(), set.end()), set.end());
-        return set;
+    const std::size_t common = common_members(a, b);
+    const std::size_t either = detail::as_set(a).size() + detail::as_set(b).size() - common;
+    if (either == 0) return std::nullopt;
+    return static_cast<double>(common) / static_cast<double>(either);
+}
+
+/// The chance that random sets of a and of b out of n items have at least `common` items in common: the upper tail of
+/// the hypergeometric distribution. Asserts a, b ≤ n.
+inline double chance_of_common(std::size_t a, std::size_t b, std::size_t n, std::size_t common) {
+    BITLENS_ASSERT(a <= n && b <= n);
+    const auto log_choose = [](std::size_t of, std::size_t k) {
+        const auto log_factorial = [](std::size_t m) { return std::lgamma(static_cast<double>(m) + 1); };
+        return log_factorial(of) - log_factorial(k) - log_factorial(of - k);
     };
-    const auto first = as_set(a), second = as_set(b);
-    if (first.empty() && second.empty()) return std::nullopt;
-    std::size_t common = 0;
-    for (const std::size_t member : first) common += std::binary_search(second.begin(), second.end(), member);
-    return static_cast<double>(common) / static_cast<double>(first.size() + second.size() - common);
+    const std::size_t least = a + b > n ? a + b - n : 0;
+    if (common <= least) return 1;
+    double chance = 0;
+    for (std::size_t k = common; k <= std::min(a, b); ++k)
+        chance += std::exp(log_choose(a, k) + log_choose(n - a, b - k) - log_choose(n, b));
+    return std::min(chance, 1.0);
 }
 
 } // namespace bitlens
@@ -5494,8 +5520,10 @@ inline std::string sha256_of_file(std::filesystem::path const& path) {
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace bitlens {
 
@@ -5541,6 +5569,11 @@ inline std::string with_minus_sign(std::string text) {
             out += c;
     }
     return out;
+}
+
+/// "1 document", "2 documents".
+inline std::string counted(std::size_t count, std::string_view what) {
+    return std::to_string(count) + ' ' + std::string(what) + (count == 1 ? "" : "s");
 }
 
 } // namespace bitlens
@@ -13684,7 +13717,8 @@ inline std::vector<std::size_t> draw_sample(std::span<const std::size_t> items, 
     return pool;
 }
 
-/// Example numbers (rows of the run, from 0). All empty for fewer than ten examples, which have no tenth.
+/// Example numbers (rows of the run, from 0). All empty where there is no worst tenth: for fewer than ten examples, or
+/// where its smallest error is also that of an example in the better half.
 struct error_sets {
     std::vector<std::size_t> worst; // the worst tenth, by falling error
     std::vector<std::size_t> large; // D_large: as many, but no two with a 5-gram Jaccard similarity above 0.1
@@ -13703,9 +13737,10 @@ inline error_sets make_error_sets(std::span<const double> error, std::span<const
     error_sets sets;
     if (tenth == 0) return sets;
     const auto ranked = rank_by_error(error);
+    const std::size_t upper = error.size() - error.size() / 2;
+    if (error[ranked[tenth - 1]] == error[ranked[upper]]) return sets;
     sets.worst.assign(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(tenth));
 
-    const std::size_t upper = error.size() - error.size() / 2;
     std::vector<std::span<const std::int32_t>> ranked_ids;
     for (std::size_t i = 0; i < upper; ++i) ranked_ids.push_back(ids[ranked[i]]);
     for (const std::size_t place : keep_distinct(ranked_ids, tenth, largest_similarity))
@@ -14191,20 +14226,26 @@ struct measured_interval {
     measured lo, hi;
 };
 
-/// 95 % bootstrap interval of Pearson's correlation, from 1000 resamples.
+/// Of fewer documents, resamples are too much alike: an interval of a correlation of three says ±1 with certainty.
+inline constexpr std::size_t fewest_documents = 20;
+inline constexpr std::size_t bootstrap_resamples = 1000;
+
+/// 95 % bootstrap interval of Pearson's correlation; undefined for fewer than fewest_documents.
 inline measured_interval correlation_interval(std::span<const double> x, std::span<const double> y,
                                               std::uint64_t seed) {
-    constexpr std::size_t resamples = 1000;
     constexpr double level = 0.95;
-    if (const auto rho = correlation(x, y); !rho) return {undefined{rho.reason()}, undefined{rho.reason()}};
+    const auto none = [](std::string const& reason) { return measured_interval{undefined{reason}, undefined{reason}}; };
+    if (const auto rho = correlation(x, y); !rho) return none(rho.reason());
+    if (x.size() < fewest_documents)
+        return none("fewer than " + std::to_string(fewest_documents) + " examples say nothing of their uncertainty");
     const auto found = bootstrap_interval(
-        x, y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); }, resamples, level,
-        seed);
-    if (!found) return {undefined{"most resamples are constant"}, undefined{"most resamples are constant"}};
+        x, y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); }, bootstrap_resamples,
+        level, seed);
+    if (!found) return none("most resamples are constant");
     return {found->lo, found->hi};
 }
 
-inline undefined no_tenth() { return {"fewer than ten examples have no worst tenth"}; }
+inline undefined no_tenth() { return {"there is no worst tenth: fewer than ten examples, or equal errors"}; }
 
 /// Mean of a column over a set of examples.
 inline measured mean_over(std::span<const double> values, std::span<const std::size_t> set) {
@@ -14312,6 +14353,21 @@ inline std::vector<measured> layer_correlations(per_layer const& norms, std::spa
 inline std::vector<measured> mse_correlations(run_results const& run, method_results const& m) {
     std::vector<measured> rho;
     for (std::size_t k = 0; k < run.layers(); ++k) rho.push_back(correlation(run.norm_h[k], m.mse[k]));
+    return rho;
+}
+
+/// The same over some of the examples, some perhaps more than once, for the layers first … L − 1.
+inline std::vector<measured> mse_correlations(run_results const& run, method_results const& m, std::size_t first,
+                                              std::span<const std::size_t> examples) {
+    const auto chosen = [examples](std::vector<double> const& column) {
+        std::vector<double> numbers;
+        numbers.reserve(examples.size());
+        for (const std::size_t i : examples) numbers.push_back(column[i]);
+        return numbers;
+    };
+    std::vector<measured> rho;
+    for (std::size_t k = first; k < run.layers(); ++k)
+        rho.push_back(correlation(chosen(run.norm_h[k]), chosen(m.mse[k])));
     return rho;
 }
 
@@ -15105,22 +15161,20 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
 // ---- bitlens/analysis/study_claims.hpp
 /// What the paper finds, put as questions to a run: does it show the same?
 
+// ---- bitlens/analysis/study_verdicts.hpp
+/// Verdicts: whether a run decides a question, and how.
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <iterator>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-namespace bitlens {
-
-namespace detail {
-
-/// Sets of fewer documents leave a question open.
-inline constexpr std::size_t fewest_documents = 20;
+namespace bitlens::detail {
 
 /// `mostly`: in more than half of the layers.
 enum class outcome { agrees, mostly, differs, undecided, not_defined };
@@ -15131,9 +15185,8 @@ struct answer {
     outcome found;
 };
 
-inline std::string signed_text(measured const& m, int digits) {
-    return m ? with_minus_sign(rounded_text(*m, digits)) : "not defined";
-}
+/// What chance alone would show so rarely, to either side, decides.
+inline constexpr double decisive_share = 0.025;
 
 enum class side { above, below };
 
@@ -15146,27 +15199,49 @@ inline outcome judge(measured const& rho, measured_interval const& within, side 
     return outcome::undecided;
 }
 
-/// A relation of two measurements over a set of so many documents.
-inline outcome judge(measured const& a, measured const& b, bool holds, std::size_t documents) {
-    if (!a || !b) return outcome::not_defined;
-    if (documents < fewest_documents) return outcome::undecided;
-    return holds ? outcome::agrees : outcome::differs;
+/// In how many resamples a statement holds; of none where there are too few documents.
+struct resampled {
+    std::size_t holds = 0, of = 0;
+};
+
+/// `holds(random)` → bool draws a resample and looks; it is asked as often as an interval resamples.
+template <class Holds>
+resampled resample(std::size_t documents, std::uint64_t seed, Holds const& holds) {
+    if (documents < fewest_documents) return {};
+    resampled found{0, bootstrap_resamples};
+    random_generator random(seed);
+    for (std::size_t i = 0; i < found.of; ++i) found.holds += holds(random) ? 1u : 0u;
+    return found;
 }
 
-inline outcome judge(layer_count count, std::size_t documents) {
+/// As many as the set has, with replacement.
+inline std::vector<std::size_t> draw_resample(std::span<const std::size_t> set, random_generator& random) {
+    std::vector<std::size_t> drawn(set.size());
+    for (auto& member : drawn) member = set[static_cast<std::size_t>(random.below(set.size()))];
+    return drawn;
+}
+
+inline outcome judge(resampled const& found) noexcept {
+    const double of = static_cast<double>(found.of), holds = static_cast<double>(found.holds);
+    if (found.of == 0) return outcome::undecided;
+    if (of - holds <= decisive_share * of) return outcome::agrees;
+    return holds <= decisive_share * of ? outcome::differs : outcome::undecided;
+}
+
+/// A count of layers, and in how many resamples it is more than half of them.
+inline outcome judge(layer_count count, resampled const& more_than_half) noexcept {
     if (count.of == 0) return outcome::not_defined;
-    if (documents < fewest_documents) return outcome::undecided;
-    if (count.holds == count.of) return outcome::agrees;
-    return 2 * count.holds > count.of ? outcome::mostly : outcome::differs;
+    const outcome found = judge(more_than_half);
+    return found == outcome::agrees && count.holds < count.of ? outcome::mostly : found;
 }
 
-inline answer answer_with(std::string const& name, measured const& value, int digits, outcome found) {
-    return {name + " " + signed_text(value, digits), found};
-}
-
-inline answer answer_with(std::string const& name, layer_count count, outcome found) {
-    if (count.of == 0) return {name + " not defined", found};
-    return {name + " " + std::to_string(count.holds) + " of " + std::to_string(count.of), found};
+/// Do two sets of n documents have more in common than random ones of their sizes?
+inline outcome judge_overlap(std::span<const std::size_t> a, std::span<const std::size_t> b, std::size_t n) {
+    if (a.empty() || b.empty()) return outcome::not_defined;
+    const std::size_t common = common_members(a, b);
+    if (chance_of_common(a.size(), b.size(), n, common) <= decisive_share) return outcome::agrees;
+    return 1 - chance_of_common(a.size(), b.size(), n, common + 1) <= decisive_share ? outcome::differs
+                                                                                     : outcome::undecided;
 }
 
 /// One word where all answers that are defined are the same, else how many give which.
@@ -15191,15 +15266,43 @@ inline std::string verdict(std::span<const answer> answers) {
 
 /// The rule of the verdicts, for the reader of the page.
 inline std::string verdict_rule() {
-    const std::string fewest = std::to_string(fewest_documents);
-    return "How a verdict is found, for each method or pair: a correlation agrees where its whole 95 % interval (1000 "
-           "bootstrap resamples of the documents) lies on the paper's side of the threshold (0, 0.5 or 0.97), differs "
-           "where it lies on the other side, and is not decided between. A comparison of sets and a count of layers "
-           "have no interval: not decided where D_large, the worst tenth or, for the MLP outputs, all documents are "
-           "fewer than " +
-           fewest +
-           ". A count agrees in all layers, in most, or, where no more than half do, differs; of the MLP outputs the "
-           "paper itself says “most”.";
+    return "How a verdict is found, for each method or pair: a finding agrees where it holds in at least 97.5 % of " +
+           std::to_string(bootstrap_resamples) +
+           " bootstrap resamples of the documents (of D_large and D_ctrl, where it is about them), differs where it "
+           "fails in as many, and is not decided between, nor where fewer than " +
+           std::to_string(fewest_documents) +
+           " documents could be resampled. A correlation holds beyond its threshold (0, 0.5 or 0.97); what is said of "
+           "layers holds where more than half of them show it, and agrees in most layers where not all do (of the MLP "
+           "outputs the paper itself says “most”). Overlaps are set against those of random sets, 2.5 % to each side.";
+}
+
+} // namespace bitlens::detail
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+#include <numeric>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+inline std::string signed_text(measured const& m, int digits) {
+    return m ? with_minus_sign(rounded_text(*m, digits)) : "not defined";
+}
+
+inline answer answer_with(std::string const& name, measured const& value, int digits, outcome found) {
+    return {name + " " + signed_text(value, digits), found};
+}
+
+inline answer answer_with(std::string const& name, layer_count count, outcome found) {
+    if (count.of == 0) return {name + " not defined", found};
+    return {name + " " + std::to_string(count.holds) + " of " + std::to_string(count.of), found};
 }
 
 inline std::string joined(std::span<const answer> answers) {
@@ -15247,8 +15350,8 @@ std::vector<measured> column_of(std::span<const method_pair> pairs, Member membe
 /// The paper's findings beside this run's, with a verdict in words, whose rule is its first note. How strong a finding
 /// is, the numbers say.
 inline table claims_table(finished_study const& s, std::span<const method_pair> all_pairs) {
-    using detail::answer, detail::answer_with, detail::joined, detail::judge, detail::outcome, detail::side,
-        detail::signed_text, detail::span_text, detail::verdict;
+    using detail::answer, detail::answer_with, detail::draw_resample, detail::joined, detail::judge, detail::outcome,
+        detail::resample, detail::side, detail::signed_text, detail::span_text, detail::verdict;
     auto const& run = s.run;
     table t{"claims",
             "What the paper finds, and what this run shows",
@@ -15272,11 +15375,11 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
     answers.clear();
     for (auto const& p : pairs)
         answers.push_back(answer_with(
-            "", p.overlap, 2,
-            judge(p.overlap, p.chance, p.overlap && p.chance && *p.overlap > *p.chance, s.sets[p.first].worst.size())));
+            "", p.overlap, 2, detail::judge_overlap(s.sets[p.first].worst, s.sets[p.second].worst, run.size())));
+    const auto chance = mean_defined(column_of(pairs, &method_pair::chance));
     add_pairs("Their worst tenths overlap more than by chance", published::overlap,
-              span_text(column_of(pairs, &method_pair::overlap), 2) + "; by chance about " +
-                  signed_text(mean_defined(column_of(pairs, &method_pair::chance)), 2));
+              span_text(column_of(pairs, &method_pair::overlap), 2) +
+                  (chance ? "; by chance about " + signed_text(chance, 2) : std::string()));
 
     const auto for_methods = [&](auto const& ask) {
         answers.clear();
@@ -15301,38 +15404,63 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
             return correlation_answer(m, run.norm_r.back(), 2, side::below, 0);
         }));
     const std::size_t upper = upper_half(run.layers());
-    const auto smaller_in_large = [&](auto const& values, std::string const& name, error_sets const& sets) {
-        const auto c = curves_over(values, sets);
-        const auto count = count_layers(c.large, c.ctrl, upper, [](double a, double b) { return a < b; });
-        return answer_with(name, count, judge(count, sets.large.size()));
+    const auto most = [](layer_count count) { return 2 * count.holds > count.of; };
+    // `count(sets)` → layer_count, for the sets of a method and for resamples of them.
+    const auto answer_of_sets = [&](std::string const& name, error_sets const& sets, auto const& count) {
+        const auto resamples = resample(sets.large.size(), run.seed, [&](random_generator& random) {
+            return most(count({{}, draw_resample(sets.large, random), draw_resample(sets.ctrl, random)}));
+        });
+        const layer_count found = count(sets);
+        return answer_with(name, found, judge(found, resamples));
     };
-    add("The residuals of D_large are smaller than those of D_ctrl in the upper layers", "in all shown",
-        for_methods([&](auto const& m, auto const& sets) { return smaller_in_large(run.norm_r, m.name, sets); }));
+    const auto smaller_in_large = [&](auto const& values) {
+        return for_methods([&](auto const& m, auto const& sets) {
+            return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
+                const auto c = curves_over(std::span(values).subspan(upper), drawn);
+                return count_layers(c.large, c.ctrl, 0, [](double a, double b) { return a < b; });
+            });
+        });
+    };
+    add("The residuals of D_large are smaller than those of D_ctrl in the upper layers", "in all of Llama3-70B",
+        smaller_in_large(run.norm_r));
     const std::size_t last_ten = run.layers() - std::min<std::size_t>(10, run.layers());
-    add("The norm reverses this: where residuals of D_large are smaller, its MLP inputs are larger, in the last ten "
-        "layers",
-        "clear in Llama3-70B", for_methods([&](auto const& m, auto const& sets) {
-            const auto count = count_reversals(curves_over(run.norm_r, sets), curves_over(run.norm_h, sets), last_ten);
-            return answer_with(m.name, count, judge(count, sets.large.size()));
+    add("The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
+        "in the upper layers of all four models, clear in the last ten of Llama3-70B",
+        for_methods([&](auto const& m, auto const& sets) {
+            return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
+                const auto last = [&](auto const& values) {
+                    return curves_over(std::span(values).subspan(last_ten), drawn);
+                };
+                return count_reversals(last(run.norm_r), last(run.norm_h), 0);
+            });
         }));
     add("The residuals of D_large have a smaller kurtosis in the upper layers", "in all shown",
-        for_methods([&](auto const& m, auto const& sets) { return smaller_in_large(run.kurtosis_r, m.name, sets); }));
+        smaller_in_large(run.kurtosis_r));
     add("Larger MLP inputs get larger errors of the MLP output: correlation above 0.6 in the upper layers",
         "in most upper layers", for_methods([&](auto const& m, auto const&) {
-            const auto rho = mse_correlations(run, m);
-            const auto count =
-                count_layers(rho, rho, upper, [](double a, double) { return a > published::norm_h_mse_correlation; });
-            const auto found = judge(count, run.size());
-            return answer_with(m.name, count, found == outcome::mostly ? outcome::agrees : found);
+            std::vector<std::size_t> all(run.size());
+            std::iota(all.begin(), all.end(), std::size_t{0});
+            const auto count = [&](std::span<const std::size_t> documents) {
+                const auto rho = mse_correlations(run, m, upper, documents);
+                return count_layers(rho, rho, 0,
+                                    [](double a, double) { return a > published::norm_h_mse_correlation; });
+            };
+            const auto resamples = resample(all.size(), run.seed, [&](random_generator& random) {
+                return most(count(draw_resample(all, random)));
+            });
+            const auto found = judge(count(all), resamples);
+            return answer_with(m.name, count(all), found == outcome::mostly ? outcome::agrees : found);
         }));
     add("D_large is easier than the rest before quantization (perplexity of the full model)",
         "9.42, 5.62, 5.60, 2.66 "
         "against 11.06, 9.57, 8.67, 7.15",
         for_methods([&](auto const& m, auto const& sets) {
-            const auto large = perplexity(mean_over(run.nll_full, sets.large)),
-                       all = perplexity(overall_mean(run.nll_full));
-            auto a = answer_with(m.name, large, 2, judge(large, all, large && all && *large < *all, sets.large.size()));
-            a.text += " against " + signed_text(all, 2);
+            const auto large = mean_over(run.nll_full, sets.large), all = overall_mean(run.nll_full);
+            const auto resamples = resample(sets.large.size(), run.seed, [&](random_generator& random) {
+                return *mean_over(run.nll_full, draw_resample(sets.large, random)) < *all;
+            });
+            auto a = answer_with(m.name, perplexity(large), 2, large ? judge(resamples) : outcome::not_defined);
+            if (large) a.text += " against " + signed_text(perplexity(all), 2);
             return a;
         }));
     return t;
@@ -15349,6 +15477,7 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -15368,6 +15497,8 @@ inline void write_figure(std::filesystem::path const& folder, figure const& f) {
     if (f.charts.empty()) return;
     write_file_atomically(folder / (f.name + ".svg"), to_svg(f.charts, f.per_row, svg_use::file));
     write_file_atomically(folder / (f.name + ".csv"), to_csv(f.charts));
+    std::error_code kept; // a picture of an earlier figure would be taken for one of this
+    std::filesystem::remove(folder / (f.name + ".png"), kept);
 }
 
 namespace detail {
@@ -15710,7 +15841,8 @@ inline table error_sets_table(finished_study const& s) {
          {"perplexity_ctrl", "D_ctrl", 2}},
         {},
         {"D_large: documents by falling error, without those whose token 5-grams overlap (Jaccard above 0.1) with one "
-         "already taken, as many as a tenth of all. D_ctrl: as many at random from the half with the smaller errors."}};
+         "already taken, as many as a tenth of all, or fewer where the half with the larger errors has no more. "
+         "D_ctrl: as many at random from the half with the smaller errors."}};
     for (std::size_t v = 0; v < run.methods.size(); ++v) {
         auto const& m = run.methods[v];
         auto const& [worst, large, ctrl] = s.sets[v];
@@ -15854,8 +15986,7 @@ inline std::string error_words(finished_study const& s) {
         text += (text.empty() ? std::string() : std::string(", ")) + methods[v].name + " " + signed_text(error(v), 3) +
                 " (perplexity " + signed_text(perplexity(overall_mean(methods[v].nll)), 2) + ")";
     return "Mean error in nats per token, the smallest first: " + text + "; full model: perplexity " +
-           signed_text(perplexity(overall_mean(s.run.nll_full)), 2) + ", " + std::to_string(s.run.size()) +
-           " documents.";
+           signed_text(perplexity(overall_mean(s.run.nll_full)), 2) + ", " + counted(s.run.size(), "document") + ".";
 }
 
 inline std::string correlation_words(finished_study const& s, std::span<const method_pair> all_pairs) {
@@ -15910,10 +16041,10 @@ inline std::string difference_words(finished_study const& s) {
     };
     const auto less = [](double a, double b) { return a < b; };
     const auto greater = [](double a, double b) { return a > b; };
-    return "The " + std::to_string(sets.large.size()) + " documents with large errors of " +
-           s.run.methods.front().name + ", against as many of the control set: smaller residuals in " +
-           layers(s.run.norm_r, less) + " upper layers, larger MLP inputs in " + layers(s.run.norm_h, greater) +
-           ", smaller kurtosis in " + layers(s.run.kurtosis_r, less) + ".";
+    return "The " + counted(sets.large.size(), "document") + " with large errors of " + s.run.methods.front().name +
+           ", against as many of the control set: smaller residuals in " + layers(s.run.norm_r, less) +
+           " upper layers, larger MLP inputs in " + layers(s.run.norm_h, greater) + ", smaller kurtosis in " +
+           layers(s.run.kurtosis_r, less) + ".";
 }
 
 } // namespace detail
@@ -16196,7 +16327,7 @@ inline std::string examples_html(finished_study const& s, run_tokens const& toke
         for (const std::size_t row : rows) out += example_header(s, row) + example_html(tokens, row, method);
         out += "</div>\n";
     };
-    show("The documents with the largest errors", shown.worst);
+    show("The documents with the largest errors, without near-duplicates", shown.worst);
     show("Ordinary documents, whose errors are nearest to the median", shown.ordinary);
     return out + "</div>\n";
 }
@@ -16204,8 +16335,8 @@ inline std::string examples_html(finished_study const& s, run_tokens const& toke
 inline std::string page_html(finished_study const& s, run_tokens const& tokens, report_content const& c) {
     auto const& run = s.run;
     std::string body = "<h1>Which documents did quantization break?</h1>\n<p class=\"soft\">" +
-                       std::to_string(run.size()) + " documents, " + std::to_string(run.layers()) + " layers, " +
-                       std::to_string(run.methods.size()) + " methods, made by bitlens after arXiv 2506.12044.</p>\n";
+                       counted(run.size(), "document") + ", " + counted(run.layers(), "layer") + ", " +
+                       counted(run.methods.size(), "method") + ", made by bitlens after arXiv 2506.12044.</p>\n";
     body += "<div class=\"summary\"><ul>\n";
     for (auto const& line : c.lines) body += "<li>" + html_escape(line) + "</li>\n";
     body += "</ul></div>\n";

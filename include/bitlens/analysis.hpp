@@ -18,4 +18,5 @@
 #include "bitlens/analysis/study_report.hpp"
 #include "bitlens/analysis/study_results.hpp"
 #include "bitlens/analysis/study_tables.hpp"
+#include "bitlens/analysis/study_verdicts.hpp"
 #include "bitlens/analysis/study_words.hpp"

@@ -83,5 +83,14 @@ TEST_CASE("fewer than ten examples have no tenth") {
         CHECK(sets.large.empty());
         CHECK(sets.ctrl.empty());
     }
-    CHECK(sets_of(std::vector<double>(10, 1.0), distinct_rows(10)).large.size() == 1);
+    CHECK(sets_of({9, 1, 2, 3, 4, 5, 6, 7, 8, 0}, distinct_rows(10)).large == std::vector<std::size_t>{0});
+}
+
+TEST_CASE("errors that do not tell a tenth from the better half have none") {
+    std::vector<double> error(20, 1.0);
+    CHECK(sets_of(error, distinct_rows(20)).worst.empty());
+    error[7] = 2; // one of the two that a tenth has
+    CHECK(sets_of(error, distinct_rows(20)).worst.empty());
+    error[12] = 2;
+    CHECK(sets_of(error, distinct_rows(20)).worst == std::vector<std::size_t>{7, 12});
 }

@@ -34,7 +34,8 @@ inline std::vector<std::size_t> draw_sample(std::span<const std::size_t> items, 
     return pool;
 }
 
-/// Example numbers (rows of the run, from 0). All empty for fewer than ten examples, which have no tenth.
+/// Example numbers (rows of the run, from 0). All empty where there is no worst tenth: for fewer than ten examples, or
+/// where its smallest error is also that of an example in the better half.
 struct error_sets {
     std::vector<std::size_t> worst; // the worst tenth, by falling error
     std::vector<std::size_t> large; // D_large: as many, but no two with a 5-gram Jaccard similarity above 0.1
@@ -53,9 +54,10 @@ inline error_sets make_error_sets(std::span<const double> error, std::span<const
     error_sets sets;
     if (tenth == 0) return sets;
     const auto ranked = rank_by_error(error);
+    const std::size_t upper = error.size() - error.size() / 2;
+    if (error[ranked[tenth - 1]] == error[ranked[upper]]) return sets;
     sets.worst.assign(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(tenth));
 
-    const std::size_t upper = error.size() - error.size() / 2;
     std::vector<std::span<const std::int32_t>> ranked_ids;
     for (std::size_t i = 0; i < upper; ++i) ranked_ids.push_back(ids[ranked[i]]);
     for (const std::size_t place : keep_distinct(ranked_ids, tenth, largest_similarity))

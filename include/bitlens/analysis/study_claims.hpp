@@ -2,12 +2,12 @@
 /// What the paper finds, put as questions to a run: does it show the same?
 
 #include "bitlens/analysis/published.hpp"
-#include "bitlens/analysis/study_numbers.hpp"
+#include "bitlens/analysis/study_verdicts.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <iterator>
+#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,45 +18,8 @@ namespace bitlens {
 
 namespace detail {
 
-/// Sets of fewer documents leave a question open.
-inline constexpr std::size_t fewest_documents = 20;
-
-/// `mostly`: in more than half of the layers.
-enum class outcome { agrees, mostly, differs, undecided, not_defined };
-
-/// One method's, or one pair's, answer to a question.
-struct answer {
-    std::string text; // "rtn3-g64 12 of 15"
-    outcome found;
-};
-
 inline std::string signed_text(measured const& m, int digits) {
     return m ? with_minus_sign(rounded_text(*m, digits)) : "not defined";
-}
-
-enum class side { above, below };
-
-/// Does a correlation lie on that side of the threshold? Its whole interval has to.
-inline outcome judge(measured const& rho, measured_interval const& within, side wanted, double threshold) {
-    if (!rho) return outcome::not_defined;
-    if (!within.lo || !within.hi) return outcome::undecided;
-    if (*within.lo > threshold) return wanted == side::above ? outcome::agrees : outcome::differs;
-    if (*within.hi < threshold) return wanted == side::below ? outcome::agrees : outcome::differs;
-    return outcome::undecided;
-}
-
-/// A relation of two measurements over a set of so many documents.
-inline outcome judge(measured const& a, measured const& b, bool holds, std::size_t documents) {
-    if (!a || !b) return outcome::not_defined;
-    if (documents < fewest_documents) return outcome::undecided;
-    return holds ? outcome::agrees : outcome::differs;
-}
-
-inline outcome judge(layer_count count, std::size_t documents) {
-    if (count.of == 0) return outcome::not_defined;
-    if (documents < fewest_documents) return outcome::undecided;
-    if (count.holds == count.of) return outcome::agrees;
-    return 2 * count.holds > count.of ? outcome::mostly : outcome::differs;
 }
 
 inline answer answer_with(std::string const& name, measured const& value, int digits, outcome found) {
@@ -66,39 +29,6 @@ inline answer answer_with(std::string const& name, measured const& value, int di
 inline answer answer_with(std::string const& name, layer_count count, outcome found) {
     if (count.of == 0) return {name + " not defined", found};
     return {name + " " + std::to_string(count.holds) + " of " + std::to_string(count.of), found};
-}
-
-/// One word where all answers that are defined are the same, else how many give which.
-inline std::string verdict(std::span<const answer> answers) {
-    constexpr std::array<std::pair<outcome, std::string_view>, 4> words{{{outcome::agrees, "agrees"},
-                                                                         {outcome::mostly, "agrees in most layers"},
-                                                                         {outcome::differs, "differs"},
-                                                                         {outcome::undecided, "not decided"}}};
-    const auto defined =
-        std::ranges::count_if(answers, [](answer const& a) { return a.found != outcome::not_defined; });
-    if (defined == 0) return "not defined";
-    std::string text;
-    for (auto const& [found, word] : words) {
-        const auto count = std::ranges::count(answers, found, &answer::found);
-        if (count == defined) return std::string(word);
-        if (count > 0)
-            text += (text.empty() ? std::string() : std::string(", ")) + std::string(word) + " for " +
-                    std::to_string(count);
-    }
-    return text;
-}
-
-/// The rule of the verdicts, for the reader of the page.
-inline std::string verdict_rule() {
-    const std::string fewest = std::to_string(fewest_documents);
-    return "How a verdict is found, for each method or pair: a correlation agrees where its whole 95 % interval (1000 "
-           "bootstrap resamples of the documents) lies on the paper's side of the threshold (0, 0.5 or 0.97), differs "
-           "where it lies on the other side, and is not decided between. A comparison of sets and a count of layers "
-           "have no interval: not decided where D_large, the worst tenth or, for the MLP outputs, all documents are "
-           "fewer than " +
-           fewest +
-           ". A count agrees in all layers, in most, or, where no more than half do, differs; of the MLP outputs the "
-           "paper itself says “most”.";
 }
 
 inline std::string joined(std::span<const answer> answers) {
@@ -146,8 +76,8 @@ std::vector<measured> column_of(std::span<const method_pair> pairs, Member membe
 /// The paper's findings beside this run's, with a verdict in words, whose rule is its first note. How strong a finding
 /// is, the numbers say.
 inline table claims_table(finished_study const& s, std::span<const method_pair> all_pairs) {
-    using detail::answer, detail::answer_with, detail::joined, detail::judge, detail::outcome, detail::side,
-        detail::signed_text, detail::span_text, detail::verdict;
+    using detail::answer, detail::answer_with, detail::draw_resample, detail::joined, detail::judge, detail::outcome,
+        detail::resample, detail::side, detail::signed_text, detail::span_text, detail::verdict;
     auto const& run = s.run;
     table t{"claims",
             "What the paper finds, and what this run shows",
@@ -171,11 +101,11 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
     answers.clear();
     for (auto const& p : pairs)
         answers.push_back(answer_with(
-            "", p.overlap, 2,
-            judge(p.overlap, p.chance, p.overlap && p.chance && *p.overlap > *p.chance, s.sets[p.first].worst.size())));
+            "", p.overlap, 2, detail::judge_overlap(s.sets[p.first].worst, s.sets[p.second].worst, run.size())));
+    const auto chance = mean_defined(column_of(pairs, &method_pair::chance));
     add_pairs("Their worst tenths overlap more than by chance", published::overlap,
-              span_text(column_of(pairs, &method_pair::overlap), 2) + "; by chance about " +
-                  signed_text(mean_defined(column_of(pairs, &method_pair::chance)), 2));
+              span_text(column_of(pairs, &method_pair::overlap), 2) +
+                  (chance ? "; by chance about " + signed_text(chance, 2) : std::string()));
 
     const auto for_methods = [&](auto const& ask) {
         answers.clear();
@@ -200,38 +130,63 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
             return correlation_answer(m, run.norm_r.back(), 2, side::below, 0);
         }));
     const std::size_t upper = upper_half(run.layers());
-    const auto smaller_in_large = [&](auto const& values, std::string const& name, error_sets const& sets) {
-        const auto c = curves_over(values, sets);
-        const auto count = count_layers(c.large, c.ctrl, upper, [](double a, double b) { return a < b; });
-        return answer_with(name, count, judge(count, sets.large.size()));
+    const auto most = [](layer_count count) { return 2 * count.holds > count.of; };
+    // `count(sets)` → layer_count, for the sets of a method and for resamples of them.
+    const auto answer_of_sets = [&](std::string const& name, error_sets const& sets, auto const& count) {
+        const auto resamples = resample(sets.large.size(), run.seed, [&](random_generator& random) {
+            return most(count({{}, draw_resample(sets.large, random), draw_resample(sets.ctrl, random)}));
+        });
+        const layer_count found = count(sets);
+        return answer_with(name, found, judge(found, resamples));
     };
-    add("The residuals of D_large are smaller than those of D_ctrl in the upper layers", "in all shown",
-        for_methods([&](auto const& m, auto const& sets) { return smaller_in_large(run.norm_r, m.name, sets); }));
+    const auto smaller_in_large = [&](auto const& values) {
+        return for_methods([&](auto const& m, auto const& sets) {
+            return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
+                const auto c = curves_over(std::span(values).subspan(upper), drawn);
+                return count_layers(c.large, c.ctrl, 0, [](double a, double b) { return a < b; });
+            });
+        });
+    };
+    add("The residuals of D_large are smaller than those of D_ctrl in the upper layers", "in all of Llama3-70B",
+        smaller_in_large(run.norm_r));
     const std::size_t last_ten = run.layers() - std::min<std::size_t>(10, run.layers());
-    add("The norm reverses this: where residuals of D_large are smaller, its MLP inputs are larger, in the last ten "
-        "layers",
-        "clear in Llama3-70B", for_methods([&](auto const& m, auto const& sets) {
-            const auto count = count_reversals(curves_over(run.norm_r, sets), curves_over(run.norm_h, sets), last_ten);
-            return answer_with(m.name, count, judge(count, sets.large.size()));
+    add("The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
+        "in the upper layers of all four models, clear in the last ten of Llama3-70B",
+        for_methods([&](auto const& m, auto const& sets) {
+            return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
+                const auto last = [&](auto const& values) {
+                    return curves_over(std::span(values).subspan(last_ten), drawn);
+                };
+                return count_reversals(last(run.norm_r), last(run.norm_h), 0);
+            });
         }));
     add("The residuals of D_large have a smaller kurtosis in the upper layers", "in all shown",
-        for_methods([&](auto const& m, auto const& sets) { return smaller_in_large(run.kurtosis_r, m.name, sets); }));
+        smaller_in_large(run.kurtosis_r));
     add("Larger MLP inputs get larger errors of the MLP output: correlation above 0.6 in the upper layers",
         "in most upper layers", for_methods([&](auto const& m, auto const&) {
-            const auto rho = mse_correlations(run, m);
-            const auto count =
-                count_layers(rho, rho, upper, [](double a, double) { return a > published::norm_h_mse_correlation; });
-            const auto found = judge(count, run.size());
-            return answer_with(m.name, count, found == outcome::mostly ? outcome::agrees : found);
+            std::vector<std::size_t> all(run.size());
+            std::iota(all.begin(), all.end(), std::size_t{0});
+            const auto count = [&](std::span<const std::size_t> documents) {
+                const auto rho = mse_correlations(run, m, upper, documents);
+                return count_layers(rho, rho, 0,
+                                    [](double a, double) { return a > published::norm_h_mse_correlation; });
+            };
+            const auto resamples = resample(all.size(), run.seed, [&](random_generator& random) {
+                return most(count(draw_resample(all, random)));
+            });
+            const auto found = judge(count(all), resamples);
+            return answer_with(m.name, count(all), found == outcome::mostly ? outcome::agrees : found);
         }));
     add("D_large is easier than the rest before quantization (perplexity of the full model)",
         "9.42, 5.62, 5.60, 2.66 "
         "against 11.06, 9.57, 8.67, 7.15",
         for_methods([&](auto const& m, auto const& sets) {
-            const auto large = perplexity(mean_over(run.nll_full, sets.large)),
-                       all = perplexity(overall_mean(run.nll_full));
-            auto a = answer_with(m.name, large, 2, judge(large, all, large && all && *large < *all, sets.large.size()));
-            a.text += " against " + signed_text(all, 2);
+            const auto large = mean_over(run.nll_full, sets.large), all = overall_mean(run.nll_full);
+            const auto resamples = resample(sets.large.size(), run.seed, [&](random_generator& random) {
+                return *mean_over(run.nll_full, draw_resample(sets.large, random)) < *all;
+            });
+            auto a = answer_with(m.name, perplexity(large), 2, large ? judge(resamples) : outcome::not_defined);
+            if (large) a.text += " against " + signed_text(perplexity(all), 2);
             return a;
         }));
     return t;

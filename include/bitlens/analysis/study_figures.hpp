@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,8 @@ inline void write_figure(std::filesystem::path const& folder, figure const& f) {
     if (f.charts.empty()) return;
     write_file_atomically(folder / (f.name + ".svg"), to_svg(f.charts, f.per_row, svg_use::file));
     write_file_atomically(folder / (f.name + ".csv"), to_csv(f.charts));
+    std::error_code kept; // a picture of an earlier figure would be taken for one of this
+    std::filesystem::remove(folder / (f.name + ".png"), kept);
 }
 
 namespace detail {

@@ -55,20 +55,26 @@ struct measured_interval {
     measured lo, hi;
 };
 
-/// 95 % bootstrap interval of Pearson's correlation, from 1000 resamples.
+/// Of fewer documents, resamples are too much alike: an interval of a correlation of three says ±1 with certainty.
+inline constexpr std::size_t fewest_documents = 20;
+inline constexpr std::size_t bootstrap_resamples = 1000;
+
+/// 95 % bootstrap interval of Pearson's correlation; undefined for fewer than fewest_documents.
 inline measured_interval correlation_interval(std::span<const double> x, std::span<const double> y,
                                               std::uint64_t seed) {
-    constexpr std::size_t resamples = 1000;
     constexpr double level = 0.95;
-    if (const auto rho = correlation(x, y); !rho) return {undefined{rho.reason()}, undefined{rho.reason()}};
+    const auto none = [](std::string const& reason) { return measured_interval{undefined{reason}, undefined{reason}}; };
+    if (const auto rho = correlation(x, y); !rho) return none(rho.reason());
+    if (x.size() < fewest_documents)
+        return none("fewer than " + std::to_string(fewest_documents) + " examples say nothing of their uncertainty");
     const auto found = bootstrap_interval(
-        x, y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); }, resamples, level,
-        seed);
-    if (!found) return {undefined{"most resamples are constant"}, undefined{"most resamples are constant"}};
+        x, y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); }, bootstrap_resamples,
+        level, seed);
+    if (!found) return none("most resamples are constant");
     return {found->lo, found->hi};
 }
 
-inline undefined no_tenth() { return {"fewer than ten examples have no worst tenth"}; }
+inline undefined no_tenth() { return {"there is no worst tenth: fewer than ten examples, or equal errors"}; }
 
 /// Mean of a column over a set of examples.
 inline measured mean_over(std::span<const double> values, std::span<const std::size_t> set) {
@@ -176,6 +182,21 @@ inline std::vector<measured> layer_correlations(per_layer const& norms, std::spa
 inline std::vector<measured> mse_correlations(run_results const& run, method_results const& m) {
     std::vector<measured> rho;
     for (std::size_t k = 0; k < run.layers(); ++k) rho.push_back(correlation(run.norm_h[k], m.mse[k]));
+    return rho;
+}
+
+/// The same over some of the examples, some perhaps more than once, for the layers first … L − 1.
+inline std::vector<measured> mse_correlations(run_results const& run, method_results const& m, std::size_t first,
+                                              std::span<const std::size_t> examples) {
+    const auto chosen = [examples](std::vector<double> const& column) {
+        std::vector<double> numbers;
+        numbers.reserve(examples.size());
+        for (const std::size_t i : examples) numbers.push_back(column[i]);
+        return numbers;
+    };
+    std::vector<measured> rho;
+    for (std::size_t k = first; k < run.layers(); ++k)
+        rho.push_back(correlation(chosen(run.norm_h[k]), chosen(m.mse[k])));
     return rho;
 }
 

@@ -223,7 +223,7 @@ inline std::string examples_html(finished_study const& s, run_tokens const& toke
         for (const std::size_t row : rows) out += example_header(s, row) + example_html(tokens, row, method);
         out += "</div>\n";
     };
-    show("The documents with the largest errors", shown.worst);
+    show("The documents with the largest errors, without near-duplicates", shown.worst);
     show("Ordinary documents, whose errors are nearest to the median", shown.ordinary);
     return out + "</div>\n";
 }
@@ -231,8 +231,8 @@ inline std::string examples_html(finished_study const& s, run_tokens const& toke
 inline std::string page_html(finished_study const& s, run_tokens const& tokens, report_content const& c) {
     auto const& run = s.run;
     std::string body = "<h1>Which documents did quantization break?</h1>\n<p class=\"soft\">" +
-                       std::to_string(run.size()) + " documents, " + std::to_string(run.layers()) + " layers, " +
-                       std::to_string(run.methods.size()) + " methods, made by bitlens after arXiv 2506.12044.</p>\n";
+                       counted(run.size(), "document") + ", " + counted(run.layers(), "layer") + ", " +
+                       counted(run.methods.size(), "method") + ", made by bitlens after arXiv 2506.12044.</p>\n";
     body += "<div class=\"summary\"><ul>\n";
     for (auto const& line : c.lines) body += "<li>" + html_escape(line) + "</li>\n";
     body += "</ul></div>\n";

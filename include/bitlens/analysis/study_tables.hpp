@@ -120,7 +120,8 @@ inline table error_sets_table(finished_study const& s) {
          {"perplexity_ctrl", "D_ctrl", 2}},
         {},
         {"D_large: documents by falling error, without those whose token 5-grams overlap (Jaccard above 0.1) with one "
-         "already taken, as many as a tenth of all. D_ctrl: as many at random from the half with the smaller errors."}};
+         "already taken, as many as a tenth of all, or fewer where the half with the larger errors has no more. "
+         "D_ctrl: as many at random from the half with the smaller errors."}};
     for (std::size_t v = 0; v < run.methods.size(); ++v) {
         auto const& m = run.methods[v];
         auto const& [worst, large, ctrl] = s.sets[v];

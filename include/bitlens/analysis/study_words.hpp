@@ -26,8 +26,7 @@ inline std::string error_words(finished_study const& s) {
         text += (text.empty() ? std::string() : std::string(", ")) + methods[v].name + " " + signed_text(error(v), 3) +
                 " (perplexity " + signed_text(perplexity(overall_mean(methods[v].nll)), 2) + ")";
     return "Mean error in nats per token, the smallest first: " + text + "; full model: perplexity " +
-           signed_text(perplexity(overall_mean(s.run.nll_full)), 2) + ", " + std::to_string(s.run.size()) +
-           " documents.";
+           signed_text(perplexity(overall_mean(s.run.nll_full)), 2) + ", " + counted(s.run.size(), "document") + ".";
 }
 
 inline std::string correlation_words(finished_study const& s, std::span<const method_pair> all_pairs) {
@@ -82,10 +81,10 @@ inline std::string difference_words(finished_study const& s) {
     };
     const auto less = [](double a, double b) { return a < b; };
     const auto greater = [](double a, double b) { return a > b; };
-    return "The " + std::to_string(sets.large.size()) + " documents with large errors of " +
-           s.run.methods.front().name + ", against as many of the control set: smaller residuals in " +
-           layers(s.run.norm_r, less) + " upper layers, larger MLP inputs in " + layers(s.run.norm_h, greater) +
-           ", smaller kurtosis in " + layers(s.run.kurtosis_r, less) + ".";
+    return "The " + counted(sets.large.size(), "document") + " with large errors of " + s.run.methods.front().name +
+           ", against as many of the control set: smaller residuals in " + layers(s.run.norm_r, less) +
+           " upper layers, larger MLP inputs in " + layers(s.run.norm_h, greater) + ", smaller kurtosis in " +
+           layers(s.run.kurtosis_r, less) + ".";
 }
 
 } // namespace detail

@@ -6,8 +6,10 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace bitlens {
 
@@ -53,6 +55,11 @@ inline std::string with_minus_sign(std::string text) {
             out += c;
     }
     return out;
+}
+
+/// "1 document", "2 documents".
+inline std::string counted(std::size_t count, std::string_view what) {
+    return std::to_string(count) + ' ' + std::string(what) + (count == 1 ? "" : "s");
 }
 
 } // namespace bitlens
