@@ -7136,6 +7136,15 @@ struct document {
     std::vector<std::int32_t> ids;
 };
 
+/// UTF-8 without the byte order mark that may stand before it.   Errors: format_error that names `who`, a file.
+inline std::string_view checked_text(std::string_view text, std::string const& who) {
+    const std::size_t valid = valid_utf8_length(text);
+    if (valid != text.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+    return text;
+}
+
 /// Reads the documents of a file one after the other.
 ///   NPY (by its first bytes)   each row of an array (rows, tokens) of int32 or int64 is a document, taken as it stands
 ///   .txt                       the whole file is one document
@@ -7205,12 +7214,7 @@ private:
 
     bool read(mapped_file& source, document& d) {
         if (d.row > 0) return false;
-        std::string_view text = as_text(source.bytes());
-        const std::size_t valid = valid_utf8_length(text);
-        if (valid != text.size()) throw format_error(who_ + ": byte " + std::to_string(valid) + " is no UTF-8");
-        constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-        if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
-        d.text = text;
+        d.text = checked_text(as_text(source.bytes()), who_);
         return true;
     }
 
@@ -7219,6 +7223,9 @@ private:
         do
             if (!source.next(line)) return false;
         while (line.find_first_not_of(" \t\r") == std::string_view::npos);
+        if (d.row == 0 && line[line.find_first_not_of(" \t\r")] == '[')
+            throw format_error(who_ + ": a JSON array was found; JSON Lines are expected, one object a line without "
+                                      "brackets around them and commas between them");
         try {
             read_line(line, source.line_number(), d);
         } catch (format_error const& e) {
@@ -10037,7 +10044,7 @@ constexpr void emit([[maybe_unused]] P& p, [[maybe_unused]] site at, [[maybe_unu
         const matrix_view<float> a = tensor;
         constexpr bool has_on = requires { p.on(Point{}, at, a); };
         static_assert(has_on, "bitlens: a probe needs a public on(Point, bitlens::site, bitlens::matrix_view<float>) "
-                              "for every point in its set");
+                              "for every point in its set, a const one where the probe is const");
         if constexpr (has_on) p.on(Point{}, at, a);
     }
 }
@@ -10090,7 +10097,22 @@ struct position_range {
 };
 inline constexpr position_range every_position{0};
 
-/// norm(x; a) of one point at every layer: the mean length of its rows (arXiv 2506.12044, eq. 7).
+namespace detail {
+
+/// The number of the layer at hand.   Errors: shape_error where there is no room for it.
+template <hook::point Point, class T>
+T& of_layer(std::vector<T>& per_layer, site at) {
+    static_assert(hook::per_layer<Point>, "bitlens: final_norm and logits fire once per run, not in every layer");
+    if (at.layer >= per_layer.size())
+        throw shape_error("measure: " + std::string(hook::name<Point>) + " of layer " + std::to_string(at.layer) +
+                          ", room for " + std::to_string(per_layer.size()) + " layers");
+    return per_layer[at.layer];
+}
+
+} // namespace detail
+
+/// norm(x; a) of one point at every layer: the mean length of its rows (arXiv 2506.12044, eq. 7).   Errors: shape_error
+/// for more layers than there is room for.
 template <hook::point Point>
 class residual_norms {
 public:
@@ -10098,7 +10120,9 @@ public:
 
     explicit residual_norms(std::size_t layers, position_range positions = {})
         : per_layer(layers), positions_(positions) {}
-    void on(Point, site at, matrix_view<const float> a) { per_layer.at(at.layer) = mean_row_norm(positions_.of(a)); }
+    void on(Point, site at, matrix_view<const float> a) {
+        detail::of_layer<Point>(per_layer, at) = mean_row_norm(positions_.of(a));
+    }
 
     std::vector<double> per_layer;
 
@@ -10107,6 +10131,7 @@ private:
 };
 
 /// Kurtosis of one point at every layer, per token (not excess); nullopt as in kurtosis_per_token.
+/// Errors: as residual_norms.
 template <hook::point Point>
 class token_kurtosis {
 public:
@@ -10115,7 +10140,7 @@ public:
     explicit token_kurtosis(std::size_t layers, position_range positions = {})
         : per_layer(layers), positions_(positions) {}
     void on(Point, site at, matrix_view<const float> a) {
-        per_layer.at(at.layer) = kurtosis_per_token(positions_.of(a));
+        detail::of_layer<Point>(per_layer, at) = kurtosis_per_token(positions_.of(a));
     }
 
     std::vector<std::optional<double>> per_layer;
@@ -10219,7 +10244,7 @@ public:
     }
 
     template <hook::point Point>
-    void on(Point, site at, matrix_view<float> a) {
+    void on(Point, site at, matrix_view<float> a) const {
         if (hook::per_layer<Point> && (at.layer < first_ || at.layer >= end_)) return;
         const auto source = std::get<recorded<Point> const*>(sources_)->layer(hook::per_layer<Point> ? at.layer : 0);
         if (source.rows != a.rows || source.cols != a.cols)
@@ -11809,6 +11834,7 @@ inline model_config read_config(gguf_file const& file, problem_list& problems) {
 /// Where the blocks of a model come from, one layer at a time.
 
 #include <cstddef>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11827,7 +11853,13 @@ template <class W>
 class resident_layers final : public layer_source<W> {
 public:
     explicit resident_layers(std::vector<block_weights<W>> layers) : layers_(std::move(layers)) {}
-    block_weights<W> layer(std::size_t k) override { return layers_.at(k); }
+    /// Errors: shape_error for a layer that is not there.
+    block_weights<W> layer(std::size_t k) override {
+        if (k >= layers_.size())
+            throw shape_error("layer " + std::to_string(k) + " is asked of " + std::to_string(layers_.size()) +
+                              " layers; a model needs as many as it has blocks");
+        return layers_[k];
+    }
 
 private:
     std::vector<block_weights<W>> layers_;
@@ -12171,7 +12203,9 @@ public:
             if (t.number == detail::stored_number::f32) return stored<float>(t);
             return decoded(t);
         }
-        throw format_error(t.who() + ": numbers of type " + t.info.type + " do not fit this program's type of weight");
+        throw format_error(t.who() + ": numbers of type " + t.info.type +
+                           " do not fit this program's type of weight, which lists neither them nor dense<float>, to "
+                           "which they are decoded");
     }
 
     /// A norm or bias as floats.   Errors: as load_matrix.
@@ -12938,8 +12972,6 @@ public:
             throw io_error(path_.string() + (errno == EWOULDBLOCK
                                                  ? ": another process is running in this folder"
                                                  : ": cannot be locked: " + std::string(std::strerror(errno))));
-        std::filesystem::create_directories(path_ / parts_name, code);
-        if (code) throw io_error(path_.string() + ": cannot be written: " + code.message());
     }
 
     std::filesystem::path const& path() const noexcept { return path_; }
@@ -12951,7 +12983,11 @@ public:
         if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
         return read_json_file(file);
     }
+    /// And makes room for parts.
     void write_manifest(json const& manifest) const {
+        std::error_code code;
+        std::filesystem::create_directories(path_ / parts_name, code);
+        if (code) throw io_error((path_ / parts_name).string() + ": cannot be created: " + code.message());
         write_file_atomically(path_ / manifest_name, manifest.dump(2) + "\n");
     }
 
@@ -13093,11 +13129,13 @@ inline kind_of_method const* kind_at(std::string_view text) {
     return found == std::ranges::end(kinds_of_methods) ? nullptr : found;
 }
 
-/// Cuts a list at its commas, but for those between the options of a method, "a:x=1,y=2": what comes after a ':' and
-/// has a '=' is an option, unless a method follows the '=', whose name then stands before.
+/// Cuts a list at its commas, and blanks around them, but for those between the options of a method, "a:x=1,y=2": what
+/// comes after a ':' and has a '=' is an option, unless a method follows the '=', whose name then stands before.
 inline std::vector<std::string_view> split_methods(std::string_view list) {
     std::vector<std::string_view> methods;
-    for (const std::string_view piece : split(list, ',')) {
+    for (std::string_view piece : split(list, ',')) {
+        while (piece.starts_with(' ')) piece.remove_prefix(1);
+        while (piece.ends_with(' ')) piece.remove_suffix(1);
         const auto equals = piece.find('=');
         if (!methods.empty() && methods.back().find(':') != list.npos && equals != list.npos &&
             kind_at(piece.substr(equals + 1)) == nullptr)
@@ -13317,8 +13355,12 @@ private:
 
     static void check_keys(json const& object, std::initializer_list<std::string_view> known, std::string_view who) {
         for (auto const& [key, value] : detail::expect_object(object, who).items())
-            if (std::find(known.begin(), known.end(), key) == known.end())
-                throw format_error(std::string(who) + ": the key " + in_quotes(key) + " means nothing here");
+            if (std::find(known.begin(), known.end(), key) == known.end()) {
+                std::string expected;
+                for (const std::string_view k : known) expected += (expected.empty() ? "" : ", ") + std::string(k);
+                throw format_error(std::string(who) + ": the key " + in_quotes(key) + " means nothing here; expected " +
+                                   expected);
+            }
     }
 
     void add(json const& rule, std::string const& who) {

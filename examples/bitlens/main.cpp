@@ -7,6 +7,7 @@
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/version.hpp"
 
+#include <cctype>
 #include <charconv>
 #include <csignal>
 #include <cstdint>
@@ -46,6 +47,24 @@ CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
             range};
 }
 
+/// "800M" → "838860800". Returns what is wrong, if anything.
+std::string read_size(std::string& text) {
+    constexpr std::string_view units = "KMGT"; // each 1024 of the one before
+    std::string_view digits = text;
+    std::size_t shift = 0;
+    if (!text.empty()) {
+        const auto unit = units.find(static_cast<char>(std::toupper(static_cast<unsigned char>(text.back()))));
+        if (unit != units.npos) {
+            shift = 10 * (unit + 1);
+            digits.remove_suffix(1);
+        }
+    }
+    if (!is_whole_number(digits, 1, std::numeric_limits<std::uint64_t>::max() >> shift))
+        return "bytes, or a whole number with K, M, G or T, are expected; " + bitlens::in_quotes(text) + " was found";
+    text = std::to_string(std::stoull(std::string(digits)) << shift);
+    return {};
+}
+
 /// One of the numbers of "--layers 0,1,2"; whether the model has that layer is seen later.
 std::string check_layer(std::string const& text) {
     if (is_whole_number(text, 0, large)) return {};
@@ -60,7 +79,7 @@ void add_machine_options(CLI::App& verb, machine_arguments& machine) {
         ->check(whole_number(1, large));
     verb.add_option("--memory", machine.memory,
                     "bytes, or 800M, 6G, … (default: four fifths of what this process may have)")
-        ->transform(CLI::AsSizeValue(false));
+        ->transform(CLI::Validator(read_size, "", "size"));
 }
 
 void add_model_option(CLI::App& verb, std::filesystem::path& model) {
@@ -100,7 +119,9 @@ void add_study(CLI::App& app, study_arguments& a) {
         ->capture_default_str();
     verb.add_option("--examples", a.examples, "the first N rows that are long enough")->check(whole_number(1, large));
     add_bos_option(verb, a.bos);
-    verb.add_option("--seed", a.seed, "of the resampling and the control set")->capture_default_str();
+    verb.add_option("--seed", a.seed, "of the resampling and the control set")
+        ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()))
+        ->capture_default_str();
     verb.add_flag("--first-position", a.first_position, "let norms, kurtosis and MSE include position 0");
     add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);

@@ -24,7 +24,7 @@ namespace {
 
 std::string read_text(perplexity_arguments const& a) {
     const mapped_file file(a.text);
-    const std::string_view text = as_text(file.bytes());
+    const std::string_view text = checked_text(as_text(file.bytes()), a.text.string());
     return a.join_lines ? join_lines(text) : std::string(text);
 }
 

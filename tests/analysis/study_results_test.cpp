@@ -126,6 +126,7 @@ TEST_CASE("a kurtosis that is not defined is an empty cell and comes back as one
 TEST_CASE("parts bring back exactly the rows they hold") {
     const test::temporary_folder parent;
     const run_folder folder(parent.path());
+    folder.write_manifest({});
     const auto all = measured_variants();
     for (auto const& v : all) {
         write_part(folder, v, 0, 2);
@@ -142,6 +143,7 @@ TEST_CASE("parts bring back exactly the rows they hold") {
 TEST_CASE("a part of another run is refused by name") {
     const test::temporary_folder parent;
     const run_folder folder(parent.path());
+    folder.write_manifest({});
     write_part(folder, measured_variants()[0], 0, 3);
     auto fewer_rows = make_variant_results("full", 2, few_tokens - 1, few_layers);
     CHECK_THROWS_WITH_AS(read_finished(folder, std::span(&fewer_rows, 1)), doctest::Contains("full-0-3.npz"),

@@ -468,6 +468,9 @@ TEST_CASE("figures as PNG: one of each SVG file, two pixels to its unit; a progr
     }
     CHECK(pictures > 3);
     CHECK_MESSAGE(drawn.text.find(std::to_string(pictures) + " figures as PNG") != std::string::npos, drawn.text);
+
+    REQUIRE(run({"report", folder}).code == 0);
+    check_same_run(undisturbed(), folder); // no picture stays that is older than its figure
 }
 
 /// Opens the page in a frame, works it as a reader would, and leaves what it saw in the element "seen".
@@ -545,6 +548,7 @@ TEST_CASE("another run in the same folder is refused, and the difference named")
     refused(other, "model.files");
     refused(study(undisturbed(), "rtn3-g64=nf4-g64"), "method rtn3-g64 is rtn3-g64 there, nf4-g64 asked for");
     CHECK(contents(undisturbed()) == before);
+    CHECK_FALSE(fs::exists(undisturbed() / "parts"));
 
     const run_folder held(here().folder / "held");
     const auto result = run(study(held.path(), "rtn3-g64"));
@@ -627,8 +631,18 @@ TEST_CASE("probe writes what the library computes, perplexity its mean") {
     const auto text_path = here().folder / "text.txt";
     std::ofstream(text_path)
         << "A line of words, and another one.\nMore words follow the first ones, again and again.\n";
-    const auto result = run({"perplexity", "--model", here().model, "--text", text_path, "--window", "8"});
+    const auto perplexity_of = [](fs::path const& text) {
+        return run({"perplexity", "--model", here().model, "--text", text, "--window", "8"});
+    };
+    const auto result = perplexity_of(text_path);
     REQUIRE_MESSAGE(result.code == 0, result.text);
+    const auto marked = here().folder / "marked.txt", foreign = here().folder / "foreign.txt";
+    std::ofstream(marked) << "\xEF\xBB\xBF" << read_file(text_path);
+    const auto last_line = [](std::string const& text) { return text.substr(text.rfind('\n', text.size() - 2) + 1); };
+    CHECK(last_line(perplexity_of(marked).text) == last_line(result.text));
+    std::ofstream(foreign) << "caf\xE9";
+    const auto refused = perplexity_of(foreign);
+    CHECK_MESSAGE(refused.text.find("foreign.txt: byte 3 is no UTF-8") != std::string::npos, refused.text);
     const auto ids = tokenizer::from_json(here().model / "tokenizer.json").encode(read_file(text_path));
     double sum = 0;
     const std::size_t windows = ids.size() / 8;

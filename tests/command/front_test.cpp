@@ -96,6 +96,12 @@ TEST_CASE("a number that cannot be is answered with those that can") {
     check("bitlens study --examples 1.5", 2, {"\"1.5\" was found"});
     check("bitlens study --tokens 1", 2, {"--tokens: a whole number from 2 to 1048576 is expected, \"1\" was found"});
     check("bitlens perplexity --window 1", 2, {"--window: a whole number from 2 to 1048576 is expected"});
+    for (const char* size : {"-1", "-5G", "0", "0K", "1.5G", "1e9", "G", "8X", "99999999999999999999", "16777216T"})
+        check("bitlens study --memory " + std::string(size), 2,
+              {"--memory: bytes, or a whole number with K, M, G or T, are expected; \"" + std::string(size) +
+               "\" was found"});
+    check("bitlens study --seed -1", 2, {"--seed: a whole number from 0 to 18446744073709551615 is expected"});
+    check("bitlens study --seed abc", 2, {"--seed: a whole number from 0 to", "\"abc\" was found"});
     check("bitlens probe --layers 0-3", 2,
           {"--layers: numbers joined by commas are expected, as in 0,1,2; \"0-3\" was found"});
 }
@@ -113,6 +119,13 @@ TEST_CASE("plain text without the ending .txt is told how it was read") {
     check("bitlens study --model " + here().model.string() + " --methods rtn3-g64 --data " + path.string() + " --out " +
               (here().folder / "notes").string(),
           1, {"notes.md: line 1: no valid JSON", "plain text needs the ending .txt"});
+}
+
+TEST_CASE("a JSON array is told from JSON Lines") {
+    const auto path = here().folder.write("array.jsonl", "[\n {\"text\": \"a\"}]");
+    check("bitlens study --model " + here().model.string() + " --methods rtn3-g64 --data " + path.string() + " --out " +
+              (here().folder / "array").string(),
+          1, {"array.jsonl: a JSON array was found; JSON Lines are expected, one object a line"});
 }
 
 TEST_CASE("probe says before it runs what it would end with") {

@@ -42,3 +42,13 @@ TEST_CASE("a document without positions to measure is an error") {
     CHECK_THROWS_WITH_AS(emit<hook::resid_mid>(p, {0}, a.view()), "measure: 1 positions leave none from position 1 on",
                          shape_error);
 }
+
+TEST_CASE("a run of more layers than there is room for is an error") {
+    matrix<float> a(2, 4);
+    residual_norms<hook::resid_mid> norms(1);
+    CHECK_THROWS_WITH_AS(emit<hook::resid_mid>(norms, {1}, a.view()),
+                         "measure: resid_mid of layer 1, room for 1 layers", shape_error);
+    token_kurtosis<hook::mlp_in> kurtosis(0);
+    CHECK_THROWS_WITH_AS(emit<hook::mlp_in>(kurtosis, {0}, a.view()), "measure: mlp_in of layer 0, room for 0 layers",
+                         shape_error);
+}

@@ -56,7 +56,7 @@ TEST_CASE("what a method's text means") {
 
 TEST_CASE("lists") {
     CHECK(parse_methods("").empty());
-    const auto list = parse_methods("rtn3-g64,a=rtn3-g64,nf4-row");
+    const auto list = parse_methods("rtn3-g64, a=rtn3-g64 ,nf4-row");
     REQUIRE(list.size() == 3);
     CHECK(list[1].name == "a");
     CHECK(refusal("rtn3-g64,nf3-g64,rtn3-g64").find("two methods are called 'rtn3-g64'") != std::string::npos);

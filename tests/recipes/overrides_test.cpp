@@ -65,7 +65,8 @@ TEST_CASE("a refusal names file, rule and reason") {
         {one("*", "*", "rtn3"), "the group is missing"},
         {one("*", "*", "a=rtn3-g64"), "a method without a name"},
         {R"({"rules": [{"projection": "*", "layers": "*"}]})", "the key \"use\" is missing"},
-        {R"({"rules": [{"projection": "*", "layer": "*", "use": "full"}]})", "the key \"layer\" means nothing here"},
+        {R"({"rules": [{"projection": "*", "layer": "*", "use": "full"}]})",
+         "the key \"layer\" means nothing here; expected projection, layers, use"},
         {R"({"rules": [{"projection": "*", "layers": 3, "use": "full"}]})", "a string is expected"},
         {R"({"rules": [3]})", "an object is expected"},
     };
@@ -75,7 +76,8 @@ TEST_CASE("a refusal names file, rule and reason") {
         CHECK(said.starts_with("o.json: rule 1 ("));
         CHECK(said.find(reason) != std::string::npos);
     }
-    CHECK(refusal_of_rules(R"({"rule": []})").find("o.json: the key \"rule\" means nothing here") != std::string::npos);
+    CHECK(refusal_of_rules(R"({"rule": []})").find("o.json: the key \"rule\" means nothing here; expected rules") !=
+          std::string::npos);
     CHECK(refusal_of_rules("{}").find("an array \"rules\" is expected") != std::string::npos);
     CHECK(refusal_of_rules("[]").find("an object is expected") != std::string::npos);
 }

@@ -52,3 +52,8 @@ TEST_CASE("every linear layer becomes what the quantizer makes of its numbers, t
     check_layer<float>();
     check_layer<bf16>();
 }
+
+TEST_CASE("more layers than there are cannot be asked for") {
+    CHECK_THROWS_WITH_AS(one_layer<float>()->layer(1),
+                         "layer 1 is asked of 1 layers; a model needs as many as it has blocks", shape_error);
+}

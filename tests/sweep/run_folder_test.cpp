@@ -40,9 +40,11 @@ TEST_CASE("the lock alone marks a folder as a run's: a process may be killed whe
     const test::temporary_folder parent;
     std::ofstream(parent.path() / ".lock").close();
     std::ofstream(parent.path() / "parts") << "no folder";
-    CHECK_THROWS_WITH_AS(run_folder{parent.path()}, doctest::Contains(": cannot be written: "), io_error);
+    CHECK_THROWS_WITH_AS(run_folder{parent.path()}.write_manifest({}), doctest::Contains("parts: cannot be created: "),
+                         io_error);
     fs::remove(parent.path() / "parts");
     CHECK_FALSE(run_folder{parent.path()}.manifest());
+    CHECK_FALSE(fs::exists(parent.path() / "parts")); // who only looks leaves nothing
 }
 
 TEST_CASE("what cannot be read in a run folder is an io_error") {
@@ -65,6 +67,7 @@ TEST_CASE("a folder that holds something else is left alone") {
 TEST_CASE("parts are found by variant, in order of their rows, and nothing else is taken for one") {
     const test::temporary_folder parent;
     const run_folder folder(parent.path());
+    folder.write_manifest({});
     for (auto const& path : {folder.part_path("a", 8, 8), folder.part_path("a", 0, 8), folder.part_path("a-8", 0, 4)})
         std::ofstream(path) << "part";
     for (const char* name : {"a-16-8.npz.tmp123", "a-16.npz", "a-x-8.npz", "a-16-0.npz", "a--8.npz"})

@@ -1,6 +1,7 @@
 #pragma once
 /// Probes that keep one number per layer.
 
+#include "bitlens/core/error.hpp"
 #include "bitlens/hooks/probe.hpp"
 #include "bitlens/stats/moments.hpp"
 #include "bitlens/stats/norms.hpp"
@@ -27,7 +28,22 @@ struct position_range {
 };
 inline constexpr position_range every_position{0};
 
-/// norm(x; a) of one point at every layer: the mean length of its rows (arXiv 2506.12044, eq. 7).
+namespace detail {
+
+/// The number of the layer at hand.   Errors: shape_error where there is no room for it.
+template <hook::point Point, class T>
+T& of_layer(std::vector<T>& per_layer, site at) {
+    static_assert(hook::per_layer<Point>, "bitlens: final_norm and logits fire once per run, not in every layer");
+    if (at.layer >= per_layer.size())
+        throw shape_error("measure: " + std::string(hook::name<Point>) + " of layer " + std::to_string(at.layer) +
+                          ", room for " + std::to_string(per_layer.size()) + " layers");
+    return per_layer[at.layer];
+}
+
+} // namespace detail
+
+/// norm(x; a) of one point at every layer: the mean length of its rows (arXiv 2506.12044, eq. 7).   Errors: shape_error
+/// for more layers than there is room for.
 template <hook::point Point>
 class residual_norms {
 public:
@@ -35,7 +51,9 @@ public:
 
     explicit residual_norms(std::size_t layers, position_range positions = {})
         : per_layer(layers), positions_(positions) {}
-    void on(Point, site at, matrix_view<const float> a) { per_layer.at(at.layer) = mean_row_norm(positions_.of(a)); }
+    void on(Point, site at, matrix_view<const float> a) {
+        detail::of_layer<Point>(per_layer, at) = mean_row_norm(positions_.of(a));
+    }
 
     std::vector<double> per_layer;
 
@@ -44,6 +62,7 @@ private:
 };
 
 /// Kurtosis of one point at every layer, per token (not excess); nullopt as in kurtosis_per_token.
+/// Errors: as residual_norms.
 template <hook::point Point>
 class token_kurtosis {
 public:
@@ -52,7 +71,7 @@ public:
     explicit token_kurtosis(std::size_t layers, position_range positions = {})
         : per_layer(layers), positions_(positions) {}
     void on(Point, site at, matrix_view<const float> a) {
-        per_layer.at(at.layer) = kurtosis_per_token(positions_.of(a));
+        detail::of_layer<Point>(per_layer, at) = kurtosis_per_token(positions_.of(a));
     }
 
     std::vector<std::optional<double>> per_layer;

@@ -25,7 +25,7 @@ public:
     }
 
     template <hook::point Point>
-    void on(Point, site at, matrix_view<float> a) {
+    void on(Point, site at, matrix_view<float> a) const {
         if (hook::per_layer<Point> && (at.layer < first_ || at.layer >= end_)) return;
         const auto source = std::get<recorded<Point> const*>(sources_)->layer(hook::per_layer<Point> ? at.layer : 0);
         if (source.rows != a.rows || source.cols != a.cols)

@@ -38,7 +38,7 @@ constexpr void emit([[maybe_unused]] P& p, [[maybe_unused]] site at, [[maybe_unu
         const matrix_view<float> a = tensor;
         constexpr bool has_on = requires { p.on(Point{}, at, a); };
         static_assert(has_on, "bitlens: a probe needs a public on(Point, bitlens::site, bitlens::matrix_view<float>) "
-                              "for every point in its set");
+                              "for every point in its set, a const one where the probe is const");
         if constexpr (has_on) p.on(Point{}, at, a);
     }
 }

@@ -349,7 +349,9 @@ public:
             if (t.number == detail::stored_number::f32) return stored<float>(t);
             return decoded(t);
         }
-        throw format_error(t.who() + ": numbers of type " + t.info.type + " do not fit this program's type of weight");
+        throw format_error(t.who() + ": numbers of type " + t.info.type +
+                           " do not fit this program's type of weight, which lists neither them nor dense<float>, to "
+                           "which they are decoded");
     }
 
     /// A norm or bias as floats.   Errors: as load_matrix.

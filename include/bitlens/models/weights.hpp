@@ -1,9 +1,11 @@
 #pragma once
 /// Where the blocks of a model come from, one layer at a time.
 
+#include "bitlens/core/error.hpp"
 #include "bitlens/layers/block.hpp"
 
 #include <cstddef>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,7 +24,13 @@ template <class W>
 class resident_layers final : public layer_source<W> {
 public:
     explicit resident_layers(std::vector<block_weights<W>> layers) : layers_(std::move(layers)) {}
-    block_weights<W> layer(std::size_t k) override { return layers_.at(k); }
+    /// Errors: shape_error for a layer that is not there.
+    block_weights<W> layer(std::size_t k) override {
+        if (k >= layers_.size())
+            throw shape_error("layer " + std::to_string(k) + " is asked of " + std::to_string(layers_.size()) +
+                              " layers; a model needs as many as it has blocks");
+        return layers_[k];
+    }
 
 private:
     std::vector<block_weights<W>> layers_;

@@ -79,11 +79,13 @@ inline kind_of_method const* kind_at(std::string_view text) {
     return found == std::ranges::end(kinds_of_methods) ? nullptr : found;
 }
 
-/// Cuts a list at its commas, but for those between the options of a method, "a:x=1,y=2": what comes after a ':' and
-/// has a '=' is an option, unless a method follows the '=', whose name then stands before.
+/// Cuts a list at its commas, and blanks around them, but for those between the options of a method, "a:x=1,y=2": what
+/// comes after a ':' and has a '=' is an option, unless a method follows the '=', whose name then stands before.
 inline std::vector<std::string_view> split_methods(std::string_view list) {
     std::vector<std::string_view> methods;
-    for (const std::string_view piece : split(list, ',')) {
+    for (std::string_view piece : split(list, ',')) {
+        while (piece.starts_with(' ')) piece.remove_prefix(1);
+        while (piece.ends_with(' ')) piece.remove_suffix(1);
         const auto equals = piece.find('=');
         if (!methods.empty() && methods.back().find(':') != list.npos && equals != list.npos &&
             kind_at(piece.substr(equals + 1)) == nullptr)

@@ -67,8 +67,12 @@ private:
 
     static void check_keys(json const& object, std::initializer_list<std::string_view> known, std::string_view who) {
         for (auto const& [key, value] : detail::expect_object(object, who).items())
-            if (std::find(known.begin(), known.end(), key) == known.end())
-                throw format_error(std::string(who) + ": the key " + in_quotes(key) + " means nothing here");
+            if (std::find(known.begin(), known.end(), key) == known.end()) {
+                std::string expected;
+                for (const std::string_view k : known) expected += (expected.empty() ? "" : ", ") + std::string(k);
+                throw format_error(std::string(who) + ": the key " + in_quotes(key) + " means nothing here; expected " +
+                                   expected);
+            }
     }
 
     void add(json const& rule, std::string const& who) {

@@ -76,8 +76,6 @@ public:
             throw io_error(path_.string() + (errno == EWOULDBLOCK
                                                  ? ": another process is running in this folder"
                                                  : ": cannot be locked: " + std::string(std::strerror(errno))));
-        std::filesystem::create_directories(path_ / parts_name, code);
-        if (code) throw io_error(path_.string() + ": cannot be written: " + code.message());
     }
 
     std::filesystem::path const& path() const noexcept { return path_; }
@@ -89,7 +87,11 @@ public:
         if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
         return read_json_file(file);
     }
+    /// And makes room for parts.
     void write_manifest(json const& manifest) const {
+        std::error_code code;
+        std::filesystem::create_directories(path_ / parts_name, code);
+        if (code) throw io_error((path_ / parts_name).string() + ": cannot be created: " + code.message());
         write_file_atomically(path_ / manifest_name, manifest.dump(2) + "\n");
     }
 

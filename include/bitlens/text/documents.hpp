@@ -34,6 +34,15 @@ struct document {
     std::vector<std::int32_t> ids;
 };
 
+/// UTF-8 without the byte order mark that may stand before it.   Errors: format_error that names `who`, a file.
+inline std::string_view checked_text(std::string_view text, std::string const& who) {
+    const std::size_t valid = valid_utf8_length(text);
+    if (valid != text.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+    return text;
+}
+
 /// Reads the documents of a file one after the other.
 ///   NPY (by its first bytes)   each row of an array (rows, tokens) of int32 or int64 is a document, taken as it stands
 ///   .txt                       the whole file is one document
@@ -103,12 +112,7 @@ private:
 
     bool read(mapped_file& source, document& d) {
         if (d.row > 0) return false;
-        std::string_view text = as_text(source.bytes());
-        const std::size_t valid = valid_utf8_length(text);
-        if (valid != text.size()) throw format_error(who_ + ": byte " + std::to_string(valid) + " is no UTF-8");
-        constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-        if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
-        d.text = text;
+        d.text = checked_text(as_text(source.bytes()), who_);
         return true;
     }
 
@@ -117,6 +121,9 @@ private:
         do
             if (!source.next(line)) return false;
         while (line.find_first_not_of(" \t\r") == std::string_view::npos);
+        if (d.row == 0 && line[line.find_first_not_of(" \t\r")] == '[')
+            throw format_error(who_ + ": a JSON array was found; JSON Lines are expected, one object a line without "
+                                      "brackets around them and commas between them");
         try {
             read_line(line, source.line_number(), d);
         } catch (format_error const& e) {
