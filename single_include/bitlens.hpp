@@ -12871,7 +12871,8 @@ struct memory_plan {
     std::uint64_t total = 0; // bytes
 };
 
-/// The fastest plan within `limit` bytes. Errors: option_error that says how much the smallest plan needs.
+/// The fastest plan within `limit` bytes. Errors: option_error that says how much the smallest plan needs, and what
+/// most of it is for.
 inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsigned threads) {
     const auto one_layer = [&](std::uint64_t all) { return (all + d.layers - 1) / d.layers; };
     // Enough examples to keep every thread busy until the layer's end, which all of them wait for.
@@ -12893,8 +12894,17 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
                 {static_cast<std::size_t>(block), threads},
                 fixed + block * d.states.per_example};
     }
+    const std::pair<std::uint64_t, std::string> parts[] = {
+        {d.ends, "the embedding and the head"},
+        {one_layer(d.full), "a layer of the full model"},
+        {one_layer(d.quantized), "a layer of the quantized models"},
+        {d.results, "what is kept of all " + std::to_string(d.rows) + " rows"},
+        {threads * d.states.per_thread, "what " + std::to_string(threads) + " threads work in"},
+        {d.states.once, "work on one layer"},
+        {d.states.per_example, "the states of an example"}};
+    auto const& [bytes, what] = *std::ranges::max_element(parts);
     throw option_error("memory: at least " + bytes_text(smallest) + " are needed for one example at a time, " +
-                       bytes_text(limit) + " are allowed");
+                       bytes_text(bytes) + " of them for " + what + "; " + bytes_text(limit) + " are allowed");
 }
 
 } // namespace bitlens
@@ -13501,6 +13511,7 @@ quantize_layers(layer_source<W>& full, std::size_t layers,
 // ---- bitlens/recipes/quantize_model.hpp
 /// quantized_layers: the blocks of a model, quantized one layer at a time; check_shapes before that.
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -13561,20 +13572,22 @@ public:
 
     /// Errors: those of the source; format_error of the quantizer, naming layer, projection and method.
     block_weights<W> layer(std::size_t k) override {
-        if (k < kept_.size() && kept_[k].rest != nullptr) return kept_[k];
-        auto block = full_->layer(k);
+        if (k >= kept_.size()) kept_.resize(k + 1);
+        auto block = kept_[k];
+        if (std::ranges::none_of(block.linear, [](auto const& w) { return w == nullptr; })) return block;
+        const auto full = full_->layer(k);
+        block.rest = full.rest;
         for (std::size_t p = 0; p < projection_count; ++p) {
+            if (block.linear[p] != nullptr) continue;
             const auto which = static_cast<projection>(p);
-            const treatment use = treatment_of(quantizer_, rules_, k, which);
-            if (!use) continue; // full
-            block.linear[p] = detail::with_floats(*block.linear[p], [&](matrix_view<const float> floats) {
-                return std::make_shared<const W>(detail::quantize_at<W>(k, which, *use, floats));
-            });
+            if (const treatment use = treatment_of(quantizer_, rules_, k, which))
+                block.linear[p] = detail::with_floats(*full.linear[p], [&](matrix_view<const float> floats) {
+                    return std::make_shared<const W>(detail::quantize_at<W>(k, which, *use, floats));
+                });
         }
-        if (keeps_) {
-            if (k >= kept_.size()) kept_.resize(k + 1);
-            kept_[k] = block;
-        }
+        if (keeps_) kept_[k] = block;
+        for (std::size_t p = 0; p < projection_count; ++p)
+            if (block.linear[p] == nullptr) block.linear[p] = full.linear[p];
         return block;
     }
 
@@ -13583,7 +13596,7 @@ private:
     method quantizer_;
     override_rules rules_;
     bool keeps_;
-    std::vector<block_weights<W>> kept_;
+    std::vector<block_weights<W>> kept_; // but for matrices that stay full: the source may not keep those
 };
 
 } // namespace bitlens
@@ -13662,6 +13675,14 @@ public:
         BITLENS_ASSERT(tokens >= 2 && variants >= 1);
         for (std::size_t v = 0; v < variants; ++v) scores_.emplace_back(tokens - 1, v == 0);
         for (auto& s : scores_) views_.push_back(s.view());
+    }
+
+    /// Bytes that one takes, at most.
+    static std::size_t bytes(std::size_t variants, std::size_t layers, std::size_t tokens, std::size_t width) noexcept {
+        constexpr std::size_t of_a_score = 2 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
+        constexpr std::size_t of_a_layer = 5 * sizeof(std::optional<double>);
+        return tokens * width * sizeof(float) + variants * tokens * of_a_score +
+               layers * (of_a_layer + variants * sizeof(double));
     }
 
     template <class F>

@@ -37,6 +37,11 @@ inline std::uint64_t loaded_bytes(tensor_info const& t) {
     return count * (t.type == "F16" || t.type == "BF16" ? 2 : 4);
 }
 
+/// Bytes of the floats that a matrix is quantized from, where it is not kept as float.
+inline std::uint64_t widened_bytes(tensor_info const& t) {
+    return t.type == "F16" || t.type == "BF16" ? 2 * loaded_bytes(t) : 0;
+}
+
 /// Bytes of a matrix once quantized; none where it stays full, and is shared.
 inline std::uint64_t packed_bytes(matrix_shape shape, treatment const& use) {
     if (!use) return 0;
@@ -62,6 +67,7 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
     d.layers = config.layers;
     d.rows = rows;
     d.results = rows * results_per_row;
+    std::uint64_t widened = 0;
     for (auto const& t : source.tensors()) {
         if (t.shape.size() != 2) continue;
         if (!detail::is_linear_of_block(t.name)) {
@@ -69,6 +75,7 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
             continue;
         }
         d.full += detail::loaded_bytes(t);
+        widened = std::max(widened, detail::widened_bytes(t));
     }
     for (auto const& m : methods)
         for (std::size_t k = 0; k < config.layers; ++k)
@@ -76,6 +83,7 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
                 d.quantized += detail::packed_bytes(shape_of(static_cast<projection>(p), config.block),
                                                     treatment_of(m, rules, k, static_cast<projection>(p)));
     d.states = plan_sweep_memory(config, tokens, methods.size() + 1);
+    if (!methods.empty()) d.states.once += widened;
     return d;
 }
 
@@ -86,7 +94,7 @@ inline std::string plan_text(memory_demand const& d, memory_plan const& plan, st
     };
     return "memory: embedding and head " + bytes_text(d.ends) + ", blocks " + kept(d.full, plan.full_resident) +
            (d.quantized > 0 ? ", quantized blocks " + kept(d.quantized, plan.quantized_resident) : "") +
-           ", panels of one layer " + bytes_text(d.states.once) + ", states of " +
+           ", work on one layer " + bytes_text(d.states.once) + ", states of " +
            std::to_string(plan.cut.examples_per_block) + " rows " +
            bytes_text(plan.cut.examples_per_block * d.states.per_example + plan.cut.threads * d.states.per_thread) +
            ", in all " + bytes_text(plan.total) + " of " + bytes_text(allowed) + " allowed";
@@ -104,7 +112,8 @@ std::shared_ptr<layer_source<weight>> layers_of(transformer<Architecture, weight
 /// All rows of an NPY file of token ids (rows, tokens).   Errors: as document_reader; option_error for another file.
 inline matrix<std::int32_t> read_token_ids(std::filesystem::path const& path) {
     document_reader reader(path);
-    if (!reader.holds_ids()) throw option_error(path.string() + ": NPY of token ids is expected");
+    if (!reader.holds_ids())
+        throw option_error(path.string() + ": NPY of token ids is expected, such as `ids` of a run's tokens.npz");
     std::vector<std::int32_t> ids;
     std::size_t rows = 0;
     for (document d; reader.next(d); ++rows) ids.insert(ids.end(), d.ids.begin(), d.ids.end());

@@ -15,6 +15,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <system_error>
 #include <tuple>
 #include <vector>
 
@@ -99,9 +100,10 @@ struct store_probe<std::tuple<Points...>> {
 };
 
 using block_points = hook::all;
+using points_to_the_norm = decltype(std::tuple_cat(hook::all{}, std::tuple<hook::final_norm>{}));
 using all_points = decltype(std::tuple_cat(hook::all{}, hook::once{}));
 
-/// Logits of a document are large, so they are made only for those who ask.
+/// What comes after the blocks, logits above all, is made only for those who ask.
 template <class Architecture, class Points>
 void run_rows(transformer<Architecture, weight> const& model, matrix_view<const std::int32_t> ids, unsigned threads,
               activation_store& store) {
@@ -113,7 +115,15 @@ void run_rows(transformer<Architecture, weight> const& model, matrix_view<const 
 }
 
 /// Says before the model runs what the run would end with. Errors: option_error, io_error.
-void check_out(std::filesystem::path const& path) {
+void check_out(std::filesystem::path const& path, checkpoint const& source, std::filesystem::path const& data) {
+    if (path.empty()) throw option_error("--out: the name of a file is expected, an empty text was found");
+    const auto refuse = [&](std::filesystem::path const& read, const char* what) {
+        std::error_code not_there; // where nothing is, nothing is lost
+        if (std::filesystem::equivalent(path, read, not_there))
+            throw option_error("--out: " + path.string() + " is read as " + what);
+    };
+    for (auto const& file : source.files()) refuse(file, "--model");
+    refuse(data, "--data");
     if (!path.has_filename() || std::filesystem::is_directory(path))
         throw option_error("--out: the name of a file is expected, the folder " + path.string() + " was found");
     try {
@@ -141,22 +151,25 @@ void probe(probe_arguments const& a) {
     if (*layers.rbegin() >= source.config().layers)
         throw option_error("--layers: layer " + std::to_string(*layers.rbegin()) + " of a model of " +
                            std::to_string(source.config().layers) + " layers, counted from 0");
-    check_out(a.out);
+    check_out(a.out, source, a.data);
     const auto ids = read_token_ids(a.data);
     for (std::size_t n = 0; n < ids.rows(); ++n) check_ids(a.data, n, ids.row(n), source.config().vocabulary);
     warn_beyond_context(source.config(), "rows of", ids.cols());
     const std::set<std::string> points(a.points.begin(), a.points.end());
     activation_store store(ids.rows(), ids.cols(), points, layers);
-    const bool at_the_end = points.contains("final_norm") || points.contains("logits");
     visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         const auto methods = methods_beside_full(a.method);
         const std::uint64_t bytes_of_row = ids.cols() * kept_bytes(source.config(), points, layers.size());
-        const auto plan =
-            plan_memory(demand_of(source, methods, ids.cols(), ids.rows(), bytes_of_row), here.memory, here.threads);
+        auto demand = demand_of(source, methods, ids.cols(), ids.rows(), bytes_of_row);
+        if (points.contains("logits"))
+            demand.states.per_example += ids.cols() * source.config().vocabulary * sizeof(float);
+        const auto plan = plan_memory(demand, here.memory, here.threads);
         transformer<Architecture, weight> model(source, plan.full_resident);
         model = model.with_layers(layers_of(model, methods, plan)).with_products(products_named(a.arithmetic));
-        if (at_the_end)
+        if (points.contains("logits"))
             run_rows<Architecture, all_points>(model, ids, here.threads, store);
+        else if (points.contains("final_norm"))
+            run_rows<Architecture, points_to_the_norm>(model, ids, here.threads, store);
         else
             run_rows<Architecture, block_points>(model, ids, here.threads, store);
     });

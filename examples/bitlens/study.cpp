@@ -95,8 +95,10 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     model_config const& config = source.config();
     const auto rules = a.overrides ? read_override_rules(*a.overrides, config.layers) : override_rules();
     for (auto const& m : methods) check_shapes<weight>(config.block, config.layers, m, rules);
-    const auto demand = demand_of(source, methods, a.tokens, s.documents.rows.size(),
-                                  results_bytes(config, a.tokens, methods.size()), rules);
+    auto demand = demand_of(source, methods, a.tokens, s.documents.rows.size(),
+                            results_bytes(config, a.tokens, methods.size()), rules);
+    demand.states.per_example +=
+        document_measurement::bytes(methods.size() + 1, config.layers, a.tokens, config.block.width);
     const auto plan = plan_memory(demand, here.memory, here.threads);
     const std::string plan_line = plan_text(demand, plan, here.memory);
     std::cout << plan_line << '\n' << std::flush;
@@ -152,6 +154,7 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
 } // namespace
 
 void study(study_arguments const& a) {
+    if (a.out.empty()) throw option_error("--out: the name of a folder is expected, an empty text was found");
     const machine here(a.machine);
     const auto methods = parse_methods(a.methods);
     const checkpoint source(a.model);

@@ -3,12 +3,14 @@
 #include "tiny_model.hpp"
 
 #include "bitlens/io/npy.hpp"
+#include "bitlens/io/npz.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -121,6 +123,23 @@ TEST_CASE("plain text without the ending .txt is told how it was read") {
           1, {"notes.md: line 1: no valid JSON", "plain text needs the ending .txt"});
 }
 
+TEST_CASE("probe leaves what it reads as it is, whatever name --out has for it") {
+    const auto ids = here().ids("read.npy", 0, 0, 1);
+    const auto link = here().folder / "link.npz";
+    fs::create_symlink(here().model / "config.json", link);
+    for (auto const& [out, what] : std::map<fs::path, std::string>{
+             {ids, "--data"}, {here().model / "model.safetensors", "--model"}, {link, "--model"}})
+        check(probe_line(ids, "--points logits --out " + out.string()), 2,
+              {"--out: " + out.string() + " is read as " + what});
+    check(probe_line(ids, "--points logits --out ''"), 2, {"--out: the name of a file is expected, an empty text"});
+    check("bitlens study --model " + here().model.string() + " --data " + ids.string() + " --methods rtn3-g64 --out ''",
+          2, {"--out: the name of a folder is expected, an empty text"});
+    check(probe_line(ids, "--points final_norm --out " + (here().folder / "norm.npz").string()), 0, {});
+    const npz_reader file(here().folder / "norm.npz");
+    CHECK(file.names() == std::vector<std::string>{"final_norm"});
+    CHECK(file.array("final_norm").shape == std::vector<std::size_t>{rows, tokens, width});
+}
+
 TEST_CASE("a JSON array is told from JSON Lines") {
     const auto path = here().folder.write("array.jsonl", "[\n {\"text\": \"a\"}]");
     check("bitlens study --model " + here().model.string() + " --methods rtn3-g64 --data " + path.string() + " --out " +
@@ -146,7 +165,8 @@ TEST_CASE("probe says before it runs what it would end with") {
 TEST_CASE("what probe keeps counts as memory") {
     const auto ids = here().ids("ids.npy", 0, 0, 2);
     const auto out = (here().folder / "kept.npz").string();
-    // A row of logits is some nine times as wide as the residual stream; both layers of it are kept, or one.
+    // A row of logits is some nine times as wide as the residual stream; both layers of it are kept, or one. Logits of
+    // the document at hand are there once more.
     const auto needed = [&](std::string const& points) {
         const auto result = shell(probe_line(ids, "--memory 1K --threads 1 --out " + out + " --points " + points));
         CHECK_MESSAGE(result.code == 2, result.text);
@@ -158,9 +178,9 @@ TEST_CASE("what probe keeps counts as memory") {
     constexpr double position = rows * tokens * sizeof(float), rounding = 1e4;
     const double one_layer = needed("resid_post --layers 0");
     CHECK(needed("resid_post") - one_layer == doctest::Approx(width * position).epsilon(rounding / (width * position)));
-    const auto more_numbers = static_cast<double>(here().vocabulary - width);
-    CHECK(needed("logits --layers 0") - one_layer ==
-          doctest::Approx(more_numbers * position).epsilon(rounding / (more_numbers * position)));
+    const double more = static_cast<double>(here().vocabulary - width) * position +
+                        static_cast<double>(here().vocabulary * tokens * sizeof(float));
+    CHECK(needed("logits --layers 0") - one_layer == doctest::Approx(more).epsilon(rounding / more));
     check(probe_line(ids, "--memory 64M --points logits --out " + out), 0, {});
 }
 

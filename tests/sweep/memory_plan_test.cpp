@@ -43,6 +43,12 @@ TEST_CASE("with less room layers are read again, and blocks grow as far as memor
     CHECK(plan.cut.examples_per_block == 1);
     CHECK(plan.total == smallest);
     CHECK_THROWS_WITH_AS(plan_memory(demand(), smallest - 1, 2), doctest::Contains("at least"), option_error);
+    auto d = demand();
+    d.results = 1'000'000'000'000;
+    CHECK_THROWS_WITH_AS(
+        plan_memory(d, 1000, 2),
+        doctest::Contains(("1000.0 GB of them for what is kept of all " + std::to_string(d.rows) + " rows").c_str()),
+        option_error);
 }
 
 TEST_CASE("a block is never larger than the rows there are") {

@@ -78,6 +78,14 @@ public:
         for (auto& s : scores_) views_.push_back(s.view());
     }
 
+    /// Bytes that one takes, at most.
+    static std::size_t bytes(std::size_t variants, std::size_t layers, std::size_t tokens, std::size_t width) noexcept {
+        constexpr std::size_t of_a_score = 2 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
+        constexpr std::size_t of_a_layer = 5 * sizeof(std::optional<double>);
+        return tokens * width * sizeof(float) + variants * tokens * of_a_score +
+               layers * (of_a_layer + variants * sizeof(double));
+    }
+
     template <class F>
     void with_probe(std::size_t variant, F const& f) {
         if (variant == 0) {

@@ -7,6 +7,7 @@
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_layers.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -67,20 +68,22 @@ public:
 
     /// Errors: those of the source; format_error of the quantizer, naming layer, projection and method.
     block_weights<W> layer(std::size_t k) override {
-        if (k < kept_.size() && kept_[k].rest != nullptr) return kept_[k];
-        auto block = full_->layer(k);
+        if (k >= kept_.size()) kept_.resize(k + 1);
+        auto block = kept_[k];
+        if (std::ranges::none_of(block.linear, [](auto const& w) { return w == nullptr; })) return block;
+        const auto full = full_->layer(k);
+        block.rest = full.rest;
         for (std::size_t p = 0; p < projection_count; ++p) {
+            if (block.linear[p] != nullptr) continue;
             const auto which = static_cast<projection>(p);
-            const treatment use = treatment_of(quantizer_, rules_, k, which);
-            if (!use) continue; // full
-            block.linear[p] = detail::with_floats(*block.linear[p], [&](matrix_view<const float> floats) {
-                return std::make_shared<const W>(detail::quantize_at<W>(k, which, *use, floats));
-            });
+            if (const treatment use = treatment_of(quantizer_, rules_, k, which))
+                block.linear[p] = detail::with_floats(*full.linear[p], [&](matrix_view<const float> floats) {
+                    return std::make_shared<const W>(detail::quantize_at<W>(k, which, *use, floats));
+                });
         }
-        if (keeps_) {
-            if (k >= kept_.size()) kept_.resize(k + 1);
-            kept_[k] = block;
-        }
+        if (keeps_) kept_[k] = block;
+        for (std::size_t p = 0; p < projection_count; ++p)
+            if (block.linear[p] == nullptr) block.linear[p] = full.linear[p];
         return block;
     }
 
@@ -89,7 +92,7 @@ private:
     method quantizer_;
     override_rules rules_;
     bool keeps_;
-    std::vector<block_weights<W>> kept_;
+    std::vector<block_weights<W>> kept_; // but for matrices that stay full: the source may not keep those
 };
 
 } // namespace bitlens

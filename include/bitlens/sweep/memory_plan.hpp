@@ -41,7 +41,8 @@ struct memory_plan {
     std::uint64_t total = 0; // bytes
 };
 
-/// The fastest plan within `limit` bytes. Errors: option_error that says how much the smallest plan needs.
+/// The fastest plan within `limit` bytes. Errors: option_error that says how much the smallest plan needs, and what
+/// most of it is for.
 inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsigned threads) {
     const auto one_layer = [&](std::uint64_t all) { return (all + d.layers - 1) / d.layers; };
     // Enough examples to keep every thread busy until the layer's end, which all of them wait for.
@@ -63,8 +64,17 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
                 {static_cast<std::size_t>(block), threads},
                 fixed + block * d.states.per_example};
     }
+    const std::pair<std::uint64_t, std::string> parts[] = {
+        {d.ends, "the embedding and the head"},
+        {one_layer(d.full), "a layer of the full model"},
+        {one_layer(d.quantized), "a layer of the quantized models"},
+        {d.results, "what is kept of all " + std::to_string(d.rows) + " rows"},
+        {threads * d.states.per_thread, "what " + std::to_string(threads) + " threads work in"},
+        {d.states.once, "work on one layer"},
+        {d.states.per_example, "the states of an example"}};
+    auto const& [bytes, what] = *std::ranges::max_element(parts);
     throw option_error("memory: at least " + bytes_text(smallest) + " are needed for one example at a time, " +
-                       bytes_text(limit) + " are allowed");
+                       bytes_text(bytes) + " of them for " + what + "; " + bytes_text(limit) + " are allowed");
 }
 
 } // namespace bitlens
