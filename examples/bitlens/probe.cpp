@@ -116,7 +116,6 @@ void run_rows(transformer<Architecture, weight> const& model, matrix_view<const 
 
 /// Says before the model runs what the run would end with. Errors: option_error, io_error.
 void check_out(std::filesystem::path const& path, checkpoint const& source, std::filesystem::path const& data) {
-    if (path.empty()) throw option_error("--out: the name of a file is expected, an empty text was found");
     const auto refuse = [&](std::filesystem::path const& read, const char* what) {
         std::error_code not_there; // where nothing is, nothing is lost
         if (std::filesystem::equivalent(path, read, not_there))
@@ -136,6 +135,7 @@ void check_out(std::filesystem::path const& path, checkpoint const& source, std:
 } // namespace
 
 void probe(probe_arguments const& a) {
+    if (a.out.empty()) throw option_error("--out: the name of a file is expected, an empty text was found");
     const machine here(a.machine);
     const checkpoint source(a.model);
     const auto known = point_names();
@@ -161,8 +161,8 @@ void probe(probe_arguments const& a) {
         const auto methods = methods_beside_full(a.method);
         const std::uint64_t bytes_of_row = ids.cols() * kept_bytes(source.config(), points, layers.size());
         auto demand = demand_of(source, methods, ids.cols(), ids.rows(), bytes_of_row);
-        if (points.contains("logits"))
-            demand.states.per_example += ids.cols() * source.config().vocabulary * sizeof(float);
+        if (points.contains("logits")) // of one row at a time
+            demand.states.once += ids.cols() * source.config().vocabulary * sizeof(float);
         const auto plan = plan_memory(demand, here.memory, here.threads);
         transformer<Architecture, weight> model(source, plan.full_resident);
         model = model.with_layers(layers_of(model, methods, plan)).with_products(products_named(a.arithmetic));

@@ -2,10 +2,12 @@
 
 #include "tiny_model.hpp"
 
+#include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/io/npy.hpp"
 #include "bitlens/io/npz.hpp"
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -121,6 +123,26 @@ TEST_CASE("plain text without the ending .txt is told how it was read") {
     check("bitlens study --model " + here().model.string() + " --methods rtn3-g64 --data " + path.string() + " --out " +
               (here().folder / "notes").string(),
           1, {"notes.md: line 1: no valid JSON", "plain text needs the ending .txt"});
+}
+
+TEST_CASE("the plan of a study counts what is measured of each document") {
+    const auto ids = here().ids("planned.npy", 0, 0, 1);
+    const auto planned = [&](int examples) {
+        const auto text = shell("bitlens study --model " + here().model.string() + " --data " + ids.string() +
+                                " --methods rtn3-g32 --tokens 12 --threads 1 --examples " + std::to_string(examples) +
+                                " --out " + (here().folder / ("planned" + std::to_string(examples))).string())
+                              .text;
+        const std::string before = "states of " + std::to_string(examples) + " rows ";
+        const auto at = text.find(before);
+        REQUIRE_MESSAGE(at != std::string::npos, text);
+        return std::stod(text.substr(at + before.size())) * 1e6;
+    };
+    constexpr std::size_t variants = 2;
+    const auto of_one =
+        variants * tokens * width * sizeof(float) + document_measurement::bytes(variants, layers, tokens, width);
+    CHECK(of_one > (variants + 1) * tokens * width * sizeof(float)); // residual streams, and the full model's output
+    constexpr double rounding = 1.1e4;                               // both are printed in hundredths of a megabyte
+    CHECK(std::abs(planned(8) - planned(1) - 7 * static_cast<double>(of_one)) < rounding);
 }
 
 TEST_CASE("probe leaves what it reads as it is, whatever name --out has for it") {
