@@ -8,17 +8,20 @@
 // as long as there are cores. Memory should grow with layers and methods, which are kept, a little with threads, each
 // of which has a workspace, and not with documents.
 
-#include "bitlens/analysis/measure_run.hpp"
+#include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/quantizers/rtn.hpp"
 #include "bitlens/recipes/quantize_layers.hpp"
+#include "bitlens/sweep/run_study.hpp"
 #include "process.hpp"
 
 #include <array>
 #include <cstdio>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 using namespace bitlens;
@@ -46,12 +49,12 @@ void study(study_size const& size) {
         variants.push_back(
             {"rtn4-g64 " + std::to_string(m + 1), quantize_layers(*model.layers(), size.layers, rtn<format>{})});
 
-    study_documents documents{matrix<std::int32_t>(size.documents, tokens), std::vector<std::size_t>(size.documents),
-                              std::vector<std::string>(size.documents), std::vector<std::string>(size.documents)};
+    matrix<std::int32_t> ids(size.documents, tokens);
     random_generator random(2);
-    for (auto& id : documents.ids.span()) id = static_cast<std::int32_t>(random.below(config.vocabulary));
+    for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(config.vocabulary));
     const auto threads = static_cast<unsigned>(size.threads);
-    measure_run<llama, weight>(model, variants, documents, {threads, threads});
+    measure_run<llama, weight>(model, std::span<const variant<weight>>(variants),
+                               document_rows::numbered(std::move(ids)), {threads, threads}, document_statistics{});
 }
 
 struct axis {

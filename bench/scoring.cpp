@@ -5,7 +5,6 @@
 //
 // Rows of 512 random ids on all cores, best of several rounds; bench/scoring_peers.py does the same with others.
 
-#include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/formats.hpp"
@@ -13,6 +12,7 @@
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/quantizers.hpp"
 #include "bitlens/recipes/quantize_layers.hpp"
+#include "bitlens/sweep/position_scores.hpp"
 #include "bitlens/sweep/sweep.hpp"
 #include "peaks.hpp"
 

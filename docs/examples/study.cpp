@@ -1,8 +1,10 @@
-#include <bitlens/analysis/study.hpp>
-#include <bitlens/analysis/study_report.hpp>
+#include <bitlens/analysis/document_measurement.hpp>
 #include <bitlens/models/random_model.hpp>
+#include <bitlens/page/report.hpp>
 #include <bitlens/quantizers.hpp>
 #include <bitlens/recipes/quantize_layers.hpp>
+#include <bitlens/sweep/run_arrays.hpp>
+#include <bitlens/sweep/run_study.hpp>
 
 #include <cstdio>
 
@@ -15,40 +17,43 @@ int main() {
     const auto full = bitlens::tiny_model<bitlens::llama, weight>(config, 1);
 
     // 20 documents of 33 random ids. The command `bitlens study` reads them from a file instead.
-    bitlens::study_documents documents;
-    documents.ids = bitlens::matrix<std::int32_t>(20, 33);
+    bitlens::matrix<std::int32_t> ids(20, 33);
     bitlens::random_generator random(1);
-    for (auto& id : documents.ids.span()) id = static_cast<std::int32_t>(random.below(config.vocabulary));
-    for (std::size_t n = 0; n < 20; ++n) {
-        documents.rows.push_back(n);
-        documents.names.push_back("random-" + std::to_string(n));
-        documents.topics.emplace_back();
-    }
+    for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(config.vocabulary));
+    auto documents = bitlens::document_rows::numbered(std::move(ids));
 
     // The full model first, then what is compared with it.
     const std::size_t layers = config.layers;
-    const std::vector<bitlens::variant<weight>> variants{
-        {bitlens::full_model_name, full.layers()},
+    const std::vector<bitlens::variant<weight>> all{
+        {"full", full.layers()},
         {"rtn3", bitlens::quantize_layers(*full.layers(), layers, bitlens::rtn<three_bits>{})},
         {"rtn4", bitlens::quantize_layers(*full.layers(), layers, bitlens::rtn<four_bits>{})}};
-    std::vector<bitlens::variant_results> results;
-    for (auto const& v : variants) results.push_back(bitlens::make_variant_results(v.name, 20, 32, layers));
+    const std::span<const bitlens::variant<weight>> variants(all);
+    const bitlens::document_statistics kind; // what is measured: any type that declares its columns
 
-    const bitlens::run_folder folder("run");
-    bitlens::json methods = bitlens::json::array();
+    bitlens::run_manifest manifest{{{"full", "random"}, {"seed", 1}, {"first_position", false}}, {}, kind.columns()};
     for (std::size_t v = 1; v < variants.size(); ++v)
-        methods.push_back({{"name", variants[v].name}, {"spec", variants[v].name + "-g32"}});
-    folder.write_manifest({{"full", "random"}, {"seed", 1}, {"first_position", false}, {"methods", methods}});
-    bitlens::read_finished(folder, results); // what an earlier process finished is not done again
-    bitlens::run_study<bitlens::llama, weight>(
-        full, variants, documents, false, {.examples_per_block = 8, .threads = 2}, folder, results, [](std::size_t) {});
-    bitlens::write_study_tables(folder, documents, results, [](std::int32_t id) { return std::to_string(id) + " "; });
+        manifest.methods.push_back({variants[v].name, variants[v].name + "-g32"});
+    const bitlens::run_folder folder("run");
+    manifest = folder.agree(manifest); // refuses the folder of another run; methods may be added later
+    folder.write_manifest(manifest);
+    bitlens::results_table table(manifest.columns, bitlens::variant_names(manifest.methods), {20, layers, 32});
+    bitlens::read_finished(folder, table); // what an earlier process finished is not done again
+    bitlens::run_study<bitlens::llama, weight>(full, variants, documents, {.examples_per_block = 8, .threads = 2}, kind,
+                                               folder, table, [](std::size_t) {});
+    const bitlens::token_texts texts(bitlens::ids_of(documents, table),
+                                     [](std::int32_t id) { return std::to_string(id) + " "; });
+    bitlens::write_run_tables(folder.path(), documents, table, texts);
     folder.remove_parts();
     bitlens::write_report(folder.path());
 
     // From here on the folder alone is read.
     const auto run = bitlens::read_run("run");
-    std::printf("%zu documents, %zu layers\n", run.size(), run.layers());
+    const bitlens::run_arrays arrays(run);
+    const xt::xarray<double> growth = xt::view(arrays["norm_r"], xt::all(), -1) / arrays["norm_r_l0"];
+    std::printf("%zu documents, %zu layers, residuals grow by %.2f; against the error of rtn3: %.2f\n", run.size(),
+                run.layers(), xt::mean(growth)(),
+                *bitlens::correlation(bitlens::numbers_of(growth), bitlens::numbers_of(arrays["error_rtn3"])));
     const auto examples = bitlens::read_csv("run/examples.csv");
     for (auto const& column : examples.columns())
         if (!column.ends_with("_l1") && !column.ends_with("_l2") && !column.ends_with("_l3"))

@@ -5,10 +5,10 @@
 #include "progress.hpp"
 #include "setting.hpp"
 
-#include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/stats/moments.hpp"
+#include "bitlens/sweep/position_scores.hpp"
 #include "bitlens/sweep/sweep.hpp"
 #include "bitlens/text/documents.hpp"
 

@@ -3,7 +3,7 @@
 #include "commands.hpp"
 #include "png_figures.hpp"
 
-#include "bitlens/analysis/study_report.hpp"
+#include "bitlens/page/report.hpp"
 #include "bitlens/report/visible_text.hpp"
 
 #include <iostream>

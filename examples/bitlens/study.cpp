@@ -6,36 +6,32 @@
 #include "setting.hpp"
 #include "signals.hpp"
 
+#include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/analysis/float32_check.hpp"
-#include "bitlens/analysis/measure_run.hpp"
-#include "bitlens/analysis/select_documents.hpp"
-#include "bitlens/analysis/study.hpp"
-#include "bitlens/analysis/study_report.hpp"
-#include "bitlens/io/sha256.hpp"
+#include "bitlens/page/report.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/sweep/run_study.hpp"
+#include "bitlens/sweep/select_documents.hpp"
 #include "bitlens/version.hpp"
 
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace bitlens::command {
 
 namespace {
 
-json file_identity(std::filesystem::path const& path) {
-    return {{"name", path.filename().string()},
-            {"bytes", std::filesystem::file_size(path)},
-            {"sha256", sha256_of_file(path)}};
-}
-
 /// Everything that decides a result, and nothing else: equal manifests, equal bytes.
 /// bos: whether a beginning-of-text token was put in front, or where the rows have theirs from.
-json describe_run(study_arguments const& a, checkpoint const& model, tokenizer const& t, document_selection const& s,
-                  json bos) {
+run_manifest describe_run(study_arguments const& a, checkpoint const& model, tokenizer const& t,
+                          document_selection const& s, json bos, std::vector<method> const& methods) {
     json files = json::array();
     for (auto const& file : model.files()) files.push_back(file_identity(file));
     json manifest;
@@ -54,51 +50,24 @@ json describe_run(study_arguments const& a, checkpoint const& model, tokenizer c
     manifest["arithmetic"] =
         std::string(name(products_named(a.arithmetic))) + ", " + std::string(simd::default_arch::name());
     manifest["overrides"] = a.overrides ? read_json_file(*a.overrides) : json(nullptr);
-    return manifest;
-}
-
-/// The methods that the folder has, in its order, then those that this call adds: their order is that of the tables.
-/// Errors: option_error for another run's folder.
-std::vector<method> agree_with_folder(run_folder const& folder, json const& manifest,
-                                      std::vector<method> const& asked_for) {
-    auto earlier = folder.manifest();
-    if (!earlier) return asked_for;
-    const std::string file = (folder.path() / "manifest.json").string();
-    std::vector<method_name> earlier_methods;
-    if (find_value(*earlier, "methods", file)) earlier_methods = methods_of(*earlier, file);
-    earlier->erase("methods");
-    if (const auto difference = first_difference(*earlier, manifest))
-        throw option_error(folder.path().string() + ": holds another run: " + *difference +
-                           "; another --out keeps both");
-    std::vector<method> methods;
-    for (auto const& [name, spec] : earlier_methods) {
-        methods.push_back(parse_method(name + "=" + spec));
-        const auto same = std::ranges::find(asked_for, name, &method::name);
-        if (same != asked_for.end() && same->text() != spec)
-            throw option_error(folder.path().string() + ": method " + name + " is " + spec + " there, " + same->text() +
-                               " asked for; another name keeps both");
-    }
-    for (auto const& m : asked_for)
-        if (std::ranges::find(methods, m.name, &method::name) == methods.end()) methods.push_back(m);
-    return methods;
-}
-
-/// Bytes that the results of one row take: what is measured per layer, and per position of every variant.
-std::uint64_t results_bytes(model_config const& config, std::size_t tokens, std::size_t methods) {
-    return config.layers * (5 + methods) * sizeof(double) + (methods + 1) * tokens * 4 * sizeof(float);
+    run_manifest run{std::move(manifest), {}, document_statistics{}.columns()};
+    for (auto const& m : methods) run.methods.push_back({m.name, m.text()});
+    return run;
 }
 
 template <class Architecture>
 report_summary run(study_arguments const& a, checkpoint const& source, tokenizer const& t, document_selection const& s,
-                   run_folder const& folder, json const& manifest, std::vector<method> const& methods,
-                   machine const& here) {
+                   run_folder const& folder, run_manifest const& manifest, machine const& here) {
     model_config const& config = source.config();
+    std::vector<method> methods;
+    for (auto const& [name, spec] : manifest.methods) methods.push_back(parse_method(name + "=" + spec));
+    const document_statistics kind{a.first_position ? every_position : position_range{}, s.documents.bytes};
+    const results_size size{s.documents.size(), config.layers, s.documents.positions()};
     const auto rules = a.overrides ? read_override_rules(*a.overrides, config.layers) : override_rules();
     for (auto const& m : methods) check_shapes<weight>(config.block, config.layers, m, rules);
-    auto demand = demand_of(source, methods, a.tokens, s.documents.rows.size(),
-                            results_bytes(config, a.tokens, methods.size()), rules);
-    demand.states.per_example +=
-        document_measurement::bytes(methods.size() + 1, config.layers, a.tokens, config.block.width);
+    auto demand = demand_of(source, methods, a.tokens, s.documents.size(),
+                            results_table::bytes_per_document(manifest.columns, methods.size() + 1, size), rules);
+    demand.states.per_example += kind.bytes_of_one({methods.size() + 1, config.layers, a.tokens, config.block.width});
     const auto plan = plan_memory(demand, here.memory, here.threads);
     const std::string plan_line = plan_text(demand, plan, here.memory);
     std::cout << plan_line << '\n' << std::flush;
@@ -107,25 +76,27 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
 
     const auto model =
         transformer<Architecture, weight>(source, plan.full_resident).with_products(products_named(a.arithmetic));
-    std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
+    std::vector<variant<weight>> variants{{std::string(full_model_name), model.layers()}};
     for (auto const& m : methods)
         variants.push_back(
             {m.name, std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, plan.quantized_resident)});
 
-    std::vector<variant_results> results;
-    for (auto const& v : variants)
-        results.push_back(make_variant_results(v.name, s.documents.rows.size(), a.tokens - 1, config.layers));
-    read_finished(folder, results);
+    run_results run{manifest,
+                    s.documents.first(s.documents.size()),
+                    results_table(manifest.columns, variant_names(manifest.methods), size),
+                    {},
+                    {}};
+    read_finished(folder, run.table);
+    const std::span<const variant<weight>> all_variants(variants);
     std::size_t runs = 0;
-    for (auto const& piece : rows_to_do(results))
-        runs += piece.count * (piece.variants.size() + (piece.variants[0] == 0 ? 0 : 1));
+    for (auto const& piece : rows_to_do(run.table, all_variants)) runs += piece.count * piece.running.size();
     const stop_requests stop;
     const auto stop_if_asked = [&] {
         stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
     };
     if (runs > 0) {
         progress shown(runs, a.tokens);
-        run_study<Architecture, weight>(model, variants, s.documents, a.first_position, plan.cut, folder, results,
+        run_study<Architecture, weight>(model, all_variants, run.documents, plan.cut, kind, folder, run.table,
                                         [&](std::size_t done) {
                                             shown.advance(done);
                                             stop_if_asked();
@@ -134,21 +105,21 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
                    duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
     }
     if (model.products() != arithmetic::f32 && !has_float32_check(folder.path(), methods)) {
-        const auto checked = first_documents(s.documents, float32_documents);
-        std::cout << "what the arithmetic changes: " << checked.rows.size() << " documents in float32\n" << std::flush;
-        progress shown(checked.rows.size() * variants.size(), a.tokens);
-        write_float32_check(folder.path(),
-                            measure_run<Architecture, weight>(model.with_products(arithmetic::f32), variants, checked,
-                                                              plan.cut, a.first_position, [&](std::size_t documents) {
-                                                                  shown.advance(documents * variants.size());
-                                                                  stop_if_asked();
-                                                              }));
+        const auto checked = run.documents.first(float32_documents);
+        std::cout << "what the arithmetic changes: " << checked.size() << " documents in float32\n" << std::flush;
+        progress shown(checked.size() * variants.size(), a.tokens);
+        const auto in_float32 = measure_run<Architecture, weight>(model.with_products(arithmetic::f32), all_variants,
+                                                                  checked, plan.cut, kind, [&](std::size_t documents) {
+                                                                      shown.advance(documents * variants.size());
+                                                                      stop_if_asked();
+                                                                  });
+        write_float32_check(folder.path(), checked, in_float32);
     }
+    run.texts = token_texts(ids_of(run.documents, run.table), [&](std::int32_t id) { return t.token_bytes(id); });
     // Parts that are still there belong to tables that a kill kept from being written.
-    if (std::ranges::any_of(results, [&](auto const& v) { return !folder.parts(v.name).empty(); }))
-        write_study_tables(folder, s.documents, results, [&](std::int32_t id) { return t.token_bytes(id); });
+    if (folder.has_parts()) write_run_tables(folder.path(), run.documents, run.table, run.texts);
     folder.remove_parts();
-    return write_report(folder.path());
+    return write_report(folder.path(), make_study(std::move(run)));
 }
 
 } // namespace
@@ -170,13 +141,13 @@ void study(study_arguments const& a) {
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";
 
     const run_folder folder(a.out);
-    json manifest = describe_run(a, source, t, s, from_ids ? json("as in the data") : json(bos.has_value()));
-    const auto all_methods = agree_with_folder(folder, manifest, methods);
-    if (all_methods.empty())
+    const auto asked =
+        describe_run(a, source, t, s, from_ids ? json("as in the data") : json(bos.has_value()), methods);
+    const run_manifest manifest = folder.agree(asked);
+    if (manifest.methods.empty())
         throw option_error("--methods: at least one is expected; " + std::string(existing_methods));
-    for (auto const& m : all_methods) manifest["methods"].push_back({{"name", m.name}, {"spec", m.text()}});
     const auto summary = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return run<Architecture>(a, source, t, s, folder, manifest, all_methods, here);
+        return run<Architecture>(a, source, t, s, folder, manifest, here);
     });
     std::cout << summary << "report: " << summary.page.string() << '\n';
 }

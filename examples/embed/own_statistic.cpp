@@ -1,10 +1,10 @@
 /// A statistic of one's own in a sweep: how far does a 3-bit model's residual stream drift from the full one's?
 
-#include <bitlens/analysis/document_measurement.hpp>
 #include <bitlens/hooks.hpp>
 #include <bitlens/models/random_model.hpp>
 #include <bitlens/quantizers.hpp>
 #include <bitlens/recipes/quantize_layers.hpp>
+#include <bitlens/sweep/position_scores.hpp>
 #include <bitlens/sweep/sweep.hpp>
 
 #include <cstdio>

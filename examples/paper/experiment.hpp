@@ -1,7 +1,7 @@
 #pragma once
 /// What the programs of this folder start from: documents under a model and its quantized versions.
 
-#include "bitlens/analysis/study_numbers.hpp"
+#include "bitlens/analysis/numbers.hpp"
 
 namespace bitlens::paper {
 

@@ -8,7 +8,7 @@
 
 #include "experiment.hpp"
 
-#include "bitlens/analysis/study_figures.hpp"
+#include "bitlens/page/figures.hpp"
 
 #include <functional>
 #include <iostream>
@@ -20,11 +20,11 @@ using namespace bitlens;
 void show_residuals(finished_study const& s) {
     constexpr std::size_t method = 0; // whose errors make the sets
     error_sets const& sets = s.sets[method];
-    const auto r = curves_over(s.run.norm_r, sets), h = curves_over(s.run.norm_h, sets);
-    const std::size_t first = upper_half(s.run.layers());
+    const auto r = curves_over(s.norm_r, sets), h = curves_over(s.norm_h, sets);
+    const std::size_t first = upper_half(s.layers());
 
     table t{"figure_1",
-            "Mean magnitudes over D_large and D_ctrl of " + s.run.methods[method].name,
+            "Mean magnitudes over D_large and D_ctrl of " + s.methods[method].name,
             {{"layer", "layer"},
              {"r_large", "norm(x; r), D_large"},
              {"r_ctrl", "D_ctrl"},
@@ -32,7 +32,7 @@ void show_residuals(finished_study const& s) {
              {"h_ctrl", "D_ctrl"}},
             {},
             {}};
-    for (std::size_t k = first; k < s.run.layers(); ++k) t.add({k, r.large[k], r.ctrl[k], h.large[k], h.ctrl[k]});
+    for (std::size_t k = first; k < s.layers(); ++k) t.add({k, r.large[k], r.ctrl[k], h.large[k], h.ctrl[k]});
     const auto below = count_layers(r.large, r.ctrl, first, std::less<>{});
     const auto above = count_layers(h.large, h.ctrl, first, std::greater<>{});
     t.notes.push_back("D_large is below D_ctrl before the norm in " + std::to_string(below.holds) + " of " +

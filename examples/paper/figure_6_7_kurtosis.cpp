@@ -6,7 +6,7 @@
 
 #include "experiment.hpp"
 
-#include "bitlens/analysis/study_figures.hpp"
+#include "bitlens/page/figures.hpp"
 
 #include <functional>
 #include <iostream>
@@ -22,10 +22,10 @@ std::string layers_below(set_curves const& kurtosis) {
 
 void show_kurtosis(finished_study const& s) {
     constexpr std::size_t method = 0; // whose errors make the sets
-    const auto r = curves_over(s.run.kurtosis_r, s.sets[method]), h = curves_over(s.run.kurtosis_h, s.sets[method]);
+    const auto r = curves_over(s.kurtosis_r, s.sets[method]), h = curves_over(s.kurtosis_h, s.sets[method]);
 
     table t{"figure_6_7",
-            "Mean kurtosis over D_large and D_ctrl of " + s.run.methods[method].name,
+            "Mean kurtosis over D_large and D_ctrl of " + s.methods[method].name,
             {{"layer", "layer"},
              {"r_large", "r, D_large"},
              {"r_ctrl", "D_ctrl"},
@@ -33,7 +33,7 @@ void show_kurtosis(finished_study const& s) {
              {"h_ctrl", "D_ctrl"}},
             {},
             {"D_large is below D_ctrl in " + layers_below(r) + " layers for r, in " + layers_below(h) + " for h."}};
-    for (std::size_t k = 0; k < s.run.layers(); ++k) t.add({k, r.large[k], r.ctrl[k], h.large[k], h.ctrl[k]});
+    for (std::size_t k = 0; k < s.layers(); ++k) t.add({k, r.large[k], r.ctrl[k], h.large[k], h.ctrl[k]});
     std::cout << to_text(t);
 
     const figure f = kurtosis_figure(s, method);

@@ -2,8 +2,7 @@
 
 #include "study_matrix/study_matrix.hpp"
 
-#include "bitlens/analysis/measure_run.hpp"
-#include "bitlens/analysis/select_documents.hpp"
+#include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"
@@ -11,6 +10,8 @@
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/sweep/run_study.hpp"
+#include "bitlens/sweep/select_documents.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -27,19 +28,19 @@ namespace {
 /// Every method beside the full model on every document, all of it in memory.
 template <class Architecture>
 finished_study measure(transformer<Architecture, study_matrix> const& model, std::span<const method> methods,
-                       study_documents const& documents) {
-    std::vector<variant<study_matrix>> variants{{full_model_name, model.layers()}};
-    for (auto const& m : methods)
+                       document_rows documents) {
+    const document_statistics kind{{}, documents.bytes};
+    run_manifest manifest{{{"seed", 1}, {"first_position", false}, {"full", ""}}, {}, kind.columns()};
+    std::vector<variant<study_matrix>> variants{{std::string(full_model_name), model.layers()}};
+    for (auto const& m : methods) {
+        manifest.methods.push_back({m.name, m.text()});
         variants.push_back({m.name, std::make_shared<quantized_layers<study_matrix>>(model.layers(), m)});
+    }
     const unsigned threads = available_cores();
     const thread_limit limit(threads);
-    run_results run = measure_run<Architecture, study_matrix>(model, variants, documents, {4 * threads, threads});
-    run.seed = 1;
-    for (std::size_t v = 0; v < methods.size(); ++v) run.methods[v].spec = methods[v].text();
-
-    std::vector<std::span<const std::int32_t>> ids;
-    for (std::size_t n = 0; n < documents.ids.rows(); ++n) ids.push_back(documents.ids.row(n));
-    return make_study(std::move(run), ids);
+    auto table = measure_run<Architecture, study_matrix>(model, std::span<const variant<study_matrix>>(variants),
+                                                         documents, {4 * threads, threads}, kind);
+    return make_study({std::move(manifest), std::move(documents), std::move(table), {}, {}});
 }
 
 template <class Model>
@@ -52,21 +53,19 @@ std::int32_t most_likely_next(Model const& model, std::span<const std::int32_t> 
 
 /// From hard to easy: of document n of N, a share of n/N is what the model itself would say next, the rest any token.
 template <class Model>
-study_documents made_up_documents(Model const& model) {
+document_rows made_up_documents(Model const& model) {
     constexpr std::size_t rows = 40, tokens = 24;
-    study_documents documents{
-        matrix<std::int32_t>(rows, tokens), {}, std::vector<std::string>(rows), std::vector<std::string>(rows)};
+    matrix<std::int32_t> all(rows, tokens);
     random_generator random(2);
     for (std::size_t n = 0; n < rows; ++n) {
         const double share = static_cast<double>(n) / rows;
-        const auto ids = documents.ids.row(n);
+        const auto ids = all.row(n);
         for (std::size_t t = 0; t < tokens; ++t)
             ids[t] = t > 0 && random.uniform() < share
                          ? most_likely_next(model, ids.first(t))
                          : static_cast<std::int32_t>(random.below(model.config().vocabulary));
-        documents.rows.push_back(n);
     }
-    return documents;
+    return document_rows::numbered(std::move(all));
 }
 
 } // namespace
@@ -75,17 +74,17 @@ finished_study measure_tiny_model(std::span<const method> methods) {
     constexpr std::uint64_t seed = 1;
     model_config config = tiny_config<llama>();
     config.block.ffn_width = 192; // whole groups of 64
-    const auto documents = made_up_documents(tiny_model<llama, packed_matrix<dense<float>>>(config, seed));
-    return measure(tiny_model<llama, study_matrix>(config, seed), methods, documents);
+    return measure(tiny_model<llama, study_matrix>(config, seed), methods,
+                   made_up_documents(tiny_model<llama, packed_matrix<dense<float>>>(config, seed)));
 }
 
 finished_study measure_checkpoint(checkpoint_documents const& a, std::span<const method> methods) {
     const checkpoint source(a.model);
     const tokenizer t = source.load_tokenizer();
-    const auto selected = select_documents(a.data, t, t.adds_bos() ? t.bos() : std::nullopt, source.config().vocabulary,
-                                           a.tokens, a.examples);
+    auto selected = select_documents(a.data, t, t.adds_bos() ? t.bos() : std::nullopt, source.config().vocabulary,
+                                     a.tokens, a.examples);
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return measure<Architecture>({source, true}, methods, selected.documents);
+        return measure<Architecture>({source, true}, methods, std::move(selected.documents));
     });
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 /// The study that a program of this folder shows, in memory.
 
-#include "bitlens/analysis/study_numbers.hpp"
+#include "bitlens/analysis/numbers.hpp"
 #include "bitlens/recipes/method.hpp"
 
 #include <cstddef>

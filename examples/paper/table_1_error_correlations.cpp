@@ -20,7 +20,7 @@ void show_correlations(finished_study const& s) {
     std::vector<measured> all;
     for (auto const& pair : method_pairs(s)) {
         if (pair.same_family) continue;
-        t.add({s.run.methods[pair.first].name, s.run.methods[pair.second].name, pair.pearson, pair.interval.lo,
+        t.add({s.methods[pair.first].name, s.methods[pair.second].name, pair.pearson, pair.interval.lo,
                pair.interval.hi});
         all.push_back(pair.pearson);
     }

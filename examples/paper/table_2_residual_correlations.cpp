@@ -5,7 +5,7 @@
 
 #include "experiment.hpp"
 
-#include "bitlens/analysis/study_figures.hpp"
+#include "bitlens/page/figures.hpp"
 
 #include <iostream>
 
@@ -14,23 +14,22 @@ namespace {
 using namespace bitlens;
 
 void show_correlations(finished_study const& s) {
-    run_results const& run = s.run;
     table last{"table_2",
                "Correlation of the residual magnitude at the last layer with the error",
                {{"method", "method"}, {"pearson", "Pearson"}, {"low", "95 % from"}, {"high", "to"}},
                {},
                {"The paper: -0.66 to -0.80, means of a model's methods."}};
-    for (auto const& m : run.methods) {
-        const auto interval = correlation_interval(run.norm_r.back(), m.error, run.seed);
-        last.add({m.name, correlation(run.norm_r.back(), m.error), interval.lo, interval.hi});
+    for (auto const& m : s.methods) {
+        const auto interval = correlation_interval(s.norm_r.row(s.layers() - 1), m.error, s.seed);
+        last.add({m.name, correlation(s.norm_r.row(s.layers() - 1), m.error), interval.lo, interval.hi});
     }
     std::cout << to_text(last) << '\n';
 
     table layers{"figure_8", "The same over the upper half of the layers", {{"layer", "layer"}}, {}, {}};
-    for (auto const& m : run.methods) layers.columns.push_back({m.name, m.name});
-    for (std::size_t k = upper_half(run.layers()); k < run.layers(); ++k) {
+    for (auto const& m : s.methods) layers.columns.push_back({m.name, m.name});
+    for (std::size_t k = upper_half(s.layers()); k < s.layers(); ++k) {
         std::vector<cell> row{k};
-        for (auto const& m : run.methods) row.push_back(correlation(run.norm_r[k], m.error));
+        for (auto const& m : s.methods) row.push_back(correlation(s.norm_r.row(k), m.error));
         layers.add(std::move(row));
     }
     std::cout << to_text(layers);

@@ -16,4 +16,5 @@
 #include "bitlens/sweep.hpp"
 #include "bitlens/recipes.hpp"
 #include "bitlens/analysis.hpp"
+#include "bitlens/page.hpp"
 #include "bitlens/version.hpp"

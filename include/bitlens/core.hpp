@@ -10,7 +10,6 @@
 #include "bitlens/core/name_index.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"
-#include "bitlens/core/tensor.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"

@@ -1,6 +1,6 @@
 #include "tiny_model.hpp"
 
-#include "bitlens/analysis/run_results.hpp"
+#include "bitlens/sweep/run_results.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/hooks/record.hpp"
 #include "bitlens/io/npz.hpp"

@@ -677,15 +677,22 @@ def recipes_corpus():
 METHOD = "rtn4-row"
 EXAMPLES, POSITIONS = 12, 3
 MANIFEST = {"bitlens": "0.1.0", "seed": 1, "first_position": False, "full": "GGUF, linear layers Q4_1", "methods": [{"name": METHOD, "spec": METHOD}]}
+OF_DOCUMENTS = {"nll": "each variant", "error": "each method", "kl": "each method", "same_top": "each method", "entropy": "each variant", "bits_per_byte": "each variant", "growth_r": "full model"}
+OF_LAYERS = dict.fromkeys(("norm_r", "norm_z", "norm_h", "kurtosis_r", "kurtosis_h", "top8_r"), "full model") | dict.fromkeys(("mse", "diff_r", "diff_attn", "diff_mlp"), "each method")
+OF_POSITIONS = {"nll": "each variant", "kl": "each method", "top": "each variant", "margin": "each variant", "entropy": "each variant"}
+MANIFEST["columns"] = [{"name": name, "of": of, "per": per, "unit": "", "meaning": ""} | ({"token_ids": True} if name == "top" else {})
+                       for per, columns in (("document", OF_DOCUMENTS), ("layer", OF_LAYERS), ("position", OF_POSITIONS)) for name, of in columns.items()]
 
 
 def example_rows():
-    names = ["example", "id", "topic", "tokens", "nll_full", *(f"{q}_{METHOD}" for q in ("nll", "error", "kl", "same_top")),
-             *(q + "_l0" for q in ("norm_r", "norm_z", "norm_h", "kurtosis_r", "kurtosis_h")), f"mse_{METHOD}_l0"]
+    names = ["example", "id", "topic", "tokens", "bytes", "nll_full", *(f"{q}_{METHOD}" for q in ("nll", "error", "kl", "same_top")),
+             *(q + "_l0" for q in ("norm_r", "norm_z", "norm_h", "kurtosis_r", "kurtosis_h", "top8_r")), *(f"{q}_{METHOD}_l0" for q in ("mse", "diff_r", "diff_attn", "diff_mlp")),
+             "entropy_full", f"entropy_{METHOD}", "bits_per_byte_full", f"bits_per_byte_{METHOD}", "growth_r"]
     rows = []
     for i in range(EXAMPLES):
         full, error = 2 + i / 8, ((5 * i) % 12) / 16
-        rows.append([i, f"doc-{i}", "news", POSITIONS + 1, full, full + error, error, error / 2, 0.5, 3 + i / 4, 3.5, 1 + i / 2, "" if i == 5 else 9 - i / 4, 4, 0.25 * i])
+        rows.append([i, f"doc-{i}", "news", POSITIONS + 1, "" if i == 3 else 9, full, full + error, error, error / 2, 0.5, 3 + i / 4, 3.5, 1 + i / 2, "" if i == 5 else 9 - i / 4, 4, 0.5,
+                     0.25 * i, 0.1 + i / 50, 0.2, 0.3, 2 + i / 9, 2.5, "" if i == 3 else 1, "" if i == 3 else 1.5, 1])
     return names, rows
 
 
@@ -697,7 +704,7 @@ def run_arrays():
     scored, count = f"({EXAMPLES}, {POSITIONS})", EXAMPLES * POSITIONS
     arrays = {"ids": npy(shape=f"({EXAMPLES}, {POSITIONS + 1})", data=struct.pack(f"<{count + EXAMPLES}i", *(3 * (k * k % 5) for k in range(count + EXAMPLES))))}
     for name in ("full", METHOD):
-        for quantity in ("nll", "kl", "margin"):
+        for quantity in ("nll", "kl", "margin", "entropy"):
             if (name, quantity) != ("full", "kl"):
                 arrays[f"{quantity}_{name}"] = npy("'<f4'", shape=scored, data=struct.pack(f"<{count}f", *(1 + (k % 7) / 4 for k in range(count))))
         arrays[f"top_{name}"] = npy(shape=scored, data=struct.pack(f"<{count}i", *(3 * (k % 5) for k in range(count))))
@@ -737,6 +744,14 @@ def runs_corpus():
     manifest("valid_markup", full="<script>alert(1)</script>", note=["=1+1", {"\u202e": None}])
     manifest("valid_spec_with_markup", methods=[{"name": METHOD, "spec": "<b>"}])
     manifest("no_methods", methods=[])
+    manifest("no_columns", columns=[])
+    manifest("columns_missing", columns=None)
+    manifest("columns_are_an_object", columns={})
+    manifest("column_twice", columns=MANIFEST["columns"] + MANIFEST["columns"][:1])
+    manifest("column_of_nobody", columns=[MANIFEST["columns"][0] | {"of": "nobody"}])
+    manifest("column_name_that_leaves_the_folder", columns=MANIFEST["columns"] + [MANIFEST["columns"][0] | {"name": "../x"}])
+    manifest("ids_of_a_layer", columns=[c | {"token_ids": True} for c in MANIFEST["columns"]])
+    manifest("columns_ten_thousand_times", columns=MANIFEST["columns"] * 1000)
     manifest("no_seed", seed=None)
     manifest("seed_negative", seed=-1)
     manifest("first_position_is_a_number", first_position=1)
@@ -819,16 +834,18 @@ def runs_corpus():
     write("run_tokens", "empty.npz", b"")
 
     def part(name, rows=2, **other):
-        arrays = {"values": npy("'<f8'", shape=f"({rows}, 6)", data=struct.pack(f"<{6 * rows}d", *range(6 * rows)))}
-        arrays |= {n: npy("'<f4'", shape=f"({rows}, {k})", data=bytes(4 * rows * k)) for n, k in {"nll": POSITIONS, "kl": 0, "margin": POSITIONS}.items()}
-        arrays |= {"top": npy(shape=f"({rows}, {POSITIONS})", data=bytes(4 * rows * POSITIONS))} | other
+        full = ["document." + n for n, of in OF_DOCUMENTS.items() if of != "each method"] + ["layer." + n for n, of in OF_LAYERS.items() if of != "each method"]
+        arrays = {n: npy("'<f8'", shape=f"(1, {rows})", data=struct.pack(f"<{rows}d", *range(rows))) for n in full}
+        arrays |= {f"position.{n}": npy("'<f4'", shape=f"({rows}, {POSITIONS})", data=bytes(4 * rows * POSITIONS)) for n in ("nll", "margin", "entropy")}
+        arrays |= {"position.top": npy(shape=f"({rows}, {POSITIONS})", data=bytes(4 * rows * POSITIONS))} | other
         write("run_part", name + ".npz", zip_file([{"name": k + ".npy", "data": v} for k, v in arrays.items() if v]))
 
     part("valid")
     part("of_other_rows", rows=3)
-    part("array_missing", top=None)
-    part("of_another_type", top=npy("'<i8'", shape=f"(2, {POSITIONS})", data=bytes(48)))
-    part("with_kl_of_the_full_model", kl=npy("'<f4'", shape="(2, 3)"))
+    part("array_missing", **{"position.top": None})
+    part("of_another_type", **{"position.top": npy("'<i8'", shape=f"(2, {POSITIONS})", data=bytes(48))})
+    part("of_another_shape", **{"layer.norm_r": npy("'<f8'", shape="(2, 1)", data=bytes(16))})
+    part("with_kl_of_the_full_model", **{"position.kl": npy("'<f4'", shape="(2, 3)")})
     write("run_part", "empty.npz", b"")
 
 

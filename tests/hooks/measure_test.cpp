@@ -52,3 +52,30 @@ TEST_CASE("a run of more layers than there is room for is an error") {
     CHECK_THROWS_WITH_AS(emit<hook::mlp_in>(kurtosis, {0}, a.view()), "measure: mlp_in of layer 0, room for 0 layers",
                          shape_error);
 }
+
+TEST_CASE("a run is compared with the one before it, layer by layer") {
+    auto a = three_positions(), b = three_positions();
+    b(1, 0) = 6, b(1, 1) = 8;   // twice as long: (3, 4) more
+    b(2, 0) = -6, b(2, 1) = 18; // (0, 10) more, as long as (-6, 8)
+    latest<hook::mlp_out> before;
+    difference<hook::mlp_out> d(2, before);
+    for (std::size_t k = 0; k < 2; ++k) {
+        emit<hook::mlp_out>(before, {k}, a.view());
+        emit<hook::mlp_out>(d, {k}, k == 0 ? b.view() : a.view());
+    }
+    CHECK(d.squared == std::vector<double>{(9.0 + 16 + 0 + 100) / 4, 0});
+    CHECK(d.relative == std::vector<double>{1.0, 0});
+    CHECK_THROWS_WITH_AS(
+        emit<hook::mlp_out>(d, {0}, b.view()),
+        "measure: mlp_out of layer 0 has nothing to be compared with; the run that comes first must be there",
+        shape_error);
+}
+
+TEST_CASE("the share of the largest dimension") {
+    auto a = three_positions();
+    top_share<hook::resid_mid> one(1, 1), both(1, 8);
+    emit<hook::resid_mid>(one, {0}, a.view());
+    emit<hook::resid_mid>(both, {0}, a.view());
+    CHECK(one.per_layer[0] == doctest::Approx(0.64)); // 16 of 25, 64 of 100
+    CHECK(both.per_layer[0] == 1.0);
+}

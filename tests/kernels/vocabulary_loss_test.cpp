@@ -12,16 +12,17 @@ namespace {
 
 /// Scores of some variants, owned.
 struct scores {
-    std::vector<std::vector<double>> nll, kl;
+    std::vector<std::vector<double>> nll, kl, entropy;
     std::vector<std::vector<std::int32_t>> top;
     std::vector<std::vector<float>> margin;
     std::vector<token_scores> out;
 
     scores(std::size_t variants, std::size_t positions)
-        : nll(variants, std::vector<double>(positions)), kl(nll), top(variants, std::vector<std::int32_t>(positions)),
-          margin(variants, std::vector<float>(positions)) {
+        : nll(variants, std::vector<double>(positions)), kl(nll), entropy(nll),
+          top(variants, std::vector<std::int32_t>(positions)), margin(variants, std::vector<float>(positions)) {
         for (std::size_t v = 0; v < variants; ++v)
-            out.push_back({nll[v], v == 0 ? std::span<double>() : std::span<double>(kl[v]), top[v], margin[v]});
+            out.push_back(
+                {nll[v], v == 0 ? std::span<double>() : std::span<double>(kl[v]), top[v], margin[v], entropy[v]});
     }
 };
 
@@ -83,6 +84,9 @@ void check_exact(exact_case const& c, double largest_difference) {
             REQUIRE(std::abs(fast.nll[v][t] - slow.nll[v][t]) <= rounding);
             REQUIRE(fast.top[v][t] == slow.top[v][t]);
             REQUIRE(fast.margin[v][t] == slow.margin[v][t]);
+            // Σ p·|l − largest| is at most the entropy, which is at most log |V|.
+            REQUIRE(std::abs(fast.entropy[v][t] - slow.entropy[v][t]) <=
+                    2 * rounding * (1 + std::log(static_cast<double>(c.head.rows()))));
             if (v == 0) continue;
             REQUIRE(std::abs(fast.kl[v][t] - slow.kl[v][t]) <= 2 * rounding * (1 + largest_difference));
             REQUIRE(fast.kl[v][t] >= -2 * rounding * (1 + largest_difference));
@@ -200,4 +204,17 @@ TEST_CASE("no position, no work; a NaN stays visible") {
     CHECK(std::isfinite(s.nll[1][0]));
     CHECK(std::isnan(s.nll[1][1]));
     CHECK(std::isnan(s.kl[1][1]));
+}
+
+TEST_CASE("equal logits have the largest entropy, a certain one none, and an impossible word takes no part") {
+    head_matrix head(1500, 1);
+    matrix<float> hidden(1, 1);
+    hidden(0, 0) = 1;
+    const auto entropy = [&] { return fast_scores(head, {hidden.view()}, {0}).entropy[0][0]; };
+    CHECK(entropy() == doctest::Approx(std::log(1500.0)).epsilon(1e-6));
+    for (std::size_t r = 0; r < 1500; ++r) head.writable_row(r)[0] = r == 1400 ? 200.0f : 0.0f;
+    CHECK(std::abs(entropy()) < 1e-6);
+    for (std::size_t r = 0; r < 1500; ++r)
+        head.writable_row(r)[0] = r < 2 ? 1.0f : -std::numeric_limits<float>::infinity();
+    CHECK(entropy() == doctest::Approx(std::log(2.0)).epsilon(1e-6));
 }

@@ -46,3 +46,17 @@ TEST_CASE("mean_squared_difference") {
     CHECK_THROWS_AS(mean_squared_difference(left, right.middle_rows(0, 4)), shape_error);
     CHECK_THROWS_AS(mean_squared_difference({}, {}), shape_error);
 }
+
+TEST_CASE("mean_relative_difference and mean_top_share by hand") {
+    const std::vector<float> a{3, 4, 0, 5}, b{6, 8, 0, 4};
+    const matrix_view<const float> left(a.data(), 2, 2), right(b.data(), 2, 2);
+    CHECK(mean_relative_difference(left, right) == doctest::Approx((0.5 + 0.25) / 2));
+    CHECK(mean_relative_difference(left, left) == 0);
+    CHECK(mean_top_share(left, 1) == doctest::Approx((0.64 + 1.0) / 2));
+    CHECK(mean_top_share(left, 2) == 1);
+    const std::vector<float> zero{0, 0};
+    CHECK(std::isnan(mean_top_share({zero.data(), 1, 2}, 1)));
+    CHECK_FALSE(std::isfinite(mean_relative_difference({a.data(), 1, 2}, {zero.data(), 1, 2})));
+    CHECK_THROWS_AS(mean_relative_difference(left, right.middle_rows(0, 1)), shape_error);
+    CHECK_THROWS_AS(mean_top_share({}, 1), shape_error);
+}

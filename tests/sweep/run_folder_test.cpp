@@ -29,11 +29,11 @@ TEST_CASE("a run folder can be opened again, but not twice at once") {
     {
         const run_folder folder(path);
         CHECK_FALSE(folder.manifest());
-        folder.write_manifest({{"tokens", 7}});
+        folder.write_manifest({{{"tokens", 7}}, {{"a", "rtn3-row"}}, {}});
         CHECK_THROWS_WITH_AS(run_folder{path}, doctest::Contains("another process is running"), io_error);
     }
     const run_folder folder(path);
-    CHECK(folder.manifest()->at("tokens") == 7);
+    CHECK(folder.manifest()->setting.at("tokens") == 7);
 }
 
 TEST_CASE("the lock alone marks a folder as a run's: a process may be killed when it has made nothing else") {

@@ -1,149 +1,180 @@
 #pragma once
-/// document_measurement: what the study keeps of one document, for the full model and for each quantized one.
+/// document_measurement: what a study measures of one document, of the full model and of each quantized one.
 
-#include "bitlens/core/view.hpp"
-#include "bitlens/hooks/points.hpp"
-#include "bitlens/hooks/probe.hpp"
-#include "bitlens/kernels/vocabulary_loss.hpp"
+#include "bitlens/core/error.hpp"
+#include "bitlens/hooks/measure.hpp"
 #include "bitlens/stats/moments.hpp"
-#include "bitlens/stats/norms.hpp"
+#include "bitlens/sweep/column.hpp"
+#include "bitlens/sweep/position_scores.hpp"
+#include "bitlens/sweep/results_table.hpp"
+#include "bitlens/sweep/run_study.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <numbers>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace bitlens {
 
-/// What the residual stream of the full model looks like: one number per layer each (arXiv 2506.12044, §5).
-struct layer_statistics {
-    std::vector<double> norm_r, norm_z, norm_h;                // mean ‖r_t‖₂ of resid_mid, resid_post, mlp_in
-    std::vector<std::optional<double>> kurtosis_r, kurtosis_h; // mean over tokens, not excess
-
-    explicit layer_statistics(std::size_t layers)
-        : norm_r(layers), norm_z(layers), norm_h(layers), kurtosis_r(layers), kurtosis_h(layers) {}
-};
-
-/// Per-position scores of one variant: see token_scores. The first variant's kl stays empty.
-struct position_scores {
-    std::vector<double> nll, kl;
-    std::vector<std::int32_t> top;
-    std::vector<float> margin;
-
-    position_scores(std::size_t positions, bool is_reference)
-        : nll(positions), kl(is_reference ? 0 : positions), top(positions), margin(positions) {}
-    token_scores view() noexcept { return {nll, kl, top, margin}; }
-};
-
-/// Share of the positions at which two runs find the same token most likely.   Asserts as many positions, at least one.
-inline double same_top(position_scores const& a, position_scores const& b) noexcept {
-    BITLENS_ASSERT(a.top.size() == b.top.size() && !a.top.empty());
-    std::size_t same = 0;
-    for (std::size_t t = 0; t < a.top.size(); ++t) same += a.top[t] == b.top[t] ? 1u : 0u;
-    return static_cast<double>(same) / static_cast<double>(a.top.size());
-}
-
-/// A sweep's measurement of one row under one variant: its scores and nothing else.
-class score_measurement {
-public:
-    explicit score_measurement(std::size_t positions) : scores_(positions, true), view_(scores_.view()) {}
-    template <class F>
-    void with_probe(std::size_t, F const& f) {
-        no_probe nobody;
-        f(nobody);
-    }
-    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
-    position_scores const& positions() const noexcept { return scores_; }
-
-private:
-    position_scores scores_;
-    token_scores view_;
-};
-
-/// A sweep's measurement of one document. Variant 0 is the full model. Norms, kurtosis and the difference of the MLP
-/// outputs are means over positions 1 … T, because position 0 carries the attention sink's massive activation;
-/// `first_position` includes it.
+/// A sweep's measurement of one document; variant 0 is the full model. Whatever is a mean over positions leaves out
+/// position 0, unless `positions` says otherwise.
 class document_measurement {
 public:
-    /// `tokens` ids, so T = tokens − 1 scored positions. Without position 0 there must be another: tokens ≥ 2 is
-    /// asserted.
-    document_measurement(std::size_t variants, std::size_t layers, std::size_t tokens, std::size_t width,
-                         bool first_position)
-        : skipped_(first_position ? 0 : 1), layers_(layers), mlp_out_(tokens - skipped_, width),
-          mlp_out_mse_(variants - 1, std::vector<double>(layers)) {
-        BITLENS_ASSERT(tokens >= 2 && variants >= 1);
-        for (std::size_t v = 0; v < variants; ++v) scores_.emplace_back(tokens - 1, v == 0);
+    /// bytes: of the text that is scored, where it is known. tokens ≥ 2 is asserted.
+    document_measurement(measured_size size, position_range positions, std::optional<std::uint64_t> bytes)
+        : full_(std::make_unique<full_model_probes>(size.layers, positions)), bytes_(bytes) {
+        BITLENS_ASSERT(size.tokens >= 2 && size.variants >= 1);
+        for (std::size_t v = 1; v < size.variants; ++v) methods_.emplace_back(size.layers, *full_);
+        for (std::size_t v = 0; v < size.variants; ++v) scores_.emplace_back(size.tokens - 1, v == 0);
         for (auto& s : scores_) views_.push_back(s.view());
     }
 
-    /// Bytes that one takes, at most.
-    static std::size_t bytes(std::size_t variants, std::size_t layers, std::size_t tokens, std::size_t width) noexcept {
-        constexpr std::size_t of_a_score = 2 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
-        constexpr std::size_t of_a_layer = 5 * sizeof(std::optional<double>);
-        return tokens * width * sizeof(float) + variants * tokens * of_a_score +
-               layers * (of_a_layer + variants * sizeof(double));
+    /// Bytes that one takes.
+    static std::size_t bytes(measured_size size) noexcept {
+        constexpr std::size_t compared_points = 3, lists_of_full = 6, lists_of_method = 6;
+        return compared_points * size.tokens * size.width * sizeof(float) +
+               size.variants * size.tokens * position_scores::bytes_per_position +
+               size.layers *
+                   (lists_of_full * sizeof(std::optional<double>) + size.variants * lists_of_method * sizeof(double));
     }
 
     template <class F>
     void with_probe(std::size_t variant, F const& f) {
         if (variant == 0) {
-            full_model_probe probe{*this};
+            full_model_probes& p = *full_;
+            chain probe{p.norm_r, p.norm_z, p.norm_h, p.kurtosis_r, p.kurtosis_h, p.top8_r, p.r, p.attn_out, p.mlp_out};
             f(probe);
         } else {
-            quantized_model_probe probe{*this, mlp_out_mse_[variant - 1]};
+            method_probes& p = methods_[variant - 1];
+            chain probe{p.r, p.attn_out, p.mlp_out};
             f(probe);
         }
     }
     std::span<const token_scores> scores() noexcept { return views_; }
 
-    layer_statistics const& layers() const noexcept { return layers_; }
-    position_scores const& positions(std::size_t variant) const noexcept { return scores_[variant]; }
-    /// MSE(l) of the MLP outputs of a variant ≥ 1 against the full model's, one number per layer.
-    std::span<const double> mlp_out_mse(std::size_t variant) const noexcept { return mlp_out_mse_[variant - 1]; }
-
-private:
-    matrix_view<const float> counted(matrix_view<float> a) const noexcept {
-        return a.middle_rows(skipped_, a.rows - skipped_);
+    void write(std::size_t variant, results_row& row) const {
+        position_scores const &scores = scores_[variant], &full = scores_[0];
+        const double nll = mean<double>(scores.nll);
+        row.number("nll", nll);
+        row.number("entropy", mean<double>(scores.entropy));
+        row.number("bits_per_byte", bits_per_byte(nll * static_cast<double>(scores.nll.size())));
+        row.positions<double>("nll", scores.nll);
+        row.positions<double>("entropy", scores.entropy);
+        row.positions<std::int32_t>("top", scores.top);
+        row.positions<float>("margin", scores.margin);
+        if (variant == 0) {
+            row.layers("norm_r", full_->norm_r.per_layer);
+            row.layers("norm_z", full_->norm_z.per_layer);
+            row.layers("norm_h", full_->norm_h.per_layer);
+            row.layers("kurtosis_r", full_->kurtosis_r.per_layer);
+            row.layers("kurtosis_h", full_->kurtosis_h.per_layer);
+            row.layers("top8_r", full_->top8_r.per_layer);
+            row.number("growth_r", full_->norm_r.per_layer.back() / full_->norm_r.per_layer.front());
+        } else {
+            method_probes const& p = methods_[variant - 1];
+            row.number("error", nll - mean<double>(full.nll));
+            row.number("kl", mean<double>(scores.kl));
+            row.number("same_top", same_top(scores, full));
+            row.positions<double>("kl", scores.kl);
+            row.layers("mse", p.mlp_out.squared);
+            row.layers("diff_r", p.r.relative);
+            row.layers("diff_attn", p.attn_out.relative);
+            row.layers("diff_mlp", p.mlp_out.relative);
+        }
     }
 
-    struct full_model_probe {
-        using points = hook::set<hook::resid_mid, hook::mlp_in, hook::mlp_out, hook::resid_post>;
-        document_measurement& owner;
+private:
+    struct full_model_probes {
+        residual_norms<hook::resid_mid> norm_r;
+        residual_norms<hook::resid_post> norm_z;
+        residual_norms<hook::mlp_in> norm_h;
+        token_kurtosis<hook::resid_mid> kurtosis_r;
+        token_kurtosis<hook::mlp_in> kurtosis_h;
+        top_share<hook::resid_mid> top8_r;
+        latest<hook::resid_mid> r;
+        latest<hook::attn_out> attn_out;
+        latest<hook::mlp_out> mlp_out;
 
-        void on(hook::resid_mid, site at, matrix_view<float> r) {
-            owner.layers_.norm_r[at.layer] = mean_row_norm(owner.counted(r));
-            owner.layers_.kurtosis_r[at.layer] = kurtosis_per_token(owner.counted(r));
-        }
-        void on(hook::mlp_in, site at, matrix_view<float> h) {
-            owner.layers_.norm_h[at.layer] = mean_row_norm(owner.counted(h));
-            owner.layers_.kurtosis_h[at.layer] = kurtosis_per_token(owner.counted(h));
-        }
-        void on(hook::mlp_out, site, matrix_view<float> o) {
-            const auto rows = owner.counted(o);
-            for (std::size_t t = 0; t < rows.rows; ++t) std::ranges::copy(rows.row(t), owner.mlp_out_.row(t).begin());
-        }
-        void on(hook::resid_post, site at, matrix_view<float> z) {
-            owner.layers_.norm_z[at.layer] = mean_row_norm(owner.counted(z));
-        }
+        full_model_probes(std::size_t layers, position_range p)
+            : norm_r(layers, p), norm_z(layers, p), norm_h(layers, p), kurtosis_r(layers, p), kurtosis_h(layers, p),
+              top8_r(layers, 8, p), r(p), attn_out(p), mlp_out(p) {}
     };
-    struct quantized_model_probe {
-        using points = hook::set<hook::mlp_out>;
-        document_measurement& owner;
-        std::vector<double>& mse;
+    struct method_probes {
+        difference<hook::resid_mid> r;
+        difference<hook::attn_out> attn_out;
+        difference<hook::mlp_out> mlp_out;
 
-        void on(hook::mlp_out, site at, matrix_view<float> o) {
-            mse[at.layer] = mean_squared_difference(owner.counted(o), owner.mlp_out_);
-        }
+        method_probes(std::size_t layers, full_model_probes const& full)
+            : r(layers, full.r), attn_out(layers, full.attn_out), mlp_out(layers, full.mlp_out) {}
     };
 
-    std::size_t skipped_;
-    layer_statistics layers_;
-    matrix<float> mlp_out_; // the full model's in the layer at hand
-    std::vector<std::vector<double>> mlp_out_mse_;
+    std::optional<double> bits_per_byte(double nats) const noexcept {
+        if (!bytes_ || *bytes_ == 0) return std::nullopt;
+        return nats / (std::numbers::ln2 * static_cast<double>(*bytes_));
+    }
+
+    std::unique_ptr<full_model_probes> full_; // where it stays when this object moves: the methods' probes refer to it
+    std::vector<method_probes> methods_;
+    std::optional<std::uint64_t> bytes_;
     std::vector<position_scores> scores_;
     std::vector<token_scores> views_;
 };
+
+/// What `bitlens study` measures of every document.
+struct document_statistics {
+    position_range positions;                                 // of norms, kurtosis, shares and differences
+    std::span<const std::optional<std::uint64_t>> bytes = {}; // of each document's scored text; none: unknown
+
+    std::vector<column> columns() const {
+        using enum column_shape;
+        using enum column_owner;
+        const std::string nats = "nats per token", states = "activations";
+        return {
+            {"nll", document, each_variant, nats, "mean over the T scored positions of -log p(next token)"},
+            {"error", document, each_method, nats, "nll of the method minus nll_full (eq. 4 of the paper)"},
+            {"kl", document, each_method, nats, "mean of KL(p_full || p_method) over the whole vocabulary"},
+            {"same_top", document, each_method, "share", "positions whose most likely token is the full model's"},
+            {"entropy", document, each_variant, nats, "mean entropy of the predictions"},
+            {"bits_per_byte", document, each_variant, "bits per byte",
+             "loss of all scored tokens over the bytes of their text; empty where those are unknown"},
+            {"growth_r", document, full_model, "", "norm_r of the last layer over that of layer 0"},
+            {"norm_r", layer, full_model, states, "mean length of the states after attention (eq. 7)"},
+            {"norm_z", layer, full_model, states, "mean length of the states after the block"},
+            {"norm_h", layer, full_model, states, "mean length of what the MLP reads, norm and weight applied"},
+            {"kurtosis_r", layer, full_model, "",
+             "mean over tokens of the kurtosis of a state after attention, 3 for a normal distribution; empty where "
+             "the "
+             "numbers of a token are all equal"},
+            {"kurtosis_h", layer, full_model, "", "the same of what the MLP reads"},
+            {"top8_r", layer, full_model, "share",
+             "of the squared length of a state after attention in its eight largest dimensions, mean over tokens"},
+            {"mse", layer, each_method, "activations squared",
+             "mean squared difference of the MLP's output from the full model's"},
+            {"diff_r", layer, each_method, "",
+             "mean over tokens of |r' - r| / |r|, the state after attention against the full model's: where the two "
+             "runs "
+             "part"},
+            {"diff_attn", layer, each_method, "", "the same of what attention adds"},
+            {"diff_mlp", layer, each_method, "", "the same of what the MLP adds"},
+            {"nll", position, each_variant, "nats", "-log p(next token); column t belongs to id t + 1"},
+            {"kl", position, each_method, "nats", "KL(p_full || p_method)"},
+            {"top", position, each_variant, "token id", "most likely next id", true},
+            {"margin", position, each_variant, "logits",
+             "logit of the full model's most likely id minus the largest other one, both of this variant: below 0 "
+             "where "
+             "quantization changed the first place"},
+            {"entropy", position, each_variant, "nats", "entropy of the prediction"},
+        };
+    }
+    document_measurement make(measured_size size, std::size_t n) const {
+        return {size, positions, n < bytes.size() ? bytes[n] : std::nullopt};
+    }
+    std::size_t bytes_of_one(measured_size size) const noexcept { return document_measurement::bytes(size); }
+};
+static_assert(measurement_kind<document_statistics>);
 
 } // namespace bitlens

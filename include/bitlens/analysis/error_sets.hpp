@@ -5,19 +5,21 @@
 #include "bitlens/text/near_duplicates.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
 
-/// Examples by falling error. Equal errors keep the order of the examples.
+/// Examples by falling error. Equal errors keep the order of the examples; an example without an error (NaN) has no
+/// rank.
 inline std::vector<std::size_t> rank_by_error(std::span<const double> error) {
-    std::vector<std::size_t> order(error.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < error.size(); ++i)
+        if (!std::isnan(error[i])) order.push_back(i);
     std::ranges::stable_sort(order, [error](std::size_t a, std::size_t b) { return error[a] > error[b]; });
     return order;
 }
@@ -50,11 +52,10 @@ inline error_sets make_error_sets(std::span<const double> error, std::span<const
                                   std::uint64_t seed) {
     BITLENS_ASSERT(error.size() == ids.size());
     constexpr double largest_similarity = 0.1;
-    const std::size_t tenth = error.size() / 10;
+    const auto ranked = rank_by_error(error);
+    const std::size_t tenth = ranked.size() / 10, upper = ranked.size() - ranked.size() / 2;
     error_sets sets;
     if (tenth == 0) return sets;
-    const auto ranked = rank_by_error(error);
-    const std::size_t upper = error.size() - error.size() / 2;
     if (error[ranked[tenth - 1]] == error[ranked[upper]]) return sets;
     sets.worst.assign(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(tenth));
 

@@ -1,11 +1,12 @@
 #pragma once
-/// Probes that keep one number per layer.
+/// Probes that keep one number per layer: of a run alone, or of a run against another that went before it.
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/hooks/probe.hpp"
 #include "bitlens/stats/moments.hpp"
 #include "bitlens/stats/norms.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -78,6 +79,76 @@ public:
 
 private:
     position_range positions_;
+};
+
+/// Share of ‖a_t‖² in its `largest` largest dimensions at every layer, mean over positions; see mean_top_share.
+/// Errors: as residual_norms.
+template <hook::point Point>
+class top_share {
+public:
+    using points = hook::set<Point>;
+
+    top_share(std::size_t layers, std::size_t largest, position_range positions = {})
+        : per_layer(layers), largest_(largest), positions_(positions) {}
+    void on(Point, site at, matrix_view<const float> a) {
+        detail::of_layer<Point>(per_layer, at) = mean_top_share(positions_.of(a), largest_);
+    }
+
+    std::vector<double> per_layer;
+
+private:
+    std::size_t largest_;
+    position_range positions_;
+};
+
+/// Copies one point, and keeps the copy until the next layer's comes: for runs that go side by side, layer by layer, as
+/// those of a sweep do.
+template <hook::point Point>
+class latest {
+public:
+    using points = hook::set<Point>;
+
+    explicit latest(position_range positions = {}) : positions_(positions) {}
+    void on(Point, site at, matrix_view<const float> a) {
+        const auto rows = positions_.of(a);
+        if (copy_.rows() != rows.rows || copy_.cols() != rows.cols) copy_ = matrix<float>(rows.rows, rows.cols);
+        for (std::size_t t = 0; t < rows.rows; ++t) std::ranges::copy(rows.row(t), copy_.row(t).begin());
+        layer_ = at.layer;
+    }
+    /// The copy, of the positions that count.   Errors: shape_error when it is not that of the layer.
+    matrix_view<const float> of_layer(std::size_t layer) const {
+        if (layer_ != layer)
+            throw shape_error("measure: " + std::string(hook::name<Point>) + " of layer " + std::to_string(layer) +
+                              " has nothing to be compared with; the run that comes first must be there");
+        return copy_.view();
+    }
+    position_range positions() const noexcept { return positions_; }
+
+private:
+    position_range positions_;
+    matrix<float> copy_;
+    std::optional<std::size_t> layer_;
+};
+
+/// How far a run is from the one before it at one point, at every layer: mean squared difference, and mean relative
+/// difference (see mean_squared_difference, mean_relative_difference). `before` must outlive this probe.
+/// Errors: as residual_norms, and shape_error where `before` holds nothing of that layer.
+template <hook::point Point>
+class difference {
+public:
+    using points = hook::set<Point>;
+
+    difference(std::size_t layers, latest<Point> const& before) : squared(layers), relative(layers), before_(&before) {}
+    void on(Point, site at, matrix_view<const float> a) {
+        const auto rows = before_->positions().of(a), reference = before_->of_layer(at.layer);
+        detail::of_layer<Point>(squared, at) = mean_squared_difference(rows, reference);
+        detail::of_layer<Point>(relative, at) = mean_relative_difference(rows, reference);
+    }
+
+    std::vector<double> squared, relative;
+
+private:
+    latest<Point> const* before_;
 };
 
 } // namespace bitlens

@@ -18,13 +18,14 @@
 
 namespace bitlens {
 
-/// Where the scores of one variant go; every span has one place per position (T), but `kl` of the reference, which is
-/// empty. p is softmax(logits of the variant), p₀ that of the reference (variant 0).
+/// Where the scores of one variant go; every span has one place per position (T), or none where nobody asks; `kl` of
+/// the reference is not written. p is softmax(logits of the variant), p₀ that of the reference (variant 0).
 struct token_scores {
     std::span<double> nll;       ///< −log p(target), nats
     std::span<double> kl;        ///< KL(p₀‖p) = Σ_i p₀(i)·log(p₀(i)/p(i)), nats
     std::span<std::int32_t> top; ///< most likely id; of equal ones the lowest
     std::span<float> margin;     ///< logit of the reference's `top` minus the best other logit, both of this variant
+    std::span<double> entropy{}; ///< −Σ_i p(i)·log p(i), nats
 };
 
 namespace detail {
@@ -62,8 +63,9 @@ float largest_of_row(const float* x, std::size_t n) noexcept {
 
 /// What is known of one position of one variant after some tiles of the vocabulary. Sums are relative to `largest`.
 struct running_loss {
-    double sum = 0; // Σ_i exp(l_i − largest)
-    double dot = 0; // Σ_i exp(l⁰_i − the reference's largest) · (l⁰_i − l_i)
+    double sum = 0;      // Σ_i exp(l_i − largest)
+    double weighted = 0; // Σ_i exp(l_i − largest) · (l_i − largest)
+    double dot = 0;      // Σ_i exp(l⁰_i − the reference's largest) · (l⁰_i − l_i)
     float largest = -std::numeric_limits<float>::infinity();
     float target = 0;                 // logit of the target
     float top_of_reference = largest; // logit of what the reference finds most likely so far
@@ -71,6 +73,7 @@ struct running_loss {
     std::int32_t top = 0;
 
     double log_sum() const noexcept { return double{largest} + std::log(sum); }
+    double entropy() const noexcept { return std::log(sum) - weighted / sum; }
 };
 
 /// One position of one variant in the current tile of `count` ids, from id `first` on.
@@ -90,7 +93,9 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
     const float largest = largest_of_row<Arch>(tile.logits, tile.padded_count);
     tile.rescale = 1;
     if (largest > loss.largest) {
-        tile.rescale = std::exp(double{loss.largest} - double{largest}); // 0 in the first tile
+        const double risen = double{loss.largest} - double{largest};
+        tile.rescale = std::exp(risen); // 0 in the first tile
+        if (loss.sum > 0) loss.weighted = tile.rescale * (loss.weighted + loss.sum * risen);
         loss.largest = largest;
         const auto place =
             static_cast<std::size_t>(std::find(tile.logits, tile.logits + tile.count, largest) - tile.logits);
@@ -102,6 +107,10 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
                    e.store_unaligned(tile.exps + i);
                    return e;
                });
+    const vec least(no_logit); // an infinite logit has the likelihood 0, and 0·∞ is no number
+    loss.weighted += sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
+        return vec::load_unaligned(tile.exps + i) * simd::max(vec::load_unaligned(tile.logits + i) - shift, least);
+    });
     if (reference != nullptr)
         loss.dot = loss.dot * reference->rescale + sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
                        const vec p = vec::load_unaligned(reference->exps + i);
@@ -189,10 +198,14 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
         for (std::size_t v = 0; v < hidden.size(); ++v)
             for (std::size_t t = 0; t < positions; ++t) {
                 detail::running_loss const &loss = losses[v * positions + t], &full = losses[t];
-                out[v].nll[t0 + t] = loss.log_sum() - double{loss.target};
-                if (v != 0) out[v].kl[t0 + t] = loss.dot / full.sum + (loss.log_sum() - full.log_sum());
-                out[v].top[t0 + t] = loss.top;
-                out[v].margin[t0 + t] = loss.top_of_reference - loss.best_other;
+                const auto write = [at = t0 + t](auto const& to, auto value) {
+                    if (!to.empty()) to[at] = value;
+                };
+                write(out[v].nll, loss.log_sum() - double{loss.target});
+                if (v != 0) write(out[v].kl, loss.dot / full.sum + (loss.log_sum() - full.log_sum()));
+                write(out[v].top, loss.top);
+                write(out[v].margin, loss.top_of_reference - loss.best_other);
+                write(out[v].entropy, loss.entropy());
             }
     }
 }
@@ -221,17 +234,22 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
             return std::max_element(logits[v].begin(), logits[v].end()) - logits[v].begin();
         };
         for (std::size_t v = 0; v < hidden.size(); ++v) {
-            out[v].nll[t] = log_sums[v] - logits[v][static_cast<std::size_t>(targets[t])];
             const std::ptrdiff_t reference_top = top_of(0);
-            double kl = 0, best_other = -std::numeric_limits<double>::infinity();
+            double kl = 0, entropy = 0, best_other = -std::numeric_limits<double>::infinity();
             for (std::size_t r = 0; r < head.rows(); ++r) {
                 const double log_p = logits[0][r] - log_sums[0], log_q = logits[v][r] - log_sums[v];
                 kl += std::exp(log_p) * (log_p - log_q);
+                entropy -= std::exp(log_q) * log_q;
                 if (static_cast<std::ptrdiff_t>(r) != reference_top) best_other = std::max(best_other, logits[v][r]);
             }
-            if (v != 0) out[v].kl[t] = kl;
-            out[v].top[t] = static_cast<std::int32_t>(top_of(v));
-            out[v].margin[t] = static_cast<float>(logits[v][static_cast<std::size_t>(reference_top)] - best_other);
+            const auto write = [t](auto const& to, auto value) {
+                if (!to.empty()) to[t] = value;
+            };
+            write(out[v].nll, log_sums[v] - logits[v][static_cast<std::size_t>(targets[t])]);
+            if (v != 0) write(out[v].kl, kl);
+            write(out[v].top, static_cast<std::int32_t>(top_of(v)));
+            write(out[v].margin, static_cast<float>(logits[v][static_cast<std::size_t>(reference_top)] - best_other));
+            write(out[v].entropy, entropy);
         }
     }
 }

@@ -5,8 +5,10 @@
 #include "bitlens/core/view.hpp"
 #include "bitlens/stats/sums.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,13 +36,21 @@ inline double mean_row_norm(matrix_view<const float> r) noexcept {
     return sum / static_cast<double>(r.rows);
 }
 
+namespace detail {
+
+inline void check_same_shape(const char* who, matrix_view<const float> a, matrix_view<const float> b) {
+    if (a.rows != b.rows || a.cols != b.cols)
+        throw shape_error(std::string(who) + ": " + std::to_string(a.rows) + " × " + std::to_string(a.cols) +
+                          " numbers against " + std::to_string(b.rows) + " × " + std::to_string(b.cols));
+    if (a.rows == 0 || a.cols == 0) throw shape_error(std::string(who) + ": at least one number is expected");
+}
+
+} // namespace detail
+
 /// MSE = 1/(T·d) · Σ_{t,i} (a_ti − b_ti)²   — how far a quantized run is from the full one at one place.
 /// Shapes: a, b (T, d).   Errors: shape_error when they differ in shape or are empty.
 inline double mean_squared_difference(matrix_view<const float> a, matrix_view<const float> b) {
-    if (a.rows != b.rows || a.cols != b.cols)
-        throw shape_error("mean_squared_difference: " + std::to_string(a.rows) + " × " + std::to_string(a.cols) +
-                          " numbers against " + std::to_string(b.rows) + " × " + std::to_string(b.cols));
-    if (a.rows == 0 || a.cols == 0) throw shape_error("mean_squared_difference: at least one number is expected");
+    detail::check_same_shape("mean_squared_difference", a, b);
     double sum = 0;
     for (std::size_t t = 0; t < a.rows; ++t) {
         const auto x = a.row(t), y = b.row(t);
@@ -50,6 +60,39 @@ inline double mean_squared_difference(matrix_view<const float> a, matrix_view<co
         });
     }
     return sum / (static_cast<double>(a.rows) * static_cast<double>(a.cols));
+}
+
+/// 1/T · Σ_t ‖a_t − b_t‖₂ / ‖b_t‖₂   — how far a quantized run is from the full one at one place, against the length of
+/// what it should be. Infinite or NaN where a row of b is zero.
+/// Shapes: a, b (T, d).   Errors: as mean_squared_difference.
+inline double mean_relative_difference(matrix_view<const float> a, matrix_view<const float> b) {
+    detail::check_same_shape("mean_relative_difference", a, b);
+    double sum = 0;
+    for (std::size_t t = 0; t < a.rows; ++t) {
+        const auto x = a.row(t), y = b.row(t);
+        const double square = detail::sum_of(x.size(), [&](std::size_t i) {
+            const double difference = double{x[i]} - double{y[i]};
+            return difference * difference;
+        });
+        sum += std::sqrt(square) / euclidean_norm(y);
+    }
+    return sum / static_cast<double>(a.rows);
+}
+
+/// 1/T · Σ_t (Σ of the `largest` largest r_ti²) / ‖r_t‖₂²   — the share of a state's length that lies in few
+/// dimensions, from largest/d to 1. NaN where a row is zero. Shapes: r (T, d).   Errors: shape_error when r is empty.
+inline double mean_top_share(matrix_view<const float> r, std::size_t largest) {
+    if (r.rows == 0 || r.cols == 0) throw shape_error("mean_top_share: at least one number is expected");
+    const auto count = static_cast<std::ptrdiff_t>(std::min(largest, r.cols));
+    std::vector<double> squares(r.cols);
+    double sum = 0;
+    for (std::size_t t = 0; t < r.rows; ++t) {
+        std::ranges::transform(r.row(t), squares.begin(), [](float v) { return double{v} * double{v}; });
+        const double all = detail::sum_of(squares.size(), [&](std::size_t i) { return squares[i]; });
+        std::ranges::partial_sort(squares, squares.begin() + count, std::greater<>{});
+        sum += detail::sum_of(static_cast<std::size_t>(count), [&](std::size_t i) { return squares[i]; }) / all;
+    }
+    return sum / static_cast<double>(r.rows);
 }
 
 } // namespace bitlens

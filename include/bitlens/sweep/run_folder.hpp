@@ -6,6 +6,7 @@
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
+#include "bitlens/sweep/manifest.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -25,22 +26,6 @@
 #include <vector>
 
 namespace bitlens {
-
-/// The first place where two JSON values differ, in words; nothing when they are equal.
-inline std::optional<std::string> first_difference(json const& found, json const& asked,
-                                                   std::string const& where = "") {
-    if (found == asked) return std::nullopt;
-    if (found.is_object() && asked.is_object()) {
-        const auto inside = [&](std::string const& key) { return where.empty() ? key : where + "." + key; };
-        for (auto const& [key, value] : asked.items()) {
-            if (!found.contains(key)) return inside(key) + ": nothing in the folder, " + value.dump() + " asked for";
-            if (auto difference = first_difference(found[key], value, inside(key))) return difference;
-        }
-        for (auto const& [key, value] : found.items())
-            if (!asked.contains(key)) return inside(key) + ": " + value.dump() + " in the folder, nothing asked for";
-    }
-    return where + ": " + found.dump() + " in the folder, " + asked.dump() + " asked for";
-}
 
 /// A finished block on disk: rows first … first + count − 1 of one variant.
 struct run_part {
@@ -80,19 +65,37 @@ public:
 
     std::filesystem::path const& path() const noexcept { return path_; }
 
-    /// The manifest that an earlier process left; nothing in a new folder.
-    std::optional<json> manifest() const {
+    /// The manifest that an earlier process left; nothing in a new folder.   Errors: those of manifest_from.
+    std::optional<run_manifest> manifest() const {
         const auto file = path_ / manifest_name;
         std::error_code unknown; // what is there and cannot be read is an error of reading
         if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
-        return read_json_file(file);
+        return manifest_from(read_json_file(file), file.string());
+    }
+    /// What this call runs: `asked` in a new folder; in one that was begun, with the methods that it has, in its order,
+    /// before those that are new, because their order is that of the tables. Nothing is written.
+    /// Errors: option_error with the first difference for the folder of another run, or a method that is another there.
+    run_manifest agree(run_manifest asked) const {
+        auto earlier = manifest();
+        if (!earlier) return asked;
+        if (const auto difference = first_difference(*earlier, asked))
+            throw option_error(path_.string() + ": holds another run: " + *difference + "; another folder keeps both");
+        for (run_method const& m : asked.methods) {
+            const auto same = std::ranges::find(earlier->methods, m.name, &run_method::name);
+            if (same == earlier->methods.end())
+                earlier->methods.push_back(m);
+            else if (same->spec != m.spec)
+                throw option_error(path_.string() + ": method " + m.name + " is " + same->spec + " there, " + m.spec +
+                                   " asked for; another name keeps both");
+        }
+        return *earlier;
     }
     /// And makes room for parts.
-    void write_manifest(json const& manifest) const {
+    void write_manifest(run_manifest const& manifest) const {
         std::error_code code;
         std::filesystem::create_directories(path_ / parts_name, code);
         if (code) throw io_error((path_ / parts_name).string() + ": cannot be created: " + code.message());
-        write_file_atomically(path_ / manifest_name, manifest.dump(2) + "\n");
+        write_file_atomically(path_ / manifest_name, to_json(manifest).dump(2) + "\n");
     }
 
     /// Finished blocks of a variant, by first row. Files of other names are left alone.
@@ -109,6 +112,11 @@ public:
     std::filesystem::path part_path(std::string_view variant, std::size_t first, std::size_t count) const {
         return path_ / parts_name /
                (std::string(variant) + "-" + std::to_string(first) + "-" + std::to_string(count) + part_suffix);
+    }
+    /// Whether there are finished blocks of any variant.
+    bool has_parts() const {
+        std::error_code code;
+        return !std::filesystem::is_empty(path_ / parts_name, code) && !code;
     }
     /// For a complete run: its results stand elsewhere in the folder.
     void remove_parts() const { std::filesystem::remove_all(path_ / parts_name); }

@@ -59,25 +59,42 @@ for k, (name, _) in enumerate(METHODS):
     kl[name] = np.abs(error[name]) * 1.1 + 0.01 * rng.random(N)
     mse[name] = size * 1e-3 * growth * (norm_h / 20) ** 2 * np.exp(0.1 * rng.normal(size=(N, L)))
 
+# What newer runs hold besides, drawn last so that the numbers above stay what they were.
+entropy_t = rng.gamma(2, 1.2, size=(N, T)).astype(np.float32)
+arrays["entropy_full"] = entropy_t
+text_bytes = 100 * np.ones(N, int)
+document = {"entropy": {"full": entropy_t.astype(np.float64).mean(1)},
+            "bits_per_byte": {"full": nll_full * T / np.log(2) / text_bytes}}
+growth_r = norm_r[:, -1] / norm_r[:, 0]
+top8_r = 0.3 + 0.4 / (1 + np.exp(-hardness[:, None] - 0.1 * rng.normal(size=(N, L))))
+diff = {}
+for k, (name, _) in enumerate(METHODS):
+    arrays[f"entropy_{name}"] = (entropy_t * (1.1 + 0.05 * rng.normal(size=(N, T)))).astype(np.float32)
+    document["entropy"][name] = arrays[f"entropy_{name}"].astype(np.float64).mean(1)
+    document["bits_per_byte"][name] = nll[name] * T / np.log(2) / text_bytes
+    size = (0.30, 0.25, 0.06)[k]
+    for q in ("diff_r", "diff_attn", "diff_mlp"):
+        diff[f"{q}_{name}"] = size * (1 + layers / L) * np.exp(0.2 * hardness[:, None] + 0.1 * rng.normal(size=(N, L)))
+
 ids_of = lambda i: "=HYPERLINK(1)" if i == 0 else f"doc-{i}"
 topics = ["Science & Tech.", "<b>Food</b>", "", "Literature, \"quoted\""]
-with_layers = {"norm_r": norm_r, "norm_z": norm_z, "norm_h": norm_h, "kurtosis_r": kurtosis_r, "kurtosis_h": kurtosis_h}
-names = ["example", "id", "topic", "tokens", "nll_full"] + [f"{q}_{m}" for q in ("nll", "error", "kl", "same_top") for m, _ in METHODS]
-names += [f"{q}_l{k}" for q in with_layers for k in range(L)] + [f"mse_{m}_l{k}" for m, _ in METHODS for k in range(L)]
+with_layers = {"norm_r": norm_r, "norm_z": norm_z, "norm_h": norm_h, "kurtosis_r": kurtosis_r, "kurtosis_h": kurtosis_h,
+               "top8_r": top8_r} | {f"mse_{m}": mse[m] for m, _ in METHODS} | diff
+names = ["example", "id", "topic", "tokens", "bytes", "nll_full"] + [f"{q}_{m}" for q in ("nll", "error", "kl", "same_top") for m, _ in METHODS]
+names += [f"{q}_{v}" for q in document for v in document[q]] + ["growth_r"] + [f"{q}_l{k}" for q in with_layers for k in range(L)]
 folder.mkdir(exist_ok=True)
 undefined = (5, 2)  # document, layer whose kurtosis of r does not exist
 with open(folder / "examples.csv", "w", newline="", encoding="utf-8") as file:
     out = csv.writer(file, lineterminator="\n")
     out.writerow(names)
     for i in range(N):
-        row = [2 * i, ("'" if i == 0 else "") + ids_of(i), topics[i % 4], TOKENS, repr(float(nll_full[i]))]
+        row = [2 * i, ("'" if i == 0 else "") + ids_of(i), topics[i % 4], TOKENS, text_bytes[i], repr(float(nll_full[i]))]
         for table in (nll, error, kl):
             row += [repr(float(table[m][i])) for m, _ in METHODS]
         row += [repr(float((arrays[f"top_{m}"][i] == top_full[i]).mean())) for m, _ in METHODS]
+        row += [repr(float(values[i])) for q in document.values() for values in q.values()] + [repr(float(growth_r[i]))]
         for q, values in with_layers.items():
             row += ["" if q == "kurtosis_r" and (i, k) == undefined else repr(float(values[i, k])) for k in range(L)]
-        for m, _ in METHODS:
-            row += [repr(float(mse[m][i, k])) for k in range(L)]
         out.writerow(row)
 
 used = np.unique(np.concatenate([a.ravel() for n, a in arrays.items() if n == "ids" or n.startswith("top_")]))
@@ -86,8 +103,17 @@ arrays["token_ids"] = used.astype(np.int32)
 arrays["token_offsets"] = np.concatenate([[0], np.cumsum([len(p) for p in pieces])]).astype(np.int64)
 arrays["token_bytes"] = np.frombuffer(b"".join(pieces), np.uint8)
 np.savez(folder / "tokens.npz", **arrays)
+OF = {"full": "full model", "methods": "each method", "all": "each variant"}
+declared = [("nll", "document", "all"), ("error", "document", "methods"), ("kl", "document", "methods"), ("same_top", "document", "methods"),
+            ("entropy", "document", "all"), ("bits_per_byte", "document", "all"), ("growth_r", "document", "full"),
+            *[(q, "layer", "full") for q in ("norm_r", "norm_z", "norm_h", "kurtosis_r", "kurtosis_h", "top8_r")],
+            *[(q, "layer", "methods") for q in ("mse", "diff_r", "diff_attn", "diff_mlp")],
+            ("nll", "position", "all"), ("kl", "position", "methods"), ("top", "position", "all"), ("margin", "position", "all"),
+            ("entropy", "position", "all")]
+columns = [{"name": n, "per": p, "of": OF[o], "unit": "", "meaning": ""} | ({"token_ids": True} if n == "top" else {})
+           for n, p, o in declared]
 manifest = {"bitlens": "0.1.0", "seed": 1, "first_position": False, "full": "GGUF, Q4_1 and F32", "tokens": TOKENS,
-            "methods": [{"name": n, "spec": s} for n, s in METHODS], "examples": "all", "overrides": None,
+            "methods": [{"name": n, "spec": s} for n, s in METHODS], "examples": "all", "overrides": None, "columns": columns,
             "model": {"architecture": "llama", "layers": L, "files": [{"name": "<model>.gguf", "sha256": "00ff"}]}}
 (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 if expected_path == "-":

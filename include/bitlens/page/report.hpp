@@ -1,0 +1,305 @@
+#pragma once
+/// write_report: turns the folder of a finished run into summary.json, figures and report.html, without a model.
+
+#include "bitlens/io/atomic_file.hpp"
+#include "bitlens/page/claims.hpp"
+#include "bitlens/page/example_text.hpp"
+#include "bitlens/page/figures.hpp"
+#include "bitlens/page/float32_table.hpp"
+#include "bitlens/page/published.hpp"
+#include "bitlens/page/tables.hpp"
+#include "bitlens/page/words.hpp"
+#include "bitlens/report/html.hpp"
+#include "bitlens/report/svg.hpp"
+#include "bitlens/report/table.hpp"
+#include "bitlens/report/table_script.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <optional>
+#include <ostream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens {
+
+/// What a program says when the report is written.
+struct report_summary {
+    std::vector<std::string> lines;      // the five that matter
+    std::filesystem::path page;          // report.html
+    std::vector<std::string> unfinished; // methods that the page does not know yet
+};
+
+inline std::ostream& operator<<(std::ostream& out, report_summary const& summary) {
+    for (auto const& line : summary.lines) out << line << '\n';
+    return out;
+}
+
+/// A table as JSON: rows are objects by the keys of the columns; a number that is not defined is an object with the
+/// reason.
+inline ordered_json to_json(table const& t) {
+    struct visitor {
+        ordered_json operator()(std::string const& text) const { return text; }
+        ordered_json operator()(double number) const { return number; }
+        ordered_json operator()(std::uint64_t count) const { return count; }
+        ordered_json operator()(undefined const& why) const { return {{"not_defined", why.reason}}; }
+    };
+    ordered_json rows = ordered_json::array();
+    for (auto const& row : t.rows) {
+        ordered_json object = ordered_json::object();
+        for (std::size_t c = 0; c < row.size(); ++c) object[t.columns[c].key] = std::visit(visitor{}, row[c].value);
+        rows.push_back(std::move(object));
+    }
+    return {{"title", t.title}, {"rows", std::move(rows)}, {"notes", t.notes}};
+}
+
+namespace detail {
+
+/// Everything that the page and summary.json show.
+struct report_content {
+    std::vector<std::string> lines;
+    table claims, methods, method_correlation, kl_correlation, error_sets, overlap, last_layer, layer_correlation,
+        set_means, mse;
+    std::vector<set_figures> sets; // one per method
+    figure correlation_r, correlation_z_h, mlp_error, errors;
+    std::optional<table> float32; // of a run in another arithmetic
+};
+
+inline report_content make_content(finished_study const& s, std::optional<table> float32) {
+    const auto pairs = method_pairs(s);
+    report_content c{summary_lines(s, pairs),
+                     claims_table(s, pairs),
+                     method_table(s),
+                     method_correlation_table(s, pairs),
+                     kl_correlation_table(s),
+                     error_sets_table(s),
+                     overlap_table(s, pairs),
+                     last_layer_table(s),
+                     layer_correlation_table(s),
+                     set_means_table(s),
+                     mse_table(s),
+                     {},
+                     correlation_r_figure(s),
+                     correlation_z_h_figure(s),
+                     mse_figure(s),
+                     error_figure(s),
+                     std::move(float32)};
+    for (std::size_t v = 0; v < s.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v));
+    return c;
+}
+
+inline std::vector<table const*> tables_of(report_content const& c) {
+    std::vector<table const*> all{&c.claims,  &c.methods,    &c.method_correlation, &c.kl_correlation, &c.error_sets,
+                                  &c.overlap, &c.last_layer, &c.layer_correlation,  &c.set_means,      &c.mse};
+    if (c.float32) all.push_back(&*c.float32);
+    return all;
+}
+
+inline std::vector<figure const*> figures_of(report_content const& c) {
+    std::vector<figure const*> all{&c.correlation_r, &c.correlation_z_h, &c.mlp_error, &c.errors};
+    for (auto const& f : c.sets) all.insert(all.end(), {&f.curves, &f.density_r, &f.density_h, &f.kurtosis});
+    return all;
+}
+
+inline ordered_json summary_json(report_content const& c) {
+    ordered_json tables = ordered_json::object(), reported = ordered_json::object();
+    for (table const* t : tables_of(c)) tables[t->name] = to_json(*t);
+    for (table const& t : {published::perplexity_table(), published::method_correlation_table(),
+                           published::error_sets_table(), published::last_layer_table()})
+        reported[t.name] = to_json(t);
+    return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
+}
+
+/// Charts, a caption, and links to the data files of the figures that they are of.
+inline std::string figure_html(std::span<const chart> charts, std::size_t per_row, std::string_view caption,
+                               std::initializer_list<std::string_view> data) {
+    if (charts.empty()) return {};
+    std::string out = "<figure>\n<div class=\"scroll\">" + to_svg(charts, per_row, svg_use::inside_page) +
+                      "</div><figcaption>" + html_escape(caption) + " Data: ";
+    std::string_view separator;
+    for (const auto name : data) {
+        const std::string path = "figures/" + std::string(name) + ".csv";
+        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
+        separator = ", ";
+    }
+    return out + "</figcaption>\n</figure>\n";
+}
+
+inline std::string figure_html(figure const& f) { return figure_html(f.charts, f.per_row, f.caption, {f.name}); }
+
+inline std::string folded(std::string_view title, std::string const& body) {
+    return "<details><summary>" + html_escape(title) + "</summary>\n" + body + "</details>\n";
+}
+
+inline std::string section(std::string_view id, std::string_view title) {
+    return "<h2 id=\"" + std::string(id) + "\">" + html_escape(title) + "</h2>\n";
+}
+
+inline std::string paragraph(std::string_view text) { return "<p>" + html_escape(text) + "</p>\n"; }
+
+/// Any JSON as nested lists of names and values.
+inline std::string json_html(json const& value) {
+    if (value.is_string()) return html_escape(value.get_ref<std::string const&>());
+    if (!value.is_structured()) return html_escape(value.dump());
+    std::string out = "<dl>";
+    std::size_t index = 0;
+    for (auto const& [key, inner] : value.items())
+        out += "<dt>" + (value.is_object() ? html_escape(key) : std::to_string(++index)) + "</dt><dd>" +
+               json_html(inner) + "</dd>";
+    return out + "</dl>\n";
+}
+
+/// The sets of one method: figure 1 with the last layer's densities, figures 6 and 7.
+inline std::string method_figures_html(set_figures const& figures) {
+    std::string out = figure_html(figures.curves);
+    std::vector<chart> last;
+    last.push_back(figures.density_r.charts.back());
+    last.push_back(figures.density_h.charts.back());
+    out += figure_html(last, 2, "Magnitudes at the last layer, before the norm (left) and after it (right).",
+                       {figures.density_r.name, figures.density_h.name});
+    out += folded("The last ten layers before the norm", figure_html(figures.density_r));
+    out += folded("The last ten layers after the norm", figure_html(figures.density_h));
+    return out + figure_html(figures.kurtosis);
+}
+
+inline std::string example_anchor(finished_study const& s, std::size_t row) {
+    return "document-" + std::to_string(s.run.documents.rows[row]);
+}
+
+inline std::string example_header(finished_study const& s, std::size_t row) {
+    auto const& d = s.run.documents;
+    std::string out = "<h4 id=\"" + example_anchor(s, row) + "\">Document " + std::to_string(d.rows[row]);
+    if (!d.names[row].empty()) out += " · <bdi>" + html_escape(d.names[row]) + "</bdi>";
+    if (!d.topics[row].empty()) out += " · <bdi>" + html_escape(d.topics[row]) + "</bdi>";
+    out += "</h4>\n<p class=\"note\">Full model: " + fixed_text(s.nll_full[row], 3) + " nats per token. Errors: ";
+    for (std::size_t v = 0; v < s.methods.size(); ++v)
+        out += (v == 0 ? "" : ", ") + html_escape(s.methods[v].name) + " " +
+               signed_text(number_or_gap(s.methods[v].error[row]), 3);
+    return out + ".</p>\n";
+}
+
+/// Rows to show: the worst by the first method, and ordinary ones, whose error is nearest to the median.
+struct shown_examples {
+    std::vector<std::size_t> worst, ordinary;
+};
+
+inline shown_examples choose_examples(finished_study const& s) {
+    constexpr std::size_t worst = 10, ordinary = 5;
+    auto const& error = s.methods.front().error;
+    auto ranked = rank_by_error(error);
+    auto const& large = s.sets.front().large; // without near-duplicates
+    shown_examples shown;
+    std::span<const std::size_t> from = large.empty() ? std::span<const std::size_t>(ranked) : large;
+    shown.worst.assign(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(std::min(worst, from.size())));
+    const double median = ranked.empty() ? 0 : error[ranked[ranked.size() / 2]];
+    std::ranges::stable_sort(ranked, {}, [&](std::size_t i) { return std::abs(error[i] - median); });
+    for (const std::size_t i : ranked)
+        if (shown.ordinary.size() < ordinary && std::ranges::find(shown.worst, i) == shown.worst.end())
+            shown.ordinary.push_back(i);
+    return shown;
+}
+
+inline std::string examples_html(finished_study const& s) {
+    auto const& method = s.methods.front().name;
+    const auto shown = choose_examples(s);
+    html_use sortable{true, std::vector<std::string>(s.size())};
+    for (auto const& rows : {shown.worst, shown.ordinary})
+        for (const std::size_t row : rows) sortable.targets[row] = example_anchor(s, row);
+    std::string out = to_html(documents_table(s), sortable) + "<div class=\"documents\">\n" +
+                      paragraph("Each token by its own numbers under " + method + ". The first token is not scored.") +
+                      example_switch();
+    const auto show = [&](std::string_view title, std::span<const std::size_t> rows) {
+        if (rows.empty()) return;
+        out += "<div>\n<h3>" + html_escape(title) + "</h3>\n";
+        for (const std::size_t row : rows) out += example_header(s, row) + example_html(s.run, row, method);
+        out += "</div>\n";
+    };
+    show("The documents with the largest errors, without near-duplicates", shown.worst);
+    show("Ordinary documents, whose errors are nearest to the median", shown.ordinary);
+    return out + "</div>\n";
+}
+
+inline std::string page_html(finished_study const& s, report_content const& c) {
+    std::string body = "<h1>Which documents did quantization break?</h1>\n<p class=\"soft\">" +
+                       counted(s.size(), "document") + ", " + counted(s.layers(), "layer") + ", " +
+                       counted(s.methods.size(), "method") + ", made by bitlens after arXiv 2506.12044.</p>\n";
+    body += "<div class=\"summary\"><ul>\n";
+    for (auto const& line : c.lines) body += "<li>" + html_escape(line) + "</li>\n";
+    body += "</ul></div>\n";
+    body += paragraph("“Full” means the checkpoint as it is stored (" + s.full +
+                      "), which may itself be quantized already, as a Q4_1 file is. Errors are measured against it.");
+    body += paragraph(s.first_position
+                          ? "Norms, kurtosis and MSE count the first position too, which the paper leaves out of the "
+                            "norms (eq. 7)."
+                          : "Norms are means over all positions but the first, as in the paper (eq. 7). So are "
+                            "kurtosis and MSE, by our choice: the paper does not say.");
+    body +=
+        "<nav><a href=\"#claims\">Findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same documents?</a><a "
+        "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
+        "href=\"#examples\">Documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
+
+    body += section("claims", "Beside the paper's findings") + to_html(c.claims);
+    body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.kl_correlation) +
+            (c.float32 ? to_html(*c.float32) : "") +
+            folded("Perplexities that the paper reports", to_html(published::perplexity_table()));
+    body += section("same", "Do methods fail on the same documents?") + to_html(c.method_correlation) +
+            figure_html(c.errors) + to_html(c.overlap) +
+            folded("Correlations that the paper reports", to_html(published::method_correlation_table()));
+
+    body += section("sets", "What sets documents with large errors apart?") + to_html(c.error_sets) +
+            folded("What the paper reports of these sets", to_html(published::error_sets_table()));
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        const std::string figures = method_figures_html(c.sets[v]);
+        body += v == 0 ? figures : folded("The same figures for the sets of " + s.methods[v].name, figures);
+    }
+    body += folded("All layers as a table", to_html(c.set_means));
+
+    body += section("magnitudes", "Do magnitudes foretell errors?") + figure_html(c.correlation_r) +
+            to_html(c.last_layer) +
+            folded("Correlations that the paper reports", to_html(published::last_layer_table())) +
+            figure_html(c.correlation_z_h) + folded("All layers as a table", to_html(c.layer_correlation));
+    body += section("mlp", "Do larger inputs get larger errors?") + figure_html(c.mlp_error) +
+            folded("All layers as a table", to_html(c.mse));
+
+    body += section("examples", "Documents");
+    if (!s.methods.empty()) body += examples_html(s);
+    body +=
+        section("manifest", "How this was made") + json_html(to_json(s.run.manifest)) +
+        "<p class=\"note\">All tables as numbers: <a href=\"summary.json\">summary.json</a>. One row per document: <a "
+        "href=\"examples.csv\">examples.csv</a>.</p>\n";
+    return html_page("bitlens: which documents did quantization break?",
+                     std::string(svg_style()) + std::string(example_style()) + std::string(table_script_style()), body,
+                     table_script());
+}
+
+} // namespace detail
+
+/// Writes summary.json, figures/*.svg with figures/*.csv, and report.html into `folder`, where float32.csv of the run
+/// may be. Equal runs give equal bytes.   Errors: io_error; format_error for a float32.csv of another run.
+inline report_summary write_report(std::filesystem::path const& folder, finished_study const& s) {
+    const auto content = detail::make_content(s, float32_table(folder, s));
+    const auto figures = folder / "figures";
+    std::error_code code;
+    std::filesystem::create_directories(figures, code);
+    if (code) throw io_error(figures.string() + ": cannot be created: " + code.message());
+    for (figure const* f : detail::figures_of(content)) write_figure(figures, *f);
+    write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
+    write_file_atomically(folder / "report.html", detail::page_html(s, content));
+    return {content.lines, folder / "report.html", s.run.unfinished};
+}
+
+/// The same of a run that is read from its folder.   Errors: also those of read_run and make_study.
+inline report_summary write_report(std::filesystem::path const& folder) {
+    return write_report(folder, make_study(read_run(folder)));
+}
+
+} // namespace bitlens

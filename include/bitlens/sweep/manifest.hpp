@@ -1,0 +1,142 @@
+#pragma once
+/// run_manifest: what decides the numbers of a run. Equal manifests, equal bytes.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/io/json.hpp"
+#include "bitlens/io/sha256.hpp"
+#include "bitlens/sweep/column.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// A variant beside the full model, and how it is made: "mine" and "nf3-g64".
+struct run_method {
+    std::string name, spec;
+    bool operator==(run_method const&) const = default;
+};
+
+struct run_manifest {
+    json setting = json::object();   // all else that decides a result, by name: model, data, arguments, versions
+    std::vector<run_method> methods; // in the order of the tables
+    std::vector<column> columns;     // what is measured
+
+    bool operator==(run_manifest const&) const = default;
+};
+
+/// Name, size and SHA-256 of a file: what stands for it in a manifest.   Errors: io_error.
+inline json file_identity(std::filesystem::path const& path) {
+    return {{"name", path.filename().string()},
+            {"bytes", std::filesystem::file_size(path)},
+            {"sha256", sha256_of_file(path)}};
+}
+
+/// The first place where two JSON values differ, in words; nothing when they are equal.
+inline std::optional<std::string> first_difference(json const& found, json const& asked,
+                                                   std::string const& where = "") {
+    if (found == asked) return std::nullopt;
+    if (found.is_object() && asked.is_object()) {
+        const auto inside = [&](std::string const& key) { return where.empty() ? key : where + "." + key; };
+        for (auto const& [key, value] : asked.items()) {
+            if (!found.contains(key)) return inside(key) + ": nothing in the folder, " + value.dump() + " asked for";
+            if (auto difference = first_difference(found[key], value, inside(key))) return difference;
+        }
+        for (auto const& [key, value] : found.items())
+            if (!asked.contains(key)) return inside(key) + ": " + value.dump() + " in the folder, nothing asked for";
+    }
+    return where + ": " + found.dump() + " in the folder, " + asked.dump() + " asked for";
+}
+
+namespace detail {
+
+/// The keys of manifest.json that are members of run_manifest; all others are its setting.
+inline constexpr const char *methods_key = "methods", *columns_key = "columns";
+
+inline json to_json(column const& c) {
+    json out{{"name", c.name}, {"of", name(c.owner)}, {"per", name(c.shape)}, {"unit", c.unit}, {"meaning", c.meaning}};
+    if (c.holds_ids) out["token_ids"] = true;
+    return out;
+}
+
+template <class Word>
+Word word_from(json const& object, const char* key, std::array<Word, 3> const& words, std::string const& who) {
+    const auto text = required<std::string>(object, key, who);
+    std::string known;
+    for (const Word w : words) {
+        if (text == name(w)) return w;
+        known += (known.empty() ? "" : ", ") + std::string(name(w));
+    }
+    throw format_error(who + ": key \"" + key + "\": " + in_quotes(text) + " was found, expected " + known);
+}
+
+inline column column_from(json const& object, std::string const& who) {
+    column c;
+    c.name = required<std::string>(object, "name", who);
+    c.owner = word_from(
+        object, "of", std::array{column_owner::full_model, column_owner::each_method, column_owner::each_variant}, who);
+    c.shape =
+        word_from(object, "per", std::array{column_shape::document, column_shape::layer, column_shape::position}, who);
+    c.unit = required<std::string>(object, "unit", who);
+    c.meaning = required<std::string>(object, "meaning", who);
+    c.holds_ids = if_present<bool>(object, "token_ids", who).value_or(false);
+    return c;
+}
+
+inline json const& required_array(json const& object, const char* key, std::string const& who) {
+    json const* const found = find_value(object, key, who);
+    if (!found || !found->is_array()) throw format_error(who + ": key \"" + key + "\": an array is expected");
+    return *found;
+}
+
+} // namespace detail
+
+inline json to_json(run_manifest const& m) {
+    json out = m.setting;
+    out[detail::methods_key] = json::array();
+    for (auto const& [name, spec] : m.methods) out[detail::methods_key].push_back({{"name", name}, {"spec", spec}});
+    out[detail::columns_key] = json::array();
+    for (column const& c : m.columns) out[detail::columns_key].push_back(detail::to_json(c));
+    return out;
+}
+
+/// Errors: format_error naming `who` and what is missing or wrong.
+inline run_manifest manifest_from(json const& file, std::string const& who) {
+    run_manifest m;
+    m.setting = detail::expect_object(file, who);
+    std::set<std::string, std::less<>> names{std::string(full_model_name)};
+    for (json const& entry : detail::required_array(file, detail::methods_key, who)) {
+        const std::string place = who + ": " + detail::methods_key;
+        m.methods.push_back({required<std::string>(entry, "name", place), required<std::string>(entry, "spec", place)});
+        if (!names.insert(m.methods.back().name).second)
+            throw format_error(place + ": the name " + in_quotes(m.methods.back().name) + " is taken");
+    }
+    for (json const& entry : detail::required_array(file, detail::columns_key, who))
+        m.columns.push_back(detail::column_from(entry, who + ": " + detail::columns_key));
+    m.setting.erase(detail::methods_key);
+    m.setting.erase(detail::columns_key);
+    return m;
+}
+
+/// Where two runs part, in words: the first difference of their settings, or of what they measure. Methods are left
+/// out, because a run takes more of them later.
+inline std::optional<std::string> first_difference(run_manifest const& found, run_manifest const& asked) {
+    if (auto difference = first_difference(found.setting, asked.setting)) return difference;
+    for (std::size_t i = 0; i < std::max(found.columns.size(), asked.columns.size()); ++i) {
+        const auto at = [i](run_manifest const& m) {
+            return i < m.columns.size() ? detail::to_json(m.columns[i]).dump() : std::string("nothing");
+        };
+        if (at(found) != at(asked)) return "columns: " + at(found) + " in the folder, " + at(asked) + " asked for";
+    }
+    return std::nullopt;
+}
+
+} // namespace bitlens

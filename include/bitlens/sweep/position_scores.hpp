@@ -1,0 +1,53 @@
+#pragma once
+/// position_scores: room for what a sweep finds of every scored position of one variant.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/hooks/probe.hpp"
+#include "bitlens/kernels/vocabulary_loss.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+/// Per-position scores of one variant: see token_scores. The first variant's kl stays empty.
+struct position_scores {
+    std::vector<double> nll, kl, entropy;
+    std::vector<std::int32_t> top;
+    std::vector<float> margin;
+
+    position_scores(std::size_t positions, bool is_reference)
+        : nll(positions), kl(is_reference ? 0 : positions), entropy(positions), top(positions), margin(positions) {}
+    token_scores view() noexcept { return {nll, kl, top, margin, entropy}; }
+
+    static constexpr std::size_t bytes_per_position = 3 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
+};
+
+/// Share of the positions at which two runs find the same token most likely.   Asserts as many positions, at least one.
+inline double same_top(position_scores const& a, position_scores const& b) noexcept {
+    BITLENS_ASSERT(a.top.size() == b.top.size() && !a.top.empty());
+    std::size_t same = 0;
+    for (std::size_t t = 0; t < a.top.size(); ++t) same += a.top[t] == b.top[t] ? 1u : 0u;
+    return static_cast<double>(same) / static_cast<double>(a.top.size());
+}
+
+/// A sweep's measurement of one row under one variant: its scores and nothing else.
+class score_measurement {
+public:
+    explicit score_measurement(std::size_t positions) : scores_(positions, true), view_(scores_.view()) {}
+    template <class F>
+    void with_probe(std::size_t, F const& f) {
+        no_probe nobody;
+        f(nobody);
+    }
+    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
+    position_scores const& positions() const noexcept { return scores_; }
+
+private:
+    position_scores scores_;
+    token_scores view_;
+};
+
+} // namespace bitlens

@@ -1,0 +1,93 @@
+#pragma once
+/// The finished blocks of a run on disk: rows of one variant's columns, until the run is complete.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/io/npz.hpp"
+#include "bitlens/sweep/results_table.hpp"
+#include "bitlens/sweep/run_folder.hpp"
+#include "bitlens/sweep/run_results.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// The arrays of a part are named by shape and column: "layer.norm_r" (L, count), "position.nll" (count, T).
+inline std::string part_array(column const& c) { return std::string(name(c.shape)) + "." + c.name; }
+
+/// Calls f(list of all numbers, first and count of the rows' numbers in it) for each stretch of neighbouring numbers.
+template <class Column, class F>
+void for_each_stretch(Column& s, results_table const& table, std::size_t first, std::size_t count, F const& f) {
+    if (s.declared.shape != column_shape::position)
+        for (std::size_t k = 0; k < table.layers_of(s); ++k) f(s.numbers, k * table.documents() + first, count);
+    else if (s.declared.holds_ids)
+        f(s.ids, first * table.positions(), count * table.positions());
+    else
+        f(s.scores, first * table.positions(), count * table.positions());
+}
+
+} // namespace detail
+
+/// Writes rows first … first + count − 1 of a variant as a part of the run.   Errors: io_error.
+inline void write_part(run_folder const& folder, results_table const& table, std::size_t variant, std::size_t first,
+                       std::size_t count) {
+    npz_writer part(folder.part_path(table.variants()[variant], first, count));
+    for (stored_column const& s : table.columns()) {
+        if (s.variant != variant) continue;
+        const bool by_position = s.declared.shape == column_shape::position;
+        bool begun = false;
+        detail::for_each_stretch(s, table, first, count,
+                                 [&]<class T>(std::vector<T> const& all, std::size_t from, std::size_t n) {
+                                     const std::array shape{by_position ? count : table.layers_of(s),
+                                                            by_position ? table.positions() : count};
+                                     if (!begun) part.begin<T>(detail::part_array(s.declared), shape);
+                                     begun = true;
+                                     part.append(std::span<const T>(all).subspan(from, n));
+                                 });
+    }
+    part.finish();
+}
+
+/// Reads a part into the rows it stands for.   Errors: format_error when it has other rows or columns than the run.
+inline void read_part(run_part const& part, results_table& table, std::size_t variant) {
+    if (part.first > table.documents() || part.count > table.documents() - part.first)
+        throw format_error(part.path.string() + ": rows up to " + std::to_string(part.first + part.count) +
+                           ", expected at most " + std::to_string(table.documents()));
+    const npz_reader file(part.path);
+    for (stored_column& s : table.columns()) {
+        if (s.variant != variant) continue;
+        const npy_array array = file.array(detail::part_array(s.declared));
+        const bool by_position = s.declared.shape == column_shape::position;
+        std::size_t read = 0;
+        detail::for_each_stretch(
+            s, table, part.first, part.count, [&]<class T>(std::vector<T>& all, std::size_t from, std::size_t n) {
+                const auto values = detail::read_rows<T>(array, by_position ? part.count : table.layers_of(s),
+                                                         by_position ? table.positions() : part.count);
+                std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(read), n,
+                            all.begin() + static_cast<std::ptrdiff_t>(from));
+                read += n;
+            });
+    }
+    for (std::size_t n = 0; n < part.count; ++n) table.set_finished(variant, part.first + n);
+}
+
+/// What the tables of a complete run and the parts of an interrupted one hold of each variant.
+/// Errors: format_error naming file and column for tables that are not of this run.
+inline void read_finished(run_folder const& folder, results_table& table) {
+    if (has_run_tables(folder.path())) read_run_tables(folder.path(), table);
+    for (std::size_t v = 0; v < table.variants().size(); ++v) {
+        bool complete = true;
+        for (std::size_t n = 0; n < table.documents(); ++n) complete = complete && table.is_finished(v, n);
+        if (complete) continue;
+        for (auto const& part : folder.parts(table.variants()[v])) read_part(part, table, v);
+    }
+}
+
+} // namespace bitlens

@@ -1,0 +1,292 @@
+#pragma once
+/// run_results: all of a run but its model: what it is, its documents, its table. In memory, and in the run's folder.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/io/atomic_file.hpp"
+#include "bitlens/io/json.hpp"
+#include "bitlens/io/mapped_file.hpp"
+#include "bitlens/io/npz.hpp"
+#include "bitlens/report/csv.hpp"
+#include "bitlens/sweep/document_rows.hpp"
+#include "bitlens/sweep/manifest.hpp"
+#include "bitlens/sweep/results_table.hpp"
+#include "bitlens/sweep/token_texts.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Row i of the table, of the documents and of all files is the same document.
+struct run_results {
+    run_manifest manifest;
+    document_rows documents;
+    results_table table;
+    token_texts texts;
+    std::vector<std::string> unfinished; // methods of the manifest for which the files have nothing yet
+
+    std::size_t size() const noexcept { return documents.size(); }
+    std::size_t layers() const noexcept { return table.layers(); }
+    /// Of the table, in its order; variant v of the table is methods()[v − 1].
+    std::vector<run_method> methods() const {
+        std::vector<run_method> found;
+        for (run_method const& m : manifest.methods)
+            if (std::ranges::find(unfinished, m.name) == unfinished.end()) found.push_back(m);
+        return found;
+    }
+};
+
+/// The names of a run's variants: the full model's, then those of the methods.
+inline std::vector<std::string> variant_names(std::span<const run_method> methods) {
+    std::vector<std::string> names{std::string(full_model_name)};
+    for (run_method const& m : methods) names.push_back(m.name);
+    return names;
+}
+
+/// Every id of the documents and of the table's columns of ids.
+inline std::vector<std::int32_t> ids_of(document_rows const& documents, results_table const& table) {
+    std::vector<std::int32_t> all(documents.ids.span().begin(), documents.ids.span().end());
+    for (stored_column const& s : table.columns()) all.insert(all.end(), s.ids.begin(), s.ids.end());
+    return all;
+}
+
+/// Errors: io_error; format_error as csv_table.
+inline csv_table read_csv(std::filesystem::path const& path) {
+    const mapped_file file(path);
+    return {as_text(file.bytes()), path.string()};
+}
+
+namespace detail {
+
+inline constexpr const char *examples_name = "examples.csv", *tokens_name = "tokens.npz";
+
+/// Numbers of documents, then those of layers: all variants of a column side by side.
+inline std::vector<stored_column const*> csv_order(results_table const& table) {
+    std::vector<stored_column const*> order;
+    for (const column_shape shape : {column_shape::document, column_shape::layer})
+        for (column const& c : table.declared())
+            for (auto const& variant : table.variants())
+                if (c.shape == shape)
+                    if (auto const* const s = table.find(c.stored_name(variant), shape);
+                        s && table.variants()[s->variant] == variant)
+                        order.push_back(s);
+    return order;
+}
+
+inline std::string examples_csv(document_rows const& documents, results_table const& table) {
+    const auto order = csv_order(table);
+    std::vector<std::string> names{"example", "id", "topic", "tokens", "bytes"};
+    for (stored_column const* s : order)
+        for (std::size_t k = 0; k < table.layers_of(*s); ++k) names.push_back(results_table::csv_name(*s, k));
+    csv_writer csv(names);
+    for (std::size_t n = 0; n < documents.size(); ++n) {
+        csv.count(documents.rows[n]).text(documents.names[n]).text(documents.topics[n]).count(documents.ids.cols());
+        documents.bytes[n] ? csv.count(*documents.bytes[n]) : csv.empty();
+        for (stored_column const* s : order)
+            for (std::size_t k = 0; k < table.layers_of(*s); ++k) {
+                const double x = s->numbers[k * documents.size() + n];
+                std::isfinite(x) ? csv.number(x) : csv.empty();
+            }
+        csv.end_row();
+    }
+    return csv.bytes();
+}
+
+/// Errors: format_error naming file and array for another shape or type.
+template <class T>
+std::vector<T> read_rows(npy_array const& array, std::size_t rows, std::size_t cols) {
+    if (array.shape != std::vector{rows, cols})
+        throw format_error(array.who + ": shape " + shape_text(array.shape) + ", expected " +
+                           shape_text(std::vector{rows, cols}));
+    return array.template values<T>();
+}
+
+/// No run holds more than the square of any float; and sums and squares of such numbers are finite.
+inline constexpr double largest_number = 1e80;
+
+/// Fills the columns of `table` that are of `variant` from the files of a complete run.
+/// Errors: format_error naming the file, and the column, line or array that is missing or wrong.
+inline void read_variant(csv_table const& examples, npz_reader const& tokens, results_table& table,
+                         std::size_t variant) {
+    for (stored_column& s : table.columns()) {
+        if (s.variant != variant) continue;
+        if (s.declared.shape == column_shape::position) {
+            const npy_array array = tokens.array(s.name);
+            if (s.declared.holds_ids)
+                s.ids = read_rows<std::int32_t>(array, table.documents(), table.positions());
+            else
+                s.scores = read_rows<float>(array, table.documents(), table.positions());
+            continue;
+        }
+        for (std::size_t k = 0; k < table.layers_of(s); ++k) {
+            const std::string name = results_table::csv_name(s, k);
+            const auto numbers = examples.optional_numbers(name);
+            for (std::size_t n = 0; n < numbers.size(); ++n) {
+                if (numbers[n] && std::abs(*numbers[n]) > largest_number)
+                    examples.refuse(n, examples.column(name), "a number of at most 1e80");
+                s.numbers[k * table.documents() + n] = numbers[n].value_or(undefined_number);
+            }
+        }
+    }
+    for (std::size_t n = 0; n < table.documents(); ++n) table.set_finished(variant, n);
+}
+
+/// Whether the files of a run hold the results of a method.
+inline bool holds_method(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
+                         std::string const& method) {
+    return std::ranges::any_of(columns, [&](column const& c) {
+        if (c.owner == column_owner::full_model) return false;
+        const std::string name = c.stored_name(method);
+        if (c.shape == column_shape::position) return tokens.contains(name);
+        return examples.has(c.shape == column_shape::layer ? layer_column(name, 0) : name);
+    });
+}
+
+/// As many layers as the first column of layers has.
+inline std::size_t layers_of(csv_table const& examples, std::span<const column> columns,
+                             std::span<const std::string> variants) {
+    for (column const& c : columns)
+        for (std::size_t v = 0; v < variants.size(); ++v) {
+            if (c.shape != column_shape::layer || !c.is_of(v)) continue;
+            const std::string name = c.stored_name(variants[v]);
+            examples.column(layer_column(name, 0)); // a model has a layer
+            std::size_t layers = 1;
+            while (examples.has(layer_column(name, layers))) ++layers;
+            return layers;
+        }
+    return 0;
+}
+
+/// Refuses what results_table would make room for and the files do not hold.
+inline void check_columns(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
+                          std::span<const std::string> variants) {
+    for (column const& c : columns)
+        for (std::size_t v = 0; v < variants.size(); ++v) {
+            if (!c.is_of(v)) continue;
+            const std::string name = c.stored_name(variants[v]);
+            if (c.shape == column_shape::position)
+                tokens.array(name);
+            else
+                examples.column(c.shape == column_shape::layer ? layer_column(name, 0) : name);
+        }
+}
+
+/// Refuses numbers of a method that the manifest does not know.
+inline void check_methods(csv_table const& examples, run_manifest const& manifest) {
+    for (column const& c : manifest.columns) {
+        if (c.shape != column_shape::document || c.owner != column_owner::each_variant) continue;
+        for (auto const& name : examples.columns()) {
+            if (!name.starts_with(c.name + "_")) continue;
+            const auto variant = name.substr(c.name.size() + 1);
+            if (variant != full_model_name &&
+                std::ranges::find(manifest.methods, variant, &run_method::name) == manifest.methods.end())
+                throw format_error(examples.who() + ": column '" + visible_text(name) +
+                                   "' belongs to no method of manifest.json");
+        }
+    }
+}
+
+inline document_rows read_documents(csv_table const& examples, npz_reader const& tokens) {
+    document_rows d;
+    const npy_array ids = tokens.array("ids");
+    if (ids.shape.size() != 2 || ids.shape[0] != examples.rows())
+        throw format_error(ids.who + ": shape " + shape_text(ids.shape) + ", expected one row for each of the " +
+                           std::to_string(examples.rows()) + " rows of " + examples.who());
+    if (examples.rows() > 0 && ids.shape[1] < 2) throw format_error(ids.who + ": rows without a scored token");
+    d.ids = matrix<std::int32_t>(ids.shape[0], ids.shape[1]);
+    std::ranges::copy(ids.values<std::int32_t>(), d.ids.data());
+    for (const std::uint64_t row : examples.counts("example")) d.rows.push_back(row);
+    d.names = examples.texts("id");
+    d.topics = examples.texts("topic");
+    const auto lengths = examples.counts("tokens");
+    for (std::size_t n = 0; n < lengths.size(); ++n)
+        if (lengths[n] != d.ids.cols())
+            examples.refuse(n, examples.column("tokens"), std::to_string(d.ids.cols()) + " as in " + ids.who);
+    const std::size_t bytes = examples.column("bytes");
+    for (std::size_t n = 0; n < examples.rows(); ++n)
+        d.bytes.push_back(examples.text(n, bytes).empty() ? std::nullopt : std::optional(examples.count(n, bytes)));
+    return d;
+}
+
+} // namespace detail
+
+/// Writes RUN/tokens.npz, then RUN/examples.csv; a run whose examples.csv names a method has all of that method.
+/// A number that is not finite is an empty cell.   Errors: io_error.
+inline void write_run_tables(std::filesystem::path const& folder, document_rows const& documents,
+                             results_table const& table, token_texts const& texts) {
+    npz_writer file(folder / detail::tokens_name);
+    const auto shape = [&](std::size_t cols) { return std::array{documents.size(), cols}; };
+    file.add<std::int32_t>("ids", shape(documents.ids.cols()), documents.ids.span());
+    for (stored_column const& s : table.columns()) {
+        if (s.declared.shape != column_shape::position) continue;
+        if (s.declared.holds_ids)
+            file.add<std::int32_t>(s.name, shape(table.positions()), s.ids);
+        else
+            file.add<float>(s.name, shape(table.positions()), s.scores);
+    }
+    texts.write(file);
+    file.finish();
+    write_file_atomically(folder / detail::examples_name, detail::examples_csv(documents, table));
+}
+
+/// Whether a run of the folder has come to its end.
+inline bool has_run_tables(std::filesystem::path const& folder) {
+    std::error_code unknown;
+    return std::filesystem::exists(folder / detail::examples_name, unknown);
+}
+
+/// What the tables of the folder hold of the table's variants; the others stay as they are.
+/// Errors: io_error; format_error naming file and column for tables that are not of this run.
+inline void read_run_tables(std::filesystem::path const& folder, results_table& table) {
+    const csv_table examples = read_csv(folder / detail::examples_name);
+    const npz_reader tokens(folder / detail::tokens_name);
+    if (examples.rows() != table.documents())
+        throw format_error(examples.who() + ": " + std::to_string(examples.rows()) + " rows, expected " +
+                           std::to_string(table.documents()));
+    for (std::size_t v = 0; v < table.variants().size(); ++v)
+        if (v == 0 || detail::holds_method(examples, tokens, table.declared(), table.variants()[v]))
+            detail::read_variant(examples, tokens, table, v);
+}
+
+/// A finished run from its folder alone.   Errors: io_error; format_error naming the file and the column, line, key or
+/// array that is missing or wrong, or a folder where no run has come to its end.
+inline run_results read_run(std::filesystem::path const& folder) {
+    run_results run;
+    const auto manifest_path = folder / "manifest.json";
+    run.manifest = manifest_from(read_json_file(manifest_path), manifest_path.string());
+    if (!has_run_tables(folder))
+        throw format_error(folder.string() + ": the tables of a finished run are expected, examples.csv is missing; "
+                                             "the command that began it goes on when it is called again");
+    const csv_table examples = read_csv(folder / detail::examples_name);
+    const npz_reader tokens(folder / detail::tokens_name);
+    detail::check_methods(examples, run.manifest);
+    run.documents = detail::read_documents(examples, tokens);
+    run.texts = token_texts::read(tokens, (folder / detail::tokens_name).string());
+    for (run_method const& m : run.manifest.methods)
+        if (!detail::holds_method(examples, tokens, run.manifest.columns, m.name)) run.unfinished.push_back(m.name);
+    const auto variants = variant_names(run.methods());
+    const results_size size{run.size(), detail::layers_of(examples, run.manifest.columns, variants),
+                            run.documents.positions()};
+    detail::check_columns(examples, tokens, run.manifest.columns, variants);
+    try {
+        run.table = results_table(run.manifest.columns, variants, size);
+    } catch (option_error const& e) {
+        throw format_error(manifest_path.string() + ": " + e.what());
+    }
+    for (std::size_t v = 0; v < variants.size(); ++v) detail::read_variant(examples, tokens, run.table, v);
+    return run;
+}
+
+} // namespace bitlens

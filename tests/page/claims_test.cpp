@@ -1,0 +1,202 @@
+#include "bitlens/page/claims.hpp"
+
+#include "bitlens/page/words.hpp"
+#include "run_for_test.hpp"
+
+#include <array>
+#include <cmath>
+#include <doctest/doctest.h>
+#include <functional>
+#include <numeric>
+#include <string>
+#include <vector>
+
+using namespace bitlens;
+using detail::judge, detail::outcome, detail::side, detail::verdict;
+
+namespace {
+
+/// A study in which error(document, method) and any other number are as given.
+finished_study study_of(std::size_t documents, std::vector<std::string> const& methods,
+                        std::function<double(std::size_t, std::size_t)> const& error,
+                        std::function<double(std::size_t)> const& other) {
+    const test::temporary_folder folder;
+    test::write_run(folder.path(), documents, methods, error, other);
+    return make_study(read_run(folder.path()));
+}
+
+double rising(std::size_t i) { return static_cast<double>(i); }
+
+/// Numbers that go with no others: of the golden ratio's multiples, what is behind the point.
+double scattered(std::size_t i, std::size_t v) {
+    return std::fmod(static_cast<double>(i + 1) * 0.6180339887498949 * static_cast<double>(v * v + 1), 1.0);
+}
+
+struct claim {
+    std::string finding, run, verdict;
+};
+
+claim claim_about(finished_study const& s, std::string const& words) {
+    const auto t = claims_table(s, method_pairs(s));
+    const auto text = [](cell const& c) { return std::get<std::string>(c.value); };
+    for (auto const& row : t.rows)
+        if (text(row[0]).find(words) != std::string::npos) return {text(row[0]), text(row[2]), text(row[3])};
+    throw error("no finding about " + words);
+}
+
+measured_interval within(double lo, double hi) { return {lo, hi}; }
+
+} // namespace
+
+TEST_CASE("a correlation is decided where its whole interval is on one side") {
+    CHECK(judge(0.6, within(0.55, 0.65), side::above, 0.5) == outcome::agrees);
+    CHECK(judge(0.6, within(0.45, 0.7), side::above, 0.5) == outcome::undecided);
+    CHECK(judge(0.4, within(0.3, 0.45), side::above, 0.5) == outcome::differs);
+    CHECK(judge(-0.4, within(-0.5, -0.1), side::below, 0) == outcome::agrees);
+    CHECK(judge(-0.4, within(-0.5, 0.1), side::below, 0) == outcome::undecided);
+    CHECK(judge(0.4, within(0.1, 0.5), side::below, 0) == outcome::differs);
+    CHECK(judge(undefined{"no"}, within(0, 0), side::below, 0) == outcome::not_defined);
+    CHECK(judge(0.4, {undefined{"no"}, undefined{"no"}}, side::above, 0) == outcome::undecided);
+}
+
+TEST_CASE("what holds in 97.5 % of the resamples is decided, and few documents decide nothing") {
+    CHECK(judge(detail::resampled{975, 1000}) == outcome::agrees);
+    CHECK(judge(detail::resampled{974, 1000}) == outcome::undecided);
+    CHECK(judge(detail::resampled{26, 1000}) == outcome::undecided);
+    CHECK(judge(detail::resampled{25, 1000}) == outcome::differs);
+    CHECK(judge(detail::resampled{}) == outcome::undecided);
+    CHECK(judge(layer_count{4, 4}, {1000, 1000}) == outcome::agrees);
+    CHECK(judge(layer_count{3, 4}, {1000, 1000}) == outcome::mostly);
+    CHECK(judge(layer_count{3, 4}, {900, 1000}) == outcome::undecided);
+    CHECK(judge(layer_count{2, 4}, {0, 1000}) == outcome::differs);
+    CHECK(judge(layer_count{4, 4}, {}) == outcome::undecided);
+    CHECK(judge(layer_count{0, 0}, {1000, 1000}) == outcome::not_defined);
+
+    const auto always = [](random_generator&) { return true; };
+    CHECK(detail::resample(19, 1, always).of == 0);
+    CHECK(detail::resample(20, 1, always).holds == 1000);
+    const std::vector<std::size_t> set{3, 5, 8};
+    random_generator random(1);
+    std::array<std::size_t, 9> drawn{};
+    for (int i = 0; i < 1000; ++i)
+        for (const std::size_t member : detail::draw_resample(set, random)) ++drawn[member];
+    CHECK(drawn[3] + drawn[5] + drawn[8] == 3000);
+    for (const std::size_t member : set) CHECK((drawn[member] > 900 && drawn[member] < 1100));
+}
+
+TEST_CASE("an overlap is set against random sets") {
+    const auto first = [](std::size_t from) {
+        std::vector<std::size_t> set(25);
+        std::iota(set.begin(), set.end(), from);
+        return set;
+    };
+    const auto a = first(0);
+    CHECK(detail::judge_overlap(a, first(18), 256) == outcome::agrees);    // 7 in common, 0.5 %
+    CHECK(detail::judge_overlap(a, first(20), 256) == outcome::undecided); // 5, 8 %
+    CHECK(detail::judge_overlap(a, first(25), 256) == outcome::undecided); // none, 7 %
+    CHECK(detail::judge_overlap(a, first(25), 100) == outcome::differs);   // none where 6 are expected
+    CHECK(detail::judge_overlap({}, a, 256) == outcome::not_defined);
+}
+
+TEST_CASE("verdicts in words") {
+    using answers = std::vector<detail::answer>;
+    CHECK(verdict(answers{}) == "not defined");
+    CHECK(verdict(answers{{"", outcome::not_defined}}) == "not defined");
+    CHECK(verdict(answers{{"", outcome::mostly}, {"", outcome::not_defined}}) == "agrees in most layers");
+    CHECK(verdict(answers{{"", outcome::undecided}, {"", outcome::undecided}}) == "not decided");
+    CHECK(verdict(answers{{"", outcome::differs}, {"", outcome::agrees}, {"", outcome::agrees}}) ==
+          "agrees for 2, differs for 1");
+}
+
+TEST_CASE("the rule of the verdicts stands below them") {
+    const auto s = study_of(
+        12, {"a"}, [](std::size_t i, std::size_t) { return rising(i); }, rising);
+    const std::string rule = claims_table(s, method_pairs(s)).notes.at(0);
+    for (const char* part : {"0.5", "0.97", "97.5 %", "fewer than 20", "in most"})
+        CHECK_MESSAGE(rule.find(part) != std::string::npos, part);
+}
+
+TEST_CASE("larger MLP inputs are no reversal where the residuals are larger too") {
+    const set_curves r{{1.0, 1.0, 3.0, 1.0}, {2.0, 2.0, 2.0, undefined{"no"}}};
+    const set_curves h{{5.0, 3.0, 5.0, 5.0}, {4.0, 4.0, 4.0, 4.0}};
+    CHECK((count_reversals(r, h, 0).holds == 1 && count_reversals(r, h, 0).of == 3));
+    CHECK((count_reversals(r, h, 1).holds == 0 && count_reversals(r, h, 1).of == 2));
+
+    // Norms of r and of h rise with the error alike.
+    const auto s = study_of(
+        200, {"a"}, [](std::size_t i, std::size_t) { return rising(i); }, rising);
+    CHECK(claim_about(s, "reverses").run == "a 0 of 2");
+    CHECK(claim_about(s, "reverses").verdict == "differs");
+}
+
+TEST_CASE("what the documents are too few for is not decided") {
+    const auto error = [](std::size_t i, std::size_t) { return -rising(i); };
+    CHECK(claim_about(study_of(199, {"a"}, error, rising), "smaller kurtosis").verdict == "not decided");
+    CHECK(claim_about(study_of(200, {"a"}, error, rising), "smaller kurtosis").verdict == "agrees");
+    CHECK(claim_about(study_of(19, {"a"}, error, rising), "larger errors of the MLP").verdict == "not decided");
+    CHECK(claim_about(study_of(20, {"a"}, error, rising), "larger errors of the MLP").verdict == "agrees");
+
+    const auto unrelated = study_of(
+        30, {"a"}, [](std::size_t i, std::size_t) { return scattered(i, 0); },
+        [](std::size_t i) { return scattered(i, 2); });
+    CHECK(claim_about(unrelated, "last layer").verdict == "not decided");
+    CHECK(claim_about(study_of(30, {"a"}, error, rising), "last layer").verdict == "agrees");
+    CHECK(claim_about(study_of(19, {"a"}, error, rising), "last layer").verdict == "not decided");
+}
+
+TEST_CASE("a difference that other documents would turn round is not decided") {
+    const auto error = [](std::size_t i, std::size_t) { return rising(i); };
+    // Numbers that go with no error: in D_large they are a little smaller or larger, as it happens.
+    const auto unrelated = study_of(300, {"a"}, error, [](std::size_t i) { return scattered(i, 2); });
+    for (const char* finding : {"D_large are smaller", "smaller kurtosis"})
+        CHECK(claim_about(unrelated, finding).verdict == "not decided");
+    // The full model's loss is 2 everywhere: no resample of D_large is easier.
+    CHECK(claim_about(unrelated, "easier").verdict == "differs");
+    const auto larger = study_of(300, {"a"}, error, rising);
+    CHECK(claim_about(larger, "D_large are smaller").verdict == "differs");
+    CHECK(claim_about(larger, "larger errors of the MLP").verdict == "agrees");
+}
+
+TEST_CASE("equal errors have no worst tenth, and nothing is said of it") {
+    const auto s = study_of(
+        200, {"a", "b"}, [](std::size_t, std::size_t) { return 0.0; }, rising);
+    for (const char* finding : {"worst tenths", "D_large are smaller", "reverses", "smaller kurtosis", "easier"}) {
+        const auto c = claim_about(s, finding);
+        CHECK_MESSAGE(c.verdict == "not defined", finding);
+        CHECK_MESSAGE(c.run.find("not defined against") == std::string::npos, c.run);
+        CHECK_MESSAGE(c.run.find("about not") == std::string::npos, c.run);
+    }
+    CHECK(summary_lines(s, method_pairs(s))[4].find("equal errors") != std::string::npos);
+}
+
+TEST_CASE("chance is this run's") {
+    const auto s = study_of(
+        25, {"a", "b"}, [](std::size_t i, std::size_t) { return rising(i); }, rising);
+    const auto overlap = claim_about(s, "worst tenths");
+    CHECK(overlap.finding.find("0.05") == std::string::npos);
+    CHECK(overlap.run == "1.00; by chance about 0.04"); // 2·2/25 common of 2 + 2 − 0.16
+}
+
+TEST_CASE("methods of one family stand beside nothing in the paper") {
+    const auto s = study_of(
+        200, {"rtn3", "rtn4"}, [](std::size_t i, std::size_t) { return rising(i); }, rising);
+    for (const char* finding : {"correlate above 0.5", "worst tenths"}) {
+        const auto c = claim_about(s, finding);
+        CHECK(c.run.ends_with("(same family; the paper leaves these out)"));
+        CHECK(c.verdict == "no verdict");
+    }
+    const auto lines = summary_lines(s, method_pairs(s));
+    for (const std::size_t k : {1u, 2u}) {
+        CHECK(lines[k].ends_with("(same family; the paper leaves these out)."));
+        CHECK(lines[k].find("The paper:") == std::string::npos);
+    }
+}
+
+TEST_CASE("pairs without a correlation are not counted among those of the mean") {
+    const auto error = [](std::size_t i, std::size_t v) { return v == 3 ? 0.25 : scattered(i, v); };
+    const auto three = study_of(30, {"a", "b", "c", "d"}, error, rising);
+    CHECK(summary_lines(three, method_pairs(three))[1].find("mean over 3 pairs") != std::string::npos);
+    const auto one = study_of(
+        30, {"a", "b", "c"}, [](std::size_t i, std::size_t v) { return v == 2 ? 0.25 : scattered(i, v); }, rising);
+    CHECK(summary_lines(one, method_pairs(one))[1].find("mean over") == std::string::npos);
+}

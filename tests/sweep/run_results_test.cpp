@@ -1,0 +1,152 @@
+#include "bitlens/sweep/run_results.hpp"
+
+#include "run_for_test.hpp"
+
+#include <cmath>
+#include <doctest/doctest.h>
+#include <string>
+
+using namespace bitlens;
+
+namespace {
+
+/// What reading the golden run says after one change to one of its files.
+std::string complaint_after(std::string const& file, std::string const& from, std::string const& to) {
+    const test::temporary_folder folder;
+    std::filesystem::copy(test::golden_run(), folder.path());
+    test::replace_in(folder.path() / file, from, to);
+    try {
+        read_run(folder.path());
+    } catch (format_error const& e) {
+        return e.what();
+    }
+    return {};
+}
+
+bool says(std::string const& text, std::string const& part) { return text.find(part) != std::string::npos; }
+
+} // namespace
+
+TEST_CASE("a run that another program wrote is read by its declaration") {
+    const auto run = read_run(test::golden_run());
+    CHECK(run.size() == 40);
+    CHECK(run.layers() == 6);
+    CHECK(run.manifest.setting.at("seed") == 1);
+    CHECK(run.documents.rows[3] == 6);
+    CHECK(run.documents.names[0] == "=HYPERLINK(1)");
+    CHECK(run.documents.topics[2] == "");
+    CHECK(run.documents.topics[3] == "Literature, \"quoted\"");
+    REQUIRE(run.methods().size() == 3);
+    CHECK(run.methods()[2] == run_method{"mine", "rtn4-g64"});
+    CHECK(std::isnan(run.table.of_layers("kurtosis_r")(2, 5)));
+    CHECK_FALSE(std::isnan(run.table.of_layers("kurtosis_r")(2, 4)));
+    CHECK(run.table.of_layers("mse_nf3-g64").rows == 6);
+    CHECK(run.table.is_complete());
+}
+
+TEST_CASE("tokens have ids, scores and bytes") {
+    const auto run = read_run(test::golden_run());
+    CHECK(run.documents.ids.cols() == 24);
+    CHECK(run.texts[run.documents.ids(0, 0)] == "<script>alert(1)</script>");
+    CHECK(run.texts[run.documents.ids(0, 2)] == std::string_view("\0\x1B[31m", 6));
+    CHECK(run.table.ids_of_positions("top_mine").cols == 23);
+    CHECK_THROWS_AS(run.texts[1], format_error);
+    double sum = 0;
+    for (const float x : run.table.of_positions("nll_nf3-g64").row(7)) sum += double{x};
+    CHECK(sum / 23 == doctest::Approx(run.table.of_documents("nll_nf3-g64")[7]).epsilon(1e-12)); // their mean
+}
+
+TEST_CASE("a missing or wrong column, key or array is named with its file") {
+    auto complaint = complaint_after("examples.csv", ",norm_z_l1,", ",norm_q_l1,");
+    CHECK(says(complaint, "examples.csv: no column 'norm_z_l1'"));
+    complaint = complaint_after("examples.csv", ",norm_r_l0,", ",norm_r_first,");
+    CHECK(says(complaint, "examples.csv: no column 'norm_r_l0'"));
+    complaint = complaint_after("examples.csv", ",mse_mine_l5", ",mse_mine_l6");
+    CHECK(says(complaint, "examples.csv: no column 'mse_mine_l5'"));
+    complaint = complaint_after("examples.csv", "doc-1,<b>Food</b>,24,100,", "doc-1,<b>Food</b>,24,100,nan");
+    CHECK(says(complaint, "examples.csv:3: column 'nll_full' holds 'nan"));
+    complaint = complaint_after("examples.csv", "doc-1,<b>Food</b>,24,", "doc-1,<b>Food</b>,25,");
+    CHECK(says(complaint, "examples.csv:3: column 'tokens' holds '25', expected 24 as in "));
+    complaint = complaint_after("manifest.json", "\"name\": \"mine\"", "\"name\": \"yours\"");
+    CHECK(says(complaint, "examples.csv: column 'nll_mine' belongs to no method of manifest.json"));
+    complaint = complaint_after("manifest.json", "\"methods\"", "\"others\"");
+    CHECK(says(complaint, "manifest.json: key \"methods\""));
+    complaint = complaint_after("manifest.json", "\"columns\"", "\"others\"");
+    CHECK(says(complaint, "manifest.json: key \"columns\""));
+    complaint = complaint_after("manifest.json", "\"per\": \"layer\"", "\"per\": \"stratum\"");
+    CHECK(says(complaint,
+               "manifest.json: columns: key \"per\": \"stratum\" was found, expected document, layer, position"));
+    complaint = complaint_after("tokens.npz", "nll_mine.npy", "nll_mime.npy"); // in the local header only
+    CHECK(says(complaint, "tokens.npz"));
+    CHECK(complaint_after("manifest.json", "0.1.0", "0.2.0") == "");
+}
+
+TEST_CASE("a method of the table that the manifest does not know is refused") {
+    const test::temporary_folder folder;
+    test::write_run(
+        folder.path(), 3, {"a", "b"}, [](std::size_t i, std::size_t) { return 0.5 * static_cast<double>(i); },
+        [](std::size_t) { return 1.0; });
+    CHECK(read_run(folder.path()).methods().size() == 2);
+    test::replace_in(folder.path() / "manifest.json", "{\"name\":\"a\",\"spec\":\"a\"},", "");
+    CHECK_THROWS_WITH_AS(
+        read_run(folder.path()),
+        ((folder.path() / "examples.csv").string() + ": column 'nll_a' belongs to no method of manifest.json").c_str(),
+        format_error);
+}
+
+TEST_CASE("a method of the manifest that the files do not have is unfinished") {
+    const test::temporary_folder folder;
+    test::write_run(
+        folder.path(), 3, {"a"}, [](std::size_t, std::size_t) { return 0.5; }, [](std::size_t) { return 1.0; });
+    test::replace_in(folder.path() / "manifest.json", "{\"name\":\"a\",\"spec\":\"a\"}",
+                     "{\"name\":\"a\",\"spec\":\"a\"},{\"name\":\"b\",\"spec\":\"b\"}");
+    const auto run = read_run(folder.path());
+    CHECK(run.unfinished == std::vector<std::string>{"b"});
+    CHECK(run.methods() == std::vector<run_method>{{"a", "a"}});
+    CHECK(run.table.variants() == std::vector<std::string>{"full", "a"});
+}
+
+TEST_CASE("numbers that no run holds are refused, so that sums of their squares are finite") {
+    CHECK(says(complaint_after("examples.csv", "doc-1,<b>Food</b>,24,100,", "doc-1,<b>Food</b>,24,100,1e99"),
+               "examples.csv:3: column 'nll_full' holds '1e99"));
+}
+
+TEST_CASE("two methods of one name are refused") {
+    CHECK(says(complaint_after("manifest.json", "\"name\": \"nf3-g64\"", "\"name\": \"rtn3-g64\""),
+               "manifest.json: methods: the name \"rtn3-g64\" is taken"));
+    CHECK(says(complaint_after("manifest.json", "\"name\": \"nf3-g64\"", "\"name\": \"full\""), "is taken"));
+}
+
+TEST_CASE("a folder without a run is an io_error") {
+    const test::temporary_folder folder;
+    CHECK_THROWS_AS(read_run(folder.path()), io_error);
+    std::filesystem::copy(test::golden_run(), folder.path());
+    std::filesystem::remove(folder / "examples.csv");
+    std::filesystem::create_directory(folder / "examples.csv");
+    CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("examples.csv: is not a regular file"), io_error);
+}
+
+TEST_CASE("what is written comes back bit for bit, with what is not finite") {
+    const test::temporary_folder folder;
+    const double infinite = std::numeric_limits<double>::infinity();
+    const auto error = [&](std::size_t i, std::size_t) { return i == 1 ? infinite : 0.1 * static_cast<double>(i); };
+    const auto other = [](std::size_t i) { return i == 2 ? std::nan("") : 1.0 / 3 + static_cast<double>(i); };
+    const auto run = test::made_up_run(4, {"a"}, error, other);
+    test::write_run(folder.path(), 4, {"a"}, error, other);
+    const auto again = read_run(folder.path());
+    CHECK(again.manifest == run.manifest);
+    CHECK(again.documents.rows == run.documents.rows);
+    CHECK(std::ranges::equal(again.documents.ids.span(), run.documents.ids.span()));
+    REQUIRE(again.table.columns().size() == run.table.columns().size());
+    const auto same = [](auto x, auto y) { return x == y || (std::isnan(x) && std::isnan(y)); };
+    for (std::size_t c = 0; c < run.table.columns().size(); ++c) {
+        auto const &a = run.table.columns()[c], &b = again.table.columns()[c];
+        CAPTURE(a.name);
+        CHECK(std::ranges::equal(a.numbers, b.numbers, same));
+        CHECK(std::ranges::equal(a.scores, b.scores, same));
+        CHECK(a.ids == b.ids);
+    }
+    CHECK(std::isnan(again.table.of_documents("error_a")[1]));
+    CHECK(std::isinf(again.table.of_positions("nll_a")(1, 1)));
+    CHECK(test::read_bytes(folder / "examples.csv").find("inf") == std::string::npos);
+}

@@ -1,0 +1,163 @@
+#include "bitlens/sweep/run_study.hpp"
+
+#include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/core/random.hpp"
+#include "bitlens/models/random_model.hpp"
+#include "bitlens/quantizers/rtn.hpp"
+#include "bitlens/recipes/quantize_layers.hpp"
+
+#include "temporary_folder.hpp"
+
+#include <cmath>
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+
+namespace {
+
+using tree_weight = mixed_matrix<dense<float>, uniform<2, 32>, uniform<4, 32>>;
+using two_layer_model = transformer<llama, tree_weight>;
+constexpr std::size_t model_layers = 2, data_rows = 5, data_tokens = 7;
+
+two_layer_model two_layers() {
+    auto config = tiny_config<llama>();
+    config.layers = model_layers;
+    return tiny_model<llama, tree_weight>(config, 1);
+}
+
+document_rows random_documents(std::size_t vocabulary) {
+    matrix<std::int32_t> ids(data_rows, data_tokens);
+    random_generator random(5);
+    for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(vocabulary));
+    auto d = document_rows::numbered(std::move(ids));
+    d.names[1] = "second";
+    d.bytes[0] = 12;
+    return d;
+}
+
+/// full ─ rtn2 ─ rtn2, 4 bits from layer 1 on ─ and rtn4 beside them.
+std::vector<variant<tree_weight>> small_tree(two_layer_model const& model) {
+    const auto two = quantize_layers(*model.layers(), model_layers, rtn<uniform<2, 32>>{});
+    const auto four = quantize_layers(*model.layers(), model_layers, rtn<uniform<4, 32>>{});
+    return {{"full", model.layers()}, {"rtn2", two}, {"fork", four, 1, 1}, {"rtn4", four}, {"late", two, 0, 1}};
+}
+
+std::vector<std::string> names_of(std::span<const variant<tree_weight>> variants) {
+    std::vector<std::string> names;
+    for (auto const& v : variants) names.push_back(v.name);
+    return names;
+}
+
+void check_equal(results_table const& a, results_table const& b) {
+    REQUIRE(a.columns().size() == b.columns().size());
+    const auto same = [](auto x, auto y) { return x == y || (std::isnan(x) && std::isnan(y)); };
+    for (std::size_t c = 0; c < a.columns().size(); ++c) {
+        CAPTURE(a.columns()[c].name);
+        CHECK(std::ranges::equal(a.columns()[c].numbers, b.columns()[c].numbers, same));
+        CHECK(std::ranges::equal(a.columns()[c].scores, b.columns()[c].scores, same));
+        CHECK(a.columns()[c].ids == b.columns()[c].ids);
+    }
+}
+
+} // namespace
+
+TEST_CASE("a run in memory holds what one reads back from a run folder") {
+    const auto model = two_layers();
+    const auto variants = small_tree(model);
+    const std::span<const variant<tree_weight>> all(variants);
+    const auto documents = random_documents(model.config().vocabulary);
+    for (const bool first_position : {false, true}) {
+        const document_statistics kind{first_position ? every_position : position_range{}, documents.bytes};
+        const auto in_memory = measure_run<llama, tree_weight>(model, all, documents, {3, 2}, kind);
+        CHECK(in_memory.is_complete());
+        CHECK(in_memory.of_documents("kl_rtn2")[0] != in_memory.of_documents("kl_rtn4")[0]);
+        CHECK(in_memory.of_documents("bits_per_byte_full")[0] ==
+              doctest::Approx(in_memory.of_documents("nll_full")[0] * 6 / (std::log(2.0) * 12)));
+        CHECK(std::isnan(in_memory.of_documents("bits_per_byte_full")[1]));
+
+        const test::temporary_folder parent;
+        const run_folder folder(parent.path());
+        folder.write_manifest({});
+        results_table table(kind.columns(), names_of(all), in_memory.size());
+        run_study<llama, tree_weight>(model, all, documents, {2, 1}, kind, folder, table, [](std::size_t) {});
+        check_equal(table, in_memory);
+        results_table again(kind.columns(), names_of(all), in_memory.size());
+        read_finished(folder, again);
+        CHECK(again.is_complete());
+        check_equal(again, in_memory);
+    }
+}
+
+TEST_CASE("a tree of variants resumes from every subset of finished variants") {
+    const auto model = two_layers();
+    const auto variants = small_tree(model);
+    const std::span<const variant<tree_weight>> all(variants);
+    const auto documents = random_documents(model.config().vocabulary);
+    const document_statistics kind{{}, documents.bytes};
+    const auto whole = measure_run<llama, tree_weight>(model, all, documents, {3, 1}, kind);
+    for (unsigned finished = 0; finished < 1u << variants.size(); ++finished) {
+        CAPTURE(finished);
+        const test::temporary_folder parent;
+        const run_folder folder(parent.path());
+        folder.write_manifest({});
+        for (std::size_t v = 0; v < variants.size(); ++v)
+            if (finished >> v & 1u) write_part(folder, whole, v, 1, 3);
+        results_table table(kind.columns(), names_of(all), whole.size());
+        read_finished(folder, table);
+        std::size_t runs = 0, planned = 0;
+        for (auto const& piece : rows_to_do(table, all)) planned += piece.count * piece.running.size();
+        run_study<llama, tree_weight>(model, all, documents, {2, 1}, kind, folder, table,
+                                      [&](std::size_t n) { runs += n; });
+        CHECK(runs == planned);
+        CHECK(table.is_complete());
+        check_equal(table, whole);
+    }
+}
+
+TEST_CASE("what is left to do comes in pieces that lack the same variants, with what those fork from") {
+    const std::vector<variant<tree_weight>> variants{{"full", nullptr}, {"a", nullptr}, {"b", nullptr, 1, 1}};
+    const std::span<const variant<tree_weight>> all(variants);
+    results_table table({{"x", column_shape::document, column_owner::each_variant, "", ""}}, names_of(all), {6, 1, 1});
+    const std::vector<std::vector<int>> finished{{1, 1, 0, 0, 1, 1}, {1, 1, 0, 0, 1, 1}, {1, 0, 0, 0, 0, 1}};
+    for (std::size_t v = 0; v < 3; ++v)
+        for (std::size_t n = 0; n < 6; ++n)
+            if (finished[v][n]) table.set_finished(v, n);
+    const auto pieces = rows_to_do(table, all);
+    using list = std::vector<std::size_t>;
+    REQUIRE(pieces.size() == 3);
+    CHECK((pieces[0].first == 1 && pieces[0].count == 1 && pieces[0].variants == list{2}));
+    CHECK(pieces[0].running == list{0, 1, 2});
+    CHECK((pieces[1].first == 2 && pieces[1].count == 2 && pieces[1].variants == list{0, 1, 2}));
+    CHECK((pieces[2].first == 4 && pieces[2].count == 1 && pieces[2].running == list{0, 1, 2}));
+}
+
+TEST_CASE("the full model alone is a run without methods") {
+    const auto model = two_layers();
+    const std::vector<variant<tree_weight>> variants{{"full", model.layers()}};
+    const auto table =
+        measure_run<llama, tree_weight>(model, std::span<const variant<tree_weight>>(variants),
+                                        random_documents(model.config().vocabulary), {}, document_statistics{});
+    CHECK(table.documents() == data_rows);
+    CHECK(table.of_documents("nll_full")[0] > 0);
+}
+
+TEST_CASE("a full model whose loss is not finite is an error that names document and position") {
+    auto config = tiny_config<llama>();
+    config.layers = model_layers;
+    auto broken = tiny_model<llama, tree_weight>(config, 1);
+    const auto documents = random_documents(config.vocabulary);
+    std::vector<block_weights<tree_weight>> blocks;
+    for (std::size_t k = 0; k < model_layers; ++k) {
+        blocks.push_back(broken.layers()->layer(k));
+        packed_matrix<dense<float>> huge(config.block.width, config.block.ffn_width);
+        for (std::size_t r = 0; r < huge.rows(); ++r) std::ranges::fill(huge.writable_row(r), 1e38f);
+        blocks.back().linear[static_cast<std::size_t>(projection::down)] =
+            std::make_shared<const tree_weight>(std::move(huge));
+    }
+    const std::vector<variant<tree_weight>> variants{
+        {"full", std::make_shared<resident_layers<tree_weight>>(std::move(blocks))}};
+    CHECK_THROWS_WITH_AS((measure_run<llama, tree_weight>(broken, std::span<const variant<tree_weight>>(variants),
+                                                          documents, {}, document_statistics{})),
+                         doctest::Contains("the full model's loss is not finite: document 0, position 1"),
+                         format_error);
+}

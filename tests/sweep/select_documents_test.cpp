@@ -1,0 +1,65 @@
+#include "bitlens/sweep/select_documents.hpp"
+
+#include "bitlens/io/npy.hpp"
+
+#include "temporary_folder.hpp"
+
+#include <filesystem>
+
+#include <doctest/doctest.h>
+
+using namespace bitlens;
+
+namespace {
+
+tokenizer tiny_tokenizer() {
+    return tokenizer::from_json(std::filesystem::path(BITLENS_TEST_DATA) / "text" / "tiny_smollm.json");
+}
+
+} // namespace
+
+TEST_CASE("rows that are long enough are cut to one length, with the beginning-of-text token in front") {
+    const test::temporary_folder folder;
+    const tokenizer t = tiny_tokenizer();
+    const std::string longer = "a cat sat on the mat", longest = "the dog saw the cat on the mat";
+    const std::size_t length = t.encode(longer).size() + 1;
+    REQUIRE(t.encode(longest).size() > length);
+    const auto path = folder.write("d.jsonl", "{\"text\": \"" + longer + "\", \"id\": \"first\"}\n{\"text\": \"a\"}\n" +
+                                                  "{\"text\": \"" + longest + "\", \"topic\": \"dogs\"}\n");
+
+    const std::size_t vocabulary = t.vocabulary_size();
+    const auto s = select_documents(path, t, 1, vocabulary, length, {});
+    CHECK((s.read == 3 && s.shorter == 1 && s.cut == 1));
+    CHECK(s.documents.rows == std::vector<std::size_t>{0, 2});
+    CHECK(s.documents.names == std::vector<std::string>{"first", ""});
+    CHECK(s.documents.topics == std::vector<std::string>{"", "dogs"});
+    std::size_t bytes_of_cut = 0;
+    for (std::size_t i = 0; i + 1 < length; ++i) bytes_of_cut += t.token_bytes(t.encode(longest)[i]).size();
+    CHECK(s.documents.bytes == std::vector<std::optional<std::uint64_t>>{longer.size(), bytes_of_cut});
+    REQUIRE((s.documents.ids.rows() == 2 && s.documents.ids.cols() == length));
+    for (std::size_t n = 0; n < 2; ++n) {
+        auto expected = t.encode(n == 0 ? longer : longest);
+        expected.insert(expected.begin(), 1);
+        expected.resize(length);
+        CHECK(std::ranges::equal(s.documents.ids.row(n), expected));
+    }
+
+    const auto one = select_documents(path, t, 1, vocabulary, length, 1);
+    CHECK((one.read == 1 && one.documents.rows.size() == 1));
+    CHECK(select_documents(path, t, {}, vocabulary, length, {}).documents.rows == std::vector<std::size_t>{2});
+    CHECK_THROWS_WITH_AS(select_documents(path, t, {}, vocabulary, 1000, {}),
+                         doctest::Contains("none of its 3 rows has 1000 tokens or more"), option_error);
+}
+
+TEST_CASE("ids are taken as they stand") {
+    const test::temporary_folder folder;
+    const std::vector<std::int32_t> ids{5, 6, 7, 8, 9, 10};
+    const auto path = folder.path() / "ids.npy";
+    write_npy<std::int32_t>(path, std::array<std::size_t, 2>{2, 3}, ids);
+    const auto s = select_documents(path, tiny_tokenizer(), 1, 11, 2, {});
+    CHECK(s.cut == 2);
+    CHECK(std::ranges::equal(s.documents.ids.span(), std::vector{5, 6, 8, 9}));
+    CHECK_THROWS_WITH_AS(
+        select_documents(path, tiny_tokenizer(), {}, 10, 3, {}),
+        doctest::Contains("ids.npy: row 1, column 2: a token id from 0 to 9 is expected, 10 was found"), format_error);
+}
