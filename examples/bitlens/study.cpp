@@ -19,7 +19,6 @@
 
 #include <algorithm>
 #include <iostream>
-#include <memory>
 #include <vector>
 
 namespace bitlens::command {
@@ -51,8 +50,7 @@ json describe_run(study_arguments const& a, checkpoint const& model, tokenizer c
     manifest["examples"] = a.examples ? json(*a.examples) : json("all");
     manifest["first_position"] = a.first_position;
     manifest["seed"] = a.seed;
-    manifest["arithmetic"] =
-        std::string(name(products_named(a.arithmetic))) + ", " + std::string(simd::default_arch::name());
+    manifest["arithmetic"] = arithmetic_text(products_named(a.arithmetic));
     manifest["overrides"] = a.overrides ? read_json_file(*a.overrides) : json(nullptr);
     return manifest;
 }
@@ -107,10 +105,7 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
 
     const auto model =
         transformer<Architecture, weight>(source, plan.full_resident).with_products(products_named(a.arithmetic));
-    std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
-    for (auto const& m : methods)
-        variants.push_back(
-            {m.name, std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, plan.quantized_resident)});
+    const auto variants = variants_of(model, methods, plan, rules);
 
     std::vector<variant_results> results;
     for (auto const& v : variants)

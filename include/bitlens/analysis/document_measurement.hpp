@@ -32,6 +32,9 @@ struct position_scores {
     std::vector<std::int32_t> top;
     std::vector<float> margin;
 
+    /// Bytes that one position takes, at most.
+    static constexpr std::size_t bytes_of_a_position = 2 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
+
     position_scores(std::size_t positions, bool is_reference)
         : nll(positions), kl(is_reference ? 0 : positions), top(positions), margin(positions) {}
     token_scores view() noexcept { return {nll, kl, top, margin}; }
@@ -45,21 +48,31 @@ inline double same_top(position_scores const& a, position_scores const& b) noexc
     return static_cast<double>(same) / static_cast<double>(a.top.size());
 }
 
-/// A sweep's measurement of one row under one variant: its scores and nothing else.
+/// A sweep's measurement of one row: the scores of every variant and nothing else. Variant 0 is the full model.
 class score_measurement {
 public:
-    explicit score_measurement(std::size_t positions) : scores_(positions, true), view_(scores_.view()) {}
+    explicit score_measurement(std::size_t positions, std::size_t variants = 1) {
+        BITLENS_ASSERT(variants >= 1);
+        for (std::size_t v = 0; v < variants; ++v) scores_.emplace_back(positions, v == 0);
+        for (auto& s : scores_) views_.push_back(s.view());
+    }
+
+    /// Bytes that one takes, at most.
+    static std::size_t bytes(std::size_t positions, std::size_t variants) noexcept {
+        return variants * positions * position_scores::bytes_of_a_position;
+    }
+
     template <class F>
     void with_probe(std::size_t, F const& f) {
         no_probe nobody;
         f(nobody);
     }
-    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
-    position_scores const& positions() const noexcept { return scores_; }
+    std::span<const token_scores> scores() noexcept { return views_; }
+    position_scores const& positions(std::size_t variant) const noexcept { return scores_[variant]; }
 
 private:
-    position_scores scores_;
-    token_scores view_;
+    std::vector<position_scores> scores_;
+    std::vector<token_scores> views_;
 };
 
 /// A sweep's measurement of one document. Variant 0 is the full model. Norms, kurtosis and the difference of the MLP
@@ -80,9 +93,8 @@ public:
 
     /// Bytes that one takes, at most.
     static std::size_t bytes(std::size_t variants, std::size_t layers, std::size_t tokens, std::size_t width) noexcept {
-        constexpr std::size_t of_a_score = 2 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
         constexpr std::size_t of_a_layer = 5 * sizeof(std::optional<double>);
-        return tokens * width * sizeof(float) + variants * tokens * of_a_score +
+        return tokens * width * sizeof(float) + variants * tokens * position_scores::bytes_of_a_position +
                layers * (of_a_layer + variants * sizeof(double));
     }
 
