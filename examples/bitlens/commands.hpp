@@ -59,9 +59,10 @@ void probe(probe_arguments const&);
 
 struct perplexity_arguments {
     std::filesystem::path model, text;
-    std::string method = "full";
+    std::string methods; // beside the full model, which runs first
     std::size_t window = 2048;
     bool join_lines = false;
+    bool json = false;
     std::string bos = "auto";
     std::string arithmetic = default_arithmetic;
     machine_arguments machine;

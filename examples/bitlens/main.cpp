@@ -71,8 +71,11 @@ std::string check_layer(std::string const& text) {
     return "numbers joined by commas are expected, as in 0,1,2; " + bitlens::in_quotes(text) + " was found";
 }
 
-constexpr const char* method_help =
-    "quantize all linear layers of the blocks first, as in study: rtn3-g64, nf4-g64-dq; or full";
+CLI::Option* add_methods_option(CLI::App& verb, std::string& methods) {
+    return verb.add_option("--methods", methods,
+                           "comma-separated: [name=]rtn<2-8>|nf<3|4>-g<32|64|128>|-row[-sym][-dq]; -sym: rtn on a grid "
+                           "symmetric about 0; -dq: nf whose scales are quantized too. The full model comes first");
+}
 
 void add_machine_options(CLI::App& verb, machine_arguments& machine) {
     verb.add_option("--threads", machine.threads, "threads (default: all cores this process may use)")
@@ -107,10 +110,7 @@ void add_study(CLI::App& app, study_arguments& a) {
                     "JSONL or JSONL.gz (text, optional id and topic), .txt (one document), or NPY of token ids")
         ->required()
         ->check(CLI::ExistingFile);
-    verb.add_option("--methods", a.methods,
-                    "comma-separated: [name=]rtn<2-8>|nf<3|4>-g<32|64|128>|-row[-sym][-dq]; -sym: rtn on a grid "
-                    "symmetric about 0; -dq: nf whose scales are quantized too")
-        ->required();
+    add_methods_option(verb, a.methods)->required();
     verb.add_option("--out", a.out, "the run folder; an unfinished run there goes on")->required();
     verb.add_option("--overrides", a.overrides, "JSON file: projection and layer patterns → method or full")
         ->check(CLI::ExistingFile);
@@ -155,7 +155,9 @@ void add_probe(CLI::App& app, probe_arguments& a) {
     auto& verb = *app.add_subcommand("probe", "activations at chosen points, as NPZ");
     add_model_option(verb, a.model);
     verb.add_option("--data", a.data, "NPY of token ids (rows, tokens)")->required()->check(CLI::ExistingFile);
-    verb.add_option("--method", a.method, method_help)->capture_default_str();
+    verb.add_option("--method", a.method,
+                    "quantize all linear layers of the blocks first, as in study: rtn3-g64, nf4-g64-dq; or full")
+        ->capture_default_str();
     verb.add_option("--points", a.points, "comma-separated points, final_norm and logits among them")
         ->required()
         ->delimiter(',');
@@ -175,10 +177,11 @@ void add_perplexity(CLI::App& app, perplexity_arguments& a) {
         *app.add_subcommand("perplexity", "of one text in windows: mean of the windows' means over window − 1 targets");
     add_model_option(verb, a.model);
     verb.add_option("--text", a.text, "UTF-8 text file")->required()->check(CLI::ExistingFile);
-    verb.add_option("--method", a.method, method_help)->capture_default_str();
+    add_methods_option(verb, a.methods);
     verb.add_option("--window", a.window, "token ids a window")->check(whole_number(2, 1 << 20))->capture_default_str();
     verb.add_flag("--join-lines", a.join_lines,
                   "put a blank line between the lines of the file, as for WikiText; lines of white space are empty");
+    verb.add_flag("--json", a.json, "print one JSON object, with every digit");
     add_bos_option(verb, a.bos);
     add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);

@@ -3,11 +3,13 @@
 
 #include "setting.hpp"
 
+#include "bitlens/analysis/study_results.hpp"
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
+#include "bitlens/sweep/variants.hpp"
 #include "bitlens/text/documents.hpp"
 
 #include <algorithm>
@@ -98,6 +100,18 @@ inline std::string plan_text(memory_demand const& d, memory_plan const& plan, st
            std::to_string(plan.cut.examples_per_block) + " rows " +
            bytes_text(plan.cut.examples_per_block * d.states.per_example + plan.cut.threads * d.states.per_thread) +
            ", in all " + bytes_text(plan.total) + " of " + bytes_text(allowed) + " allowed";
+}
+
+/// What a sweep runs side by side: the full model, then each method's.
+template <class Architecture>
+std::vector<variant<weight>> variants_of(transformer<Architecture, weight> const& model,
+                                         std::vector<method> const& methods, memory_plan const& plan,
+                                         override_rules const& rules = {}) {
+    std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
+    for (auto const& m : methods)
+        variants.push_back(
+            {m.name, std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, plan.quantized_resident)});
+    return variants;
 }
 
 /// The blocks of the one model that `methods` (none or one) ask for.

@@ -8,6 +8,7 @@
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/simd/arch.hpp"
 #include "bitlens/text/tokenizer.hpp"
 
 #include <cstdint>
@@ -34,6 +35,11 @@ private:
 
 /// What "--arithmetic NAME" means on this machine.
 inline arithmetic products_named(std::string const& name) { return name == "bf16" ? best_bf16() : arithmetic::f32; }
+
+/// What decides the last digits of a result: the arithmetic of products, then the instruction set of all other sums.
+inline std::string arithmetic_text(arithmetic products) {
+    return std::string(name(products)) + ", " + std::string(simd::default_arch::name());
+}
 
 /// The token that a row begins with: none, or the tokenizer's own.
 /// Errors: option_error for "yes" with a tokenizer that has none.

@@ -47,8 +47,7 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, tok
     manifest["examples"] = a.examples ? json(*a.examples) : json("all");
     manifest["first_position"] = a.first_position;
     manifest["seed"] = a.seed;
-    manifest["arithmetic"] =
-        std::string(name(products_named(a.arithmetic))) + ", " + std::string(simd::default_arch::name());
+    manifest["arithmetic"] = arithmetic_text(products_named(a.arithmetic));
     manifest["overrides"] = a.overrides ? read_json_file(*a.overrides) : json(nullptr);
     run_manifest run{std::move(manifest), {}, document_statistics{}.columns()};
     for (auto const& m : methods) run.methods.push_back({m.name, m.text()});
@@ -76,10 +75,7 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
 
     const auto model =
         transformer<Architecture, weight>(source, plan.full_resident).with_products(products_named(a.arithmetic));
-    std::vector<variant<weight>> variants{{std::string(full_model_name), model.layers()}};
-    for (auto const& m : methods)
-        variants.push_back(
-            {m.name, std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, plan.quantized_resident)});
+    const auto variants = variants_of(model, methods, plan, rules);
 
     run_results run{manifest,
                     s.documents.first(s.documents.size()),

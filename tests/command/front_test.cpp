@@ -1,5 +1,6 @@
 /// What a first user meets: help, mistakes on the command line and in what it names, the scripts.
 
+#include "shell.hpp"
 #include "tiny_model.hpp"
 
 #include "bitlens/analysis/document_measurement.hpp"
@@ -10,45 +11,20 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
-#include <sys/wait.h>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 using namespace bitlens;
+using test::check, test::shell;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct outcome {
-    int code;
-    std::string text; // of both streams
-};
-
-/// What a line of the shell does; `bitlens` in it is the command.
-outcome shell(std::string const& line) {
-    std::FILE* const pipe =
-        ::popen(("bitlens() { '" BITLENS_COMMAND "' \"$@\"; }; { " + line + "; } 2>&1").c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    std::string text;
-    for (int c = 0; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
-    const int status = ::pclose(pipe);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
-}
-
-void check(std::string const& line, int code, std::vector<std::string> const& words) {
-    const auto result = shell(line);
-    CAPTURE(line);
-    CHECK_MESSAGE(result.code == code, result.text);
-    for (auto const& word : words)
-        CHECK_MESSAGE(result.text.find(word) != std::string::npos, word, " is missing in: ", result.text);
-}
 
 constexpr std::size_t rows = 20, tokens = 12, width = 64, layers = 2;
 
@@ -113,9 +89,10 @@ TEST_CASE("a number that cannot be is answered with those that can") {
 TEST_CASE("help says what a verb reads and how a method is written") {
     check("bitlens tokenize --help", 0, {"standard input"});
     check("bitlens probe --help", 0, {"as in study: rtn3-g64, nf4-g64-dq; or full", "final_norm and logits, of"});
-    check("bitlens perplexity --help", 0, {"as in study: rtn3-g64, nf4-g64-dq; or full"});
-    check("bitlens study --help", 0,
-          {"-sym: rtn on a grid symmetric about 0; -dq: nf whose scales", ".txt (one document)"});
+    for (const char* verb : {"study", "perplexity"})
+        check("bitlens " + std::string(verb) + " --help", 0,
+              {"-sym: rtn on a grid symmetric about 0; -dq: nf whose scales", "The full model comes first"});
+    check("bitlens study --help", 0, {".txt (one document)"});
 }
 
 TEST_CASE("plain text without the ending .txt is told how it was read") {

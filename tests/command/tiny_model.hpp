@@ -5,13 +5,16 @@
 
 #include "bitlens/text/tokenizer.hpp"
 
+#include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <filesystem>
 
 namespace bitlens::test {
 
 /// Writes a Hugging Face folder: a llama in float32, 64 wide, with a tokenizer. Returns the size of its vocabulary.
-inline std::size_t write_tiny_model(std::filesystem::path const& folder, std::size_t layers) {
+/// gain: of the last norm, and so of all logits.
+inline std::size_t write_tiny_model(std::filesystem::path const& folder, std::size_t layers, float gain = 1) {
     const auto tokenizer_path = std::filesystem::path(BITLENS_TEST_DATA) / "text" / "tiny_smollm.json";
     const std::size_t vocabulary = tokenizer::from_json(tokenizer_path).vocabulary_size();
     const json config = {{"architectures", {"LlamaForCausalLM"}},
@@ -29,7 +32,15 @@ inline std::size_t write_tiny_model(std::filesystem::path const& folder, std::si
                          {"tie_word_embeddings", true},
                          {"torch_dtype", "float32"}};
     const model_config c{"llama", layers, vocabulary, 256, {64, 4, 2, 16, 128, 1e-5f, 10000.0}, true};
-    write_folder(folder, config, make_tensors(c, safetensors_type::f32));
+    auto tensors = make_tensors(c, safetensors_type::f32);
+    auto& norm = std::ranges::find(tensors, "model.norm.weight", &written_tensor::name)->bytes;
+    for (std::size_t i = 0; i < norm.size(); i += sizeof(float)) {
+        float weight;
+        std::memcpy(&weight, &norm[i], sizeof weight);
+        weight *= gain;
+        std::memcpy(&norm[i], &weight, sizeof weight);
+    }
+    write_folder(folder, config, tensors);
     std::filesystem::copy_file(tokenizer_path, folder / "tokenizer.json");
     return vocabulary;
 }

@@ -85,6 +85,7 @@ TEST_CASE("a refusal shows what came from outside without obeying it") {
 TEST_CASE("a refusal says what is wrong and what exists") {
     const std::vector<std::pair<std::string, std::string>> wrong{
         {"rtn3", "the group is missing"},
+        {"full", "the model as it is stored is no method, and runs without being named"},
         {"gptq3-g64", "there is no method 'gptq3'"},
         {"/models/awq", "there is no method"},
         {"rtn-g64", "no number of bits from 2 to 8"},

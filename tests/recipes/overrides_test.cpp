@@ -1,4 +1,11 @@
 #include "bitlens/recipes/overrides.hpp"
+#include "bitlens/recipes/quantize_model.hpp"
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -98,4 +105,23 @@ TEST_CASE("a rule that holds nowhere is an error") {
     CAPTURE(said);
     CHECK(said.starts_with("o.json: rule 1 "));
     CHECK(said.find("holds for no matrix") != std::string::npos);
+}
+
+TEST_CASE("the example of docs/study.md comes to what the page says") {
+    constexpr std::size_t page_layers = 30;
+    const auto rules = read_override_rules(
+        std::filesystem::path(BITLENS_TEST_DATA) / ".." / ".." / "docs" / "examples" / "overrides.json", page_layers);
+    const method of_the_study = parse_method("rtn3-g64");
+    for (std::size_t layer = 0; layer < page_layers; ++layer)
+        for (std::size_t p = 0; p < projection_count; ++p) {
+            const auto which = static_cast<projection>(p);
+            const bool last = layer == 29;
+            std::string expected = layer < 2 || last ? "rtn8-g64" : "rtn3-g64";
+            if (which == projection::gate) expected = "full";
+            if (which == projection::up) expected = last ? "nf4-g64-dq" : "full";
+            const treatment use = treatment_of(of_the_study, rules, layer, which);
+            CAPTURE(layer);
+            CAPTURE(name(which));
+            CHECK((use ? use->text() : "full") == expected);
+        }
 }

@@ -97,6 +97,7 @@ inline std::vector<std::string_view> split_methods(std::string_view list) {
 }
 
 inline void read_kind(std::string_view whole, std::string_view word, method& m) {
+    if (word == "full") refuse_method(whole, "the model as it is stored is no method, and runs without being named");
     const auto* kind = kind_at(word);
     if (kind == nullptr) refuse_method(whole, "there is no method '" + std::string(word) + "'");
     m.kind = kind->kind;

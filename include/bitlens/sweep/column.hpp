@@ -12,7 +12,7 @@
 namespace bitlens {
 
 /// The name of variant 0 in every file of a run.
-inline constexpr std::string_view full_model_name = "full";
+inline constexpr const char* full_model_name = "full";
 
 /// How many numbers a column has of each document.
 enum class column_shape : std::uint8_t { document, layer, position };

@@ -22,7 +22,8 @@ struct position_scores {
         : nll(positions), kl(is_reference ? 0 : positions), entropy(positions), top(positions), margin(positions) {}
     token_scores view() noexcept { return {nll, kl, top, margin, entropy}; }
 
-    static constexpr std::size_t bytes_per_position = 3 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
+    /// Bytes that one position takes, at most.
+    static constexpr std::size_t bytes_of_a_position = 3 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
 };
 
 /// Share of the positions at which two runs find the same token most likely.   Asserts as many positions, at least one.
@@ -33,21 +34,31 @@ inline double same_top(position_scores const& a, position_scores const& b) noexc
     return static_cast<double>(same) / static_cast<double>(a.top.size());
 }
 
-/// A sweep's measurement of one row under one variant: its scores and nothing else.
+/// A sweep's measurement of one row: the scores of every variant and nothing else. Variant 0 is the full model.
 class score_measurement {
 public:
-    explicit score_measurement(std::size_t positions) : scores_(positions, true), view_(scores_.view()) {}
+    explicit score_measurement(std::size_t positions, std::size_t variants = 1) {
+        BITLENS_ASSERT(variants >= 1);
+        for (std::size_t v = 0; v < variants; ++v) scores_.emplace_back(positions, v == 0);
+        for (auto& s : scores_) views_.push_back(s.view());
+    }
+
+    /// Bytes that one takes, at most.
+    static std::size_t bytes(std::size_t positions, std::size_t variants) noexcept {
+        return variants * positions * position_scores::bytes_of_a_position;
+    }
+
     template <class F>
     void with_probe(std::size_t, F const& f) {
         no_probe nobody;
         f(nobody);
     }
-    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
-    position_scores const& positions() const noexcept { return scores_; }
+    std::span<const token_scores> scores() noexcept { return views_; }
+    position_scores const& positions(std::size_t variant) const noexcept { return scores_[variant]; }
 
 private:
-    position_scores scores_;
-    token_scores view_;
+    std::vector<position_scores> scores_;
+    std::vector<token_scores> views_;
 };
 
 } // namespace bitlens
