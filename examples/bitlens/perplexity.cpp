@@ -64,7 +64,7 @@ double mean_nll(checkpoint const& source, perplexity_arguments const& a, matrix<
 
 void perplexity(perplexity_arguments const& a) {
     const machine here(a.machine);
-    const checkpoint source(a.model);
+    const checkpoint source = open_model(a.model);
     warn_beyond_context(source.config(), "--window", a.window);
     const auto windows = cut_windows(a, source.load_tokenizer());
     const double nll = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
