@@ -16,11 +16,18 @@ struct machine_arguments {
     std::uint64_t memory = 0; // bytes; 0: four fifths of what this process may have
 };
 
+/// A model, and the keys of its configuration that are passed over though nobody here knows them.
+struct model_arguments {
+    std::filesystem::path path;
+    std::vector<std::string> allowed_keys;
+};
+
 /// "bf16" is the fastest of its kind that the machine has.
 inline constexpr const char* default_arithmetic = "float32";
 
 struct study_arguments {
-    std::filesystem::path model, data, out;
+    model_arguments model;
+    std::filesystem::path data, out;
     std::string methods;
     std::optional<std::filesystem::path> overrides;
     std::size_t tokens = 512;
@@ -39,16 +46,18 @@ struct report_arguments {
 };
 void report(report_arguments const&);
 
-void inspect(std::filesystem::path const& model);
+/// Returns whether a study would take the model.
+bool inspect(model_arguments const&);
 
 struct tokenize_arguments {
-    std::filesystem::path model;
+    model_arguments model;
     std::string bos = "no";
 };
 void tokenize(tokenize_arguments const&);
 
 struct probe_arguments {
-    std::filesystem::path model, data, out;
+    model_arguments model;
+    std::filesystem::path data, out;
     std::string method = "full";
     std::vector<std::string> points;
     std::vector<std::size_t> layers; // empty: all
@@ -58,7 +67,8 @@ struct probe_arguments {
 void probe(probe_arguments const&);
 
 struct perplexity_arguments {
-    std::filesystem::path model, text;
+    model_arguments model;
+    std::filesystem::path text;
     std::string methods; // beside the full model, which runs first
     std::size_t window = 2048;
     bool join_lines = false;

@@ -3,30 +3,61 @@
 #include "commands.hpp"
 
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace bitlens::command {
 
 namespace {
 
+/// "2 layers, width 8, …": sizes of which a file said nothing are left out.
+class size_list {
+public:
+    void add(std::size_t size, std::string const& before, std::string const& after) {
+        if (size != 0) add(before + std::to_string(size) + after);
+    }
+    void add(std::string const& text) { text_ += (text_.empty() ? "" : ", ") + text; }
+    void print(const char* label) const {
+        if (!text_.empty()) std::printf("%s%s\n", label, text_.c_str());
+    }
+
+private:
+    std::string text_;
+};
+
 void print_config(model_config const& c) {
     auto const& b = c.block;
-    std::printf("architecture  %s\n", c.architecture.c_str());
-    std::printf(
-        "sizes         %zu layers, width %zu, %zu heads of %zu, %zu key and value heads, MLP %zu, vocabulary %zu%s\n",
-        c.layers, b.width, b.heads, b.head_dim, b.kv_heads, b.ffn_width, c.vocabulary,
-        c.tied_head ? ", tied head" : "");
-    std::printf("              norm epsilon %g, rope theta %g, context %zu\n", static_cast<double>(b.norm_eps),
-                b.rope_theta, c.context);
+    if (!c.architecture.empty()) std::printf("architecture  %s\n", visible_text(c.architecture).c_str());
+    size_list sizes;
+    sizes.add(c.layers, "", " layers");
+    sizes.add(b.width, "width ", "");
+    sizes.add(b.heads, "", " heads" + (b.head_dim != 0 ? " of " + std::to_string(b.head_dim) : ""));
+    sizes.add(b.kv_heads, "", " key and value heads");
+    sizes.add(b.ffn_width, "MLP ", "");
+    sizes.add(c.vocabulary, "vocabulary ", "");
+    if (c.tied_head) sizes.add("tied head");
+    sizes.print("sizes         ");
+    size_list numbers;
+    const auto add = [&](double x, const char* before) {
+        std::array<char, 32> digits{};
+        std::snprintf(digits.data(), digits.size(), "%g", x);
+        if (x != 0) numbers.add(before + std::string(digits.data()));
+    };
+    add(static_cast<double>(b.norm_eps), "norm epsilon ");
+    add(b.rope_theta, "rope theta ");
+    numbers.add(c.context, "context ", "");
+    numbers.print("              ");
 }
 
 /// A tensor's name with a star for the number of its layer.
@@ -61,21 +92,23 @@ void print_tensors(checkpoint const& source) {
 
 } // namespace
 
-void inspect(std::filesystem::path const& model) {
-    const checkpoint source = checkpoint::inspect(model);
-    std::printf("format        %s\n", source.format_description().c_str());
+bool inspect(model_arguments const& a) {
+    const checkpoint source = checkpoint::inspect(a.path, a.allowed_keys);
+    if (!source.tensors().empty()) std::printf("format        %s\n", source.format_description().c_str());
     print_config(source.config());
-    std::printf("tensors\n");
-    print_tensors(source);
-    std::size_t refusals = source.problems().size();
+    if (!source.tensors().empty()) {
+        std::printf("tensors\n");
+        print_tensors(source);
+    }
+    std::vector<std::string> refusals = source.problems();
     try {
         std::printf("tokenizer     %s\n", source.load_tokenizer().description().c_str());
     } catch (error const& e) {
-        ++refusals;
-        std::printf("refused       tokenizer: %s\n", e.what());
+        refusals.push_back("tokenizer: " + std::string(e.what()));
     }
-    for (auto const& problem : source.problems()) std::printf("refused       %s\n", problem.c_str());
-    if (refusals == 0) std::printf("refused       nothing\n");
+    for (auto const& refusal : refusals) std::printf("refused       %s\n", refusal.c_str());
+    if (refusals.empty()) std::printf("refused       nothing\n");
+    return refusals.empty();
 }
 
 } // namespace bitlens::command

@@ -5,6 +5,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/utf8.hpp"
+#include "bitlens/models/checkpoint_path.hpp"
 #include "bitlens/version.hpp"
 
 #include <cctype>
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <limits>
 #include <new>
@@ -85,8 +87,19 @@ void add_machine_options(CLI::App& verb, machine_arguments& machine) {
         ->transform(CLI::Validator(read_size, "", "size"));
 }
 
-void add_model_option(CLI::App& verb, std::filesystem::path& model) {
-    verb.add_option("--model", model, "Hugging Face folder, or GGUF file")->required()->check(CLI::ExistingPath);
+/// What is there is looked at by whoever reads it.
+std::string check_model(std::string const& text) {
+    std::error_code unknown;
+    return std::filesystem::status(text, unknown).type() == std::filesystem::file_type::not_found
+               ? bitlens::missing_model_text(text)
+               : std::string();
+}
+
+void add_model_options(CLI::App& verb, std::string const& name, model_arguments& model) {
+    verb.add_option(name, model.path, "Hugging Face folder, or GGUF file")->required()->check(check_model);
+    verb.add_option("--allow-key", model.allowed_keys,
+                    "a key of the model's configuration that is refused as unknown: pass over it; may be repeated")
+        ->allow_extra_args(false);
 }
 
 void add_arithmetic_option(CLI::App& verb, std::string& arithmetic) {
@@ -105,7 +118,7 @@ void add_bos_option(CLI::App& verb, std::string& bos) {
 
 void add_study(CLI::App& app, study_arguments& a) {
     auto& verb = *app.add_subcommand("study", "errors of every document under every method, with a report");
-    add_model_option(verb, a.model);
+    add_model_options(verb, "--model", a.model);
     verb.add_option("--data", a.data,
                     "JSONL or JSONL.gz (text, optional id and topic), .txt (one document), or NPY of token ids")
         ->required()
@@ -136,24 +149,25 @@ void add_report(CLI::App& app, report_arguments& a) {
     verb.callback([&a] { report(a); });
 }
 
-void add_inspect(CLI::App& app, std::filesystem::path& model) {
+/// `taken`: set to whether a study would take the model.
+void add_inspect(CLI::App& app, model_arguments& model, bool& taken) {
     auto& verb = *app.add_subcommand("inspect",
                                      "architecture, sizes, tensors, formats, tokenizer; what would be refused and why");
-    verb.add_option("model", model, "Hugging Face folder, or GGUF file")->required()->check(CLI::ExistingPath);
-    verb.callback([&model] { inspect(model); });
+    add_model_options(verb, "model", model);
+    verb.callback([&] { taken = inspect(model); });
 }
 
 void add_tokenize(CLI::App& app, tokenize_arguments& a) {
     auto& verb = *app.add_subcommand("tokenize",
                                      "reads standard input: a JSON string a line in, a JSON array of ids a line out");
-    add_model_option(verb, a.model);
+    add_model_options(verb, "--model", a.model);
     add_bos_option(verb, a.bos);
     verb.callback([&a] { tokenize(a); });
 }
 
 void add_probe(CLI::App& app, probe_arguments& a) {
     auto& verb = *app.add_subcommand("probe", "activations at chosen points, as NPZ");
-    add_model_option(verb, a.model);
+    add_model_options(verb, "--model", a.model);
     verb.add_option("--data", a.data, "NPY of token ids (rows, tokens)")->required()->check(CLI::ExistingFile);
     verb.add_option("--method", a.method,
                     "quantize all linear layers of the blocks first, as in study: rtn3-g64, nf4-g64-dq; or full")
@@ -175,7 +189,7 @@ void add_probe(CLI::App& app, probe_arguments& a) {
 void add_perplexity(CLI::App& app, perplexity_arguments& a) {
     auto& verb =
         *app.add_subcommand("perplexity", "of one text in windows: mean of the windows' means over window − 1 targets");
-    add_model_option(verb, a.model);
+    add_model_options(verb, "--model", a.model);
     verb.add_option("--text", a.text, "UTF-8 text file")->required()->check(CLI::ExistingFile);
     add_methods_option(verb, a.methods);
     verb.add_option("--window", a.window, "token ids a window")->check(whole_number(2, 1 << 20))->capture_default_str();
@@ -249,13 +263,14 @@ int main(int argc, char** argv) try {
     app.require_subcommand(1);
     study_arguments study;
     report_arguments report;
-    std::filesystem::path model;
+    model_arguments model;
+    bool taken = true;
     tokenize_arguments tokenize;
     probe_arguments probe;
     perplexity_arguments perplexity;
     add_study(app, study);
     add_report(app, report);
-    add_inspect(app, model);
+    add_inspect(app, model, taken);
     add_tokenize(app, tokenize);
     add_probe(app, probe);
     add_perplexity(app, perplexity);
@@ -268,7 +283,7 @@ int main(int argc, char** argv) try {
         std::cerr << misuse(app, e) << '\n';
         return 2;
     }
-    return 0;
+    return taken ? 0 : 1;
 } catch (bitlens::option_error const& e) {
     return say(e.what(), 2);
 } catch (interrupted const& e) {

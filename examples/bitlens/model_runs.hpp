@@ -3,7 +3,7 @@
 
 #include "setting.hpp"
 
-#include "bitlens/analysis/study_results.hpp"
+#include "bitlens/sweep/column.hpp"
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"

@@ -9,6 +9,7 @@
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
+#include "bitlens/page/table_json.hpp"
 #include "bitlens/report/table.hpp"
 #include "bitlens/stats/moments.hpp"
 #include "bitlens/sweep/position_scores.hpp"
@@ -155,7 +156,7 @@ table table_of(std::span<const method_perplexity> results, text_windows const& w
 ordered_json to_json(perplexity_arguments const& a, checkpoint const& source, text_windows const& windows,
                      std::span<const method_perplexity> results) {
     ordered_json all;
-    all["model"] = a.model.string();
+    all["model"] = a.model.path.string();
     all["full"] = source.format_description();
     all["text"] = a.text.string();
     all["join_lines"] = a.join_lines;
@@ -179,7 +180,7 @@ ordered_json to_json(perplexity_arguments const& a, checkpoint const& source, te
 void perplexity(perplexity_arguments const& a) {
     const machine here(a.machine);
     const auto methods = parse_methods(a.methods);
-    const checkpoint source(a.model);
+    const checkpoint source = open_model(a.model);
     warn_beyond_context(source.config(), "--window", a.window);
     const auto windows = cut_windows(a, source.load_tokenizer());
     const auto results = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {

@@ -137,7 +137,7 @@ void check_out(std::filesystem::path const& path, checkpoint const& source, std:
 void probe(probe_arguments const& a) {
     if (a.out.empty()) throw option_error("--out: the name of a file is expected, an empty text was found");
     const machine here(a.machine);
-    const checkpoint source(a.model);
+    const checkpoint source = open_model(a.model);
     const auto known = point_names();
     for (auto const& point : a.points)
         if (std::ranges::find(known, point) == known.end()) {

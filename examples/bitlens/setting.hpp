@@ -20,6 +20,9 @@ namespace bitlens::command {
 /// Chosen at run time, once per matrix product: every format that a checkpoint stores or a method produces.
 using weight = study_matrix;
 
+/// The checkpoint that the arguments name.   Errors: as checkpoint.
+inline checkpoint open_model(model_arguments const& a) { return checkpoint(a.path, a.allowed_keys); }
+
 /// The machine as the arguments and the limits of this process allow it. Lives as long as the verb runs.
 struct machine {
     unsigned threads;

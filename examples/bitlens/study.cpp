@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -38,6 +39,8 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, tok
     manifest["bitlens"] = version;
     manifest["model"] = {
         {"architecture", model.config().architecture}, {"layers", model.config().layers}, {"files", files}};
+    if (!a.model.allowed_keys.empty()) // a set, however often and in what order they were named
+        manifest["model"]["allowed_keys"] = std::set(a.model.allowed_keys.begin(), a.model.allowed_keys.end());
     manifest["full"] = model.format_description();
     manifest["tokenizer"] = t.description();
     manifest["data"] = file_identity(a.data);
@@ -124,7 +127,7 @@ void study(study_arguments const& a) {
     if (a.out.empty()) throw option_error("--out: the name of a folder is expected, an empty text was found");
     const machine here(a.machine);
     const auto methods = parse_methods(a.methods);
-    const checkpoint source(a.model);
+    const checkpoint source = open_model(a.model);
     const tokenizer t = source.load_tokenizer();
     warn_beyond_context(source.config(), "--tokens", a.tokens);
     const bool from_ids = document_reader(a.data).holds_ids();

@@ -3,6 +3,7 @@
 
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/foreign_file.hpp"
 #include "bitlens/io/gguf.hpp"
 #include "bitlens/io/gguf_blocks.hpp"
 #include "bitlens/io/gzip.hpp"

@@ -3,7 +3,9 @@
 
 #include "bitlens/models/architectures.hpp"
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/models/checkpoint_path.hpp"
 #include "bitlens/models/config.hpp"
+#include "bitlens/models/config_keys.hpp"
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/models/weights.hpp"

@@ -7,5 +7,6 @@
 #include "bitlens/page/float32_table.hpp"
 #include "bitlens/page/published.hpp"
 #include "bitlens/page/report.hpp"
+#include "bitlens/page/table_json.hpp"
 #include "bitlens/page/tables.hpp"
 #include "bitlens/page/words.hpp"

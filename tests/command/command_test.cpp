@@ -582,9 +582,64 @@ TEST_CASE("inspect says what a checkpoint is and what would be refused") {
     json config = read_json_file(broken / "config.json");
     config["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}};
     std::ofstream(broken / "config.json") << config.dump();
+    fs::remove(broken / "tokenizer.json");
     result = run({"inspect", broken});
-    CHECK(result.code == 0);
-    CHECK_MESSAGE(result.text.find("rope_scaling") != std::string::npos, result.text);
+    CHECK(result.code == 1);
+    for (const char* words : {"rope_scaling", "refused       tokenizer: "})
+        CHECK_MESSAGE(result.text.find(words) != std::string::npos, result.text);
+    CHECK(result.text.find("tensors") != std::string::npos); // what is there is shown all the same
+}
+
+TEST_CASE("inspect shows what is known, and no size that is not") {
+    const auto other = here().folder / "other";
+    fs::create_directory(other);
+    std::ofstream(other / "config.json") << R"({"model_type": "bert", "hidden_size": 32, "layer_norm_eps": 1e-12})";
+    const auto result = run({"inspect", other});
+    CHECK(result.code == 1);
+    CHECK(result.text.starts_with("architecture  bert\nsizes         width 32\nrefused       "));
+    for (const char* nothing : {"rope theta", "epsilon", "context 0", " 0 ", "format"})
+        CHECK_MESSAGE(result.text.find(nothing) == std::string::npos, result.text);
+}
+
+TEST_CASE("a key that nobody knows is passed over on request, and the run says so") {
+    const auto odd = here().folder / "odd";
+    fs::copy(here().model, odd);
+    json config = read_json_file(odd / "config.json");
+    config["odd_key"] = 2;
+    std::ofstream(odd / "config.json") << config.dump();
+    const auto with_model = [&](fs::path const& out, std::vector<std::string> more) {
+        auto arguments = study(out, "rtn3-g64", std::move(more));
+        arguments[2] = odd;
+        return run(arguments);
+    };
+    const auto out = here().folder / "odd_run";
+    const auto refused = with_model(out, {});
+    CHECK(refused.code == 1);
+    CHECK_MESSAGE(refused.text.find("--allow-key \"odd_key\" passes over it") != std::string::npos, refused.text);
+    CHECK(with_model(out, {"--allow-key", "hidden_act"}).code == 2);
+    CHECK(with_model(out, {"--allow-key", "od_key"}).code == 2);
+    const auto taken = with_model(out, {"--allow-key", "odd_key", "--allow-key", "odd_key"});
+    CHECK_MESSAGE(taken.code == 0, taken.text);
+    CHECK(read_json_file(out / "manifest.json")["model"]["allowed_keys"] == json{"odd_key"});
+    CHECK(with_model(out, {"--allow-key", "odd_key"}).code == 0); // the same run
+    CHECK(run({"inspect", odd}).code == 1);
+    CHECK(run({"inspect", odd, "--allow-key", "odd_key"}).code == 0);
+    CHECK(run({"tokenize", "--model", odd, "--allow-key", "odd_key"}).code == 0);
+    CHECK(run({"tokenize", "--model", odd}).code == 1);
+    const std::vector<std::string> probe{"probe",     "--model",       odd,
+                                         "--data",    here().ids_path, "--points",
+                                         "resid_mid", "--out",         here().folder / "odd.npz"};
+    CHECK(run(probe).code == 1);
+    auto allowed = probe;
+    allowed.insert(allowed.end(), {"--allow-key", "odd_key"});
+    CHECK(run(allowed).code == 0);
+    std::ofstream(here().folder / "odd.txt") << "some words that make a window of a few tokens";
+    CHECK(run({"perplexity", "--model", odd, "--text", here().folder / "odd.txt", "--window", "4", "--allow-key",
+               "odd_key"})
+              .code == 0);
+    const auto plain = here().folder / "plain_run";
+    CHECK(run(study(plain, "rtn3-g64")).code == 0);
+    CHECK_FALSE(read_json_file(plain / "manifest.json")["model"].contains("allowed_keys"));
 }
 
 TEST_CASE("tokenize reads JSON strings and writes the tokenizer's ids") {

@@ -146,6 +146,24 @@ TEST_CASE("a JSON array is told from JSON Lines") {
           1, {"array.jsonl: a JSON array was found; JSON Lines are expected, one object a line"});
 }
 
+TEST_CASE("a model's name on a hub is answered with what fetches it") {
+    for (const char* verb : {"inspect ", "tokenize --model ", "study --methods rtn3-g64 --model "})
+        check("bitlens " + std::string(verb) + "org/Name", 2,
+              {"org/Name: there is no such file or folder", "'hf download org/Name --local-dir Name'"});
+}
+
+TEST_CASE("data of another kind are named, with what makes JSON Lines of them") {
+    const auto study = [](fs::path const& data) {
+        return "bitlens study --model " + here().model.string() + " --methods rtn3-g64 --data " + data.string() +
+               " --out " + (here().folder / "kind").string();
+    };
+    check(study(here().folder.write("a.parquet", "PAR1\x15")), 1, {"a Parquet file was found", "pandas.read_parquet("});
+    check(study(here().folder.write("a.tsv", "id\ttext\n1\ta\n")), 1, {"tab-separated values was found"});
+    check("bitlens perplexity --model " + here().model.string() + " --text " +
+              here().folder.write("a.zst", "\x28\xB5\x2F\xFD").string(),
+          1, {"text is expected, a Zstandard file was found"});
+}
+
 TEST_CASE("probe says before it runs what it would end with") {
     const auto outside = here().ids("outside.npy", 3, 2, static_cast<std::int32_t>(here().vocabulary));
     const auto absent = (here().folder / "absent" / "x.npz").string();

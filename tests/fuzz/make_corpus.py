@@ -197,7 +197,7 @@ def gguf_corpus():
             "more_kv_heads_than_heads": {"attention__head_count_kv": (U32, 4)}, "a_billion_layers": {"block_count": (U32, 10**9)},
             "layers_minus_1": {"block_count": (I32, -1)}, "no_layers": {"block_count": (U32, 0)},
             "epsilon_0": {"attention__layer_norm_rms_epsilon": (F32, 0.0)}, "theta_nan": {"rope__freq_base": (F32, float("nan"))},
-            "rope_scaling_unknown": {"rope__scaling__type": (STRING, "yarn")}, "unknown_key": {"expert_count": (U32, 8)},
+            "rope_scaling_unknown": {"rope__scaling__type": (STRING, "yarn")}, "unknown_key": {"odd_key": (U32, 8)}, "experts": {"expert_count": (U32, 8)},
             "width_as_text": {"embedding_length": (STRING, "4")}, "sliding_window": {"attention__sliding_window": (U32, 4)},
             "head_count_2_to_the_40": {"attention__head_count": (U64, 2**40), "attention__key_length": (U64, 2**40)}}
     for name, lie in lies.items():
@@ -331,7 +331,7 @@ def config_corpus():
         "rope_scaling_unknown": {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "two_thetas": {"rope_parameters": {"rope_theta": 5.0, "rope_type": "default"}},
         "partial_rotation": {"partial_rotary_factor": 0.5}, "attention_bias": {"attention_bias": True}, "sliding_window": {"use_sliding_window": True, "sliding_window": 4},
         "unknown_architecture": {"model_type": "mamba"}, "class_of_another_architecture": {"architectures": ["Qwen2ForCausalLM"]},
-        "unknown_activation": {"hidden_act": "gelu"}, "unknown_key": {"num_experts": 8}, "quantization_config": {"quantization_config": {"bits": 33}},
+        "unknown_activation": {"hidden_act": "gelu"}, "unknown_key": {"odd_key": 8}, "experts": {"num_experts": 8}, "quantization_config": {"quantization_config": {"bits": 33}},
         "untied_without_a_head": {"tie_word_embeddings": False}, "tied_is_a_number": {"tie_word_embeddings": 1},
         "layer_of_another_kind": {"layer_types": ["sliding_attention"]}, "no_vocabulary": {"vocab_size": None},
     }.items():

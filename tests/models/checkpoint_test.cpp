@@ -5,10 +5,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace bitlens;
@@ -216,6 +219,8 @@ TEST_CASE("files that are not there, and folders that are no model") {
     CHECK_THROWS_AS(checkpoint(folder / "nothing"), io_error);
     CHECK_THROWS_AS(checkpoint{folder.path()}, io_error); // no config.json
     write_text(folder / "config.json", "[]");
+    CHECK_THROWS_AS(checkpoint{folder.path()}, format_error);
+    write_text(folder / "config.json", config_file.dump());
     CHECK_THROWS_AS(checkpoint{folder.path()}, io_error); // no tensors
     write_text(folder / "bad.gguf", "GGUX");
     CHECK_THROWS_AS(checkpoint(folder / "bad.gguf"), format_error);
@@ -234,6 +239,189 @@ TEST_CASE("inspect shows what is there and everything that is wrong") {
     CHECK(has(refusal(folder.path()), "(and 1 more)"));
 }
 
+TEST_CASE("what a folder holds in place of a model is named, with what to do") {
+    const temporary_folder folder;
+    const auto path = folder / "model";
+    const auto refused = [&](std::vector<std::string> const& files) {
+        std::filesystem::remove_all(path);
+        std::filesystem::create_directories(path);
+        for (auto const& file : files) {
+            std::filesystem::create_directories((path / file).parent_path());
+            write_text(path / file, file.ends_with("config.json") ? config_file.dump() : "x");
+        }
+        return refusal(path);
+    };
+    CHECK(has(refused({}), "holds no config.json"));
+    CHECK(has(refused({"config.json"}), "holds neither model.safetensors nor model.safetensors.index.json"));
+    for (const char* file : {"pytorch_model.bin", "model.pth", "pytorch_model-00001-of-00002.bin"})
+        CHECK(has(refused({"config.json", file}), "PyTorch's pickled weights (\"" + std::string(file) + "\")"));
+    CHECK(has(refused({"config.json", "flax_model.msgpack"}), "Flax weights"));
+    CHECK(has(refused({"config.json", "tf_model.h5"}), "TensorFlow weights"));
+    CHECK(
+        has(refused({"params.json", "consolidated.00.pth"}), "layout of who made the model (\"consolidated.00.pth\")"));
+    CHECK(has(refused({"config.json", "model-00001-of-00002.safetensors"}), "fetch model.safetensors.index.json too"));
+    CHECK(has(refused({"a.gguf", "b.gguf"}),
+              "GGUF files (\"a.gguf\", \"b.gguf\"), which are not read here: give the path"));
+    CHECK(has(refused({"snapshots/1234/config.json"}), "there is one in " + (path / "snapshots" / "1234").string()));
+    refused({"adapter_model.safetensors"});
+    write_text(path / "adapter_config.json", R"({"base_model_name_or_path": "org/base"})");
+    CHECK(has(refusal(path), "an adapter (LoRA, adapter_config.json)"));
+    CHECK(has(refusal(path), "merge it into its base model, \"org/base\","));
+    CHECK(checkpoint::inspect(path).problems().size() == 1);
+}
+
+TEST_CASE("a file that stands in place of another is told by its bytes") {
+    const temporary_folder folder;
+    const auto model = folder / "model";
+    write_folder(model, config_file, make_tensors(config(), safetensors_type::bf16));
+    const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345678\n";
+    const std::vector<std::pair<std::string, std::string>> kinds{{pointer, "a Git LFS pointer"},
+                                                                 {"", "an empty file"},
+                                                                 {std::string("PK\x03\x04", 4), "a zip archive"},
+                                                                 {"\x1F\x8B\x08", "a gzip file"},
+                                                                 {"\n<!doctype HTML><p>", "a web page"}};
+    for (auto const& [bytes, kind] : kinds) {
+        CAPTURE(kind);
+        const auto found = "expected, " + kind + " was found";
+        write_text(folder / "x.gguf", bytes);
+        CHECK(has(refusal(folder / "x.gguf"), "x.gguf: a GGUF file is " + found));
+        for (const char* name : {"model.safetensors", "config.json"}) {
+            const auto kept = model / "kept";
+            std::filesystem::rename(model / name, kept);
+            write_text(model / name, bytes);
+            CHECK(has(refusal(model), found));
+            std::filesystem::rename(kept, model / name);
+        }
+        write_text(model / "tokenizer.json", bytes);
+        CHECK_THROWS_WITH_AS(checkpoint(model).load_tokenizer(), doctest::Contains(found.c_str()), format_error);
+    }
+    std::filesystem::remove(model / "tokenizer.json");
+    write_text(model / "tokenizer.model", "x");
+    CHECK_THROWS_WITH_AS(checkpoint(model).load_tokenizer(),
+                         doctest::Contains("holds no tokenizer.json, and \"tokenizer.model\" in its place is not read"),
+                         io_error);
+    for (const char* name : {"model.safetensors", "config.json"})
+        CHECK(has(refusal(model / name), std::string(name) +
+                                             ": this is one file of a Hugging Face folder; give the "
+                                             "folder, " +
+                                             model.string()));
+    write_text(folder / "pytorch_model.bin", "x");
+    CHECK(has(refusal(folder / "pytorch_model.bin"), "PyTorch's pickled weights are not read"));
+}
+
+TEST_CASE("a model's name on a hub is no path, and what fetches it is said") {
+    const auto fetch = [](std::string const& path) { return refusal(path); };
+    const std::string words = "'hf download org/Name-1.5 --local-dir Name-1.5'";
+    for (const char* path : {"org/Name-1.5", "https://example.org/org/Name-1.5",
+                             "https://example.org/org/Name-1.5/tree/main", "org/Name-1.5:Q4_K_M"})
+        CHECK(has(fetch(path), words));
+    for (const char* path :
+         {"absent", "./org/name", "/org/name", "a/b/c", "org/name.gguf", "../name", "https://", "a/"}) {
+        CHECK(has(fetch(path), "there is no such file or folder"));
+        CHECK_FALSE(has(fetch(path), "hf download"));
+    }
+}
+
+TEST_CASE("an index whose shards are missing says how many and which") {
+    const temporary_folder folder;
+    write_folder(folder.path(), config_file, make_tensors(config(), safetensors_type::bf16), 4);
+    CHECK(refusal(folder.path()) == "no refusal");
+    for (const char* shard : {"model-00002-of-00004.safetensors", "model-00003-of-00004.safetensors"})
+        std::filesystem::remove(folder / shard);
+    CHECK(has(refusal(folder.path()), "2 of the 4 shards that it names are missing in the folder: "
+                                      "\"model-00002-of-00004.safetensors\", \"model-00003-of-00004.safetensors\""));
+}
+
+TEST_CASE("quantized weights are refused as such where only a file or the tensors say so") {
+    CHECK(has(refusal_of([](auto& all) {
+                  find(all, "model.layers.0.mlp.up_proj.weight") =
+                      make_tensor("model.layers.0.mlp.up_proj.qweight", {2, 8}, safetensors_type::f32);
+              }),
+              "up_proj.qweight\" belongs to weights quantized by GPTQ or AWQ, which are not read yet"));
+    const temporary_folder folder;
+    write_folder(folder.path(), config_file, make_tensors(config(), safetensors_type::bf16));
+    write_text(folder / "quantize_config.json", R"({"bits": 3, "group_size": 128})");
+    CHECK(has(refusal(folder.path()), "quantize_config.json: weights quantized by GPTQ to 3 bits in groups of 128"));
+}
+
+TEST_CASE("inspect goes on after a refusal, to all others that a loader would meet") {
+    const temporary_folder folder;
+    auto tensors = make_tensors(config(), safetensors_type::f16);
+    tensors.pop_back();
+    json file = config_file;
+    file["odd_key"] = 1;
+    file["mlp_bias"] = true;
+    write_folder(folder.path(), file, tensors);
+    CHECK(checkpoint::inspect(folder.path()).problems().size() == 3); // two keys, one tensor
+    const std::vector<std::string> allowed{"odd_key"};
+    CHECK(checkpoint::inspect(folder.path(), allowed).problems().size() == 2);
+    write_text(folder / "model.safetensors", "");
+    const auto shown = checkpoint::inspect(folder.path());
+    REQUIRE(shown.problems().size() == 3); // two keys, one file
+    CHECK(has(shown.problems()[2], "an empty file"));
+    CHECK(shown.format_description() == "safetensors");
+}
+
+TEST_CASE("a GGUF file that is no whole model is told from one") {
+    const temporary_folder folder;
+    const auto refused = [&](auto const& change) {
+        gguf_writer file = gguf_metadata(config());
+        change(file);
+        file.write(folder / "part.gguf");
+        return refusal(folder / "part.gguf");
+    };
+    CHECK(has(refused([](auto& f) { f.text("general.type", "mmproj"); }), "encoder of images or sound"));
+    CHECK(has(refused([](auto& f) { f.text("general.type", "adapter"); }), "this is an adapter (LoRA)"));
+    CHECK(has(refused([](auto& f) { f.text("adapter.type", "lora"); }), "this is an adapter (LoRA)"));
+    CHECK(has(refused([](auto& f) { f.text("general.type", "imatrix"); }), "\"general.type\": \"imatrix\""));
+    CHECK(has(refused([](auto& f) { f.text("tokenizer.ggml.tokens", "x"); }), "a vocabulary without tensors"));
+    CHECK(has(refused([](auto& f) { f.number("split.count", 3); }), "one of 3 parts of a model; join them first"));
+    const auto whole = [](auto& f) {
+        f.text("general.type", "model");
+        f.number("llama.vocab_size", 12);
+    };
+    CHECK(has(refused(whole), "there are only 0 tensors"));
+    gguf_writer clip;
+    clip.text("general.architecture", "clip");
+    clip.write(folder / "part.gguf");
+    CHECK(has(refusal(folder / "part.gguf"), "encoder of images or sound"));
+}
+
+TEST_CASE("GGUF metadata at its default changes nothing") {
+    const temporary_folder folder;
+    const auto tensors = make_tensors(config(), safetensors_type::f32);
+    gguf_writer file = gguf_metadata(config());
+    for (const char* key : {"expert_count", "expert_used_count", "attention.sliding_window", "pooling_type"})
+        file.number("llama." + std::string(key), 0);
+    for (const char* key :
+         {"attention.clamp_kqv", "attention.max_alibi_bias", "logit_scale", "final_logit_softcapping"})
+        file.real("llama." + std::string(key), 0);
+    file.text("llama.rope.scaling.type", "linear");
+    file.real("llama.rope.scaling.factor", 1);
+    file.number("llama.rope.scaling.original_context_length", 64);
+    file.real("llama.rope.scaling.attn_factor", 1);
+    file.real("llama.rope.scale_linear", 1);
+    file.text("llama.tensor_data_layout", "Meta AI original pth");
+    for (auto const& t : tensors)
+        file.tensor(gguf_name(t.name), t.shape, 0,
+                    t.name.ends_with("q_proj.weight") || t.name.ends_with("k_proj.weight") ? interleave_heads(t, 6)
+                                                                                           : t.bytes);
+    const std::array<float, 3> ones{1, 1, 1};
+    const auto bytes = std::as_bytes(std::span(ones));
+    file.tensor("rope_freqs.weight", {3}, 0, {bytes.begin(), bytes.end()});
+    file.write(folder / "model.gguf");
+    const checkpoint source(folder / "model.gguf");
+    CHECK(source.config() == config());
+    CHECK(source.tensors().size() == tensors.size());
+    gguf_writer odd = gguf_metadata(config());
+    odd.number("llama.odd_key", 1);
+    for (auto const& t : tensors) odd.tensor(gguf_name(t.name), t.shape, 0, t.bytes);
+    odd.write(folder / "odd.gguf");
+    CHECK(has(refusal(folder / "odd.gguf"), "\"llama.odd_key\" is not known"));
+    CHECK(checkpoint(folder / "odd.gguf", std::vector<std::string>{"llama.odd_key"}).config() == config());
+    CHECK_THROWS_AS(checkpoint(folder / "odd.gguf", std::vector<std::string>{"llama.block_count"}), option_error);
+}
+
 TEST_CASE("GGUF metadata that changes the result is refused by name") {
     const temporary_folder folder;
     const auto tensors = make_tensors(config(), safetensors_type::f32);
@@ -250,13 +438,21 @@ TEST_CASE("GGUF metadata that changes the result is refused by name") {
         has(refused([](auto& f) { f.text("llama.rope.scaling.type", "yarn"); }, config()), "scaling of type \"yarn\""));
     CHECK(refused([](auto& f) { f.text("llama.rope.scaling.type", "none"); }, config()) == "no refusal");
     CHECK(has(refused([](auto& f) { f.number("llama.expert_count", 8); }, config()),
-              "\"llama.expert_count\" is not known"));
+              "llama.expert_count is 8, which is not supported; only false or 0 is"));
+    CHECK(
+        has(refused([](auto& f) { f.number("llama.odd_key", 8); }, config()),
+            "\"llama.odd_key\" is not known, and could change what the model computes (its value is 8); --allow-key"));
     CHECK(has(refused([](auto& f) { f.number("llama.attention.sliding_window", 64); }, config()), "sliding window"));
+    CHECK(has(refused([](auto& f) { f.real("llama.rope.scaling.factor", 4); }, config()), "(its factor is 4)"));
+    CHECK(has(refused([](auto& f) { f.real("llama.logit_scale", 2); }, config()),
+              "llama.logit_scale is 2, which is not supported; only 0 or 1 is"));
+    CHECK(
+        has(refused([](auto& f) { f.text("llama.tensor_data_layout", "other"); }, config()), "\"other\" is not known"));
     CHECK(has(refused([](auto& f) { f.number("llama.rope.dimension_count", 4); }, config()),
               "\"llama.rope.dimension_count\": 6"));
     CHECK(has(refused([](auto& f) { f.number("llama.vocab_size", 13); }, config()), "token_embd.weight\": shape"));
     CHECK(has(refused([](auto& f) { f.tensor("rope_freqs.weight", {3}, 0, std::vector<std::byte>(12)); }, config()),
-              "\"rope_freqs.weight\": llama has no such tensor"));
+              "\"rope_freqs.weight\": rope scaling of type \"llama3\" is not supported yet"));
     const auto second_norm = [](auto& f) { f.tensor("model.norm.weight", {8}, 0, std::vector<std::byte>(32)); };
     CHECK(has(refused(second_norm, config()), "two tensors stand for \"model.norm.weight\""));
     auto c = config();

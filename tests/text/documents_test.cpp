@@ -146,6 +146,37 @@ TEST_CASE("an array in Fortran order has the same rows") {
     CHECK(all[1].ids == std::vector<std::int32_t>{3, 4, 5});
 }
 
+TEST_CASE("a file of another kind is named, with what makes documents of it") {
+    const test::temporary_folder folder;
+    const auto refused = [&](std::string const& name, std::string const& bytes, std::string const& kind,
+                             std::string const& remedy) {
+        const auto path = folder.write(name, bytes);
+        CHECK_REFUSED(read_all(path), path.string() + ": JSON Lines, text or NPY are expected, " + kind + " was found",
+                      remedy);
+    };
+    refused("a.parquet", "PAR1\x15\x04", "a Parquet file", "pandas.read_parquet(\"" + (folder / "a.parquet").string());
+    refused("a.arrow", std::string("ARROW1\0\0", 8), "an Arrow file", "pandas.read_feather(");
+    refused("a.jsonl.zst", "\x28\xB5\x2F\xFD", "a Zstandard file", "zstd -d");
+    refused("a.jsonl.bz2", "BZh91AY", "a bzip2 file", "bunzip2");
+    refused("a.jsonl.xz",
+            std::string("\xFD"
+                        "7zXZ\0",
+                        6),
+            "an xz file", "unxz");
+    refused("a.jsonl.zip", "PK\x03\x04", "a zip archive", "unpack it first");
+    refused("a.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "a Git LFS pointer",
+            "git lfs");
+    refused("a.tsv", "id\ttext\n1\ta\n", "a table of tab-separated values",
+            "(\"" + (folder / "a.tsv").string() + "\", sep=\"\\t\", dtype=str).to_json(\"" +
+                (folder / "a.jsonl").string());
+    refused("b.jsonl", "id\ttext\n1\ta\n", "a table of tab-separated values", "the key \"text\"");
+    refused("a.csv", "id,text\n1,a\n", "a table of comma-separated values", "pandas.read_csv(");
+    const auto text = folder.write("b.txt", "PAR1, GGUF and BZh are first words of files.");
+    CHECK(read_all(text)[0].text.starts_with("PAR1"));
+    const auto binary = folder.write("c.txt", "PAR1\xFF");
+    CHECK_REFUSED(read_all(binary), "c.txt: text is expected, a Parquet file was found");
+}
+
 TEST_CASE("a file that is missing is an io_error") {
     CHECK_THROWS_TEXT(document_reader("absent.jsonl"), io_error, "absent.jsonl", "No such file");
 }

@@ -6,6 +6,7 @@
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/foreign_file.hpp"
 #include "bitlens/io/gguf_blocks.hpp"
 #include "bitlens/io/mapped_file.hpp"
 
@@ -85,6 +86,7 @@ public:
     explicit gguf_file(std::filesystem::path const& path)
         : file_(std::make_shared<const mapped_file>(path)), who_(path.string()) {
         byte_cursor cursor(file_->bytes(), who_);
+        if (!as_text(file_->bytes()).starts_with("GGUF")) refuse_foreign(file_->bytes(), who_, "a GGUF file");
         if (as_text(cursor.take(4, "magic")) != "GGUF") fail("magic: GGUF is expected: this is no GGUF file");
         read_version(cursor);
         const auto tensors = cursor.number<std::uint64_t>("tensor count");

@@ -5,6 +5,7 @@
 #include "bitlens/core/name_index.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/foreign_file.hpp"
 #include "bitlens/io/mapped_file.hpp"
 
 #include <algorithm>
@@ -202,9 +203,10 @@ inline json parse_json_members(std::string_view text, std::string_view who, std:
     return std::move(reader.result);
 }
 
-/// The value that a file holds.   Errors: io_error; those of parse_json.
+/// The value that a file holds.   Errors: io_error; those of parse_json; format_error for a file of another kind.
 inline json read_json_file(std::filesystem::path const& path) {
     const mapped_file file(path);
+    refuse_foreign(file.bytes(), path.string(), "JSON"); // of which none begins as they do
     return parse_json(as_text(file.bytes()), path.string());
 }
 

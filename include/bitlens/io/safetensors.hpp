@@ -6,6 +6,7 @@
 #include "bitlens/core/name_index.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/foreign_file.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
 
@@ -94,6 +95,11 @@ inline std::optional<std::size_t> safetensors_bytes(safetensors_type type, std::
 
 } // namespace detail
 
+/// Whether bytes begin as a safetensors file does: a length of 8 bytes, then a JSON object.
+inline bool begins_as_safetensors(std::span<const std::byte> bytes) noexcept {
+    return bytes.size() > sizeof(std::uint64_t) && bytes[sizeof(std::uint64_t)] == std::byte{'{'};
+}
+
 /// A mapped safetensors file, all of its header checked.
 /// Errors: io_error if it cannot be opened; format_error naming file and tensor for a header that is no JSON object of
 /// exactly dtype, shape and data_offsets each, for a shape that does not fit its bytes, and for tensors that do not
@@ -102,6 +108,7 @@ class safetensors_file {
 public:
     explicit safetensors_file(std::filesystem::path const& path)
         : file_(std::make_shared<const mapped_file>(path)), who_(path.string()) {
+        if (!begins_as_safetensors(file_->bytes())) refuse_foreign(file_->bytes(), who_, "a safetensors file");
         byte_cursor cursor(file_->bytes(), who_);
         const auto header_bytes = cursor.number<std::uint64_t>("header length");
         if (header_bytes > longest_header)
@@ -257,7 +264,7 @@ private:
 
     void read_index(std::filesystem::path const& path) {
         const std::string who = path.string();
-        const json index = parse_json(as_text(mapped_file(path).bytes()), who);
+        const json index = read_json_file(path);
         std::vector<std::string_view> tensors; // by name, as parse_json sorts keys
         name_index by_file;                    // places in `tensors`
         for (auto const& item : required_object(index, "weight_map", who).items()) {
@@ -273,6 +280,7 @@ private:
             tensors.push_back(item.key());
         }
         by_file.sort();
+        require_shards(path, by_file, tensors);
         for (auto left = by_file.entries(); !left.empty();) {
             std::size_t count = 1;
             while (count < left.size() && left[count].name == left[0].name) ++count;
@@ -281,14 +289,34 @@ private:
         }
     }
 
+    /// All that are missing at once: a download that was cut lacks several.
+    void require_shards(std::filesystem::path const& index, name_index const& by_file,
+                        std::span<const std::string_view> tensors) const {
+        std::vector<name_index::entry> missing;
+        std::size_t shards = 0;
+        std::string_view last;
+        for (auto const& e : by_file.entries()) {
+            if (e.name == last) continue;
+            last = e.name;
+            ++shards;
+            if (!exists(folder_ / e.name)) missing.push_back(e);
+        }
+        if (missing.empty()) return;
+        constexpr std::size_t shown = 3;
+        std::string names;
+        for (std::size_t i = 0; i < std::min(missing.size(), shown); ++i)
+            names += (i == 0 ? "" : ", ") + in_quotes(missing[i].name);
+        if (missing.size() > shown) names += ", …";
+        throw io_error(index.string() + ": " + std::to_string(missing.size()) + " of the " + std::to_string(shards) +
+                       " shards that it names " + (missing.size() == 1 ? "is" : "are") + " missing in the folder: " +
+                       names + " (with " + in_quotes(tensors[missing[0].place]) + "); fetch what is missing");
+    }
+
     /// The shard that the entries of the index name: it has the tensors at their places, and no other.
     void read_shard(std::filesystem::path const& index, std::span<const name_index::entry> entries,
                     std::span<const std::string_view> names) {
         const auto shard = index.parent_path() / entries[0].name;
         const std::string index_name = in_quotes(index.filename().string());
-        if (!exists(shard))
-            throw io_error(shard.string() + ": this shard is missing; " + index_name + " needs it for " +
-                           in_quotes(names[entries[0].place]));
         auto const& file = files_.emplace_back(shard);
         for (auto const& e : entries) file.tensor(names[e.place]); // refuses one that it has not
         for (std::size_t i = 0; i < file.tensors().size(); ++i) {  // both by name

@@ -27,6 +27,9 @@ struct qwen2 {
     static constexpr bool gguf_interleaves_heads = false;
 };
 
+/// Whether visit_architecture takes the name.
+constexpr bool is_architecture(std::string_view name) noexcept { return name == llama::name || name == qwen2::name; }
+
 /// f(llama{}) or f(qwen2{}) …, by name.   Errors: format_error for another name, listing those that exist.
 template <class F>
 decltype(auto) visit_architecture(std::string_view name, F const& f) {

@@ -9,6 +9,7 @@
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/safetensors.hpp"
 #include "bitlens/models/architectures.hpp"
+#include "bitlens/models/checkpoint_path.hpp"
 #include "bitlens/models/config.hpp"
 #include "bitlens/models/weights.hpp"
 #include "bitlens/text/tokenizer.hpp"
@@ -130,8 +131,29 @@ inline std::string hugging_face_name(std::string_view gguf_name) {
     return {};
 }
 
-/// Tensors that some files carry and no forward pass reads: tables that transformers once saved beside the weights.
-inline bool is_leftover(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
+/// Tensors that some files carry and no forward pass reads: tables that transformers once saved beside the weights, and
+/// divisors that the configuration's reader has seen to be ones.
+inline bool is_leftover(std::string_view name) {
+    return name.ends_with(".rotary_emb.inv_freq") || name == rope_divisors_name;
+}
+
+/// The method that a tensor of quantized weights belongs to; empty for other tensors.
+inline std::string_view quantized_by(std::string_view name) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 10> endings{
+        {{".qweight", "GPTQ or AWQ"},
+         {".qzeros", "GPTQ or AWQ"},
+         {".weight.absmax", "bitsandbytes"},
+         {".weight.quant_map", "bitsandbytes"},
+         {".SCB", "bitsandbytes"},
+         {".weight_scale", "compressed-tensors or FP8"},
+         {".weight_scale_inv", "FP8"},
+         {".weight_packed", "compressed-tensors"},
+         {".W_q", "HQQ"},
+         {".codebooks", "AQLM"}}};
+    for (auto const& [ending, method] : endings)
+        if (name.ends_with(ending)) return method;
+    return {};
+}
 
 /// Errors: format_error naming the tensor, for a number that is NaN or infinite.
 template <class T>
@@ -159,22 +181,47 @@ struct checkpoint_contents {
     name_index by_name; // places in tensors, by Hugging Face name
     problem_list problems;
 
-    explicit checkpoint_contents(std::filesystem::path where) : path(std::move(where)) {
-        std::error_code unknown;
-        if (std::filesystem::is_directory(path, unknown))
-            read_folder();
+    /// `to_the_end`: what a file of a folder is refused for is one more problem, and the next is still looked at.
+    checkpoint_contents(std::filesystem::path where, std::span<const std::string> allowed_keys, bool to_the_end)
+        : path(std::move(where)) {
+        if (is_model_folder(path))
+            read_folder(allowed_keys, to_the_end);
         else
-            read_gguf();
-        if (problems.empty()) check_tensors();
+            read_gguf(allowed_keys);
+        if (problems.empty() || (to_the_end && (gguf || safetensors) && says_a_model())) check_tensors();
     }
     checkpoint_contents(checkpoint_contents const&) = delete;
     checkpoint_contents& operator=(checkpoint_contents const&) = delete;
 
-    void read_folder() {
+    void read_folder(std::span<const std::string> allowed_keys, bool to_the_end) {
+        const auto step = [&](auto const& f) {
+            if (!to_the_end) return f();
+            problems.collect<error>(f);
+        };
+        step([&] { read_folder_config(allowed_keys); });
+        if (!to_the_end && !problems.empty()) return;
+        if (!is_there(path / "config.json") && !has_weights(path)) return; // all that there is has been said
+        step([&] {
+            require_weights(path);
+            safetensors.emplace(path);
+        });
+        if (safetensors) take_safetensors();
+    }
+
+    void read_folder_config(std::span<const std::string> allowed_keys) {
+        require_config(path);
         const auto config_path = path / "config.json";
         const auto parsed = read_json_file(config_path);
-        config = read_config(parsed, config_path.string(), problems);
-        safetensors.emplace(path);
+        config = read_config(parsed, config_path.string(), problems, allowed_keys);
+        for (auto const& [name, method] : quantization_files) {
+            const auto beside = path / name;
+            if (!is_there(beside) || (parsed.is_object() && parsed.contains("quantization_config"))) continue;
+            if (const auto text = quantization_text(read_json_file(beside), method))
+                problems.add(beside.string() + ": " + *text);
+        }
+    }
+
+    void take_safetensors() {
         for (auto const& [tensor, file] : safetensors->tensors()) {
             auto const& name = tensor->name;
             stored_tensor t{
@@ -190,9 +237,9 @@ struct checkpoint_contents {
         index_tensors();
     }
 
-    void read_gguf() {
+    void read_gguf(std::span<const std::string> allowed_keys) {
         gguf.emplace(path);
-        config = read_config(*gguf, problems);
+        config = read_config(*gguf, problems, allowed_keys);
         const bool interleaved = problems.empty() && visit_architecture(config, []<class Architecture>(Architecture) {
                                      return Architecture::gguf_interleaves_heads;
                                  });
@@ -210,7 +257,7 @@ struct checkpoint_contents {
             if (tensor.type->name == "BF16") t.number = stored_number::bf16;
             if (interleaved && (name.ends_with("self_attn.q_proj.weight") || name.ends_with("self_attn.k_proj.weight")))
                 t.interleaved_head = config.block.head_dim;
-            tensors.push_back(std::move(t));
+            if (!is_leftover(name)) tensors.push_back(std::move(t));
         }
         index_tensors();
     }
@@ -227,8 +274,21 @@ struct checkpoint_contents {
         return place ? &tensors[*place] : nullptr;
     }
 
+    /// Whether the configuration, refused or not, says which tensors there should be.
+    bool says_a_model() const {
+        problem_list unsaid;
+        check_config(config, {}, unsaid);
+        return is_architecture(config.architecture) && unsaid.empty();
+    }
+
     /// Every tensor of the architecture is there, in its shape and readable, and no other.
     void check_tensors() {
+        for (auto const& t : tensors)
+            if (const auto method = quantized_by(t.info.name); !method.empty()) {
+                problems.add(t.who() + " belongs to weights quantized by " + std::string(method) +
+                             ", which are not read yet");
+                return; // what else is odd is so for this reason
+            }
         if (config.layers > tensors.size()) { // and no list of a billion missing names
             problems.add(path.string() + ": the configuration says " + std::to_string(config.layers) +
                          " layers, but there are only " + std::to_string(tensors.size()) + " tensors");
@@ -277,12 +337,16 @@ struct checkpoint_contents {
 
 /// A model on disk. Copies share one mapping of the files; nothing is read before it is asked for.
 ///
-/// Errors at construction: io_error where files cannot be opened; format_error for the first of its problems: a
-/// configuration that is not supported, a tensor that is missing, unexpected, of another shape or unreadable.
+/// Keys of the configuration that are not known are refused, as they could change what the model computes; those that
+/// `allowed_keys` names are passed over.
+///
+/// Errors at construction: io_error where files are missing or cannot be opened; option_error for an allowed key that
+/// does not occur or is known; format_error for the first of its problems: an architecture, then quantized weights,
+/// then a key that are not supported, then a tensor that is missing, unexpected, of another shape or unreadable.
 class checkpoint {
 public:
-    explicit checkpoint(std::filesystem::path const& path)
-        : contents_(std::make_shared<const detail::checkpoint_contents>(path)) {
+    explicit checkpoint(std::filesystem::path const& path, std::span<const std::string> allowed_keys = {})
+        : contents_(std::make_shared<const detail::checkpoint_contents>(path, allowed_keys, false)) {
         if (problems().empty()) return;
         const std::size_t more = problems().size() - 1;
         throw format_error(problems().front() + (more == 0 ? "" : " (and " + std::to_string(more) + " more)"));
@@ -290,9 +354,9 @@ public:
 
     /// The same without refusing: for showing what is there and everything that is wrong with it. Only config(),
     /// tensors(), files(), problems() and format_description() make sense where problems() is not empty.
-    /// Errors: those of the files' own structure.
-    static checkpoint inspect(std::filesystem::path const& path) {
-        return checkpoint(std::make_shared<const detail::checkpoint_contents>(path));
+    /// Errors: io_error where nothing is; those of a GGUF file's own structure; option_error as above.
+    static checkpoint inspect(std::filesystem::path const& path, std::span<const std::string> allowed_keys = {}) {
+        return checkpoint(std::make_shared<const detail::checkpoint_contents>(path, allowed_keys, true));
     }
     std::vector<std::string> const& problems() const noexcept { return contents_->problems.texts(); }
 
@@ -322,13 +386,15 @@ public:
     /// What is stored how, as in "GGUF, linear layers Q4_1, embedding Q8_0, tied head".
     std::string format_description() const {
         std::map<std::string, std::size_t> linear;
-        std::string embedding, head = ", tied head";
+        std::string embedding, head;
         for (auto const& t : contents_->tensors) {
             if (t.info.name.find("_proj.weight") != std::string::npos) ++linear[t.info.type];
             if (t.info.name == detail::embedding_name) embedding = ", embedding " + t.info.type;
-            if (t.info.name == detail::head_name && !config().tied_head) head = ", head " + t.info.type;
+            if (t.info.name == detail::head_name) head = ", head " + t.info.type;
         }
-        std::string text = is_gguf() ? "GGUF, linear layers" : "safetensors, linear layers";
+        if (config().tied_head && !embedding.empty()) head = ", tied head";
+        std::string text = is_gguf() ? "GGUF" : "safetensors";
+        if (!linear.empty()) text += ", linear layers";
         for (auto const& [type, count] : linear)
             text += " " + type + (linear.size() > 1 ? " (" + std::to_string(count) + ")" : "");
         return text + embedding + head;
@@ -367,6 +433,7 @@ public:
     /// Errors: io_error where a folder has no tokenizer.json; format_error as tokenizer.
     tokenizer load_tokenizer() const {
         if (is_gguf()) return tokenizer::from_gguf(*contents_->gguf);
+        detail::require_tokenizer(path());
         const auto file = path() / "tokenizer.json";
         const json parsed = read_json_file(file);
         return tokenizer::from_json(parsed, file.string(), named_bos(parsed, file.string()));

@@ -4,6 +4,7 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/io/foreign_file.hpp"
 #include "bitlens/io/gzip.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
@@ -34,10 +35,14 @@ struct document {
     std::vector<std::int32_t> ids;
 };
 
-/// UTF-8 without the byte order mark that may stand before it.   Errors: format_error that names `who`, a file.
+/// UTF-8 without the byte order mark that may stand before it. Errors: format_error that names `who`, a file, and what
+/// kind of file it is if that can be told.
 inline std::string_view checked_text(std::string_view text, std::string const& who) {
     const std::size_t valid = valid_utf8_length(text);
-    if (valid != text.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
+    if (valid != text.size()) {
+        refuse_foreign(as_bytes(text), who, "text");
+        throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
+    }
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
     return text;
@@ -50,8 +55,9 @@ inline std::string_view checked_text(std::string_view text, std::string const& w
 ///                              there are any `id` and `topic` (string or number); other keys are left alone. Blank
 ///                              lines are skipped, but counted as lines. A byte order mark at the start is skipped.
 /// Errors: io_error as mapped_file; format_error naming file, line and key (or row and column), and for text that is no
-/// UTF-8 the byte of the line. Where the first document of a file whose name does not promise JSON is none, the error
-/// says what the file was read as.
+/// UTF-8 the byte of the line. A file of another kind (Parquet, compressed but by gzip, a table) is named with what
+/// makes JSON Lines of it. Where the first document of a file whose name does not promise JSON is none, the error says
+/// what the file was read as.
 class document_reader {
 public:
     explicit document_reader(std::filesystem::path const& path) : who_(path.string()) {
@@ -60,8 +66,10 @@ public:
             source_.emplace<npy_array>(read_ids(path));
         else if (path.extension() == ".txt")
             source_.emplace<mapped_file>(std::move(file));
-        else
+        else {
+            if (!file.bytes().empty() && !is_gzip(file.bytes())) refuse_other_kind(file.bytes());
             source_.emplace<line_reader>(path);
+        }
     }
 
     /// True if documents are token ids, false if they are text.
@@ -127,18 +135,54 @@ private:
         try {
             read_line(line, source.line_number(), d);
         } catch (format_error const& e) {
-            if (d.row > 0 || promises_json()) throw;
+            if (d.row > 0) throw;
+            refuse_other_kind(as_bytes(line)); // which was compressed
+            refuse_table(line);
+            if (promises_json()) throw;
             throw format_error(std::string(e.what()) +
                                "; the file was read as JSONL, one object a line: plain text needs the ending .txt");
         }
         return true;
     }
 
-    /// Whether the name says that the file is JSON.
-    bool promises_json() const noexcept {
+    /// The name without the ending of gzip.
+    std::string_view unpacked_name() const noexcept {
         std::string_view name = who_;
         if (name.ends_with(".gz")) name.remove_suffix(3);
-        return name.ends_with(".jsonl") || name.ends_with(".json");
+        return name;
+    }
+
+    /// Whether the name says that the file is JSON.
+    bool promises_json() const noexcept {
+        return unpacked_name().ends_with(".jsonl") || unpacked_name().ends_with(".json");
+    }
+
+    /// What makes JSON Lines of this file with pandas, whose function `read` takes it.
+    std::string conversion(std::string const& read, std::string const& more = "") const {
+        const auto other_name = std::filesystem::path(unpacked_name()).replace_extension(".jsonl").string();
+        return "; in Python, pandas." + read + "(" + in_quotes(who_) + more + ").to_json(" + in_quotes(other_name) +
+               ", orient=\"records\", lines=True) makes JSON Lines of it, where each document needs the key \"text\"";
+    }
+
+    void refuse_other_kind(std::span<const std::byte> bytes) const {
+        const auto kind = foreign_kind(bytes);
+        if (!kind) return;
+        std::string remedy = kind->remedy.empty() ? "" : "; " + std::string(kind->remedy);
+        if (kind->name == "a Parquet file") remedy = conversion("read_parquet");
+        if (kind->name == "an Arrow file") remedy = conversion("read_feather");
+        throw format_error(who_ + ": JSON Lines, text or NPY are expected, " + std::string(kind->name) + " was found" +
+                           remedy);
+    }
+
+    /// `line`, the first, is no JSON.
+    void refuse_table(std::string_view line) const {
+        if (line[line.find_first_not_of(" \t\r")] == '{') return;
+        const auto refuse = [&](std::string const& name, std::string const& how) {
+            throw format_error(who_ + ": JSON Lines, text or NPY are expected, a table of " + name +
+                               "-separated values was found" + conversion("read_csv", how + ", dtype=str"));
+        };
+        if (unpacked_name().ends_with(".tsv") || line.find('\t') != line.npos) refuse("tab", ", sep=\"\\t\"");
+        if (unpacked_name().ends_with(".csv")) refuse("comma", "");
     }
 
     void read_line(std::string_view line, std::size_t number, document& d) const {

@@ -56,7 +56,7 @@ private:
     void only(json const& object, std::string_view part, std::initializer_list<std::string_view> known) const {
         if (!object.is_object()) fail(part, std::string("an object is expected, ") + object.type_name() + " was found");
         for (auto const& [key, value] : object.items())
-            if (std::find(known.begin(), known.end(), key) == known.end())
+            if (!value.is_null() && std::find(known.begin(), known.end(), key) == known.end())
                 fail(part, "the key " + in_quotes(key) + " is not known");
     }
     bool flag(json const& object, std::string_view key, std::string_view part, bool otherwise) const {
