@@ -3,6 +3,7 @@
 #include "commands.hpp"
 
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
 
 #include <algorithm>
@@ -72,9 +73,9 @@ void inspect(std::filesystem::path const& model) {
         std::printf("tokenizer     %s\n", source.load_tokenizer().description().c_str());
     } catch (error const& e) {
         ++refusals;
-        std::printf("refused       tokenizer: %s\n", e.what());
+        std::printf("refused       tokenizer: %s\n", visible_line(e.what()).c_str());
     }
-    for (auto const& problem : source.problems()) std::printf("refused       %s\n", problem.c_str());
+    for (auto const& problem : source.problems()) std::printf("refused       %s\n", visible_line(problem).c_str());
     if (refusals == 0) std::printf("refused       nothing\n");
 }
 

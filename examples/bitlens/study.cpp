@@ -5,16 +5,19 @@
 #include "progress.hpp"
 #include "setting.hpp"
 #include "signals.hpp"
+#include "streams.hpp"
 
 #include "bitlens/analysis/float32_check.hpp"
 #include "bitlens/analysis/measure_run.hpp"
 #include "bitlens/analysis/select_documents.hpp"
 #include "bitlens/analysis/study.hpp"
 #include "bitlens/analysis/study_report.hpp"
+#include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/sha256.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/report/visible_text.hpp"
 #include "bitlens/version.hpp"
 
 #include <algorithm>
@@ -27,7 +30,7 @@ namespace bitlens::command {
 namespace {
 
 json file_identity(std::filesystem::path const& path) {
-    return {{"name", path.filename().string()},
+    return {{"name", visible_line(path.filename().native())},
             {"bytes", std::filesystem::file_size(path)},
             {"sha256", sha256_of_file(path)}};
 }
@@ -101,7 +104,8 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
         document_measurement::bytes(methods.size() + 1, config.layers, a.tokens, config.block.width);
     const auto plan = plan_memory(demand, here.memory, here.threads);
     const std::string plan_line = plan_text(demand, plan, here.memory);
-    std::cout << plan_line << '\n' << std::flush;
+    std::cout << plan_line << '\n';
+    flush_output();
     folder.write_manifest(manifest); // not before all this has passed: later calls take up what it names
     folder.log(plan_line);
 
@@ -135,7 +139,8 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     }
     if (model.products() != arithmetic::f32 && !has_float32_check(folder.path(), methods)) {
         const auto checked = first_documents(s.documents, float32_documents);
-        std::cout << "what the arithmetic changes: " << checked.rows.size() << " documents in float32\n" << std::flush;
+        std::cout << "what the arithmetic changes: " << checked.rows.size() << " documents in float32\n";
+        flush_output();
         progress shown(checked.rows.size() * variants.size(), a.tokens);
         write_float32_check(folder.path(),
                             measure_run<Architecture, weight>(model.with_products(arithmetic::f32), variants, checked,
@@ -151,6 +156,13 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     return write_report(folder.path());
 }
 
+/// Says before the first document is read what the run would end with.   Errors: io_error.
+void check_results(std::filesystem::path const& run_folder) {
+    expect_tables_writable(run_folder);
+    expect_writable(float32_path(run_folder));
+    expect_report_writable(run_folder);
+}
+
 } // namespace
 
 void study(study_arguments const& a) {
@@ -160,6 +172,8 @@ void study(study_arguments const& a) {
     const checkpoint source(a.model);
     const tokenizer t = source.load_tokenizer();
     warn_beyond_context(source.config(), "--tokens", a.tokens);
+    const run_folder folder(a.out);
+    check_results(folder.path());
     const bool from_ids = document_reader(a.data).holds_ids();
     if (from_ids && a.bos == "yes")
         throw option_error("--bos yes: " + a.data.string() + " holds token ids, which are taken as they stand");
@@ -169,7 +183,6 @@ void study(study_arguments const& a) {
               << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";
 
-    const run_folder folder(a.out);
     json manifest = describe_run(a, source, t, s, from_ids ? json("as in the data") : json(bos.has_value()));
     const auto all_methods = agree_with_folder(folder, manifest, methods);
     if (all_methods.empty())
@@ -178,7 +191,7 @@ void study(study_arguments const& a) {
     const auto summary = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return run<Architecture>(a, source, t, s, folder, manifest, all_methods, here);
     });
-    std::cout << summary << "report: " << summary.page.string() << '\n';
+    std::cout << summary << "report: " << visible_line(summary.page.native()) << '\n';
 }
 
 } // namespace bitlens::command

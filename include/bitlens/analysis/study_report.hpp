@@ -284,10 +284,24 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
 
 } // namespace detail
 
+/// Says before a study that its report could not be written.   Errors: io_error.
+inline void expect_report_writable(std::filesystem::path const& run_folder) {
+    for (const char* name : {"summary.json", "report.html"}) expect_writable(run_folder / name);
+    const auto figures = run_folder / "figures";
+    std::error_code code;
+    if (!std::filesystem::exists(std::filesystem::symlink_status(figures, code))) return;
+    const std::filesystem::directory_iterator entries(figures, code);
+    if (code) throw io_error(figures.string() + ": a folder is expected: " + code.message());
+    expect_writable(figures / "figure.svg");
+    for (auto const& entry : entries)
+        if (const auto kind = entry.path().extension(); kind == ".svg" || kind == ".csv") expect_writable(entry.path());
+}
+
 /// Reads examples.csv, tokens.npz, manifest.json and, where it is, float32.csv of `folder`; writes summary.json,
 /// figures/*.svg with figures/*.csv, and report.html into it. Equal runs give equal bytes.   Errors: io_error;
 /// format_error for a run that is not whole.
 inline report_summary write_report(std::filesystem::path const& folder) {
+    expect_report_writable(folder);
     run_results run = read_run(folder);
     const run_tokens tokens(folder / "tokens.npz", run);
     const finished_study s = make_study(std::move(run), tokens);

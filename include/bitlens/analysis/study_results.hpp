@@ -235,6 +235,11 @@ void write_study_tables(run_folder const& folder, study_documents const& documen
     detail::write_examples_csv(folder.path() / "examples.csv", documents, variants);
 }
 
+/// Says before a study that its tables could not be written.   Errors: io_error.
+inline void expect_tables_writable(std::filesystem::path const& run_folder) {
+    for (const char* name : {"tokens.npz", "examples.csv"}) expect_writable(run_folder / name);
+}
+
 namespace detail {
 
 /// Takes a variant from the tables of a complete run.
