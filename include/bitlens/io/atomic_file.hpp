@@ -89,7 +89,7 @@ public:
         try {
             if (::ftruncate(file_.get(), 0) != 0) detail::throw_io_error(temporary_, "cannot be emptied");
             if (place_.status) take_over(*place_.status);
-        } catch (io_error const&) {
+        } catch (...) {
             ::unlink(temporary_.c_str());
             throw;
         }
