@@ -157,10 +157,11 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
 }
 
 /// Says before the first document is read what the run would end with.   Errors: io_error.
-void check_results(std::filesystem::path const& run_folder) {
-    expect_tables_writable(run_folder);
-    expect_writable(float32_path(run_folder));
-    expect_report_writable(run_folder);
+void check_results(run_folder const& folder) {
+    folder.expect_writable();
+    expect_tables_writable(folder.path());
+    expect_writable(float32_path(folder.path()));
+    expect_report_writable(folder.path());
 }
 
 } // namespace
@@ -173,7 +174,7 @@ void study(study_arguments const& a) {
     const tokenizer t = source.load_tokenizer();
     warn_beyond_context(source.config(), "--tokens", a.tokens);
     const run_folder folder(a.out);
-    check_results(folder.path());
+    check_results(folder);
     const bool from_ids = document_reader(a.data).holds_ids();
     if (from_ids && a.bos == "yes")
         throw option_error("--bos yes: " + a.data.string() + " holds token ids, which are taken as they stand");

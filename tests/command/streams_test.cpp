@@ -233,7 +233,8 @@ TEST_CASE("a study whose results could not be written is refused before it reads
     const auto begun = here().folder / "begun";
     check(run_on(begun), 1, {"broken.jsonl: line 1"});
     CHECK_FALSE(fs::exists(begun));
-    for (const char* name : {"examples.csv", "tokens.npz", "summary.json", "report.html", "float32.csv"}) {
+    for (const char* name :
+         {"examples.csv", "tokens.npz", "summary.json", "report.html", "float32.csv", "manifest.json", "log.txt"}) {
         const auto out = here().folder / ("blocked_" + std::string(name));
         fs::create_directories(out / name);
         here().folder.write(("blocked_" + std::string(name) + "/.lock"), "");
@@ -243,6 +244,9 @@ TEST_CASE("a study whose results could not be written is refused before it reads
     const auto out = here().folder / "blocked_figures";
     fs::create_directories(out);
     here().folder.write("blocked_figures/.lock", "");
+    here().folder.write("blocked_figures/parts", "no folder");
+    check(run_on(out), 1, {"parts: a folder is expected"});
+    fs::remove(out / "parts");
     fs::create_symlink("absent", out / "figures");
     check(run_on(out), 1, {"figures: a folder is expected: No such file or directory"});
     fs::remove(out / "figures");

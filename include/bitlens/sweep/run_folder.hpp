@@ -111,6 +111,16 @@ public:
 
     std::filesystem::path const& path() const noexcept { return path_; }
 
+    /// Says before a run that its manifest, log or parts could not be written.   Errors: io_error.
+    void expect_writable() const {
+        for (const char* name : {manifest_name, log_name}) bitlens::expect_writable(path_ / name);
+        const auto parts = path_ / parts_name;
+        std::error_code code;
+        if (!std::filesystem::exists(std::filesystem::symlink_status(parts, code))) return;
+        if (!std::filesystem::is_directory(parts, code)) throw io_error(parts.string() + ": a folder is expected");
+        bitlens::expect_writable(parts / "part");
+    }
+
     /// The manifest that an earlier process left; nothing in a new folder.
     std::optional<json> manifest() const {
         const auto file = path_ / manifest_name;
@@ -124,7 +134,6 @@ public:
         std::error_code code;
         std::filesystem::create_directories(path_ / parts_name, code);
         if (code) throw io_error((path_ / parts_name).string() + ": cannot be created: " + code.message());
-        expect_writable(path_ / parts_name / "part");
         write_file_atomically(path_ / manifest_name, text);
     }
 
@@ -153,12 +162,12 @@ public:
         gmtime_r(&now, &utc);
         char stamp[32];
         std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
-        append_to_file(path_ / "log.txt", std::string(stamp) + ' ' + std::string(line) + '\n');
+        append_to_file(path_ / log_name, std::string(stamp) + ' ' + std::string(line) + '\n');
     }
 
 private:
     static constexpr const char *lock_name = ".lock", *parts_name = "parts", *manifest_name = "manifest.json",
-                                *part_suffix = ".npz";
+                                *log_name = "log.txt", *part_suffix = ".npz";
 
     /// Whether the lock of a run is still to be made.
     bool is_free_for_a_run() const {
