@@ -106,7 +106,7 @@ bool inspect(model_arguments const& a) {
     } catch (error const& e) {
         refusals.push_back("tokenizer: " + std::string(e.what()));
     }
-    for (auto const& refusal : refusals) std::printf("refused       %s\n", refusal.c_str());
+    for (auto const& refusal : refusals) std::printf("refused       %s\n", visible_line(refusal).c_str());
     if (refusals.empty()) std::printf("refused       nothing\n");
     return refusals.empty();
 }

@@ -2,10 +2,12 @@
 
 #include "commands.hpp"
 #include "signals.hpp"
+#include "streams.hpp"
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/models/checkpoint_path.hpp"
+#include "bitlens/report/visible_text.hpp"
 #include "bitlens/version.hpp"
 
 #include <cctype>
@@ -18,6 +20,7 @@
 #include <iostream>
 #include <limits>
 #include <new>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -204,7 +207,9 @@ void add_perplexity(CLI::App& app, perplexity_arguments& a) {
 
 /// Returns the exit code.
 int say(const char* error, int code = 1) {
-    for (const char* part : {"bitlens: ", error, "\n"}) write_error(part);
+    write_error("bitlens: ");
+    bitlens::put_visible_line(error, write_error);
+    write_error("\n");
     return code;
 }
 constexpr const char* out_of_memory = "out of memory; --memory says how much may be used, and shorter rows need less";
@@ -256,6 +261,7 @@ std::string misuse(CLI::App const& app, CLI::ParseError const& e) {
 } // namespace
 
 int main(int argc, char** argv) try {
+    open_closed_streams();
     usual_termination = std::set_terminate(explain_termination);
     CLI::App app{"bitlens: which inputs low-bit weight-only quantization breaks, where and why"};
     app.name("bitlens");
@@ -278,11 +284,14 @@ int main(int argc, char** argv) try {
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& e) { // --help, --version
-        return app.exit(e);
+        std::ostringstream text;
+        app.exit(e, text);
+        std::cout << text.str();
     } catch (CLI::ParseError const& e) {
-        std::cerr << misuse(app, e) << '\n';
+        std::cerr << bitlens::visible_line(misuse(app, e)) << '\n';
         return 2;
     }
+    flush_output();
     return taken ? 0 : 1;
 } catch (bitlens::option_error const& e) {
     return say(e.what(), 2);

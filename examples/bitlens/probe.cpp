@@ -126,9 +126,9 @@ void check_out(std::filesystem::path const& path, checkpoint const& source, std:
     if (!path.has_filename() || std::filesystem::is_directory(path))
         throw option_error("--out: the name of a file is expected, the folder " + path.string() + " was found");
     try {
-        const atomic_file opened(path); // and removed again
+        expect_writable(path);
     } catch (io_error const& e) {
-        throw io_error("--out " + path.string() + ": " + e.what());
+        throw io_error(std::string("--out: ") + e.what());
     }
 }
 

@@ -2,6 +2,7 @@
 /// What the command does when it is asked to stop, and when a file that it reads becomes shorter meanwhile.
 
 #include "bitlens/io/mapped_file.hpp"
+#include "bitlens/report/visible_text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -69,7 +70,7 @@ inline void explain_bus_error(int, siginfo_t* info, void*) {
     static std::array<char, 8192> lines;  // the stack of whoever met the signal may be short
     const auto path = mapped_path(reinterpret_cast<std::uintptr_t>(info->si_addr), lines);
     write_error("\nbitlens: ");
-    write_error(path.empty() ? "a mapped file" : path);
+    put_visible_line(path.empty() ? "a mapped file" : path, write_error);
     write_error(
         ": became shorter, or its disk failed, while it was read. What the run folder holds is complete: with the "
         "file whole again, the same command goes on\n");

@@ -5,13 +5,16 @@
 #include "progress.hpp"
 #include "setting.hpp"
 #include "signals.hpp"
+#include "streams.hpp"
 
 #include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/analysis/float32_check.hpp"
+#include "bitlens/io/atomic_file.hpp"
 #include "bitlens/page/report.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/run_study.hpp"
 #include "bitlens/sweep/select_documents.hpp"
 #include "bitlens/version.hpp"
@@ -72,7 +75,8 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     demand.states.per_example += kind.bytes_of_one({methods.size() + 1, config.layers, a.tokens, config.block.width});
     const auto plan = plan_memory(demand, here.memory, here.threads);
     const std::string plan_line = plan_text(demand, plan, here.memory);
-    std::cout << plan_line << '\n' << std::flush;
+    std::cout << plan_line << '\n';
+    flush_output();
     folder.write_manifest(manifest); // not before all this has passed: later calls take up what it names
     folder.log(plan_line);
 
@@ -105,7 +109,8 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     }
     if (model.products() != arithmetic::f32 && !has_float32_check(folder.path(), methods)) {
         const auto checked = run.documents.first(float32_documents);
-        std::cout << "what the arithmetic changes: " << checked.size() << " documents in float32\n" << std::flush;
+        std::cout << "what the arithmetic changes: " << checked.size() << " documents in float32\n";
+        flush_output();
         progress shown(checked.size() * variants.size(), a.tokens);
         const auto in_float32 = measure_run<Architecture, weight>(model.with_products(arithmetic::f32), all_variants,
                                                                   checked, plan.cut, kind, [&](std::size_t documents) {
@@ -121,6 +126,14 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     return write_report(folder.path(), make_study(std::move(run)));
 }
 
+/// Says before the first document is read what the run would end with.   Errors: io_error.
+void check_results(run_folder const& folder) {
+    folder.expect_writable();
+    expect_tables_writable(folder.path());
+    expect_writable(float32_path(folder.path()));
+    expect_report_writable(folder.path());
+}
+
 } // namespace
 
 void study(study_arguments const& a) {
@@ -130,6 +143,8 @@ void study(study_arguments const& a) {
     const checkpoint source = open_model(a.model);
     const tokenizer t = source.load_tokenizer();
     warn_beyond_context(source.config(), "--tokens", a.tokens);
+    const run_folder folder(a.out);
+    check_results(folder);
     const bool from_ids = document_reader(a.data).holds_ids();
     if (from_ids && a.bos == "yes")
         throw option_error("--bos yes: " + a.data.string() + " holds token ids, which are taken as they stand");
@@ -139,7 +154,6 @@ void study(study_arguments const& a) {
               << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";
 
-    const run_folder folder(a.out);
     const auto asked =
         describe_run(a, source, t, s, from_ids ? json("as in the data") : json(bos.has_value()), methods);
     const run_manifest manifest = folder.agree(asked);
@@ -148,7 +162,7 @@ void study(study_arguments const& a) {
     const auto summary = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return run<Architecture>(a, source, t, s, folder, manifest, here);
     });
-    std::cout << summary << "report: " << summary.page.string() << '\n';
+    std::cout << summary << "report: " << visible_line(summary.page.native()) << '\n';
 }
 
 } // namespace bitlens::command

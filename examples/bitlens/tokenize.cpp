@@ -2,6 +2,7 @@
 
 #include "commands.hpp"
 #include "setting.hpp"
+#include "streams.hpp"
 
 #include "bitlens/io/json.hpp"
 
@@ -22,8 +23,9 @@ void tokenize(tokenize_arguments const& a) {
         auto ids = t.encode(text.get_ref<std::string const&>());
         if (bos) ids.insert(ids.begin(), *bos);
         std::cout << json(ids).dump() << '\n';
+        flush_output(); // whoever writes a line may wait for the answer
     }
-    if (!std::cout.flush()) throw io_error("standard output: cannot be written");
+    expect_input_was_read();
 }
 
 } // namespace bitlens::command

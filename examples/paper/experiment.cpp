@@ -2,7 +2,10 @@
 
 #include "measure.hpp"
 
+#include "bitlens/streams.hpp"
+
 #include "bitlens/core/error.hpp"
+#include "bitlens/report/visible_text.hpp"
 
 #include <cstddef>
 #include <exception>
@@ -14,6 +17,7 @@
 namespace bitlens::paper {
 
 int run(int argc, char** argv, const char* methods, void (*show)(finished_study const&)) try {
+    command::open_closed_streams();
     checkpoint_documents a;
     std::string method_names = methods;
     CLI::App app("A table or figure of arXiv 2506.12044; without --model and --data, of a tiny random model");
@@ -29,13 +33,20 @@ int run(int argc, char** argv, const char* methods, void (*show)(finished_study 
     app.add_option("--examples", a.examples, "the first N documents that are long enough")
         ->needs(data)
         ->check(CLI::PositiveNumber);
-    CLI11_PARSE(app, argc, argv);
+    try {
+        app.parse(argc, argv);
+    } catch (CLI::ParseError const& e) {
+        const int code = app.exit(e); // 0 for --help
+        if (code == 0) command::flush_output();
+        return code;
+    }
     const auto parsed = parse_methods(method_names);
     if (parsed.empty()) throw option_error("--methods: at least one is expected");
     show(a.model.empty() ? measure_tiny_model(parsed) : measure_checkpoint(a, parsed));
+    command::flush_output();
     return 0;
 } catch (std::exception const& e) {
-    std::cerr << argv[0] << ": " << e.what() << '\n';
+    std::cerr << argv[0] << ": " << visible_line(e.what()) << '\n';
     return 1;
 }
 

@@ -275,6 +275,38 @@ TEST_CASE("a folder that may not be written is named and left as it is, and goes
     check_same_run(undisturbed(), folder);
 }
 
+TEST_CASE("where nobody may write, the result is refused before the data are read, and nothing is left") {
+    if (run({"inspect", here().model}, "/dev/null", {.as_nobody = true}).code != 0) {
+        MESSAGE("not tested: nobody but root reaches the command or " << here().model);
+        return;
+    }
+    const auto folder = here().folder / "of_another", file = folder / "x.npz";
+    fs::create_directory(folder);
+    std::ofstream(file) << "old";
+    fs::permissions(folder, fs::perms(::getuid() == 0 ? 0755 : 0555));
+    const auto data = with_id("no_id.npy", 0, 0, 1 << 30);
+    const auto probe_into = [&](fs::path const& out) {
+        return run({"probe", "--model", here().model, "--data", data, "--points", "logits", "--out", out}, "/dev/null",
+                   {.as_nobody = true});
+    };
+    for (const char* name : {"x.npz", "new.npz"}) {
+        const auto refused = probe_into(folder / name);
+        CHECK_MESSAGE(refused.code == 1, refused.text);
+        CHECK_MESSAGE(refused.text.find("--out: " + (folder / name).string() + ": cannot be written") !=
+                          std::string::npos,
+                      refused.text);
+        CHECK_MESSAGE(refused.text.find("Permission denied") != std::string::npos, refused.text);
+    }
+    auto arguments = study(folder / "run", two_methods);
+    *std::ranges::find(arguments, here().ids_path.string()) = data;
+    const auto refused = run(arguments, "/dev/null", {.as_nobody = true});
+    CHECK_MESSAGE(refused.code == 1, refused.text);
+    CHECK_MESSAGE(refused.text.find("run: cannot be created: Permission denied") != std::string::npos, refused.text);
+    CHECK(read_file(file) == "old");
+    CHECK(std::distance(fs::directory_iterator(folder), {}) == 1);
+    fs::permissions(folder, fs::perms(0755));
+}
+
 TEST_CASE("a run out of memory says so, and goes on where there is enough" *
           doctest::skip(!test::has_address_space_to_spare)) {
     const auto with = [](std::vector<std::string> arguments, rlim_t bytes) {

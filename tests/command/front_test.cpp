@@ -26,6 +26,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+using test::check, test::shell;
+
 constexpr std::size_t rows = 20, tokens = 12, width = 64, layers = 2;
 
 /// A model and rows of ids for it.
@@ -168,7 +170,7 @@ TEST_CASE("probe says before it runs what it would end with") {
     const auto outside = here().ids("outside.npy", 3, 2, static_cast<std::int32_t>(here().vocabulary));
     const auto absent = (here().folder / "absent" / "x.npz").string();
     check(probe_line(outside, "--points logits --out " + absent), 1,
-          {"--out " + absent + ": ", "No such file or directory"});
+          {"--out: " + absent + ": ", "No such file or directory"});
     check(probe_line(outside, "--points logits --out " + here().folder.path().string()), 2,
           {"--out: the name of a file is expected, the folder " + here().folder.path().string() + " was found"});
     const auto out = here().folder / "x.npz";

@@ -1,5 +1,5 @@
 #pragma once
-/// The command as a shell calls it.
+/// The command as a line of the shell calls it.
 
 #include <cstdio>
 #include <string>
@@ -10,13 +10,13 @@
 
 namespace bitlens::test {
 
-struct shell_outcome {
+struct outcome {
     int code;
     std::string text; // of both streams
 };
 
 /// What a line of the shell does; `bitlens` in it is the command.
-inline shell_outcome shell(std::string const& line) {
+inline outcome shell(std::string const& line) {
     std::FILE* const pipe =
         ::popen(("bitlens() { '" BITLENS_COMMAND "' \"$@\"; }; { " + line + "; } 2>&1").c_str(), "r");
     REQUIRE(pipe != nullptr);

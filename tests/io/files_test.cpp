@@ -10,11 +10,19 @@
 #include <string>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 
 #include <doctest/doctest.h>
 
 using namespace bitlens;
+
+namespace {
+
+constexpr ::uid_t nobody = 65534; // who may write nowhere, where root may everywhere
+
+} // namespace
 
 static_assert(is_utf8("a\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"));
 static_assert(valid_utf8_length("ab\x80") == 2 && valid_utf8_length("a\xC1\xBF") == 1, "stray and overlong");
@@ -88,6 +96,126 @@ TEST_CASE("what a killed writer left is overwritten, a living writer is not dist
     CHECK(test::read_bytes(folder / "x") == "first");
     write_file_atomically(folder / "x", "second");
     CHECK(test::read_bytes(folder / "x") == "second");
+}
+
+TEST_CASE("an atomic file replaces what links lead to, and the links stay") {
+    const test::temporary_folder folder, elsewhere;
+    namespace fs = std::filesystem;
+    fs::create_directory(elsewhere / "deep");
+    elsewhere.write("deep/x", "old");
+    fs::create_symlink("deep/x", elsewhere / "inner");               // relative to where the link is
+    fs::create_symlink(elsewhere / "inner", folder / "x");           // a link to a link
+    fs::create_symlink(elsewhere / "deep" / "new", folder / "new");  // to a file that is still to come
+    fs::create_symlink(elsewhere / "absent" / "x", folder / "lost"); // never: the folder is missing
+    fs::create_symlink("loop", folder / "loop");
+    for (const char* name : {"x", "new"}) {
+        CAPTURE(name);
+        write_file_atomically(folder / name, "text");
+        CHECK(fs::is_symlink(folder / name));
+        CHECK(test::read_bytes(elsewhere / "deep" / name) == "text");
+    }
+    CHECK(fs::is_symlink(elsewhere / "inner"));
+    CHECK_THROWS_TEXT(atomic_file(folder / "lost"), io_error, "lost: cannot be written", "No such file");
+    CHECK_THROWS_TEXT(atomic_file(folder / "loop"), io_error, "loop: cannot be written", "symbolic links");
+    CHECK(std::distance(fs::directory_iterator(elsewhere / "deep"), {}) == 2);
+    CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 4);
+}
+
+TEST_CASE("a file that is replaced passes on its mode and owner; a new one has those of any new file") {
+    const test::temporary_folder folder;
+    const auto path = folder.write("x", "old");
+    const auto of = [](std::filesystem::path const& file) {
+        struct stat status {};
+        REQUIRE(::stat(file.c_str(), &status) == 0);
+        return status;
+    };
+    for (const mode_t mode : {0640u, 0600u, 0666u, 0755u}) {
+        REQUIRE(::chmod(path.c_str(), mode) == 0);
+        atomic_file file(path);
+        CHECK((of(folder / ".x.tmp").st_mode & 07777u) == mode); // before there is anything to read in it
+        file.write("new");
+        file.commit();
+        CHECK((of(path).st_mode & 07777u) == mode);
+    }
+    if (::getuid() == 0) {
+        REQUIRE(::chown(path.c_str(), nobody, nobody) == 0);
+        write_file_atomically(path, "newer");
+        CHECK(of(path).st_uid == nobody);
+        CHECK(of(path).st_gid == nobody);
+    }
+    write_file_atomically(folder / "y", "new");
+    CHECK(of(folder / "y").st_mode == of(folder.write("z", "new")).st_mode);
+}
+
+TEST_CASE("what is no regular file is not replaced by one, and is named") {
+    const test::temporary_folder folder;
+    std::filesystem::create_directory(folder / "d");
+    REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+    std::filesystem::create_symlink("pipe", folder / "to_pipe");
+    std::filesystem::create_symlink("/dev/null", folder / "to_null");
+    const auto refused = [](std::filesystem::path const& path, const char* what) {
+        CAPTURE(path);
+        CHECK_THROWS_TEXT(atomic_file{path}, io_error, path.string(), "a regular file is expected, a ", what);
+        CHECK_THROWS_TEXT(expect_writable(path), io_error, path.string(), what);
+        CHECK_THROWS_TEXT(append_to_file(path, "line"), io_error, path.string(), what);
+    };
+    refused(folder / "d", "folder");
+    refused(folder / "pipe", "pipe");
+    refused(folder / "to_pipe", "pipe");
+    refused(folder / "to_null", "device");
+    refused("/dev/null", "device");
+    CHECK_THROWS_TEXT(atomic_file(folder / "d/"), io_error, "the name of a file is expected");
+    CHECK_THROWS_TEXT(atomic_file(""), io_error, "the name of a file is expected");
+    CHECK(std::filesystem::is_fifo(folder / "pipe"));
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 4);
+
+    REQUIRE(::mkfifo((folder / ".x.tmp").c_str(), 0600) == 0); // opening it for writing would wait for a reader
+    CHECK_THROWS_TEXT(atomic_file(folder / "x"), io_error, ".x.tmp cannot be created");
+}
+
+TEST_CASE("a file that may not be written is not replaced, though its folder may be") {
+    const test::temporary_folder folder;
+    const auto locked = folder.write("locked", "old"), of_another = folder.write("of_another", "old");
+    REQUIRE(::chmod(locked.c_str(), 0444) == 0);
+    REQUIRE(::chmod(of_another.c_str(), 0666) == 0);
+    REQUIRE(::chmod(folder.path().c_str(), 01777) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const bool was_root = ::getuid() == 0;
+        if (was_root && ::setuid(nobody) != 0) ::_exit(2);
+        const auto is_refused = [](std::filesystem::path const& path, const char* why) {
+            return files::missing(files::error_of<io_error>([&] { atomic_file{path}; }),
+                                  {path.string() + ": cannot be written: ", why})
+                .empty();
+        };
+        const bool ok = is_refused(locked, "Permission denied") &&
+                        (!was_root || is_refused(of_another, "only its owner may replace it"));
+        ::_exit(ok ? 0 : 1);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(test::read_bytes(locked) == "old");
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 2);
+}
+
+TEST_CASE("whether a file can be written is seen without writing it") {
+    const test::temporary_folder folder;
+    const auto path = folder.write("x", "old");
+    expect_writable(path);
+    expect_writable(folder / "y");
+    CHECK(test::read_bytes(path) == "old");
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+}
+
+TEST_CASE("lines are put behind those that a file holds, through a link too") {
+    const test::temporary_folder folder;
+    std::filesystem::create_symlink("log", folder / "link");
+    append_to_file(folder / "log", "first\n");
+    append_to_file(folder / "link", "second\n");
+    CHECK(test::read_bytes(folder / "log") == "first\nsecond\n");
+    CHECK_THROWS_TEXT(append_to_file(folder / "absent/log", "x"), io_error, "absent/log: cannot be written");
 }
 
 TEST_CASE("a write that fails says why and leaves nothing behind") {

@@ -110,3 +110,10 @@ TEST_CASE("typed values, and errors that name file, key, what was found and what
     CHECK_REFUSED(find_object(v, "n", "f"), "\"n\"", "an object");
     CHECK_REFUSED(required<int>(v["a"], "n", "f"), "f: an object is expected, array was found");
 }
+
+TEST_CASE("JSON is written of UTF-8, and of nothing else") {
+    CHECK(json_text({{"a", "é"}}, "f") == "{\"a\":\"é\"}");
+    CHECK(json_text({{"a", 1}}, "f", 2) == "{\n  \"a\": 1\n}");
+    CHECK_REFUSED(json_text({{"a", "\xFF"}}, "manifest.json"), "manifest.json: JSON holds UTF-8 only");
+    CHECK_REFUSED(json_text({{"\xFF", 1}}, "f"), "f: JSON holds UTF-8 only");
+}

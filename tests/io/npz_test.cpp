@@ -99,6 +99,8 @@ TEST_CASE("what does not fit its shape, or has another's name, is not written") 
         npz_writer writer(folder / "x.npz");
         writer.add<float>("a", two_by_three, six);
         CHECK_REFUSED(writer.add<float>("a", two_by_three, six), "\"a\"", "name of its own");
+        CHECK_REFUSED(writer.add<float>("\xFF", two_by_three, six), "\"\\xff\"", "65531 bytes of UTF-8");
+        CHECK_REFUSED(writer.add<float>(std::string(65532, 'a'), two_by_three, six), "65531 bytes of UTF-8");
     }
     CHECK(std::filesystem::is_empty(folder.path()));
 }

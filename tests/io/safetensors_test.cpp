@@ -240,5 +240,8 @@ TEST_CASE("write_safetensors refuses what it could not read back") {
                                                    {"a", safetensors_type::f32, {3}, bytes}}),
                   "\"a\"");
     CHECK_REFUSED(write_safetensors(folder / "x", {{"__metadata__", safetensors_type::f32, {3}, bytes}}), "name");
+    CHECK_REFUSED(write_safetensors(folder / "x", {{"\xFF", safetensors_type::f32, {3}, bytes}}), "x: name of a tensor",
+                  "UTF-8");
+    CHECK_REFUSED(write_safetensors(folder / "x", {}, {{"made by", "\xFF"}}), "x: __metadata__", "UTF-8");
     CHECK(std::filesystem::is_empty(folder.path()));
 }

@@ -39,3 +39,19 @@ TEST_CASE("any bytes become valid UTF-8, and stay as they are the second time") 
         CHECK(visible_text(once) == once);
     }
 }
+
+TEST_CASE("a name is one line in which each byte that cannot be shown is seen, and the rest is as it was") {
+    for (const char* name : {"", "a b.npy", "naïve-文档.jsonl", "back\\slash", "\uFFFD"})
+        CHECK(visible_line(name) == name);
+    CHECK(visible_line("caf\xE9.npy") == "caf\\xe9.npy");
+    CHECK(visible_line("\xFF\xFE") == "\\xff\\xfe");
+    CHECK(visible_line("文\xE4\xB8") == "文\\xe4\\xb8");
+    CHECK(visible_line("a\nb\tc\r\x1B[31m\x7F") == "a\\x0ab\\x09c\\x0d\\x1b[31m\\x7f");
+    CHECK(visible_line(std::string("a\0b", 3)) == "a\\x00b");
+    CHECK(visible_line("\u202Efdp.exe\u0085") == "\\xe2\\x80\\xaefdp.exe\\xc2\\x85");
+    for (int i = 0; i < 256; ++i) { // whatever the byte, the line is UTF-8 that shows as it is
+        const auto line = visible_line(std::string("a") + static_cast<char>(i) + "b");
+        CHECK(visible_text(line) == line);
+        CHECK(visible_line(line) == line);
+    }
+}

@@ -47,6 +47,27 @@ TEST_CASE("the lock alone marks a folder as a run's: a process may be killed whe
     CHECK_FALSE(fs::exists(parent.path() / "parts")); // who only looks leaves nothing
 }
 
+TEST_CASE("a run that is refused before it writes anything leaves nothing behind") {
+    const test::temporary_folder parent;
+    {
+        const run_folder folder(parent.path() / "deep" / "run");
+        CHECK(fs::exists(folder.path() / ".lock"));
+        CHECK_THROWS_WITH_AS(run_folder{folder.path()}, doctest::Contains("another process is running"), io_error);
+        CHECK_THROWS_WITH_AS(folder.write_manifest({{"name", "\xFF"}}), doctest::Contains("UTF-8"), format_error);
+    }
+    CHECK(fs::is_empty(parent.path()));
+    CHECK_THROWS_WITH_AS(run_folder{parent.path() / "deep" / std::string(300, 'x')},
+                         doctest::Contains("cannot be created"), io_error);
+    CHECK(fs::is_empty(parent.path()));
+    { const run_folder folder(parent.path()); }
+    CHECK(fs::is_empty(parent.path())); // a folder that was there stays
+    { run_folder{parent.path() / "run"}.log("a line"); }
+    CHECK(fs::exists(parent.path() / "run" / ".lock")); // or the folder would be nobody's
+    fs::remove(parent.path() / "run" / "log.txt");
+    { const run_folder folder(parent.path() / "run"); }
+    CHECK(fs::exists(parent.path() / "run" / ".lock")); // an earlier run's
+}
+
 TEST_CASE("what cannot be read in a run folder is an io_error") {
     const test::temporary_folder parent;
     const run_folder folder(parent.path());

@@ -71,21 +71,27 @@ inline void append_utf8(std::string& text, char32_t code) {
     }
 }
 
+namespace detail {
+
+/// "\\xNN": a byte that cannot be shown as it is.
+inline std::array<char, 4> hex_escape(char c) noexcept {
+    constexpr char digits[] = "0123456789abcdef";
+    const auto byte = static_cast<std::uint8_t>(c);
+    return {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+}
+
+} // namespace detail
+
 /// A name from a file as an error message shows it: in double quotes, at most 100 bytes of it, everything but printable
 /// ASCII as `\xNN`.
 inline std::string in_quotes(std::string_view text) {
     constexpr std::size_t longest = 100;
-    constexpr char digits[] = "0123456789abcdef";
     std::string shown = "\"";
     for (const char c : text.substr(0, longest)) {
-        const auto byte = static_cast<std::uint8_t>(c);
-        if (byte >= 0x20 && byte < 0x7F && c != '"' && c != '\\') {
+        if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\')
             shown += c;
-        } else {
-            shown += "\\x";
-            shown += digits[byte >> 4];
-            shown += digits[byte & 15];
-        }
+        else
+            for (const char sign : detail::hex_escape(c)) shown += sign;
     }
     shown += text.size() > longest ? "…\"" : "\"";
     return shown;

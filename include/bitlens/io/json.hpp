@@ -203,6 +203,16 @@ inline json parse_json_members(std::string_view text, std::string_view who, std:
     return std::move(reader.result);
 }
 
+/// The text of a value, on one line or, with `indent`, on many. `who` begins the text of every error.
+/// Errors: format_error for a string that is no UTF-8, as names of files may be.
+inline std::string json_text(json const& value, std::string_view who, int indent = -1) {
+    try {
+        return value.dump(indent);
+    } catch (json::type_error const&) {
+        throw format_error(std::string(who) + ": JSON holds UTF-8 only, and a string that is none was found");
+    }
+}
+
 /// The value that a file holds.   Errors: io_error; those of parse_json; format_error for a file of another kind.
 inline json read_json_file(std::filesystem::path const& path) {
     const mapped_file file(path);

@@ -65,7 +65,7 @@ private:
 /// Writes arrays one after the other to an NPZ file that appears when finish() is called. Nothing but the caller's
 /// piece of an array is held in memory. Equal arrays in equal order make equal bytes: entries bear no date of their
 /// own. Errors: shape_error if an array gets more or fewer values than its shape says, format_error for a name that
-/// occurs twice, io_error as atomic_file.
+/// occurs twice, is no UTF-8 or is longer than zip holds, io_error as atomic_file.
 class npz_writer {
 public:
     /// `wide_from`: bytes from which on a size or offset is written as zip64; smaller only to test that.
@@ -87,6 +87,10 @@ public:
         const auto count = checked_product(shape);
         if (!count || *count > (std::numeric_limits<std::size_t>::max() - header.size()) / sizeof(T))
             throw shape_error(who(name) + ": the shape " + shape_text(shape) + " is too large");
+        constexpr std::size_t longest_name = 0xFFFF - std::string_view(".npy").size();
+        if (name.size() > longest_name || !is_utf8(name))
+            throw format_error(who(name) + ": a name of at most " + std::to_string(longest_name) +
+                               " bytes of UTF-8 is expected");
         if (name.empty() || !names_.insert(std::string(name)).second)
             throw format_error(who(name) + ": each array needs a name of its own");
         open_ = {std::string(name) + ".npy", npy_type_of<T>(), 0, file_.size(), header.size() + *count * sizeof(T)};

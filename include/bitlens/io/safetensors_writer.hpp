@@ -30,16 +30,17 @@ struct safetensors_entry {
 
 /// Writes the canonical form: tensors by falling alignment of their type, then by name; compact JSON, padded with
 /// spaces to a multiple of 8. Equal tensors make equal files, whatever their order.
-/// Errors: shape_error if bytes and shape differ, format_error for a name that occurs twice, io_error as atomic_file.
+/// Errors: shape_error if bytes and shape differ, format_error for a name that occurs twice or is no UTF-8, io_error as
+/// atomic_file.
 inline void write_safetensors(std::filesystem::path const& path, std::vector<safetensors_entry> tensors,
                               std::map<std::string, std::string> const& metadata = {}) {
     std::ranges::sort(
         tensors, [](auto const& a, auto const& b) { return a.type != b.type ? a.type > b.type : a.name < b.name; });
     std::string text = "{";
     const auto add = [&](std::string const& name, std::string const& value) {
-        text += (text.size() > 1 ? "," : "") + json(name).dump() + ":" + value;
+        text += (text.size() > 1 ? "," : "") + json_text(name, path.string() + ": name of a tensor") + ":" + value;
     };
-    if (!metadata.empty()) add("__metadata__", json(metadata).dump());
+    if (!metadata.empty()) add("__metadata__", json_text(metadata, path.string() + ": __metadata__"));
     std::set<std::string_view> names{"", "__metadata__"};
     std::size_t end = 0;
     for (auto const& t : tensors) {

@@ -33,8 +33,9 @@ inline void write_figure(std::filesystem::path const& folder, figure const& f) {
     if (f.charts.empty()) return;
     write_file_atomically(folder / (f.name + ".svg"), to_svg(f.charts, f.per_row, svg_use::file));
     write_file_atomically(folder / (f.name + ".csv"), to_csv(f.charts));
-    std::error_code kept; // a picture of an earlier figure would be taken for one of this
-    std::filesystem::remove(folder / (f.name + ".png"), kept);
+    const auto picture = folder / (f.name + ".png"); // of an earlier figure: it would be taken for one of this
+    std::error_code kept;
+    if (std::filesystem::is_regular_file(picture, kept)) std::filesystem::remove(picture, kept);
 }
 
 namespace detail {

@@ -265,9 +265,23 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
 
 } // namespace detail
 
+/// Says before a study that its report could not be written.   Errors: io_error.
+inline void expect_report_writable(std::filesystem::path const& run_folder) {
+    for (const char* name : {"summary.json", "report.html"}) expect_writable(run_folder / name);
+    const auto figures = run_folder / "figures";
+    std::error_code code;
+    if (!std::filesystem::exists(std::filesystem::symlink_status(figures, code))) return;
+    const std::filesystem::directory_iterator entries(figures, code);
+    if (code) throw io_error(figures.string() + ": a folder is expected: " + code.message());
+    expect_writable(figures / "figure.svg");
+    for (auto const& entry : entries)
+        if (const auto kind = entry.path().extension(); kind == ".svg" || kind == ".csv") expect_writable(entry.path());
+}
+
 /// Writes summary.json, figures/*.svg with figures/*.csv, and report.html into `folder`, where float32.csv of the run
 /// may be. Equal runs give equal bytes.   Errors: io_error; format_error for a float32.csv of another run.
 inline report_summary write_report(std::filesystem::path const& folder, finished_study const& s) {
+    expect_report_writable(folder);
     const auto content = detail::make_content(s, float32_table(folder, s));
     const auto figures = folder / "figures";
     std::error_code code;

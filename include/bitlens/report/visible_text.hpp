@@ -16,6 +16,12 @@ constexpr bool reorders_text(char32_t c) noexcept {
     return c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
 }
 
+/// Controls but tab and line feed, noncharacters.
+constexpr bool is_unseen(char32_t c) noexcept {
+    return (c < 0x20 && c != '\t' && c != '\n') || (c >= 0x7F && c < 0xA0) || (c & 0xFFFE) == 0xFFFE ||
+           (c >= 0xFDD0 && c <= 0xFDEF);
+}
+
 } // namespace detail
 
 /// What would not be seen, or would change how its neighbours look, becomes a visible sign: C0 controls and DEL their
@@ -27,12 +33,8 @@ inline std::string visible_text(std::string_view text) {
     out.reserve(text.size());
     while (!text.empty()) {
         const auto [c, size] = decode_utf8(text);
-        if (c < 0x20 && c != '\t' && c != '\n')
-            append_utf8(out, 0x2400 + c);
-        else if (c == 0x7F)
-            append_utf8(out, 0x2421);
-        else if ((c >= 0x80 && c < 0xA0) || (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF))
-            append_utf8(out, 0xFFFD);
+        if (detail::is_unseen(c))
+            append_utf8(out, c < 0x20 ? 0x2400 + c : c == 0x7F ? char32_t{0x2421} : char32_t{0xFFFD});
         else if (detail::reorders_text(c)) {
             constexpr std::string_view digits = "0123456789ABCDEF";
             out += "[U+";
@@ -42,6 +44,36 @@ inline std::string visible_text(std::string_view text) {
             append_utf8(out, c); // U+FFFD too, for bytes that are not UTF-8
         text.remove_prefix(size);
     }
+    return out;
+}
+
+/// Gives `put` the pieces of visible_line(text), and allocates nothing itself.
+template <class Put>
+void put_visible_line(std::string_view text, Put const& put) {
+    std::size_t from = 0; // of what is shown as it is
+    for (std::size_t at = 0; at < text.size();) {
+        const character one = decode_utf8(text, at);
+        const std::size_t next = at + one.size;
+        if (!one.valid() || one.code == '\t' || one.code == '\n' || detail::is_unseen(one.code) ||
+            detail::reorders_text(one.code)) {
+            put(text.substr(from, at - from));
+            for (; at < next; ++at) {
+                const auto escape = detail::hex_escape(text[at]);
+                put(std::string_view(escape.data(), escape.size()));
+            }
+            from = next;
+        }
+        at = next;
+    }
+    put(text.substr(from));
+}
+
+/// Anybody's bytes, such as the name of a file or a message that has one in it, on one line of text that can be shown:
+/// what visible_text would change, tab, line feed and bytes that are not UTF-8 are `\xNN`, each byte of it; the rest is
+/// as it was. Errors: none, whatever the bytes.
+inline std::string visible_line(std::string_view text) {
+    std::string out;
+    put_visible_line(text, [&](std::string_view piece) { out += piece; });
     return out;
 }
 

@@ -4,6 +4,7 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/sha256.hpp"
+#include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/column.hpp"
 
 #include <algorithm>
@@ -35,25 +36,28 @@ struct run_manifest {
 
 /// Name, size and SHA-256 of a file: what stands for it in a manifest.   Errors: io_error.
 inline json file_identity(std::filesystem::path const& path) {
-    return {{"name", path.filename().string()},
+    return {{"name", visible_line(path.filename().native())},
             {"bytes", std::filesystem::file_size(path)},
             {"sha256", sha256_of_file(path)}};
 }
 
 /// The first place where two JSON values differ, in words; nothing when they are equal.
+/// Errors: format_error for a string that is no UTF-8.
 inline std::optional<std::string> first_difference(json const& found, json const& asked,
                                                    std::string const& where = "") {
     if (found == asked) return std::nullopt;
     if (found.is_object() && asked.is_object()) {
         const auto inside = [&](std::string const& key) { return where.empty() ? key : where + "." + key; };
         for (auto const& [key, value] : asked.items()) {
-            if (!found.contains(key)) return inside(key) + ": nothing in the folder, " + value.dump() + " asked for";
+            if (!found.contains(key))
+                return inside(key) + ": nothing in the folder, " + json_text(value, where) + " asked for";
             if (auto difference = first_difference(found[key], value, inside(key))) return difference;
         }
         for (auto const& [key, value] : found.items())
-            if (!asked.contains(key)) return inside(key) + ": " + value.dump() + " in the folder, nothing asked for";
+            if (!asked.contains(key))
+                return inside(key) + ": " + json_text(value, where) + " in the folder, nothing asked for";
     }
-    return where + ": " + found.dump() + " in the folder, " + asked.dump() + " asked for";
+    return where + ": " + json_text(found, where) + " in the folder, " + json_text(asked, where) + " asked for";
 }
 
 namespace detail {

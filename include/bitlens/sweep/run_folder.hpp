@@ -15,14 +15,18 @@
 #include <cstddef>
 #include <cstring>
 #include <ctime>
+#include <exception>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <system_error>
+#include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -33,7 +37,38 @@ struct run_part {
     std::size_t first = 0, count = 0;
 };
 
-/// Owns the folder as long as it lives: a second process that opens it is refused.
+namespace detail {
+
+/// Folders that are made, and removed again at the end where they are still empty.
+class new_folders {
+public:
+    /// `path` and the folders above it that are missing.   Errors: io_error.
+    explicit new_folders(std::filesystem::path const& path) {
+        std::error_code code;
+        for (auto missing = path; !missing.empty() && !std::filesystem::exists(missing, code);
+             missing = missing.parent_path())
+            innermost_first_.push_back(missing);
+        std::filesystem::create_directories(path, code);
+        if (!code) return;
+        remove();
+        throw io_error(path.string() + ": cannot be created: " + code.message());
+    }
+    new_folders(new_folders const&) = delete;
+    new_folders& operator=(new_folders const&) = delete;
+    ~new_folders() { remove(); }
+
+private:
+    void remove() const noexcept {
+        for (auto const& folder : innermost_first_) ::rmdir(folder.c_str());
+    }
+
+    std::vector<std::filesystem::path> innermost_first_;
+};
+
+} // namespace detail
+
+/// Owns the folder as long as it lives: a second process that opens it is refused. At the end nothing is left of a
+/// folder, or a lock, that it made and into which nothing was written.
 ///
 ///     RUN/manifest.json     what the run is; equal for equal runs
 ///     RUN/parts/…           finished blocks, `<variant>-<first>-<count>.npz`, until the run is complete
@@ -43,27 +78,30 @@ class run_folder {
 public:
     /// Creates the folder or opens an earlier run's. Errors: io_error when it cannot be written or another process has
     /// it; option_error when it is no run folder but holds files.
-    explicit run_folder(std::filesystem::path folder) : path_(std::move(folder)) {
-        std::error_code code;
-        const bool existed = std::filesystem::exists(path_, code);
-        if (existed && !std::filesystem::is_directory(path_, code))
-            throw io_error(path_.string() + ": a folder for the run is expected, found a file");
-        if (existed && !std::filesystem::exists(path_ / lock_name, code) && !std::filesystem::is_empty(path_, code) &&
-            !code)
-            throw option_error(path_.string() +
-                               ": holds files but no run; expected an empty or new folder, or a run's");
-        std::filesystem::create_directories(path_, code);
-        if (code) throw io_error(path_.string() + ": cannot be created: " + code.message());
-        // The lock comes first: it marks the folder as a run's, should the process be killed here.
-        lock_ = detail::descriptor(::open((path_ / lock_name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-        if (lock_.get() < 0) throw io_error((path_ / lock_name).string() + ": " + std::strerror(errno));
-        if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
-            throw io_error(path_.string() + (errno == EWOULDBLOCK
-                                                 ? ": another process is running in this folder"
-                                                 : ": cannot be locked: " + std::string(std::strerror(errno))));
+    explicit run_folder(std::filesystem::path folder)
+        : path_(std::move(folder)), lock_is_new_(is_free_for_a_run()), new_folders_(path_), lock_(take_lock()) {}
+    run_folder(run_folder const&) = delete;
+    run_folder& operator=(run_folder const&) = delete;
+    ~run_folder() {
+        if (!lock_is_new_) return;
+        try {
+            if (std::distance(std::filesystem::directory_iterator(path_), {}) == 1)
+                ::unlink((path_ / lock_name).c_str());
+        } catch (std::exception const&) { // then the lock stays, as after a kill
+        }
     }
 
     std::filesystem::path const& path() const noexcept { return path_; }
+
+    /// Says before a run that its manifest, log or parts could not be written.   Errors: io_error.
+    void expect_writable() const {
+        for (const char* name : {manifest_name, log_name}) bitlens::expect_writable(path_ / name);
+        const auto parts = path_ / parts_name;
+        std::error_code code;
+        if (!std::filesystem::exists(std::filesystem::symlink_status(parts, code))) return;
+        if (!std::filesystem::is_directory(parts, code)) throw io_error(parts.string() + ": a folder is expected");
+        bitlens::expect_writable(parts / "part");
+    }
 
     /// The manifest that an earlier process left; nothing in a new folder.   Errors: those of manifest_from.
     std::optional<run_manifest> manifest() const {
@@ -90,12 +128,13 @@ public:
         }
         return *earlier;
     }
-    /// And makes room for parts.
+    /// And makes room for parts.   Errors: io_error; format_error for a string that is no UTF-8.
     void write_manifest(run_manifest const& manifest) const {
+        const std::string text = json_text(to_json(manifest), (path_ / manifest_name).string(), 2) + "\n";
         std::error_code code;
         std::filesystem::create_directories(path_ / parts_name, code);
         if (code) throw io_error((path_ / parts_name).string() + ": cannot be created: " + code.message());
-        write_file_atomically(path_ / manifest_name, to_json(manifest).dump(2) + "\n");
+        write_file_atomically(path_ / manifest_name, text);
     }
 
     /// Finished blocks of a variant, by first row. Files of other names are left alone.
@@ -128,14 +167,43 @@ public:
         gmtime_r(&now, &utc);
         char stamp[32];
         std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
-        std::ofstream file(path_ / "log.txt", std::ios::app);
-        file << stamp << ' ' << line << '\n';
-        if (!file) throw io_error((path_ / "log.txt").string() + ": cannot be written");
+        append_to_file(path_ / log_name, std::string(stamp) + ' ' + std::string(line) + '\n');
     }
 
 private:
     static constexpr const char *lock_name = ".lock", *parts_name = "parts", *manifest_name = "manifest.json",
-                                *part_suffix = ".npz";
+                                *log_name = "log.txt", *part_suffix = ".npz";
+
+    /// Whether the lock of a run is still to be made.
+    bool is_free_for_a_run() const {
+        std::error_code code;
+        if (!std::filesystem::exists(path_, code)) return true;
+        if (!std::filesystem::is_directory(path_, code))
+            throw io_error(path_.string() + ": a folder for the run is expected, found a file");
+        if (std::filesystem::exists(path_ / lock_name, code)) return false;
+        if (!std::filesystem::is_empty(path_, code) && !code)
+            throw option_error(path_.string() +
+                               ": holds files but no run; expected an empty or new folder, or a run's");
+        return true;
+    }
+    /// The lock marks the folder as a run's, should the process be killed before it writes anything else.
+    detail::descriptor take_lock() const {
+        const auto path = path_ / lock_name;
+        for (;;) {
+            detail::descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+            if (lock.get() < 0) throw io_error(path.string() + ": " + std::strerror(errno));
+            if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+                throw io_error(path_.string() + (errno == EWOULDBLOCK
+                                                     ? ": another process is running in this folder"
+                                                     : ": cannot be locked: " + std::string(std::strerror(errno))));
+            // Who held it before may have removed it: then it keeps nobody out.
+            struct stat opened {
+            }, named{};
+            if (::fstat(lock.get(), &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+                opened.st_ino == named.st_ino && opened.st_dev == named.st_dev)
+                return lock;
+        }
+    }
 
     static std::optional<run_part> parse_part(std::filesystem::path const& path, std::string_view variant) {
         const std::string name = path.filename().string();
@@ -152,7 +220,9 @@ private:
     }
 
     std::filesystem::path path_;
-    detail::descriptor lock_{-1};
+    bool lock_is_new_;
+    detail::new_folders new_folders_;
+    detail::descriptor lock_;
 };
 
 } // namespace bitlens

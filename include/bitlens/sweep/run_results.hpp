@@ -241,6 +241,11 @@ inline void write_run_tables(std::filesystem::path const& folder, document_rows 
     write_file_atomically(folder / detail::examples_name, detail::examples_csv(documents, table));
 }
 
+/// Says before a run that its tables could not be written.   Errors: io_error.
+inline void expect_tables_writable(std::filesystem::path const& folder) {
+    for (const char* name : {detail::tokens_name, detail::examples_name}) expect_writable(folder / name);
+}
+
 /// Whether a run of the folder has come to its end.
 inline bool has_run_tables(std::filesystem::path const& folder) {
     std::error_code unknown;
