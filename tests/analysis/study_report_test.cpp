@@ -4,8 +4,11 @@
 #include "run_for_test.hpp"
 
 #include <doctest/doctest.h>
+#include <filesystem>
 #include <map>
+#include <set>
 #include <string>
+#include <vector>
 
 using namespace bitlens;
 
@@ -65,6 +68,13 @@ TEST_CASE("the report of the golden run: whole, harmless, and the same the secon
           "figures/figure_06_07_kurtosis_mine.svg", "figures/figure_08_correlation_r.svg",
           "figures/figure_08_correlation_z_h.csv", "figures/mlp_error.svg", "figures/errors.csv"})
         CHECK_MESSAGE(files.contains(name), name);
+
+    const std::vector<std::string> methods{"rtn3-g64", "nf3-g64", "mine"};
+    std::set<std::string> drawn, named;
+    for (auto const& file : files)
+        if (file.first.starts_with("figures/")) drawn.insert(std::filesystem::path(file.first).stem().string());
+    for (auto const& name : figure_names(methods)) named.insert(name);
+    CHECK(drawn == named);
 
     auto const& page = files.at("report.html");
     CHECK(page.find("“Full” means the checkpoint as it is stored (GGUF, Q4_1 and F32)") != std::string::npos);

@@ -26,6 +26,14 @@ struct figure {
     std::size_t per_row = 1;
 };
 
+/// Stems of the files of all figures; those of a method's sets end in its name.
+namespace figure_name {
+inline constexpr const char *norm_curves = "figure_01a_norm_r_", *norm_r_density = "figure_01b_norm_r_density_",
+                            *norm_h_density = "figure_01c_norm_h_density_", *kurtosis = "figure_06_07_kurtosis_",
+                            *correlation_r = "figure_08_correlation_r", *correlation_z_h = "figure_08_correlation_z_h",
+                            *mlp_error = "mlp_error", *errors = "errors";
+} // namespace figure_name
+
 /// Writes an SVG file of the figure's name into the folder, and a CSV file of what it shows. Nothing for a figure
 /// without charts.   Errors: io_error.
 inline void write_figure(std::filesystem::path const& folder, figure const& f) {
@@ -140,7 +148,7 @@ inline figure norm_curves_figure(finished_study const& s, std::size_t v) {
     auto const& run = s.run;
     auto const& name = run.methods[v].name;
     figure f{
-        "figure_01a_norm_r_" + detail::file_stem(name),
+        figure_name::norm_curves + detail::file_stem(name),
         "Residual magnitudes of the full model over the upper half of its layers, for the documents with large errors "
         "of " +
             name + " and for the control set.",
@@ -155,13 +163,13 @@ inline figure norm_curves_figure(finished_study const& s, std::size_t v) {
 /// Figure 1 (b) and (c): densities at the last ten layers, before and after the norm.
 inline figure norm_r_density_figure(finished_study const& s, std::size_t v) {
     auto const& name = s.run.methods[v].name;
-    return {"figure_01b_norm_r_density_" + detail::file_stem(name),
+    return {figure_name::norm_r_density + detail::file_stem(name),
             "Densities of norm(x; r), before the norm, at the last layers; sets of " + name + ".",
             detail::last_layer_densities(s.run.norm_r, s.sets[v], "norm(x; r)"), 2};
 }
 inline figure norm_h_density_figure(finished_study const& s, std::size_t v) {
     auto const& name = s.run.methods[v].name;
-    return {"figure_01c_norm_h_density_" + detail::file_stem(name),
+    return {figure_name::norm_h_density + detail::file_stem(name),
             "Densities of norm(x; h), after the norm, at the last layers; sets of " + name + ".",
             detail::last_layer_densities(s.run.norm_h, s.sets[v], "norm(x; h)"), 2};
 }
@@ -170,7 +178,7 @@ inline figure norm_h_density_figure(finished_study const& s, std::size_t v) {
 inline figure kurtosis_figure(finished_study const& s, std::size_t v) {
     auto const& run = s.run;
     auto const& name = run.methods[v].name;
-    figure f{"figure_06_07_kurtosis_" + detail::file_stem(name),
+    figure f{figure_name::kurtosis + detail::file_stem(name),
              "Kurtosis of the full model's states before (r) and after (h) the norm, for the sets of " + name +
                  ". The upper half begins at the dotted line.",
              {},
@@ -185,6 +193,17 @@ inline figure kurtosis_figure(finished_study const& s, std::size_t v) {
     add("r", run.kurtosis_r);
     add("h", run.kurtosis_h);
     return f;
+}
+
+/// The stems of all figures that a run with these methods can have.
+inline std::vector<std::string> figure_names(std::span<const std::string> methods) {
+    std::vector<std::string> all{figure_name::correlation_r, figure_name::correlation_z_h, figure_name::mlp_error,
+                                 figure_name::errors};
+    for (auto const& method : methods)
+        for (const char* stem : {figure_name::norm_curves, figure_name::norm_r_density, figure_name::norm_h_density,
+                                 figure_name::kurtosis})
+            all.push_back(stem + detail::file_stem(method));
+    return all;
 }
 
 /// What tells D_large from D_ctrl of one method.
@@ -207,7 +226,7 @@ inline chart layer_correlation_chart(finished_study const& s, std::string const&
 /// Figures 8 to 11.
 inline figure correlation_r_figure(finished_study const& s) {
     figure f{
-        "figure_08_correlation_r",
+        figure_name::correlation_r,
         "Correlation over all documents of the residual magnitude at each layer with the final error of each method. "
         "The paper shows the upper half, right of the dotted line.",
         {},
@@ -216,7 +235,7 @@ inline figure correlation_r_figure(finished_study const& s) {
     return f;
 }
 inline figure correlation_z_h_figure(finished_study const& s) {
-    figure f{"figure_08_correlation_z_h",
+    figure f{figure_name::correlation_z_h,
              "The same for the outputs of the blocks (z) and the inputs of the MLPs (h).",
              {},
              2};
@@ -230,7 +249,8 @@ inline figure mse_figure(finished_study const& s) {
     chart c =
         detail::correlation_chart(s.run, "norm_h_mse", "Correlation of norm(x; h) with the MSE of the MLP output");
     for (auto const& m : s.run.methods) c.series.push_back(detail::layer_series(m.name, mse_correlations(s.run, m), 0));
-    figure f{"mlp_error", "Do documents with larger MLP inputs get larger errors of the MLP's output?", {}, 1};
+    figure f{
+        figure_name::mlp_error, "Do documents with larger MLP inputs get larger errors of the MLP's output?", {}, 1};
     f.charts.push_back(std::move(c));
     return f;
 }
@@ -238,7 +258,10 @@ inline figure mse_figure(finished_study const& s) {
 /// Table 1 as a picture: errors of the first method against those of each other.
 inline figure error_figure(finished_study const& s) {
     auto const& methods = s.run.methods;
-    figure f{"errors", "Each dot is a document: its error under one method against its error under another.", {}, 2};
+    figure f{figure_name::errors,
+             "Each dot is a document: its error under one method against its error under another.",
+             {},
+             2};
     for (std::size_t v = 1; v < methods.size(); ++v) {
         series dots{methods[v].name, mark::dots, {}};
         for (std::size_t i = 0; i < s.run.size(); ++i)

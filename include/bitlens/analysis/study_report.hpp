@@ -282,7 +282,23 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
                      table_script());
 }
 
+inline std::filesystem::path make_figures_folder(std::filesystem::path const& run_folder) {
+    auto figures = run_folder / "figures";
+    std::error_code code;
+    std::filesystem::create_directories(figures, code);
+    if (code) throw io_error(figures.string() + ": cannot be created: " + code.message());
+    return figures;
+}
+
 } // namespace detail
+
+/// Says before a study of these methods that its figures, which are named after them, could not be written. Makes their
+/// folder.   Errors: io_error.
+inline void expect_figures_writable(std::filesystem::path const& run_folder, std::span<const std::string> methods) {
+    const auto figures = detail::make_figures_folder(run_folder);
+    for (auto const& stem : figure_names(methods))
+        for (const char* ending : {".svg", ".csv"}) expect_writable(figures / (stem + ending));
+}
 
 /// Reads examples.csv, tokens.npz, manifest.json and, where it is, float32.csv of `folder`; writes summary.json,
 /// figures/*.svg with figures/*.csv, and report.html into it. Equal runs give equal bytes.   Errors: io_error;
@@ -293,10 +309,7 @@ inline report_summary write_report(std::filesystem::path const& folder) {
     const finished_study s = make_study(std::move(run), tokens);
 
     const auto content = detail::make_content(s, float32_table(folder, s.run));
-    const auto figures = folder / "figures";
-    std::error_code code;
-    std::filesystem::create_directories(figures, code);
-    if (code) throw io_error(figures.string() + ": cannot be created: " + code.message());
+    const auto figures = detail::make_figures_folder(folder);
     for (figure const* f : detail::figures_of(content)) write_figure(figures, *f);
     write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
     write_file_atomically(folder / "report.html", detail::page_html(s, tokens, content));

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -103,6 +104,15 @@ private:
     std::uint64_t size_ = 0;
     bool committed_ = false;
 };
+
+/// Says before there is anything to write whether it could be: makes the temporary file and removes it again.
+/// Errors: as atomic_file; io_error for a folder of that name.
+inline void expect_writable(std::filesystem::path const& path) {
+    std::error_code not_there;
+    if (std::filesystem::is_directory(path, not_there))
+        throw io_error(path.string() + ": a file is to be written there, found a folder");
+    const atomic_file opened(path);
+}
 
 /// The whole file at once.   Errors: as atomic_file.
 inline void write_file_atomically(std::filesystem::path const& path, std::span<const std::byte> bytes) {

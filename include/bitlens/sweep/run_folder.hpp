@@ -87,11 +87,15 @@ public:
         if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
         return read_json_file(file);
     }
-    /// And makes room for parts.
-    void write_manifest(json const& manifest) const {
+    /// Makes the folder of the parts.   Errors: io_error.
+    void make_room_for_parts() const {
         std::error_code code;
         std::filesystem::create_directories(path_ / parts_name, code);
         if (code) throw io_error((path_ / parts_name).string() + ": cannot be created: " + code.message());
+    }
+    /// And makes room for parts.
+    void write_manifest(json const& manifest) const {
+        make_room_for_parts();
         write_file_atomically(path_ / manifest_name, manifest.dump(2) + "\n");
     }
 
