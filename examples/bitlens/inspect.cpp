@@ -59,6 +59,17 @@ void print_tensors(checkpoint const& source) {
                 static_cast<double>(numbers) / 1e6, bytes_text(bytes).c_str());
 }
 
+/// And where its ids and the rows of the model are not the same.
+void print_tokenizer(tokenizer const& t, std::size_t vocabulary) {
+    std::printf("tokenizer     %s\n", t.description().c_str());
+    const std::size_t with_row = t.tokens_below(vocabulary);
+    if (with_row < vocabulary)
+        std::printf("              of the %zu ids of the model %zu have no token\n", vocabulary, vocabulary - with_row);
+    if (with_row < t.token_count())
+        std::printf("              %zu tokens are beyond the ids of the model; a text that has one is refused\n",
+                    t.token_count() - with_row);
+}
+
 } // namespace
 
 void inspect(std::filesystem::path const& model) {
@@ -69,10 +80,10 @@ void inspect(std::filesystem::path const& model) {
     print_tensors(source);
     std::size_t refusals = source.problems().size();
     try {
-        std::printf("tokenizer     %s\n", source.load_tokenizer().description().c_str());
+        print_tokenizer(source.load_tokenizer(), source.config().vocabulary);
     } catch (error const& e) {
         ++refusals;
-        std::printf("refused       tokenizer: %s\n", e.what());
+        std::printf("refused       tokenizer: %s; a study of token ids needs none\n", e.what());
     }
     for (auto const& problem : source.problems()) std::printf("refused       %s\n", problem.c_str());
     if (refusals == 0) std::printf("refused       nothing\n");

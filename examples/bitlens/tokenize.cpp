@@ -11,7 +11,7 @@
 namespace bitlens::command {
 
 void tokenize(tokenize_arguments const& a) {
-    const tokenizer t = checkpoint(a.model).load_tokenizer();
+    const auto t = tokenizer::from_model(a.model);
     const auto bos = bos_token(t, a.bos);
     std::size_t number = 0;
     for (std::string line; std::getline(std::cin, line);) {

@@ -82,8 +82,8 @@ finished_study measure_tiny_model(std::span<const method> methods) {
 finished_study measure_checkpoint(checkpoint_documents const& a, std::span<const method> methods) {
     const checkpoint source(a.model);
     const tokenizer t = source.load_tokenizer();
-    const auto selected = select_documents(a.data, t, t.adds_bos() ? t.bos() : std::nullopt, source.config().vocabulary,
-                                           a.tokens, a.examples);
+    const auto selected = select_documents(a.data, &t, t.adds_bos() ? t.bos() : std::nullopt,
+                                           source.config().vocabulary, a.tokens, a.examples);
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return measure<Architecture>({source, true}, methods, selected.documents);
     });

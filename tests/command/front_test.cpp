@@ -1,5 +1,6 @@
 /// What a first user meets: help, mistakes on the command line and in what it names, the scripts.
 
+#include "shell.hpp"
 #include "tiny_model.hpp"
 
 #include "bitlens/analysis/document_measurement.hpp"
@@ -10,13 +11,11 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
-#include <sys/wait.h>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -26,29 +25,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct outcome {
-    int code;
-    std::string text; // of both streams
-};
-
-/// What a line of the shell does; `bitlens` in it is the command.
-outcome shell(std::string const& line) {
-    std::FILE* const pipe =
-        ::popen(("bitlens() { '" BITLENS_COMMAND "' \"$@\"; }; { " + line + "; } 2>&1").c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    std::string text;
-    for (int c = 0; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
-    const int status = ::pclose(pipe);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
-}
-
-void check(std::string const& line, int code, std::vector<std::string> const& words) {
-    const auto result = shell(line);
-    CAPTURE(line);
-    CHECK_MESSAGE(result.code == code, result.text);
-    for (auto const& word : words)
-        CHECK_MESSAGE(result.text.find(word) != std::string::npos, word, " is missing in: ", result.text);
-}
+using test::check, test::shell;
 
 constexpr std::size_t rows = 20, tokens = 12, width = 64, layers = 2;
 
