@@ -6,6 +6,7 @@
 #include "setting.hpp"
 
 #include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/analysis/select_documents.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/stats/moments.hpp"
@@ -66,7 +67,9 @@ void perplexity(perplexity_arguments const& a) {
     const machine here(a.machine);
     const checkpoint source(a.model);
     warn_beyond_context(source.config(), "--window", a.window);
-    const auto windows = cut_windows(a, source.load_tokenizer());
+    const tokenizer t = source.load_tokenizer();
+    const auto windows = cut_windows(a, t);
+    check_rows(a.text.string(), t, windows.span(), source.config().vocabulary);
     const double nll = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return mean_nll<Architecture>(source, a, windows, here);
     });

@@ -111,11 +111,12 @@ TEST_CASE("a text with a token that the model has no row for is refused, where i
     };
     const std::string rows = ", for which the model has no row: it has " + std::to_string(most) +
                              ", for the ids from 0 to " + std::to_string(most - 1);
-    CHECK(message({}, most, ids.size()) == path.string() + ": line 2, document 0 (id \"7\"): its text has the token " +
+    CHECK(message({}, most, ids.size()) == path.string() + ": line 2, document 0 (id \"7\"): among its tokens is " +
                                                in_quotes(t.token_bytes(static_cast<std::int32_t>(most))) + " (id " +
                                                std::to_string(most) + ")" + rows);
     const auto first = static_cast<std::size_t>(std::ranges::find(ids, static_cast<std::int32_t>(most)) - ids.begin());
     if (first > 0) CHECK(message({}, most, first).empty());
-    CHECK(message(2, 2, 2) == "the beginning of every text is token \"<|im_end|>\" (id 2), for which the model has no "
-                              "row: it has 2, for the ids from 0 to 1");
+    CHECK(message(2, 2, 2) ==
+          path.string() + ": line 2, document 0 (id \"7\"): among its tokens is \"<|im_end|>\" (id 2), for which the "
+                          "model has no row: it has 2, for the ids from 0 to 1");
 }

@@ -238,13 +238,16 @@ TEST_CASE("a text with a token that the model has no row for is named, with its 
         return study_line(model, here().folder.write(name, lines), out);
     };
     const std::string good = "{\"text\": \"the cat sat on the mat\"}\n", rows = std::to_string(vocabulary),
-                      words = "its text has the token \"<|extra|>\" (id " + rows +
+                      words = "among its tokens is \"<|extra|>\" (id " + rows +
                               "), for which the model has no row: it has " + rows + ", for the ids from 0 to " +
                               std::to_string(vocabulary - 1);
     check(study_of("\n" + good + "{\"text\": \"one <|extra|> two three four five\", \"id\": \"b 2\"}\n", "extra.jsonl"),
           1, {"extra.jsonl: line 3, document 1 (id \"b 2\"): " + words});
     check(study_of("a<|extra|>b two three four five six", "extra.txt"), 1, {"extra.txt: document 0: " + words});
     CHECK_FALSE(fs::exists(out));
+    check("bitlens perplexity --window 4 --model " + in_shell(model) + " --text " +
+              in_shell(here().folder / "extra.txt"),
+          1, {"extra.txt: " + words});
     check("bitlens inspect " + in_shell(model), 0, {"2 tokens are beyond the ids of the model"});
     // The text of a special token is text, and what is cut off is not judged.
     check_finishes(study_of("{\"text\": \"one <|last|> two three four five\"}\n" + good.substr(0, good.size() - 3) +

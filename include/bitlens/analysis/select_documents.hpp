@@ -31,16 +31,19 @@ inline std::string place_of(std::filesystem::path const& file, document const& d
            std::to_string(d.row) + (d.id.empty() ? "" : " (id " + in_quotes(d.id) + ")");
 }
 
-inline std::string token_words(tokenizer const& t, std::int32_t id) {
-    return "token " + in_quotes(t.text_of(id)) + " (id " + std::to_string(id) + ")";
-}
-
-inline std::string no_row(std::size_t vocabulary) {
-    return "for which the model has no row: it has " + std::to_string(vocabulary) + ", for the ids from 0 to " +
-           std::to_string(vocabulary - 1);
-}
-
 } // namespace detail
+
+/// Whether a model of so many ids has a row for every token of a text.   Errors: format_error that `who`, the text,
+/// begins.
+inline void check_rows(std::string const& who, tokenizer const& t, std::span<const std::int32_t> ids,
+                       std::size_t vocabulary) {
+    for (const std::int32_t id : ids)
+        if (static_cast<std::size_t>(id) >= vocabulary)
+            throw format_error(who + ": among its tokens is " + in_quotes(t.text_of(id)) + " (id " +
+                               std::to_string(id) + "), for which the model has no row: it has " +
+                               std::to_string(vocabulary) + ", for the ids from 0 to " +
+                               std::to_string(vocabulary - 1));
+}
 
 /// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
 /// before it where there is one; rows of ids are taken as they stand. What is cut off is not judged.
@@ -50,14 +53,10 @@ inline std::string no_row(std::size_t vocabulary) {
 inline document_selection select_documents(std::filesystem::path const& data, tokenizer const* t,
                                            std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens,
                                            std::optional<std::size_t> limit) {
-    const auto has_row = [&](std::int32_t id) { return static_cast<std::size_t>(id) < vocabulary; };
     document_selection s;
     std::vector<std::int32_t> ids;
     document_reader reader(data, tokens);
     BITLENS_ASSERT(t != nullptr || reader.holds_ids());
-    if (!reader.holds_ids() && bos && !has_row(*bos))
-        throw format_error("the beginning of every text is " + detail::token_words(*t, *bos) + ", " +
-                           detail::no_row(vocabulary));
     for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
         ++s.read;
         if (!reader.holds_ids()) {
@@ -78,9 +77,8 @@ inline document_selection select_documents(std::filesystem::path const& data, to
                                    std::to_string(unknown - used.begin()) + ": the id " + std::to_string(*unknown) +
                                    " is no token of the model's tokenizer, whose ids are below " +
                                    std::to_string(t->vocabulary_size()));
-        } else if (const auto beyond = std::ranges::find_if_not(used, has_row); beyond != used.end()) {
-            throw format_error(detail::place_of(data, d) + ": its text has the " + detail::token_words(*t, *beyond) +
-                               ", " + detail::no_row(vocabulary));
+        } else {
+            check_rows(detail::place_of(data, d), *t, used, vocabulary);
         }
         ids.insert(ids.end(), used.begin(), used.end());
         s.documents.rows.push_back(d.row);
