@@ -50,7 +50,7 @@ void report(report_arguments const&);
 bool inspect(model_arguments const&);
 
 struct tokenize_arguments {
-    model_arguments model;
+    std::filesystem::path model;
     std::string bos = "no";
 };
 void tokenize(tokenize_arguments const&);

@@ -90,6 +90,17 @@ void print_tensors(checkpoint const& source) {
                 static_cast<double>(numbers) / 1e6, bytes_text(bytes).c_str());
 }
 
+/// And where its ids and the rows of the model are not the same.
+void print_tokenizer(tokenizer const& t, std::size_t vocabulary) {
+    std::printf("tokenizer     %s\n", t.description().c_str());
+    const std::size_t with_row = t.tokens_below(vocabulary);
+    if (with_row < vocabulary)
+        std::printf("              of the %zu ids of the model %zu have no token\n", vocabulary, vocabulary - with_row);
+    if (with_row < t.token_count())
+        std::printf("              %zu tokens are beyond the ids of the model; a text that has one is refused\n",
+                    t.token_count() - with_row);
+}
+
 } // namespace
 
 bool inspect(model_arguments const& a) {
@@ -102,9 +113,9 @@ bool inspect(model_arguments const& a) {
     }
     std::vector<std::string> refusals = source.problems();
     try {
-        std::printf("tokenizer     %s\n", source.load_tokenizer().description().c_str());
+        print_tokenizer(source.load_tokenizer(), source.config().vocabulary);
     } catch (error const& e) {
-        refusals.push_back("tokenizer: " + std::string(e.what()));
+        refusals.push_back("tokenizer: " + std::string(e.what()) + "; a study of token ids needs none");
     }
     for (auto const& refusal : refusals) std::printf("refused       %s\n", visible_line(refusal).c_str());
     if (refusals.empty()) std::printf("refused       nothing\n");

@@ -98,8 +98,12 @@ std::string check_model(std::string const& text) {
                : std::string();
 }
 
+void add_model_option(CLI::App& verb, std::string const& name, std::filesystem::path& path) {
+    verb.add_option(name, path, "Hugging Face folder, or GGUF file")->required()->check(check_model);
+}
+
 void add_model_options(CLI::App& verb, std::string const& name, model_arguments& model) {
-    verb.add_option(name, model.path, "Hugging Face folder, or GGUF file")->required()->check(check_model);
+    add_model_option(verb, name, model.path);
     verb.add_option("--allow-key", model.allowed_keys,
                     "a key of the model's configuration that is refused as unknown: pass over it; may be repeated")
         ->allow_extra_args(false);
@@ -163,7 +167,7 @@ void add_inspect(CLI::App& app, model_arguments& model, bool& taken) {
 void add_tokenize(CLI::App& app, tokenize_arguments& a) {
     auto& verb = *app.add_subcommand("tokenize",
                                      "reads standard input: a JSON string a line in, a JSON array of ids a line out");
-    add_model_options(verb, "--model", a.model);
+    add_model_option(verb, "--model", a.model);
     add_bos_option(verb, a.bos);
     verb.callback([&a] { tokenize(a); });
 }

@@ -13,6 +13,7 @@
 #include "bitlens/report/table.hpp"
 #include "bitlens/stats/moments.hpp"
 #include "bitlens/sweep/position_scores.hpp"
+#include "bitlens/sweep/select_documents.hpp"
 #include "bitlens/sweep/sweep.hpp"
 #include "bitlens/text/documents.hpp"
 
@@ -182,7 +183,9 @@ void perplexity(perplexity_arguments const& a) {
     const auto methods = parse_methods(a.methods);
     const checkpoint source = open_model(a.model);
     warn_beyond_context(source.config(), "--window", a.window);
-    const auto windows = cut_windows(a, source.load_tokenizer());
+    const tokenizer t = source.load_tokenizer();
+    const auto windows = cut_windows(a, t);
+    check_rows(a.text.string(), t, windows.ids.span(), source.config().vocabulary);
     const auto results = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return measure<Architecture>(source, a, methods, windows.ids, here);
     });

@@ -22,6 +22,7 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -32,12 +33,34 @@ namespace bitlens::command {
 
 namespace {
 
+/// The model's tokenizer. Rows of ids need none: where it cannot be read, the study does without.
+std::optional<tokenizer> tokenizer_of(checkpoint const& source, bool needed) {
+    try {
+        return source.load_tokenizer();
+    } catch (error const& e) {
+        if (needed) throw;
+        std::cerr << "warning: there is no tokenizer, so tables and report show ids, as in " << id_text(400) << ": "
+                  << visible_line(e.what()) << '\n';
+        return std::nullopt;
+    }
+}
+
+/// The files of the model that this study reads.
+std::vector<std::filesystem::path> files_of(checkpoint const& source, bool has_tokenizer) {
+    auto files = source.files();
+    if (!has_tokenizer)
+        std::erase_if(files, [](std::filesystem::path const& file) {
+            return file.filename() == "tokenizer.json" || file.filename() == "tokenizer_config.json";
+        });
+    return files;
+}
+
 /// Everything that decides a result, and nothing else: equal manifests, equal bytes.
 /// bos: whether a beginning-of-text token was put in front, or where the rows have theirs from.
-run_manifest describe_run(study_arguments const& a, checkpoint const& model, tokenizer const& t,
+run_manifest describe_run(study_arguments const& a, checkpoint const& model, std::optional<tokenizer> const& t,
                           document_selection const& s, json bos, std::vector<method> const& methods) {
     json files = json::array();
-    for (auto const& file : model.files()) files.push_back(file_identity(file));
+    for (auto const& file : files_of(model, t.has_value())) files.push_back(file_identity(file));
     json manifest;
     manifest["bitlens"] = version;
     manifest["model"] = {
@@ -45,7 +68,7 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, tok
     if (!a.model.allowed_keys.empty()) // a set, however often and in what order they were named
         manifest["model"]["allowed_keys"] = std::set(a.model.allowed_keys.begin(), a.model.allowed_keys.end());
     manifest["full"] = model.format_description();
-    manifest["tokenizer"] = t.description();
+    manifest["tokenizer"] = t ? visible_text(t->description()) : "none";
     manifest["data"] = file_identity(a.data);
     manifest["rows"] = {{"read", s.read}, {"used", s.documents.rows.size()}, {"shorter", s.shorter}, {"cut", s.cut}};
     manifest["tokens"] = a.tokens;
@@ -61,7 +84,7 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, tok
 }
 
 template <class Architecture>
-report_summary run(study_arguments const& a, checkpoint const& source, tokenizer const& t, document_selection const& s,
+report_summary run(study_arguments const& a, checkpoint const& source, std::optional<tokenizer> const& t, document_selection const& s,
                    run_folder const& folder, run_manifest const& manifest, machine const& here) {
     model_config const& config = source.config();
     std::vector<method> methods;
@@ -77,6 +100,9 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
     const std::string plan_line = plan_text(demand, plan, here.memory);
     std::cout << plan_line << '\n';
     flush_output();
+    folder.expect_names_writable(manifest.methods);
+    const bool lacks_float32_check =
+        products_named(a.arithmetic) != arithmetic::f32 && !has_float32_check(folder.path(), methods);
     folder.write_manifest(manifest); // not before all this has passed: later calls take up what it names
     folder.log(plan_line);
 
@@ -107,7 +133,7 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
         folder.log(std::to_string(runs) + " model runs of " + std::to_string(a.tokens) + " tokens in " +
                    duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
     }
-    if (model.products() != arithmetic::f32 && !has_float32_check(folder.path(), methods)) {
+    if (lacks_float32_check) {
         const auto checked = run.documents.first(float32_documents);
         std::cout << "what the arithmetic changes: " << checked.size() << " documents in float32\n";
         flush_output();
@@ -119,7 +145,7 @@ report_summary run(study_arguments const& a, checkpoint const& source, tokenizer
                                                                   });
         write_float32_check(folder.path(), checked, in_float32);
     }
-    run.texts = token_texts(ids_of(run.documents, run.table), [&](std::int32_t id) { return t.token_bytes(id); });
+    run.texts = token_texts(ids_of(run.documents, run.table), [&](std::int32_t id) { return t ? t->text_of(id) : id_text(id); });
     // Parts that are still there belong to tables that a kill kept from being written.
     if (folder.has_parts()) write_run_tables(folder.path(), run.documents, run.table, run.texts);
     folder.remove_parts();
@@ -141,15 +167,15 @@ void study(study_arguments const& a) {
     const machine here(a.machine);
     const auto methods = parse_methods(a.methods);
     const checkpoint source = open_model(a.model);
-    const tokenizer t = source.load_tokenizer();
     warn_beyond_context(source.config(), "--tokens", a.tokens);
     const run_folder folder(a.out);
     check_results(folder);
     const bool from_ids = document_reader(a.data).holds_ids();
+    const auto t = tokenizer_of(source, !from_ids);
     if (from_ids && a.bos == "yes")
         throw option_error("--bos yes: " + a.data.string() + " holds token ids, which are taken as they stand");
-    const auto bos = from_ids ? std::nullopt : bos_token(t, a.bos);
-    const document_selection s = select_documents(a.data, t, bos, source.config().vocabulary, a.tokens, a.examples);
+    const auto bos = from_ids ? std::nullopt : bos_token(*t, a.bos);
+    const document_selection s = select_documents(a.data, t ? &*t : nullptr, bos, source.config().vocabulary, a.tokens, a.examples);
     std::cout << source.format_description() << "\n"
               << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";

@@ -12,7 +12,7 @@
 namespace bitlens::command {
 
 void tokenize(tokenize_arguments const& a) {
-    const tokenizer t = open_model(a.model).load_tokenizer();
+    const auto t = tokenizer::from_model(a.model);
     const auto bos = bos_token(t, a.bos);
     std::size_t number = 0;
     for (std::string line; std::getline(std::cin, line);) {

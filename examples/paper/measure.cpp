@@ -81,7 +81,7 @@ finished_study measure_tiny_model(std::span<const method> methods) {
 finished_study measure_checkpoint(checkpoint_documents const& a, std::span<const method> methods) {
     const checkpoint source(a.model);
     const tokenizer t = source.load_tokenizer();
-    auto selected = select_documents(a.data, t, t.adds_bos() ? t.bos() : std::nullopt, source.config().vocabulary,
+    auto selected = select_documents(a.data, &t, t.adds_bos() ? t.bos() : std::nullopt, source.config().vocabulary,
                                      a.tokens, a.examples);
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return measure<Architecture>({source, true}, methods, std::move(selected.documents));

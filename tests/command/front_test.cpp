@@ -118,7 +118,7 @@ TEST_CASE("the plan of a study counts what is measured of each document") {
     };
     constexpr std::size_t variants = 2;
     const auto of_one =
-        variants * tokens * width * sizeof(float) + document_measurement::bytes(variants, layers, tokens, width);
+        variants * tokens * width * sizeof(float) + document_measurement::bytes({variants, layers, tokens, width});
     CHECK(of_one > (variants + 1) * tokens * width * sizeof(float)); // residual streams, and the full model's output
     constexpr double rounding = 1.1e4;                               // both are printed in hundredths of a megabyte
     CHECK(std::abs(planned(8) - planned(1) - 7 * static_cast<double>(of_one)) < rounding);

@@ -26,6 +26,7 @@ inline outcome shell(std::string const& line) {
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
 }
 
+/// And that it ends with the code, and says the words.
 inline void check(std::string const& line, int code, std::vector<std::string> const& words) {
     const auto result = shell(line);
     CAPTURE(line);

@@ -30,6 +30,13 @@ TEST_CASE("what is no JSON is refused with file and place") {
     CHECK(files::error_of([&] { parse_json(long_text, "f"); }).size() < 500);
 }
 
+TEST_CASE("a place is said once: the byte in the first line, line and column in a later one") {
+    CHECK(files::error_of([] { parse_json("[1,]", "f"); }).starts_with("f: no valid JSON at byte 4: syntax error"));
+    CHECK(files::error_of([] {
+              parse_json("[1,\n]", "f");
+          }).starts_with("f: no valid JSON at byte 5: parse error at line 2, column 1: "));
+}
+
 TEST_CASE("a zero byte is not the end of the text") {
     CHECK_REFUSED(parse_json(std::string_view("{}\0", 3), "f"), "f: no valid JSON at byte 2: a zero byte");
     CHECK_REFUSED(parse_json(std::string_view("{}\0{", 4), "f"), "byte 2");
@@ -51,25 +58,95 @@ TEST_CASE("a key that occurs twice in one object is refused, in two objects it i
     CHECK(parse_json(R"({"a":{"a":1},"b":[{"a":1},{"a":2}]})", "f").size() == 2);
 }
 
-TEST_CASE("of the members that are asked for, and of no others, the values are kept") {
-    constexpr std::array<std::string_view, 3> keys{"a", "b", "none"};
-    const auto members = [&](std::string_view text) { return parse_json_members(text, "f", keys); };
-    CHECK(members(R"({"x":{"a":1},"a":"text","y":[{"b":2}],"b":-1.5,"z":null})") == json({{"a", "text"}, {"b", -1.5}}));
+namespace {
+
+constexpr std::array<std::string_view, 3> keys{"a", "b", "none"};
+
+/// "written → value" of each key.
+std::vector<std::string> members(std::string_view text) {
+    std::vector<std::string> all;
+    for (auto const& m : parse_json_members(text, "f", keys))
+        all.push_back(std::string(m.written) + " → " + m.value.dump());
+    return all;
+}
+
+using found = std::vector<std::string>;
+const found nothing(3, " → null");
+
+} // namespace
+
+TEST_CASE("of the members that are asked for, and of no others, the values are kept, and how they are written") {
+    CHECK(members(R"({"x":{"a":1},"a":"t\u00e9xt","y":[{"b":2}] , "b" : -1.50 ,"z":null})") ==
+          found{R"("t\u00e9xt" → "téxt")", "-1.50 → -1.5", " → null"});
     CHECK(members(R"({"a":[1,{"b":2}],"b":{"a":3},"\u0061b":4})") ==
-          json({{"a", json::array()}, {"b", json::object()}}));
-    CHECK(members(R"([{"a":1}])") == json::array());
-    CHECK(members("{}") == json::object());
-    CHECK(members(" 7 ") == 7);
+          found{R"([1,{"b":2}] → [])", R"({"a":3} → {})", " → null"});
+    CHECK(members(R"({"\u0061":1,"b":null})") == found{"1 → 1", "null → null", " → null"});
+    CHECK(members(R"({"b":123456789012345678901234567890})")[1].starts_with("123456789012345678901234567890 → "));
+    CHECK(members(" {} ") == nothing);
 
     CHECK_REFUSED(members(R"({"a":1,"b":2,"a":3})"), "f: ", "\"a\"", "twice");
-    CHECK_REFUSED(members(R"({"x":1,"y":{"p":1},"x":3})"), "\"x\"", "twice");
-    CHECK_REFUSED(members(R"({"x":[{"y":{"\u0070":1,"q":2,"p":3}}]})"), "\"p\"", "twice");
-    CHECK(members(R"({"x":{"p":{"p":1,"q":2},"q":3},"y":{"p":4}})").empty());
+    CHECK_REFUSED(members(R"({"a":1,"\u0061":3})"), "f: ", "\"a\"", "twice");
+    CHECK_REFUSED(members(R"([{"a":1}])"), "f: an object is expected, array was found");
+    CHECK_REFUSED(members(" -7 "), "f: an object is expected, number was found");
+    CHECK_REFUSED(members("\"a\""), "f: an object is expected, string was found");
+    CHECK_REFUSED(members("null"), "f: an object is expected, null was found");
+    CHECK_REFUSED(members("true"), "f: an object is expected, boolean was found");
+    for (const std::string_view bad : {"NaN", "1e999", R"("\ud800")", R"("\q")", "\"\t\"", "\"\n\"", "Infinity"})
+        CHECK_REFUSED(members("{\"x\":0,\"a\":" + std::string(bad) + "}"), "f: no valid JSON at byte 1");
+    CHECK_REFUSED(members("{\"a\":\"\xFF\"}"), "f: byte 6 is no UTF-8");
+    const auto said = files::error_of([&] { members(R"({"x":0,"a":"\ud800"})"); });
+    CHECK(said.find("f: no valid JSON at byte 19: syntax error") == 0); // the place in the object, and no other
+    CHECK(said.find("line") == std::string::npos);
+}
+
+TEST_CASE("members that are not asked for are not judged") {
+    for (const std::string_view value :
+         {"NaN", "-Infinity", "[Infinity]", "1e999", "-0.0E+1", "123456789012345678901234567890", R"("\ud800")",
+          R"(["\udfff\x"])", R"("\"")", R"("\\")", "\"\xFF\"", "\"\t\n\"", R"({"p":1,"p":{"q":[],"q":2}})", "[ ]",
+          "{ }", "[[],[[]]]"}) {
+        CAPTURE(value);
+        const std::string x = "{\"x\":" + std::string(value);
+        CHECK(members(x + ",\"a\":1}") == found{"1 → 1", " → null", " → null"});
+        CHECK(members("{\"a\":1," + x.substr(1) + ",\"x\":2}") == found{"1 → 1", " → null", " → null"});
+    }
+    CHECK(members(R"({"\ud800":1,"a\q":2,"":3})") == nothing);
+    CHECK(members("{\"x\":" + std::string(62, '[') + "[]" + std::string(62, ']') + "}") == nothing);
+    const std::string opened(1 << 20, '[');
     CHECK_REFUSED(members("{\"x\":" + std::string(63, '[') + "[]" + std::string(63, ']') + "}"), "64 levels");
-    CHECK(members("{\"x\":" + std::string(62, '[') + "[]" + std::string(62, ']') + "}").empty());
-    CHECK_REFUSED(members(R"({"a":1,"x":[NaN]})"), "f: no valid JSON at byte 13");
-    CHECK_REFUSED(members("{}]"), "no valid JSON");
-    CHECK_REFUSED(members(std::string_view("{}\0", 3)), "zero byte");
+    CHECK_REFUSED(members("{\"x\":" + opened), "64 levels");
+}
+
+TEST_CASE("members need an end to be found, and the place without one is named") {
+    for (auto const& [text, said] : std::vector<std::pair<std::string_view, std::string_view>>{
+             {"", "byte 1: a value is expected, the end was found"},
+             {"{", "byte 2: a key in quotes is expected, the end was found"},
+             {"{\"a\"", "byte 5: ':' is expected, the end was found"},
+             {"{\"a\" 1}", "byte 6: ':' is expected, \"1\" was found"},
+             {"{\"a\":1", "byte 7: ',' or '}' is expected, the end was found"},
+             {"{\"a\":1,}", "byte 8: a key in quotes is expected, \"}\" was found"},
+             {"{a:1}", "byte 2: a key in quotes is expected, \"a\" was found"},
+             {"{\"x\":}", "byte 6: a value is expected, \"}\" was found"},
+             {"{\"x\":nul}", "byte 6: a value is expected, \"n\" was found"},
+             {"{\"x\":-}", "byte 6: a value is expected"},
+             {"{\"x\":01}", "byte 6: a value is expected"},
+             {"{\"x\":1.}", "byte 6: a value is expected"},
+             {"{\"x\":.5}", "byte 6: a value is expected"},
+             {"{\"x\":1e}", "byte 6: a value is expected"},
+             {"{\"x\":-NaN}", "byte 6: a value is expected"},
+             {"{\"x\":'1'}", "byte 6: a value is expected"},
+             {"{\"x\":[1 2]}", "byte 9: ',' or ']' is expected, \"2\" was found"},
+             {"{\"x\":[1,]}", "byte 9: a value is expected, \"]\" was found"},
+             {"{\"x\":[1}", "byte 8: ',' or ']' is expected, \"}\" was found"},
+             {"{\"x\":{]}", "byte 7: a key in quotes is expected"},
+             {"{\"x\":\"}", "byte 8: the quote that ends a string is expected, the end was found"},
+             {"{\"x\":\"\\", "byte 8: the quote that ends a string is expected, the end was found"},
+             {"{}]", "byte 3: the end is expected, \"]\" was found"},
+             {"plain text", "byte 1: a value is expected, \"p\" was found"}}) {
+        CAPTURE(text);
+        CHECK_REFUSED(members(text), "f: no valid JSON at " + std::string(said));
+    }
+    CHECK_REFUSED(members(std::string_view("{}\0", 3)), "byte 3: the end is expected");
+    CHECK_REFUSED(members("caf\xE9"), "f: byte 3 is no UTF-8");
 }
 
 TEST_CASE("typed values, and errors that name file, key, what was found and what was expected") {
@@ -91,7 +168,9 @@ TEST_CASE("typed values, and errors that name file, key, what was found and what
     CHECK(find_object(v, "absent", "f") == nullptr);
 
     CHECK_REFUSED(required<int>(v, "absent", "config.json"), "config.json: ", "\"absent\"", "missing");
-    CHECK_REFUSED(required<int>(v, "no", "config.json"), "\"no\"", "missing");
+    CHECK_REFUSED(required<int>(v, "no", "config.json"), "\"no\"", "an integer", "null was found");
+    CHECK_REFUSED(required<double>(v, "no", "f"), "\"no\"", "a number is expected, null was found");
+    CHECK_REFUSED(required_object(v, "no", "f"), "\"no\"", "an object is expected, null was found");
     CHECK_REFUSED(required_object(v, "absent", "f"), "\"absent\"", "missing");
     CHECK_REFUSED(required<std::size_t>(v, "minus", "config.json"), "config.json: ", "\"minus\"", "from 0",
                   "-1 was found");

@@ -123,6 +123,12 @@ TEST_CASE("a refusal says what is wrong and what exists") {
     }
 }
 
+TEST_CASE("a name has at most 200 letters, for files are named after it") {
+    CHECK(parse_method(std::string(200, 'm') + "=rtn3-g64").name.size() == 200);
+    CHECK(refusal(std::string(201, 'm') + "=rtn3-g64").find("the name has 201 letters; at most 200 are taken") !=
+          std::string::npos);
+}
+
 TEST_CASE("the time of a list is in proportion to it") {
     std::string list = "first=rtn2-row";
     for (int i = 0; i < 300'000; ++i) list += ",m" + std::to_string(i) + "=rtn2-row";

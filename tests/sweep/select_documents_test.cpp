@@ -4,7 +4,14 @@
 
 #include "temporary_folder.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -28,7 +35,7 @@ TEST_CASE("rows that are long enough are cut to one length, with the beginning-o
                                                   "{\"text\": \"" + longest + "\", \"topic\": \"dogs\"}\n");
 
     const std::size_t vocabulary = t.vocabulary_size();
-    const auto s = select_documents(path, t, 1, vocabulary, length, {});
+    const auto s = select_documents(path, &t, 1, vocabulary, length, {});
     CHECK((s.read == 3 && s.shorter == 1 && s.cut == 1));
     CHECK(s.documents.rows == std::vector<std::size_t>{0, 2});
     CHECK(s.documents.names == std::vector<std::string>{"first", ""});
@@ -44,22 +51,75 @@ TEST_CASE("rows that are long enough are cut to one length, with the beginning-o
         CHECK(std::ranges::equal(s.documents.ids.row(n), expected));
     }
 
-    const auto one = select_documents(path, t, 1, vocabulary, length, 1);
+    const auto one = select_documents(path, &t, 1, vocabulary, length, 1);
     CHECK((one.read == 1 && one.documents.rows.size() == 1));
-    CHECK(select_documents(path, t, {}, vocabulary, length, {}).documents.rows == std::vector<std::size_t>{2});
-    CHECK_THROWS_WITH_AS(select_documents(path, t, {}, vocabulary, 1000, {}),
+    CHECK(select_documents(path, &t, {}, vocabulary, length, {}).documents.rows == std::vector<std::size_t>{2});
+    CHECK_THROWS_WITH_AS(select_documents(path, &t, {}, vocabulary, 1000, {}),
                          doctest::Contains("none of its 3 rows has 1000 tokens or more"), option_error);
 }
 
 TEST_CASE("ids are taken as they stand") {
     const test::temporary_folder folder;
     const std::vector<std::int32_t> ids{5, 6, 7, 8, 9, 10};
+    const tokenizer t = tiny_tokenizer();
     const auto path = folder.path() / "ids.npy";
     write_npy<std::int32_t>(path, std::array<std::size_t, 2>{2, 3}, ids);
-    const auto s = select_documents(path, tiny_tokenizer(), 1, 11, 2, {});
+    const auto s = select_documents(path, &t, 1, 11, 2, {});
     CHECK(s.cut == 2);
     CHECK(std::ranges::equal(s.documents.ids.span(), std::vector{5, 6, 8, 9}));
     CHECK_THROWS_WITH_AS(
-        select_documents(path, tiny_tokenizer(), {}, 10, 3, {}),
+        select_documents(path, &t, {}, 10, 3, {}),
         doctest::Contains("ids.npy: row 1, column 2: a token id from 0 to 9 is expected, 10 was found"), format_error);
+}
+
+TEST_CASE(
+    "rows of ids need no tokenizer; with one, each id is one of its tokens; ids that are cut off are not judged") {
+    const test::temporary_folder folder;
+    const tokenizer t = tiny_tokenizer();
+    const std::size_t known = t.vocabulary_size();
+    const auto path = folder.path() / "ids.npy";
+    const std::vector<std::int32_t> ids{5, 6, -100, 8, static_cast<std::int32_t>(known), 10};
+    write_npy<std::int32_t>(path, std::array<std::size_t, 2>{2, 3}, ids);
+    const auto s = select_documents(path, nullptr, {}, known + 1, 2, {});
+    CHECK(s.cut == 2);
+    CHECK(std::ranges::equal(s.documents.ids.span(), std::vector{5, 6, 8, static_cast<int>(known)}));
+    CHECK_THROWS_WITH_AS(
+        select_documents(path, nullptr, {}, known, 2, {}),
+        doctest::Contains("ids.npy: row 1, column 1: a token id from 0 to 599 is expected, 600 was found"),
+        format_error);
+    CHECK_THROWS_WITH_AS(
+        select_documents(path, &t, {}, known + 1, 2, {}),
+        doctest::Contains(
+            "ids.npy: row 1, column 1: the id 600 is no token of the model's tokenizer, whose ids are below 600"),
+        format_error);
+    CHECK(select_documents(path, &t, {}, known + 1, 1, {}).documents.rows.size() == 2);
+    CHECK_THROWS_WITH_AS(select_documents(path, &t, {}, known + 1, 3, {}), doctest::Contains("-100 was found"),
+                         format_error);
+}
+
+TEST_CASE("a text with a token that the model has no row for is refused, where it has been cut it is not") {
+    const test::temporary_folder folder;
+    const tokenizer t = tiny_tokenizer();
+    const auto ids = t.encode("a cat sat");
+    const auto most = static_cast<std::size_t>(*std::ranges::max_element(ids));
+    const auto path = folder.write("d.jsonl", "\n{\"text\": \"a cat sat\", \"id\": 7}\n");
+    CHECK(select_documents(path, &t, {}, most + 1, ids.size(), {}).documents.rows.size() == 1);
+    const auto message = [&](std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens) {
+        try {
+            select_documents(path, &t, bos, vocabulary, tokens, {});
+        } catch (format_error const& e) {
+            return std::string(e.what());
+        }
+        return std::string();
+    };
+    const std::string rows = ", for which the model has no row: it has " + std::to_string(most) +
+                             ", for the ids from 0 to " + std::to_string(most - 1);
+    CHECK(message({}, most, ids.size()) == path.string() + ": line 2, document 0 (id \"7\"): among its tokens is " +
+                                               in_quotes(t.token_bytes(static_cast<std::int32_t>(most))) + " (id " +
+                                               std::to_string(most) + ")" + rows);
+    const auto first = static_cast<std::size_t>(std::ranges::find(ids, static_cast<std::int32_t>(most)) - ids.begin());
+    if (first > 0) CHECK(message({}, most, first).empty());
+    CHECK(message(2, 2, 2) ==
+          path.string() + ": line 2, document 0 (id \"7\"): among its tokens is \"<|im_end|>\" (id 2), for which the "
+                          "model has no row: it has 2, for the ids from 0 to 1");
 }

@@ -33,8 +33,9 @@ TEST_CASE("JSON lines: text, id and topic as strings or numbers, other keys left
         read_all(folder.write("d.jsonl", "\xEF\xBB\xBF{\"text\":\"one\",\"id\":\"a\",\"topic\":\"t\"}\r\n"
                                          "\n   \t\r\n"
                                          "{\"url\":[{}],\"text\":\"zwei\\u0000 ü\",\"id\":17,\"topic\":2.5}\n"
-                                         "{\"text\":\"\",\"id\":null}"));
-    REQUIRE(all.size() == 3);
+                                         "{\"text\":\"\",\"id\":null,\"topic\":null}\n"
+                                         "{\"id\":12345678901234567890123,\"topic\":1.50,\"text\":\"\"}"));
+    REQUIRE(all.size() == 4);
     CHECK(all[0].text == "one");
     CHECK(all[0].id == "a");
     CHECK(all[0].topic == "t");
@@ -45,6 +46,9 @@ TEST_CASE("JSON lines: text, id and topic as strings or numbers, other keys left
     CHECK(all[2].id.empty());
     CHECK(all[2].topic.empty());
     CHECK(all[2].ids.empty());
+    CHECK(all[3].id == "12345678901234567890123"); // more digits than a double has places for
+    CHECK(all[3].topic == "1.50");
+    CHECK((all[0].line == 1 && all[1].line == 4 && all[3].line == 6));
     CHECK(read_all(folder.write("empty.jsonl", "")).empty());
 }
 
@@ -56,7 +60,7 @@ TEST_CASE("what is wrong in a line is named by file, line and key") {
         CHECK_REFUSED(read_all(path), "d.jsonl: line 3", word, other);
     };
     check("{\"id\":1}", "\"text\"", "missing");
-    check("{\"text\":null}", "\"text\"", "missing");
+    check("{\"text\":null}", "\"text\"", "a string is expected, null was found");
     check("{\"text\":7}", "\"text\"", "a string is expected, 7 was found");
     check("{\"text\":\"a\",\"id\":[1]}", "\"id\"", "a string or a number is expected, array was found");
     check("{\"text\":\"a\",\"topic\":true}", "\"topic\"", "true was found");
@@ -67,7 +71,25 @@ TEST_CASE("what is wrong in a line is named by file, line and key") {
     check("{\"text\":\"a\"} {\"text\":\"b\"}", "no valid JSON");
     check("{\"text\":\"ab\xFF\"}", "byte 11 is no UTF-8");
     check("{\"text\":\"\\ud800\"}", "no valid JSON");
+    check("{\"text\":NaN}", "no valid JSON");
+    check("{\"text\":\"a\",\"id\":\"\\ud800\"}", "no valid JSON");
     check("{\"text\":" + std::string(70, '[') + "}", "nested deeper");
+    const auto said =
+        files::error_of([&] { read_all(folder.write("one.jsonl", "{\"text\":\"a\"}\n{\"text\":\"\\udc00\"}\n")); });
+    CHECK(said.find("one.jsonl: line 2: no valid JSON at byte 1") != std::string::npos);
+    CHECK(said.find("line", said.find("line 2") + 1) == std::string::npos); // a message has one line
+}
+
+TEST_CASE("what stands in keys that are not read is not judged") {
+    const test::temporary_folder folder;
+    const auto all = read_all(folder.write("d.jsonl", R"({"score":NaN,"text":"one","of":[-Infinity,{"a":1,"a":2}]})"
+                                                      "\n"
+                                                      R"({"title":"half \ud83d","text":"two","n":1e999,"n":2})"
+                                                      "\n{\"author\":\"caf\xE9\",\"text\":\"three\"}\n"));
+    REQUIRE(all.size() == 3);
+    CHECK(all[0].text == "one");
+    CHECK(all[1].text == "two");
+    CHECK(all[2].text == "three");
 }
 
 TEST_CASE("plain text under another ending is told from a wrong line of JSONL") {
@@ -131,6 +153,22 @@ TEST_CASE("rows of an NPY file are documents of ids") {
     const std::array<float, 6> floats{};
     write_npy<float>(path, shape, floats);
     CHECK_REFUSED(read_all(path), "d.npy: descr: int32 or int64 is expected, <f4 was found");
+}
+
+TEST_CASE("ids behind those that are read are not judged") {
+    const test::temporary_folder folder;
+    const auto path = folder / "padded.npy";
+    const std::array<std::size_t, 2> shape{2, 3};
+    const std::array<std::int64_t, 6> padded{0, 1, -100, 3, 4, std::int64_t{1} << 40};
+    write_npy<std::int64_t>(path, shape, padded);
+    document_reader reader(path, 2);
+    CHECK(reader.ids_a_row() == 3);
+    for (std::vector<std::int32_t> const& expected : {std::vector{0, 1}, {3, 4}}) {
+        document d;
+        REQUIRE(reader.next(d));
+        CHECK(d.ids == expected);
+    }
+    CHECK(document_reader(folder.write("d.txt", "text")).ids_a_row() == 0);
 }
 
 TEST_CASE("an array in Fortran order has the same rows") {

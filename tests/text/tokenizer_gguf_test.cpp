@@ -34,7 +34,7 @@ public:
         std::string bytes = "GGUF" + number(3u) + number(std::uint64_t{0}) + number(std::uint64_t{values_.size()});
         for (auto const& [key, value] : values_) bytes += text(key) + value;
         const test::temporary_folder folder;
-        return tokenizer::from_gguf(gguf_file(folder.write("tokenizer.gguf", bytes)));
+        return tokenizer::from_model(folder.write("tokenizer.gguf", bytes));
     }
 
 private:

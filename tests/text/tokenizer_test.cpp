@@ -2,6 +2,8 @@
 
 #include "bitlens/io/gzip.hpp"
 
+#include "temporary_folder.hpp"
+
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <functional>
@@ -106,6 +108,11 @@ TEST_CASE("ids that do not exist, text that is not UTF-8") {
     CHECK(t.vocabulary_size() == 600);
     CHECK_THROWS_AS(t.token_bytes(600), format_error);
     CHECK_THROWS_AS(t.token_bytes(-1), format_error);
+    CHECK(t.text_of(1) == "<|im_start|>");
+    CHECK(t.text_of(600) == "<id 600>");
+    CHECK((t.has_token(0) && t.has_token(599) && !t.has_token(600) && !t.has_token(-1)));
+    CHECK((t.token_count() == 600 && t.tokens_below(0) == 0 && t.tokens_below(3) == 3));
+    CHECK((t.tokens_below(600) == 600 && t.tokens_below(std::size_t{1} << 40) == 600));
     CHECK_THROWS_AS(t.decode(ids{1, 2, 9999}), format_error);
     CHECK_THROWS_WITH_AS(t.encode("ab\xff"), "text is not UTF-8 at byte 2", format_error);
     CHECK_THROWS_AS(t.encode("\xed\xa0\x80"), format_error); // a surrogate
@@ -214,4 +221,15 @@ TEST_CASE("tokenizer.json: what is not known is refused with its text and what i
     CHECK(refusal([](json& f) {
               f["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}}}};
           }) == "");
+}
+
+TEST_CASE("a folder with a tokenizer and nothing else has one, whose beginning of text another file may name") {
+    const test::temporary_folder folder;
+    std::filesystem::copy_file(std::filesystem::path(BITLENS_TEST_DATA) / "text" / "tiny_smollm.json",
+                               folder / "tokenizer.json");
+    CHECK_FALSE(tokenizer::from_model(folder.path()).bos());
+    folder.write("tokenizer_config.json", R"({"bos_token": {"content": "<|im_end|>"}})");
+    CHECK(tokenizer::from_model(folder.path()).bos() == 2);
+    std::filesystem::remove(folder / "tokenizer.json");
+    CHECK_THROWS_WITH_AS(tokenizer::from_model(folder.path()), doctest::Contains("tokenizer.json"), io_error);
 }

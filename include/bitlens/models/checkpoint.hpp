@@ -432,11 +432,7 @@ public:
     /// The tokenizer that the checkpoint carries.
     /// Errors: io_error where a folder has no tokenizer.json; format_error as tokenizer.
     tokenizer load_tokenizer() const {
-        if (is_gguf()) return tokenizer::from_gguf(*contents_->gguf);
-        detail::require_tokenizer(path());
-        const auto file = path() / "tokenizer.json";
-        const json parsed = read_json_file(file);
-        return tokenizer::from_json(parsed, file.string(), named_bos(parsed, file.string()));
+        return is_gguf() ? tokenizer::from_gguf(*contents_->gguf) : tokenizer::from_model(path());
     }
 
 private:
@@ -500,25 +496,6 @@ private:
         auto m = make();
         for (std::size_t r = 0; r < m.rows(); ++r) detail::check_finite<T>(m.row(r), t, r);
         return m;
-    }
-
-    /// The id of the beginning-of-text token that tokenizer_config.json names, a string or an object with `content`.
-    std::optional<std::int32_t> named_bos(json const& tokenizer_file, std::string const& who) const {
-        const auto config_path = path() / "tokenizer_config.json";
-        if (std::error_code unknown; !std::filesystem::exists(config_path, unknown)) return std::nullopt;
-        const json parsed = read_json_file(config_path);
-        json const* const named = find_value(parsed, "bos_token", config_path.string());
-        if (!named) return std::nullopt;
-        const std::string text = named->is_object() ? required<std::string>(*named, "content", config_path.string())
-                                                    : required<std::string>(parsed, "bos_token", config_path.string());
-        if (json const* const added = find_value(tokenizer_file, "added_tokens", who); added && added->is_array())
-            for (auto const& token : *added)
-                if (if_present<std::string>(token, "content", who) == text)
-                    return required<std::int32_t>(token, "id", who);
-        if (json const* const model = find_object(tokenizer_file, "model", who))
-            if (json const* const vocabulary = find_object(*model, "vocab", who))
-                return if_present<std::int32_t>(*vocabulary, text, who);
-        return std::nullopt;
     }
 
     std::shared_ptr<const detail::checkpoint_contents> contents_;

@@ -194,17 +194,6 @@ inline void require_weights(std::filesystem::path const& folder) {
                    instead_of_weights(folder));
 }
 
-/// Errors: io_error for a folder without tokenizer.json, saying what there is.
-inline void require_tokenizer(std::filesystem::path const& folder) {
-    if (is_there(folder / "tokenizer.json")) return;
-    std::vector<std::string> others;
-    for (const char* name : {"tokenizer.model", "vocab.json", "merges.txt", "tekken.json", "spiece.model"})
-        if (is_there(folder / name)) others.push_back(name);
-    throw io_error(folder.string() + ": holds no tokenizer.json" +
-                   (others.empty() ? "" : ", and " + some_of(others) + " in its place is not read") +
-                   "; AutoTokenizer of transformers writes one when it loads and saves the folder's tokenizer");
-}
-
 /// Descriptions of quantized weights that stand beside config.json, and the method that each belongs to.
 inline constexpr std::array<std::pair<std::string_view, std::string_view>, 2> quantization_files{
     {{"quantize_config.json", "GPTQ"}, {"quant_config.json", "AWQ"}}};

@@ -39,6 +39,10 @@ inline constexpr std::string_view existing_methods =
     "(nf: "
     "quantized scales); a name may come first: rtn3-g64, mine=nf4-g64-dq";
 
+/// A file's name has at most 255 bytes, of which that of a finished block, `.NAME-FIRST-COUNT.npz.tmp`, may need 51
+/// beside the method's.
+inline constexpr std::size_t longest_method_name = 200;
+
 namespace detail {
 
 [[noreturn]] inline void refuse_method(std::string_view text, std::string const& reason) {
@@ -119,7 +123,7 @@ inline void read_group(std::string_view whole, std::string_view word, method& m)
 } // namespace detail
 
 /// Reads `[name=]rtn<b>|nf<b>-g<32|64|128>|-row[-sym][-dq]`.
-/// Names are made of letters, digits, '.', '_' and '-'; "full" is taken by the model itself.
+/// Names are made of at most 200 letters, digits, '.', '_' and '-'; "full" is taken by the model itself.
 /// Errors: option_error that lists what exists.
 inline method parse_method(std::string_view whole) {
     std::string_view text = whole;
@@ -152,6 +156,10 @@ inline method parse_method(std::string_view whole) {
     };
     if (!std::all_of(m.name.begin(), m.name.end(), is_name_character))
         detail::refuse_method(whole, "a name is made of letters, digits, '.', '_' and '-'");
+    if (m.name.size() > longest_method_name)
+        detail::refuse_method(whole, "the name has " + std::to_string(m.name.size()) + " letters; at most " +
+                                         std::to_string(longest_method_name) +
+                                         " are taken, because files are called by it");
     if (m.name == "full") detail::refuse_method(whole, "the name 'full' is that of the model as it is stored");
     return m;
 }

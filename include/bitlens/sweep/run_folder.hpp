@@ -128,6 +128,12 @@ public:
         }
         return *earlier;
     }
+    /// Says before a run that a file named after one of its methods could not be written: the longest is a figure's,
+    /// while it is being written.   Errors: io_error.
+    void expect_names_writable(std::vector<run_method> const& methods) const {
+        for (run_method const& m : methods)
+            bitlens::expect_writable(path_ / (std::string(longest_around_a_name, '_') + m.name));
+    }
     /// And makes room for parts.   Errors: io_error; format_error for a string that is no UTF-8.
     void write_manifest(run_manifest const& manifest) const {
         const std::string text = json_text(to_json(manifest), (path_ / manifest_name).string(), 2) + "\n";
@@ -173,6 +179,7 @@ public:
 private:
     static constexpr const char *lock_name = ".lock", *parts_name = "parts", *manifest_name = "manifest.json",
                                 *log_name = "log.txt", *part_suffix = ".npz";
+    static constexpr std::size_t longest_around_a_name = 48; // "figures/figure_01b_norm_r_density_" and ".svg", say
 
     /// Whether the lock of a run is still to be made.
     bool is_free_for_a_run() const {

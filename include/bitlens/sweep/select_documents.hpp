@@ -1,6 +1,7 @@
 #pragma once
 /// select_documents: the rows of an input that are long enough, as token ids of one length.
 
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/sweep/document_rows.hpp"
 #include "bitlens/text/documents.hpp"
 #include "bitlens/text/tokenizer.hpp"
@@ -22,40 +23,78 @@ struct document_selection {
     std::size_t read = 0, shorter = 0, cut = 0; // rows read; of them, left out, and cut to the length
 };
 
-/// Bytes of the text of all ids but the first; nothing where an id has no text.
-inline std::optional<std::uint64_t> scored_bytes(tokenizer const& t, std::span<const std::int32_t> ids) {
+namespace detail {
+
+/// Bytes of the text of all ids but the first; nothing where there is no tokenizer, or an id has no token.
+inline std::optional<std::uint64_t> scored_bytes(tokenizer const* t, std::span<const std::int32_t> ids) {
     std::uint64_t bytes = 0;
-    for (const std::int32_t id : ids.subspan(1)) bytes += t.token_bytes(id).size();
+    for (const std::int32_t id : ids.subspan(1)) {
+        if (t == nullptr || !t->has_token(id)) return std::nullopt;
+        bytes += t->token_bytes(id).size();
+    }
     return bytes;
 }
 
+/// A document of a file in words: "d.jsonl: line 7, document 5 (id "mine")".
+inline std::string place_of(std::filesystem::path const& file, document const& d) {
+    return file.string() + ": " + (d.line > 0 ? "line " + std::to_string(d.line) + ", " : "") + "document " +
+           std::to_string(d.row) + (d.id.empty() ? "" : " (id " + in_quotes(d.id) + ")");
+}
+
+} // namespace detail
+
+/// Whether a model of so many ids has a row for every token of a text.   Errors: format_error that `who`, the text,
+/// begins.
+inline void check_rows(std::string const& who, tokenizer const& t, std::span<const std::int32_t> ids,
+                       std::size_t vocabulary) {
+    for (const std::int32_t id : ids)
+        if (static_cast<std::size_t>(id) >= vocabulary)
+            throw format_error(who + ": among its tokens is " + in_quotes(t.text_of(id)) + " (id " +
+                               std::to_string(id) + "), for which the model has no row: it has " +
+                               std::to_string(vocabulary) + ", for the ids from 0 to " +
+                               std::to_string(vocabulary - 1));
+}
+
 /// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
-/// before it where there is one; rows of ids are taken as they stand.   vocabulary: the model's.
-/// Errors: those of document_reader and encode; format_error for an id outside the vocabulary; option_error when no
-/// row is long enough.
-inline document_selection select_documents(std::filesystem::path const& data, tokenizer const& t,
+/// before it where there is one; rows of ids are taken as they stand. What is cut off is not judged.
+/// t: nullptr only for rows of ids.   vocabulary: the model's.
+/// Errors: those of document_reader and encode; format_error naming the document for an id outside the vocabulary, and
+/// for one in rows of ids that is no token of the tokenizer; option_error when no row is long enough.
+inline document_selection select_documents(std::filesystem::path const& data, tokenizer const* t,
                                            std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens,
                                            std::optional<std::size_t> limit) {
     document_selection s;
     std::vector<std::int32_t> ids;
-    document_reader reader(data);
+    document_reader reader(data, tokens);
+    BITLENS_ASSERT(t != nullptr || reader.holds_ids());
     for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
         ++s.read;
         if (!reader.holds_ids()) {
-            d.ids = t.encode(d.text);
+            d.ids = t->encode(d.text);
             if (bos) d.ids.insert(d.ids.begin(), *bos);
         }
         if (d.ids.size() < tokens) {
             ++s.shorter;
             continue;
         }
-        if (d.ids.size() > tokens) ++s.cut;
-        check_ids(data, d.row, std::span(d.ids).first(tokens), vocabulary);
-        ids.insert(ids.end(), d.ids.begin(), d.ids.begin() + static_cast<std::ptrdiff_t>(tokens));
+        if (std::max(d.ids.size(), reader.ids_a_row()) > tokens) ++s.cut;
+        const auto used = std::span<const std::int32_t>(d.ids).first(tokens);
+        if (reader.holds_ids()) {
+            check_ids(data, d.row, used, vocabulary);
+            const auto unknown = std::ranges::find_if(used, [&](std::int32_t id) { return t && !t->has_token(id); });
+            if (unknown != used.end())
+                throw format_error(data.string() + ": row " + std::to_string(d.row) + ", column " +
+                                   std::to_string(unknown - used.begin()) + ": the id " + std::to_string(*unknown) +
+                                   " is no token of the model's tokenizer, whose ids are below " +
+                                   std::to_string(t->vocabulary_size()));
+        } else {
+            check_rows(detail::place_of(data, d), *t, used, vocabulary);
+        }
+        ids.insert(ids.end(), used.begin(), used.end());
         s.documents.rows.push_back(d.row);
         s.documents.names.push_back(d.id);
         s.documents.topics.push_back(d.topic);
-        s.documents.bytes.push_back(scored_bytes(t, std::span<const std::int32_t>(d.ids).first(tokens)));
+        s.documents.bytes.push_back(detail::scored_bytes(t, used));
     }
     if (s.documents.rows.empty())
         throw option_error(data.string() + ": none of its " + std::to_string(s.read) + " rows has " +

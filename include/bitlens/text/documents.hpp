@@ -28,10 +28,11 @@ namespace bitlens {
 
 /// One document: text, or token ids where the file holds ids.
 struct document {
-    std::size_t row = 0; // among the documents of the file, from 0
-    std::string id;      // empty when absent
-    std::string topic;   // empty when absent
-    std::string text;    // UTF-8
+    std::size_t row = 0;  // among the documents of the file, from 0
+    std::size_t line = 0; // of the file, from 1; 0 where documents are no lines
+    std::string id;       // empty when absent
+    std::string topic;    // empty when absent
+    std::string text;     // UTF-8
     std::vector<std::int32_t> ids;
 };
 
@@ -52,15 +53,19 @@ inline std::string_view checked_text(std::string_view text, std::string const& w
 ///   NPY (by its first bytes)   each row of an array (rows, tokens) of int32 or int64 is a document, taken as it stands
 ///   .txt                       the whole file is one document
 ///   anything else, .TXT too    JSON Lines, plain or gzip (by its first bytes): an object a line with `text`, and where
-///                              there are any `id` and `topic` (string or number); other keys are left alone. Blank
-///                              lines are skipped, but counted as lines. A byte order mark at the start is skipped.
+///                              there are any `id` and `topic` (string, or number, which is kept as it is written; null
+///                              as if absent); other keys are not judged, see parse_json_members. Blank lines are
+///                              skipped, but counted as lines. A byte order mark at the start is skipped.
 /// Errors: io_error as mapped_file; format_error naming file, line and key (or row and column), and for text that is no
 /// UTF-8 the byte of the line. A file of another kind (Parquet, compressed but by gzip, a table) is named with what
 /// makes JSON Lines of it. Where the first document of a file whose name does not promise JSON is none, the error says
 /// what the file was read as.
 class document_reader {
 public:
-    explicit document_reader(std::filesystem::path const& path) : who_(path.string()) {
+    /// `most_ids`: of a row of ids no more are read, and judged.
+    explicit document_reader(std::filesystem::path const& path,
+                             std::size_t most_ids = std::numeric_limits<std::size_t>::max())
+        : who_(path.string()), most_ids_(most_ids) {
         mapped_file file(path);
         if (as_text(file.bytes()).starts_with("\x93NUMPY"))
             source_.emplace<npy_array>(read_ids(path));
@@ -74,6 +79,11 @@ public:
 
     /// True if documents are token ids, false if they are text.
     bool holds_ids() const noexcept { return std::holds_alternative<npy_array>(source_); }
+    /// Ids that every row of the file has; 0 where documents are text.
+    std::size_t ids_a_row() const noexcept {
+        auto const* const ids = std::get_if<npy_array>(&source_);
+        return ids == nullptr ? 0 : ids->shape[1];
+    }
 
     /// The next document; false after the last.
     bool next(document& d) {
@@ -104,8 +114,9 @@ private:
     bool read(npy_array& source, document& d) {
         const std::size_t rows = source.shape[0], tokens = source.shape[1];
         if (d.row == rows) return false;
-        d.ids.reserve(tokens);
-        for (std::size_t t = 0; t < tokens; ++t) {
+        const std::size_t count = std::min(tokens, most_ids_);
+        d.ids.reserve(count);
+        for (std::size_t t = 0; t < count; ++t) {
             const std::size_t place = source.fortran ? t * rows + d.row : d.row * tokens + t;
             const std::int64_t id =
                 source.type == npy_type::i32 ? source.stored<std::int32_t>(place) : source.stored<std::int64_t>(place);
@@ -187,25 +198,25 @@ private:
 
     void read_line(std::string_view line, std::size_t number, document& d) const {
         const std::string who = who_ + ": line " + std::to_string(number);
-        const std::size_t valid = valid_utf8_length(line);
-        if (valid != line.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
         constexpr std::array<std::string_view, 3> keys{"text", "id", "topic"};
-        const json object = parse_json_members(line, who, keys);
-        d.text = required<std::string>(object, "text", who);
-        d.id = label(object, "id", who);
-        d.topic = label(object, "topic", who);
+        const auto members = parse_json_members(line, who, keys);
+        if (members[0].written.empty()) throw format_error(who + ": the key " + in_quotes(keys[0]) + " is missing");
+        d.line = number;
+        d.text = detail::json_value<std::string>(members[0].value, keys[0], who);
+        d.id = label(members[1], keys[1], who);
+        d.topic = label(members[2], keys[2], who);
     }
 
-    /// A string as it is, a number as JSON writes it.
-    static std::string label(json const& object, std::string_view key, std::string const& who) {
-        json const* const value = find_value(object, key, who);
-        if (!value) return {};
-        if (value->is_number()) return value->dump();
-        if (!value->is_string()) detail::refuse_json(*value, key, who, "a string or a number");
-        return value->get<std::string>();
+    /// A string as it is; a number as the line has it, which of a long one would not be left if it were a double.
+    static std::string label(json_member const& member, std::string_view key, std::string const& who) {
+        if (member.value.is_null()) return {};
+        if (member.value.is_number()) return std::string(member.written);
+        if (!member.value.is_string()) detail::refuse_json(member.value, key, who, "a string or a number");
+        return member.value.get<std::string>();
     }
 
     std::string who_;
+    std::size_t most_ids_;
     std::variant<std::monostate, npy_array, mapped_file, line_reader> source_;
     std::size_t row_ = 0;
 };

@@ -30,10 +30,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
+
+/// An id as text, where no token says what it stands for: "<id 400>".
+inline std::string id_text(std::int32_t id) { return "<id " + std::to_string(id) + ">"; }
 
 /// Text → ids and back. What it does is what its file says; the ids are those of Hugging Face `tokenizers` 0.23, byte
 /// for byte (tests/data/text/compare_with_tokenizers.py). Immutable: any number of threads may use one at once.
@@ -48,6 +52,16 @@ public:
 
     /// From tokenizer.ggml.* of a model or vocabulary file.
     static tokenizer from_gguf(gguf_file const& file) { return tokenizer(read_tokenizer(file)); }
+
+    /// From a model: a GGUF file, or a Hugging Face folder with its tokenizer.json and, for the name of the
+    /// beginning-of-text token, its tokenizer_config.json. No weight is looked at.
+    static tokenizer from_model(std::filesystem::path const& path) {
+        if (!std::filesystem::is_directory(path)) return from_gguf(gguf_file(path));
+        const auto file = path / "tokenizer.json";
+        detail::require_tokenizer(path);
+        const json parsed = read_json_file(file);
+        return from_json(parsed, file.string(), named_bos(path / "tokenizer_config.json", parsed, file.string()));
+    }
 
     /// From a tokenizer.json. It names a beginning-of-text token only where it puts one before every text; `bos` is the
     /// one that another file of the same folder names, if any.
@@ -71,6 +85,14 @@ public:
     /// Errors: format_error where no token has the id.
     std::string const& token_bytes(std::int32_t id) const { return find(id).bytes; }
 
+    /// The same, or id_text where no token has the id: a model may have rows for more ids than there are tokens, and
+    /// find one of those most likely.
+    std::string text_of(std::int32_t id) const {
+        token const* const found = look_up(id);
+        return found == nullptr ? id_text(id) : found->bytes;
+    }
+    bool has_token(std::int32_t id) const noexcept { return look_up(id) != nullptr; }
+
     /// The bytes of all tokens, one after the other. Ids cut within a character give text that is not UTF-8.
     std::string decode(std::span<const std::int32_t> ids) const {
         std::string text;
@@ -81,6 +103,13 @@ public:
     /// One more than the highest id. Files may leave ids out.
     std::size_t vocabulary_size() const noexcept {
         return tokens_.empty() ? 0 : static_cast<std::size_t>(tokens_.back().id) + 1;
+    }
+
+    std::size_t token_count() const noexcept { return tokens_.size(); }
+    /// Tokens whose id is less than that.
+    std::size_t tokens_below(std::size_t id) const noexcept {
+        const auto end = std::ranges::lower_bound(tokens_, id, {}, [](token const& t) { return std::size_t(t.id); });
+        return static_cast<std::size_t>(end - tokens_.begin());
     }
 
     std::vector<std::int32_t> special_tokens() const {
@@ -119,6 +148,9 @@ private:
     void fill_merges(tokenizer_definition const& definition, name_index const& symbols);
     void fill_added(std::vector<tokenizer_definition::added_token>& added);
     void check_bos() const;
+    static std::optional<std::int32_t> named_bos(std::filesystem::path const& config_path, json const& tokenizer_file,
+                                                 std::string const& who);
+    token const* look_up(std::int32_t id) const noexcept;
     token const& find(std::int32_t id) const;
     symbol whole_word(std::string_view bytes) const;
     std::size_t bytes_without_token() const noexcept {
@@ -265,10 +297,32 @@ inline void tokenizer::check_bos() const {
         throw format_error(who_ + ": a beginning-of-text token is to be added, but none is named (bos_token_id)");
 }
 
+/// The id of the beginning-of-text token that tokenizer_config.json names, a string or an object with `content`.
+inline std::optional<std::int32_t> tokenizer::named_bos(std::filesystem::path const& config_path,
+                                                        json const& tokenizer_file, std::string const& who) {
+    if (std::error_code unknown; !std::filesystem::exists(config_path, unknown)) return std::nullopt;
+    const json parsed = read_json_file(config_path);
+    json const* const named = find_value(parsed, "bos_token", config_path.string());
+    if (!named) return std::nullopt;
+    const std::string text = named->is_object() ? required<std::string>(*named, "content", config_path.string())
+                                                : required<std::string>(parsed, "bos_token", config_path.string());
+    if (json const* const added = find_value(tokenizer_file, "added_tokens", who); added && added->is_array())
+        for (auto const& token : *added)
+            if (if_present<std::string>(token, "content", who) == text) return required<std::int32_t>(token, "id", who);
+    if (json const* const model = find_object(tokenizer_file, "model", who))
+        if (json const* const vocabulary = find_object(*model, "vocab", who))
+            return if_present<std::int32_t>(*vocabulary, text, who);
+    return std::nullopt;
+}
+
+inline tokenizer::token const* tokenizer::look_up(std::int32_t id) const noexcept {
+    const auto found = std::ranges::lower_bound(tokens_, id, {}, &token::id);
+    return found == tokens_.end() || found->id != id ? nullptr : &*found;
+}
+
 inline tokenizer::token const& tokenizer::find(std::int32_t id) const {
-    const auto found =
-        std::lower_bound(tokens_.begin(), tokens_.end(), id, [](token const& t, std::int32_t i) { return t.id < i; });
-    if (found == tokens_.end() || found->id != id)
+    token const* const found = look_up(id);
+    if (found == nullptr)
         throw format_error(who_ + ": no token has the id " + std::to_string(id) + "; the ids are below " +
                            std::to_string(vocabulary_size()));
     return *found;

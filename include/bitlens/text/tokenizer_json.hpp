@@ -10,10 +10,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -226,6 +228,21 @@ private:
     json const& file_;
     tokenizer_definition out_;
 };
+
+/// Errors: io_error for a folder without tokenizer.json, saying what there is.
+inline void require_tokenizer(std::filesystem::path const& folder) {
+    const auto is_there = [&](const char* name) {
+        std::error_code unknown; // what cannot be asked for cannot be opened either
+        return std::filesystem::exists(folder / name, unknown);
+    };
+    if (is_there("tokenizer.json")) return;
+    std::string others;
+    for (const char* name : {"tokenizer.model", "vocab.json", "merges.txt", "tekken.json", "spiece.model"})
+        if (is_there(name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
+    throw io_error(folder.string() + ": holds no tokenizer.json" +
+                   (others.empty() ? "" : ", and " + others + " in its place is not read") +
+                   "; AutoTokenizer of transformers writes one when it loads and saves the folder's tokenizer");
+}
 
 } // namespace detail
 
