@@ -46,3 +46,7 @@ TEST_CASE("mean_squared_difference") {
     CHECK_THROWS_AS(mean_squared_difference(left, right.middle_rows(0, 4)), shape_error);
     CHECK_THROWS_AS(mean_squared_difference({}, {}), shape_error);
 }
+
+TEST_CASE("no rows have no mean length") {
+    CHECK_THROWS_WITH_AS(mean_row_norm({}), "mean_row_norm: at least one row is expected", shape_error);
+}

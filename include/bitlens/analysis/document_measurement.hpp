@@ -1,6 +1,7 @@
 #pragma once
 /// document_measurement: what the study keeps of one document, for the full model and for each quantized one.
 
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/hooks/points.hpp"
 #include "bitlens/hooks/probe.hpp"
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace bitlens {
@@ -37,9 +39,11 @@ struct position_scores {
     token_scores view() noexcept { return {nll, kl, top, margin}; }
 };
 
-/// Share of the positions at which two runs find the same token most likely.   Asserts as many positions, at least one.
-inline double same_top(position_scores const& a, position_scores const& b) noexcept {
-    BITLENS_ASSERT(a.top.size() == b.top.size() && !a.top.empty());
+/// Share of the positions at which two runs find the same token most likely.
+/// Errors: shape_error for different numbers of positions, or none.
+inline double same_top(position_scores const& a, position_scores const& b) {
+    detail::check_size("same_top", "b", b.top.size(), a.top.size());
+    if (a.top.empty()) throw shape_error("same_top: at least one position is expected");
     std::size_t same = 0;
     for (std::size_t t = 0; t < a.top.size(); ++t) same += a.top[t] == b.top[t] ? 1u : 0u;
     return static_cast<double>(same) / static_cast<double>(a.top.size());
@@ -67,13 +71,15 @@ private:
 /// `first_position` includes it.
 class document_measurement {
 public:
-    /// `tokens` ids, so T = tokens − 1 scored positions. Without position 0 there must be another: tokens ≥ 2 is
-    /// asserted.
+    /// `tokens` ids, so T = tokens − 1 scored positions.   Errors: shape_error for less than 2 tokens, or no variants.
     document_measurement(std::size_t variants, std::size_t layers, std::size_t tokens, std::size_t width,
                          bool first_position)
-        : skipped_(first_position ? 0 : 1), layers_(layers), mlp_out_(tokens - skipped_, width),
-          mlp_out_mse_(variants - 1, std::vector<double>(layers)) {
-        BITLENS_ASSERT(tokens >= 2 && variants >= 1);
+        : skipped_(first_position ? 0 : 1), layers_(layers) {
+        if (tokens < 2 || variants == 0)
+            throw shape_error("document_measurement: " + std::to_string(tokens) + " tokens and " +
+                              std::to_string(variants) + " variants, expected at least 2 and 1");
+        mlp_out_ = matrix<float>(tokens - skipped_, width);
+        mlp_out_mse_.assign(variants - 1, std::vector<double>(layers));
         for (std::size_t v = 0; v < variants; ++v) scores_.emplace_back(tokens - 1, v == 0);
         for (auto& s : scores_) views_.push_back(s.view());
     }

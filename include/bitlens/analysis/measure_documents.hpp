@@ -18,15 +18,16 @@ using measured_block = std::function<void(std::size_t, std::span<document_measur
 
 /// Runs every variant on every row of ids (N, tokens). variants[0] is the full model.
 /// first_position: whether norms, kurtosis and MSE include position 0.   Errors: those of sweep.
-template <class Architecture, class W>
-void measure_documents(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
+template <class Architecture, class W, class Variants>
+void measure_documents(transformer<Architecture, W> const& model, Variants const& variants,
                        matrix_view<const std::int32_t> ids, bool first_position, sweep_cut cut,
                        measured_block const& done) {
     model_config const& config = model.config();
+    const auto list = variants_of<W>(variants);
     const auto make = [&](std::size_t) {
-        return document_measurement(variants.size(), config.layers, ids.cols, config.block.width, first_position);
+        return document_measurement(list.size(), config.layers, ids.cols, config.block.width, first_position);
     };
-    sweep<Architecture, W>(model, variants, ids, cut, make, done);
+    sweep(model, list, ids, cut, make, done);
 }
 
 } // namespace bitlens

@@ -44,11 +44,12 @@ inline void take_row(run_results& run, std::size_t i, document_measurement const
 /// Every variant on every document. variants[0] is the full model; the others are the run's methods, by name and spec.
 /// The numbers are those that read_run reads of a finished study; manifest, seed and `full` are left empty.
 /// on_documents(n) is called when n more documents are done, and may throw.   Errors: those of sweep.
-template <class Architecture, class W>
+template <class Architecture, class W, class Variants>
 run_results measure_run(
-    transformer<Architecture, W> const& model, std::span<const variant<W>> variants, study_documents const& documents,
+    transformer<Architecture, W> const& model, Variants const& variants, study_documents const& documents,
     sweep_cut cut, bool first_position = false,
     std::function<void(std::size_t)> const& on_documents = [](std::size_t) {}) {
+    const auto list = variants_of<W>(variants);
     model_config const& config = model.config();
     const std::size_t rows = documents.ids.rows();
     const per_layer empty(config.layers, std::vector<double>(rows));
@@ -63,15 +64,15 @@ run_results measure_run(
     run.norm_r = run.norm_z = run.norm_h = empty;
     run.kurtosis_r.assign(config.layers, std::vector<std::optional<double>>(rows));
     run.kurtosis_h = run.kurtosis_r;
-    for (std::size_t v = 1; v < variants.size(); ++v) {
+    for (std::size_t v = 1; v < list.size(); ++v) {
         const std::vector<double> column(rows);
-        run.methods.push_back({variants[v].name, variants[v].name, column, column, column, column, empty});
+        run.methods.push_back({list[v].name, list[v].name, column, column, column, column, empty});
     }
     const auto block_done = [&](std::size_t first, std::span<document_measurement> block) {
         for (std::size_t e = 0; e < block.size(); ++e) detail::take_row(run, first + e, block[e]);
         on_documents(block.size());
     };
-    measure_documents<Architecture, W>(model, variants, documents.ids, first_position, cut, block_done);
+    measure_documents(model, list, documents.ids, first_position, cut, block_done);
     return run;
 }
 

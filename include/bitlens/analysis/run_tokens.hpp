@@ -48,9 +48,10 @@ public:
         read_token_bytes();
     }
 
-    /// Token ids of an example.   Shapes: (tokens).
+    /// Token ids of an example.   Shapes: (tokens).   Errors: shape_error for a row that is not there.
     std::span<const std::int32_t> ids(std::size_t row) const {
-        BITLENS_ASSERT(row < rows_);
+        if (row >= rows_)
+            throw shape_error(who_ + ": row " + std::to_string(row) + " is asked of " + std::to_string(rows_));
         return std::span(ids_).subspan(row * tokens_, tokens_);
     }
     std::vector<std::span<const std::int32_t>> all_ids() const {

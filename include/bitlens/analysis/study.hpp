@@ -4,6 +4,7 @@
 #include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/analysis/measure_documents.hpp"
 #include "bitlens/analysis/study_results.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/sweep/run_folder.hpp"
 #include "bitlens/sweep/sweep.hpp"
@@ -42,18 +43,19 @@ inline std::vector<missing_rows> rows_to_do(std::span<const variant_results> res
 /// Fills `results` (one per variant, the full model first), writing every finished block to the folder.
 /// The full model runs wherever a method is missing, because KL and MSE are taken against it; its own rows are kept
 /// once. `progress(rows)` is called after each block with the number of rows × variants that it finished. Errors: those
-/// of sweep; io_error when a part cannot be written.
-template <class Architecture, class W, class Progress>
-void run_study(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-               study_documents const& documents, bool first_position, sweep_cut cut, run_folder const& folder,
-               std::span<variant_results> results, Progress const& progress) {
-    BITLENS_ASSERT(variants.size() == results.size());
+/// of sweep; shape_error for another number of results than of variants; io_error when a part cannot be written.
+template <class Architecture, class W, class Variants, class Progress>
+void run_study(transformer<Architecture, W> const& model, Variants const& variants, study_documents const& documents,
+               bool first_position, sweep_cut cut, run_folder const& folder, std::span<variant_results> results,
+               Progress const& progress) {
+    const auto list = variants_of<W>(variants);
+    detail::check_size("run_study", "results", results.size(), list.size());
     for (auto const& piece : rows_to_do(results)) {
-        std::vector<variant<W>> running{variants[0]};
+        std::vector<variant<W>> running{list[0]};
         std::vector<std::size_t> index{0}; // of each running variant in `results`
         for (const std::size_t v : piece.variants) {
             if (v == 0) continue;
-            running.push_back(variants[v]);
+            running.push_back(list[v]);
             index.push_back(v);
         }
         const auto block_done = [&](std::size_t first, std::span<document_measurement> block) {
@@ -66,8 +68,8 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
             }
             progress(block.size() * running.size());
         };
-        measure_documents<Architecture, W>(model, running, documents.ids.view().middle_rows(piece.first, piece.count),
-                                           first_position, cut, block_done);
+        measure_documents(model, running, documents.ids.view().middle_rows(piece.first, piece.count), first_position,
+                          cut, block_done);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/report/visible_text.hpp"
 
+#include <concepts>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,15 @@ struct qwen2 {
     static constexpr std::string_view hugging_face_class = "Qwen2ForCausalLM";
     static constexpr bool qkv_bias = true;
     static constexpr bool gguf_interleaves_heads = false;
+};
+
+/// What every family says of itself: see docs/add-an-architecture.md.
+template <class A>
+concept architecture = requires {
+    { A::name } -> std::convertible_to<std::string_view>;
+    { A::hugging_face_class } -> std::convertible_to<std::string_view>;
+    { A::qkv_bias } -> std::convertible_to<bool>;
+    { A::gguf_interleaves_heads } -> std::convertible_to<bool>;
 };
 
 /// f(llama{}) or f(qwen2{}) …, by name.   Errors: format_error for another name, listing those that exist.
