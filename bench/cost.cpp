@@ -53,8 +53,7 @@ void study(study_size const& size) {
     random_generator random(2);
     for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(config.vocabulary));
     const auto threads = static_cast<unsigned>(size.threads);
-    measure_run<llama, weight>(model, std::span<const variant<weight>>(variants),
-                               document_rows::numbered(std::move(ids)), {threads, threads}, document_statistics{});
+    measure_run(model, variants, document_rows::numbered(std::move(ids)), {threads, threads}, document_statistics{});
 }
 
 struct axis {

@@ -1,6 +1,7 @@
 #include <bitlens/hooks.hpp>
 #include <bitlens/models.hpp>
 #include <bitlens/quantizers.hpp>
+#include <bitlens/stats.hpp>
 
 #include <cmath>
 #include <cstdio>
@@ -44,16 +45,7 @@ double relative(std::span<const float> a, std::span<const float> b) {
 }
 
 double mean_nll(model const& m, std::span<const std::int32_t> tokens) {
-    bitlens::record<hook::logits> probe;
-    m.forward(tokens, probe);
-    const auto logits = probe.get<hook::logits>();
-    double sum = 0;
-    for (std::size_t t = 0; t + 1 < tokens.size(); ++t) { // position t foretells token t + 1: T − 1 scores
-        double exps = 0;
-        for (const float l : logits.row(t)) exps += std::exp(double{l});
-        sum += std::log(exps) - double{logits(t, static_cast<std::size_t>(tokens[t + 1]))};
-    }
-    return sum / static_cast<double>(tokens.size() - 1);
+    return bitlens::mean(bitlens::score(m, tokens)); // position t foretells token t + 1: T − 1 scores
 }
 
 } // namespace

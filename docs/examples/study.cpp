@@ -24,11 +24,10 @@ int main() {
 
     // The full model first, then what is compared with it.
     const std::size_t layers = config.layers;
-    const std::vector<bitlens::variant<weight>> all{
+    const std::vector<bitlens::variant<weight>> variants{
         {"full", full.layers()},
         {"rtn3", bitlens::quantize_layers(*full.layers(), layers, bitlens::rtn<three_bits>{})},
         {"rtn4", bitlens::quantize_layers(*full.layers(), layers, bitlens::rtn<four_bits>{})}};
-    const std::span<const bitlens::variant<weight>> variants(all);
     const bitlens::document_statistics kind; // what is measured: any type that declares its columns
 
     bitlens::run_manifest manifest{{{"full", "random"}, {"seed", 1}, {"first_position", false}}, {}, kind.columns()};
@@ -39,8 +38,8 @@ int main() {
     folder.write_manifest(manifest);
     bitlens::results_table table(manifest.columns, bitlens::variant_names(manifest.methods), {20, layers, 32});
     bitlens::read_finished(folder, table); // what an earlier process finished is not done again
-    bitlens::run_study<bitlens::llama, weight>(full, variants, documents, {.examples_per_block = 8, .threads = 2}, kind,
-                                               folder, table, [](std::size_t) {});
+    bitlens::run_study(full, variants, documents, {.examples_per_block = 8, .threads = 2}, kind, folder, table,
+                       [](std::size_t) {});
     const bitlens::token_texts texts(bitlens::ids_of(documents, table),
                                      [](std::int32_t id) { return std::to_string(id) + " "; });
     bitlens::write_run_tables(folder.path(), documents, table, texts);

@@ -3,11 +3,11 @@
 
 #include "setting.hpp"
 
-#include "bitlens/sweep/column.hpp"
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/sweep/column.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
 #include "bitlens/sweep/variants.hpp"
 #include "bitlens/text/documents.hpp"

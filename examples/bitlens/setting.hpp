@@ -44,12 +44,16 @@ inline std::string arithmetic_text(arithmetic products) {
     return std::string(name(products)) + ", " + std::string(simd::default_arch::name());
 }
 
-/// The token that a row begins with: none, or the tokenizer's own.
+/// What "--bos yes|no|auto" says of the token that a row begins with: none, or the tokenizer's own.
 /// Errors: option_error for "yes" with a tokenizer that has none.
 inline std::optional<std::int32_t> bos_token(tokenizer const& t, std::string const& policy) {
-    if (policy == "no" || (policy == "auto" && !t.adds_bos())) return std::nullopt;
-    if (!t.bos()) throw option_error("--bos " + policy + ": this tokenizer has no beginning-of-text token");
-    return t.bos();
+    try {
+        return t.first_token(policy == "yes"  ? bos_policy::always
+                             : policy == "no" ? bos_policy::never
+                                              : bos_policy::automatic);
+    } catch (option_error const& e) {
+        throw option_error("--bos " + policy + ": " + e.what());
+    }
 }
 
 } // namespace bitlens::command

@@ -84,8 +84,9 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, std
 }
 
 template <class Architecture>
-report_summary run(study_arguments const& a, checkpoint const& source, std::optional<tokenizer> const& t, document_selection const& s,
-                   run_folder const& folder, run_manifest const& manifest, machine const& here) {
+report_summary run(study_arguments const& a, checkpoint const& source, std::optional<tokenizer> const& t,
+                   document_selection const& s, run_folder const& folder, run_manifest const& manifest,
+                   machine const& here) {
     model_config const& config = source.config();
     std::vector<method> methods;
     for (auto const& [name, spec] : manifest.methods) methods.push_back(parse_method(name + "=" + spec));
@@ -116,20 +117,19 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
                     {},
                     {}};
     read_finished(folder, run.table);
-    const std::span<const variant<weight>> all_variants(variants);
     std::size_t runs = 0;
-    for (auto const& piece : rows_to_do(run.table, all_variants)) runs += piece.count * piece.running.size();
+    for (auto const& piece : rows_to_do(run.table, std::span<const variant<weight>>(variants)))
+        runs += piece.count * piece.running.size();
     const stop_requests stop;
     const auto stop_if_asked = [&] {
         stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
     };
     if (runs > 0) {
         progress shown(runs, a.tokens);
-        run_study<Architecture, weight>(model, all_variants, run.documents, plan.cut, kind, folder, run.table,
-                                        [&](std::size_t done) {
-                                            shown.advance(done);
-                                            stop_if_asked();
-                                        });
+        run_study(model, variants, run.documents, plan.cut, kind, folder, run.table, [&](std::size_t done) {
+            shown.advance(done);
+            stop_if_asked();
+        });
         folder.log(std::to_string(runs) + " model runs of " + std::to_string(a.tokens) + " tokens in " +
                    duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
     }
@@ -138,14 +138,15 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
         std::cout << "what the arithmetic changes: " << checked.size() << " documents in float32\n";
         flush_output();
         progress shown(checked.size() * variants.size(), a.tokens);
-        const auto in_float32 = measure_run<Architecture, weight>(model.with_products(arithmetic::f32), all_variants,
-                                                                  checked, plan.cut, kind, [&](std::size_t documents) {
-                                                                      shown.advance(documents * variants.size());
-                                                                      stop_if_asked();
-                                                                  });
+        const auto in_float32 = measure_run(model.with_products(arithmetic::f32), variants, checked, plan.cut, kind,
+                                            [&](std::size_t documents) {
+                                                shown.advance(documents * variants.size());
+                                                stop_if_asked();
+                                            });
         write_float32_check(folder.path(), checked, in_float32);
     }
-    run.texts = token_texts(ids_of(run.documents, run.table), [&](std::int32_t id) { return t ? t->text_of(id) : id_text(id); });
+    run.texts = token_texts(ids_of(run.documents, run.table),
+                            [&](std::int32_t id) { return t ? t->text_of(id) : id_text(id); });
     // Parts that are still there belong to tables that a kill kept from being written.
     if (folder.has_parts()) write_run_tables(folder.path(), run.documents, run.table, run.texts);
     folder.remove_parts();
@@ -175,7 +176,8 @@ void study(study_arguments const& a) {
     if (from_ids && a.bos == "yes")
         throw option_error("--bos yes: " + a.data.string() + " holds token ids, which are taken as they stand");
     const auto bos = from_ids ? std::nullopt : bos_token(*t, a.bos);
-    const document_selection s = select_documents(a.data, t ? &*t : nullptr, bos, source.config().vocabulary, a.tokens, a.examples);
+    const document_selection s =
+        select_documents(a.data, t ? &*t : nullptr, bos, source.config().vocabulary, a.tokens, a.examples);
     std::cout << source.format_description() << "\n"
               << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";

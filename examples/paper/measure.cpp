@@ -38,8 +38,7 @@ finished_study measure(transformer<Architecture, study_matrix> const& model, std
     }
     const unsigned threads = available_cores();
     const thread_limit limit(threads);
-    auto table = measure_run<Architecture, study_matrix>(model, std::span<const variant<study_matrix>>(variants),
-                                                         documents, {4 * threads, threads}, kind);
+    auto table = measure_run(model, variants, documents, {4 * threads, threads}, kind);
     return make_study({std::move(manifest), std::move(documents), std::move(table), {}, {}});
 }
 

@@ -10,6 +10,7 @@
 #include "bitlens/core/name_index.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"

@@ -7,5 +7,6 @@
 #include "bitlens/models/config.hpp"
 #include "bitlens/models/config_keys.hpp"
 #include "bitlens/models/random_model.hpp"
+#include "bitlens/models/score.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/models/weights.hpp"

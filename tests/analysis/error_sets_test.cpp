@@ -94,3 +94,11 @@ TEST_CASE("errors that do not tell a tenth from the better half have none") {
     error[12] = 2;
     CHECK(sets_of(error, distinct_rows(20)).worst == std::vector<std::size_t>{7, 12});
 }
+
+TEST_CASE("more items than there are, and rows without an error, are refused") {
+    const std::vector<std::size_t> items{1, 2};
+    CHECK_THROWS_WITH_AS(draw_sample(items, 3, 1), "draw_sample: 3 items from 0 on, of 2", shape_error);
+    const std::vector<double> error(20);
+    CHECK_THROWS_WITH_AS(sets_of(error, distinct_rows(19)), "make_error_sets: ids has 19 elements, expected 20",
+                         shape_error);
+}

@@ -1,11 +1,11 @@
 #include "tiny_model.hpp"
 
-#include "bitlens/sweep/run_results.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/hooks/record.hpp"
 #include "bitlens/io/npz.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/sweep/run_folder.hpp"
+#include "bitlens/sweep/run_results.hpp"
 #include "bitlens/text/tokenizer.hpp"
 
 #include "address_space.hpp"

@@ -46,3 +46,17 @@ TEST_CASE("frames nest and give back all they took") {
     }
     CHECK(outer.take<int>(48).data() == inner_piece);
 }
+
+TEST_CASE("a workspace refuses more than it has, no tasks, and an arithmetic that this machine has not") {
+    workspace w(4 * alignment);
+    workspace::frame f(w);
+    f.take<float>(16);
+    CHECK_THROWS_WITH_AS(f.take<float>(49),
+                         "workspace::frame::take: the workspace has 192 of 256 bytes free, expected at least 256 for 1 "
+                         "task; each kernel has a function …_bytes that says how many",
+                         shape_error);
+    CHECK(f.take<float>(48).size() == 48); // what was refused took nothing
+    CHECK_THROWS_WITH_AS(workspace(64, 0), "workspace: 0 tasks, expected at least 1", option_error);
+    for (const arithmetic a : all_arithmetics)
+        if (!is_available(a)) CHECK_THROWS_AS(workspace(64, 1, a), option_error);
+}

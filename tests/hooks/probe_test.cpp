@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <any>
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -133,3 +135,45 @@ TEST_CASE_TEMPLATE_DEFINE("every point has a name of its own", Point, every_poin
 }
 TEST_CASE_TEMPLATE_APPLY(every_point, hook::all);
 TEST_CASE_TEMPLATE_APPLY(every_point, hook::once);
+
+TEST_CASE("a patch of layers that end before they begin is refused") {
+    const record<hook::mlp_out> r;
+    CHECK_THROWS_WITH_AS(patch<hook::mlp_out>(r, 3, 2),
+                         "patch: layers 3 to below 2, expected an end that is not before the first", shape_error);
+}
+
+namespace {
+
+// What stays legal: an `on` that takes any point, one that does not compile for points that never come, a std::any.
+struct takes_any {
+    using points = hook::set<hook::mlp_out>;
+    int calls = 0;
+    void on(auto, site, matrix_view<float>) { ++calls; }
+};
+struct compiles_for_its_own {
+    using points = hook::set<hook::mlp_out>;
+    auto on(auto point, site, matrix_view<float>) { static_assert(std::same_as<decltype(point), hook::mlp_out>); }
+};
+struct takes_points {
+    using points = hook::set<hook::mlp_out>;
+    template <hook::point Point>
+    void on(Point, site, matrix_view<const float>) const {}
+};
+struct takes_std_any {
+    using points = hook::set<hook::mlp_out>;
+    void on(std::any, site, matrix_view<float>) const {}
+};
+
+} // namespace
+
+TEST_CASE("an on for any point is heard for the points of its set only") {
+    matrix<float> a(1, 1);
+    takes_any any;
+    const takes_points templated;
+    compiles_for_its_own own;
+    const takes_std_any opaque;
+    chain all(any, templated, own, opaque, takes_any{});
+    emit<hook::mlp_out>(all, {0}, a.view());
+    emit<hook::mlp_up>(all, {0}, a.view());
+    CHECK(any.calls == 1);
+}

@@ -161,9 +161,12 @@ TEST_CASE("mlp_gate_in is what W_gate alone reads") {
     }
 }
 
-TEST_CASE("an architecture without biases does not read them") {
+TEST_CASE("an architecture without biases adds none") {
     const auto w = random_weights();
+    auto without = w;
+    without.rest =
+        std::make_shared<const norms_and_biases>(norms_and_biases{w.rest->attn_norm, w.rest->mlp_norm, {}, {}, {}});
     no_probe nobody;
-    const auto biased = run<with_bias>(w, nobody), plain = run<without_bias>(w, nobody);
+    const auto biased = run<with_bias>(w, nobody), plain = run<without_bias>(without, nobody);
     CHECK_FALSE(std::ranges::equal(biased.span(), plain.span()));
 }

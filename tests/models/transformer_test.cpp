@@ -6,7 +6,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -125,4 +127,36 @@ TEST_CASE("a tiny model follows from configuration and seed, and bad ones are re
     config.block.kv_heads = 3;
     CHECK_THROWS_AS((tiny_model<llama, weights_type>(config, 1)), format_error);
     CHECK_THROWS_AS((tiny_model<qwen2, weights_type>(tiny_config<llama>(), 1)), format_error);
+}
+
+TEST_CASE("a workspace, layers and parts that do not fit are refused in every build") {
+    const auto m = model<llama>();
+    no_probe nobody;
+    workspace small(1000);
+    CHECK_THROWS_WITH_AS(m.forward(some_ids(9), nobody, small),
+                         doctest::Contains(("forward: the workspace has 1000 of 1000 bytes free, expected at least " +
+                                            std::to_string(m.forward_bytes(9, 1)))
+                                               .c_str()),
+                         shape_error);
+    auto wide = tiny_config<llama>();
+    wide.block.ffn_width = 96;
+    const auto other = m.with_layers(tiny_model<llama, weights_type>(wide, 1).layers());
+    CHECK_THROWS_WITH_AS(other.forward(some_ids(9), nobody), "advance: gate_proj is 96 × 64, expected 160 × 64",
+                         shape_error);
+    const auto biased = tiny_model<qwen2, weights_type>(tiny_config<qwen2>(), 1);
+    CHECK_THROWS_WITH_AS(m.with_layers(biased.layers()).forward(some_ids(9), nobody),
+                         "advance: q_bias has 64 elements, expected 0", shape_error);
+    CHECK_THROWS_AS(m.with_layers(nullptr), shape_error);
+
+    const auto embedding = std::make_shared<const weights_type>(256, 64),
+               narrow = std::make_shared<const weights_type>(256, 63);
+    const auto made_of = [&](auto const& e, auto const& head, std::size_t norm) {
+        return transformer<llama, weights_type>(m.config(), m.layers(), e, std::vector<float>(norm), head);
+    };
+    made_of(embedding, embedding, 64);
+    CHECK_THROWS_WITH_AS(made_of(narrow, embedding, 64), "transformer: embedding is 256 × 63, expected 256 × 64",
+                         shape_error);
+    CHECK_THROWS_AS(made_of(embedding, narrow, 64), shape_error);
+    CHECK_THROWS_WITH_AS(made_of(embedding, embedding, 65), "transformer: final_norm has 65 elements, expected 64",
+                         shape_error);
 }

@@ -138,3 +138,14 @@ TEST_CASE("a column may be written once only") {
     CHECK_THROWS_WITH_AS(csv_writer(std::vector<std::string>{"a", "b", "a"}), "csv: two columns are named 'a'",
                          option_error);
 }
+
+TEST_CASE("a row has one cell for each column") {
+    CHECK_THROWS_WITH_AS(csv_writer(std::vector<std::string>{}), "csv: at least one column is expected", shape_error);
+    csv_writer csv(std::vector<std::string>{"a", "b"});
+    csv.count(1);
+    CHECK_THROWS_WITH_AS(csv.end_row(), "csv: a row of 1 cells, expected 2", shape_error);
+    csv.count(2);
+    CHECK_THROWS_WITH_AS(csv.count(3), "csv: a row of 3 cells, expected 2", shape_error);
+    csv.end_row();
+    CHECK(csv.bytes() == "a,b\n1,2\n");
+}

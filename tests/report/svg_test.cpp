@@ -149,3 +149,9 @@ TEST_CASE("the data of a figure are a table") {
     c.series[0].points = {{0, 0.5}, {1, std::nullopt}};
     CHECK(to_csv(std::vector{c}) == "chart,series,x,y\ncurves,m,0,0.5\ncurves,m,1,\n");
 }
+
+TEST_CASE("a picture of no charts is refused") {
+    CHECK_THROWS_AS(to_svg(std::vector<chart>{}, 1, svg_use::file), shape_error);
+    CHECK_THROWS_WITH_AS(to_svg(std::vector{curves(1)}, 0, svg_use::file),
+                         "to_svg: 1 charts, 0 in a row; at least one is expected of both", shape_error);
+}

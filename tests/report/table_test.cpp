@@ -85,3 +85,14 @@ TEST_CASE("what is folded is unfolded for paper, and folded again") {
     for (const char* event : {"\"beforeprint\"", "\"afterprint\""})
         CHECK_MESSAGE(table_script().code.find(event) != std::string_view::npos, event);
 }
+
+TEST_CASE("rows and targets of another size than the table are refused") {
+    table t;
+    t.name = "t";
+    t.columns = {{"a", "A"}, {"b", "B"}};
+    CHECK_THROWS_WITH_AS(t.add({{1.0}}), "table 't': a row of 1 cells, expected 2", shape_error);
+    t.add({{1.0}, {2.0}});
+    html_use use;
+    use.targets = {"x", "y"};
+    CHECK_THROWS_WITH_AS(to_html(t, use), "table 't': 2 targets, expected 1, one for each row", shape_error);
+}

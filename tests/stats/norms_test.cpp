@@ -60,3 +60,7 @@ TEST_CASE("mean_relative_difference and mean_top_share by hand") {
     CHECK_THROWS_AS(mean_relative_difference(left, right.middle_rows(0, 1)), shape_error);
     CHECK_THROWS_AS(mean_top_share({}, 1), shape_error);
 }
+
+TEST_CASE("no rows have no mean length") {
+    CHECK_THROWS_WITH_AS(mean_row_norm({}), "mean_row_norm: at least one row is expected", shape_error);
+}

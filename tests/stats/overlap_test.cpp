@@ -28,3 +28,10 @@ TEST_CASE("members in common, and how likely random sets have as many") {
     CHECK(chance_of_common(25, 25, 256, 8) == doctest::Approx(0.0009567421963657369).epsilon(1e-12));
     CHECK(chance_of_common(1000, 1000, 10000, 120) == doctest::Approx(0.016720411351255772).epsilon(1e-9));
 }
+
+TEST_CASE("a set of more than all items has no chance") {
+    CHECK_THROWS_WITH_AS(chance_of_common(11, 2, 10, 1),
+                         "chance_of_common: sets of 11 and 2, expected at most the 10 items that there are",
+                         shape_error);
+    CHECK_THROWS_AS(chance_of_common(2, 11, 10, 1), shape_error);
+}

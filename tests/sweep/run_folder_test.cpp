@@ -53,7 +53,8 @@ TEST_CASE("a run that is refused before it writes anything leaves nothing behind
         const run_folder folder(parent.path() / "deep" / "run");
         CHECK(fs::exists(folder.path() / ".lock"));
         CHECK_THROWS_WITH_AS(run_folder{folder.path()}, doctest::Contains("another process is running"), io_error);
-        CHECK_THROWS_WITH_AS(folder.write_manifest({{{"name", "\xFF"}}, {}, {}}), doctest::Contains("UTF-8"), format_error);
+        CHECK_THROWS_WITH_AS(folder.write_manifest({{{"name", "\xFF"}}, {}, {}}), doctest::Contains("UTF-8"),
+                             format_error);
     }
     CHECK(fs::is_empty(parent.path()));
     CHECK_THROWS_WITH_AS(run_folder{parent.path() / "deep" / std::string(300, 'x')},

@@ -68,7 +68,7 @@ TEST_CASE("a run in memory holds what one reads back from a run folder") {
     const auto documents = random_documents(model.config().vocabulary);
     for (const bool first_position : {false, true}) {
         const document_statistics kind{first_position ? every_position : position_range{}, documents.bytes};
-        const auto in_memory = measure_run<llama, tree_weight>(model, all, documents, {3, 2}, kind);
+        const auto in_memory = measure_run(model, variants, documents, {3, 2}, kind);
         CHECK(in_memory.is_complete());
         CHECK(in_memory.of_documents("kl_rtn2")[0] != in_memory.of_documents("kl_rtn4")[0]);
         CHECK(in_memory.of_documents("bits_per_byte_full")[0] ==
@@ -79,7 +79,7 @@ TEST_CASE("a run in memory holds what one reads back from a run folder") {
         const run_folder folder(parent.path());
         folder.write_manifest({});
         results_table table(kind.columns(), names_of(all), in_memory.size());
-        run_study<llama, tree_weight>(model, all, documents, {2, 1}, kind, folder, table, [](std::size_t) {});
+        run_study(model, variants, documents, {2, 1}, kind, folder, table, [](std::size_t) {});
         check_equal(table, in_memory);
         results_table again(kind.columns(), names_of(all), in_memory.size());
         read_finished(folder, again);
@@ -94,7 +94,7 @@ TEST_CASE("a tree of variants resumes from every subset of finished variants") {
     const std::span<const variant<tree_weight>> all(variants);
     const auto documents = random_documents(model.config().vocabulary);
     const document_statistics kind{{}, documents.bytes};
-    const auto whole = measure_run<llama, tree_weight>(model, all, documents, {3, 1}, kind);
+    const auto whole = measure_run(model, variants, documents, {3, 1}, kind);
     for (unsigned finished = 0; finished < 1u << variants.size(); ++finished) {
         CAPTURE(finished);
         const test::temporary_folder parent;
@@ -106,8 +106,7 @@ TEST_CASE("a tree of variants resumes from every subset of finished variants") {
         read_finished(folder, table);
         std::size_t runs = 0, planned = 0;
         for (auto const& piece : rows_to_do(table, all)) planned += piece.count * piece.running.size();
-        run_study<llama, tree_weight>(model, all, documents, {2, 1}, kind, folder, table,
-                                      [&](std::size_t n) { runs += n; });
+        run_study(model, variants, documents, {2, 1}, kind, folder, table, [&](std::size_t n) { runs += n; });
         CHECK(runs == planned);
         CHECK(table.is_complete());
         check_equal(table, whole);
@@ -135,8 +134,7 @@ TEST_CASE("the full model alone is a run without methods") {
     const auto model = two_layers();
     const std::vector<variant<tree_weight>> variants{{"full", model.layers()}};
     const auto table =
-        measure_run<llama, tree_weight>(model, std::span<const variant<tree_weight>>(variants),
-                                        random_documents(model.config().vocabulary), {}, document_statistics{});
+        measure_run(model, variants, random_documents(model.config().vocabulary), {}, document_statistics{});
     CHECK(table.documents() == data_rows);
     CHECK(table.of_documents("nll_full")[0] > 0);
 }
@@ -156,8 +154,7 @@ TEST_CASE("a full model whose loss is not finite is an error that names document
     }
     const std::vector<variant<tree_weight>> variants{
         {"full", std::make_shared<resident_layers<tree_weight>>(std::move(blocks))}};
-    CHECK_THROWS_WITH_AS((measure_run<llama, tree_weight>(broken, std::span<const variant<tree_weight>>(variants),
-                                                          documents, {}, document_statistics{})),
+    CHECK_THROWS_WITH_AS((measure_run(broken, variants, documents, {}, document_statistics{})),
                          doctest::Contains("the full model's loss is not finite: document 0, position 1"),
                          format_error);
 }

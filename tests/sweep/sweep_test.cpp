@@ -4,6 +4,7 @@
 #include "bitlens/hooks/record.hpp"
 #include "bitlens/models/architectures.hpp"
 #include "bitlens/models/random_model.hpp"
+#include "bitlens/models/score.hpp"
 #include "bitlens/quantizers/rtn.hpp"
 
 #include <algorithm>
@@ -116,6 +117,7 @@ TEST_CASE("a sweep gives what a forward pass of each variant gives, bit for bit"
             alone.with_probe(
                 0, [&](auto& probe) { (v == 0 ? model : model.with_layers(low)).forward(ids.row(n), probe); });
             CHECK(swept[n].outputs[v] == alone.outputs[0]);
+            CHECK(swept[n].nll[v] == score(v == 0 ? model : model.with_layers(low), ids.row(n)));
         }
     for (auto const& m : swept) {
         CHECK(m.nll[0] != m.nll[1]);
@@ -203,4 +205,13 @@ TEST_CASE("what cannot run is refused before anything runs") {
     CHECK_THROWS_WITH_AS((sweep<llama, weight>(model, full, ids, {}, make, done)), doctest::Contains("256"),
                          shape_error);
     CHECK_THROWS_AS((sweep<llama, weight>(model, full, matrix<std::int32_t>(2, 1), {}, make, done)), shape_error);
+    CHECK_THROWS_WITH_AS(run(model, {{"full", layers}, {"nothing", nullptr}}, {}),
+                         "sweep: variant 'nothing' has no weights; a layer_source is expected", option_error);
+    ids(1, 1) = 0; // room for the scores of another number of variants, or positions
+    const auto too_many = [](std::size_t) { return record_everything(2, 1); };
+    CHECK_THROWS_WITH_AS(sweep(model, full, ids, {}, too_many, done), "vocabulary_loss: out has 2 elements, expected 1",
+                         shape_error);
+    const auto too_long = [](std::size_t) { return record_everything(1, 2); };
+    CHECK_THROWS_WITH_AS(sweep(model, full, ids, {}, too_long, done), "vocabulary_loss: nll has 2 elements, expected 1",
+                         shape_error);
 }

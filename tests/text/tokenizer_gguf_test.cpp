@@ -89,8 +89,23 @@ TEST_CASE("GGUF: qwen2 composes, smollm does not; add_bos_token is obeyed") {
     CHECK(good("smollm").read().encode("e\u0301") == ids{'e' + 3, 0xCC + 3, 0x81 + 3});
     file.set("tokenizer.ggml.add_bos_token", true);
     CHECK(file.read().adds_bos());
+    CHECK(file.read().encode_with_bos("a") == ids{0, 'a' + 3});
+    CHECK(file.read().encode_with_bos("a", bos_policy::never) == ids{'a' + 3});
+    CHECK(file.read().encode_with_bos("") == ids{0});
     file.erase("tokenizer.ggml.bos_token_id");
     CHECK_THROWS_WITH_AS(file.read(), doctest::Contains("none is named"), format_error);
+}
+
+TEST_CASE("a text begins with the tokenizer's own token where its file or the caller says so") {
+    small_gguf file = good("smollm"); // names one, and does not add it
+    CHECK(file.read().first_token(bos_policy::automatic) == std::nullopt);
+    CHECK(file.read().first_token(bos_policy::always) == 0);
+    CHECK(file.read().encode_with_bos("<s>") == ids{'<' + 3, 's' + 3, '>' + 3});
+    CHECK(file.read().encode_with_bos("<s>", bos_policy::always) == ids{0, '<' + 3, 's' + 3, '>' + 3});
+    file.erase("tokenizer.ggml.bos_token_id");
+    CHECK(file.read().encode_with_bos("a") == ids{'a' + 3});
+    CHECK_THROWS_WITH_AS(file.read().encode_with_bos("a", bos_policy::always),
+                         doctest::Contains("has no beginning-of-text token"), option_error);
 }
 
 TEST_CASE("GGUF: what is missing, unknown or contradicts itself is refused by name") {

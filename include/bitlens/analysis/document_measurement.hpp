@@ -24,10 +24,13 @@ namespace bitlens {
 /// position 0, unless `positions` says otherwise.
 class document_measurement {
 public:
-    /// bytes: of the text that is scored, where it is known. tokens ≥ 2 is asserted.
+    /// bytes: of the text that is scored, where it is known.
+    /// Errors: shape_error for less than 2 tokens, or no variants.
     document_measurement(measured_size size, position_range positions, std::optional<std::uint64_t> bytes)
         : full_(std::make_unique<full_model_probes>(size.layers, positions)), bytes_(bytes) {
-        BITLENS_ASSERT(size.tokens >= 2 && size.variants >= 1);
+        if (size.tokens < 2 || size.variants == 0)
+            throw shape_error("document_measurement: " + std::to_string(size.tokens) + " tokens and " +
+                              std::to_string(size.variants) + " variants, expected at least 2 and 1");
         for (std::size_t v = 1; v < size.variants; ++v) methods_.emplace_back(size.layers, *full_);
         for (std::size_t v = 0; v < size.variants; ++v) scores_.emplace_back(size.tokens - 1, v == 0);
         for (auto& s : scores_) views_.push_back(s.view());

@@ -2,6 +2,7 @@
 /// The examples that a method breaks (D_large) and those it does not (D_ctrl), as the paper draws them.
 
 #include "bitlens/core/random.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/text/near_duplicates.hpp"
 
 #include <algorithm>
@@ -25,9 +26,9 @@ inline std::vector<std::size_t> rank_by_error(std::span<const double> error) {
 }
 
 /// `count` of the items, each at most once, all choices equally likely; in drawn order. Same seed, same choice.
-/// Asserts count ≤ items.
+/// Errors: shape_error for more than there are.
 inline std::vector<std::size_t> draw_sample(std::span<const std::size_t> items, std::size_t count, std::uint64_t seed) {
-    BITLENS_ASSERT(count <= items.size());
+    detail::check_range("draw_sample", "items", 0, count, items.size());
     std::vector<std::size_t> pool(items.begin(), items.end());
     random_generator random(seed);
     for (std::size_t i = 0; i < count; ++i)
@@ -46,11 +47,11 @@ struct error_sets {
 
 /// D_large is filled by walking down the ranking past near-duplicates, but never into the lower half, which is
 /// D_ctrl's: it is smaller than a tenth where the upper half has too few distinct examples. `ids[i]`: tokens of example
-/// i.   Asserts as many rows as errors. Source: arXiv 2506.12044, §3.1 and appendix B; the order of filter and ranking
-/// as the authors' released sets have it.
+/// i.   Errors: shape_error unless there are as many rows as errors.   Source: arXiv 2506.12044, §3.1 and appendix B;
+/// the order of filter and ranking as the authors' released sets have it.
 inline error_sets make_error_sets(std::span<const double> error, std::span<const std::span<const std::int32_t>> ids,
                                   std::uint64_t seed) {
-    BITLENS_ASSERT(error.size() == ids.size());
+    detail::check_size("make_error_sets", "ids", ids.size(), error.size());
     constexpr double largest_similarity = 0.1;
     const auto ranked = rank_by_error(error);
     const std::size_t tenth = ranked.size() / 10, upper = ranked.size() - ranked.size() / 2;

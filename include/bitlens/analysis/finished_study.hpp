@@ -115,7 +115,8 @@ inline finished_study make_study(run_results run) {
     }
     for (std::size_t n = 0; n < s.size(); ++n)
         if (!std::isfinite(s.nll_full[n]))
-            throw format_error("examples.csv: nll_full of " + s.run.documents.who(n) + " is expected to be a finite number");
+            throw format_error("examples.csv: nll_full of " + s.run.documents.who(n) +
+                               " is expected to be a finite number");
     detail::check_errors(s);
     std::vector<std::span<const std::int32_t>> ids;
     for (std::size_t n = 0; n < s.size(); ++n) ids.push_back(s.run.documents.ids.row(n));

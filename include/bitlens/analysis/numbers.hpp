@@ -2,6 +2,7 @@
 /// The numbers behind the tables and figures of a study: each is a measurement or the reason why there is none.
 
 #include "bitlens/analysis/finished_study.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/report/table.hpp"
 #include "bitlens/stats/correlation.hpp"
 #include "bitlens/stats/moments.hpp"
@@ -23,11 +24,12 @@
 namespace bitlens {
 
 /// The documents that have a number in both of two columns, or in one; what statistics are taken over.
+/// Errors: shape_error for columns of different lengths.
 struct paired_numbers {
     std::vector<double> x, y;
 };
 inline paired_numbers defined_pairs(std::span<const double> x, std::span<const double> y) {
-    BITLENS_ASSERT(x.size() == y.size());
+    detail::check_size("defined_pairs", "y", y.size(), x.size());
     paired_numbers p;
     for (std::size_t i = 0; i < x.size(); ++i)
         if (!std::isnan(x[i]) && !std::isnan(y[i])) {

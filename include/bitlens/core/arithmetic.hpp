@@ -1,8 +1,11 @@
 #pragma once
 /// arithmetic: what the products of activations and weights are computed with. All else is float32.
 
+#include "bitlens/core/error.hpp"
+
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -72,6 +75,14 @@ inline bool is_available(arithmetic a) noexcept {
         return tile;
     }
     return true;
+}
+
+/// Errors: option_error unless it is available.
+inline arithmetic checked(arithmetic a) {
+    if (!is_available(a))
+        throw option_error("arithmetic " + std::string(name(a)) +
+                           ": this machine has none; best_bf16() is the fastest bf16 that it has");
+    return a;
 }
 
 /// The fastest bf16 that is available.

@@ -35,5 +35,6 @@ struct option_error : error {
 
 } // namespace bitlens
 
-/// A promise between parts of the library; gone under NDEBUG. Outside data never reaches one: it throws instead.
+/// A promise between parts of the library, or of who writes an inner loop; gone under NDEBUG. Outside data never
+/// reaches one, nor do the operands of a whole call: those throw instead.
 #define BITLENS_ASSERT(condition) assert(condition)

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -13,16 +14,20 @@ namespace bitlens {
 /// task of one example, never to a thread: a thread that waits inside a kernel may take up another example.
 class workspace {
 public:
-    /// `bytes` is what the largest call needs (each kernel has a `…_bytes` function); `tasks` ≥ 1; `products` is
-    /// available.
+    /// `bytes` is what the largest call needs: each kernel has a `…_bytes` function.
+    /// Errors: option_error for no tasks, or products that are not available.
     explicit workspace(std::size_t bytes, unsigned tasks = 1, arithmetic products = arithmetic::f32)
-        : memory_(bytes), tasks_(tasks), products_(products) {
-        [[maybe_unused]] const bool available = is_available(products); // which asks the system for its tiles
-        BITLENS_ASSERT(tasks >= 1 && available);
+        : memory_(bytes), tasks_(tasks), products_(checked(products)) { // which asks the system for its tiles
+        if (tasks == 0) throw option_error("workspace: 0 tasks, expected at least 1");
     }
     unsigned tasks() const noexcept { return tasks_; }
     arithmetic products() const noexcept { return products_; }
     std::size_t capacity() const noexcept { return memory_.size(); }
+
+    /// What a kernel asks before it begins.   Errors: shape_error unless so many bytes are free.
+    void require(const char* who, std::size_t bytes) const {
+        if (bytes > capacity() - used_) refuse(who, bytes);
+    }
 
     /// What `take<T>(count)` uses up.
     template <class T>
@@ -38,17 +43,16 @@ public:
         frame(frame const&) = delete;
         frame& operator=(frame const&) = delete;
 
-        /// `count` numbers on a cache line of their own, values unspecified. Asserts that the workspace is large
-        /// enough.
+        /// `count` numbers on a cache line of their own, values unspecified.   Errors: as require.
         template <class T>
-        std::span<T> take(std::size_t count) noexcept {
-            BITLENS_ASSERT(workspace_.used_ + bytes_for<T>(count) <= workspace_.capacity());
+        std::span<T> take(std::size_t count) {
+            workspace_.require("workspace::frame::take", bytes_for<T>(count));
             auto* first = reinterpret_cast<T*>(workspace_.memory_.data() + workspace_.used_);
             workspace_.used_ += bytes_for<T>(count);
             return {first, count};
         }
         template <class T>
-        matrix_view<T> take(std::size_t rows, std::size_t cols) noexcept {
+        matrix_view<T> take(std::size_t rows, std::size_t cols) {
             return {take<T>(rows * cols).data(), rows, cols};
         }
 
@@ -58,6 +62,13 @@ public:
     };
 
 private:
+    [[noreturn, gnu::cold, gnu::noinline]] void refuse(const char* who, std::size_t bytes) const {
+        throw shape_error(std::string(who) + ": the workspace has " + std::to_string(capacity() - used_) + " of " +
+                          std::to_string(capacity()) + " bytes free, expected at least " + std::to_string(bytes) +
+                          " for " + std::to_string(tasks_) + (tasks_ == 1 ? " task" : " tasks") +
+                          "; each kernel has a function …_bytes that says how many");
+    }
+
     aligned_array<std::byte> memory_;
     std::size_t used_ = 0;
     unsigned tasks_;

@@ -9,8 +9,13 @@
 
 namespace bitlens {
 
-template <weight_format F>
-class packed_matrix;
+/// A matrix of weights in format F.
+template <class F>
+class packed_matrix {
+    static_assert(weight_format<F>,
+                  "bitlens: packed_matrix<F>: F is a format, such as uniform<3, 64>, normal_float<4, 64> "
+                  "or dense<float>");
+};
 
 namespace detail {
 
@@ -185,9 +190,11 @@ public:
     value_type const* data() const noexcept { return view_.data; }
     matrix_view<const value_type> view() const noexcept { return view_; }
 
-    /// Row r for writing; the matrix owns its numbers (asserted).
-    std::span<value_type> writable_row(std::size_t r) noexcept {
-        BITLENS_ASSERT(writable_ != nullptr && r < rows());
+    /// Row r for writing.   Errors: bitlens::error where the numbers are borrowed.
+    std::span<value_type> writable_row(std::size_t r) {
+        BITLENS_ASSERT(r < rows());
+        if (writable_ == nullptr)
+            throw error(format_name<F>() + " matrix: its numbers are borrowed, only a matrix of its own is written");
         return {writable_ + r * view_.stride, view_.cols};
     }
 

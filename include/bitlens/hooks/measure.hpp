@@ -45,8 +45,10 @@ T& of_layer(std::vector<T>& per_layer, site at) {
 
 /// norm(x; a) of one point at every layer: the mean length of its rows (arXiv 2506.12044, eq. 7).   Errors: shape_error
 /// for more layers than there is room for.
-template <hook::point Point>
+template <class Point>
 class residual_norms {
+    static_assert(hook::detail::check_point<Point>());
+
 public:
     using points = hook::set<Point>;
 
@@ -64,8 +66,10 @@ private:
 
 /// Kurtosis of one point at every layer, per token (not excess); nullopt as in kurtosis_per_token.
 /// Errors: as residual_norms.
-template <hook::point Point>
+template <class Point>
 class token_kurtosis {
+    static_assert(hook::detail::check_point<Point>());
+
 public:
     using points = hook::set<Point>;
 

@@ -10,8 +10,8 @@ namespace bitlens {
 
 /// Overwrites the points, at all positions, in layers first … end − 1, with the recorded ones. Points of the whole run
 /// are overwritten whatever the layers. The record must outlive the patch.
-/// Errors: shape_error when the record lacks the layer or has another shape.
-template <hook::point... Points>
+/// Errors: shape_error when the record lacks the layer or has another shape; at construction when end < first.
+template <class... Points>
 class patch {
 public:
     using points = hook::set<Points...>;
@@ -19,9 +19,10 @@ public:
     template <class Record>
     explicit patch(Record const& source, std::size_t first = 0,
                    std::size_t end = std::numeric_limits<std::size_t>::max())
-        : sources_(&static_cast<recorded<Points> const&>(source)...), first_(first), end_(end) {
-        static_assert((std::derived_from<Record, recorded<Points>> && ...),
-                      "bitlens: the record must listen to every point of the patch");
+        : sources_(heard_by<Points>(source)...), first_(first), end_(end) {
+        if (end < first)
+            throw shape_error("patch: layers " + std::to_string(first) + " to below " + std::to_string(end) +
+                              ", expected an end that is not before the first");
     }
 
     template <hook::point Point>
@@ -35,6 +36,15 @@ public:
     }
 
 private:
+    template <class Point, class Record>
+    static recorded<Point> const* heard_by(Record const& source) {
+        static_assert(std::derived_from<Record, recorded<Point>>,
+                      "bitlens: the record must listen to every point of the patch");
+        if constexpr (std::derived_from<Record, recorded<Point>>)
+            return &source;
+        else
+            return nullptr;
+    }
     static std::string shape(matrix_view<const float> a) {
         return std::to_string(a.rows) + " × " + std::to_string(a.cols);
     }

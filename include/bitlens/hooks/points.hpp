@@ -69,6 +69,17 @@ template <class P>
 concept point =
     detail::position_in<P, all> < std::tuple_size_v<all> || detail::position_in<P, once> < std::tuple_size_v<once>;
 
+namespace detail {
+
+/// Does not compile for a type that is no point.
+template <class P>
+constexpr bool check_point() {
+    static_assert(point<P>, "bitlens: only the points of bitlens::hook can be listened to; see hooks/points.hpp");
+    return point<P>;
+}
+
+} // namespace detail
+
 /// Whether the point fires in every layer, rather than once per run.
 template <point P>
 inline constexpr bool per_layer = detail::position_in<P, all> < std::tuple_size_v<all>;

@@ -4,6 +4,7 @@
 #include "bitlens/core/view.hpp"
 #include "bitlens/hooks/points.hpp"
 
+#include <concepts>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -17,8 +18,71 @@ concept probe = requires {
     typename std::remove_cvref_t<P>::points;
 };
 
+namespace detail {
+
+/// Whether P has an `on` whose first parameter is this point by name. `{Point{}}` becomes that type, or one that is
+/// made from it, but no template's parameter is deduced from it: an `on(auto, …)`, or one for every hook::point, is not
+/// meant, nor looked into.
 template <class P, class Point>
-inline constexpr bool listens = std::remove_cvref_t<P>::points::template has<Point>;
+concept names_point = requires(P& p, site at, matrix_view<float> a) {
+    p.on({Point{}}, at, a);
+};
+struct no_point {};
+
+/// Whether P names a point that its set lacks. What takes anything, a std::any say, names none.
+template <class P, class Point>
+inline constexpr bool forgets = names_point<P, Point> && !names_point<P, no_point> && !P::points::template has<Point>;
+
+/// Anything: what is no probe is told so in a sentence (points_of), not by a constraint. That this one looks for
+/// `points` where a call stands keeps g++ from warning that a local type's are not used.
+template <class P>
+concept meant_as_probe = probe<P> || !probe<P>;
+
+/// The one door to the set of a probe, which tells its mistakes.
+template <class P>
+struct points_of {
+    static_assert(probe<P>,
+                  "bitlens: a probe has `using points = bitlens::hook::set<...>` and an on() for each of them");
+    static constexpr bool is_sound = false;
+    template <class Point>
+    static constexpr bool has = false;
+};
+template <probe P>
+struct points_of<P> {
+    static constexpr bool is_set = requires {
+        { P::points::template has<hook::resid_pre> } -> std::convertible_to<bool>;
+    };
+    static_assert(is_set, "bitlens: `points` of a probe is a bitlens::hook::set<...>");
+
+    template <class Point>
+    static constexpr bool is_heard() {
+        static_assert(!forgets<P, Point>,
+                      "bitlens: this probe has an on() for a point that is not in its `points`, and it "
+                      "would never be called; add the point to its hook::set<...>");
+        return true;
+    }
+    template <class... Points>
+    static constexpr bool are_heard(std::tuple<Points...> const*) {
+        if constexpr (is_set) return (is_heard<Points>() && ...);
+        return false;
+    }
+    static constexpr bool is_sound =
+        are_heard(static_cast<hook::all const*>(nullptr)) && are_heard(static_cast<hook::once const*>(nullptr));
+
+    template <class Point>
+    static constexpr bool has_point() {
+        if constexpr (is_sound) return P::points::template has<Point>;
+        return false;
+    }
+    template <class Point>
+    static constexpr bool has = has_point<Point>();
+};
+
+} // namespace detail
+
+/// Whether a probe's set has the point. A probe with a named `on` for a point that its set lacks does not compile.
+template <class P, class Point>
+inline constexpr bool listens = detail::points_of<std::remove_cvref_t<P>>::template has<Point>;
 
 /// Whether P listens to any of the points.
 template <class P, class... Points>
@@ -31,7 +95,7 @@ struct no_probe {
 
 /// The only way a layer speaks to a probe. `tensor` is a matrix, or a view of one; it is not even looked at where the
 /// probe does not listen, so that nothing is left of the call.
-template <class Point, probe P, class Tensor = matrix_view<float>>
+template <class Point, detail::meant_as_probe P, class Tensor = matrix_view<float>>
 constexpr void emit([[maybe_unused]] P& p, [[maybe_unused]] site at, [[maybe_unused]] Tensor&& tensor) {
     static_assert(hook::point<Point>, "bitlens: only points of bitlens::hook can be emitted; see hooks/points.hpp");
     if constexpr (listens<P, Point>) {
@@ -45,9 +109,11 @@ constexpr void emit([[maybe_unused]] P& p, [[maybe_unused]] site at, [[maybe_unu
 
 /// Several probes as one: at each point they speak in the order given, so that a later one sees what an earlier one
 /// wrote. Named probes are referred to and must outlive the chain, temporaries are kept.
-template <probe... Probes>
+template <detail::meant_as_probe... Probes>
 class chain {
 public:
+    static_assert((detail::points_of<std::remove_cvref_t<Probes>>::is_sound && ...), "bitlens: a chain is of probes");
+
     struct points {
         template <class Point>
         static constexpr bool has = (listens<Probes, Point> || ...);

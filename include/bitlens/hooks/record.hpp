@@ -12,8 +12,10 @@
 namespace bitlens {
 
 /// The copies of one point, by layer. Points of the whole run have a single entry.
-template <hook::point Point>
+template <class Point>
 class recorded {
+    static_assert(hook::detail::check_point<Point>());
+
 public:
     /// The tensor as it was at that layer.   Errors: shape_error when nothing was recorded there.
     matrix_view<const float> layer(std::size_t k) const {
@@ -35,7 +37,7 @@ private:
 };
 
 /// Copies the given points at every layer; a second run replaces what the first one left.
-template <hook::point... Points>
+template <class... Points>
 class record : public recorded<Points>... {
 public:
     using points = hook::set<Points...>;

@@ -6,11 +6,14 @@
 /// ones before). Hence the same bits for any number of positions, tasks and tiles.
 
 #include "bitlens/core/parallel.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/kernels/decode.hpp"
 #include "bitlens/kernels/micro_kernels.hpp"
 
 #include <array>
+#include <concepts>
+#include <type_traits>
 
 namespace bitlens {
 
@@ -237,10 +240,11 @@ inline void multiply_piece(matmul_plan const& plan, panel_source const& weights,
 
 /// y = x · wᵀ, rows of w from `weights`. Tasks share the longer side of y, and each packs for itself what it needs of
 /// the other side's operand: that costs less than waiting for one another, and leaves it in its own cache.   Shapes: x
-/// (T, cols), y (T, rows).
+/// (T, cols), y (T, rows), which have been checked.   Errors: shape_error for a workspace that is too small.
 inline void multiply(micro_kernel const& kernel, panel_source const& weights, matrix_view<const float> x,
-                     matrix_view<float> y, workspace& scratch) noexcept {
+                     matrix_view<float> y, workspace& scratch) {
     const matmul_plan plan{kernel, x.cols};
+    scratch.require("matmul", plan.bytes(y.cols, x.rows, scratch.tasks()));
     workspace::frame frame(scratch);
     const std::size_t tasks = scratch.tasks(), packed = plan.position_elements(x.rows);
     const std::size_t held = plan.panels_held(y.cols) * plan.panel_elements, summed = plan.sum_floats(y.cols, x.rows);
@@ -264,10 +268,17 @@ inline void multiply(micro_kernel const& kernel, panel_source const& weights, ma
         });
 }
 
+/// The operands of y = x · wᵀ, w of so many rows and columns.   Errors: shape_error where they do not fit.
+inline void check_product(const char* who, std::size_t rows, std::size_t cols, matrix_view<const float> x,
+                          matrix_view<float> y) {
+    check_shape(who, "x", x, x.rows, cols);
+    check_shape(who, "y", y, x.rows, rows);
+}
+
 /// y = x · (rows of a matrix from `first` on)ᵀ.
 template <class Arch>
 void multiply_decoded(row_decoder decode, std::size_t first, matrix_view<const float> x, matrix_view<float> y,
-                      workspace& scratch) noexcept {
+                      workspace& scratch) {
     multiply(micro_kernel_of<Arch>(scratch.products()), {.decode = decode, .first = first}, x, y, scratch);
 }
 
@@ -284,25 +295,76 @@ std::size_t matmul_bytes(std::size_t rows, std::size_t cols, std::size_t positio
 }
 
 /// y = x · (rows first … first + count − 1 of w)ᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, count).
+/// Errors: shape_error for rows that w does not have, and as matmul.
 template <class Arch = simd::default_arch, weight_matrix W>
-void matmul_rows(W const& w, std::size_t first, [[maybe_unused]] std::size_t count, matrix_view<const float> x,
-                 matrix_view<float> y, workspace& scratch) noexcept {
-    BITLENS_ASSERT(first + count <= w.rows() && x.cols == w.cols() && y.cols == count && y.rows == x.rows);
+void matmul_rows(W const& w, std::size_t first, std::size_t count, matrix_view<const float> x, matrix_view<float> y,
+                 workspace& scratch) {
+    detail::check_range("matmul_rows", "rows", first, count, w.rows());
+    detail::check_product("matmul_rows", count, w.cols(), x, y);
     detail::multiply_decoded<Arch>(decoder_of<Arch>(w), first, x, y, scratch);
 }
 
 /// y = x · wᵀ, in the arithmetic of the workspace.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Agrees with
-/// reference::matmul of the operands as that arithmetic rounds them.
+/// reference::matmul of the operands as that arithmetic rounds them.   Errors: shape_error where the shapes do not fit,
+/// or the workspace is too small.
 template <class Arch = simd::default_arch, weight_matrix W>
-void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
-    matmul_rows<Arch>(w, 0, w.rows(), x, y, scratch);
+void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    detail::check_product("matmul", w.rows(), w.cols(), x, y);
+    detail::multiply_decoded<Arch>(decoder_of<Arch>(w), 0, x, y, scratch);
 }
 
-/// y = x · wᵀ for plain numbers.   Shapes: w (rows, cols), x (T, cols), y (T, rows).
+/// y = x · wᵀ for plain numbers.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Errors: as above.
 template <class Arch = simd::default_arch>
-void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
-    BITLENS_ASSERT(x.cols == w.cols && y.cols == w.rows && y.rows == x.rows);
+void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    detail::check_product("matmul", w.rows, w.cols, x, y);
     detail::multiply_decoded<Arch>(decoder_of<Arch>(w), 0, x, y, scratch);
+}
+
+namespace detail {
+
+/// What matmul has a product for, besides matrices in a format.
+template <class W>
+inline constexpr bool is_laid_out = std::convertible_to<W const&, matrix_view<const float>>;
+
+/// What y = x · wᵀ is called with, where Read and Write are what x and y become.
+template <class Read, class Write, class... Operands>
+struct product_call {
+    static constexpr bool has_all = false;
+    static constexpr bool fits = false;
+};
+template <class Read, class Write, class W, class X, class Y, class Scratch>
+struct product_call<Read, Write, W, X, Y, Scratch> {
+    using weights = std::remove_cvref_t<W>;
+    static constexpr bool has_all = true;
+    static constexpr bool w = weight_matrix<weights> || is_laid_out<weights>, x = std::convertible_to<X, Read>,
+                          y = std::convertible_to<Y, Write>, scratch = std::same_as<Scratch, workspace&>;
+    static constexpr bool fits = w && x && y && scratch;
+};
+
+/// Does not compile, and says why.
+template <class Call>
+constexpr void explain_product() {
+    static_assert(Call::has_all, "bitlens: a product takes four operands: w, x, y and a workspace");
+    if constexpr (Call::has_all) {
+        static_assert(Call::w,
+                      "bitlens: w of a product is a packed_matrix<format> or a mixed_matrix<format...>, and of "
+                      "matmul also a matrix of float; a format alone, or double, is none");
+        static_assert(Call::x, "bitlens: x of a product holds float: matmul reads a matrix_view<const float>, matvec a "
+                               "std::span<const float>");
+        static_assert(Call::y, "bitlens: y of a product is float and is written: matmul writes a matrix_view<float>, "
+                               "matvec a std::span<float>, of what is not const");
+        static_assert(Call::scratch, "bitlens: the last operand of a product is a workspace that has a name and is not "
+                                     "const");
+    }
+}
+
+} // namespace detail
+
+/// A call that no product takes.
+template <class Arch = simd::default_arch, class... Operands>
+    requires(!detail::product_call<matrix_view<const float>, matrix_view<float>, Operands...>::fits)
+void matmul(Operands&&...) {
+    detail::explain_product<detail::product_call<matrix_view<const float>, matrix_view<float>, Operands...>>();
 }
 
 } // namespace bitlens

@@ -126,11 +126,26 @@ inline void sum_groups(std::span<const float> x, std::size_t group_size, std::sp
 
 } // namespace detail
 
+namespace detail {
+
+/// As product_call; plain numbers have no matvec.
+template <class... Operands>
+struct vector_product : product_call<std::span<const float>, std::span<float>, Operands...> {};
+template <class W, class... Others>
+    requires(!weight_matrix<std::remove_cvref_t<W>>)
+struct vector_product<W, Others...> : product_call<std::span<const float>, std::span<float>, W, Others...> {
+    static constexpr bool w = false, fits = false;
+};
+
+} // namespace detail
+
 /// y = w · x.   Shapes: w (rows, cols), x (cols), y (rows).   Agrees with reference::matvec; rounds differently from
-/// matmul, for it factors the scales out. The same bits for any number of tasks.
+/// matmul, for it factors the scales out. The same bits for any number of tasks.   Errors: as matmul.
 template <class Arch = simd::default_arch, weight_format F>
-void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) noexcept {
-    BITLENS_ASSERT(x.size() == w.cols() && y.size() == w.rows());
+void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) {
+    detail::check_size("matvec", "x", x.size(), w.cols());
+    detail::check_size("matvec", "y", y.size(), w.rows());
+    scratch.require("matvec", detail::matvec_bytes(w.cols()));
     workspace::frame frame(scratch);
     const std::size_t chunks = (x.size() + chunk_codes - 1) / chunk_codes;
     const auto padded = detail::padded_copy(x, frame.take<float>(chunks * chunk_codes));
@@ -147,8 +162,13 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
 }
 
 template <class Arch = simd::default_arch, weight_format... F>
-void matvec(mixed_matrix<F...> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) noexcept {
+void matvec(mixed_matrix<F...> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) {
     w.visit([&](auto const& m) { matvec<Arch>(m, x, y, scratch); });
 }
+
+/// A call that no product takes.
+template <class Arch = simd::default_arch, class... Operands>
+    requires(!detail::vector_product<Operands...>::fits)
+void matvec(Operands&&...) { detail::explain_product<detail::vector_product<Operands...>>(); }
 
 } // namespace bitlens

@@ -132,6 +132,23 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
     }
 }
 
+/// Errors: those of vocabulary_loss, but for the workspace.
+inline void check_loss_operands(std::size_t vocabulary, std::size_t width,
+                                std::span<const matrix_view<const float>> hidden, std::span<const std::int32_t> targets,
+                                std::span<const token_scores> out) {
+    constexpr const char* who = "vocabulary_loss";
+    if (vocabulary == 0) throw shape_error("vocabulary_loss: the head has no rows, expected at least 1");
+    check_size(who, "out", out.size(), hidden.size());
+    for (auto const& states : hidden) check_shape(who, "hidden", states, targets.size(), width);
+    for (std::size_t v = 0; v < out.size(); ++v) {
+        check_size(who, "nll", out[v].nll.size(), targets.size());
+        if (v != 0) check_size(who, "kl", out[v].kl.size(), targets.size());
+        check_size(who, "top", out[v].top.size(), targets.size());
+        check_size(who, "margin", out[v].margin.size(), targets.size());
+    }
+    check_token_ids(targets, vocabulary);
+}
+
 } // namespace detail
 
 /// Bytes of workspace that vocabulary_loss needs.
@@ -150,16 +167,18 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
 /// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, one tile of
 /// the vocabulary at a time, log Σ exp and KL by rescaling sums as the largest logit rises (Milakov & Gimelshein 2018).
 /// Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the reference. targets (T), out[v].
-/// Errors: none thrown; shapes, 0 ≤ target < vocabulary and vocabulary ≥ 1 are asserted.
+/// Errors: shape_error where they do not fit, for a target outside the vocabulary, an empty vocabulary, and a workspace
+/// that is too small.
 /// A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other variants; states
 /// equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|), so it may come
 /// out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the vocabulary has one
 /// word. Agrees with reference::vocabulary_loss.
 template <class Arch = simd::default_arch, weight_matrix W>
 void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
-                     std::span<const std::int32_t> targets, std::span<const token_scores> out,
-                     workspace& scratch) noexcept {
-    BITLENS_ASSERT(hidden.size() == out.size() && head.rows() > 0);
+                     std::span<const std::int32_t> targets, std::span<const token_scores> out, workspace& scratch) {
+    detail::check_loss_operands(head.rows(), head.cols(), hidden, targets, out);
+    scratch.require("vocabulary_loss", vocabulary_loss_bytes<Arch>(head.rows(), head.cols(), targets.size(),
+                                                                   hidden.size(), scratch.tasks()));
     const std::size_t vocabulary = head.rows(),
                       tile = detail::padded_row(std::min(vocabulary, detail::vocabulary_tile));
     const std::size_t tasks = scratch.tasks();
@@ -180,12 +199,10 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
             weight_panels<Arch> tile_of_head(count, head.cols(), scratch.products(), panels);
             tile_of_head.pack(head, first, scratch.tasks());
             for (std::size_t v = 0; v < hidden.size(); ++v) {
-                BITLENS_ASSERT(hidden[v].rows == targets.size() && hidden[v].cols == head.cols());
                 const auto logits = v == 0 ? reference_logits : own_logits;
                 matmul(tile_of_head, hidden[v].middle_rows(t0, positions), logits.middle_cols(0, count), scratch);
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
-                        BITLENS_ASSERT(targets[t0 + t] >= 0 && static_cast<std::size_t>(targets[t0 + t]) < vocabulary);
                         auto& exps = v == 0 ? reference_exps(t, 0) : own_exps(task, 0);
                         detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0), &exps};
                         detail::add_tile<Arch>(losses[v * positions + t], own, targets[t0 + t],
@@ -216,6 +233,7 @@ namespace reference {
 template <weight_matrix W>
 void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out) {
+    detail::check_loss_operands(head.rows(), head.cols(), hidden, targets, out);
     std::vector<std::vector<double>> logits(hidden.size(), std::vector<double>(head.rows()));
     std::vector<double> log_sums(hidden.size());
     for (std::size_t t = 0; t < targets.size(); ++t) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -15,16 +16,18 @@ namespace bitlens {
 template <class Arch = simd::default_arch>
 class weight_panels {
 public:
-    /// Room for rows × cols weights, all zero. `products` is available (asserted).
+    /// Room for rows × cols weights, all zero.   Errors: option_error for products that are not available.
     weight_panels(std::size_t rows, std::size_t cols, arithmetic products)
-        : rows_(rows), cols_(cols), products_(products), own_(bytes(rows, cols, products)), memory_(own_.data()) {
-        BITLENS_ASSERT(is_available(products));
-    }
-    /// The same in memory of the caller, at least `bytes(…)` of it (asserted) on a cache line of its own, which is zero
-    /// only if it was.
-    weight_panels(std::size_t rows, std::size_t cols, arithmetic products, std::span<std::byte> memory) noexcept
-        : rows_(rows), cols_(cols), products_(products), memory_(memory.data()) {
-        BITLENS_ASSERT(is_available(products) && memory.size() >= bytes(rows, cols, products));
+        : rows_(rows), cols_(cols), products_(checked(products)), own_(bytes(rows, cols, products)),
+          memory_(own_.data()) {}
+    /// The same in memory of the caller, at least `bytes(…)` of it on a cache line of its own, which is zero only if it
+    /// was.   Errors: also shape_error for less memory.
+    weight_panels(std::size_t rows, std::size_t cols, arithmetic products, std::span<std::byte> memory)
+        : rows_(rows), cols_(cols), products_(checked(products)), memory_(memory.data()) {
+        const std::size_t needed = bytes(rows, cols, products);
+        if (memory.size() < needed)
+            throw shape_error("weight_panels: " + std::to_string(memory.size()) +
+                              " bytes of memory, expected at least " + std::to_string(needed));
     }
 
     std::size_t rows() const noexcept { return rows_; }
@@ -36,10 +39,12 @@ public:
         return detail::matmul_plan{micro_kernel_of<Arch>(products), cols}.elements(rows) * sizeof(packed_element);
     }
 
-    /// Takes over rows `first` … of w, as many as it has itself, and as many columns as w has (asserted).
+    /// Takes over rows `first` … of w, as many as it has itself.   Errors: shape_error where w has not so many, or
+    /// other columns.
     template <weight_matrix W>
     void pack(W const& w, std::size_t first = 0, unsigned tasks = 1) {
-        BITLENS_ASSERT(first + rows_ <= w.rows() && w.cols() == cols_);
+        detail::check_range("weight_panels", "rows", first, rows_, w.rows());
+        detail::check_shape("weight_panels", "w", w.rows(), w.cols(), w.rows(), cols_);
         pack(decoder_of<Arch>(w), first, tasks);
     }
 
@@ -72,17 +77,21 @@ template <class W>
 inline constexpr bool is_weight_panels = false;
 template <class Arch>
 inline constexpr bool is_weight_panels<weight_panels<Arch>> = true;
+template <class Arch>
+inline constexpr bool detail::is_laid_out<weight_panels<Arch>> = true;
 
 /// What matmul takes: weights in a format, or laid out.
 template <class W>
 concept product_weights = weight_matrix<W> || is_weight_panels<W>;
 
-/// y = x · wᵀ, in the arithmetic of the workspace, which is that of w (asserted).   Shapes: w (rows, cols), x (T,
-/// cols), y (T, rows).
+/// y = x · wᵀ, in the arithmetic of the workspace, which is that of w.   Shapes: w (rows, cols), x (T, cols), y (T,
+/// rows).   Errors: as matmul; option_error for panels of another arithmetic.
 template <class Arch>
-void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_view<float> y,
-            workspace& scratch) noexcept {
-    BITLENS_ASSERT(x.cols == w.cols() && y.cols == w.rows() && y.rows == x.rows && scratch.products() == w.products());
+void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    detail::check_product("matmul", w.rows(), w.cols(), x, y);
+    if (scratch.products() != w.products())
+        throw option_error("matmul: the weights are laid out for " + std::string(name(w.products())) +
+                           ", the workspace is for " + std::string(name(scratch.products())));
     detail::multiply(micro_kernel_of<Arch>(w.products()), w.source(), x, y, scratch);
 }
 

@@ -2,6 +2,7 @@
 /// Causal attention with grouped heads, for a whole document at once.
 
 #include "bitlens/core/parallel.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/formats/quant_format.hpp"
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -167,6 +169,17 @@ void attend(attention_layout const& layout, matrix_view<const float> q, std::siz
     }
 }
 
+/// Errors: shape_error where they do not fit.
+inline void check_attention_operands(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
+                                     std::size_t head_dim, matrix_view<float> out) {
+    if (head_dim == 0 || k.cols == 0 || k.cols % head_dim != 0 || q.cols % k.cols != 0)
+        throw shape_error("attention: q has " + std::to_string(q.cols) + " columns and k " + std::to_string(k.cols) +
+                          ", expected whole heads of " + std::to_string(head_dim) + ", and as many of q for each of k");
+    check_shape("attention", "k", k, q.rows, k.cols);
+    check_shape("attention", "v", v, q.rows, k.cols);
+    check_shape("attention", "out", out, q.rows, q.cols);
+}
+
 } // namespace detail
 
 /// Bytes of workspace that attention needs, in any arithmetic.
@@ -183,17 +196,17 @@ std::size_t attention_bytes(std::size_t positions, std::size_t kv_heads, std::si
 /// h / (heads / kv_heads). Both products are computed in the arithmetic of the workspace, the softmax in float32.
 /// Shapes: q, out (T, heads · head_dim), k, v (T, kv_heads · head_dim).   The same bits for any number of tasks, and
 /// for any T that holds the position, as long as all numbers are finite.   Agrees with reference::attention.
+/// Errors: shape_error where the shapes do not fit, or the workspace is too small.
 template <class Arch = simd::default_arch>
 void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v, std::size_t head_dim,
                matrix_view<float> out, workspace& scratch) {
-    const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim;
-    BITLENS_ASSERT(kv_heads > 0 && heads % kv_heads == 0 && k.rows == q.rows && v.rows == q.rows);
-    BITLENS_ASSERT(v.cols == k.cols && out.rows == q.rows && out.cols == q.cols);
+    detail::check_attention_operands(q, k, v, head_dim, out);
     if (q.rows == 0) return;
 
+    const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim, tasks = scratch.tasks();
     const detail::attention_layout layout{micro_kernel_of<Arch>(scratch.products()), q.rows, head_dim};
+    scratch.require("attention", layout.bytes(kv_heads, tasks));
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks();
     const auto keys = frame.take<packed_element>(kv_heads * layout.keys());
     const auto values = frame.take<packed_element>(kv_heads * layout.values());
     const auto packed = frame.take<packed_element>(tasks * layout.packed());

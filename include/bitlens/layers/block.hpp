@@ -2,6 +2,7 @@
 /// One block of a decoder: attention and a gated MLP around a residual stream, run in stages that can be resumed.
 
 #include "bitlens/core/parallel.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
@@ -18,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace bitlens {
@@ -55,7 +57,8 @@ constexpr matrix_shape shape_of(projection p, block_shape const& s) noexcept {
     return {s.width, s.ffn_width};
 }
 
-/// What a block has besides its matrices: γ of both norms (d), and biases (empty when the architecture has none).
+/// What a block has besides its matrices: γ of both norms (d), and biases (empty when the architecture has none: one
+/// that would be left out is refused).
 struct norms_and_biases {
     std::vector<float> attn_norm, mlp_norm, q_bias, k_bias, v_bias;
 };
@@ -206,15 +209,43 @@ struct block_run {
     }
 };
 
+/// Errors: shape_error where weights or state do not fit the shape.
+template <class Architecture, class W>
+void check_block(block_shape const& shape, block_weights<W> const& weights, block_state const& state) {
+    constexpr const char* who = "advance";
+    for (std::size_t p = 0; p < projection_count; ++p) {
+        const auto which = static_cast<projection>(p);
+        if (weights.linear[p] == nullptr)
+            throw shape_error("advance: the block has no " + std::string(name(which)) +
+                              "; all projections are expected");
+        const auto [rows, cols] = shape_of(which, shape);
+        check_shape(who, name(which).data(), weights.linear[p]->rows(), weights.linear[p]->cols(), rows, cols);
+    }
+    if (weights.rest == nullptr) throw shape_error("advance: the block has no norms; both are expected");
+    const std::size_t query = shape.heads * shape.head_dim, key = shape.kv_heads * shape.head_dim;
+    check_size(who, "attn_norm", weights.rest->attn_norm.size(), shape.width);
+    check_size(who, "mlp_norm", weights.rest->mlp_norm.size(), shape.width);
+    check_size(who, "q_bias", weights.rest->q_bias.size(), Architecture::qkv_bias ? query : 0);
+    check_size(who, "k_bias", weights.rest->k_bias.size(), Architecture::qkv_bias ? key : 0);
+    check_size(who, "v_bias", weights.rest->v_bias.size(), Architecture::qkv_bias ? key : 0);
+    const std::size_t positions = state.x.rows();
+    check_shape(who, "the state's x", state.x.view(), positions, shape.width);
+    check_shape(who, "the state's heads", state.heads.view(), positions, query);
+    check_shape(who, "the state's act", state.act.view(), positions, shape.ffn_width);
+}
+
 } // namespace detail
 
 /// Runs the stages state.next … until − 1 of one block on one example and speaks to the probe on the way; after the
 /// last stage the state is ready for the next block. Each stage's inputs lie in the state or follow from it (norm of x,
 /// heads, act), so that weights may change between two calls: a stage that left x alone (qkv, gate_up) can be run
-/// again. The weights fit the shape (asserted, the loader checks them).   Scratch: advance_bytes.
-template <class Architecture, product_weights W, probe P>
+/// again.   Scratch: advance_bytes.   Errors: shape_error where weights or state do not fit the shape, or the workspace
+/// is too small.
+template <class Architecture, product_weights W, detail::meant_as_probe P>
 void advance(block_shape const& shape, block_weights<W> const& weights, site at, block_state& state, stage until,
              workspace& scratch, P& p) {
+    detail::check_block<Architecture>(shape, weights, state);
+    scratch.require("advance", advance_bytes(shape, state.x.rows(), scratch.tasks()));
     detail::block_run<Architecture, W, P> run{shape, weights, at, state, scratch, p};
     for (; state.next < until; state.next = static_cast<stage>(static_cast<int>(state.next) + 1)) switch (state.next) {
         case stage::qkv:

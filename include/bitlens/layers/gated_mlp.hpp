@@ -1,6 +1,7 @@
 #pragma once
 /// The gate of a gated MLP: SiLU and the product with the up projection (Shazeer 2020, "SwiGLU").
 
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/simd/rows.hpp"
 
@@ -28,32 +29,32 @@ void silu(matrix_view<float> a) noexcept {
             a.cols, [](vec v) { return detail::silu<Arch>(v); }, a.row(t).data(), a.row(t).data());
 }
 
-/// a ← a ⊙ b.   Shapes: both (T, n).
+/// a ← a ⊙ b.   Shapes: both (T, n).   Errors: shape_error where they differ.
 template <class Arch = simd::default_arch>
-void multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
+void multiply(matrix_view<float> a, matrix_view<const float> b) {
     using vec = simd::batch<float, Arch>;
-    BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
+    detail::check_shape("multiply", "b", b, a.rows, a.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
         simd::map<Arch>(
             a.cols, [](vec v, vec w) { return v * w; }, a.row(t).data(), a.row(t).data(), b.row(t).data());
 }
 
-/// a ← σ(a) ⊙ b in one pass: the same bits as silu and multiply.   Shapes: both (T, n).
+/// a ← σ(a) ⊙ b in one pass: the same bits as silu and multiply.   Shapes, errors: as multiply.
 template <class Arch = simd::default_arch>
-void silu_multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
+void silu_multiply(matrix_view<float> a, matrix_view<const float> b) {
     using vec = simd::batch<float, Arch>;
-    BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
+    detail::check_shape("silu_multiply", "b", b, a.rows, a.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
         simd::map<Arch>(
             a.cols, [](vec v, vec w) { return detail::silu<Arch>(v) * w; }, a.row(t).data(), a.row(t).data(),
             b.row(t).data());
 }
 
-/// a ← a + b.   Shapes: both (T, n).
+/// a ← a + b.   Shapes, errors: as multiply.
 template <class Arch = simd::default_arch>
-void add(matrix_view<float> a, matrix_view<const float> b) noexcept {
+void add(matrix_view<float> a, matrix_view<const float> b) {
     using vec = simd::batch<float, Arch>;
-    BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
+    detail::check_shape("add", "b", b, a.rows, a.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
         simd::map<Arch>(
             a.cols, [](vec v, vec w) { return v + w; }, a.row(t).data(), a.row(t).data(), b.row(t).data());

@@ -1,6 +1,7 @@
 #pragma once
 /// The seven linear layers of a block, and the bias that follows a matrix product.
 
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 
 #include <array>
@@ -22,10 +23,10 @@ constexpr std::string_view name(projection p) noexcept {
     return names[static_cast<std::size_t>(p)];
 }
 
-/// y_t += b for every row.   Shapes: y (T, n), b (n) or empty, which adds nothing.
-inline void add_bias(std::span<const float> b, matrix_view<float> y) noexcept {
-    BITLENS_ASSERT(b.empty() || b.size() == y.cols);
+/// y_t += b for every row.   Shapes: y (T, n), b (n) or empty, which adds nothing.   Errors: shape_error for others.
+inline void add_bias(std::span<const float> b, matrix_view<float> y) {
     if (b.empty()) return;
+    detail::check_size("add_bias", "b", b.size(), y.cols);
     for (std::size_t t = 0; t < y.rows; ++t) {
         float* const row = y.row(t).data();
         for (std::size_t i = 0; i < b.size(); ++i) row[i] += b[i];

@@ -1,7 +1,9 @@
 #pragma once
 /// Slow truths of this folder: the formulas in double, rounded to float at the end.
 
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
+#include "bitlens/layers/attention.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -12,6 +14,8 @@ namespace bitlens::reference {
 
 /// See bitlens::rms_norm.
 inline void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
+    bitlens::detail::check_size("reference::rms_norm", "gamma", gamma.size(), x.cols);
+    bitlens::detail::check_shape("reference::rms_norm", "y", y, x.rows, x.cols);
     for (std::size_t t = 0; t < x.rows; ++t) {
         double squares = 0;
         for (float v : x.row(t)) squares += double{v} * double{v};
@@ -37,6 +41,7 @@ inline void rope(std::size_t head_dim, double theta, matrix_view<float> x) {
 /// See bitlens::attention.
 inline void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
                       std::size_t head_dim, matrix_view<float> out) {
+    bitlens::detail::check_attention_operands(q, k, v, head_dim, out);
     const std::size_t heads = q.cols / head_dim, group = heads / (k.cols / head_dim);
     for (std::size_t h = 0; h < heads; ++h)
         for (std::size_t t = 0; t < q.rows; ++t) {
@@ -59,6 +64,7 @@ inline void attention(matrix_view<const float> q, matrix_view<const float> k, ma
 
 /// σ(gate) ⊙ up, into gate. See bitlens::silu_multiply.
 inline void silu_multiply(matrix_view<float> gate, matrix_view<const float> up) {
+    bitlens::detail::check_shape("reference::silu_multiply", "up", up, gate.rows, gate.cols);
     for (std::size_t t = 0; t < gate.rows; ++t)
         for (std::size_t i = 0; i < gate.cols; ++i) {
             const double g = double{gate(t, i)};

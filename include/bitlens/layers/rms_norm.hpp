@@ -1,6 +1,7 @@
 #pragma once
 /// RMS normalisation (Zhang & Sennrich 2019).
 
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/simd/rows.hpp"
 
@@ -30,10 +31,12 @@ float sum_of_squares(std::span<const float> x) noexcept {
 } // namespace detail
 
 /// y_t = γ ⊙ x_t / √(mean(x_t²) + ε).   Shapes: x, y (T, d), γ (d); y may be x.   ε > 0 keeps a row of zeros at zero.
+/// Errors: shape_error where they do not fit.
 template <class Arch = simd::default_arch>
-void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) noexcept {
+void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
     using vec = simd::batch<float, Arch>;
-    BITLENS_ASSERT(gamma.size() == x.cols && y.rows == x.rows && y.cols == x.cols);
+    detail::check_size("rms_norm", "gamma", gamma.size(), x.cols);
+    detail::check_shape("rms_norm", "y", y, x.rows, x.cols);
     for (std::size_t t = 0; t < x.rows; ++t) {
         const float mean = detail::sum_of_squares<Arch>(x.row(t)) / static_cast<float>(x.cols);
         const vec inverse(1.0f / std::sqrt(mean + epsilon));

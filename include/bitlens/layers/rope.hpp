@@ -1,12 +1,13 @@
 #pragma once
 /// Rotary position embedding (Su et al. 2021), pairing dimension i with i + head_dim/2, as Hugging Face models do.
 
-#include "bitlens/core/error.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -15,10 +16,13 @@ namespace bitlens {
 /// rounding (transformers computes both in float32), and at late positions it is worth 10⁻⁵ of a turn.
 class rope_table {
 public:
-    /// head_dim is even and theta positive: asserted, model_config checks it.
+    /// Errors: shape_error for an odd head_dim; option_error unless theta is positive.
     rope_table(std::size_t positions, std::size_t head_dim, double theta)
         : cos_(positions, head_dim / 2), sin_(positions, head_dim / 2) {
-        BITLENS_ASSERT(head_dim % 2 == 0 && theta > 0);
+        if (head_dim == 0 || head_dim % 2 != 0)
+            throw shape_error("rope_table: head_dim " + std::to_string(head_dim) + ", expected an even number");
+        if (!(theta > 0))
+            throw option_error("rope_table: theta " + std::to_string(theta) + ", expected a positive number");
         for (std::size_t i = 0; i < head_dim / 2; ++i) {
             const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
             const float frequency = 1.0f / static_cast<float>(std::pow(theta, double{exponent}));
@@ -40,10 +44,14 @@ private:
 };
 
 /// Turns every head of every row by its position, in place: (a, b) → (a·cos − b·sin, b·cos + a·sin).
-/// Shapes: x (T, heads · head_dim); its rows are positions first … first + T − 1, all of them in the table.
-inline void rope(rope_table const& table, std::size_t first, matrix_view<float> x) noexcept {
+/// Shapes: x (T, heads · head_dim); its rows are positions first … first + T − 1.
+/// Errors: shape_error for a position that is not in the table, or a part of a head.
+inline void rope(rope_table const& table, std::size_t first, matrix_view<float> x) {
     const std::size_t half = table.head_dim() / 2;
-    BITLENS_ASSERT(first + x.rows <= table.positions() && x.cols % table.head_dim() == 0);
+    detail::check_range("rope", "positions", first, x.rows, table.positions());
+    if (x.cols % table.head_dim() != 0)
+        throw shape_error("rope: x has " + std::to_string(x.cols) + " columns, expected whole heads of " +
+                          std::to_string(table.head_dim()));
     for (std::size_t t = 0; t < x.rows; ++t) {
         float const* const c = table.cos(first + t).data();
         float const* const s = table.sin(first + t).data();

@@ -4,6 +4,7 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/report/visible_text.hpp"
 
+#include <concepts>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,15 @@ struct qwen2 {
 
 /// Whether visit_architecture takes the name.
 constexpr bool is_architecture(std::string_view name) noexcept { return name == llama::name || name == qwen2::name; }
+
+/// What every family says of itself: see docs/add-an-architecture.md.
+template <class A>
+concept architecture = requires {
+    { A::name } -> std::convertible_to<std::string_view>;
+    { A::hugging_face_class } -> std::convertible_to<std::string_view>;
+    { A::qkv_bias } -> std::convertible_to<bool>;
+    { A::gguf_interleaves_heads } -> std::convertible_to<bool>;
+};
 
 /// f(llama{}) or f(qwen2{}) …, by name.   Errors: format_error for another name, listing those that exist.
 template <class F>

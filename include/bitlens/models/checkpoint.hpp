@@ -404,8 +404,9 @@ public:
     /// in order; otherwise as float.
     /// Errors: format_error naming file and tensor for a name that is not there, a type that W cannot hold, and a
     /// number that is not finite.
-    template <weight_matrix W>
+    template <class W>
     W load_matrix(std::string_view name) const {
+        detail::check_weight<W>();
         auto const& t = tensor(name, 2);
         if (t.number == detail::stored_number::bf16)
             if constexpr (std::constructible_from<W, packed_matrix<dense<bf16>>>) return stored<bf16>(t);
@@ -504,15 +505,17 @@ private:
 /// The blocks of a checkpoint, loaded when asked for. With `keep_resident` each is loaded once and kept; without, only
 /// the last one is, which all variants of a sweep ask for in turn, so that a model larger than memory streams from its
 /// mapped files.
-template <weight_matrix W>
+template <class W>
 class checkpoint_layers final : public layer_source<W> {
 public:
     checkpoint_layers(checkpoint source, bool keep_resident)
         : source_(std::move(source)), keeps_all_(keep_resident), blocks_(keep_resident ? source_.config().layers : 1) {}
 
-    /// k < layers is asserted.   Errors: as load_matrix and load_vector.
+    /// Errors: shape_error for a layer that is not there; as load_matrix and load_vector.
     block_weights<W> layer(std::size_t k) override {
-        BITLENS_ASSERT(k < source_.config().layers);
+        if (k >= source_.config().layers)
+            throw shape_error(source_.path().string() + ": layer " + std::to_string(k) + " is asked of " +
+                              std::to_string(source_.config().layers) + " layers");
         block_weights<W>& place = keeps_all_ ? blocks_[k] : blocks_[0];
         if (!keeps_all_ && last_ != k) place = {};
         if (!place.rest) place = load(k);

@@ -18,7 +18,11 @@ namespace bitlens {
 /// Sizes of a model that runs in a moment: 4 layers of width 64, grouped heads, 256 tokens.
 template <class Architecture>
 model_config tiny_config() {
-    return {std::string(Architecture::name), 4, 256, 512, {64, 4, 2, 16, 160, 1e-5f, 10000.0}, true};
+    static_assert(architecture<Architecture>,
+                  "bitlens: an architecture is llama, qwen2, or a struct with the members that "
+                  "docs/add-an-architecture.md lists");
+    if constexpr (architecture<Architecture>)
+        return {std::string(Architecture::name), 4, 256, 512, {64, 4, 2, 16, 160, 1e-5f, 10000.0}, true};
 }
 
 namespace detail {
@@ -45,7 +49,7 @@ inline std::vector<float> random_vector(std::size_t size, double mean, double de
 
 /// A model with random weights, the same for the same configuration and seed on every machine.
 /// Errors: format_error for a configuration that is no model (check_config) or of another architecture.
-template <class Architecture, weight_matrix W>
+template <class Architecture, class W>
 transformer<Architecture, W> tiny_model(model_config const& config, std::uint64_t seed) {
     problem_list problems;
     check_config(config, "tiny_model", problems);

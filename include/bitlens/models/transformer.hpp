@@ -1,6 +1,7 @@
 #pragma once
 /// transformer: a decoder model, from token ids to logits, with a probe on the way.
 
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/hooks/probe.hpp"
@@ -8,6 +9,7 @@
 #include "bitlens/layers/block.hpp"
 #include "bitlens/layers/embedding.hpp"
 #include "bitlens/layers/rms_norm.hpp"
+#include "bitlens/models/architectures.hpp"
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/models/config.hpp"
 #include "bitlens/models/weights.hpp"
@@ -17,47 +19,63 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
 
 /// A model of one architecture with weights of type W. Copies share the weights.
-template <class Architecture, weight_matrix W>
+template <class Architecture, class W>
 class transformer {
+    static_assert(bitlens::architecture<Architecture>,
+                  "bitlens: transformer<Architecture, Weight>: an architecture is llama, qwen2, or a struct with the "
+                  "members that docs/add-an-architecture.md lists");
+    static_assert(weight_matrix<W>,
+                  "bitlens: transformer<Architecture, Weight>: a weight is a packed_matrix<format> or "
+                  "a mixed_matrix<format...>, such as packed_matrix<dense<float>>");
+
 public:
     using architecture = Architecture;
     using weight = W;
 
-    /// Of parts; the head may be the embedding. Shapes fit the configuration (asserted).
+    /// Of parts; the head may be the embedding.   Errors: shape_error for shapes that do not fit the configuration.
     transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
                 std::vector<float> final_norm, std::shared_ptr<const W> head)
         : config_(std::move(config)), layers_(std::move(layers)), embedding_(std::move(embedding)),
           final_norm_(std::make_shared<const std::vector<float>>(std::move(final_norm))), head_(std::move(head)) {
-        BITLENS_ASSERT(embedding_->rows() == config_.vocabulary && embedding_->cols() == config_.block.width);
-        BITLENS_ASSERT(head_->rows() == config_.vocabulary && head_->cols() == config_.block.width);
-        BITLENS_ASSERT(final_norm_->size() == config_.block.width);
+        const std::size_t vocabulary = config_.vocabulary, width = config_.block.width;
+        if (layers_ == nullptr || embedding_ == nullptr || head_ == nullptr)
+            throw shape_error("transformer: a part is null; layers, embedding and head are expected");
+        detail::check_shape("transformer", "embedding", embedding_->rows(), embedding_->cols(), vocabulary, width);
+        detail::check_shape("transformer", "head", head_->rows(), head_->cols(), vocabulary, width);
+        detail::check_size("transformer", "final_norm", final_norm_->size(), width);
     }
 
     /// Of a checkpoint, whose files stay mapped. With `keep_resident` its blocks are loaded once and kept.
     /// Errors: format_error for a checkpoint of another architecture; as load_matrix.
     transformer(checkpoint const& source, bool keep_resident)
-        : transformer(checked(source), std::make_shared<checkpoint_layers<W>>(source, keep_resident),
+        : transformer(configuration_of(source), std::make_shared<checkpoint_layers<W>>(source, keep_resident),
                       std::make_shared<const W>(source.load_matrix<W>(detail::embedding_name)),
                       source.load_vector(detail::final_norm_name), nullptr, source) {}
 
     /// The same model with other blocks.
-    transformer with_layers(std::shared_ptr<layer_source<W>> layers) const {
+    template <class Source>
+    transformer with_layers(Source layers) const {
+        static_assert(source_of<Source, W>,
+                      "bitlens: with_layers takes a std::shared_ptr to a layer_source whose weights "
+                      "are of this model's type");
         transformer other = *this;
-        other.layers_ = std::move(layers);
+        if constexpr (source_of<Source, W>) other.layers_ = std::move(layers);
+        if (other.layers_ == nullptr) throw shape_error("with_layers: a layer_source is expected, found none");
         return other;
     }
 
-    /// The same model whose products are computed in another arithmetic, which is available (asserted).
+    /// The same model whose products are computed in another arithmetic.   Errors: option_error where this machine has
+    /// none.
     transformer with_products(arithmetic products) const {
-        BITLENS_ASSERT(is_available(products));
         transformer other = *this;
-        other.products_ = products;
+        other.products_ = checked(products);
         return other;
     }
 
@@ -68,12 +86,8 @@ public:
     std::span<const float> final_norm() const noexcept { return *final_norm_; }
     W const& head() const noexcept { return *head_; }
 
-    /// x ← the rows of the embedding.   Shapes: ids (T), x (T, d).   Errors: shape_error for an id outside the
-    /// vocabulary.
-    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const {
-        check_token_ids(ids, config_.vocabulary);
-        bitlens::embed(*embedding_, ids, x);
-    }
+    /// x ← the rows of the embedding.   Shapes: ids (T), x (T, d).   Errors: as bitlens::embed.
+    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const { bitlens::embed(*embedding_, ids, x); }
 
     /// Bytes of workspace that forward needs.
     std::size_t forward_bytes(std::size_t positions, unsigned tasks) const {
@@ -83,11 +97,39 @@ public:
 
     /// Runs a whole document and speaks to the probe on the way; final_norm and logits (T, vocabulary) are made only
     /// for a probe that listens to them. The workspace says in which arithmetic; bits depend neither on the probe nor
-    /// on the workspace's tasks. Errors: shape_error for no ids, or one outside the vocabulary; what the layers' source
-    /// throws.
-    template <probe P>
-    void forward(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
+    /// on the workspace's tasks. Errors: shape_error for no ids, one outside the vocabulary, layers of another shape,
+    /// or a workspace of less than forward_bytes; what the layers' source throws.
+    template <detail::meant_as_probe P>
+    void forward(std::span<const std::int32_t> ids, P&& p, workspace& scratch) const {
+        if constexpr (check_probe<P>()) run(ids, p, scratch);
+    }
+    /// The same with a workspace of its own, in one task.
+    template <detail::meant_as_probe P>
+    void forward(std::span<const std::int32_t> ids, P&& p) const {
+        workspace scratch(forward_bytes(ids.size(), 1), 1, products_);
+        if constexpr (check_probe<P>()) run(ids, p, scratch);
+    }
+
+private:
+    transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
+                std::vector<float> final_norm, std::nullptr_t, checkpoint const& source)
+        : transformer(std::move(config), std::move(layers), embedding, std::move(final_norm),
+                      source.config().tied_head ? embedding
+                                                : std::make_shared<const W>(source.load_matrix<W>(detail::head_name))) {
+    }
+
+    template <class P>
+    static constexpr bool check_probe() {
+        static_assert(std::is_lvalue_reference_v<P>, "bitlens: forward takes a probe that has a name: what it heard is "
+                                                     "read from it afterwards, and a temporary one is gone by then");
+        return std::is_lvalue_reference_v<P> && bitlens::detail::points_of<std::remove_cvref_t<P>>::is_sound;
+    }
+
+    /// forward, for a probe that has been checked.
+    template <class P>
+    void run(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
         if (ids.empty()) throw shape_error("forward: at least one token id is expected");
+        scratch.require("forward", forward_bytes(ids.size(), scratch.tasks()));
         block_state state(ids.size(), config_.block);
         embed(ids, state.x);
         for (std::size_t k = 0; k < config_.layers; ++k)
@@ -102,22 +144,8 @@ public:
             emit<hook::logits>(p, site{config_.layers}, logits);
         }
     }
-    /// The same with a workspace of its own, in one task.
-    template <probe P>
-    void forward(std::span<const std::int32_t> ids, P& p) const {
-        workspace scratch(forward_bytes(ids.size(), 1), 1, products_);
-        forward(ids, p, scratch);
-    }
 
-private:
-    transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
-                std::vector<float> final_norm, std::nullptr_t, checkpoint const& source)
-        : transformer(std::move(config), std::move(layers), embedding, std::move(final_norm),
-                      source.config().tied_head ? embedding
-                                                : std::make_shared<const W>(source.load_matrix<W>(detail::head_name))) {
-    }
-
-    static model_config const& checked(checkpoint const& source) {
+    static model_config const& configuration_of(checkpoint const& source) {
         if (source.config().architecture != Architecture::name)
             throw format_error(source.path().string() + ": architecture " + std::string(Architecture::name) +
                                " is expected, " + source.config().architecture + " was found");

@@ -4,7 +4,9 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/layers/block.hpp"
 
+#include <concepts>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +20,10 @@ struct layer_source {
     virtual ~layer_source() = default;
     virtual block_weights<W> layer(std::size_t k) = 0;
 };
+
+/// A std::shared_ptr to a layer_source<W>, or to what derives from one.
+template <class Source, class W>
+concept source_of = std::convertible_to<Source, std::shared_ptr<layer_source<W>>>;
 
 /// Layers that lie in memory.
 template <class W>

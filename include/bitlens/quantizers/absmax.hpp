@@ -64,9 +64,11 @@ void round_to_levels(matrix_view<const float> w, packed_arrays& packed) {
 /// Four bits follow bitsandbytes bit for bit: w · (1/max(scale, 1e-38)); groups run along rows, which is the same as
 /// its blocks over the flattened matrix whenever it is allowed here. Three bits follow FLUTE in float32: w/scale. A
 /// group of zeros gets scale 0 and the code of level 0.
-template <quant_format F>
-    requires is_normal_float<F>
+template <class F>
 struct absmax {
+    static_assert(is_normal_float<F>,
+                  "bitlens: absmax<F> quantizes to a normal_float<bits, group_size>; uniform formats "
+                  "are what rtn<F> rounds to");
     using format = F;
 
     /// Quantize the scales too: the stored float32 scales are then the decoded ones (dynamic_map.hpp). Codes are those

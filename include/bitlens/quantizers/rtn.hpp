@@ -40,9 +40,10 @@ void round_to_nearest(matrix_view<const float> w, packed_arrays& packed) {
 
 /// code = clip(rne(w/scale) + zero, 0, 2^b − 1) on the min-max grid of every group (affine_grid.hpp). Scales are
 /// float32. In exact arithmetic |w − ŵ| ≤ scale/2, but for what a symmetric grid cuts off.
-template <quant_format F>
-    requires is_uniform<F>
+template <class F>
 struct rtn {
+    static_assert(is_uniform<F>, "bitlens: rtn<F> rounds to a uniform<bits, group_size> format; a normal_float is what "
+                                 "absmax<F> quantizes to");
     using format = F;
 
     /// Shapes: w (out, in), in ≥ 0; the last group of a row may be short.

@@ -67,8 +67,11 @@ mixed_matrix<F...> quantize_as_listed(method const& m, matrix_view<const float> 
 
 /// w (out, in) by method m, as a W that lists m's format.
 /// Errors: those of rtn and absmax; option_error for a method whose format W does not list.
-template <weight_matrix W = study_matrix>
+template <class W = study_matrix>
 W quantize(method const& m, matrix_view<const float> w) {
+    static_assert(is_mixed_matrix<W>,
+                  "bitlens: quantize<W>(method, w): W is a mixed_matrix that lists the formats which "
+                  "methods may ask for, such as study_matrix");
     return detail::quantize_as_listed(m, w, std::type_identity<W>{});
 }
 

@@ -40,22 +40,43 @@ decltype(auto) with_floats(W const& w, Function const& f) {
     return f(matrix_view<const float>(floats));
 }
 
+template <class>
+inline constexpr bool never = false;
+template <class W>
+W weight_of(layer_source<W>&);
+
 } // namespace detail
 
 /// Layers 0 … layers − 1 of `full` with every linear layer quantized by `q`, in memory. Norms and biases are shared.
 /// W is a mixed_matrix that lists the quantizer's format.   Errors: those of the source and the quantizer.
-template <quantizer Q, class W>
-std::shared_ptr<layer_source<W>>
-quantize_layers(layer_source<W>& full, std::size_t layers,
-                Q const& q) requires std::constructible_from<W, packed_matrix<typename Q::format>> {
-    std::vector<block_weights<W>> blocks;
-    for (std::size_t k = 0; k < layers; ++k) {
-        blocks.push_back(full.layer(k));
-        for (auto& linear : blocks.back().linear)
-            linear = detail::with_floats(
-                *linear, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
+template <class Q, class W>
+std::shared_ptr<layer_source<W>> quantize_layers(layer_source<W>& full, std::size_t layers, Q const& q) {
+    static_assert(quantizer<Q>, "bitlens: quantize_layers takes a quantizer, such as rtn<uniform<3, 64>>{}: it has a "
+                                "format, and q(matrix_view<const float>) gives a packed_matrix of it");
+    if constexpr (quantizer<Q>) {
+        constexpr bool lists_format = std::constructible_from<W, packed_matrix<typename Q::format>>;
+        static_assert(lists_format,
+                      "bitlens: the quantizer's format is not among those that the model's type of weight "
+                      "lists; make it a mixed_matrix<..., format>");
+        if constexpr (lists_format) {
+            std::vector<block_weights<W>> blocks;
+            for (std::size_t k = 0; k < layers; ++k) {
+                blocks.push_back(full.layer(k));
+                for (auto& linear : blocks.back().linear)
+                    linear = detail::with_floats(
+                        *linear, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
+            }
+            return std::make_shared<resident_layers<W>>(std::move(blocks));
+        }
     }
-    return std::make_shared<resident_layers<W>>(std::move(blocks));
+}
+
+/// A call with anything but a layer_source by reference.
+template <class Source, class Q>
+    requires(!requires(Source & source) { detail::weight_of(source); })
+void quantize_layers(Source&&, std::size_t, Q const&) {
+    static_assert(detail::never<Source>, "bitlens: quantize_layers(source, layers, quantizer): the source is a "
+                                         "layer_source, as in *model.layers(), with the *");
 }
 
 } // namespace bitlens

@@ -19,7 +19,7 @@ namespace bitlens {
 namespace detail {
 
 /// quantize, whose errors name the place.
-template <weight_matrix W>
+template <class W>
 W quantize_at(std::size_t layer, projection p, method const& m, matrix_view<const float> w) {
     const auto place = [&] {
         return "layer " + std::to_string(layer) + " " + std::string(name(p)) + ", " + m.text() + ": ";
@@ -43,7 +43,7 @@ inline treatment treatment_of(method const& m, override_rules const& rules, std:
 
 /// Refuses, before a model is loaded, what quantized_layers would refuse for the shapes of its matrices: one row of
 /// each is quantized.   Errors: as quantized_layers::layer.
-template <weight_matrix W = study_matrix>
+template <class W = study_matrix>
 void check_shapes(block_shape const& shape, std::size_t layers, method const& quantizer, override_rules const& rules) {
     for (std::size_t k = 0; k < layers; ++k)
         for (std::size_t p = 0; p < projection_count; ++p) {
@@ -58,8 +58,12 @@ void check_shapes(block_shape const& shape, std::size_t layers, method const& qu
 /// A layer_source that quantizes every linear layer of another one's blocks by `quantizer`, or as `rules` say for one.
 /// A layer is quantized when it is first asked for. Norms, biases and matrices that stay full are shared with the
 /// source, not copied. W lists the formats of the methods.
-template <weight_matrix W = study_matrix>
+template <class W = study_matrix>
 class quantized_layers final : public layer_source<W> {
+    static_assert(is_mixed_matrix<W>,
+                  "bitlens: quantized_layers<W>: W is a mixed_matrix that lists the formats which methods "
+                  "may ask for, such as study_matrix");
+
 public:
     /// keep_resident: packed layers stay in memory; else each request loads and quantizes again.
     quantized_layers(std::shared_ptr<layer_source<W>> full, method quantizer, override_rules rules = {},

@@ -36,9 +36,9 @@ inline bool looks_like_formula(std::string_view text) noexcept {
 /// Writes a table row by row: one call per cell in the order of the columns, then end_row().
 class csv_writer {
 public:
-    /// Errors: option_error for a column named twice.
+    /// Errors: shape_error for no columns; option_error for one named twice.
     explicit csv_writer(std::span<const std::string> columns) : columns_(columns.size()) {
-        BITLENS_ASSERT(!columns.empty());
+        if (columns.empty()) throw shape_error("csv: at least one column is expected");
         std::vector<std::string> sorted(columns.begin(), columns.end());
         std::ranges::sort(sorted);
         if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
@@ -58,8 +58,9 @@ public:
     csv_writer& count(std::uint64_t value) { return plain_cell(std::to_string(value)); }
     csv_writer& empty() { return plain_cell({}); }
 
+    /// Errors: shape_error unless there was one cell for each column.
     void end_row() {
-        BITLENS_ASSERT(cells_ == columns_);
+        if (cells_ != columns_) refuse_row(cells_);
         bytes_ += '\n';
         cells_ = 0;
     }
@@ -67,8 +68,11 @@ public:
     std::string const& bytes() const noexcept { return bytes_; }
 
 private:
+    [[noreturn]] void refuse_row(std::size_t cells) const {
+        throw shape_error("csv: a row of " + std::to_string(cells) + " cells, expected " + std::to_string(columns_));
+    }
     csv_writer& plain_cell(std::string_view value) {
-        BITLENS_ASSERT(cells_ < columns_);
+        if (cells_ == columns_) refuse_row(cells_ + 1);
         if (cells_++ != 0) bytes_ += ',';
         bytes_ += value;
         return *this;

@@ -377,9 +377,12 @@ inline std::string_view svg_style() noexcept {
 
 enum class svg_use { file, inside_page }; // a file carries its own style and background
 
-/// Charts side by side, `per_row` in a row, in one picture. Asserts at least one chart; all numbers finite.
+/// Charts side by side, `per_row` in a row, in one picture. All numbers are finite (asserted).
+/// Errors: shape_error for no charts, or none in a row.
 inline std::string to_svg(std::span<const chart> charts, std::size_t per_row, svg_use use) {
-    BITLENS_ASSERT(!charts.empty() && per_row > 0);
+    if (charts.empty() || per_row == 0)
+        throw shape_error("to_svg: " + std::to_string(charts.size()) + " charts, " + std::to_string(per_row) +
+                          " in a row; at least one is expected of both");
     const bool small = per_row > 1;
     detail::panel panel{small ? 400.0 : 720.0, small ? 260.0 : 380.0, 62, 14, 30, 46};
     double legend = 0;

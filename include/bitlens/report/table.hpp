@@ -71,9 +71,11 @@ struct table {
     std::vector<std::vector<cell>> rows;
     std::vector<std::string> notes; // whole sentences below it
 
-    /// Asserts one cell for each column.
+    /// Errors: shape_error unless there is one cell for each column.
     void add(std::vector<cell> row) {
-        BITLENS_ASSERT(row.size() == columns.size());
+        if (row.size() != columns.size())
+            throw shape_error("table '" + name + "': a row of " + std::to_string(row.size()) + " cells, expected " +
+                              std::to_string(columns.size()));
         rows.push_back(std::move(row));
     }
 };
@@ -188,7 +190,9 @@ inline std::string sort_value(cell const& c) {
 /// reasons also follow as a note, for paper.
 inline std::string to_html(table const& t, html_use const& use = {}) {
     constexpr std::size_t longest_name = 24; // longer texts may break
-    BITLENS_ASSERT(use.targets.empty() || use.targets.size() == t.rows.size());
+    if (!use.targets.empty() && use.targets.size() != t.rows.size())
+        throw shape_error("table '" + t.name + "': " + std::to_string(use.targets.size()) + " targets, expected " +
+                          std::to_string(t.rows.size()) + ", one for each row");
     std::string out = "<h3>" + html_escape(t.title) + "</h3>\n";
     out += use.sortable ? "<div class=\"scroll sortable\"><table class=\"sort\">" : "<div class=\"scroll\"><table>";
     out += "\n<thead><tr>";

@@ -28,9 +28,10 @@ inline std::vector<double> row_norms(matrix_view<const float> r) {
 }
 
 /// norm(x; r) = 1/T · Σ_t ‖r_t‖₂   — residual magnitude of one example at one layer.
-/// Shapes: r (T, d).   Units: those of the activations.   Errors: T ≥ 1 is asserted.   Source: arXiv 2506.12044, eq. 7.
-inline double mean_row_norm(matrix_view<const float> r) noexcept {
-    BITLENS_ASSERT(r.rows > 0);
+/// Shapes: r (T, d).   Units: those of the activations.   Errors: shape_error when T = 0.   Source: arXiv 2506.12044,
+/// eq. 7.
+inline double mean_row_norm(matrix_view<const float> r) {
+    if (r.rows == 0) throw shape_error("mean_row_norm: at least one row is expected");
     double sum = 0;
     for (std::size_t t = 0; t < r.rows; ++t) sum += euclidean_norm(r.row(t));
     return sum / static_cast<double>(r.rows);

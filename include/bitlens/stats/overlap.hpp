@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace bitlens {
@@ -38,9 +39,11 @@ inline std::optional<double> jaccard(std::span<const std::size_t> a, std::span<c
 }
 
 /// The chance that random sets of a and of b out of n items have at least `common` items in common: the upper tail of
-/// the hypergeometric distribution. Asserts a, b ≤ n.
+/// the hypergeometric distribution.   Errors: shape_error for a set of more than n.
 inline double chance_of_common(std::size_t a, std::size_t b, std::size_t n, std::size_t common) {
-    BITLENS_ASSERT(a <= n && b <= n);
+    if (a > n || b > n)
+        throw shape_error("chance_of_common: sets of " + std::to_string(a) + " and " + std::to_string(b) +
+                          ", expected at most the " + std::to_string(n) + " items that there are");
     const auto log_choose = [](std::size_t of, std::size_t k) {
         const auto log_factorial = [](std::size_t m) { return std::lgamma(static_cast<double>(m) + 1); };
         return log_factorial(of) - log_factorial(k) - log_factorial(of - k);

@@ -1,7 +1,7 @@
 #pragma once
 /// position_scores: room for what a sweep finds of every scored position of one variant.
 
-#include "bitlens/core/error.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/hooks/probe.hpp"
 #include "bitlens/kernels/vocabulary_loss.hpp"
 
@@ -26,9 +26,11 @@ struct position_scores {
     static constexpr std::size_t bytes_of_a_position = 3 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
 };
 
-/// Share of the positions at which two runs find the same token most likely.   Asserts as many positions, at least one.
-inline double same_top(position_scores const& a, position_scores const& b) noexcept {
-    BITLENS_ASSERT(a.top.size() == b.top.size() && !a.top.empty());
+/// Share of the positions at which two runs find the same token most likely.
+/// Errors: shape_error for different numbers of positions, or none.
+inline double same_top(position_scores const& a, position_scores const& b) {
+    detail::check_size("same_top", "b", b.top.size(), a.top.size());
+    if (a.top.empty()) throw shape_error("same_top: at least one position is expected");
     std::size_t same = 0;
     for (std::size_t t = 0; t < a.top.size(); ++t) same += a.top[t] == b.top[t] ? 1u : 0u;
     return static_cast<double>(same) / static_cast<double>(a.top.size());

@@ -2,6 +2,7 @@
 /// run_study and measure_run: a sweep whose measurements fill the table of a run, resumable or in memory.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/shape_check.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/sweep/document_rows.hpp"
 #include "bitlens/sweep/results_table.hpp"
@@ -90,20 +91,21 @@ void sweep_rows(transformer<Architecture, W> const& model, std::span<const varia
     const measured_size size{variants.size(), config.layers, documents.ids.cols(), config.block.width};
     const auto make = [&](std::size_t n) { return kind.make(size, rows.first + n); };
     using measured = std::invoke_result_t<decltype(make) const&, std::size_t>;
-    sweep<Architecture, W>(model, variants, documents.ids.view().middle_rows(rows.first, rows.count), cut, make,
-                           [&](std::size_t first, std::span<measured> block) {
-                               for (std::size_t e = 0; e < block.size(); ++e)
-                                   check_full_model(block[e], documents, rows.first + first + e);
-                               done(rows.first + first, block);
-                           });
+    sweep(model, variants, documents.ids.view().middle_rows(rows.first, rows.count), cut, make,
+          [&](std::size_t first, std::span<measured> block) {
+              for (std::size_t e = 0; e < block.size(); ++e)
+                  check_full_model(block[e], documents, rows.first + first + e);
+              done(rows.first + first, block);
+          });
 }
 
 } // namespace detail
 
 /// What is left to do, in order of the rows. Rows that lack nothing are in no piece.
+/// Errors: shape_error for a table of another number of variants.
 template <class W>
 std::vector<missing_rows> rows_to_do(results_table const& table, std::span<const variant<W>> variants) {
-    BITLENS_ASSERT(table.variants().size() == variants.size());
+    detail::check_size("rows_to_do", "variants", variants.size(), table.variants().size());
     std::vector<missing_rows> pieces;
     for (std::size_t n = 0; n < table.documents(); ++n) {
         std::vector<std::size_t> missing;
@@ -123,12 +125,13 @@ std::vector<missing_rows> rows_to_do(results_table const& table, std::span<const
 /// `progress(runs)` is called after each block with the number of rows × variants that ran.   Errors: those of sweep
 /// and of the measurement; io_error when a part cannot be written; format_error where a loss of the full model is not
 /// finite.
-template <class Architecture, class W, measurement_kind Kind, class Progress>
-void run_study(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-               document_rows const& documents, sweep_cut cut, Kind const& kind, run_folder const& folder,
-               results_table& table, Progress const& progress) {
-    for (auto const& piece : rows_to_do(table, variants)) {
-        const auto running = detail::chosen_variants(variants, std::span<const std::size_t>(piece.running));
+template <class Architecture, class W, class Variants, measurement_kind Kind, class Progress>
+void run_study(transformer<Architecture, W> const& model, Variants const& variants, document_rows const& documents,
+               sweep_cut cut, Kind const& kind, run_folder const& folder, results_table& table,
+               Progress const& progress) {
+    const auto list = variants_of<W>(variants);
+    for (auto const& piece : rows_to_do(table, list)) {
+        const auto running = detail::chosen_variants(list, std::span<const std::size_t>(piece.running));
         const auto done = [&](std::size_t first, auto block) {
             for (std::size_t i = 0; i < running.size(); ++i) {
                 const std::size_t v = piece.running[i];
@@ -142,24 +145,24 @@ void run_study(transformer<Architecture, W> const& model, std::span<const varian
             }
             progress(block.size() * running.size());
         };
-        detail::sweep_rows<Architecture, W>(model, std::span<const variant<W>>(running), documents, piece, cut, kind,
-                                            done);
+        detail::sweep_rows(model, std::span<const variant<W>>(running), documents, piece, cut, kind, done);
     }
 }
 
 /// The same in memory, for programs that need no run folder: every variant on every document. variants[0] is the full
 /// model. on_documents(n) is called when n more documents are done, and may throw.   Errors: as run_study.
-template <class Architecture, class W, measurement_kind Kind>
+template <class Architecture, class W, class Variants, measurement_kind Kind>
 results_table measure_run(
-    transformer<Architecture, W> const& model, std::span<const variant<W>> variants, document_rows const& documents,
-    sweep_cut cut, Kind const& kind, std::function<void(std::size_t)> const& on_documents = [](std::size_t) {}) {
+    transformer<Architecture, W> const& model, Variants const& variants, document_rows const& documents, sweep_cut cut,
+    Kind const& kind, std::function<void(std::size_t)> const& on_documents = [](std::size_t) {}) {
+    const auto list = variants_of<W>(variants);
     std::vector<std::string> names;
-    for (auto const& v : variants) names.push_back(v.name);
+    for (auto const& v : list) names.push_back(v.name);
     results_table table(kind.columns(), std::move(names),
                         {documents.size(), model.config().layers, documents.positions()});
     const auto done = [&](std::size_t first, auto block) {
         for (std::size_t e = 0; e < block.size(); ++e)
-            for (std::size_t v = 0; v < variants.size(); ++v) {
+            for (std::size_t v = 0; v < list.size(); ++v) {
                 results_row row(table, v, first + e);
                 block[e].write(v, row);
                 row.finish();
@@ -167,7 +170,7 @@ results_table measure_run(
         on_documents(block.size());
     };
     if (documents.size() > 0)
-        detail::sweep_rows<Architecture, W>(model, variants, documents, {0, documents.size(), {}, {}}, cut, kind, done);
+        detail::sweep_rows(model, list, documents, {0, documents.size(), {}, {}}, cut, kind, done);
     return table;
 }
 

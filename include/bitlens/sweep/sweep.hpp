@@ -106,16 +106,49 @@ inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t to
             variants * layer_panels::bytes(shape, arithmetic::f32)};
 }
 
-/// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
-///
-/// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
-/// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, …
-/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary (before anything
-/// runs), option_error for variants that are no tree; what the sources, measurements or `done` throw passes through.
+namespace detail {
+
+/// What a sweep's `make` gives, or void where it is no function of an example's number.
+template <class Make>
+struct made_by {
+    using type = void;
+};
+template <std::invocable<std::size_t> Make>
+struct made_by<Make> {
+    using type = std::remove_cvref_t<std::invoke_result_t<Make, std::size_t>>;
+};
+
+/// Whether a sweep can fill what `make` gives and hand it to `done`. Does not compile where it cannot, and says why.
+template <class M, class Done>
+constexpr bool check_measurement() {
+    static_assert(!std::is_void_v<M>,
+                  "bitlens: sweep(model, variants, ids, cut, make, done): make(n) gives the measurement "
+                  "of example n, a std::size_t");
+    if constexpr (!std::is_void_v<M>) {
+        constexpr bool has_scores = requires(M m) {
+            { m.scores() } -> std::convertible_to<std::span<const token_scores>>;
+        };
+        constexpr bool has_probe = requires(M m) {
+            m.with_probe(std::size_t{}, [](auto&) {});
+        };
+        constexpr bool is_taken = std::invocable<Done const&, std::size_t, std::span<M>>;
+        static_assert(has_scores,
+                      "bitlens: a measurement has scores(), which gives a std::span<const token_scores>, one "
+                      "for each variant");
+        static_assert(has_probe,
+                      "bitlens: a measurement has with_probe(v, f), which calls f(probe) with the probe that "
+                      "watches variant v, or with a no_probe");
+        static_assert(is_taken,
+                      "bitlens: sweep(model, variants, ids, cut, make, done): done(first, measurements) takes a "
+                      "std::size_t and a std::span of what make gives");
+        return has_scores && has_probe && is_taken;
+    }
+    return false;
+}
+
 template <class Architecture, class W, class Make, class Done>
-void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-           matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make,
-           Done const& done) requires measurement<std::invoke_result_t<Make const&, std::size_t>> {
+void run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
+               matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make, Done const& done) {
     using measurement_type = std::invoke_result_t<Make const&, std::size_t>;
     model_config const& config = model.config();
     check_variants(variants, config.layers);
@@ -127,8 +160,8 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
     const std::size_t tokens = ids.cols, scored = tokens - 1, variant_count = variants.size();
     const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
     const auto tasks = static_cast<unsigned>((cut.threads + block - 1) / block); // inside one example
-    detail::sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks),
-                                 tasks, model.products());
+    sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks), tasks,
+                         model.products());
     layer_panels layer(config.block, variant_count, model.products());
 
     std::vector<matrix<float>> streams; // residual stream of example e and variant v: streams[e · variant_count + v]
@@ -156,7 +189,7 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
                 matrix<float>* const stream = &streams[e * variant_count];
                 for (std::size_t v = 1; v < variant_count; ++v)
                     if (k > 0 && variants[v].fork_layer == k) copy(stream[variants[v].parent], stream[v]);
-                pool.lend([&](detail::sweep_task& task) {
+                pool.lend([&](sweep_task& task) {
                     for (std::size_t v = 0; v < variant_count; ++v) {
                         if (variants[v].fork_layer > k) continue;
                         std::swap(task.state.x, stream[v]);
@@ -176,13 +209,29 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
                 rms_norm(x, model.final_norm(), config.block.norm_eps, x);
                 hidden.push_back(x);
             }
-            pool.lend([&](detail::sweep_task& task) {
+            pool.lend([&](sweep_task& task) {
                 vocabulary_loss(model.head(), hidden, ids.row(first + e).subspan(1), measurements[e].scores(),
                                 task.scratch);
             });
         });
         done(first, std::span<measurement_type>(measurements));
     }
+}
+
+} // namespace detail
+
+/// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
+///
+/// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
+/// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, …
+/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary (before anything
+/// runs), option_error for variants that are no tree; what the sources, measurements or `done` throw passes through.
+template <class Architecture, class W, class Variants, class Make, class Done>
+void sweep(transformer<Architecture, W> const& model, Variants const& variants, matrix_view<const std::int32_t> ids,
+           sweep_cut cut, Make const& make, Done const& done) {
+    const auto list = variants_of<W>(variants);
+    if constexpr (detail::check_measurement<typename detail::made_by<Make const&>::type, Done>())
+        detail::run_sweep(model, list, ids, cut, make, done);
 }
 
 } // namespace bitlens

@@ -39,6 +39,13 @@ namespace bitlens {
 /// An id as text, where no token says what it stands for: "<id 400>".
 inline std::string id_text(std::int32_t id) { return "<id " + std::to_string(id) + ">"; }
 
+/// Whether the ids of a text begin with the token that marks the beginning of one.
+enum class bos_policy : std::uint8_t {
+    automatic, ///< as the tokenizer's own file says
+    always,
+    never,
+};
+
 /// Text → ids and back. What it does is what its file says; the ids are those of Hugging Face `tokenizers` 0.23, byte
 /// for byte (tests/data/text/compare_with_tokenizers.py). Immutable: any number of threads may use one at once.
 ///
@@ -81,6 +88,14 @@ public:
     /// where the text is not UTF-8, or has 4 GiB or more.
     std::vector<std::int32_t> encode(std::string_view text, bool special = false) const;
 
+    /// encode, with the token that marks the beginning of a text before them, where the policy puts one: what a model
+    /// reads when a text begins.   Errors: as encode and first_token.
+    std::vector<std::int32_t> encode_with_bos(std::string_view text, bos_policy policy = bos_policy::automatic) const {
+        auto ids = encode(text);
+        if (const auto first = first_token(policy)) ids.insert(ids.begin(), *first);
+        return ids;
+    }
+
     /// The bytes a token stands for; they may be part of a character. An added or special token gives its text.
     /// Errors: format_error where no token has the id.
     std::string const& token_bytes(std::int32_t id) const { return find(id).bytes; }
@@ -122,6 +137,14 @@ public:
     /// The token that marks the beginning of a text, and whether the file wants it before every text.
     std::optional<std::int32_t> bos() const noexcept { return bos_; }
     bool adds_bos() const noexcept { return adds_bos_; }
+
+    /// The token that ids begin with under a policy, or none.
+    /// Errors: option_error for `always` where the file names no such token.
+    std::optional<std::int32_t> first_token(bos_policy policy) const {
+        if (policy == bos_policy::never || (policy == bos_policy::automatic && !adds_bos_)) return std::nullopt;
+        if (!bos_) throw option_error(who_ + ": the tokenizer has no beginning-of-text token to put before every text");
+        return bos_;
+    }
 
     /// One line for people.
     std::string description() const;

@@ -1,0 +1,126 @@
+// Operands that do not fit are refused, once per call, in every build.
+#include "bitlens/layers/attention.hpp"
+#include "bitlens/layers/block.hpp"
+#include "bitlens/layers/embedding.hpp"
+#include "bitlens/layers/gated_mlp.hpp"
+#include "bitlens/layers/linear.hpp"
+#include "bitlens/layers/reference.hpp"
+#include "bitlens/layers/rms_norm.hpp"
+#include "bitlens/layers/rope.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+using namespace bitlens;
+
+namespace {
+
+using plain_weights = packed_matrix<dense<float>>;
+struct biased {
+    static constexpr bool qkv_bias = true;
+};
+struct unbiased {
+    static constexpr bool qkv_bias = false;
+};
+constexpr block_shape small_shape{16, 4, 2, 4, 24, 1e-5f, 10000.0};
+
+block_weights<plain_weights> zero_weights(bool biases) {
+    block_weights<plain_weights> w;
+    for (std::size_t p = 0; p < projection_count; ++p) {
+        const auto [rows, cols] = shape_of(static_cast<projection>(p), small_shape);
+        w.linear[p] = std::make_shared<const plain_weights>(rows, cols);
+    }
+    norms_and_biases rest{std::vector<float>(16), std::vector<float>(16), {}, {}, {}};
+    if (biases) rest.q_bias.resize(16), rest.k_bias.resize(8), rest.v_bias.resize(8);
+    w.rest = std::make_shared<const norms_and_biases>(std::move(rest));
+    return w;
+}
+
+template <class Architecture = unbiased>
+void run_block(block_weights<plain_weights> const& w, block_state& state,
+               std::size_t bytes = advance_bytes(small_shape, 5, 1)) {
+    workspace scratch(bytes);
+    no_probe nobody;
+    advance<Architecture>(small_shape, w, site{0}, state, stage::end, scratch, nobody);
+}
+
+} // namespace
+
+TEST_CASE("the parts of a block refuse operands that do not fit") {
+    matrix<float> a(3, 8), b(3, 7), c(2, 8);
+    const std::vector<float> seven(7), eight(8);
+    CHECK_THROWS_WITH_AS(rms_norm(a.view(), seven, 1e-5f, a.view()), "rms_norm: gamma has 7 elements, expected 8",
+                         shape_error);
+    CHECK_THROWS_WITH_AS(rms_norm(a.view(), eight, 1e-5f, c.view()), "rms_norm: y is 2 × 8, expected 3 × 8",
+                         shape_error);
+    CHECK_THROWS_AS(reference::rms_norm(a.view(), seven, 1e-5f, a.view()), shape_error);
+    CHECK_THROWS_WITH_AS(add(a.view(), b.view()), "add: b is 3 × 7, expected 3 × 8", shape_error);
+    CHECK_THROWS_AS(multiply(a.view(), c.view()), shape_error);
+    CHECK_THROWS_AS(silu_multiply(a.view(), c.view()), shape_error);
+    CHECK_THROWS_AS(reference::silu_multiply(a.view(), c.view()), shape_error);
+    CHECK_THROWS_WITH_AS(add_bias(seven, a.view()), "add_bias: b has 7 elements, expected 8", shape_error);
+    add_bias({}, a.view());
+
+    CHECK_THROWS_WITH_AS(rope_table(4, 5, 1e4), "rope_table: head_dim 5, expected an even number", shape_error);
+    CHECK_THROWS_AS(rope_table(4, 4, 0), option_error);
+    const rope_table table(4, 4, 1e4);
+    CHECK_THROWS_WITH_AS(rope(table, 2, a.view()), "rope: 3 positions from 2 on, of 4", shape_error);
+    CHECK_THROWS_WITH_AS(rope(table, 0, b.view()), "rope: x has 7 columns, expected whole heads of 4", shape_error);
+
+    const plain_weights embedding(10, 8);
+    const std::vector<std::int32_t> ids{1, 9, 10};
+    CHECK_THROWS_WITH_AS(embed(embedding, ids, a.view()), "token id 10 at position 2 is outside the vocabulary of 10",
+                         shape_error);
+    CHECK_THROWS_WITH_AS(embed(embedding, ids, c.view()), "embed: x is 2 × 8, expected 3 × 8", shape_error);
+}
+
+TEST_CASE("attention refuses heads, shapes and a workspace that do not fit") {
+    const matrix<float> q(3, 16), k(3, 8), uneven(3, 12), short_k(2, 8);
+    matrix<float> out(3, 16), narrow(3, 8);
+    workspace scratch(attention_bytes(3, 2, 4, 1)), small(64);
+    CHECK_THROWS_WITH_AS(
+        attention(q, uneven, uneven, 4, out, scratch),
+        "attention: q has 16 columns and k 12, expected whole heads of 4, and as many of q for each of k", shape_error);
+    CHECK_THROWS_AS(attention(q, k, k, 0, out, scratch), shape_error);
+    CHECK_THROWS_AS(attention(q, k, k, 3, out, scratch), shape_error);
+    CHECK_THROWS_WITH_AS(attention(q, short_k, k, 4, out, scratch), "attention: k is 2 × 8, expected 3 × 8",
+                         shape_error);
+    CHECK_THROWS_WITH_AS(attention(q, k, k, 4, narrow, scratch), "attention: out is 3 × 8, expected 3 × 16",
+                         shape_error);
+    CHECK_THROWS_WITH_AS(attention(q, k, k, 4, out, small),
+                         doctest::Contains("attention: the workspace has 64 of 64 bytes free, expected at least"),
+                         shape_error);
+    CHECK_THROWS_AS(reference::attention(q, uneven, uneven, 4, out), shape_error);
+    attention(q, k, k, 4, out, scratch);
+}
+
+TEST_CASE("a block refuses weights, state and workspace of another shape") {
+    block_state state(5, small_shape);
+    run_block(zero_weights(false), state);
+    run_block<biased>(zero_weights(true), state);
+
+    auto w = zero_weights(false);
+    w.linear[4] = std::make_shared<const plain_weights>(24, 15);
+    CHECK_THROWS_WITH_AS(run_block(w, state), "advance: gate_proj is 24 × 15, expected 24 × 16", shape_error);
+    w.linear[4] = nullptr;
+    CHECK_THROWS_WITH_AS(run_block(w, state), "advance: the block has no gate_proj; all projections are expected",
+                         shape_error);
+    w = zero_weights(false);
+    w.rest = nullptr;
+    CHECK_THROWS_AS(run_block(w, state), shape_error);
+    w.rest = std::make_shared<const norms_and_biases>(norms_and_biases{std::vector<float>(16), {}, {}, {}, {}});
+    CHECK_THROWS_WITH_AS(run_block(w, state), "advance: mlp_norm has 0 elements, expected 16", shape_error);
+    CHECK_THROWS_WITH_AS(run_block<biased>(zero_weights(false), state), "advance: q_bias has 0 elements, expected 16",
+                         shape_error);
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(true), state), "advance: q_bias has 16 elements, expected 0",
+                         shape_error);
+
+    block_state other(5, block_shape{16, 4, 2, 4, 25, 1e-5f, 10000.0});
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), other), "advance: the state's act is 5 × 25, expected 5 × 24",
+                         shape_error);
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), state, 100),
+                         doctest::Contains("advance: the workspace has 100 of 100 bytes free"), shape_error);
+}
