@@ -3,8 +3,7 @@
 #include "shell.hpp"
 #include "tiny_model.hpp"
 
-#include "bitlens/analysis/run_results.hpp"
-#include "bitlens/analysis/run_tokens.hpp"
+#include "bitlens/sweep/run_results.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/npy.hpp"
 #include "bitlens/recipes/method.hpp"

@@ -181,15 +181,6 @@ private:
     bool committed_ = false;
 };
 
-/// Says before there is anything to write whether it could be: makes the temporary file and removes it again.
-/// Errors: as atomic_file; io_error for a folder of that name.
-inline void expect_writable(std::filesystem::path const& path) {
-    std::error_code not_there;
-    if (std::filesystem::is_directory(path, not_there))
-        throw io_error(path.string() + ": a file is to be written there, found a folder");
-    const atomic_file opened(path);
-}
-
 /// The whole file at once.   Errors: as atomic_file.
 inline void write_file_atomically(std::filesystem::path const& path, std::span<const std::byte> bytes) {
     atomic_file file(path);
