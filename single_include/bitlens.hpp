@@ -10,8 +10,50 @@
 // ---- bitlens/core/arithmetic.hpp
 /// arithmetic: what the products of activations and weights are computed with. All else is float32.
 
+// ---- bitlens/core/error.hpp
+/// Errors that outside data can cause, and the assertion for promises inside the library.
+
+#include <cassert>
+#include <stdexcept>
+#include <string>
+
+namespace bitlens {
+
+/// Root of everything the library throws. The text says who, what was found and what was expected.
+struct error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// Two things that must fit together do not: a matrix and its vector, a group size and a row.
+struct shape_error : error {
+    using error::error;
+};
+
+/// Bytes that do not follow the format they claim. The text names the file and, where there is one, the tensor or
+/// field.
+struct format_error : error {
+    using error::error;
+};
+
+/// The operating system refused: open, read, write, map, lock.
+struct io_error : error {
+    using error::error;
+};
+
+/// An option, a method name or a pattern that means nothing here. The text lists what exists.
+struct option_error : error {
+    using error::error;
+};
+
+} // namespace bitlens
+
+/// A promise between parts of the library, or of who writes an inner loop; gone under NDEBUG. Outside data never
+/// reaches one, nor do the operands of a whole call: those throw instead.
+#define BITLENS_ASSERT(condition) assert(condition)
+
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -83,6 +125,14 @@ inline bool is_available(arithmetic a) noexcept {
     return true;
 }
 
+/// Errors: option_error unless it is available.
+inline arithmetic checked(arithmetic a) {
+    if (!is_available(a))
+        throw option_error("arithmetic " + std::string(name(a)) +
+                           ": this machine has none; best_bf16() is the fastest bf16 that it has");
+    return a;
+}
+
 /// The fastest bf16 that is available.
 inline arithmetic best_bf16() noexcept {
     for (const arithmetic a : {arithmetic::bf16_tile, arithmetic::bf16_dot})
@@ -91,46 +141,6 @@ inline arithmetic best_bf16() noexcept {
 }
 
 } // namespace bitlens
-
-// ---- bitlens/core/error.hpp
-/// Errors that outside data can cause, and the assertion for promises inside the library.
-
-#include <cassert>
-#include <stdexcept>
-#include <string>
-
-namespace bitlens {
-
-/// Root of everything the library throws. The text says who, what was found and what was expected.
-struct error : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-/// Two things that must fit together do not: a matrix and its vector, a group size and a row.
-struct shape_error : error {
-    using error::error;
-};
-
-/// Bytes that do not follow the format they claim. The text names the file and, where there is one, the tensor or
-/// field.
-struct format_error : error {
-    using error::error;
-};
-
-/// The operating system refused: open, read, write, map, lock.
-struct io_error : error {
-    using error::error;
-};
-
-/// An option, a method name or a pattern that means nothing here. The text lists what exists.
-struct option_error : error {
-    using error::error;
-};
-
-} // namespace bitlens
-
-/// A promise between parts of the library; gone under NDEBUG. Outside data never reaches one: it throws instead.
-#define BITLENS_ASSERT(condition) assert(condition)
 
 // ---- bitlens/core/half.hpp
 /// f16 and bf16: the two 16-bit floats of checkpoints, as storage. Arithmetic is always float.
@@ -595,8 +605,8 @@ private:
 
 } // namespace bitlens
 
-// ---- bitlens/core/tensor.hpp
-/// The one door to xtensor: our matrices as xtensor expressions, without a copy, for code that analyses them.
+// ---- bitlens/core/shape_check.hpp
+/// What a public function checks of its operands, once per call: that they fit each other.
 
 // ---- bitlens/core/view.hpp
 /// matrix_view (borrowed) and matrix (owned): rows of numbers, the shape that everything between two layers has.
@@ -741,39 +751,66 @@ private:
 
 } // namespace bitlens
 
-#if __has_include(<xtensor/containers/xadapt.hpp>) // first: an older xtensor may lie in the system's folder
-#include <xtensor/containers/xadapt.hpp>
-#include <xtensor/containers/xtensor.hpp>
-#include <xtensor/views/xview.hpp>
-#else // before 0.26
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xtensor.hpp>
-#include <xtensor/xview.hpp>
-#endif
-
-#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
 
 namespace bitlens {
 
-/// The same numbers as an xtensor expression of rank 2 (rows, cols) that does not own them; writing to it writes to the
-/// matrix.
-template <class T>
-auto as_xtensor(matrix_view<T> m) {
-    // An adaptor with strides of its own would do, but `*= 2` on one walks the memory and ignores them; a view does
-    // not.
-    const std::array<std::size_t, 2> whole_rows{m.rows, m.stride};
-    return xt::view(xt::adapt(m.data, m.rows * m.stride, xt::no_ownership(), whole_rows), xt::all(),
-                    xt::range(std::size_t{0}, m.cols));
+namespace detail {
+
+/// "2 × 3".
+inline std::string rows_by_cols(std::size_t rows, std::size_t cols) {
+    return std::to_string(rows) + " × " + std::to_string(cols);
 }
 
-/// A copy of an xtensor of rank 2. Errors: shape_error for another rank.
-template <class E>
-auto as_matrix(E const& expression) {
-    if (expression.dimension() != 2) throw shape_error("as_matrix: an expression of rank 2 is expected");
-    matrix<std::remove_cvref_t<decltype(expression(0, 0))>> m(expression.shape(0), expression.shape(1));
-    for (std::size_t r = 0; r < m.rows(); ++r)
-        for (std::size_t c = 0; c < m.cols(); ++c) m(r, c) = expression(r, c);
-    return m;
+// Apart from the comparisons, and not compiled into each place: only a mistake comes here.
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_shape(const char* who, const char* what, std::size_t rows,
+                                                                std::size_t cols, std::size_t expected_rows,
+                                                                std::size_t expected_cols) {
+    throw shape_error(std::string(who) + ": " + what + " is " + rows_by_cols(rows, cols) + ", expected " +
+                      rows_by_cols(expected_rows, expected_cols));
+}
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_size(const char* who, const char* what, std::size_t size,
+                                                               std::size_t expected) {
+    throw shape_error(std::string(who) + ": " + what + " has " + std::to_string(size) + " elements, expected " +
+                      std::to_string(expected));
+}
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_range(const char* who, const char* what, std::size_t first,
+                                                                std::size_t count, std::size_t size) {
+    throw shape_error(std::string(who) + ": " + std::to_string(count) + " " + what + " from " + std::to_string(first) +
+                      " on, of " + std::to_string(size));
+}
+
+/// Errors: shape_error unless the matrix, a view or one that owns, has so many rows and columns.
+inline void check_shape(const char* who, const char* what, std::size_t rows, std::size_t cols,
+                        std::size_t expected_rows, std::size_t expected_cols) {
+    if (rows != expected_rows || cols != expected_cols)
+        refuse_shape(who, what, rows, cols, expected_rows, expected_cols);
+}
+template <class T>
+void check_shape(const char* who, const char* what, matrix_view<T> m, std::size_t expected_rows,
+                 std::size_t expected_cols) {
+    check_shape(who, what, m.rows, m.cols, expected_rows, expected_cols);
+}
+/// Errors: shape_error unless there are so many.
+inline void check_size(const char* who, const char* what, std::size_t size, std::size_t expected) {
+    if (size != expected) refuse_size(who, what, size, expected);
+}
+/// Errors: shape_error unless first … first + count − 1 are among `size`.
+inline void check_range(const char* who, const char* what, std::size_t first, std::size_t count, std::size_t size) {
+    if (first > size || count > size - first) refuse_range(who, what, first, count, size);
+}
+
+} // namespace detail
+
+/// Errors: shape_error for an id outside 0 … vocabulary − 1, with its position.
+inline void check_token_ids(std::span<const std::int32_t> ids, std::size_t vocabulary) {
+    for (std::size_t t = 0; t < ids.size(); ++t)
+        if (ids[t] < 0 || static_cast<std::size_t>(ids[t]) >= vocabulary)
+            throw shape_error("token id " + std::to_string(ids[t]) + " at position " + std::to_string(t) +
+                              " is outside the vocabulary of " + std::to_string(vocabulary));
 }
 
 } // namespace bitlens
@@ -851,21 +888,27 @@ inline void append_utf8(std::string& text, char32_t code) {
     }
 }
 
+namespace detail {
+
+/// "\\xNN": a byte that cannot be shown as it is.
+inline std::array<char, 4> hex_escape(char c) noexcept {
+    constexpr char digits[] = "0123456789abcdef";
+    const auto byte = static_cast<std::uint8_t>(c);
+    return {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+}
+
+} // namespace detail
+
 /// A name from a file as an error message shows it: in double quotes, at most 100 bytes of it, everything but printable
 /// ASCII as `\xNN`.
 inline std::string in_quotes(std::string_view text) {
     constexpr std::size_t longest = 100;
-    constexpr char digits[] = "0123456789abcdef";
     std::string shown = "\"";
     for (const char c : text.substr(0, longest)) {
-        const auto byte = static_cast<std::uint8_t>(c);
-        if (byte >= 0x20 && byte < 0x7F && c != '"' && c != '\\') {
+        if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\')
             shown += c;
-        } else {
-            shown += "\\x";
-            shown += digits[byte >> 4];
-            shown += digits[byte & 15];
-        }
+        else
+            for (const char sign : detail::hex_escape(c)) shown += sign;
     }
     shown += text.size() > longest ? "…\"" : "\"";
     return shown;
@@ -878,6 +921,7 @@ inline std::string in_quotes(std::string_view text) {
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -885,16 +929,20 @@ namespace bitlens {
 /// task of one example, never to a thread: a thread that waits inside a kernel may take up another example.
 class workspace {
 public:
-    /// `bytes` is what the largest call needs (each kernel has a `…_bytes` function); `tasks` ≥ 1; `products` is
-    /// available.
+    /// `bytes` is what the largest call needs: each kernel has a `…_bytes` function.
+    /// Errors: option_error for no tasks, or products that are not available.
     explicit workspace(std::size_t bytes, unsigned tasks = 1, arithmetic products = arithmetic::f32)
-        : memory_(bytes), tasks_(tasks), products_(products) {
-        [[maybe_unused]] const bool available = is_available(products); // which asks the system for its tiles
-        BITLENS_ASSERT(tasks >= 1 && available);
+        : memory_(bytes), tasks_(tasks), products_(checked(products)) { // which asks the system for its tiles
+        if (tasks == 0) throw option_error("workspace: 0 tasks, expected at least 1");
     }
     unsigned tasks() const noexcept { return tasks_; }
     arithmetic products() const noexcept { return products_; }
     std::size_t capacity() const noexcept { return memory_.size(); }
+
+    /// What a kernel asks before it begins.   Errors: shape_error unless so many bytes are free.
+    void require(const char* who, std::size_t bytes) const {
+        if (bytes > capacity() - used_) refuse(who, bytes);
+    }
 
     /// What `take<T>(count)` uses up.
     template <class T>
@@ -910,17 +958,16 @@ public:
         frame(frame const&) = delete;
         frame& operator=(frame const&) = delete;
 
-        /// `count` numbers on a cache line of their own, values unspecified. Asserts that the workspace is large
-        /// enough.
+        /// `count` numbers on a cache line of their own, values unspecified.   Errors: as require.
         template <class T>
-        std::span<T> take(std::size_t count) noexcept {
-            BITLENS_ASSERT(workspace_.used_ + bytes_for<T>(count) <= workspace_.capacity());
+        std::span<T> take(std::size_t count) {
+            workspace_.require("workspace::frame::take", bytes_for<T>(count));
             auto* first = reinterpret_cast<T*>(workspace_.memory_.data() + workspace_.used_);
             workspace_.used_ += bytes_for<T>(count);
             return {first, count};
         }
         template <class T>
-        matrix_view<T> take(std::size_t rows, std::size_t cols) noexcept {
+        matrix_view<T> take(std::size_t rows, std::size_t cols) {
             return {take<T>(rows * cols).data(), rows, cols};
         }
 
@@ -930,6 +977,13 @@ public:
     };
 
 private:
+    [[noreturn, gnu::cold, gnu::noinline]] void refuse(const char* who, std::size_t bytes) const {
+        throw shape_error(std::string(who) + ": the workspace has " + std::to_string(capacity() - used_) + " of " +
+                          std::to_string(capacity()) + " bytes free, expected at least " + std::to_string(bytes) +
+                          " for " + std::to_string(tasks_) + (tasks_ == 1 ? " task" : " tasks") +
+                          "; each kernel has a function …_bytes that says how many");
+    }
+
     aligned_array<std::byte> memory_;
     std::size_t used_ = 0;
     unsigned tasks_;
@@ -1925,8 +1979,13 @@ static_assert(dense_format<dense<bf16>> && !quant_format<dense<bf16>>);
 
 namespace bitlens {
 
-template <weight_format F>
-class packed_matrix;
+/// A matrix of weights in format F.
+template <class F>
+class packed_matrix {
+    static_assert(weight_format<F>,
+                  "bitlens: packed_matrix<F>: F is a format, such as uniform<3, 64>, normal_float<4, 64> "
+                  "or dense<float>");
+};
 
 namespace detail {
 
@@ -2101,9 +2160,11 @@ public:
     value_type const* data() const noexcept { return view_.data; }
     matrix_view<const value_type> view() const noexcept { return view_; }
 
-    /// Row r for writing; the matrix owns its numbers (asserted).
-    std::span<value_type> writable_row(std::size_t r) noexcept {
-        BITLENS_ASSERT(writable_ != nullptr && r < rows());
+    /// Row r for writing.   Errors: bitlens::error where the numbers are borrowed.
+    std::span<value_type> writable_row(std::size_t r) {
+        BITLENS_ASSERT(r < rows());
+        if (writable_ == nullptr)
+            throw error(format_name<F>() + " matrix: its numbers are borrowed, only a matrix of its own is written");
         return {writable_ + r * view_.stride, view_.cols};
     }
 
@@ -2124,15 +2185,26 @@ inline constexpr bool is_packed_matrix<packed_matrix<F>> = true;
 
 namespace bitlens {
 
+namespace detail {
+template <class G, class... F>
+concept format_beside = weight_format<G> &&(!std::same_as<G, F> && ...);
+} // namespace detail
+
 /// One of packed_matrix<F>…; kernels look once per product which one it is. "Restore W_gate to 16 bits" is then a
 /// change of data, not of type.
-template <weight_format... F>
+template <class... F>
 class mixed_matrix {
+    static_assert((weight_format<F> && ...), "bitlens: mixed_matrix<F...>: each F is a format, such as uniform<3, 64>, "
+                                             "normal_float<4, 64> or dense<float>");
+
 public:
     template <weight_format G>
         requires(std::same_as<G, F> || ...)
     mixed_matrix(packed_matrix<G> m)
     noexcept : matrix_(std::move(m)) {}
+
+    template <detail::format_beside<F...> G>
+    mixed_matrix(packed_matrix<G>) = delete; // bitlens: this mixed_matrix does not list the format of that matrix
 
     std::size_t rows() const {
         return visit([](auto const& m) { return m.rows(); });
@@ -2167,6 +2239,18 @@ inline constexpr bool is_mixed_matrix<mixed_matrix<F...>> = true;
 /// What a kernel multiplies with: `packed_matrix<F>` or `mixed_matrix<F…>`.
 template <class W>
 concept weight_matrix = is_packed_matrix<W> || is_mixed_matrix<W>;
+
+namespace detail {
+
+/// Does not compile for a W that is no matrix of weights.
+template <class W>
+constexpr void check_weight() {
+    static_assert(weight_matrix<W>,
+                  "bitlens: a weight is a packed_matrix<format> or a mixed_matrix<format...>, such as "
+                  "packed_matrix<dense<float>>");
+}
+
+} // namespace detail
 
 } // namespace bitlens
 
@@ -2666,8 +2750,10 @@ inline std::vector<double> kernel_density(std::span<const double> values, std::s
 // ---- bitlens/stats/norms.hpp
 /// Lengths of activations and distances between them. A NaN or infinity in the input is one in the result.
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -2687,21 +2773,30 @@ inline std::vector<double> row_norms(matrix_view<const float> r) {
 }
 
 /// norm(x; r) = 1/T · Σ_t ‖r_t‖₂   — residual magnitude of one example at one layer.
-/// Shapes: r (T, d).   Units: those of the activations.   Errors: T ≥ 1 is asserted.   Source: arXiv 2506.12044, eq. 7.
-inline double mean_row_norm(matrix_view<const float> r) noexcept {
-    BITLENS_ASSERT(r.rows > 0);
+/// Shapes: r (T, d).   Units: those of the activations.   Errors: shape_error when T = 0.   Source: arXiv 2506.12044,
+/// eq. 7.
+inline double mean_row_norm(matrix_view<const float> r) {
+    if (r.rows == 0) throw shape_error("mean_row_norm: at least one row is expected");
     double sum = 0;
     for (std::size_t t = 0; t < r.rows; ++t) sum += euclidean_norm(r.row(t));
     return sum / static_cast<double>(r.rows);
 }
 
+namespace detail {
+
+inline void check_same_shape(const char* who, matrix_view<const float> a, matrix_view<const float> b) {
+    if (a.rows != b.rows || a.cols != b.cols)
+        throw shape_error(std::string(who) + ": " + std::to_string(a.rows) + " × " + std::to_string(a.cols) +
+                          " numbers against " + std::to_string(b.rows) + " × " + std::to_string(b.cols));
+    if (a.rows == 0 || a.cols == 0) throw shape_error(std::string(who) + ": at least one number is expected");
+}
+
+} // namespace detail
+
 /// MSE = 1/(T·d) · Σ_{t,i} (a_ti − b_ti)²   — how far a quantized run is from the full one at one place.
 /// Shapes: a, b (T, d).   Errors: shape_error when they differ in shape or are empty.
 inline double mean_squared_difference(matrix_view<const float> a, matrix_view<const float> b) {
-    if (a.rows != b.rows || a.cols != b.cols)
-        throw shape_error("mean_squared_difference: " + std::to_string(a.rows) + " × " + std::to_string(a.cols) +
-                          " numbers against " + std::to_string(b.rows) + " × " + std::to_string(b.cols));
-    if (a.rows == 0 || a.cols == 0) throw shape_error("mean_squared_difference: at least one number is expected");
+    detail::check_same_shape("mean_squared_difference", a, b);
     double sum = 0;
     for (std::size_t t = 0; t < a.rows; ++t) {
         const auto x = a.row(t), y = b.row(t);
@@ -2711,6 +2806,39 @@ inline double mean_squared_difference(matrix_view<const float> a, matrix_view<co
         });
     }
     return sum / (static_cast<double>(a.rows) * static_cast<double>(a.cols));
+}
+
+/// 1/T · Σ_t ‖a_t − b_t‖₂ / ‖b_t‖₂   — how far a quantized run is from the full one at one place, against the length of
+/// what it should be. Infinite or NaN where a row of b is zero.
+/// Shapes: a, b (T, d).   Errors: as mean_squared_difference.
+inline double mean_relative_difference(matrix_view<const float> a, matrix_view<const float> b) {
+    detail::check_same_shape("mean_relative_difference", a, b);
+    double sum = 0;
+    for (std::size_t t = 0; t < a.rows; ++t) {
+        const auto x = a.row(t), y = b.row(t);
+        const double square = detail::sum_of(x.size(), [&](std::size_t i) {
+            const double difference = double{x[i]} - double{y[i]};
+            return difference * difference;
+        });
+        sum += std::sqrt(square) / euclidean_norm(y);
+    }
+    return sum / static_cast<double>(a.rows);
+}
+
+/// 1/T · Σ_t (Σ of the `largest` largest r_ti²) / ‖r_t‖₂²   — the share of a state's length that lies in few
+/// dimensions, from largest/d to 1. NaN where a row is zero. Shapes: r (T, d).   Errors: shape_error when r is empty.
+inline double mean_top_share(matrix_view<const float> r, std::size_t largest) {
+    if (r.rows == 0 || r.cols == 0) throw shape_error("mean_top_share: at least one number is expected");
+    const auto count = static_cast<std::ptrdiff_t>(std::min(largest, r.cols));
+    std::vector<double> squares(r.cols);
+    double sum = 0;
+    for (std::size_t t = 0; t < r.rows; ++t) {
+        std::ranges::transform(r.row(t), squares.begin(), [](float v) { return double{v} * double{v}; });
+        const double all = detail::sum_of(squares.size(), [&](std::size_t i) { return squares[i]; });
+        std::ranges::partial_sort(squares, squares.begin() + count, std::greater<>{});
+        sum += detail::sum_of(static_cast<std::size_t>(count), [&](std::size_t i) { return squares[i]; }) / all;
+    }
+    return sum / static_cast<double>(r.rows);
 }
 
 } // namespace bitlens
@@ -2723,6 +2851,7 @@ inline double mean_squared_difference(matrix_view<const float> a, matrix_view<co
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace bitlens {
@@ -2753,9 +2882,11 @@ inline std::optional<double> jaccard(std::span<const std::size_t> a, std::span<c
 }
 
 /// The chance that random sets of a and of b out of n items have at least `common` items in common: the upper tail of
-/// the hypergeometric distribution. Asserts a, b ≤ n.
+/// the hypergeometric distribution.   Errors: shape_error for a set of more than n.
 inline double chance_of_common(std::size_t a, std::size_t b, std::size_t n, std::size_t common) {
-    BITLENS_ASSERT(a <= n && b <= n);
+    if (a > n || b > n)
+        throw shape_error("chance_of_common: sets of " + std::to_string(a) + " and " + std::to_string(b) +
+                          ", expected at most the " + std::to_string(n) + " items that there are");
     const auto log_choose = [](std::size_t of, std::size_t k) {
         const auto log_factorial = [](std::size_t m) { return std::lgamma(static_cast<double>(m) + 1); };
         return log_factorial(of) - log_factorial(k) - log_factorial(of - k);
@@ -2774,7 +2905,7 @@ inline double chance_of_common(std::size_t a, std::size_t b, std::size_t n, std:
 /// Files: mapped, hashed, compressed, written all or nothing, and the formats JSON, NPY, NPZ, safetensors and GGUF.
 
 // ---- bitlens/io/atomic_file.hpp
-/// atomic_file: a file that appears under its name complete or not at all.
+/// atomic_file: a file that appears under its name complete or not at all. And what else is written: lines of a log.
 
 // ---- bitlens/io/byte_cursor.hpp
 /// Little-endian numbers in foreign bytes: loads without alignment, checked products, a cursor that cannot leave them.
@@ -2984,26 +3115,89 @@ private:
 #include <cstdint>
 #include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
 namespace bitlens {
 
-/// Writes to `.NAME.tmp` in the folder of `path`; commit() flushes it to the disk and renames it. Without commit()
-/// the temporary file is removed and `path` stays as it was. The temporary name is fixed, so that what a killed program
-/// left is overwritten by the next one; a lock on it keeps two programs from writing the same file.
-/// Errors: io_error that names the path and the system's reason.
+namespace detail {
+
+inline std::filesystem::path folder_of(std::filesystem::path const& path) {
+    return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+/// Where a file is written, every link followed, and the status of the file that is there.
+struct written_place {
+    std::filesystem::path path;
+    std::optional<struct stat> status;
+};
+
+/// Errors: io_error for a folder, a pipe, a device, a socket, a file that may not be written or replaced, a link that
+/// leads nowhere.
+inline written_place find_written_place(std::filesystem::path const& name) {
+    if (!name.has_filename()) throw io_error(name.string() + ": cannot be written: the name of a file is expected");
+    written_place place{name, {}};
+    struct stat status {};
+    if (::stat(name.c_str(), &status) == 0) {
+        const auto mode = status.st_mode;
+        if (!S_ISREG(mode))
+            throw io_error(name.string() + ": cannot be written: a regular file is expected, a " +
+                           (S_ISDIR(mode)    ? "folder"
+                            : S_ISFIFO(mode) ? "pipe"
+                            : S_ISSOCK(mode) ? "socket"
+                                             : "device") +
+                           " was found");
+        if (::faccessat(AT_FDCWD, name.c_str(), W_OK, AT_EACCESS) != 0) throw_io_error(name, "cannot be written");
+        place.status = status;
+    } else if (errno != ENOENT) {
+        throw_io_error(name, "cannot be written");
+    }
+    constexpr int most_links = 40; // as Linux follows
+    std::error_code unreadable;
+    for (int n = 0; n < most_links && std::filesystem::is_symlink(place.path, unreadable); ++n)
+        place.path = place.path.parent_path() / std::filesystem::read_symlink(place.path, unreadable);
+
+    struct stat folder {};
+    if (::stat(folder_of(place.path).c_str(), &folder) != 0) throw_io_error(name, "cannot be written");
+    if (!place.status) return place;
+    // A link of /proc leads to an open file, which need not have a name any more.
+    if (::lstat(place.path.c_str(), &status) != 0 || status.st_ino != place.status->st_ino ||
+        status.st_dev != place.status->st_dev)
+        throw io_error(name.string() + ": cannot be written: the file behind this link has no name");
+    const auto user = ::geteuid();
+    if ((folder.st_mode & S_ISVTX) != 0 && user != 0 && user != status.st_uid && user != folder.st_uid)
+        throw io_error(name.string() + ": cannot be written: only its owner may replace it in this folder");
+    return place;
+}
+
+} // namespace detail
+
+/// Writes to `.NAME.tmp` beside the file; commit() flushes it to the disk and renames it. Without commit() the
+/// temporary file is removed and the file stays as it was. Links are followed: what they lead to is replaced, and they
+/// stay. A file that was there passes on its mode, and its owner and group as far as the system lets us. The temporary
+/// name is fixed, so that what a killed program left is overwritten by the next one; a lock on it keeps two programs
+/// from writing the same file. Errors: io_error that names the path and the system's reason; before anything is written
+/// for what cannot be replaced: a folder, a pipe, a device, a file or folder that may not be written.
 class atomic_file {
 public:
     explicit atomic_file(std::filesystem::path path)
-        : path_(std::move(path)), temporary_(path_.parent_path() / ("." + path_.filename().string() + ".tmp")),
+        : path_(std::move(path)), place_(detail::find_written_place(path_)),
+          temporary_(place_.path.parent_path() / ("." + place_.path.filename().string() + ".tmp")),
           file_(lock_temporary()) {
-        if (::ftruncate(file_.get(), 0) != 0) detail::throw_io_error(temporary_, "cannot be emptied");
+        try {
+            if (::ftruncate(file_.get(), 0) != 0) detail::throw_io_error(temporary_, "cannot be emptied");
+            if (place_.status) take_over(*place_.status);
+        } catch (...) {
+            ::unlink(temporary_.c_str());
+            throw;
+        }
     }
     atomic_file(atomic_file const&) = delete;
     atomic_file& operator=(atomic_file const&) = delete;
@@ -3030,7 +3224,7 @@ public:
     void commit() {
         BITLENS_ASSERT(!committed_);
         if (::fsync(file_.get()) != 0) detail::throw_io_error(temporary_, "cannot be flushed to the disk");
-        if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+        if (::rename(temporary_.c_str(), place_.path.c_str()) != 0)
             detail::throw_io_error(path_, "cannot be put in place of an older file");
         committed_ = true;
         flush_folder();
@@ -3039,20 +3233,32 @@ public:
 private:
     detail::descriptor lock_temporary() const {
         for (;;) {
-            detail::descriptor file(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
-            if (file.get() < 0) detail::throw_io_error(temporary_, "cannot be created");
+            // Without O_NONBLOCK, opening a pipe that nobody reads from would wait for ever.
+            detail::descriptor file(
+                ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+            if (file.get() < 0)
+                detail::throw_io_error(path_, "cannot be written: " + temporary_.string() + " cannot be created");
             if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
                 if (errno == EINTR) continue;
                 detail::throw_io_error(temporary_, "is being written by another program");
             }
-            // The writer that held the lock before may have renamed this very file into place: then it is not ours.
             struct stat opened {
             }, named{};
             if (::fstat(file.get(), &opened) != 0) detail::throw_io_error(temporary_, "has no status");
+            if (!S_ISREG(opened.st_mode)) throw io_error(temporary_.string() + ": is not a regular file");
+            // The writer that held the lock before may have renamed this very file into place: then it is not ours.
             if (::stat(temporary_.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
                 opened.st_dev == named.st_dev)
                 return file;
         }
+    }
+    /// The owner comes first, for a change of owner takes rights away. Who may not give a file away keeps it.
+    void take_over(struct stat const& before) const {
+        if (::fchown(file_.get(), before.st_uid, before.st_gid) != 0) {
+            [[maybe_unused]] const int only_group = ::fchown(file_.get(), static_cast<uid_t>(-1), before.st_gid);
+        }
+        if (::fchmod(file_.get(), before.st_mode & 07777u) != 0)
+            detail::throw_io_error(temporary_, "cannot be given the mode of the file that it replaces");
     }
     void write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
         while (!bytes.empty()) {
@@ -3065,14 +3271,16 @@ private:
     }
     /// A rename lasts through a power cut only when the folder that holds the name is on the disk too.
     void flush_folder() const {
-        const auto folder = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
+        const auto folder = detail::folder_of(place_.path);
         const detail::descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         if (opened.get() < 0) detail::throw_io_error(folder, "cannot be opened");
         // Some file systems cannot flush a folder and say EINVAL.
         if (::fsync(opened.get()) != 0 && errno != EINVAL) detail::throw_io_error(folder, "cannot be flushed");
     }
 
-    std::filesystem::path path_, temporary_;
+    std::filesystem::path path_;
+    detail::written_place place_;
+    std::filesystem::path temporary_;
     detail::descriptor file_;
     std::uint64_t size_ = 0;
     bool committed_ = false;
@@ -3086,6 +3294,116 @@ inline void write_file_atomically(std::filesystem::path const& path, std::span<c
 }
 inline void write_file_atomically(std::filesystem::path const& path, std::string_view text) {
     write_file_atomically(path, as_bytes(text));
+}
+
+/// Says before the work of hours that its result could not be written under this name. What is there stays as it is.
+/// Errors: as atomic_file.
+inline void expect_writable(std::filesystem::path const& path) { const atomic_file opened_and_removed_again(path); }
+
+/// Puts `text` behind what the file holds, which is made if it is not there.   Errors: io_error as atomic_file.
+inline void append_to_file(std::filesystem::path const& path, std::string_view text) {
+    const auto place = detail::find_written_place(path).path;
+    const detail::descriptor file(::open(place.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666));
+    if (file.get() < 0) detail::throw_io_error(path, "cannot be written");
+    while (!text.empty()) {
+        const ssize_t n = ::write(file.get(), text.data(), text.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) detail::throw_io_error(path, "cannot be written");
+        text.remove_prefix(static_cast<std::size_t>(n));
+    }
+}
+
+} // namespace bitlens
+
+// ---- bitlens/io/foreign_file.hpp
+/// foreign_file: what a file is that a reader did not expect, told by its bytes, and what makes a readable one of it.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace bitlens {
+
+/// A kind of file by its name with an article, and what to do about one; both are texts of the program.
+struct file_kind {
+    std::string_view begins; // with these bytes
+    std::string_view name, remedy;
+};
+
+namespace detail {
+
+using namespace std::string_view_literals;
+
+inline constexpr std::array<file_kind, 21> file_kinds{{
+    {"GGUF"sv, "a GGUF file", "a model in it is given by the path of that file"},
+    {"\x93NUMPY"sv, "an NPY array", ""},
+    {"PK\x03\x04"sv, "a zip archive", "unpack it first; PyTorch's .bin, .pt and .pth are archives too, and not read"},
+    {"PK\x05\x06"sv, "an empty zip archive", ""},
+    {"\x1F\x8B"sv, "a gzip file", "'gunzip' unpacks it"},
+    {"\x28\xB5\x2F\xFD"sv, "a Zstandard file", "'zstd -d' unpacks it"},
+    {"BZh"sv, "a bzip2 file", "'bunzip2' unpacks it"},
+    {"\xFD"
+     "7zXZ\0"sv,
+     "an xz file", "'unxz' unpacks it"},
+    {"7z\xBC\xAF\x27\x1C"sv, "a 7z archive", "unpack it first"},
+    {"\x04\x22\x4D\x18"sv, "an LZ4 file", "'unlz4' unpacks it"},
+    {"PAR1"sv, "a Parquet file", ""},
+    {"ARROW1"sv, "an Arrow file", ""},
+    {"\x89HDF\r\n\x1A\n"sv, "an HDF5 file", ""},
+    {"SQLite format 3\0"sv, "an SQLite database", ""},
+    {"%PDF-"sv, "a PDF document", ""},
+    {"\x80\x02"sv, "a Python pickle", "it could run any program, and is not read"},
+    {"\x80\x03"sv, "a Python pickle", "it could run any program, and is not read"},
+    {"\x80\x04"sv, "a Python pickle", "it could run any program, and is not read"},
+    {"\x80\x05"sv, "a Python pickle", "it could run any program, and is not read"},
+    {"lmgg"sv, "a GGML file from before GGUF", "a newer conversion of the model is needed"},
+    {"tjgg"sv, "a GGML file from before GGUF", "a newer conversion of the model is needed"},
+}};
+
+inline constexpr file_kind tar_archive{"", "a tar archive", "unpack it first"};
+inline constexpr file_kind web_page{"", "a web page", "the download gave a page in place of the file: fetch it again"};
+inline constexpr file_kind lfs_pointer{
+    "", "a Git LFS pointer",
+    "it stands for a file that was not fetched: 'git lfs pull' in the folder of the clone does that"};
+inline constexpr file_kind empty_file{"", "an empty file", "was the download cut?"};
+
+/// "<!DOCTYPE html …" or "<html …" after white space, in letters of any case.
+inline bool begins_as_web_page(std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+    std::string start(text.substr(0, 14));
+    std::ranges::transform(start, start.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+    return start.starts_with("<!doctype html") || start.starts_with("<html");
+}
+
+} // namespace detail
+
+/// The kind of a file that is foreign wherever these bytes are no start of what is expected; nothing where they are
+/// like nothing known.
+inline std::optional<file_kind> foreign_kind(std::span<const std::byte> bytes) {
+    const std::string_view text = as_text(bytes);
+    if (text.empty()) return detail::empty_file;
+    constexpr std::size_t longest_pointer = 1024; // as Git LFS itself has it
+    if (text.starts_with("version ") && text.size() < longest_pointer && text.find("\noid ") != text.npos)
+        return detail::lfs_pointer;
+    for (auto const& kind : detail::file_kinds)
+        if (text.starts_with(kind.begins)) return kind;
+    constexpr std::size_t tar_magic = 257; // in its first header
+    if (text.size() > tar_magic && text.substr(tar_magic).starts_with("ustar")) return detail::tar_archive;
+    if (detail::begins_as_web_page(text)) return detail::web_page;
+    return std::nullopt;
+}
+
+/// For a reader that has seen that bytes do not begin as those it reads: `who` is their file, `expected` what it reads.
+/// Errors: format_error naming the kind, if it is known.
+inline void refuse_foreign(std::span<const std::byte> bytes, std::string_view who, std::string_view expected) {
+    const auto kind = foreign_kind(bytes);
+    if (!kind) return;
+    throw format_error(std::string(who) + ": " + std::string(expected) + " is expected, " + std::string(kind->name) +
+                       " was found" + (kind->remedy.empty() ? "" : "; ") + std::string(kind->remedy));
 }
 
 } // namespace bitlens
@@ -3424,6 +3742,7 @@ public:
     explicit gguf_file(std::filesystem::path const& path)
         : file_(std::make_shared<const mapped_file>(path)), who_(path.string()) {
         byte_cursor cursor(file_->bytes(), who_);
+        if (!as_text(file_->bytes()).starts_with("GGUF")) refuse_foreign(file_->bytes(), who_, "a GGUF file");
         if (as_text(cursor.take(4, "magic")) != "GGUF") fail("magic: GGUF is expected: this is no GGUF file");
         read_version(cursor);
         const auto tensors = cursor.number<std::uint64_t>("tensor count");
@@ -3991,10 +4310,13 @@ inline constexpr std::size_t deepest_json = 64;
 
 namespace detail {
 
-/// What every reader of JSON does with the events of the parser: it refuses what is no JSON, and too deep a nesting.
-class json_events : public nlohmann::json_sax<json> {
+/// Builds the value while the text is read, so that duplicate keys are refused where they occur, and too deep a
+/// nesting.
+class json_builder final : public nlohmann::json_sax<json> {
 public:
-    explicit json_events(std::string_view who) : who_(who) {}
+    /// `first`: place of the text's first byte in what `who` names.
+    json_builder(std::string_view who, std::size_t first) : who_(who), first_(first) {}
+    json result;
 
     bool null() override { return add(json()); }
     bool boolean(bool value) override { return add(json(value)); }
@@ -4008,132 +4330,205 @@ public:
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
     bool key(string_t& name) override {
-        take_key(std::move(name));
+        const auto [member, is_new] = open_.back()->get_ptr<json::object_t*>()->emplace(std::move(name), json());
+        if (!is_new) fail("the key " + in_quotes(member->first) + " occurs twice in one object");
+        value_of_key_ = &member->second;
         return true;
     }
     bool parse_error(std::size_t position, std::string const&, nlohmann::json::exception const& e) override {
         std::string reason = e.what(); // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
         if (const auto end = reason.find("] "); end != std::string::npos) reason.erase(0, end + 2);
+        // In the first line the column is the byte, which is said already; and `who` may name another line.
+        if (reason.starts_with("parse error at line 1,")) reason.erase(0, reason.find(": ") + 2);
         if (reason.size() > longest_reason) reason.resize(longest_reason); // it may quote a string of any length
         reason.resize(valid_utf8_length(reason));
-        fail("no valid JSON at byte " + std::to_string(position) + ": " + reason);
-    }
-
-protected:
-    std::size_t depth() const noexcept { return depth_; } // arrays and objects that are open
-    [[noreturn]] void fail(std::string const& reason) const { throw format_error(std::string(who_) + ": " + reason); }
-    [[noreturn]] void refuse_second(std::string_view key) const {
-        fail("the key " + in_quotes(key) + " occurs twice in one object");
+        fail("no valid JSON at byte " + std::to_string(first_ + position) + ": " + reason);
     }
 
 private:
     static constexpr std::size_t longest_reason = 300;
 
-    virtual void take_value(json&& value) = 0; // not an array or object
-    virtual void take_key(std::string&& name) = 0;
-    virtual void begin(json&& empty) = 0; // an array or object; depth() does not count it yet
-    virtual void end() = 0;               // depth() counts it no more
-
-    bool add(json&& value) {
-        take_value(std::move(value));
-        return true;
-    }
-    bool open(json&& empty) {
-        if (depth_ == deepest_json) fail("JSON nested deeper than " + std::to_string(deepest_json) + " levels");
-        begin(std::move(empty));
-        ++depth_;
-        return true;
-    }
-    bool close() {
-        --depth_;
-        end();
-        return true;
-    }
-
-    std::string_view who_;
-    std::size_t depth_ = 0;
-};
-
-/// Builds the value while the text is read, so that duplicate keys are refused where they occur.
-class json_builder final : public json_events {
-public:
-    using json_events::json_events;
-    json result;
-
-private:
+    [[noreturn]] void fail(std::string const& reason) const { throw format_error(std::string(who_) + ": " + reason); }
     json& place(json&& value) {
         if (open_.empty()) return result = std::move(value);
         if (open_.back()->is_object()) return *value_of_key_ = std::move(value);
         return open_.back()->get_ptr<json::array_t*>()->emplace_back(std::move(value));
     }
-    void take_value(json&& value) override { place(std::move(value)); }
-    void take_key(std::string&& name) override {
-        const auto [member, is_new] = open_.back()->get_ptr<json::object_t*>()->emplace(std::move(name), json());
-        if (!is_new) refuse_second(member->first);
-        value_of_key_ = &member->second;
+    bool add(json&& value) {
+        place(std::move(value));
+        return true;
     }
-    void begin(json&& empty) override { open_.push_back(&place(std::move(empty))); }
-    void end() override { open_.pop_back(); }
+    bool open(json&& empty) {
+        if (open_.size() == deepest_json) fail("JSON nested deeper than " + std::to_string(deepest_json) + " levels");
+        open_.push_back(&place(std::move(empty)));
+        return true;
+    }
+    bool close() {
+        open_.pop_back();
+        return true;
+    }
 
+    std::string_view who_;
+    std::size_t first_;
     std::vector<json*> open_; // arrays and objects that are not closed yet, outermost first
     json* value_of_key_ = nullptr;
 };
 
-/// Keeps some members of the outermost object. The rest is checked as json_builder does, and dropped: of it there are
-/// never more than the keys of the objects that are open, and those as one text.
-class json_member_reader final : public json_events {
+/// A number as RFC 8259 writes it, of any size.
+constexpr bool is_json_number(std::string_view text) noexcept {
+    const auto digits = [&] {
+        std::size_t n = 0;
+        while (n < text.size() && text[n] >= '0' && text[n] <= '9') ++n;
+        text.remove_prefix(n);
+        return n;
+    };
+    const auto take = [&](std::string_view one_of) {
+        const bool is_there = !text.empty() && one_of.find(text[0]) != one_of.npos;
+        if (is_there) text.remove_prefix(1);
+        return is_there;
+    };
+    take("-");
+    if (!take("0") && digits() == 0) return false;
+    if (take(".") && digits() == 0) return false;
+    if (take("eE")) {
+        take("+-");
+        if (digits() == 0) return false;
+    }
+    return text.empty();
+}
+
+/// Finds the members of the object that a text holds, and of their values no more than where they end.
+class json_member_finder {
 public:
-    json_member_reader(std::string_view who, std::span<const std::string_view> keys) : json_events(who), keys_(keys) {}
-    json result;
+    json_member_finder(std::string_view text, std::string_view who) : text_(text), who_(who) {}
+
+    /// on_member(key, value), both as they are written, for each member of the outermost object.
+    template <class F>
+    void run(F const& on_member) {
+        skip_blanks();
+        if (next() != '{') {
+            const char begins = next();
+            skip_value();
+            expect_end();
+            fail("an object is expected, " + std::string(type_of(begins)) + " was found");
+        }
+        skip_object(on_member);
+        expect_end();
+    }
 
 private:
-    void take_value(json&& value) override {
-        if (depth() == 0)
-            result = std::move(value);
-        else if (depth() == 1 && member_ != nullptr)
-            *member_ = std::move(value);
+    static constexpr std::string_view blanks = " \t\r\n";
+
+    [[noreturn]] void fail(std::string const& reason) const { throw format_error(std::string(who_) + ": " + reason); }
+    [[noreturn]] void refuse(std::string_view expected) const {
+        if (const std::size_t valid = valid_utf8_length(text_); valid != text_.size())
+            fail("byte " + std::to_string(valid) + " is no UTF-8");
+        fail("no valid JSON at byte " + std::to_string(at_ + 1) + ": " + std::string(expected) + " is expected, " +
+             (at_ == text_.size() ? "the end" : in_quotes(text_.substr(at_, 1))) + " was found");
     }
-    void take_key(std::string&& name) override {
-        if (depth() == 1) {
-            const bool is_wanted = std::ranges::find(keys_, name) != keys_.end();
-            member_ = is_wanted ? &result[name] : nullptr;
+    /// Of a value that was skipped.
+    static std::string_view type_of(char begins) noexcept {
+        switch (begins) {
+        case '[':
+            return "array";
+        case '"':
+            return "string";
+        case 'n':
+            return "null";
+        case 't':
+        case 'f':
+            return "boolean";
+        default:
+            return "number";
         }
-        seen_.back().push_back(seen_text_.size());
-        seen_text_ += name;
-    }
-    void begin(json&& empty) override {
-        take_value(std::move(empty));
-        seen_.emplace_back();
-    }
-    /// Of the object (an array has no keys) that ends, no key may have occurred twice.
-    void end() override {
-        std::vector<std::size_t>& begins = seen_.back();
-        if (!begins.empty()) {
-            const std::size_t first = begins.front();
-            name_index names;
-            names.reserve(begins.size());
-            begins.push_back(seen_text_.size());
-            for (std::size_t i = 0; i + 1 < begins.size(); ++i)
-                names.add(std::string_view(seen_text_).substr(begins[i], begins[i + 1] - begins[i]), i);
-            names.sort();
-            if (const auto twice = names.repeated()) refuse_second(*twice);
-            seen_text_.resize(first);
-        }
-        seen_.pop_back();
     }
 
-    std::span<const std::string_view> keys_;
-    json* member_ = nullptr;                     // where the value of the outermost object's last key goes
-    std::vector<std::vector<std::size_t>> seen_; // for each open array or object, where its keys begin in seen_text_
-    std::string seen_text_;
+    char next() const noexcept { return at_ < text_.size() ? text_[at_] : '\0'; }
+    void skip_blanks() noexcept { at_ = std::min(text_.find_first_not_of(blanks, at_), text_.size()); }
+    bool skip(char c) {
+        skip_blanks();
+        const bool is_there = at_ < text_.size() && text_[at_] == c;
+        if (is_there) ++at_;
+        return is_there;
+    }
+    void expect_end() {
+        skip_blanks();
+        if (at_ != text_.size()) refuse("the end");
+    }
+
+    std::string_view skip_value() {
+        skip_blanks();
+        const std::size_t begin = at_;
+        switch (next()) {
+        case '{':
+            skip_object([](std::string_view, std::string_view) {});
+            break;
+        case '[':
+            skip_list(']', [this] { skip_value(); });
+            break;
+        case '"':
+            skip_string();
+            break;
+        default:
+            skip_word();
+        }
+        return text_.substr(begin, at_ - begin);
+    }
+    /// What stands between brackets, an item before each comma and the last bracket.
+    template <class Item>
+    void skip_list(char last, Item const& item) {
+        if (++depth_ > deepest_json) fail("JSON nested deeper than " + std::to_string(deepest_json) + " levels");
+        ++at_;
+        if (!skip(last)) {
+            do item();
+            while (skip(','));
+            if (!skip(last)) refuse(last == '}' ? "',' or '}'" : "',' or ']'");
+        }
+        --depth_;
+    }
+    template <class F>
+    void skip_object(F const& on_member) {
+        skip_list('}', [&] {
+            skip_blanks();
+            if (next() != '"') refuse("a key in quotes");
+            const std::string_view key = skip_string();
+            if (!skip(':')) refuse("':'");
+            on_member(key, skip_value());
+        });
+    }
+    std::string_view skip_string() {
+        const std::size_t begin = at_;
+        for (++at_; at_ < text_.size(); ++at_) {
+            if (text_[at_] == '"') {
+                ++at_;
+                return text_.substr(begin, at_ - begin);
+            }
+            if (text_[at_] == '\\') ++at_;
+        }
+        at_ = text_.size();
+        refuse("the quote that ends a string");
+    }
+    void skip_word() {
+        const std::string_view rest = text_.substr(at_);
+        const std::string_view word = rest.substr(0, rest.find_first_of(",]} \t\r\n"));
+        constexpr std::array<std::string_view, 6> words{"true", "false", "null", "NaN", "Infinity", "-Infinity"};
+        if (!is_json_number(word) && std::ranges::find(words, word) == words.end()) refuse("a value");
+        at_ += word.size();
+    }
+
+    std::string_view text_, who_;
+    std::size_t at_ = 0;
+    std::size_t depth_ = 0; // arrays and objects that are open
 };
 
-/// Gives the events of `text` to `reader`.
-inline void read_json(std::string_view text, std::string_view who, json_events& reader) {
-    // nlohmann takes a zero byte for the end of the text and would pass over what follows it.
-    if (const auto zero = text.find('\0'); zero != std::string_view::npos)
-        throw format_error(std::string(who) + ": no valid JSON at byte " + std::to_string(zero) + ": a zero byte");
-    json::sax_parse(text.begin(), text.end(), &reader);
+/// Whether a key, written in quotes, is that one.
+inline bool is_key(std::string_view written, std::string_view key) {
+    if (written.find('\\') == written.npos) return written.substr(1, written.size() - 2) == key;
+    constexpr std::size_t longest = 6; // bytes of a character that is written as \uXXXX
+    if (written.size() > longest * key.size() + 2) return false;
+    constexpr bool throws = false;
+    const json text = json::parse(written, nullptr, throws);
+    return text.is_string() && text.get_ref<std::string const&>() == key;
 }
 
 } // namespace detail
@@ -4141,24 +4536,66 @@ inline void read_json(std::string_view text, std::string_view who, json_events& 
 /// The value that `text` holds and nothing else. `who` (file, perhaps a line) begins the text of every error.
 /// Errors: format_error for what is not JSON (RFC 8259, UTF-8 only; NaN, Infinity, comments, lone surrogates, zero
 /// bytes, numbers beyond double), for a key that occurs twice in one object, for nesting deeper than 64.
-inline json parse_json(std::string_view text, std::string_view who) {
-    detail::json_builder builder(who);
-    detail::read_json(text, who, builder);
+/// `first`: place of the text's first byte in what `who` names.
+inline json parse_json(std::string_view text, std::string_view who, std::size_t first = 0) {
+    // nlohmann takes a zero byte for the end of the text and would pass over what follows it.
+    if (const auto zero = text.find('\0'); zero != std::string_view::npos)
+        throw format_error(std::string(who) + ": no valid JSON at byte " + std::to_string(first + zero) +
+                           ": a zero byte");
+    detail::json_builder builder(who, first);
+    json::sax_parse(text.begin(), text.end(), &builder);
     return std::move(builder.result);
 }
 
-/// The object that `text` holds, of whose members only those named by `keys` are there, and arrays and objects among
-/// them are empty; in a small multiple of the text's memory, where the tree of all of it can take 30 times as much.
-/// An array at the top is empty too.   Errors: as parse_json.
-inline json parse_json_members(std::string_view text, std::string_view who, std::span<const std::string_view> keys) {
-    detail::json_member_reader reader(who, keys);
-    detail::read_json(text, who, reader);
-    return std::move(reader.result);
+/// A member of an object.
+struct json_member {
+    std::string_view written; // its value in the text that was read; empty where there is no such member
+    json value;               // an array or object is empty
+};
+
+/// The members of the object that `text` holds that are named by `keys`, in their order. Other members are not judged:
+/// their values are passed over, in time in proportion to their length and no memory. They have to have an end, so
+/// brackets, commas, colons and the quotes of strings must be right, and what stands without quotes must be a value of
+/// JSON or NaN, Infinity, -Infinity, as Python writes them; what their strings hold, how large their numbers are and
+/// whether their keys occur twice is nobody's concern.
+/// Errors: format_error for nesting deeper than 64; for a key that is asked for and occurs twice; for its value as
+/// parse_json, and where it is no UTF-8.
+inline std::vector<json_member> parse_json_members(std::string_view text, std::string_view who,
+                                                   std::span<const std::string_view> keys) {
+    std::vector<json_member> members(keys.size());
+    detail::json_member_finder(text, who).run([&](std::string_view key, std::string_view written) {
+        const auto asked = std::ranges::find_if(keys, [&](std::string_view k) { return detail::is_key(key, k); });
+        if (asked == keys.end()) return;
+        json_member& member = members[static_cast<std::size_t>(asked - keys.begin())];
+        if (!member.written.empty())
+            throw format_error(std::string(who) + ": the key " + in_quotes(*asked) + " occurs twice in one object");
+        member.written = written;
+        if (written[0] == '[' || written[0] == '{') {
+            member.value = written[0] == '[' ? json::array() : json::object();
+            return;
+        }
+        const auto first = static_cast<std::size_t>(written.data() - text.data());
+        if (const std::size_t valid = valid_utf8_length(written); valid != written.size())
+            throw format_error(std::string(who) + ": byte " + std::to_string(first + valid) + " is no UTF-8");
+        member.value = parse_json(written, who, first);
+    });
+    return members;
 }
 
-/// The value that a file holds.   Errors: io_error; those of parse_json.
+/// The text of a value, on one line or, with `indent`, on many. `who` begins the text of every error.
+/// Errors: format_error for a string that is no UTF-8, as names of files may be.
+inline std::string json_text(json const& value, std::string_view who, int indent = -1) {
+    try {
+        return value.dump(indent);
+    } catch (json::type_error const&) {
+        throw format_error(std::string(who) + ": JSON holds UTF-8 only, and a string that is none was found");
+    }
+}
+
+/// The value that a file holds.   Errors: io_error; those of parse_json; format_error for a file of another kind.
 inline json read_json_file(std::filesystem::path const& path) {
     const mapped_file file(path);
+    refuse_foreign(file.bytes(), path.string(), "JSON"); // of which none begins as they do
     return parse_json(as_text(file.bytes()), path.string());
 }
 
@@ -4229,6 +4666,13 @@ inline json const& expect_object(json const& value, std::string_view who) {
     return value;
 }
 
+/// object[key], which may be null.   Errors: format_error where it is absent, or `object` is no object.
+inline json const& member(json const& object, std::string_view key, std::string_view who) {
+    const auto place = expect_object(object, who).find(key);
+    if (place == object.end()) throw format_error(std::string(who) + ": the key " + in_quotes(key) + " is missing");
+    return *place;
+}
+
 } // namespace detail
 
 /// The value of `key` in `object`, or nullptr where it is absent or null (as Hugging Face writes "not set").
@@ -4250,9 +4694,7 @@ std::optional<T> if_present(json const& object, std::string_view key, std::strin
 /// As if_present, but absent or null is a format_error too.
 template <class T>
 T required(json const& object, std::string_view key, std::string_view who) {
-    json const* const value = find_value(object, key, who);
-    if (!value) throw format_error(std::string(who) + ": the key " + in_quotes(key) + " is missing");
-    return detail::json_value<T>(*value, key, who);
+    return detail::json_value<T>(detail::member(object, key, who), key, who);
 }
 
 /// object[key], itself an object, or nullptr where it is absent or null.   Errors: as if_present.
@@ -4264,9 +4706,9 @@ inline json const* find_object(json const& object, std::string_view key, std::st
 
 /// object[key], itself an object.   Errors: as required.
 inline json const& required_object(json const& object, std::string_view key, std::string_view who) {
-    json const* const value = find_object(object, key, who);
-    if (!value) throw format_error(std::string(who) + ": the key " + in_quotes(key) + " is missing");
-    return *value;
+    json const& value = detail::member(object, key, who);
+    if (!value.is_object()) detail::refuse_json(value, key, who, "an object");
+    return value;
 }
 
 } // namespace bitlens
@@ -4876,7 +5318,7 @@ private:
 /// Writes arrays one after the other to an NPZ file that appears when finish() is called. Nothing but the caller's
 /// piece of an array is held in memory. Equal arrays in equal order make equal bytes: entries bear no date of their
 /// own. Errors: shape_error if an array gets more or fewer values than its shape says, format_error for a name that
-/// occurs twice, io_error as atomic_file.
+/// occurs twice, is no UTF-8 or is longer than zip holds, io_error as atomic_file.
 class npz_writer {
 public:
     /// `wide_from`: bytes from which on a size or offset is written as zip64; smaller only to test that.
@@ -4898,6 +5340,10 @@ public:
         const auto count = checked_product(shape);
         if (!count || *count > (std::numeric_limits<std::size_t>::max() - header.size()) / sizeof(T))
             throw shape_error(who(name) + ": the shape " + shape_text(shape) + " is too large");
+        constexpr std::size_t longest_name = 0xFFFF - std::string_view(".npy").size();
+        if (name.size() > longest_name || !is_utf8(name))
+            throw format_error(who(name) + ": a name of at most " + std::to_string(longest_name) +
+                               " bytes of UTF-8 is expected");
         if (name.empty() || !names_.insert(std::string(name)).second)
             throw format_error(who(name) + ": each array needs a name of its own");
         open_ = {std::string(name) + ".npy", npy_type_of<T>(), 0, file_.size(), header.size() + *count * sizeof(T)};
@@ -5113,6 +5559,11 @@ inline std::optional<std::size_t> safetensors_bytes(safetensors_type type, std::
 
 } // namespace detail
 
+/// Whether bytes begin as a safetensors file does: a length of 8 bytes, then a JSON object.
+inline bool begins_as_safetensors(std::span<const std::byte> bytes) noexcept {
+    return bytes.size() > sizeof(std::uint64_t) && bytes[sizeof(std::uint64_t)] == std::byte{'{'};
+}
+
 /// A mapped safetensors file, all of its header checked.
 /// Errors: io_error if it cannot be opened; format_error naming file and tensor for a header that is no JSON object of
 /// exactly dtype, shape and data_offsets each, for a shape that does not fit its bytes, and for tensors that do not
@@ -5121,6 +5572,7 @@ class safetensors_file {
 public:
     explicit safetensors_file(std::filesystem::path const& path)
         : file_(std::make_shared<const mapped_file>(path)), who_(path.string()) {
+        if (!begins_as_safetensors(file_->bytes())) refuse_foreign(file_->bytes(), who_, "a safetensors file");
         byte_cursor cursor(file_->bytes(), who_);
         const auto header_bytes = cursor.number<std::uint64_t>("header length");
         if (header_bytes > longest_header)
@@ -5276,7 +5728,7 @@ private:
 
     void read_index(std::filesystem::path const& path) {
         const std::string who = path.string();
-        const json index = parse_json(as_text(mapped_file(path).bytes()), who);
+        const json index = read_json_file(path);
         std::vector<std::string_view> tensors; // by name, as parse_json sorts keys
         name_index by_file;                    // places in `tensors`
         for (auto const& item : required_object(index, "weight_map", who).items()) {
@@ -5292,6 +5744,7 @@ private:
             tensors.push_back(item.key());
         }
         by_file.sort();
+        require_shards(path, by_file, tensors);
         for (auto left = by_file.entries(); !left.empty();) {
             std::size_t count = 1;
             while (count < left.size() && left[count].name == left[0].name) ++count;
@@ -5300,14 +5753,34 @@ private:
         }
     }
 
+    /// All that are missing at once: a download that was cut lacks several.
+    void require_shards(std::filesystem::path const& index, name_index const& by_file,
+                        std::span<const std::string_view> tensors) const {
+        std::vector<name_index::entry> missing;
+        std::size_t shards = 0;
+        std::string_view last;
+        for (auto const& e : by_file.entries()) {
+            if (e.name == last) continue;
+            last = e.name;
+            ++shards;
+            if (!exists(folder_ / e.name)) missing.push_back(e);
+        }
+        if (missing.empty()) return;
+        constexpr std::size_t shown = 3;
+        std::string names;
+        for (std::size_t i = 0; i < std::min(missing.size(), shown); ++i)
+            names += (i == 0 ? "" : ", ") + in_quotes(missing[i].name);
+        if (missing.size() > shown) names += ", …";
+        throw io_error(index.string() + ": " + std::to_string(missing.size()) + " of the " + std::to_string(shards) +
+                       " shards that it names " + (missing.size() == 1 ? "is" : "are") + " missing in the folder: " +
+                       names + " (with " + in_quotes(tensors[missing[0].place]) + "); fetch what is missing");
+    }
+
     /// The shard that the entries of the index name: it has the tensors at their places, and no other.
     void read_shard(std::filesystem::path const& index, std::span<const name_index::entry> entries,
                     std::span<const std::string_view> names) {
         const auto shard = index.parent_path() / entries[0].name;
         const std::string index_name = in_quotes(index.filename().string());
-        if (!exists(shard))
-            throw io_error(shard.string() + ": this shard is missing; " + index_name + " needs it for " +
-                           in_quotes(names[entries[0].place]));
         auto const& file = files_.emplace_back(shard);
         for (auto const& e : entries) file.tensor(names[e.place]); // refuses one that it has not
         for (std::size_t i = 0; i < file.tensors().size(); ++i) {  // both by name
@@ -5352,16 +5825,17 @@ struct safetensors_entry {
 
 /// Writes the canonical form: tensors by falling alignment of their type, then by name; compact JSON, padded with
 /// spaces to a multiple of 8. Equal tensors make equal files, whatever their order.
-/// Errors: shape_error if bytes and shape differ, format_error for a name that occurs twice, io_error as atomic_file.
+/// Errors: shape_error if bytes and shape differ, format_error for a name that occurs twice or is no UTF-8, io_error as
+/// atomic_file.
 inline void write_safetensors(std::filesystem::path const& path, std::vector<safetensors_entry> tensors,
                               std::map<std::string, std::string> const& metadata = {}) {
     std::ranges::sort(
         tensors, [](auto const& a, auto const& b) { return a.type != b.type ? a.type > b.type : a.name < b.name; });
     std::string text = "{";
     const auto add = [&](std::string const& name, std::string const& value) {
-        text += (text.size() > 1 ? "," : "") + json(name).dump() + ":" + value;
+        text += (text.size() > 1 ? "," : "") + json_text(name, path.string() + ": name of a tensor") + ":" + value;
     };
-    if (!metadata.empty()) add("__metadata__", json(metadata).dump());
+    if (!metadata.empty()) add("__metadata__", json_text(metadata, path.string() + ": __metadata__"));
     std::set<std::string_view> names{"", "__metadata__"};
     std::size_t end = 0;
     for (auto const& t : tensors) {
@@ -5594,6 +6068,12 @@ constexpr bool reorders_text(char32_t c) noexcept {
     return c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
 }
 
+/// Controls but tab and line feed, noncharacters.
+constexpr bool is_unseen(char32_t c) noexcept {
+    return (c < 0x20 && c != '\t' && c != '\n') || (c >= 0x7F && c < 0xA0) || (c & 0xFFFE) == 0xFFFE ||
+           (c >= 0xFDD0 && c <= 0xFDEF);
+}
+
 } // namespace detail
 
 /// What would not be seen, or would change how its neighbours look, becomes a visible sign: C0 controls and DEL their
@@ -5605,12 +6085,8 @@ inline std::string visible_text(std::string_view text) {
     out.reserve(text.size());
     while (!text.empty()) {
         const auto [c, size] = decode_utf8(text);
-        if (c < 0x20 && c != '\t' && c != '\n')
-            append_utf8(out, 0x2400 + c);
-        else if (c == 0x7F)
-            append_utf8(out, 0x2421);
-        else if ((c >= 0x80 && c < 0xA0) || (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF))
-            append_utf8(out, 0xFFFD);
+        if (detail::is_unseen(c))
+            append_utf8(out, c < 0x20 ? 0x2400 + c : c == 0x7F ? char32_t{0x2421} : char32_t{0xFFFD});
         else if (detail::reorders_text(c)) {
             constexpr std::string_view digits = "0123456789ABCDEF";
             out += "[U+";
@@ -5620,6 +6096,36 @@ inline std::string visible_text(std::string_view text) {
             append_utf8(out, c); // U+FFFD too, for bytes that are not UTF-8
         text.remove_prefix(size);
     }
+    return out;
+}
+
+/// Gives `put` the pieces of visible_line(text), and allocates nothing itself.
+template <class Put>
+void put_visible_line(std::string_view text, Put const& put) {
+    std::size_t from = 0; // of what is shown as it is
+    for (std::size_t at = 0; at < text.size();) {
+        const character one = decode_utf8(text, at);
+        const std::size_t next = at + one.size;
+        if (!one.valid() || one.code == '\t' || one.code == '\n' || detail::is_unseen(one.code) ||
+            detail::reorders_text(one.code)) {
+            put(text.substr(from, at - from));
+            for (; at < next; ++at) {
+                const auto escape = detail::hex_escape(text[at]);
+                put(std::string_view(escape.data(), escape.size()));
+            }
+            from = next;
+        }
+        at = next;
+    }
+    put(text.substr(from));
+}
+
+/// Anybody's bytes, such as the name of a file or a message that has one in it, on one line of text that can be shown:
+/// what visible_text would change, tab, line feed and bytes that are not UTF-8 are `\xNN`, each byte of it; the rest is
+/// as it was. Errors: none, whatever the bytes.
+inline std::string visible_line(std::string_view text) {
+    std::string out;
+    put_visible_line(text, [&](std::string_view piece) { out += piece; });
     return out;
 }
 
@@ -5655,9 +6161,9 @@ inline bool looks_like_formula(std::string_view text) noexcept {
 /// Writes a table row by row: one call per cell in the order of the columns, then end_row().
 class csv_writer {
 public:
-    /// Errors: option_error for a column named twice.
+    /// Errors: shape_error for no columns; option_error for one named twice.
     explicit csv_writer(std::span<const std::string> columns) : columns_(columns.size()) {
-        BITLENS_ASSERT(!columns.empty());
+        if (columns.empty()) throw shape_error("csv: at least one column is expected");
         std::vector<std::string> sorted(columns.begin(), columns.end());
         std::ranges::sort(sorted);
         if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
@@ -5677,8 +6183,9 @@ public:
     csv_writer& count(std::uint64_t value) { return plain_cell(std::to_string(value)); }
     csv_writer& empty() { return plain_cell({}); }
 
+    /// Errors: shape_error unless there was one cell for each column.
     void end_row() {
-        BITLENS_ASSERT(cells_ == columns_);
+        if (cells_ != columns_) refuse_row(cells_);
         bytes_ += '\n';
         cells_ = 0;
     }
@@ -5686,8 +6193,11 @@ public:
     std::string const& bytes() const noexcept { return bytes_; }
 
 private:
+    [[noreturn]] void refuse_row(std::size_t cells) const {
+        throw shape_error("csv: a row of " + std::to_string(cells) + " cells, expected " + std::to_string(columns_));
+    }
     csv_writer& plain_cell(std::string_view value) {
-        BITLENS_ASSERT(cells_ < columns_);
+        if (cells_ == columns_) refuse_row(cells_ + 1);
         if (cells_++ != 0) bytes_ += ',';
         bytes_ += value;
         return *this;
@@ -6366,9 +6876,12 @@ inline std::string_view svg_style() noexcept {
 
 enum class svg_use { file, inside_page }; // a file carries its own style and background
 
-/// Charts side by side, `per_row` in a row, in one picture. Asserts at least one chart; all numbers finite.
+/// Charts side by side, `per_row` in a row, in one picture. All numbers are finite (asserted).
+/// Errors: shape_error for no charts, or none in a row.
 inline std::string to_svg(std::span<const chart> charts, std::size_t per_row, svg_use use) {
-    BITLENS_ASSERT(!charts.empty() && per_row > 0);
+    if (charts.empty() || per_row == 0)
+        throw shape_error("to_svg: " + std::to_string(charts.size()) + " charts, " + std::to_string(per_row) +
+                          " in a row; at least one is expected of both");
     const bool small = per_row > 1;
     detail::panel panel{small ? 400.0 : 720.0, small ? 260.0 : 380.0, 62, 14, 30, 46};
     double legend = 0;
@@ -6481,9 +6994,11 @@ struct table {
     std::vector<std::vector<cell>> rows;
     std::vector<std::string> notes; // whole sentences below it
 
-    /// Asserts one cell for each column.
+    /// Errors: shape_error unless there is one cell for each column.
     void add(std::vector<cell> row) {
-        BITLENS_ASSERT(row.size() == columns.size());
+        if (row.size() != columns.size())
+            throw shape_error("table '" + name + "': a row of " + std::to_string(row.size()) + " cells, expected " +
+                              std::to_string(columns.size()));
         rows.push_back(std::move(row));
     }
 };
@@ -6598,7 +7113,9 @@ inline std::string sort_value(cell const& c) {
 /// reasons also follow as a note, for paper.
 inline std::string to_html(table const& t, html_use const& use = {}) {
     constexpr std::size_t longest_name = 24; // longer texts may break
-    BITLENS_ASSERT(use.targets.empty() || use.targets.size() == t.rows.size());
+    if (!use.targets.empty() && use.targets.size() != t.rows.size())
+        throw shape_error("table '" + t.name + "': " + std::to_string(use.targets.size()) + " targets, expected " +
+                          std::to_string(t.rows.size()) + ", one for each row");
     std::string out = "<h3>" + html_escape(t.title) + "</h3>\n";
     out += use.sortable ? "<div class=\"scroll sortable\"><table class=\"sort\">" : "<div class=\"scroll\"><table>";
     out += "\n<thead><tr>";
@@ -7129,17 +7646,22 @@ namespace bitlens {
 
 /// One document: text, or token ids where the file holds ids.
 struct document {
-    std::size_t row = 0; // among the documents of the file, from 0
-    std::string id;      // empty when absent
-    std::string topic;   // empty when absent
-    std::string text;    // UTF-8
+    std::size_t row = 0;  // among the documents of the file, from 0
+    std::size_t line = 0; // of the file, from 1; 0 where documents are no lines
+    std::string id;       // empty when absent
+    std::string topic;    // empty when absent
+    std::string text;     // UTF-8
     std::vector<std::int32_t> ids;
 };
 
-/// UTF-8 without the byte order mark that may stand before it.   Errors: format_error that names `who`, a file.
+/// UTF-8 without the byte order mark that may stand before it. Errors: format_error that names `who`, a file, and what
+/// kind of file it is if that can be told.
 inline std::string_view checked_text(std::string_view text, std::string const& who) {
     const std::size_t valid = valid_utf8_length(text);
-    if (valid != text.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
+    if (valid != text.size()) {
+        refuse_foreign(as_bytes(text), who, "text");
+        throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
+    }
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
     return text;
@@ -7149,25 +7671,37 @@ inline std::string_view checked_text(std::string_view text, std::string const& w
 ///   NPY (by its first bytes)   each row of an array (rows, tokens) of int32 or int64 is a document, taken as it stands
 ///   .txt                       the whole file is one document
 ///   anything else, .TXT too    JSON Lines, plain or gzip (by its first bytes): an object a line with `text`, and where
-///                              there are any `id` and `topic` (string or number); other keys are left alone. Blank
-///                              lines are skipped, but counted as lines. A byte order mark at the start is skipped.
+///                              there are any `id` and `topic` (string, or number, which is kept as it is written; null
+///                              as if absent); other keys are not judged, see parse_json_members. Blank lines are
+///                              skipped, but counted as lines. A byte order mark at the start is skipped.
 /// Errors: io_error as mapped_file; format_error naming file, line and key (or row and column), and for text that is no
-/// UTF-8 the byte of the line. Where the first document of a file whose name does not promise JSON is none, the error
-/// says what the file was read as.
+/// UTF-8 the byte of the line. A file of another kind (Parquet, compressed but by gzip, a table) is named with what
+/// makes JSON Lines of it. Where the first document of a file whose name does not promise JSON is none, the error says
+/// what the file was read as.
 class document_reader {
 public:
-    explicit document_reader(std::filesystem::path const& path) : who_(path.string()) {
+    /// `most_ids`: of a row of ids no more are read, and judged.
+    explicit document_reader(std::filesystem::path const& path,
+                             std::size_t most_ids = std::numeric_limits<std::size_t>::max())
+        : who_(path.string()), most_ids_(most_ids) {
         mapped_file file(path);
         if (as_text(file.bytes()).starts_with("\x93NUMPY"))
             source_.emplace<npy_array>(read_ids(path));
         else if (path.extension() == ".txt")
             source_.emplace<mapped_file>(std::move(file));
-        else
+        else {
+            if (!file.bytes().empty() && !is_gzip(file.bytes())) refuse_other_kind(file.bytes());
             source_.emplace<line_reader>(path);
+        }
     }
 
     /// True if documents are token ids, false if they are text.
     bool holds_ids() const noexcept { return std::holds_alternative<npy_array>(source_); }
+    /// Ids that every row of the file has; 0 where documents are text.
+    std::size_t ids_a_row() const noexcept {
+        auto const* const ids = std::get_if<npy_array>(&source_);
+        return ids == nullptr ? 0 : ids->shape[1];
+    }
 
     /// The next document; false after the last.
     bool next(document& d) {
@@ -7198,8 +7732,9 @@ private:
     bool read(npy_array& source, document& d) {
         const std::size_t rows = source.shape[0], tokens = source.shape[1];
         if (d.row == rows) return false;
-        d.ids.reserve(tokens);
-        for (std::size_t t = 0; t < tokens; ++t) {
+        const std::size_t count = std::min(tokens, most_ids_);
+        d.ids.reserve(count);
+        for (std::size_t t = 0; t < count; ++t) {
             const std::size_t place = source.fortran ? t * rows + d.row : d.row * tokens + t;
             const std::int64_t id =
                 source.type == npy_type::i32 ? source.stored<std::int32_t>(place) : source.stored<std::int64_t>(place);
@@ -7229,41 +7764,77 @@ private:
         try {
             read_line(line, source.line_number(), d);
         } catch (format_error const& e) {
-            if (d.row > 0 || promises_json()) throw;
+            if (d.row > 0) throw;
+            refuse_other_kind(as_bytes(line)); // which was compressed
+            refuse_table(line);
+            if (promises_json()) throw;
             throw format_error(std::string(e.what()) +
                                "; the file was read as JSONL, one object a line: plain text needs the ending .txt");
         }
         return true;
     }
 
-    /// Whether the name says that the file is JSON.
-    bool promises_json() const noexcept {
+    /// The name without the ending of gzip.
+    std::string_view unpacked_name() const noexcept {
         std::string_view name = who_;
         if (name.ends_with(".gz")) name.remove_suffix(3);
-        return name.ends_with(".jsonl") || name.ends_with(".json");
+        return name;
+    }
+
+    /// Whether the name says that the file is JSON.
+    bool promises_json() const noexcept {
+        return unpacked_name().ends_with(".jsonl") || unpacked_name().ends_with(".json");
+    }
+
+    /// What makes JSON Lines of this file with pandas, whose function `read` takes it.
+    std::string conversion(std::string const& read, std::string const& more = "") const {
+        const auto other_name = std::filesystem::path(unpacked_name()).replace_extension(".jsonl").string();
+        return "; in Python, pandas." + read + "(" + in_quotes(who_) + more + ").to_json(" + in_quotes(other_name) +
+               ", orient=\"records\", lines=True) makes JSON Lines of it, where each document needs the key \"text\"";
+    }
+
+    void refuse_other_kind(std::span<const std::byte> bytes) const {
+        const auto kind = foreign_kind(bytes);
+        if (!kind) return;
+        std::string remedy = kind->remedy.empty() ? "" : "; " + std::string(kind->remedy);
+        if (kind->name == "a Parquet file") remedy = conversion("read_parquet");
+        if (kind->name == "an Arrow file") remedy = conversion("read_feather");
+        throw format_error(who_ + ": JSON Lines, text or NPY are expected, " + std::string(kind->name) + " was found" +
+                           remedy);
+    }
+
+    /// `line`, the first, is no JSON.
+    void refuse_table(std::string_view line) const {
+        if (line[line.find_first_not_of(" \t\r")] == '{') return;
+        const auto refuse = [&](std::string const& name, std::string const& how) {
+            throw format_error(who_ + ": JSON Lines, text or NPY are expected, a table of " + name +
+                               "-separated values was found" + conversion("read_csv", how + ", dtype=str"));
+        };
+        if (unpacked_name().ends_with(".tsv") || line.find('\t') != line.npos) refuse("tab", ", sep=\"\\t\"");
+        if (unpacked_name().ends_with(".csv")) refuse("comma", "");
     }
 
     void read_line(std::string_view line, std::size_t number, document& d) const {
         const std::string who = who_ + ": line " + std::to_string(number);
-        const std::size_t valid = valid_utf8_length(line);
-        if (valid != line.size()) throw format_error(who + ": byte " + std::to_string(valid) + " is no UTF-8");
         constexpr std::array<std::string_view, 3> keys{"text", "id", "topic"};
-        const json object = parse_json_members(line, who, keys);
-        d.text = required<std::string>(object, "text", who);
-        d.id = label(object, "id", who);
-        d.topic = label(object, "topic", who);
+        const auto members = parse_json_members(line, who, keys);
+        if (members[0].written.empty()) throw format_error(who + ": the key " + in_quotes(keys[0]) + " is missing");
+        d.line = number;
+        d.text = detail::json_value<std::string>(members[0].value, keys[0], who);
+        d.id = label(members[1], keys[1], who);
+        d.topic = label(members[2], keys[2], who);
     }
 
-    /// A string as it is, a number as JSON writes it.
-    static std::string label(json const& object, std::string_view key, std::string const& who) {
-        json const* const value = find_value(object, key, who);
-        if (!value) return {};
-        if (value->is_number()) return value->dump();
-        if (!value->is_string()) detail::refuse_json(*value, key, who, "a string or a number");
-        return value->get<std::string>();
+    /// A string as it is; a number as the line has it, which of a long one would not be left if it were a double.
+    static std::string label(json_member const& member, std::string_view key, std::string const& who) {
+        if (member.value.is_null()) return {};
+        if (member.value.is_number()) return std::string(member.written);
+        if (!member.value.is_string()) detail::refuse_json(member.value, key, who, "a string or a number");
+        return member.value.get<std::string>();
     }
 
     std::string who_;
+    std::size_t most_ids_;
     std::variant<std::monostate, npy_array, mapped_file, line_reader> source_;
     std::size_t row_ = 0;
 };
@@ -7702,10 +8273,12 @@ inline tokenizer_definition read_tokenizer(gguf_file const& file) {
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -7748,7 +8321,7 @@ private:
     void only(json const& object, std::string_view part, std::initializer_list<std::string_view> known) const {
         if (!object.is_object()) fail(part, std::string("an object is expected, ") + object.type_name() + " was found");
         for (auto const& [key, value] : object.items())
-            if (std::find(known.begin(), known.end(), key) == known.end())
+            if (!value.is_null() && std::find(known.begin(), known.end(), key) == known.end())
                 fail(part, "the key " + in_quotes(key) + " is not known");
     }
     bool flag(json const& object, std::string_view key, std::string_view part, bool otherwise) const {
@@ -7919,6 +8492,21 @@ private:
     tokenizer_definition out_;
 };
 
+/// Errors: io_error for a folder without tokenizer.json, saying what there is.
+inline void require_tokenizer(std::filesystem::path const& folder) {
+    const auto is_there = [&](const char* name) {
+        std::error_code unknown; // what cannot be asked for cannot be opened either
+        return std::filesystem::exists(folder / name, unknown);
+    };
+    if (is_there("tokenizer.json")) return;
+    std::string others;
+    for (const char* name : {"tokenizer.model", "vocab.json", "merges.txt", "tekken.json", "spiece.model"})
+        if (is_there(name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
+    throw io_error(folder.string() + ": holds no tokenizer.json" +
+                   (others.empty() ? "" : ", and " + others + " in its place is not read") +
+                   "; AutoTokenizer of transformers writes one when it loads and saves the folder's tokenizer");
+}
+
 } // namespace detail
 
 /// What a tokenizer.json says. `who` is its name in messages. `truncation` and `padding` are passed over: they are
@@ -7944,10 +8532,21 @@ inline tokenizer_definition read_tokenizer(json const& file, std::string who) {
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
+
+/// An id as text, where no token says what it stands for: "<id 400>".
+inline std::string id_text(std::int32_t id) { return "<id " + std::to_string(id) + ">"; }
+
+/// Whether the ids of a text begin with the token that marks the beginning of one.
+enum class bos_policy : std::uint8_t {
+    automatic, ///< as the tokenizer's own file says
+    always,
+    never,
+};
 
 /// Text → ids and back. What it does is what its file says; the ids are those of Hugging Face `tokenizers` 0.23, byte
 /// for byte (tests/data/text/compare_with_tokenizers.py). Immutable: any number of threads may use one at once.
@@ -7962,6 +8561,16 @@ public:
 
     /// From tokenizer.ggml.* of a model or vocabulary file.
     static tokenizer from_gguf(gguf_file const& file) { return tokenizer(read_tokenizer(file)); }
+
+    /// From a model: a GGUF file, or a Hugging Face folder with its tokenizer.json and, for the name of the
+    /// beginning-of-text token, its tokenizer_config.json. No weight is looked at.
+    static tokenizer from_model(std::filesystem::path const& path) {
+        if (!std::filesystem::is_directory(path)) return from_gguf(gguf_file(path));
+        const auto file = path / "tokenizer.json";
+        detail::require_tokenizer(path);
+        const json parsed = read_json_file(file);
+        return from_json(parsed, file.string(), named_bos(path / "tokenizer_config.json", parsed, file.string()));
+    }
 
     /// From a tokenizer.json. It names a beginning-of-text token only where it puts one before every text; `bos` is the
     /// one that another file of the same folder names, if any.
@@ -7981,9 +8590,25 @@ public:
     /// where the text is not UTF-8, or has 4 GiB or more.
     std::vector<std::int32_t> encode(std::string_view text, bool special = false) const;
 
+    /// encode, with the token that marks the beginning of a text before them, where the policy puts one: what a model
+    /// reads when a text begins.   Errors: as encode and first_token.
+    std::vector<std::int32_t> encode_with_bos(std::string_view text, bos_policy policy = bos_policy::automatic) const {
+        auto ids = encode(text);
+        if (const auto first = first_token(policy)) ids.insert(ids.begin(), *first);
+        return ids;
+    }
+
     /// The bytes a token stands for; they may be part of a character. An added or special token gives its text.
     /// Errors: format_error where no token has the id.
     std::string const& token_bytes(std::int32_t id) const { return find(id).bytes; }
+
+    /// The same, or id_text where no token has the id: a model may have rows for more ids than there are tokens, and
+    /// find one of those most likely.
+    std::string text_of(std::int32_t id) const {
+        token const* const found = look_up(id);
+        return found == nullptr ? id_text(id) : found->bytes;
+    }
+    bool has_token(std::int32_t id) const noexcept { return look_up(id) != nullptr; }
 
     /// The bytes of all tokens, one after the other. Ids cut within a character give text that is not UTF-8.
     std::string decode(std::span<const std::int32_t> ids) const {
@@ -7997,6 +8622,13 @@ public:
         return tokens_.empty() ? 0 : static_cast<std::size_t>(tokens_.back().id) + 1;
     }
 
+    std::size_t token_count() const noexcept { return tokens_.size(); }
+    /// Tokens whose id is less than that.
+    std::size_t tokens_below(std::size_t id) const noexcept {
+        const auto end = std::ranges::lower_bound(tokens_, id, {}, [](token const& t) { return std::size_t(t.id); });
+        return static_cast<std::size_t>(end - tokens_.begin());
+    }
+
     std::vector<std::int32_t> special_tokens() const {
         std::vector<std::int32_t> ids;
         for (token const& t : tokens_)
@@ -8007,6 +8639,14 @@ public:
     /// The token that marks the beginning of a text, and whether the file wants it before every text.
     std::optional<std::int32_t> bos() const noexcept { return bos_; }
     bool adds_bos() const noexcept { return adds_bos_; }
+
+    /// The token that ids begin with under a policy, or none.
+    /// Errors: option_error for `always` where the file names no such token.
+    std::optional<std::int32_t> first_token(bos_policy policy) const {
+        if (policy == bos_policy::never || (policy == bos_policy::automatic && !adds_bos_)) return std::nullopt;
+        if (!bos_) throw option_error(who_ + ": the tokenizer has no beginning-of-text token to put before every text");
+        return bos_;
+    }
 
     /// One line for people.
     std::string description() const;
@@ -8033,6 +8673,9 @@ private:
     void fill_merges(tokenizer_definition const& definition, name_index const& symbols);
     void fill_added(std::vector<tokenizer_definition::added_token>& added);
     void check_bos() const;
+    static std::optional<std::int32_t> named_bos(std::filesystem::path const& config_path, json const& tokenizer_file,
+                                                 std::string const& who);
+    token const* look_up(std::int32_t id) const noexcept;
     token const& find(std::int32_t id) const;
     symbol whole_word(std::string_view bytes) const;
     std::size_t bytes_without_token() const noexcept {
@@ -8179,10 +8822,32 @@ inline void tokenizer::check_bos() const {
         throw format_error(who_ + ": a beginning-of-text token is to be added, but none is named (bos_token_id)");
 }
 
+/// The id of the beginning-of-text token that tokenizer_config.json names, a string or an object with `content`.
+inline std::optional<std::int32_t> tokenizer::named_bos(std::filesystem::path const& config_path,
+                                                        json const& tokenizer_file, std::string const& who) {
+    if (std::error_code unknown; !std::filesystem::exists(config_path, unknown)) return std::nullopt;
+    const json parsed = read_json_file(config_path);
+    json const* const named = find_value(parsed, "bos_token", config_path.string());
+    if (!named) return std::nullopt;
+    const std::string text = named->is_object() ? required<std::string>(*named, "content", config_path.string())
+                                                : required<std::string>(parsed, "bos_token", config_path.string());
+    if (json const* const added = find_value(tokenizer_file, "added_tokens", who); added && added->is_array())
+        for (auto const& token : *added)
+            if (if_present<std::string>(token, "content", who) == text) return required<std::int32_t>(token, "id", who);
+    if (json const* const model = find_object(tokenizer_file, "model", who))
+        if (json const* const vocabulary = find_object(*model, "vocab", who))
+            return if_present<std::int32_t>(*vocabulary, text, who);
+    return std::nullopt;
+}
+
+inline tokenizer::token const* tokenizer::look_up(std::int32_t id) const noexcept {
+    const auto found = std::ranges::lower_bound(tokens_, id, {}, &token::id);
+    return found == tokens_.end() || found->id != id ? nullptr : &*found;
+}
+
 inline tokenizer::token const& tokenizer::find(std::int32_t id) const {
-    const auto found =
-        std::lower_bound(tokens_.begin(), tokens_.end(), id, [](token const& t, std::int32_t i) { return t.id < i; });
-    if (found == tokens_.end() || found->id != id)
+    token const* const found = look_up(id);
+    if (found == nullptr)
         throw format_error(who_ + ": no token has the id " + std::to_string(id) + "; the ids are below " +
                            std::to_string(vocabulary_size()));
     return *found;
@@ -9112,6 +9777,8 @@ micro_kernel const& micro_kernel_of(arithmetic a) noexcept {
 } // namespace bitlens
 
 #include <array>
+#include <concepts>
+#include <type_traits>
 
 namespace bitlens {
 
@@ -9338,10 +10005,11 @@ inline void multiply_piece(matmul_plan const& plan, panel_source const& weights,
 
 /// y = x · wᵀ, rows of w from `weights`. Tasks share the longer side of y, and each packs for itself what it needs of
 /// the other side's operand: that costs less than waiting for one another, and leaves it in its own cache.   Shapes: x
-/// (T, cols), y (T, rows).
+/// (T, cols), y (T, rows), which have been checked.   Errors: shape_error for a workspace that is too small.
 inline void multiply(micro_kernel const& kernel, panel_source const& weights, matrix_view<const float> x,
-                     matrix_view<float> y, workspace& scratch) noexcept {
+                     matrix_view<float> y, workspace& scratch) {
     const matmul_plan plan{kernel, x.cols};
+    scratch.require("matmul", plan.bytes(y.cols, x.rows, scratch.tasks()));
     workspace::frame frame(scratch);
     const std::size_t tasks = scratch.tasks(), packed = plan.position_elements(x.rows);
     const std::size_t held = plan.panels_held(y.cols) * plan.panel_elements, summed = plan.sum_floats(y.cols, x.rows);
@@ -9365,10 +10033,17 @@ inline void multiply(micro_kernel const& kernel, panel_source const& weights, ma
         });
 }
 
+/// The operands of y = x · wᵀ, w of so many rows and columns.   Errors: shape_error where they do not fit.
+inline void check_product(const char* who, std::size_t rows, std::size_t cols, matrix_view<const float> x,
+                          matrix_view<float> y) {
+    check_shape(who, "x", x, x.rows, cols);
+    check_shape(who, "y", y, x.rows, rows);
+}
+
 /// y = x · (rows of a matrix from `first` on)ᵀ.
 template <class Arch>
 void multiply_decoded(row_decoder decode, std::size_t first, matrix_view<const float> x, matrix_view<float> y,
-                      workspace& scratch) noexcept {
+                      workspace& scratch) {
     multiply(micro_kernel_of<Arch>(scratch.products()), {.decode = decode, .first = first}, x, y, scratch);
 }
 
@@ -9385,25 +10060,76 @@ std::size_t matmul_bytes(std::size_t rows, std::size_t cols, std::size_t positio
 }
 
 /// y = x · (rows first … first + count − 1 of w)ᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, count).
+/// Errors: shape_error for rows that w does not have, and as matmul.
 template <class Arch = simd::default_arch, weight_matrix W>
-void matmul_rows(W const& w, std::size_t first, [[maybe_unused]] std::size_t count, matrix_view<const float> x,
-                 matrix_view<float> y, workspace& scratch) noexcept {
-    BITLENS_ASSERT(first + count <= w.rows() && x.cols == w.cols() && y.cols == count && y.rows == x.rows);
+void matmul_rows(W const& w, std::size_t first, std::size_t count, matrix_view<const float> x, matrix_view<float> y,
+                 workspace& scratch) {
+    detail::check_range("matmul_rows", "rows", first, count, w.rows());
+    detail::check_product("matmul_rows", count, w.cols(), x, y);
     detail::multiply_decoded<Arch>(decoder_of<Arch>(w), first, x, y, scratch);
 }
 
 /// y = x · wᵀ, in the arithmetic of the workspace.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Agrees with
-/// reference::matmul of the operands as that arithmetic rounds them.
+/// reference::matmul of the operands as that arithmetic rounds them.   Errors: shape_error where the shapes do not fit,
+/// or the workspace is too small.
 template <class Arch = simd::default_arch, weight_matrix W>
-void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
-    matmul_rows<Arch>(w, 0, w.rows(), x, y, scratch);
+void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    detail::check_product("matmul", w.rows(), w.cols(), x, y);
+    detail::multiply_decoded<Arch>(decoder_of<Arch>(w), 0, x, y, scratch);
 }
 
-/// y = x · wᵀ for plain numbers.   Shapes: w (rows, cols), x (T, cols), y (T, rows).
+/// y = x · wᵀ for plain numbers.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Errors: as above.
 template <class Arch = simd::default_arch>
-void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) noexcept {
-    BITLENS_ASSERT(x.cols == w.cols && y.cols == w.rows && y.rows == x.rows);
+void matmul(matrix_view<const float> w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    detail::check_product("matmul", w.rows, w.cols, x, y);
     detail::multiply_decoded<Arch>(decoder_of<Arch>(w), 0, x, y, scratch);
+}
+
+namespace detail {
+
+/// What matmul has a product for, besides matrices in a format.
+template <class W>
+inline constexpr bool is_laid_out = std::convertible_to<W const&, matrix_view<const float>>;
+
+/// What y = x · wᵀ is called with, where Read and Write are what x and y become.
+template <class Read, class Write, class... Operands>
+struct product_call {
+    static constexpr bool has_all = false;
+    static constexpr bool fits = false;
+};
+template <class Read, class Write, class W, class X, class Y, class Scratch>
+struct product_call<Read, Write, W, X, Y, Scratch> {
+    using weights = std::remove_cvref_t<W>;
+    static constexpr bool has_all = true;
+    static constexpr bool w = weight_matrix<weights> || is_laid_out<weights>, x = std::convertible_to<X, Read>,
+                          y = std::convertible_to<Y, Write>, scratch = std::same_as<Scratch, workspace&>;
+    static constexpr bool fits = w && x && y && scratch;
+};
+
+/// Does not compile, and says why.
+template <class Call>
+constexpr void explain_product() {
+    static_assert(Call::has_all, "bitlens: a product takes four operands: w, x, y and a workspace");
+    if constexpr (Call::has_all) {
+        static_assert(Call::w,
+                      "bitlens: w of a product is a packed_matrix<format> or a mixed_matrix<format...>, and of "
+                      "matmul also a matrix of float; a format alone, or double, is none");
+        static_assert(Call::x, "bitlens: x of a product holds float: matmul reads a matrix_view<const float>, matvec a "
+                               "std::span<const float>");
+        static_assert(Call::y, "bitlens: y of a product is float and is written: matmul writes a matrix_view<float>, "
+                               "matvec a std::span<float>, of what is not const");
+        static_assert(Call::scratch, "bitlens: the last operand of a product is a workspace that has a name and is not "
+                                     "const");
+    }
+}
+
+} // namespace detail
+
+/// A call that no product takes.
+template <class Arch = simd::default_arch, class... Operands>
+    requires(!detail::product_call<matrix_view<const float>, matrix_view<float>, Operands...>::fits)
+void matmul(Operands&&...) {
+    detail::explain_product<detail::product_call<matrix_view<const float>, matrix_view<float>, Operands...>>();
 }
 
 } // namespace bitlens
@@ -9533,11 +10259,26 @@ inline void sum_groups(std::span<const float> x, std::size_t group_size, std::sp
 
 } // namespace detail
 
+namespace detail {
+
+/// As product_call; plain numbers have no matvec.
+template <class... Operands>
+struct vector_product : product_call<std::span<const float>, std::span<float>, Operands...> {};
+template <class W, class... Others>
+    requires(!weight_matrix<std::remove_cvref_t<W>>)
+struct vector_product<W, Others...> : product_call<std::span<const float>, std::span<float>, W, Others...> {
+    static constexpr bool w = false, fits = false;
+};
+
+} // namespace detail
+
 /// y = w · x.   Shapes: w (rows, cols), x (cols), y (rows).   Agrees with reference::matvec; rounds differently from
-/// matmul, for it factors the scales out. The same bits for any number of tasks.
+/// matmul, for it factors the scales out. The same bits for any number of tasks.   Errors: as matmul.
 template <class Arch = simd::default_arch, weight_format F>
-void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) noexcept {
-    BITLENS_ASSERT(x.size() == w.cols() && y.size() == w.rows());
+void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) {
+    detail::check_size("matvec", "x", x.size(), w.cols());
+    detail::check_size("matvec", "y", y.size(), w.rows());
+    scratch.require("matvec", detail::matvec_bytes(w.cols()));
     workspace::frame frame(scratch);
     const std::size_t chunks = (x.size() + chunk_codes - 1) / chunk_codes;
     const auto padded = detail::padded_copy(x, frame.take<float>(chunks * chunk_codes));
@@ -9554,9 +10295,14 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
 }
 
 template <class Arch = simd::default_arch, weight_format... F>
-void matvec(mixed_matrix<F...> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) noexcept {
+void matvec(mixed_matrix<F...> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) {
     w.visit([&](auto const& m) { matvec<Arch>(m, x, y, scratch); });
 }
+
+/// A call that no product takes.
+template <class Arch = simd::default_arch, class... Operands>
+    requires(!detail::vector_product<Operands...>::fits)
+void matvec(Operands&&...) { detail::explain_product<detail::vector_product<Operands...>>(); }
 
 } // namespace bitlens
 
@@ -9566,9 +10312,11 @@ void matvec(mixed_matrix<F...> const& w, std::span<const float> x, std::span<flo
 namespace bitlens::reference {
 
 /// y = x · wᵀ.   Shapes: w (rows, cols), x (T, cols), y (T, rows). Rounded to float once, at the end.
+/// Errors: shape_error where they do not fit.
 template <weight_matrix W>
 void matmul(W const& w, matrix_view<const float> x, matrix_view<float> y) {
-    BITLENS_ASSERT(x.cols == w.cols() && y.cols == w.rows() && y.rows == x.rows);
+    detail::check_shape("reference::matmul", "x", x, x.rows, w.cols());
+    detail::check_shape("reference::matmul", "y", y, x.rows, w.rows());
     for (std::size_t t = 0; t < x.rows; ++t)
         for (std::size_t r = 0; r < y.cols; ++r) {
             double sum = 0;
@@ -9594,6 +10342,7 @@ void matvec(W const& w, std::span<const float> x, std::span<float> y) {
 #include <array>
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -9603,16 +10352,18 @@ namespace bitlens {
 template <class Arch = simd::default_arch>
 class weight_panels {
 public:
-    /// Room for rows × cols weights, all zero. `products` is available (asserted).
+    /// Room for rows × cols weights, all zero.   Errors: option_error for products that are not available.
     weight_panels(std::size_t rows, std::size_t cols, arithmetic products)
-        : rows_(rows), cols_(cols), products_(products), own_(bytes(rows, cols, products)), memory_(own_.data()) {
-        BITLENS_ASSERT(is_available(products));
-    }
-    /// The same in memory of the caller, at least `bytes(…)` of it (asserted) on a cache line of its own, which is zero
-    /// only if it was.
-    weight_panels(std::size_t rows, std::size_t cols, arithmetic products, std::span<std::byte> memory) noexcept
-        : rows_(rows), cols_(cols), products_(products), memory_(memory.data()) {
-        BITLENS_ASSERT(is_available(products) && memory.size() >= bytes(rows, cols, products));
+        : rows_(rows), cols_(cols), products_(checked(products)), own_(bytes(rows, cols, products)),
+          memory_(own_.data()) {}
+    /// The same in memory of the caller, at least `bytes(…)` of it on a cache line of its own, which is zero only if it
+    /// was.   Errors: also shape_error for less memory.
+    weight_panels(std::size_t rows, std::size_t cols, arithmetic products, std::span<std::byte> memory)
+        : rows_(rows), cols_(cols), products_(checked(products)), memory_(memory.data()) {
+        const std::size_t needed = bytes(rows, cols, products);
+        if (memory.size() < needed)
+            throw shape_error("weight_panels: " + std::to_string(memory.size()) +
+                              " bytes of memory, expected at least " + std::to_string(needed));
     }
 
     std::size_t rows() const noexcept { return rows_; }
@@ -9624,10 +10375,12 @@ public:
         return detail::matmul_plan{micro_kernel_of<Arch>(products), cols}.elements(rows) * sizeof(packed_element);
     }
 
-    /// Takes over rows `first` … of w, as many as it has itself, and as many columns as w has (asserted).
+    /// Takes over rows `first` … of w, as many as it has itself.   Errors: shape_error where w has not so many, or
+    /// other columns.
     template <weight_matrix W>
     void pack(W const& w, std::size_t first = 0, unsigned tasks = 1) {
-        BITLENS_ASSERT(first + rows_ <= w.rows() && w.cols() == cols_);
+        detail::check_range("weight_panels", "rows", first, rows_, w.rows());
+        detail::check_shape("weight_panels", "w", w.rows(), w.cols(), w.rows(), cols_);
         pack(decoder_of<Arch>(w), first, tasks);
     }
 
@@ -9660,17 +10413,21 @@ template <class W>
 inline constexpr bool is_weight_panels = false;
 template <class Arch>
 inline constexpr bool is_weight_panels<weight_panels<Arch>> = true;
+template <class Arch>
+inline constexpr bool detail::is_laid_out<weight_panels<Arch>> = true;
 
 /// What matmul takes: weights in a format, or laid out.
 template <class W>
 concept product_weights = weight_matrix<W> || is_weight_panels<W>;
 
-/// y = x · wᵀ, in the arithmetic of the workspace, which is that of w (asserted).   Shapes: w (rows, cols), x (T,
-/// cols), y (T, rows).
+/// y = x · wᵀ, in the arithmetic of the workspace, which is that of w.   Shapes: w (rows, cols), x (T, cols), y (T,
+/// rows).   Errors: as matmul; option_error for panels of another arithmetic.
 template <class Arch>
-void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_view<float> y,
-            workspace& scratch) noexcept {
-    BITLENS_ASSERT(x.cols == w.cols() && y.cols == w.rows() && y.rows == x.rows && scratch.products() == w.products());
+void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    detail::check_product("matmul", w.rows(), w.cols(), x, y);
+    if (scratch.products() != w.products())
+        throw option_error("matmul: the weights are laid out for " + std::string(name(w.products())) +
+                           ", the workspace is for " + std::string(name(scratch.products())));
     detail::multiply(micro_kernel_of<Arch>(w.products()), w.source(), x, y, scratch);
 }
 
@@ -9687,13 +10444,14 @@ void matmul(weight_panels<Arch> const& w, matrix_view<const float> x, matrix_vie
 
 namespace bitlens {
 
-/// Where the scores of one variant go; every span has one place per position (T), but `kl` of the reference, which is
-/// empty. p is softmax(logits of the variant), p₀ that of the reference (variant 0).
+/// Where the scores of one variant go; every span has one place per position (T), or none where nobody asks; `kl` of
+/// the reference is not written. p is softmax(logits of the variant), p₀ that of the reference (variant 0).
 struct token_scores {
     std::span<double> nll;       ///< −log p(target), nats
     std::span<double> kl;        ///< KL(p₀‖p) = Σ_i p₀(i)·log(p₀(i)/p(i)), nats
     std::span<std::int32_t> top; ///< most likely id; of equal ones the lowest
     std::span<float> margin;     ///< logit of the reference's `top` minus the best other logit, both of this variant
+    std::span<double> entropy{}; ///< −Σ_i p(i)·log p(i), nats
 };
 
 namespace detail {
@@ -9731,8 +10489,9 @@ float largest_of_row(const float* x, std::size_t n) noexcept {
 
 /// What is known of one position of one variant after some tiles of the vocabulary. Sums are relative to `largest`.
 struct running_loss {
-    double sum = 0; // Σ_i exp(l_i − largest)
-    double dot = 0; // Σ_i exp(l⁰_i − the reference's largest) · (l⁰_i − l_i)
+    double sum = 0;      // Σ_i exp(l_i − largest)
+    double weighted = 0; // Σ_i exp(l_i − largest) · (l_i − largest)
+    double dot = 0;      // Σ_i exp(l⁰_i − the reference's largest) · (l⁰_i − l_i)
     float largest = -std::numeric_limits<float>::infinity();
     float target = 0;                 // logit of the target
     float top_of_reference = largest; // logit of what the reference finds most likely so far
@@ -9740,6 +10499,7 @@ struct running_loss {
     std::int32_t top = 0;
 
     double log_sum() const noexcept { return double{largest} + std::log(sum); }
+    double entropy() const noexcept { return std::log(sum) - weighted / sum; }
 };
 
 /// One position of one variant in the current tile of `count` ids, from id `first` on.
@@ -9759,7 +10519,9 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
     const float largest = largest_of_row<Arch>(tile.logits, tile.padded_count);
     tile.rescale = 1;
     if (largest > loss.largest) {
-        tile.rescale = std::exp(double{loss.largest} - double{largest}); // 0 in the first tile
+        const double risen = double{loss.largest} - double{largest};
+        tile.rescale = std::exp(risen); // 0 in the first tile
+        if (loss.sum > 0) loss.weighted = tile.rescale * (loss.weighted + loss.sum * risen);
         loss.largest = largest;
         const auto place =
             static_cast<std::size_t>(std::find(tile.logits, tile.logits + tile.count, largest) - tile.logits);
@@ -9771,6 +10533,10 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
                    e.store_unaligned(tile.exps + i);
                    return e;
                });
+    const vec least(no_logit); // an infinite logit has the likelihood 0, and 0·∞ is no number
+    loss.weighted += sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
+        return vec::load_unaligned(tile.exps + i) * simd::max(vec::load_unaligned(tile.logits + i) - shift, least);
+    });
     if (reference != nullptr)
         loss.dot = loss.dot * reference->rescale + sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
                        const vec p = vec::load_unaligned(reference->exps + i);
@@ -9792,6 +10558,23 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
     }
 }
 
+/// Errors: those of vocabulary_loss, but for the workspace.
+inline void check_loss_operands(std::size_t vocabulary, std::size_t width,
+                                std::span<const matrix_view<const float>> hidden, std::span<const std::int32_t> targets,
+                                std::span<const token_scores> out) {
+    constexpr const char* who = "vocabulary_loss";
+    if (vocabulary == 0) throw shape_error("vocabulary_loss: the head has no rows, expected at least 1");
+    check_size(who, "out", out.size(), hidden.size());
+    for (auto const& states : hidden) check_shape(who, "hidden", states, targets.size(), width);
+    for (std::size_t v = 0; v < out.size(); ++v) {
+        check_size(who, "nll", out[v].nll.size(), targets.size());
+        if (v != 0) check_size(who, "kl", out[v].kl.size(), targets.size());
+        check_size(who, "top", out[v].top.size(), targets.size());
+        check_size(who, "margin", out[v].margin.size(), targets.size());
+    }
+    check_token_ids(targets, vocabulary);
+}
+
 } // namespace detail
 
 /// Bytes of workspace that vocabulary_loss needs.
@@ -9810,16 +10593,18 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
 /// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, one tile of
 /// the vocabulary at a time, log Σ exp and KL by rescaling sums as the largest logit rises (Milakov & Gimelshein 2018).
 /// Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the reference. targets (T), out[v].
-/// Errors: none thrown; shapes, 0 ≤ target < vocabulary and vocabulary ≥ 1 are asserted.
+/// Errors: shape_error where they do not fit, for a target outside the vocabulary, an empty vocabulary, and a workspace
+/// that is too small.
 /// A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other variants; states
 /// equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|), so it may come
 /// out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the vocabulary has one
 /// word. Agrees with reference::vocabulary_loss.
 template <class Arch = simd::default_arch, weight_matrix W>
 void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
-                     std::span<const std::int32_t> targets, std::span<const token_scores> out,
-                     workspace& scratch) noexcept {
-    BITLENS_ASSERT(hidden.size() == out.size() && head.rows() > 0);
+                     std::span<const std::int32_t> targets, std::span<const token_scores> out, workspace& scratch) {
+    detail::check_loss_operands(head.rows(), head.cols(), hidden, targets, out);
+    scratch.require("vocabulary_loss", vocabulary_loss_bytes<Arch>(head.rows(), head.cols(), targets.size(),
+                                                                   hidden.size(), scratch.tasks()));
     const std::size_t vocabulary = head.rows(),
                       tile = detail::padded_row(std::min(vocabulary, detail::vocabulary_tile));
     const std::size_t tasks = scratch.tasks();
@@ -9840,12 +10625,10 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
             weight_panels<Arch> tile_of_head(count, head.cols(), scratch.products(), panels);
             tile_of_head.pack(head, first, scratch.tasks());
             for (std::size_t v = 0; v < hidden.size(); ++v) {
-                BITLENS_ASSERT(hidden[v].rows == targets.size() && hidden[v].cols == head.cols());
                 const auto logits = v == 0 ? reference_logits : own_logits;
                 matmul(tile_of_head, hidden[v].middle_rows(t0, positions), logits.middle_cols(0, count), scratch);
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
-                        BITLENS_ASSERT(targets[t0 + t] >= 0 && static_cast<std::size_t>(targets[t0 + t]) < vocabulary);
                         auto& exps = v == 0 ? reference_exps(t, 0) : own_exps(task, 0);
                         detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0), &exps};
                         detail::add_tile<Arch>(losses[v * positions + t], own, targets[t0 + t],
@@ -9858,10 +10641,14 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
         for (std::size_t v = 0; v < hidden.size(); ++v)
             for (std::size_t t = 0; t < positions; ++t) {
                 detail::running_loss const &loss = losses[v * positions + t], &full = losses[t];
-                out[v].nll[t0 + t] = loss.log_sum() - double{loss.target};
-                if (v != 0) out[v].kl[t0 + t] = loss.dot / full.sum + (loss.log_sum() - full.log_sum());
-                out[v].top[t0 + t] = loss.top;
-                out[v].margin[t0 + t] = loss.top_of_reference - loss.best_other;
+                const auto write = [at = t0 + t](auto const& to, auto value) {
+                    if (!to.empty()) to[at] = value;
+                };
+                write(out[v].nll, loss.log_sum() - double{loss.target});
+                if (v != 0) write(out[v].kl, loss.dot / full.sum + (loss.log_sum() - full.log_sum()));
+                write(out[v].top, loss.top);
+                write(out[v].margin, loss.top_of_reference - loss.best_other);
+                write(out[v].entropy, loss.entropy());
             }
     }
 }
@@ -9872,6 +10659,7 @@ namespace reference {
 template <weight_matrix W>
 void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out) {
+    detail::check_loss_operands(head.rows(), head.cols(), hidden, targets, out);
     std::vector<std::vector<double>> logits(hidden.size(), std::vector<double>(head.rows()));
     std::vector<double> log_sums(hidden.size());
     for (std::size_t t = 0; t < targets.size(); ++t) {
@@ -9890,17 +10678,22 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
             return std::max_element(logits[v].begin(), logits[v].end()) - logits[v].begin();
         };
         for (std::size_t v = 0; v < hidden.size(); ++v) {
-            out[v].nll[t] = log_sums[v] - logits[v][static_cast<std::size_t>(targets[t])];
             const std::ptrdiff_t reference_top = top_of(0);
-            double kl = 0, best_other = -std::numeric_limits<double>::infinity();
+            double kl = 0, entropy = 0, best_other = -std::numeric_limits<double>::infinity();
             for (std::size_t r = 0; r < head.rows(); ++r) {
                 const double log_p = logits[0][r] - log_sums[0], log_q = logits[v][r] - log_sums[v];
                 kl += std::exp(log_p) * (log_p - log_q);
+                entropy -= std::exp(log_q) * log_q;
                 if (static_cast<std::ptrdiff_t>(r) != reference_top) best_other = std::max(best_other, logits[v][r]);
             }
-            if (v != 0) out[v].kl[t] = kl;
-            out[v].top[t] = static_cast<std::int32_t>(top_of(v));
-            out[v].margin[t] = static_cast<float>(logits[v][static_cast<std::size_t>(reference_top)] - best_other);
+            const auto write = [t](auto const& to, auto value) {
+                if (!to.empty()) to[t] = value;
+            };
+            write(out[v].nll, log_sums[v] - logits[v][static_cast<std::size_t>(targets[t])]);
+            if (v != 0) write(out[v].kl, kl);
+            write(out[v].top, static_cast<std::int32_t>(top_of(v)));
+            write(out[v].margin, static_cast<float>(logits[v][static_cast<std::size_t>(reference_top)] - best_other));
+            write(out[v].entropy, entropy);
         }
     }
 }
@@ -9913,7 +10706,7 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
 /// What a run lets others read and overwrite, and the probes that do.
 
 // ---- bitlens/hooks/measure.hpp
-/// Probes that keep one number per layer.
+/// Probes that keep one number per layer: of a run alone, or of a run against another that went before it.
 
 // ---- bitlens/hooks/probe.hpp
 /// Probes: what listens to the points of a run, and how a layer speaks to it.
@@ -9989,6 +10782,17 @@ template <class P>
 concept point =
     detail::position_in<P, all> < std::tuple_size_v<all> || detail::position_in<P, once> < std::tuple_size_v<once>;
 
+namespace detail {
+
+/// Does not compile for a type that is no point.
+template <class P>
+constexpr bool check_point() {
+    static_assert(point<P>, "bitlens: only the points of bitlens::hook can be listened to; see hooks/points.hpp");
+    return point<P>;
+}
+
+} // namespace detail
+
 /// Whether the point fires in every layer, rather than once per run.
 template <point P>
 inline constexpr bool per_layer = detail::position_in<P, all> < std::tuple_size_v<all>;
@@ -10010,6 +10814,7 @@ struct set {
 } // namespace hook
 } // namespace bitlens
 
+#include <concepts>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -10023,8 +10828,71 @@ concept probe = requires {
     typename std::remove_cvref_t<P>::points;
 };
 
+namespace detail {
+
+/// Whether P has an `on` whose first parameter is this point by name. `{Point{}}` becomes that type, or one that is
+/// made from it, but no template's parameter is deduced from it: an `on(auto, …)`, or one for every hook::point, is not
+/// meant, nor looked into.
 template <class P, class Point>
-inline constexpr bool listens = std::remove_cvref_t<P>::points::template has<Point>;
+concept names_point = requires(P& p, site at, matrix_view<float> a) {
+    p.on({Point{}}, at, a);
+};
+struct no_point {};
+
+/// Whether P names a point that its set lacks. What takes anything, a std::any say, names none.
+template <class P, class Point>
+inline constexpr bool forgets = names_point<P, Point> && !names_point<P, no_point> && !P::points::template has<Point>;
+
+/// Anything: what is no probe is told so in a sentence (points_of), not by a constraint. That this one looks for
+/// `points` where a call stands keeps g++ from warning that a local type's are not used.
+template <class P>
+concept meant_as_probe = probe<P> || !probe<P>;
+
+/// The one door to the set of a probe, which tells its mistakes.
+template <class P>
+struct points_of {
+    static_assert(probe<P>,
+                  "bitlens: a probe has `using points = bitlens::hook::set<...>` and an on() for each of them");
+    static constexpr bool is_sound = false;
+    template <class Point>
+    static constexpr bool has = false;
+};
+template <probe P>
+struct points_of<P> {
+    static constexpr bool is_set = requires {
+        { P::points::template has<hook::resid_pre> } -> std::convertible_to<bool>;
+    };
+    static_assert(is_set, "bitlens: `points` of a probe is a bitlens::hook::set<...>");
+
+    template <class Point>
+    static constexpr bool is_heard() {
+        static_assert(!forgets<P, Point>,
+                      "bitlens: this probe has an on() for a point that is not in its `points`, and it "
+                      "would never be called; add the point to its hook::set<...>");
+        return true;
+    }
+    template <class... Points>
+    static constexpr bool are_heard(std::tuple<Points...> const*) {
+        if constexpr (is_set) return (is_heard<Points>() && ...);
+        return false;
+    }
+    static constexpr bool is_sound =
+        are_heard(static_cast<hook::all const*>(nullptr)) && are_heard(static_cast<hook::once const*>(nullptr));
+
+    template <class Point>
+    static constexpr bool has_point() {
+        if constexpr (is_sound) return P::points::template has<Point>;
+        return false;
+    }
+    template <class Point>
+    static constexpr bool has = has_point<Point>();
+};
+
+} // namespace detail
+
+/// Whether a probe's set has the point. A probe with a named `on` for a point that its set lacks does not compile.
+template <class P, class Point>
+inline constexpr bool listens = detail::points_of<std::remove_cvref_t<P>>::template has<Point>;
 
 /// Whether P listens to any of the points.
 template <class P, class... Points>
@@ -10037,7 +10905,7 @@ struct no_probe {
 
 /// The only way a layer speaks to a probe. `tensor` is a matrix, or a view of one; it is not even looked at where the
 /// probe does not listen, so that nothing is left of the call.
-template <class Point, probe P, class Tensor = matrix_view<float>>
+template <class Point, detail::meant_as_probe P, class Tensor = matrix_view<float>>
 constexpr void emit([[maybe_unused]] P& p, [[maybe_unused]] site at, [[maybe_unused]] Tensor&& tensor) {
     static_assert(hook::point<Point>, "bitlens: only points of bitlens::hook can be emitted; see hooks/points.hpp");
     if constexpr (listens<P, Point>) {
@@ -10051,9 +10919,11 @@ constexpr void emit([[maybe_unused]] P& p, [[maybe_unused]] site at, [[maybe_unu
 
 /// Several probes as one: at each point they speak in the order given, so that a later one sees what an earlier one
 /// wrote. Named probes are referred to and must outlive the chain, temporaries are kept.
-template <probe... Probes>
+template <detail::meant_as_probe... Probes>
 class chain {
 public:
+    static_assert((detail::points_of<std::remove_cvref_t<Probes>>::is_sound && ...), "bitlens: a chain is of probes");
+
     struct points {
         template <class Point>
         static constexpr bool has = (listens<Probes, Point> || ...);
@@ -10075,6 +10945,7 @@ chain(Probes&&...) -> chain<Probes...>;
 
 } // namespace bitlens
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -10113,8 +10984,10 @@ T& of_layer(std::vector<T>& per_layer, site at) {
 
 /// norm(x; a) of one point at every layer: the mean length of its rows (arXiv 2506.12044, eq. 7).   Errors: shape_error
 /// for more layers than there is room for.
-template <hook::point Point>
+template <class Point>
 class residual_norms {
+    static_assert(hook::detail::check_point<Point>());
+
 public:
     using points = hook::set<Point>;
 
@@ -10132,8 +11005,10 @@ private:
 
 /// Kurtosis of one point at every layer, per token (not excess); nullopt as in kurtosis_per_token.
 /// Errors: as residual_norms.
-template <hook::point Point>
+template <class Point>
 class token_kurtosis {
+    static_assert(hook::detail::check_point<Point>());
+
 public:
     using points = hook::set<Point>;
 
@@ -10147,6 +11022,76 @@ public:
 
 private:
     position_range positions_;
+};
+
+/// Share of ‖a_t‖² in its `largest` largest dimensions at every layer, mean over positions; see mean_top_share.
+/// Errors: as residual_norms.
+template <hook::point Point>
+class top_share {
+public:
+    using points = hook::set<Point>;
+
+    top_share(std::size_t layers, std::size_t largest, position_range positions = {})
+        : per_layer(layers), largest_(largest), positions_(positions) {}
+    void on(Point, site at, matrix_view<const float> a) {
+        detail::of_layer<Point>(per_layer, at) = mean_top_share(positions_.of(a), largest_);
+    }
+
+    std::vector<double> per_layer;
+
+private:
+    std::size_t largest_;
+    position_range positions_;
+};
+
+/// Copies one point, and keeps the copy until the next layer's comes: for runs that go side by side, layer by layer, as
+/// those of a sweep do.
+template <hook::point Point>
+class latest {
+public:
+    using points = hook::set<Point>;
+
+    explicit latest(position_range positions = {}) : positions_(positions) {}
+    void on(Point, site at, matrix_view<const float> a) {
+        const auto rows = positions_.of(a);
+        if (copy_.rows() != rows.rows || copy_.cols() != rows.cols) copy_ = matrix<float>(rows.rows, rows.cols);
+        for (std::size_t t = 0; t < rows.rows; ++t) std::ranges::copy(rows.row(t), copy_.row(t).begin());
+        layer_ = at.layer;
+    }
+    /// The copy, of the positions that count.   Errors: shape_error when it is not that of the layer.
+    matrix_view<const float> of_layer(std::size_t layer) const {
+        if (layer_ != layer)
+            throw shape_error("measure: " + std::string(hook::name<Point>) + " of layer " + std::to_string(layer) +
+                              " has nothing to be compared with; the run that comes first must be there");
+        return copy_.view();
+    }
+    position_range positions() const noexcept { return positions_; }
+
+private:
+    position_range positions_;
+    matrix<float> copy_;
+    std::optional<std::size_t> layer_;
+};
+
+/// How far a run is from the one before it at one point, at every layer: mean squared difference, and mean relative
+/// difference (see mean_squared_difference, mean_relative_difference). `before` must outlive this probe.
+/// Errors: as residual_norms, and shape_error where `before` holds nothing of that layer.
+template <hook::point Point>
+class difference {
+public:
+    using points = hook::set<Point>;
+
+    difference(std::size_t layers, latest<Point> const& before) : squared(layers), relative(layers), before_(&before) {}
+    void on(Point, site at, matrix_view<const float> a) {
+        const auto rows = before_->positions().of(a), reference = before_->of_layer(at.layer);
+        detail::of_layer<Point>(squared, at) = mean_squared_difference(rows, reference);
+        detail::of_layer<Point>(relative, at) = mean_relative_difference(rows, reference);
+    }
+
+    std::vector<double> squared, relative;
+
+private:
+    latest<Point> const* before_;
 };
 
 } // namespace bitlens
@@ -10165,8 +11110,10 @@ private:
 namespace bitlens {
 
 /// The copies of one point, by layer. Points of the whole run have a single entry.
-template <hook::point Point>
+template <class Point>
 class recorded {
+    static_assert(hook::detail::check_point<Point>());
+
 public:
     /// The tensor as it was at that layer.   Errors: shape_error when nothing was recorded there.
     matrix_view<const float> layer(std::size_t k) const {
@@ -10188,7 +11135,7 @@ private:
 };
 
 /// Copies the given points at every layer; a second run replaces what the first one left.
-template <hook::point... Points>
+template <class... Points>
 class record : public recorded<Points>... {
 public:
     using points = hook::set<Points...>;
@@ -10229,8 +11176,8 @@ namespace bitlens {
 
 /// Overwrites the points, at all positions, in layers first … end − 1, with the recorded ones. Points of the whole run
 /// are overwritten whatever the layers. The record must outlive the patch.
-/// Errors: shape_error when the record lacks the layer or has another shape.
-template <hook::point... Points>
+/// Errors: shape_error when the record lacks the layer or has another shape; at construction when end < first.
+template <class... Points>
 class patch {
 public:
     using points = hook::set<Points...>;
@@ -10238,9 +11185,10 @@ public:
     template <class Record>
     explicit patch(Record const& source, std::size_t first = 0,
                    std::size_t end = std::numeric_limits<std::size_t>::max())
-        : sources_(&static_cast<recorded<Points> const&>(source)...), first_(first), end_(end) {
-        static_assert((std::derived_from<Record, recorded<Points>> && ...),
-                      "bitlens: the record must listen to every point of the patch");
+        : sources_(heard_by<Points>(source)...), first_(first), end_(end) {
+        if (end < first)
+            throw shape_error("patch: layers " + std::to_string(first) + " to below " + std::to_string(end) +
+                              ", expected an end that is not before the first");
     }
 
     template <hook::point Point>
@@ -10254,6 +11202,15 @@ public:
     }
 
 private:
+    template <class Point, class Record>
+    static recorded<Point> const* heard_by(Record const& source) {
+        static_assert(std::derived_from<Record, recorded<Point>>,
+                      "bitlens: the record must listen to every point of the patch");
+        if constexpr (std::derived_from<Record, recorded<Point>>)
+            return &source;
+        else
+            return nullptr;
+    }
     static std::string shape(matrix_view<const float> a) {
         return std::to_string(a.rows) + " × " + std::to_string(a.cols);
     }
@@ -10495,9 +11452,11 @@ void round_to_levels(matrix_view<const float> w, packed_arrays& packed) {
 /// Four bits follow bitsandbytes bit for bit: w · (1/max(scale, 1e-38)); groups run along rows, which is the same as
 /// its blocks over the flattened matrix whenever it is allowed here. Three bits follow FLUTE in float32: w/scale. A
 /// group of zeros gets scale 0 and the code of level 0.
-template <quant_format F>
-    requires is_normal_float<F>
+template <class F>
 struct absmax {
+    static_assert(is_normal_float<F>,
+                  "bitlens: absmax<F> quantizes to a normal_float<bits, group_size>; uniform formats "
+                  "are what rtn<F> rounds to");
     using format = F;
 
     /// Quantize the scales too: the stored float32 scales are then the decoded ones (dynamic_map.hpp). Codes are those
@@ -10620,9 +11579,10 @@ void round_to_nearest(matrix_view<const float> w, packed_arrays& packed) {
 
 /// code = clip(rne(w/scale) + zero, 0, 2^b − 1) on the min-max grid of every group (affine_grid.hpp). Scales are
 /// float32. In exact arithmetic |w − ŵ| ≤ scale/2, but for what a symmetric grid cuts off.
-template <quant_format F>
-    requires is_uniform<F>
+template <class F>
 struct rtn {
+    static_assert(is_uniform<F>, "bitlens: rtn<F> rounds to a uniform<bits, group_size> format; a normal_float is what "
+                                 "absmax<F> quantizes to");
     using format = F;
 
     /// Shapes: w (out, in), in ≥ 0; the last group of a row may be short.
@@ -10650,6 +11610,7 @@ static_assert(quantizer<rtn<uniform<3, 64>>> && quantizer<rtn<uniform<4, 0, zero
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -10803,6 +11764,17 @@ void attend(attention_layout const& layout, matrix_view<const float> q, std::siz
     }
 }
 
+/// Errors: shape_error where they do not fit.
+inline void check_attention_operands(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
+                                     std::size_t head_dim, matrix_view<float> out) {
+    if (head_dim == 0 || k.cols == 0 || k.cols % head_dim != 0 || q.cols % k.cols != 0)
+        throw shape_error("attention: q has " + std::to_string(q.cols) + " columns and k " + std::to_string(k.cols) +
+                          ", expected whole heads of " + std::to_string(head_dim) + ", and as many of q for each of k");
+    check_shape("attention", "k", k, q.rows, k.cols);
+    check_shape("attention", "v", v, q.rows, k.cols);
+    check_shape("attention", "out", out, q.rows, q.cols);
+}
+
 } // namespace detail
 
 /// Bytes of workspace that attention needs, in any arithmetic.
@@ -10819,17 +11791,17 @@ std::size_t attention_bytes(std::size_t positions, std::size_t kv_heads, std::si
 /// h / (heads / kv_heads). Both products are computed in the arithmetic of the workspace, the softmax in float32.
 /// Shapes: q, out (T, heads · head_dim), k, v (T, kv_heads · head_dim).   The same bits for any number of tasks, and
 /// for any T that holds the position, as long as all numbers are finite.   Agrees with reference::attention.
+/// Errors: shape_error where the shapes do not fit, or the workspace is too small.
 template <class Arch = simd::default_arch>
 void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v, std::size_t head_dim,
                matrix_view<float> out, workspace& scratch) {
-    const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim;
-    BITLENS_ASSERT(kv_heads > 0 && heads % kv_heads == 0 && k.rows == q.rows && v.rows == q.rows);
-    BITLENS_ASSERT(v.cols == k.cols && out.rows == q.rows && out.cols == q.cols);
+    detail::check_attention_operands(q, k, v, head_dim, out);
     if (q.rows == 0) return;
 
+    const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim, tasks = scratch.tasks();
     const detail::attention_layout layout{micro_kernel_of<Arch>(scratch.products()), q.rows, head_dim};
+    scratch.require("attention", layout.bytes(kv_heads, tasks));
     workspace::frame frame(scratch);
-    const std::size_t tasks = scratch.tasks();
     const auto keys = frame.take<packed_element>(kv_heads * layout.keys());
     const auto values = frame.take<packed_element>(kv_heads * layout.values());
     const auto packed = frame.take<packed_element>(tasks * layout.packed());
@@ -10888,32 +11860,32 @@ void silu(matrix_view<float> a) noexcept {
             a.cols, [](vec v) { return detail::silu<Arch>(v); }, a.row(t).data(), a.row(t).data());
 }
 
-/// a ← a ⊙ b.   Shapes: both (T, n).
+/// a ← a ⊙ b.   Shapes: both (T, n).   Errors: shape_error where they differ.
 template <class Arch = simd::default_arch>
-void multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
+void multiply(matrix_view<float> a, matrix_view<const float> b) {
     using vec = simd::batch<float, Arch>;
-    BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
+    detail::check_shape("multiply", "b", b, a.rows, a.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
         simd::map<Arch>(
             a.cols, [](vec v, vec w) { return v * w; }, a.row(t).data(), a.row(t).data(), b.row(t).data());
 }
 
-/// a ← σ(a) ⊙ b in one pass: the same bits as silu and multiply.   Shapes: both (T, n).
+/// a ← σ(a) ⊙ b in one pass: the same bits as silu and multiply.   Shapes, errors: as multiply.
 template <class Arch = simd::default_arch>
-void silu_multiply(matrix_view<float> a, matrix_view<const float> b) noexcept {
+void silu_multiply(matrix_view<float> a, matrix_view<const float> b) {
     using vec = simd::batch<float, Arch>;
-    BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
+    detail::check_shape("silu_multiply", "b", b, a.rows, a.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
         simd::map<Arch>(
             a.cols, [](vec v, vec w) { return detail::silu<Arch>(v) * w; }, a.row(t).data(), a.row(t).data(),
             b.row(t).data());
 }
 
-/// a ← a + b.   Shapes: both (T, n).
+/// a ← a + b.   Shapes, errors: as multiply.
 template <class Arch = simd::default_arch>
-void add(matrix_view<float> a, matrix_view<const float> b) noexcept {
+void add(matrix_view<float> a, matrix_view<const float> b) {
     using vec = simd::batch<float, Arch>;
-    BITLENS_ASSERT(a.rows == b.rows && a.cols == b.cols);
+    detail::check_shape("add", "b", b, a.rows, a.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
         simd::map<Arch>(
             a.cols, [](vec v, vec w) { return v + w; }, a.row(t).data(), a.row(t).data(), b.row(t).data());
@@ -10943,10 +11915,10 @@ constexpr std::string_view name(projection p) noexcept {
     return names[static_cast<std::size_t>(p)];
 }
 
-/// y_t += b for every row.   Shapes: y (T, n), b (n) or empty, which adds nothing.
-inline void add_bias(std::span<const float> b, matrix_view<float> y) noexcept {
-    BITLENS_ASSERT(b.empty() || b.size() == y.cols);
+/// y_t += b for every row.   Shapes: y (T, n), b (n) or empty, which adds nothing.   Errors: shape_error for others.
+inline void add_bias(std::span<const float> b, matrix_view<float> y) {
     if (b.empty()) return;
+    detail::check_size("add_bias", "b", b.size(), y.cols);
     for (std::size_t t = 0; t < y.rows; ++t) {
         float* const row = y.row(t).data();
         for (std::size_t i = 0; i < b.size(); ++i) row[i] += b[i];
@@ -10984,10 +11956,12 @@ float sum_of_squares(std::span<const float> x) noexcept {
 } // namespace detail
 
 /// y_t = γ ⊙ x_t / √(mean(x_t²) + ε).   Shapes: x, y (T, d), γ (d); y may be x.   ε > 0 keeps a row of zeros at zero.
+/// Errors: shape_error where they do not fit.
 template <class Arch = simd::default_arch>
-void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) noexcept {
+void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
     using vec = simd::batch<float, Arch>;
-    BITLENS_ASSERT(gamma.size() == x.cols && y.rows == x.rows && y.cols == x.cols);
+    detail::check_size("rms_norm", "gamma", gamma.size(), x.cols);
+    detail::check_shape("rms_norm", "y", y, x.rows, x.cols);
     for (std::size_t t = 0; t < x.rows; ++t) {
         const float mean = detail::sum_of_squares<Arch>(x.row(t)) / static_cast<float>(x.cols);
         const vec inverse(1.0f / std::sqrt(mean + epsilon));
@@ -11004,6 +11978,7 @@ void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float ep
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -11012,10 +11987,13 @@ namespace bitlens {
 /// rounding (transformers computes both in float32), and at late positions it is worth 10⁻⁵ of a turn.
 class rope_table {
 public:
-    /// head_dim is even and theta positive: asserted, model_config checks it.
+    /// Errors: shape_error for an odd head_dim; option_error unless theta is positive.
     rope_table(std::size_t positions, std::size_t head_dim, double theta)
         : cos_(positions, head_dim / 2), sin_(positions, head_dim / 2) {
-        BITLENS_ASSERT(head_dim % 2 == 0 && theta > 0);
+        if (head_dim == 0 || head_dim % 2 != 0)
+            throw shape_error("rope_table: head_dim " + std::to_string(head_dim) + ", expected an even number");
+        if (!(theta > 0))
+            throw option_error("rope_table: theta " + std::to_string(theta) + ", expected a positive number");
         for (std::size_t i = 0; i < head_dim / 2; ++i) {
             const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
             const float frequency = 1.0f / static_cast<float>(std::pow(theta, double{exponent}));
@@ -11037,10 +12015,14 @@ private:
 };
 
 /// Turns every head of every row by its position, in place: (a, b) → (a·cos − b·sin, b·cos + a·sin).
-/// Shapes: x (T, heads · head_dim); its rows are positions first … first + T − 1, all of them in the table.
-inline void rope(rope_table const& table, std::size_t first, matrix_view<float> x) noexcept {
+/// Shapes: x (T, heads · head_dim); its rows are positions first … first + T − 1.
+/// Errors: shape_error for a position that is not in the table, or a part of a head.
+inline void rope(rope_table const& table, std::size_t first, matrix_view<float> x) {
     const std::size_t half = table.head_dim() / 2;
-    BITLENS_ASSERT(first + x.rows <= table.positions() && x.cols % table.head_dim() == 0);
+    detail::check_range("rope", "positions", first, x.rows, table.positions());
+    if (x.cols % table.head_dim() != 0)
+        throw shape_error("rope: x has " + std::to_string(x.cols) + " columns, expected whole heads of " +
+                          std::to_string(table.head_dim()));
     for (std::size_t t = 0; t < x.rows; ++t) {
         float const* const c = table.cos(first + t).data();
         float const* const s = table.sin(first + t).data();
@@ -11063,6 +12045,7 @@ inline void rope(rope_table const& table, std::size_t first, matrix_view<float> 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace bitlens {
@@ -11100,7 +12083,8 @@ constexpr matrix_shape shape_of(projection p, block_shape const& s) noexcept {
     return {s.width, s.ffn_width};
 }
 
-/// What a block has besides its matrices: γ of both norms (d), and biases (empty when the architecture has none).
+/// What a block has besides its matrices: γ of both norms (d), and biases (empty when the architecture has none: one
+/// that would be left out is refused).
 struct norms_and_biases {
     std::vector<float> attn_norm, mlp_norm, q_bias, k_bias, v_bias;
 };
@@ -11251,15 +12235,43 @@ struct block_run {
     }
 };
 
+/// Errors: shape_error where weights or state do not fit the shape.
+template <class Architecture, class W>
+void check_block(block_shape const& shape, block_weights<W> const& weights, block_state const& state) {
+    constexpr const char* who = "advance";
+    for (std::size_t p = 0; p < projection_count; ++p) {
+        const auto which = static_cast<projection>(p);
+        if (weights.linear[p] == nullptr)
+            throw shape_error("advance: the block has no " + std::string(name(which)) +
+                              "; all projections are expected");
+        const auto [rows, cols] = shape_of(which, shape);
+        check_shape(who, name(which).data(), weights.linear[p]->rows(), weights.linear[p]->cols(), rows, cols);
+    }
+    if (weights.rest == nullptr) throw shape_error("advance: the block has no norms; both are expected");
+    const std::size_t query = shape.heads * shape.head_dim, key = shape.kv_heads * shape.head_dim;
+    check_size(who, "attn_norm", weights.rest->attn_norm.size(), shape.width);
+    check_size(who, "mlp_norm", weights.rest->mlp_norm.size(), shape.width);
+    check_size(who, "q_bias", weights.rest->q_bias.size(), Architecture::qkv_bias ? query : 0);
+    check_size(who, "k_bias", weights.rest->k_bias.size(), Architecture::qkv_bias ? key : 0);
+    check_size(who, "v_bias", weights.rest->v_bias.size(), Architecture::qkv_bias ? key : 0);
+    const std::size_t positions = state.x.rows();
+    check_shape(who, "the state's x", state.x.view(), positions, shape.width);
+    check_shape(who, "the state's heads", state.heads.view(), positions, query);
+    check_shape(who, "the state's act", state.act.view(), positions, shape.ffn_width);
+}
+
 } // namespace detail
 
 /// Runs the stages state.next … until − 1 of one block on one example and speaks to the probe on the way; after the
 /// last stage the state is ready for the next block. Each stage's inputs lie in the state or follow from it (norm of x,
 /// heads, act), so that weights may change between two calls: a stage that left x alone (qkv, gate_up) can be run
-/// again. The weights fit the shape (asserted, the loader checks them).   Scratch: advance_bytes.
-template <class Architecture, product_weights W, probe P>
+/// again.   Scratch: advance_bytes.   Errors: shape_error where weights or state do not fit the shape, or the workspace
+/// is too small.
+template <class Architecture, product_weights W, detail::meant_as_probe P>
 void advance(block_shape const& shape, block_weights<W> const& weights, site at, block_state& state, stage until,
              workspace& scratch, P& p) {
+    detail::check_block<Architecture>(shape, weights, state);
+    scratch.require("advance", advance_bytes(shape, state.x.rows(), scratch.tasks()));
     detail::block_run<Architecture, W, P> run{shape, weights, at, state, scratch, p};
     for (; state.next < until; state.next = static_cast<stage>(static_cast<int>(state.next) + 1)) switch (state.next) {
         case stage::qkv:
@@ -11288,25 +12300,18 @@ void advance(block_shape const& shape, block_weights<W> const& weights, site at,
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 
 namespace bitlens {
 
-/// Errors: shape_error for an id outside 0 … vocabulary − 1, with its position.
-inline void check_token_ids(std::span<const std::int32_t> ids, std::size_t vocabulary) {
-    for (std::size_t t = 0; t < ids.size(); ++t)
-        if (ids[t] < 0 || static_cast<std::size_t>(ids[t]) >= vocabulary)
-            throw shape_error("token id " + std::to_string(ids[t]) + " at position " + std::to_string(t) +
-                              " is outside the vocabulary of " + std::to_string(vocabulary));
-}
-
-/// x_t = E[ids_t].   Shapes: ids (T), E (vocabulary, d), x (T, d).   Ids have been checked: see check_token_ids.
+/// x_t = E[ids_t].   Shapes: ids (T), E (vocabulary, d), x (T, d).
+/// Errors: shape_error where they do not fit, or for an id outside the vocabulary.
 template <weight_matrix W>
-void embed(W const& embedding, std::span<const std::int32_t> ids, matrix_view<float> x) noexcept {
-    BITLENS_ASSERT(x.rows == ids.size() && x.cols == embedding.cols());
+void embed(W const& embedding, std::span<const std::int32_t> ids, matrix_view<float> x) {
     if constexpr (is_mixed_matrix<W>) {
         embedding.visit([&](auto const& m) { embed(m, ids, x); });
     } else {
+        detail::check_shape("embed", "x", x, ids.size(), embedding.cols());
+        check_token_ids(ids, embedding.rows());
         for (std::size_t t = 0; t < ids.size(); ++t)
             for (std::size_t i = 0; i < x.cols; ++i) x(t, i) = embedding.value(static_cast<std::size_t>(ids[t]), i);
     }
@@ -11326,6 +12331,8 @@ namespace bitlens::reference {
 
 /// See bitlens::rms_norm.
 inline void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
+    bitlens::detail::check_size("reference::rms_norm", "gamma", gamma.size(), x.cols);
+    bitlens::detail::check_shape("reference::rms_norm", "y", y, x.rows, x.cols);
     for (std::size_t t = 0; t < x.rows; ++t) {
         double squares = 0;
         for (float v : x.row(t)) squares += double{v} * double{v};
@@ -11351,6 +12358,7 @@ inline void rope(std::size_t head_dim, double theta, matrix_view<float> x) {
 /// See bitlens::attention.
 inline void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
                       std::size_t head_dim, matrix_view<float> out) {
+    bitlens::detail::check_attention_operands(q, k, v, head_dim, out);
     const std::size_t heads = q.cols / head_dim, group = heads / (k.cols / head_dim);
     for (std::size_t h = 0; h < heads; ++h)
         for (std::size_t t = 0; t < q.rows; ++t) {
@@ -11373,6 +12381,7 @@ inline void attention(matrix_view<const float> q, matrix_view<const float> k, ma
 
 /// σ(gate) ⊙ up, into gate. See bitlens::silu_multiply.
 inline void silu_multiply(matrix_view<float> gate, matrix_view<const float> up) {
+    bitlens::detail::check_shape("reference::silu_multiply", "up", up, gate.rows, gate.cols);
     for (std::size_t t = 0; t < gate.rows; ++t)
         for (std::size_t i = 0; i < gate.cols; ++i) {
             const double g = double{gate(t, i)};
@@ -11388,6 +12397,7 @@ inline void silu_multiply(matrix_view<float> gate, matrix_view<const float> up) 
 // ---- bitlens/models/architectures.hpp
 /// The families of models, one type each, saying what differs between them.
 
+#include <concepts>
 #include <string>
 #include <string_view>
 
@@ -11411,6 +12421,18 @@ struct qwen2 {
     static constexpr bool gguf_interleaves_heads = false;
 };
 
+/// Whether visit_architecture takes the name.
+constexpr bool is_architecture(std::string_view name) noexcept { return name == llama::name || name == qwen2::name; }
+
+/// What every family says of itself: see docs/add-an-architecture.md.
+template <class A>
+concept architecture = requires {
+    { A::name } -> std::convertible_to<std::string_view>;
+    { A::hugging_face_class } -> std::convertible_to<std::string_view>;
+    { A::qkv_bias } -> std::convertible_to<bool>;
+    { A::gguf_interleaves_heads } -> std::convertible_to<bool>;
+};
+
 /// f(llama{}) or f(qwen2{}) …, by name.   Errors: format_error for another name, listing those that exist.
 template <class F>
 decltype(auto) visit_architecture(std::string_view name, F const& f) {
@@ -11425,9 +12447,641 @@ decltype(auto) visit_architecture(std::string_view name, F const& f) {
 // ---- bitlens/models/checkpoint.hpp
 /// checkpoint: a model on disk, a Hugging Face folder or a GGUF file, with its tensors under Hugging Face names.
 
+// ---- bitlens/models/checkpoint_path.hpp
+/// What a path leads to that is given as a model, and where it leads to none, what to give or do instead.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+inline bool is_there(std::filesystem::path const& path) noexcept {
+    std::error_code unknown; // what cannot be asked for cannot be opened either
+    return std::filesystem::exists(path, unknown);
+}
+
+/// "org/name" of a path that is a model's name on a hub, or its address there; empty for another.
+inline std::string hub_name(std::string_view text) {
+    if (const auto scheme = text.find("://"); scheme != text.npos) {
+        const auto host_end = text.find('/', scheme + 3);
+        text.remove_prefix(host_end == text.npos ? text.size() : host_end + 1);
+        const auto name_end = text.find('/', std::min(text.find('/'), text.size() - 1) + 1);
+        text = text.substr(0, name_end); // "org/name/tree/main" and the like
+    }
+    text = text.substr(0, text.find(':')); // "org/name:Q4_K_M"
+    if (text.ends_with('/')) text.remove_suffix(1);
+    const auto slash = text.find('/');
+    const auto is_part = [](std::string_view part) {
+        constexpr std::string_view signs = "-_.";
+        return !part.empty() && !part.starts_with('.') && std::ranges::all_of(part, [&](char c) {
+            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                   signs.find(c) != signs.npos;
+        });
+    };
+    if (slash == text.npos || !is_part(text.substr(0, slash)) || !is_part(text.substr(slash + 1))) return {};
+    for (std::string_view ending : {".gguf", ".safetensors", ".json", ".bin"})
+        if (text.ends_with(ending)) return {};
+    return std::string(text);
+}
+
+/// A few of the names, for a message.
+inline std::string some_of(std::vector<std::string> const& names) {
+    constexpr std::size_t most = 3;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(names.size(), most); ++i) text += (i == 0 ? "" : ", ") + in_quotes(names[i]);
+    return text + (names.size() > most ? ", …" : "");
+}
+
+/// Names of what lies in a folder, sorted.
+inline std::vector<std::string> names_in(std::filesystem::path const& folder) {
+    std::vector<std::string> names;
+    std::error_code unknown;
+    for (auto const& entry : std::filesystem::directory_iterator(folder, unknown))
+        names.push_back(entry.path().filename().string());
+    std::ranges::sort(names);
+    return names;
+}
+
+/// The first folder below that holds a config.json, as those of a hub's cache do; empty where there is none.
+inline std::filesystem::path folder_below(std::filesystem::path const& folder) {
+    for (auto const& place : {folder, folder / "snapshots"})
+        for (auto const& name : names_in(place))
+            if (is_there(place / name / "config.json")) return place / name;
+    return {};
+}
+
+/// Weights as others write them, by the start and the end of their names.
+struct foreign_weights {
+    std::string_view begins, ends, name, remedy;
+};
+inline constexpr std::string_view saved_again =
+    "load the model with transformers and save it again (save_pretrained), which writes model.safetensors";
+inline constexpr std::array<foreign_weights, 13> known_weights{{
+    {"consolidated", ".safetensors", "weights in the layout of who made the model",
+     "fetch the files of the same model for transformers"},
+    {"consolidated", ".pth", "weights in the layout of who made the model",
+     "fetch the files of the same model for transformers"},
+    {"model-", ".safetensors", "shards", "fetch model.safetensors.index.json too, which says what is in which"},
+    {"", ".safetensors", "safetensors of another name", "name the one file that is meant model.safetensors"},
+    {"", ".gguf", "GGUF files", "give the path of one of them"},
+    {"", ".bin", "PyTorch's pickled weights", saved_again},
+    {"", ".pth", "PyTorch's pickled weights", saved_again},
+    {"", ".pt", "PyTorch's pickled weights", saved_again},
+    {"", ".ckpt", "pickled weights", saved_again},
+    {"", ".msgpack", "Flax weights", saved_again},
+    {"", ".h5", "TensorFlow weights", saved_again},
+    {"", ".onnx", "an ONNX graph", "fetch the model that it was made from"},
+    {"", ".tflite", "a TensorFlow Lite graph", "fetch the model that it was made from"},
+}};
+
+/// What an adapter says of the model that it changes.
+inline std::string base_model_of(std::filesystem::path const& adapter_config) {
+    try {
+        const json parsed = read_json_file(adapter_config);
+        const auto base = if_present<std::string>(parsed, "base_model_name_or_path", adapter_config.string());
+        if (base) return ", " + in_quotes(*base) + ",";
+    } catch (error const&) { // it only helps to say more
+    }
+    return "";
+}
+
+/// "; there are …" of what a folder has in place of weights that are read; empty where there is nothing known.
+inline std::string instead_of_weights(std::filesystem::path const& folder) {
+    const auto names = names_in(folder);
+    if (is_there(folder / "adapter_config.json"))
+        return "; there is an adapter (LoRA, adapter_config.json), which changes a model and is none: merge it into "
+               "its "
+               "base model" +
+               base_model_of(folder / "adapter_config.json") + " and save that (merge_and_unload, save_pretrained)";
+    for (auto const& kind : known_weights) {
+        std::vector<std::string> found;
+        for (auto const& name : names)
+            if (name.starts_with(kind.begins) && name.ends_with(kind.ends)) found.push_back(name);
+        if (!found.empty())
+            return "; there are " + std::string(kind.name) + " (" + some_of(found) +
+                   "), which are not read here: " + std::string(kind.remedy);
+    }
+    return "";
+}
+
+} // namespace detail
+
+/// What is wrong with a path at which there is nothing, and how to get there what its name may mean.
+inline std::string missing_model_text(std::filesystem::path const& path) {
+    std::string text = path.string() + ": there is no such file or folder";
+    const std::string hub = detail::hub_name(path.string());
+    if (hub.empty()) return text;
+    const std::string name = hub.substr(hub.find('/') + 1);
+    return text + "; nothing is fetched from a hub: 'hf download " + hub + " --local-dir " + name +
+           "' does that, and the folder " + name + " is then given";
+}
+
+namespace detail {
+
+/// Errors: format_error for a file that is none of GGUF but can be told.
+inline void refuse_file_of_folder(std::filesystem::path const& path, std::span<const std::byte> bytes) {
+    const std::string name = path.filename().string();
+    const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+    if (name.ends_with(".safetensors") || name.ends_with(".json") || begins_as_safetensors(bytes))
+        throw format_error(path.string() + ": this is one file of a Hugging Face folder; give the folder, " +
+                           folder.string());
+    for (auto const& kind : known_weights)
+        if (!name.ends_with(".gguf") && name.starts_with(kind.begins) && name.ends_with(kind.ends))
+            throw format_error(path.string() + ": " + std::string(kind.name) +
+                               " are not read: " + std::string(kind.remedy));
+}
+
+/// Whether a folder (or else a file, perhaps GGUF) is at a path.
+/// Errors: io_error where nothing is; format_error for a file that is no GGUF and can be told.
+inline bool is_model_folder(std::filesystem::path const& path) {
+    std::error_code unknown;
+    const auto status = std::filesystem::status(path, unknown);
+    if (status.type() == std::filesystem::file_type::not_found) throw io_error(missing_model_text(path));
+    if (std::filesystem::is_directory(status)) return true;
+    const mapped_file file(path);
+    if (!as_text(file.bytes()).starts_with("GGUF")) refuse_file_of_folder(path, file.bytes());
+    return false;
+}
+
+inline bool has_weights(std::filesystem::path const& folder) {
+    return is_there(folder / "model.safetensors") || is_there(folder / "model.safetensors.index.json");
+}
+
+/// Errors: io_error for a folder without config.json, saying what there is.
+inline void require_config(std::filesystem::path const& folder) {
+    if (is_there(folder / "config.json")) return;
+    std::string text =
+        folder.string() + ": holds no config.json; a Hugging Face folder has one beside model.safetensors";
+    if (const auto below = folder_below(folder); !below.empty())
+        text += "; there is one in " + below.string() + ": give that folder";
+    else if (!has_weights(folder))
+        text += instead_of_weights(folder);
+    throw io_error(text);
+}
+
+/// Errors: io_error for a folder without weights that are read, saying what there is.
+inline void require_weights(std::filesystem::path const& folder) {
+    if (has_weights(folder)) return;
+    throw io_error(folder.string() + ": holds neither model.safetensors nor model.safetensors.index.json" +
+                   instead_of_weights(folder));
+}
+
+/// Descriptions of quantized weights that stand beside config.json, and the method that each belongs to.
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 2> quantization_files{
+    {{"quantize_config.json", "GPTQ"}, {"quant_config.json", "AWQ"}}};
+
+} // namespace detail
+
+} // namespace bitlens
+
 // ---- bitlens/models/config.hpp
 /// model_config: the sizes of a model, read from config.json or from GGUF metadata. What could change a result and is
 /// not understood is a problem, never ignored.
+
+// ---- bitlens/models/config_keys.hpp
+/// What the keys of configurations mean to a reader that computes the forward pass of llama and qwen2 and nothing else.
+/// Source: PretrainedConfig, LlamaConfig, Qwen2Config and GenerationConfig of transformers 4.31, 4.40, 4.46, 4.57 and
+/// 5.24; ggml's docs/gguf.md and the constants of gguf 0.19.
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace bitlens::detail {
+
+inline bool contains(std::span<const std::string_view> all, std::string_view one) {
+    return std::ranges::find(all, one) != all.end();
+}
+
+/// The values at which a key changes nothing, and counts as absent.
+enum class neutral : std::uint8_t {
+    off,        // false, 0, and nothing: "", [], {}
+    on,         // true
+    one,        // 1
+    off_or_one, // a factor of 0 is none
+};
+
+constexpr std::string_view name(neutral values) noexcept {
+    switch (values) {
+    case neutral::off:
+        return "false or 0";
+    case neutral::on:
+        return "true";
+    case neutral::one:
+        return "1";
+    case neutral::off_or_one:
+        return "0 or 1";
+    }
+    return {};
+}
+
+/// x: a number, or a bool as 0 or 1.
+constexpr bool is_neutral(double x, neutral values) noexcept {
+    return (x == 0 && (values == neutral::off || values == neutral::off_or_one)) || (x == 1 && values != neutral::off);
+}
+
+/// A key that changes what is computed wherever a model knows it, unless its value is neutral.
+struct neutral_key {
+    std::string_view name;
+    neutral values;
+};
+
+/// nullptr where there is none of that name.
+constexpr neutral_key const* find(std::span<const neutral_key> keys, std::string_view name) noexcept {
+    const auto found = std::ranges::find(keys, name, &neutral_key::name);
+    return found == keys.end() ? nullptr : &*found;
+}
+
+// config.json
+
+/// Keys that cannot change what the model computes: what a file says of itself, of training, of how it is to be run, of
+/// special tokens, and of generation.
+inline constexpr auto harmless_config_keys = std::to_array<std::string_view>({
+    // the state of the program that wrote it
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_attn_implementation_internal",
+    "_auto_class",
+    "_commit_hash",
+    "_configuration_file",
+    "_experts_implementation",
+    "_experts_implementation_internal",
+    "_flash_attn_2_enabled",
+    "_from_auto",
+    "_from_model_config",
+    "_from_pipeline",
+    "_model_name_or_path",
+    "_name_or_path",
+    "_original_object_hash",
+    "_output_attentions",
+    "_pre_quantization_dtype",
+    "_sliding_window_pattern",
+    "architectures",
+    "attn_implementation",
+    "attribute_map",
+    "auto_map",
+    "base_config_key",
+    "base_model_ep_plan",
+    "base_model_fsdp_plan",
+    "base_model_pp_plan",
+    "base_model_tp_plan",
+    "chunk_size_feed_forward",
+    "dtype",
+    "experts_implementation",
+    "finetuning_task",
+    "has_no_defaults_at_init",
+    "id2label",
+    "is_composition",
+    "is_decoder",
+    "is_encoder_decoder",
+    "is_llama_config",
+    "keys_to_ignore_at_inference",
+    "label2id",
+    "model_name_or_path",
+    "model_type",
+    "name_or_path",
+    "num_labels",
+    "output_attentions",
+    "output_hidden_states",
+    "prefix",
+    "pretraining_tp",
+    "problem_type",
+    "return_dict",
+    "sub_configs",
+    "sub_configs_defaults",
+    "task_specific_params",
+    "tf_legacy_loss",
+    "tie_encoder_decoder",
+    "tokenizer_class",
+    "torch_dtype",
+    "torchscript",
+    "transformers.js_config",
+    "transformers_version",
+    "unsloth_fixed",
+    "unsloth_version",
+    "use_bfloat16",
+    "use_cache",
+    "use_return_dict",
+    "xla_device",
+    // training; attention over the states of an encoder, which none of the families has
+    "add_cross_attention",
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "attn_pdrop",
+    "classifier_dropout",
+    "cross_attention_hidden_size",
+    "embd_pdrop",
+    "gradient_checkpointing",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+    "initializer_range",
+    "neftune_noise_alpha",
+    "output_router_logits",
+    "resid_pdrop",
+    "router_aux_loss_coef",
+    // lengths: nothing is cut there
+    "max_sequence_length",
+    "model_max_length",
+    "original_max_position_embeddings",
+    "seq_length",
+    // special tokens
+    "bos_token",
+    "bos_token_id",
+    "cls_token_id",
+    "decoder_start_token_id",
+    "eos_token",
+    "eos_token_id",
+    "mask_token_id",
+    "pad_token",
+    "pad_token_id",
+    "sep_token_id",
+    "unk_token",
+    "unk_token_id",
+    // generation, which old versions keep here
+    "assistant_confidence_threshold",
+    "assistant_early_exit",
+    "assistant_ensemble_weight",
+    "assistant_lookbehind",
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "cache_config",
+    "cache_implementation",
+    "compile_config",
+    "constraints",
+    "continuous_batching_config",
+    "disable_compile",
+    "diversity_penalty",
+    "do_sample",
+    "dola_layers",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "encoder_repetition_penalty",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "exponential_decay_length_penalty",
+    "force_bos_token_to_be_generated",
+    "force_words_ids",
+    "forced_bos_token_id",
+    "forced_decoder_ids",
+    "forced_eos_token_id",
+    "generation_config",
+    "generation_kwargs",
+    "guidance_scale",
+    "is_assistant",
+    "length_penalty",
+    "low_memory",
+    "max_cache_len",
+    "max_length",
+    "max_matching_ngram_size",
+    "max_new_tokens",
+    "max_time",
+    "min_length",
+    "min_new_tokens",
+    "min_p",
+    "no_repeat_ngram_size",
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "output_logits",
+    "output_scores",
+    "penalty_alpha",
+    "prefill_chunk_size",
+    "prompt_lookup_num_tokens",
+    "remove_invalid_values",
+    "renormalize_logits",
+    "repetition_penalty",
+    "return_dict_in_generate",
+    "return_legacy_cache",
+    "sequence_bias",
+    "speculation_type",
+    "stop_strings",
+    "suppress_tokens",
+    "target_lookbehind",
+    "temperature",
+    "token_healing",
+    "top_h",
+    "top_k",
+    "top_p",
+    "typical_p",
+    "use_mtp",
+    "watermarking_config",
+});
+
+/// Keys that the reader understands, whatever their value.
+inline constexpr auto read_config_keys = std::to_array<std::string_view>({
+    "compression_config",
+    "head_dim",
+    "hidden_act",
+    "hidden_size",
+    "intermediate_size",
+    "layer_types",
+    "max_position_embeddings",
+    "max_window_layers",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "quantization",
+    "quantization_config",
+    "rms_norm_eps",
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    "sliding_window",
+    "tie_word_embeddings",
+    "vocab_size",
+});
+
+inline constexpr auto neutral_config_keys = std::to_array<neutral_key>({
+    {"alibi", neutral::off},
+    {"attention_bias", neutral::off},
+    {"attention_chunk_size", neutral::off},
+    {"attn_logit_softcapping", neutral::off},
+    {"bias", neutral::off},
+    {"clip_qkv", neutral::off},
+    {"embedding_multiplier", neutral::one},
+    {"final_logit_softcapping", neutral::off},
+    {"is_causal", neutral::on},
+    {"logit_scale", neutral::one},
+    {"logits_scaling", neutral::one},
+    {"mlp_bias", neutral::off},
+    {"mlp_only_layers", neutral::off},
+    {"n_routed_experts", neutral::off},
+    {"n_shared_experts", neutral::off},
+    {"num_experts", neutral::off},
+    {"num_experts_per_tok", neutral::off},
+    {"num_local_experts", neutral::off},
+    {"num_nextn_predict_layers", neutral::off},
+    {"parallel_attn", neutral::off},
+    {"partial_rotary_factor", neutral::one},
+    {"per_layer_config", neutral::off},
+    {"pruned_heads", neutral::off},
+    {"qk_layernorm", neutral::off},
+    {"qk_norm", neutral::off},
+    {"residual_multiplier", neutral::one},
+    {"rope_interleaved", neutral::off},
+    {"rotary_pct", neutral::one},
+    {"scale_emb", neutral::one},
+    {"use_alibi", neutral::off},
+    {"use_bidirectional_attention", neutral::off},
+    {"use_dynamic_ntk", neutral::off},
+    {"use_logn_attn", neutral::off},
+    {"use_mrope", neutral::off},
+    {"use_parallel_residual", neutral::off},
+    {"use_qk_norm", neutral::off},
+    {"use_sliding_window", neutral::off},
+});
+
+/// unsloth writes more of its own from one version to the next.
+inline bool is_known_config_key(std::string_view key) {
+    return key.starts_with("unsloth_") || contains(harmless_config_keys, key) || contains(read_config_keys, key) ||
+           find(neutral_config_keys, key) != nullptr;
+}
+
+inline bool is_neutral(json const& value, neutral values) {
+    if (auto const* const flag = value.get_ptr<bool const*>()) return is_neutral(*flag ? 1.0 : 0.0, values);
+    if (value.is_number()) return is_neutral(value.get<double>(), values);
+    auto const* const text = value.get_ptr<std::string const*>();
+    return values == neutral::off && (text ? text->empty() : value.empty());
+}
+
+/// Keys of rope_scaling and rope_parameters. All but the first six say nothing beside a factor of 1.
+inline constexpr auto read_rope_keys = std::to_array<std::string_view>({
+    "rope_theta",
+    "rope_type",
+    "type",
+    "factor",
+    "attention_factor",
+    "partial_rotary_factor",
+    "beta_fast",
+    "beta_slow",
+    "high_freq_factor",
+    "low_freq_factor",
+    "mscale",
+    "mscale_all_dim",
+    "original_max_position_embeddings",
+    "truncate",
+});
+
+// GGUF, below "<architecture>."
+
+/// Keys that the reader understands, or that change nothing where those do not: of layers with a window, of which there
+/// are none, and of a scaling of positions, which is refused.
+inline constexpr auto read_gguf_keys = std::to_array<std::string_view>({
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.key_length_swa",
+    "attention.layer_norm_epsilon",
+    "attention.layer_norm_rms_epsilon",
+    "attention.sliding_window",
+    "attention.sliding_window_pattern",
+    "attention.value_length",
+    "attention.value_length_swa",
+    "block_count",
+    "context_length",
+    "decoder_start_token_id",
+    "embedding_length",
+    "feed_forward_length",
+    "rope.dimension_count",
+    "rope.dimension_count_swa",
+    "rope.freq_base",
+    "rope.freq_base_swa",
+    "rope.scaling.factor",
+    "rope.scaling.finetuned",
+    "rope.scaling.original_context_length",
+    "rope.scaling.type",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    "rope.scaling.yarn_log_multiplier",
+    "tensor_data_layout",
+    "vocab_size",
+});
+
+inline constexpr auto neutral_gguf_keys = std::to_array<neutral_key>({
+    {"attention.causal", neutral::on},
+    {"attention.clamp_kqv", neutral::off},
+    {"attention.kv_lora_rank", neutral::off},
+    {"attention.max_alibi_bias", neutral::off},
+    {"attention.q_lora_rank", neutral::off},
+    {"attention.scale", neutral::off},
+    {"attention.shared_kv_layers", neutral::off},
+    {"attention.temperature_length", neutral::off},
+    {"attention.temperature_scale", neutral::off},
+    {"attn_logit_softcapping", neutral::off},
+    {"embedding_scale", neutral::off_or_one},
+    {"expert_count", neutral::off},
+    {"expert_feed_forward_length", neutral::off},
+    {"expert_gating_func", neutral::off},
+    {"expert_group_count", neutral::off},
+    {"expert_group_used_count", neutral::off},
+    {"expert_shared_count", neutral::off},
+    {"expert_shared_feed_forward_length", neutral::off},
+    {"expert_used_count", neutral::off},
+    {"expert_weights_norm", neutral::off},
+    {"expert_weights_scale", neutral::off_or_one},
+    {"final_logit_softcapping", neutral::off},
+    {"full_attention_interval", neutral::off},
+    {"interleave_moe_layer_step", neutral::off},
+    {"leading_dense_block_count", neutral::off},
+    {"logit_scale", neutral::off_or_one},
+    {"moe_every_n_layers", neutral::off},
+    {"n_deepstack_layers", neutral::off},
+    {"nextn_predict_layers", neutral::off},
+    {"pooling_type", neutral::off},
+    {"rescale_every_n_layers", neutral::off},
+    {"residual_scale", neutral::off_or_one},
+    {"rope.scale", neutral::off_or_one},
+    {"rope.scale_linear", neutral::off_or_one},
+    {"rope.scaling.alpha", neutral::off_or_one},
+    {"rope.scaling.attn_factor", neutral::one},
+    {"rope.scaling.yarn_attn_factor", neutral::one},
+    {"rope.scaling.yarn_ext_factor", neutral::off},
+    {"router_logit_softcapping", neutral::off},
+    {"swin_norm", neutral::off},
+    {"use_parallel_residual", neutral::off},
+});
+
+inline bool is_known_gguf_key(std::string_view below_architecture) {
+    return contains(read_gguf_keys, below_architecture) || find(neutral_gguf_keys, below_architecture) != nullptr;
+}
+
+/// A number, or a bool as 0 or 1; nothing for another type.   Errors: format_error for an integer above 2^63.
+inline std::optional<double> number_of(gguf_file const& file, gguf_value const& value) {
+    if (value.type == gguf_type::string || value.type == gguf_type::array) return std::nullopt;
+    if (value.type == gguf_type::boolean) return file.required<bool>(value.key) ? 1.0 : 0.0;
+    if (value.type == gguf_type::float32 || value.type == gguf_type::float64) return file.required<double>(value.key);
+    return static_cast<double>(file.required<std::int64_t>(value.key));
+}
+
+/// As found_text of JSON.
+inline std::string found_text(gguf_file const& file, gguf_value const& value) {
+    if (value.type == gguf_type::array) return "an array";
+    if (value.type == gguf_type::string) return in_quotes(file.required<std::string_view>(value.key));
+    const double x = number_of(file, value).value_or(0);
+    if (value.type == gguf_type::boolean) return x == 1 ? "true" : "false";
+    std::array<char, 32> digits;
+    return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), x).ptr};
+}
+
+} // namespace bitlens::detail
 
 #include <algorithm>
 #include <array>
@@ -11463,12 +13117,14 @@ decltype(auto) visit_architecture(model_config const& config, F const& f) {
 /// Everything that is wrong with a checkpoint, one sentence each. `inspect` shows all, a loader throws the first.
 class problem_list {
 public:
-    /// Runs f and keeps the text of a format_error, so that the next check still runs.
-    template <class F>
+    /// Runs f and keeps the text of an error, so that the next check still runs.
+    template <class Error = format_error, class F>
     void collect(F const& f) {
         try {
             f();
-        } catch (format_error const& e) {
+        } catch (option_error const&) {
+            throw; // what was asked for is wrong, not what was found
+        } catch (Error const& e) {
             add(e.what());
         }
     }
@@ -11484,10 +13140,6 @@ namespace detail {
 
 /// Larger than any size of a model, small enough that the product of two is no overflow.
 inline constexpr std::size_t largest_size = std::size_t{1} << 30;
-
-inline bool contains(std::span<const std::string_view> all, std::string_view one) {
-    return std::ranges::find(all, one) != all.end();
-}
 
 } // namespace detail
 
@@ -11522,98 +13174,177 @@ inline void check_config(model_config const& c, std::string const& who, problem_
 
 namespace detail {
 
-/// Keys of config.json that cannot change what the model computes: defaults of training, generation and bookkeeping.
-inline constexpr std::array<std::string_view, 39> harmless_config_keys{"_attn_implementation_autoset",
-                                                                       "_name_or_path",
-                                                                       "add_cross_attention",
-                                                                       "architectures",
-                                                                       "attention_dropout",
-                                                                       "bos_token_id",
-                                                                       "chunk_size_feed_forward",
-                                                                       "cross_attention_hidden_size",
-                                                                       "decoder_start_token_id",
-                                                                       "dtype",
-                                                                       "eos_token_id",
-                                                                       "finetuning_task",
-                                                                       "hidden_dropout",
-                                                                       "id2label",
-                                                                       "initializer_range",
-                                                                       "is_decoder",
-                                                                       "is_encoder_decoder",
-                                                                       "is_llama_config",
-                                                                       "label2id",
-                                                                       "max_position_embeddings",
-                                                                       "model_type",
-                                                                       "output_attentions",
-                                                                       "output_hidden_states",
-                                                                       "pad_token_id",
-                                                                       "prefix",
-                                                                       "pretraining_tp",
-                                                                       "problem_type",
-                                                                       "return_dict",
-                                                                       "sep_token_id",
-                                                                       "task_specific_params",
-                                                                       "tokenizer_class",
-                                                                       "torch_dtype",
-                                                                       "torchscript",
-                                                                       "transformers.js_config",
-                                                                       "transformers_version",
-                                                                       "unsloth_fixed",
-                                                                       "unsloth_version",
-                                                                       "use_bfloat16",
-                                                                       "use_cache"};
+/// Numbers of a description of quantized weights, wherever its kind keeps them: the first of that name, outermost
+/// first.
+inline json const* find_below(json const& object, std::span<const std::string_view> names, std::size_t depth = 3) {
+    for (std::string_view name : names)
+        if (const auto place = object.find(name); place != object.end() && !place->is_null()) return &*place;
+    if (depth == 0) return nullptr;
+    for (auto const& inner : object)
+        if (inner.is_object())
+            if (json const* const found = find_below(inner, names, depth - 1)) return found;
+    return nullptr;
+}
 
-/// Keys that this reader understands.
-inline constexpr std::array<std::string_view, 21> read_config_keys{
-    "attention_bias",      "head_dim",          "hidden_act",          "hidden_size",
-    "intermediate_size",   "layer_types",       "max_window_layers",   "mlp_bias",
-    "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "partial_rotary_factor",
-    "rms_norm_eps",        "rope_interleaved",  "rope_parameters",     "rope_scaling",
-    "rope_theta",          "sliding_window",    "tie_word_embeddings", "use_sliding_window",
-    "vocab_size"};
+/// What a checkpoint of quantized weights says of them; nothing where it says that they are not quantized.
+/// `method` is what to call it where the description does not.
+inline std::optional<std::string> quantization_text(json const& description, std::string_view method) {
+    if (description.empty() || description == false) return std::nullopt; // null, {} and [] are empty
+    std::string text = "weights quantized by " + std::string(method);
+    if (description.is_object()) {
+        const auto is = [&](const char* key, bool value) {
+            const auto place = description.find(key);
+            return place != description.end() && *place == value;
+        };
+        if (is("load_in_4bit", false) && is("load_in_8bit", false)) return std::nullopt; // bitsandbytes, switched off
+        const auto name = description.find("quant_method");
+        if (name != description.end() && name->is_string())
+            text = "weights quantized by " + in_quotes(name->get_ref<std::string const&>());
+        constexpr std::array<std::string_view, 5> bits{"bits", "w_bit", "nbits", "num_bits", "weight_bits"};
+        constexpr std::array<std::string_view, 2> group{"group_size", "q_group_size"};
+        if (is("load_in_4bit", true))
+            text += " to 4 bits";
+        else if (is("load_in_8bit", true))
+            text += " to 8 bits";
+        else if (json const* const n = find_below(description, bits); n && n->is_number())
+            text += " to " + found_text(*n) + " bits";
+        if (json const* const n = find_below(description, group); n && n->is_number_integer() && *n > 0) // −1: rows
+            text += " in groups of " + found_text(*n);
+    }
+    return text + " are not read yet; the model in full precision that they were made from is, and so is GGUF";
+}
+
+inline std::string not_neutral(std::string_view key, std::string const& found, neutral values) {
+    return std::string(key) + " is " + found + ", which is not supported; only " + std::string(name(values)) + " is";
+}
+
+/// The end of every refusal of a key that is not known.
+inline std::string way_past(std::string const& key, std::string const& found) {
+    return " is not known, and could change what the model computes (its value is " + found + "); --allow-key " +
+           in_quotes(key) + " passes over it";
+}
+
+/// Checks that the keys to be passed over are there, and unknown.   Errors: option_error.
+template <class Occurs, class IsKnown>
+void check_allowed_keys(std::span<const std::string> allowed, std::string const& who, Occurs const& occurs,
+                        IsKnown const& is_known) {
+    for (auto const& key : allowed) {
+        if (!occurs(key))
+            throw option_error(who + ": there is no key " + in_quotes(key) + " that could be passed over");
+        if (is_known(key)) throw option_error(who + ": the key " + in_quotes(key) + " is known, and not passed over");
+    }
+}
 
 /// Reads one config.json, problem by problem.
 class config_json_reader {
 public:
-    config_json_reader(json const& file, std::string who, problem_list& problems)
-        : file_(file), who_(std::move(who)), problems_(problems) {}
+    config_json_reader(json const& file, std::string who, std::span<const std::string> allowed, problem_list& problems)
+        : file_(file), who_(std::move(who)), allowed_(allowed), problems_(problems) {}
 
     model_config read() {
         model_config c;
         problems_.collect([&] { c.architecture = required<std::string>(file_, "model_type", who_); });
-        if (!c.architecture.empty()) problems_.collect([&] { check_architecture(c); });
+        const bool is_foreign = !c.architecture.empty() && !is_architecture(c.architecture);
+        if (is_foreign) problems_.add(foreign_architecture(c.architecture));
+        refuse_quantization();
+        if (is_foreign) { // whatever else it says, it says of another model
+            problem_list unsaid;
+            config_json_reader(file_, who_, {}, unsaid).read_sizes(c);
+            return c;
+        }
+        if (!c.architecture.empty()) problems_.collect([&] { check_class(c); });
+        read_sizes(c);
+        fill_in(c);
+        refuse_what_changes_results(c);
+        for (auto const& [key, value] : file_.items())
+            if (!is_known_config_key(key)) refuse_unknown(key, value);
+        check_allowed_keys(
+            allowed_, who_, [&](std::string const& key) { return occurs(key); },
+            [](std::string const& key) { return is_known(key); });
+        return c;
+    }
+
+private:
+    static constexpr std::array<std::string_view, 2> rope_keys{"rope_scaling", "rope_parameters"};
+
+    void size(std::string_view key, std::size_t& to) {
+        problems_.collect([&] { to = required<std::size_t>(file_, key, who_); });
+    }
+
+    /// What the file states; the rest stays as it is.
+    void read_sizes(model_config& c) {
         size("num_hidden_layers", c.layers);
         size("vocab_size", c.vocabulary);
         size("max_position_embeddings", c.context);
         size("hidden_size", c.block.width);
         size("intermediate_size", c.block.ffn_width);
         size("num_attention_heads", c.block.heads);
-        c.block.kv_heads = c.block.heads; // before grouped heads there was no such key
         problems_.collect([&] {
             if (const auto n = if_present<std::size_t>(file_, "num_key_value_heads", who_)) c.block.kv_heads = *n;
         });
-        problems_.collect([&] { c.block.head_dim = head_dim(c.block); });
+        problems_.collect([&] {
+            if (const auto n = if_present<std::size_t>(file_, "head_dim", who_)) c.block.head_dim = *n;
+        });
         problems_.collect([&] { c.block.norm_eps = required<float>(file_, "rms_norm_eps", who_); });
-        problems_.collect([&] { c.block.rope_theta = rope_theta(); });
+        problems_.collect([&] {
+            if (const auto theta = stated_theta()) c.block.rope_theta = *theta;
+        });
         problems_.collect([&] {
             // Both families say false where they say nothing.
             c.tied_head = if_present<bool>(file_, "tie_word_embeddings", who_).value_or(false);
         });
-        refuse_what_changes_results();
-        for (auto const& item : file_.items())
-            if (!item.value().is_null() && !contains(harmless_config_keys, item.key()) &&
-                !contains(read_config_keys, item.key()))
-                problems_.add(who_ + ": the key " + in_quotes(item.key()) +
-                              " is not known, and could change what the model computes");
-        return c;
     }
 
-private:
-    void size(std::string_view key, std::size_t& to) {
-        problems_.collect([&] { to = required<std::size_t>(file_, key, who_); });
+    bool says(std::string_view key) const { return find_value(file_, key, who_) != nullptr; }
+
+    /// What both families take where a file says nothing.
+    void fill_in(model_config& c) {
+        if (!says("num_key_value_heads"))
+            c.block.kv_heads = c.block.heads; // before grouped heads there was no such key
+        if (!says("head_dim")) problems_.collect([&] { c.block.head_dim = usual_head_dim(c.block); });
+        const auto states_theta = [&](std::string_view key) {
+            const auto rope = file_.find(key);
+            return rope != file_.end() && rope->is_object() && rope->contains("rope_theta");
+        };
+        if (!says("rope_theta") && std::ranges::none_of(rope_keys, states_theta)) c.block.rope_theta = 10000.0;
     }
 
-    void check_architecture(model_config const& c) const {
+    std::size_t usual_head_dim(block_shape const& b) const {
+        if (b.heads == 0 || b.width % b.heads != 0)
+            throw format_error(who_ + ": without a head_dim, num_attention_heads must divide hidden_size; " +
+                               std::to_string(b.heads) + " and " + std::to_string(b.width) + " were found");
+        return b.width / b.heads;
+    }
+
+    /// Of a model_type that is not among the architectures: what it is, if that can be told.
+    std::string foreign_architecture(std::string const& name) const {
+        std::string text = who_ + ": ";
+        try {
+            visit_architecture(name, [](auto) {});
+        } catch (format_error const& e) {
+            text += e.what();
+        }
+        const auto has = [&](const char* key) { return file_.contains(key); };
+        if (const auto inner = file_.find("text_config"); inner != file_.end()) {
+            text += "; this one wraps a language model (text_config";
+            if (inner->is_object())
+                if (const auto type = inner->find("model_type"); type != inner->end() && type->is_string())
+                    text += ", of type " + found_text(*type);
+            return text + ") beside models of other things than text";
+        }
+        if (has("vision_config") || has("audio_config") || has("llm_config"))
+            return text + "; this one is a model of other things than text too";
+        if (const auto two = file_.find("is_encoder_decoder"); two != file_.end() && *two == true)
+            return text + "; this one is an encoder with a decoder";
+        const auto classes = file_.find("architectures");
+        if (classes == file_.end() || !classes->is_array() || classes->empty() || !classes->front().is_string())
+            return text;
+        auto const& first = classes->front().get_ref<std::string const&>();
+        if (first.ends_with("ForCausalLM") || first.ends_with("LMHeadModel")) return text;
+        return text + "; this one (" + in_quotes(first) + ") does not predict the next token";
+    }
+
+    void check_class(model_config const& c) const {
         visit_architecture(c, [&]<class Architecture>(Architecture) {
             const auto classes = if_present<std::vector<std::string>>(file_, "architectures", who_);
             if (classes && std::ranges::find(*classes, Architecture::hugging_face_class) == classes->end())
@@ -11623,65 +13354,95 @@ private:
         });
     }
 
-    std::size_t head_dim(block_shape const& b) const {
-        if (const auto n = if_present<std::size_t>(file_, "head_dim", who_)) return *n;
-        if (b.heads == 0 || b.width % b.heads != 0)
-            throw format_error(who_ + ": without a head_dim, num_attention_heads must divide hidden_size; " +
-                               std::to_string(b.heads) + " and " + std::to_string(b.width) + " were found");
-        return b.width / b.heads;
+    void refuse_quantization() {
+        for (std::string_view key : {"quantization_config", "compression_config", "quantization"}) {
+            const auto place = file_.find(key);
+            if (place == file_.end()) continue;
+            const auto text = quantization_text(*place, key == "quantization" ? "MLX" : "a method without a name");
+            if (!text) continue;
+            problems_.add(who_ + ": key " + in_quotes(key) + ": " + *text);
+            return;
+        }
     }
 
     /// transformers 4 writes rope_theta and rope_scaling, transformers 5 rope_parameters with both.
-    double rope_theta() {
-        constexpr double usual = 10000.0; // of both families, where nothing is said
+    std::optional<double> stated_theta() const {
         std::optional<double> theta = if_present<double>(file_, "rope_theta", who_);
-        for (std::string_view key : {"rope_scaling", "rope_parameters"}) {
+        for (std::string_view key : rope_keys) {
             json const* const rope = find_object(file_, key, who_);
             if (!rope) continue;
             const std::string who = who_ + ": " + std::string(key);
-            for (auto const& item : rope->items()) {
-                if (item.key() == "rope_theta") {
-                    const auto inner = required<double>(*rope, "rope_theta", who);
-                    if (theta && *theta != inner)
-                        throw format_error(who + ": rope_theta " + std::to_string(inner) + " and elsewhere " +
-                                           std::to_string(*theta));
-                    theta = inner;
-                } else if (item.key() == "type" || item.key() == "rope_type") {
-                    const auto type = required<std::string>(*rope, item.key(), who);
-                    if (type != "default")
-                        throw format_error(who + ": rope scaling of type " + in_quotes(type) +
-                                           " is not supported; only \"default\" is");
-                } else if (item.key() == "partial_rotary_factor") {
-                    refuse_partial_rotation(*rope, who);
-                } else if (!item.value().is_null()) {
-                    throw format_error(who + ": the key " + in_quotes(item.key()) + " is not known");
-                }
-            }
+            const auto inner = if_present<double>(*rope, "rope_theta", who);
+            if (theta && inner && *theta != *inner)
+                throw format_error(who + ": rope_theta " + std::to_string(*inner) + " and elsewhere " +
+                                   std::to_string(*theta));
+            if (inner) theta = inner;
         }
-        return theta.value_or(usual);
+        return theta;
     }
 
-    static void refuse_partial_rotation(json const& where, std::string const& who) {
-        const auto factor = if_present<double>(where, "partial_rotary_factor", who);
-        if (factor && *factor != 1)
-            throw format_error(who + ": partial_rotary_factor " + std::to_string(*factor) +
-                               " is not supported; only 1 is");
+    /// Errors: format_error for a scaling that changes a frequency.
+    static void refuse_scaling(json const& rope, std::string const& who) {
+        constexpr std::array<std::string_view, 3> same_by_one{"linear", "llama3", "yarn"};
+        auto type = if_present<std::string>(rope, "rope_type", who); // before "type", where both are
+        if (!type) type = if_present<std::string>(rope, "type", who);
+        const auto factor = if_present<double>(rope, "factor", who);
+        const bool is_one = factor && *factor == 1;
+        const bool is_none = !type || *type == "default";
+        if (is_none ? factor && !is_one : !(is_one && contains(same_by_one, *type)))
+            throw format_error(who + ": rope scaling " + (type ? "of type " + in_quotes(*type) : "without a type") +
+                               " is not supported yet" +
+                               (factor ? " (its factor is " + found_text(rope["factor"]) + ")" : "") +
+                               "; only \"default\" is, and \"linear\", \"llama3\" or \"yarn\" by a factor of 1");
+        for (const char* key : {"attention_factor", "partial_rotary_factor"})
+            if (json const* const value = find_value(rope, key, who); value && !is_neutral(*value, neutral::one))
+                throw format_error(who + ": " + not_neutral(key, found_text(*value), neutral::one));
     }
 
-    void refuse_true(std::string_view key) {
-        problems_.collect([&] {
-            if (if_present<bool>(file_, key, who_).value_or(false))
-                throw format_error(who_ + ": " + std::string(key) + " is true, which is not supported");
-        });
+    void refuse_rope_scaling() {
+        for (std::string_view key : rope_keys)
+            problems_.collect([&] {
+                json const* const rope = find_object(file_, key, who_);
+                if (!rope) return;
+                refuse_scaling(*rope, who_ + ": " + std::string(key));
+                for (auto const& [inner, value] : rope->items())
+                    if (!contains(read_rope_keys, inner)) refuse_unknown(std::string(key) + "." + inner, value);
+            });
     }
 
-    void refuse_what_changes_results() {
-        for (std::string_view key : {"attention_bias", "mlp_bias", "rope_interleaved", "use_sliding_window"})
-            refuse_true(key);
-        problems_.collect([&] { refuse_partial_rotation(file_, who_); });
+    void refuse_unknown(std::string const& key, json const& value) {
+        if (!value.is_null() && std::ranges::find(allowed_, key) == allowed_.end())
+            problems_.add(who_ + ": the key " + in_quotes(key) + way_past(key, found_text(value)));
+    }
+
+    /// f(object, its key) for a key or for "rope_scaling.<key>".
+    template <class F>
+    static bool with_rope_key(std::string_view path, F const& f) {
+        for (std::string_view rope : rope_keys)
+            if (path.size() > rope.size() && path.starts_with(rope) && path[rope.size()] == '.')
+                return f(rope, path.substr(rope.size() + 1));
+        return false;
+    }
+    bool occurs(std::string const& key) const {
+        return file_.contains(key) || with_rope_key(key, [&](std::string_view rope, std::string_view inner) {
+                   const auto object = file_.find(rope);
+                   return object != file_.end() && object->is_object() && object->contains(inner);
+               });
+    }
+    static bool is_known(std::string const& key) {
+        return is_known_config_key(key) || with_rope_key(key, [](std::string_view, std::string_view inner) {
+                   return contains(read_rope_keys, inner);
+               });
+    }
+
+    void refuse_what_changes_results(model_config const& c) {
+        for (auto const& [key, values] : neutral_config_keys)
+            if (json const* const value = find_value(file_, key, who_); value && !is_neutral(*value, values))
+                problems_.add(who_ + ": " + not_neutral(key, found_text(*value), values));
+        refuse_rope_scaling();
         problems_.collect([&] {
             const auto activation = required<std::string>(file_, "hidden_act", who_);
-            if (activation != "silu")
+            if (activation != "silu" && activation != "swish") // two names of one function
                 throw format_error(who_ + ": hidden_act " + in_quotes(activation) +
                                    " is not supported; only \"silu\" is");
         });
@@ -11692,72 +13453,110 @@ private:
                     throw format_error(who_ + ": layer_types: " + in_quotes(type) +
                                        " is not supported; only \"full_attention\" is");
         });
-        problems_.collect([&] { // qwen2 names a window beside use_sliding_window: false
-            const bool has_switch = find_value(file_, "use_sliding_window", who_) != nullptr;
-            if (!has_switch && find_value(file_, "sliding_window", who_))
-                throw format_error(who_ + ": sliding_window is set, which is not supported");
-        });
+        // qwen2 has a window of which its switch, false where nothing is said, makes no use.
+        json const* const window = find_value(file_, "sliding_window", who_);
+        if (window && c.architecture != qwen2::name && !says("use_sliding_window"))
+            problems_.add(who_ + ": sliding_window is set, to " + found_text(*window) +
+                          ", which is not supported; only null is");
     }
 
     json const& file_;
     std::string who_;
+    std::span<const std::string> allowed_;
     problem_list& problems_;
 };
 
-/// Keys of GGUF metadata below "<architecture>." that this reader understands or that change nothing.
-inline constexpr std::array<std::string_view, 14> read_gguf_keys{"attention.head_count",
-                                                                 "attention.head_count_kv",
-                                                                 "attention.key_length",
-                                                                 "attention.layer_norm_rms_epsilon",
-                                                                 "attention.sliding_window",
-                                                                 "attention.value_length",
-                                                                 "block_count",
-                                                                 "context_length",
-                                                                 "embedding_length",
-                                                                 "feed_forward_length",
-                                                                 "rope.dimension_count",
-                                                                 "rope.freq_base",
-                                                                 "rope.scaling.type",
-                                                                 "vocab_size"};
+/// Of a GGUF file: by what the frequencies of rope are divided. Ones divide by nothing.
+inline constexpr std::string_view rope_divisors_name = "rope_freqs.weight";
 
 class config_gguf_reader {
 public:
-    config_gguf_reader(gguf_file const& file, problem_list& problems)
-        : file_(file), who_(file.path().string()), problems_(problems) {}
+    config_gguf_reader(gguf_file const& file, std::span<const std::string> allowed, problem_list& problems)
+        : file_(file), who_(file.path().string()), allowed_(allowed), problems_(problems) {}
 
     model_config read() {
         model_config c;
-        problems_.collect([&] {
-            c.architecture = file_.required<std::string>("general.architecture");
-            visit_architecture(c, [](auto) {});
-        });
-        prefix_ = c.architecture + ".";
+        if (const auto part = part_of_a_model()) {
+            problems_.add(who_ + ": " + *part);
+            return c;
+        }
+        problems_.collect([&] { c.architecture = file_.required<std::string>("general.architecture"); });
         if (c.architecture.empty()) return c;
-        problems_.collect([&] { c.layers = file_.required<std::size_t>(key("block_count")); });
-        problems_.collect([&] { c.context = file_.required<std::size_t>(key("context_length")); });
-        problems_.collect([&] { c.block.width = file_.required<std::size_t>(key("embedding_length")); });
-        problems_.collect([&] { c.block.ffn_width = per_layer("feed_forward_length"); });
-        problems_.collect([&] { c.block.heads = per_layer("attention.head_count"); });
-        c.block.kv_heads = c.block.heads;
-        problems_.collect([&] {
-            if (file_.find_value(key("attention.head_count_kv")))
-                c.block.kv_heads = per_layer("attention.head_count_kv");
-        });
+        prefix_ = c.architecture + ".";
+        if (!is_architecture(c.architecture)) { // whatever else it says, it says of another model
+            problems_.collect([&] { refuse_architecture(c.architecture); });
+            problem_list unsaid;
+            config_gguf_reader other(file_, {}, unsaid);
+            other.prefix_ = prefix_;
+            other.read_sizes(c);
+            return c;
+        }
+        read_sizes(c);
+        if (!file_.find_value(key("attention.head_count_kv"))) c.block.kv_heads = c.block.heads;
         problems_.collect([&] { c.block.head_dim = head_dim(c.block); });
-        problems_.collect([&] { c.block.norm_eps = file_.required<float>(key("attention.layer_norm_rms_epsilon")); });
-        problems_.collect(
-            [&] { c.block.rope_theta = double{file_.if_present<float>(key("rope.freq_base")).value_or(10000.0f)}; });
-        problems_.collect([&] {
-            gguf_tensor const* const embedding = file_.find("token_embd.weight");
-            c.vocabulary = file_.if_present<std::size_t>(key("vocab_size")).value_or(embedding ? embedding->rows() : 0);
-        });
+        if (!file_.find_value(key("rope.freq_base"))) c.block.rope_theta = 10000.0;
         c.tied_head = file_.find("output.weight") == nullptr;
         refuse_what_changes_results();
+        check_allowed_keys(
+            allowed_, who_, [&](std::string const& name) { return file_.find_value(name) != nullptr; },
+            [&](std::string const& name) {
+                return !name.starts_with(prefix_) || is_known_gguf_key(std::string_view(name).substr(prefix_.size()));
+            });
         return c;
     }
 
 private:
     std::string key(std::string_view suffix) const { return prefix_ + std::string(suffix); }
+
+    void refuse_architecture(std::string const& name) const {
+        try {
+            visit_architecture(name, [](auto) {});
+        } catch (format_error const& e) {
+            throw format_error(who_ + ": " + e.what());
+        }
+    }
+
+    /// What the file is where it is no model; nothing where it is one.
+    std::optional<std::string> part_of_a_model() const {
+        const auto text = [&](std::string_view name) -> std::string {
+            gguf_value const* const value = file_.find_value(name);
+            return value && value->type == gguf_type::string ? file_.required<std::string>(name) : "";
+        };
+        const std::string type = text("general.type"), architecture = text("general.architecture");
+        const std::string wanted = "; the file of the language model itself is expected";
+        if (type == "mmproj" || architecture == "clip")
+            return "this is the encoder of images or sound of a model (mmproj)" + wanted;
+        if (type == "adapter" || file_.find_value("adapter.type"))
+            return "this is an adapter (LoRA), which changes a model and is none; merge it into its model first";
+        if (!type.empty() && type != "model") return "key \"general.type\": " + in_quotes(type) + " was found" + wanted;
+        if (file_.tensors().empty() && file_.find_value("tokenizer.ggml.tokens"))
+            return "this is a vocabulary without tensors" + wanted;
+        return std::nullopt;
+    }
+
+    /// What the file states; the rest stays as it is.
+    void read_sizes(model_config& c) {
+        problems_.collect([&] { c.layers = file_.required<std::size_t>(key("block_count")); });
+        problems_.collect([&] { c.context = file_.required<std::size_t>(key("context_length")); });
+        problems_.collect([&] { c.block.width = file_.required<std::size_t>(key("embedding_length")); });
+        problems_.collect([&] { c.block.ffn_width = per_layer("feed_forward_length"); });
+        problems_.collect([&] { c.block.heads = per_layer("attention.head_count"); });
+        problems_.collect([&] {
+            if (file_.find_value(key("attention.head_count_kv")))
+                c.block.kv_heads = per_layer("attention.head_count_kv");
+        });
+        problems_.collect([&] {
+            if (const auto n = file_.if_present<std::size_t>(key("attention.key_length"))) c.block.head_dim = *n;
+        });
+        problems_.collect([&] { c.block.norm_eps = file_.required<float>(key("attention.layer_norm_rms_epsilon")); });
+        problems_.collect([&] {
+            if (const auto theta = file_.if_present<float>(key("rope.freq_base"))) c.block.rope_theta = double{*theta};
+        });
+        problems_.collect([&] {
+            gguf_tensor const* const embedding = file_.find("token_embd.weight");
+            c.vocabulary = file_.if_present<std::size_t>(key("vocab_size")).value_or(embedding ? embedding->rows() : 0);
+        });
+    }
 
     /// A number, or an array with the same number for every layer.
     std::size_t per_layer(std::string_view suffix) const {
@@ -11784,46 +13583,96 @@ private:
     }
 
     void refuse_what_changes_results() {
+        problems_.collect([&] { refuse_scaling(); });
+        problems_.collect([&] { refuse_scaling_tensors(); });
         problems_.collect([&] {
-            const auto scaling = file_.if_present<std::string>(key("rope.scaling.type"));
-            if (scaling && *scaling != "none")
-                throw format_error(who_ + ": rope scaling of type " + in_quotes(*scaling) +
-                                   " is not supported; only \"none\" is");
+            const auto window = file_.if_present<std::uint64_t>(key("attention.sliding_window")).value_or(0);
+            if (window != 0)
+                throw format_error(who_ + ": a sliding window is not supported; " + std::to_string(window) +
+                                   " was found, only 0 is");
         });
         problems_.collect([&] {
-            if (file_.if_present<std::uint64_t>(key("attention.sliding_window")).value_or(0) != 0)
-                throw format_error(who_ + ": a sliding window is not supported");
+            const auto layout = file_.if_present<std::string>(key("tensor_data_layout"));
+            // Files say either of the one order that there is.
+            if (layout && *layout != "reference" && *layout != "Meta AI original pth")
+                throw format_error(who_ + ": key " + in_quotes(key("tensor_data_layout")) + ": " + in_quotes(*layout) +
+                                   " is not known; known are \"reference\" and \"Meta AI original pth\"");
         });
         for (auto const& value : file_.metadata())
-            if (value.key.starts_with(prefix_) && !contains(read_gguf_keys, value.key.substr(prefix_.size())))
-                problems_.add(who_ + ": the key " + in_quotes(value.key) +
-                              " is not known, and could change what the model computes");
+            if (value.key.starts_with(prefix_)) problems_.collect([&] { refuse_value(value); });
+    }
+
+    void refuse_value(gguf_value const& value) {
+        const auto suffix = value.key.substr(prefix_.size());
+        if (neutral_key const* const known = detail::find(neutral_gguf_keys, suffix)) {
+            const auto number = number_of(file_, value);
+            if (!number || !is_neutral(*number, known->values))
+                problems_.add(who_ + ": " + not_neutral(value.key, found_text(file_, value), known->values));
+        } else if (const std::string name(value.key);
+                   !is_known_gguf_key(suffix) && std::ranges::find(allowed_, name) == allowed_.end()) {
+            problems_.add(who_ + ": the key " + in_quotes(name) + way_past(name, found_text(file_, value)));
+        }
+    }
+
+    void refuse_scaling() const {
+        const auto type = file_.if_present<std::string>(key("rope.scaling.type")).value_or("none");
+        gguf_value const* const stored = file_.find_value(key("rope.scaling.factor"));
+        const auto factor = stored ? number_of(file_, *stored) : std::nullopt;
+        const bool is_one = factor && is_neutral(*factor, neutral::off_or_one);
+        if (type == "none" ? !stored || is_one : is_one && (type == "linear" || type == "yarn")) return;
+        throw format_error(who_ + ": rope scaling of type " + in_quotes(type) + " is not supported yet" +
+                           (stored ? " (its factor is " + found_text(file_, *stored) + ")" : "") +
+                           "; only \"none\" is, and \"linear\" or \"yarn\" by a factor of 1");
+    }
+
+    /// What else stretches positions is kept as tensors of divisors.
+    void refuse_scaling_tensors() const {
+        for (auto const& [name, type] :
+             std::array<std::pair<std::string_view, const char*>, 3>{{{rope_divisors_name, "llama3"},
+                                                                      {"rope_factors_long.weight", "longrope"},
+                                                                      {"rope_factors_short.weight", "longrope"}}}) {
+            gguf_tensor const* const t = file_.find(name);
+            if (!t || (name == rope_divisors_name && holds_ones(*t))) continue;
+            throw format_error(who_ + ": tensor " + in_quotes(name) + ": rope scaling of type " + in_quotes(type) +
+                               " is not supported yet");
+        }
+    }
+    static bool holds_ones(gguf_tensor const& t) {
+        if (t.type->name != "F32") return false;
+        for (std::size_t i = 0; i < t.bytes.size(); i += sizeof(float))
+            if (load<float>(t.bytes.data() + i) != 1) return false;
+        return true;
     }
 
     gguf_file const& file_;
     std::string who_, prefix_;
+    std::span<const std::string> allowed_;
     problem_list& problems_;
 };
 
 } // namespace detail
 
 /// The configuration in a config.json as transformers 4 and 5 write it; `who` is its path. What is wrong goes to
-/// `problems`, and the rest is still read.
-inline model_config read_config(json const& file, std::string const& who, problem_list& problems) {
+/// `problems`, and the rest is still read; of an architecture that is not supported, what it states. Keys that are not
+/// known and that `allowed_keys` names are passed over ("rope_scaling.<key>" for one in there).
+/// Errors: option_error for an allowed key that does not occur or is known.
+inline model_config read_config(json const& file, std::string const& who, problem_list& problems,
+                                std::span<const std::string> allowed_keys = {}) {
     model_config c;
     problems.collect([&] {
         detail::expect_object(file, who);
         const std::size_t before = problems.texts().size();
-        c = detail::config_json_reader(file, who, problems).read();
+        c = detail::config_json_reader(file, who, allowed_keys, problems).read();
         if (problems.texts().size() == before) check_config(c, who, problems);
     });
     return c;
 }
 
-/// The configuration in the metadata of a GGUF file; problems as above.
-inline model_config read_config(gguf_file const& file, problem_list& problems) {
+/// The configuration in the metadata of a GGUF file; problems, allowed keys (by their full name) and errors as above.
+inline model_config read_config(gguf_file const& file, problem_list& problems,
+                                std::span<const std::string> allowed_keys = {}) {
     const std::size_t before = problems.texts().size();
-    const auto c = detail::config_gguf_reader(file, problems).read();
+    const auto c = detail::config_gguf_reader(file, allowed_keys, problems).read();
     if (problems.texts().size() == before) check_config(c, file.path().string(), problems);
     return c;
 }
@@ -11833,7 +13682,9 @@ inline model_config read_config(gguf_file const& file, problem_list& problems) {
 // ---- bitlens/models/weights.hpp
 /// Where the blocks of a model come from, one layer at a time.
 
+#include <concepts>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11847,6 +13698,10 @@ struct layer_source {
     virtual ~layer_source() = default;
     virtual block_weights<W> layer(std::size_t k) = 0;
 };
+
+/// A std::shared_ptr to a layer_source<W>, or to what derives from one.
+template <class Source, class W>
+concept source_of = std::convertible_to<Source, std::shared_ptr<layer_source<W>>>;
 
 /// Layers that lie in memory.
 template <class W>
@@ -11984,8 +13839,29 @@ inline std::string hugging_face_name(std::string_view gguf_name) {
     return {};
 }
 
-/// Tensors that some files carry and no forward pass reads: tables that transformers once saved beside the weights.
-inline bool is_leftover(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
+/// Tensors that some files carry and no forward pass reads: tables that transformers once saved beside the weights, and
+/// divisors that the configuration's reader has seen to be ones.
+inline bool is_leftover(std::string_view name) {
+    return name.ends_with(".rotary_emb.inv_freq") || name == rope_divisors_name;
+}
+
+/// The method that a tensor of quantized weights belongs to; empty for other tensors.
+inline std::string_view quantized_by(std::string_view name) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 10> endings{
+        {{".qweight", "GPTQ or AWQ"},
+         {".qzeros", "GPTQ or AWQ"},
+         {".weight.absmax", "bitsandbytes"},
+         {".weight.quant_map", "bitsandbytes"},
+         {".SCB", "bitsandbytes"},
+         {".weight_scale", "compressed-tensors or FP8"},
+         {".weight_scale_inv", "FP8"},
+         {".weight_packed", "compressed-tensors"},
+         {".W_q", "HQQ"},
+         {".codebooks", "AQLM"}}};
+    for (auto const& [ending, method] : endings)
+        if (name.ends_with(ending)) return method;
+    return {};
+}
 
 /// Errors: format_error naming the tensor, for a number that is NaN or infinite.
 template <class T>
@@ -12013,22 +13889,47 @@ struct checkpoint_contents {
     name_index by_name; // places in tensors, by Hugging Face name
     problem_list problems;
 
-    explicit checkpoint_contents(std::filesystem::path where) : path(std::move(where)) {
-        std::error_code unknown;
-        if (std::filesystem::is_directory(path, unknown))
-            read_folder();
+    /// `to_the_end`: what a file of a folder is refused for is one more problem, and the next is still looked at.
+    checkpoint_contents(std::filesystem::path where, std::span<const std::string> allowed_keys, bool to_the_end)
+        : path(std::move(where)) {
+        if (is_model_folder(path))
+            read_folder(allowed_keys, to_the_end);
         else
-            read_gguf();
-        if (problems.empty()) check_tensors();
+            read_gguf(allowed_keys);
+        if (problems.empty() || (to_the_end && (gguf || safetensors) && says_a_model())) check_tensors();
     }
     checkpoint_contents(checkpoint_contents const&) = delete;
     checkpoint_contents& operator=(checkpoint_contents const&) = delete;
 
-    void read_folder() {
+    void read_folder(std::span<const std::string> allowed_keys, bool to_the_end) {
+        const auto step = [&](auto const& f) {
+            if (!to_the_end) return f();
+            problems.collect<error>(f);
+        };
+        step([&] { read_folder_config(allowed_keys); });
+        if (!to_the_end && !problems.empty()) return;
+        if (!is_there(path / "config.json") && !has_weights(path)) return; // all that there is has been said
+        step([&] {
+            require_weights(path);
+            safetensors.emplace(path);
+        });
+        if (safetensors) take_safetensors();
+    }
+
+    void read_folder_config(std::span<const std::string> allowed_keys) {
+        require_config(path);
         const auto config_path = path / "config.json";
         const auto parsed = read_json_file(config_path);
-        config = read_config(parsed, config_path.string(), problems);
-        safetensors.emplace(path);
+        config = read_config(parsed, config_path.string(), problems, allowed_keys);
+        for (auto const& [name, method] : quantization_files) {
+            const auto beside = path / name;
+            if (!is_there(beside) || (parsed.is_object() && parsed.contains("quantization_config"))) continue;
+            if (const auto text = quantization_text(read_json_file(beside), method))
+                problems.add(beside.string() + ": " + *text);
+        }
+    }
+
+    void take_safetensors() {
         for (auto const& [tensor, file] : safetensors->tensors()) {
             auto const& name = tensor->name;
             stored_tensor t{
@@ -12044,9 +13945,9 @@ struct checkpoint_contents {
         index_tensors();
     }
 
-    void read_gguf() {
+    void read_gguf(std::span<const std::string> allowed_keys) {
         gguf.emplace(path);
-        config = read_config(*gguf, problems);
+        config = read_config(*gguf, problems, allowed_keys);
         const bool interleaved = problems.empty() && visit_architecture(config, []<class Architecture>(Architecture) {
                                      return Architecture::gguf_interleaves_heads;
                                  });
@@ -12064,7 +13965,7 @@ struct checkpoint_contents {
             if (tensor.type->name == "BF16") t.number = stored_number::bf16;
             if (interleaved && (name.ends_with("self_attn.q_proj.weight") || name.ends_with("self_attn.k_proj.weight")))
                 t.interleaved_head = config.block.head_dim;
-            tensors.push_back(std::move(t));
+            if (!is_leftover(name)) tensors.push_back(std::move(t));
         }
         index_tensors();
     }
@@ -12081,8 +13982,21 @@ struct checkpoint_contents {
         return place ? &tensors[*place] : nullptr;
     }
 
+    /// Whether the configuration, refused or not, says which tensors there should be.
+    bool says_a_model() const {
+        problem_list unsaid;
+        check_config(config, {}, unsaid);
+        return is_architecture(config.architecture) && unsaid.empty();
+    }
+
     /// Every tensor of the architecture is there, in its shape and readable, and no other.
     void check_tensors() {
+        for (auto const& t : tensors)
+            if (const auto method = quantized_by(t.info.name); !method.empty()) {
+                problems.add(t.who() + " belongs to weights quantized by " + std::string(method) +
+                             ", which are not read yet");
+                return; // what else is odd is so for this reason
+            }
         if (config.layers > tensors.size()) { // and no list of a billion missing names
             problems.add(path.string() + ": the configuration says " + std::to_string(config.layers) +
                          " layers, but there are only " + std::to_string(tensors.size()) + " tensors");
@@ -12131,12 +14045,16 @@ struct checkpoint_contents {
 
 /// A model on disk. Copies share one mapping of the files; nothing is read before it is asked for.
 ///
-/// Errors at construction: io_error where files cannot be opened; format_error for the first of its problems: a
-/// configuration that is not supported, a tensor that is missing, unexpected, of another shape or unreadable.
+/// Keys of the configuration that are not known are refused, as they could change what the model computes; those that
+/// `allowed_keys` names are passed over.
+///
+/// Errors at construction: io_error where files are missing or cannot be opened; option_error for an allowed key that
+/// does not occur or is known; format_error for the first of its problems: an architecture, then quantized weights,
+/// then a key that are not supported, then a tensor that is missing, unexpected, of another shape or unreadable.
 class checkpoint {
 public:
-    explicit checkpoint(std::filesystem::path const& path)
-        : contents_(std::make_shared<const detail::checkpoint_contents>(path)) {
+    explicit checkpoint(std::filesystem::path const& path, std::span<const std::string> allowed_keys = {})
+        : contents_(std::make_shared<const detail::checkpoint_contents>(path, allowed_keys, false)) {
         if (problems().empty()) return;
         const std::size_t more = problems().size() - 1;
         throw format_error(problems().front() + (more == 0 ? "" : " (and " + std::to_string(more) + " more)"));
@@ -12144,9 +14062,9 @@ public:
 
     /// The same without refusing: for showing what is there and everything that is wrong with it. Only config(),
     /// tensors(), files(), problems() and format_description() make sense where problems() is not empty.
-    /// Errors: those of the files' own structure.
-    static checkpoint inspect(std::filesystem::path const& path) {
-        return checkpoint(std::make_shared<const detail::checkpoint_contents>(path));
+    /// Errors: io_error where nothing is; those of a GGUF file's own structure; option_error as above.
+    static checkpoint inspect(std::filesystem::path const& path, std::span<const std::string> allowed_keys = {}) {
+        return checkpoint(std::make_shared<const detail::checkpoint_contents>(path, allowed_keys, true));
     }
     std::vector<std::string> const& problems() const noexcept { return contents_->problems.texts(); }
 
@@ -12176,13 +14094,15 @@ public:
     /// What is stored how, as in "GGUF, linear layers Q4_1, embedding Q8_0, tied head".
     std::string format_description() const {
         std::map<std::string, std::size_t> linear;
-        std::string embedding, head = ", tied head";
+        std::string embedding, head;
         for (auto const& t : contents_->tensors) {
             if (t.info.name.find("_proj.weight") != std::string::npos) ++linear[t.info.type];
             if (t.info.name == detail::embedding_name) embedding = ", embedding " + t.info.type;
-            if (t.info.name == detail::head_name && !config().tied_head) head = ", head " + t.info.type;
+            if (t.info.name == detail::head_name) head = ", head " + t.info.type;
         }
-        std::string text = is_gguf() ? "GGUF, linear layers" : "safetensors, linear layers";
+        if (config().tied_head && !embedding.empty()) head = ", tied head";
+        std::string text = is_gguf() ? "GGUF" : "safetensors";
+        if (!linear.empty()) text += ", linear layers";
         for (auto const& [type, count] : linear)
             text += " " + type + (linear.size() > 1 ? " (" + std::to_string(count) + ")" : "");
         return text + embedding + head;
@@ -12192,8 +14112,9 @@ public:
     /// in order; otherwise as float.
     /// Errors: format_error naming file and tensor for a name that is not there, a type that W cannot hold, and a
     /// number that is not finite.
-    template <weight_matrix W>
+    template <class W>
     W load_matrix(std::string_view name) const {
+        detail::check_weight<W>();
         auto const& t = tensor(name, 2);
         if (t.number == detail::stored_number::bf16)
             if constexpr (std::constructible_from<W, packed_matrix<dense<bf16>>>) return stored<bf16>(t);
@@ -12220,10 +14141,7 @@ public:
     /// The tokenizer that the checkpoint carries.
     /// Errors: io_error where a folder has no tokenizer.json; format_error as tokenizer.
     tokenizer load_tokenizer() const {
-        if (is_gguf()) return tokenizer::from_gguf(*contents_->gguf);
-        const auto file = path() / "tokenizer.json";
-        const json parsed = read_json_file(file);
-        return tokenizer::from_json(parsed, file.string(), named_bos(parsed, file.string()));
+        return is_gguf() ? tokenizer::from_gguf(*contents_->gguf) : tokenizer::from_model(path());
     }
 
 private:
@@ -12289,40 +14207,23 @@ private:
         return m;
     }
 
-    /// The id of the beginning-of-text token that tokenizer_config.json names, a string or an object with `content`.
-    std::optional<std::int32_t> named_bos(json const& tokenizer_file, std::string const& who) const {
-        const auto config_path = path() / "tokenizer_config.json";
-        if (std::error_code unknown; !std::filesystem::exists(config_path, unknown)) return std::nullopt;
-        const json parsed = read_json_file(config_path);
-        json const* const named = find_value(parsed, "bos_token", config_path.string());
-        if (!named) return std::nullopt;
-        const std::string text = named->is_object() ? required<std::string>(*named, "content", config_path.string())
-                                                    : required<std::string>(parsed, "bos_token", config_path.string());
-        if (json const* const added = find_value(tokenizer_file, "added_tokens", who); added && added->is_array())
-            for (auto const& token : *added)
-                if (if_present<std::string>(token, "content", who) == text)
-                    return required<std::int32_t>(token, "id", who);
-        if (json const* const model = find_object(tokenizer_file, "model", who))
-            if (json const* const vocabulary = find_object(*model, "vocab", who))
-                return if_present<std::int32_t>(*vocabulary, text, who);
-        return std::nullopt;
-    }
-
     std::shared_ptr<const detail::checkpoint_contents> contents_;
 };
 
 /// The blocks of a checkpoint, loaded when asked for. With `keep_resident` each is loaded once and kept; without, only
 /// the last one is, which all variants of a sweep ask for in turn, so that a model larger than memory streams from its
 /// mapped files.
-template <weight_matrix W>
+template <class W>
 class checkpoint_layers final : public layer_source<W> {
 public:
     checkpoint_layers(checkpoint source, bool keep_resident)
         : source_(std::move(source)), keeps_all_(keep_resident), blocks_(keep_resident ? source_.config().layers : 1) {}
 
-    /// k < layers is asserted.   Errors: as load_matrix and load_vector.
+    /// Errors: shape_error for a layer that is not there; as load_matrix and load_vector.
     block_weights<W> layer(std::size_t k) override {
-        BITLENS_ASSERT(k < source_.config().layers);
+        if (k >= source_.config().layers)
+            throw shape_error(source_.path().string() + ": layer " + std::to_string(k) + " is asked of " +
+                              std::to_string(source_.config().layers) + " layers");
         block_weights<W>& place = keeps_all_ ? blocks_[k] : blocks_[0];
         if (!keeps_all_ && last_ != k) place = {};
         if (!place.rest) place = load(k);
@@ -12369,47 +14270,63 @@ private:
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
 
 /// A model of one architecture with weights of type W. Copies share the weights.
-template <class Architecture, weight_matrix W>
+template <class Architecture, class W>
 class transformer {
+    static_assert(bitlens::architecture<Architecture>,
+                  "bitlens: transformer<Architecture, Weight>: an architecture is llama, qwen2, or a struct with the "
+                  "members that docs/add-an-architecture.md lists");
+    static_assert(weight_matrix<W>,
+                  "bitlens: transformer<Architecture, Weight>: a weight is a packed_matrix<format> or "
+                  "a mixed_matrix<format...>, such as packed_matrix<dense<float>>");
+
 public:
     using architecture = Architecture;
     using weight = W;
 
-    /// Of parts; the head may be the embedding. Shapes fit the configuration (asserted).
+    /// Of parts; the head may be the embedding.   Errors: shape_error for shapes that do not fit the configuration.
     transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
                 std::vector<float> final_norm, std::shared_ptr<const W> head)
         : config_(std::move(config)), layers_(std::move(layers)), embedding_(std::move(embedding)),
           final_norm_(std::make_shared<const std::vector<float>>(std::move(final_norm))), head_(std::move(head)) {
-        BITLENS_ASSERT(embedding_->rows() == config_.vocabulary && embedding_->cols() == config_.block.width);
-        BITLENS_ASSERT(head_->rows() == config_.vocabulary && head_->cols() == config_.block.width);
-        BITLENS_ASSERT(final_norm_->size() == config_.block.width);
+        const std::size_t vocabulary = config_.vocabulary, width = config_.block.width;
+        if (layers_ == nullptr || embedding_ == nullptr || head_ == nullptr)
+            throw shape_error("transformer: a part is null; layers, embedding and head are expected");
+        detail::check_shape("transformer", "embedding", embedding_->rows(), embedding_->cols(), vocabulary, width);
+        detail::check_shape("transformer", "head", head_->rows(), head_->cols(), vocabulary, width);
+        detail::check_size("transformer", "final_norm", final_norm_->size(), width);
     }
 
     /// Of a checkpoint, whose files stay mapped. With `keep_resident` its blocks are loaded once and kept.
     /// Errors: format_error for a checkpoint of another architecture; as load_matrix.
     transformer(checkpoint const& source, bool keep_resident)
-        : transformer(checked(source), std::make_shared<checkpoint_layers<W>>(source, keep_resident),
+        : transformer(configuration_of(source), std::make_shared<checkpoint_layers<W>>(source, keep_resident),
                       std::make_shared<const W>(source.load_matrix<W>(detail::embedding_name)),
                       source.load_vector(detail::final_norm_name), nullptr, source) {}
 
     /// The same model with other blocks.
-    transformer with_layers(std::shared_ptr<layer_source<W>> layers) const {
+    template <class Source>
+    transformer with_layers(Source layers) const {
+        static_assert(source_of<Source, W>,
+                      "bitlens: with_layers takes a std::shared_ptr to a layer_source whose weights "
+                      "are of this model's type");
         transformer other = *this;
-        other.layers_ = std::move(layers);
+        if constexpr (source_of<Source, W>) other.layers_ = std::move(layers);
+        if (other.layers_ == nullptr) throw shape_error("with_layers: a layer_source is expected, found none");
         return other;
     }
 
-    /// The same model whose products are computed in another arithmetic, which is available (asserted).
+    /// The same model whose products are computed in another arithmetic.   Errors: option_error where this machine has
+    /// none.
     transformer with_products(arithmetic products) const {
-        BITLENS_ASSERT(is_available(products));
         transformer other = *this;
-        other.products_ = products;
+        other.products_ = checked(products);
         return other;
     }
 
@@ -12420,12 +14337,8 @@ public:
     std::span<const float> final_norm() const noexcept { return *final_norm_; }
     W const& head() const noexcept { return *head_; }
 
-    /// x ← the rows of the embedding.   Shapes: ids (T), x (T, d).   Errors: shape_error for an id outside the
-    /// vocabulary.
-    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const {
-        check_token_ids(ids, config_.vocabulary);
-        bitlens::embed(*embedding_, ids, x);
-    }
+    /// x ← the rows of the embedding.   Shapes: ids (T), x (T, d).   Errors: as bitlens::embed.
+    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const { bitlens::embed(*embedding_, ids, x); }
 
     /// Bytes of workspace that forward needs.
     std::size_t forward_bytes(std::size_t positions, unsigned tasks) const {
@@ -12435,11 +14348,39 @@ public:
 
     /// Runs a whole document and speaks to the probe on the way; final_norm and logits (T, vocabulary) are made only
     /// for a probe that listens to them. The workspace says in which arithmetic; bits depend neither on the probe nor
-    /// on the workspace's tasks. Errors: shape_error for no ids, or one outside the vocabulary; what the layers' source
-    /// throws.
-    template <probe P>
-    void forward(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
+    /// on the workspace's tasks. Errors: shape_error for no ids, one outside the vocabulary, layers of another shape,
+    /// or a workspace of less than forward_bytes; what the layers' source throws.
+    template <detail::meant_as_probe P>
+    void forward(std::span<const std::int32_t> ids, P&& p, workspace& scratch) const {
+        if constexpr (check_probe<P>()) run(ids, p, scratch);
+    }
+    /// The same with a workspace of its own, in one task.
+    template <detail::meant_as_probe P>
+    void forward(std::span<const std::int32_t> ids, P&& p) const {
+        workspace scratch(forward_bytes(ids.size(), 1), 1, products_);
+        if constexpr (check_probe<P>()) run(ids, p, scratch);
+    }
+
+private:
+    transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
+                std::vector<float> final_norm, std::nullptr_t, checkpoint const& source)
+        : transformer(std::move(config), std::move(layers), embedding, std::move(final_norm),
+                      source.config().tied_head ? embedding
+                                                : std::make_shared<const W>(source.load_matrix<W>(detail::head_name))) {
+    }
+
+    template <class P>
+    static constexpr bool check_probe() {
+        static_assert(std::is_lvalue_reference_v<P>, "bitlens: forward takes a probe that has a name: what it heard is "
+                                                     "read from it afterwards, and a temporary one is gone by then");
+        return std::is_lvalue_reference_v<P> && bitlens::detail::points_of<std::remove_cvref_t<P>>::is_sound;
+    }
+
+    /// forward, for a probe that has been checked.
+    template <class P>
+    void run(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
         if (ids.empty()) throw shape_error("forward: at least one token id is expected");
+        scratch.require("forward", forward_bytes(ids.size(), scratch.tasks()));
         block_state state(ids.size(), config_.block);
         embed(ids, state.x);
         for (std::size_t k = 0; k < config_.layers; ++k)
@@ -12454,22 +14395,8 @@ public:
             emit<hook::logits>(p, site{config_.layers}, logits);
         }
     }
-    /// The same with a workspace of its own, in one task.
-    template <probe P>
-    void forward(std::span<const std::int32_t> ids, P& p) const {
-        workspace scratch(forward_bytes(ids.size(), 1), 1, products_);
-        forward(ids, p, scratch);
-    }
 
-private:
-    transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
-                std::vector<float> final_norm, std::nullptr_t, checkpoint const& source)
-        : transformer(std::move(config), std::move(layers), embedding, std::move(final_norm),
-                      source.config().tied_head ? embedding
-                                                : std::make_shared<const W>(source.load_matrix<W>(detail::head_name))) {
-    }
-
-    static model_config const& checked(checkpoint const& source) {
+    static model_config const& configuration_of(checkpoint const& source) {
         if (source.config().architecture != Architecture::name)
             throw format_error(source.path().string() + ": architecture " + std::string(Architecture::name) +
                                " is expected, " + source.config().architecture + " was found");
@@ -12500,7 +14427,11 @@ namespace bitlens {
 /// Sizes of a model that runs in a moment: 4 layers of width 64, grouped heads, 256 tokens.
 template <class Architecture>
 model_config tiny_config() {
-    return {std::string(Architecture::name), 4, 256, 512, {64, 4, 2, 16, 160, 1e-5f, 10000.0}, true};
+    static_assert(architecture<Architecture>,
+                  "bitlens: an architecture is llama, qwen2, or a struct with the members that "
+                  "docs/add-an-architecture.md lists");
+    if constexpr (architecture<Architecture>)
+        return {std::string(Architecture::name), 4, 256, 512, {64, 4, 2, 16, 160, 1e-5f, 10000.0}, true};
 }
 
 namespace detail {
@@ -12527,7 +14458,7 @@ inline std::vector<float> random_vector(std::size_t size, double mean, double de
 
 /// A model with random weights, the same for the same configuration and seed on every machine.
 /// Errors: format_error for a configuration that is no model (check_config) or of another architecture.
-template <class Architecture, weight_matrix W>
+template <class Architecture, class W>
 transformer<Architecture, W> tiny_model(model_config const& config, std::uint64_t seed) {
     problem_list problems;
     check_config(config, "tiny_model", problems);
@@ -12560,8 +14491,225 @@ transformer<Architecture, W> tiny_model(model_config const& config, std::uint64_
 
 } // namespace bitlens
 
+// ---- bitlens/models/score.hpp
+/// score: what a model makes of a text, in nats per token, without ever holding its logits.
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Takes what the head reads, and scores it.
+template <class W>
+struct scorer {
+    using points = hook::set<hook::final_norm>;
+    W const& head;
+    std::span<const std::int32_t> ids;
+    std::span<double> nll;
+    workspace& scratch;
+
+    void on(hook::final_norm, site, matrix_view<const float> x) const {
+        std::vector<std::int32_t> top(nll.size());
+        std::vector<float> margin(nll.size());
+        const matrix_view<const float> hidden = x.middle_rows(0, nll.size());
+        const token_scores scores{nll, {}, top, margin};
+        vocabulary_loss(head, std::span(&hidden, 1), ids.subspan(1), std::span(&scores, 1), scratch);
+    }
+};
+
+} // namespace detail
+
+/// Bytes of workspace that score needs for so many ids.
+template <class Architecture, class W>
+std::size_t score_bytes(transformer<Architecture, W> const& model, std::size_t tokens, unsigned tasks) {
+    model_config const& config = model.config();
+    return std::max(model.forward_bytes(tokens, tasks),
+                    vocabulary_loss_bytes(config.vocabulary, config.block.width, tokens, 1, tasks));
+}
+
+/// nll_t = −log p(ids_{t+1} | ids_0 … ids_t), in nats, p = softmax(logits): the loss at each scored position; their
+/// mean is the model's loss on the text, and e to its power the perplexity.   Shapes: ids (T) → (T − 1). The first id
+/// is only read: a text begins with the tokenizer's own token where there is one (encode_with_bos). The head, softmax
+/// and loss are fused: logits are never all there, and a probe cannot listen to them; what it writes elsewhere,
+/// final_norm included, is scored. The workspace says in how many tasks and which arithmetic; bits are those of the
+/// sweep, and do not depend on tasks. Sums are in double; a loss is that of the logits to about 1e-6. Errors:
+/// shape_error for less than two ids, or one outside the vocabulary; as forward.
+template <class Architecture, class W, detail::meant_as_probe P>
+std::vector<double> score(transformer<Architecture, W> const& model, std::span<const std::int32_t> ids, P&& probe,
+                          workspace& scratch) {
+    constexpr bool is_named = std::is_lvalue_reference_v<P>;
+    static_assert(is_named,
+                  "bitlens: score takes a probe that has a name: what it heard is read from it afterwards, and a "
+                  "temporary one is gone by then");
+    static_assert(!listens<P, hook::logits>,
+                  "bitlens: score never makes the logits, so no probe hears them; forward does");
+    if (ids.size() < 2)
+        throw shape_error("score: " + std::to_string(ids.size()) +
+                          " token ids, expected at least 2: each but the first is scored");
+    scratch.require("score", score_bytes(model, ids.size(), scratch.tasks()));
+    std::vector<double> nll(ids.size() - 1);
+    if constexpr (is_named) {
+        detail::scorer<W> last{model.head(), ids, nll, scratch};
+        chain both(probe, last);
+        model.forward(ids, both, scratch);
+    }
+    return nll;
+}
+
+/// The same with a workspace of its own, in as many tasks as this process may use cores, in the model's arithmetic.
+template <class Architecture, class W, detail::meant_as_probe P>
+    requires(!std::same_as<std::remove_cvref_t<P>, workspace>)
+std::vector<double> score(transformer<Architecture, W> const& model, std::span<const std::int32_t> ids, P&& probe) {
+    const unsigned tasks = available_cores();
+    workspace scratch(score_bytes(model, ids.size(), tasks), tasks, model.products());
+    return score(model, ids, std::forward<P>(probe), scratch);
+}
+
+/// Without a probe.
+template <class Architecture, class W>
+std::vector<double> score(transformer<Architecture, W> const& model, std::span<const std::int32_t> ids,
+                          workspace& scratch) {
+    no_probe nobody;
+    return score(model, ids, nobody, scratch);
+}
+template <class Architecture, class W>
+std::vector<double> score(transformer<Architecture, W> const& model, std::span<const std::int32_t> ids) {
+    no_probe nobody;
+    return score(model, ids, nobody);
+}
+
+} // namespace bitlens
+
 // ---- bitlens/sweep.hpp
-/// sweep/: variants of a model side by side on many examples, and the folder that keeps a run.
+/// sweep/: variants of a model side by side on many examples, what is measured of them, and the folder that keeps a run.
+
+// ---- bitlens/sweep/column.hpp
+/// column: what a measurement says of the numbers that it leaves.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace bitlens {
+
+/// The name of variant 0 in every file of a run.
+inline constexpr const char* full_model_name = "full";
+
+/// How many numbers a column has of each document.
+enum class column_shape : std::uint8_t { document, layer, position };
+
+/// Of which variants it has them.
+enum class column_owner : std::uint8_t { full_model, each_method, each_variant };
+
+/// One quantity of a table of results. Files, readers, the plan of memory and the tables in the docs follow from it.
+struct column {
+    std::string name; // small letters, digits and '_'
+    column_shape shape = column_shape::document;
+    column_owner owner = column_owner::each_variant;
+    std::string unit;       // "nats per token"; empty: a pure number
+    std::string meaning;    // one line
+    bool holds_ids = false; // token ids (int32) in place of numbers (float32); of a position only
+
+    bool operator==(column const&) const = default;
+
+    /// Whether variant v of a sweep has it; 0 is the full model.
+    bool is_of(std::size_t v) const noexcept {
+        return owner == column_owner::each_variant || (owner == column_owner::full_model) == (v == 0);
+    }
+    /// What files call it: "norm_r" of the full model alone, else with the variant: "nll_full", "mse_rtn3-g64".
+    std::string stored_name(std::string_view variant) const {
+        return owner == column_owner::full_model ? name : name + "_" + std::string(variant);
+    }
+};
+
+/// The column of a table of rows for one layer: "norm_r_l3".
+inline std::string layer_column(std::string_view stored_name, std::size_t layer) {
+    return std::string(stored_name) + "_l" + std::to_string(layer);
+}
+
+/// Words for the enumerators, as manifests write them.
+inline std::string_view name(column_shape shape) noexcept {
+    constexpr std::string_view names[] = {"document", "layer", "position"};
+    return names[static_cast<std::size_t>(shape)];
+}
+inline std::string_view name(column_owner owner) noexcept {
+    constexpr std::string_view names[] = {"full model", "each method", "each variant"};
+    return names[static_cast<std::size_t>(owner)];
+}
+
+/// Errors: option_error for a name that files could not bear, or ids that are not of a position.
+inline void check_column(column const& c) {
+    const auto plain = [](char x) { return (x >= 'a' && x <= 'z') || (x >= '0' && x <= '9') || x == '_'; };
+    if (c.name.empty() || !std::ranges::all_of(c.name, plain))
+        throw option_error("column '" + c.name + "': a name of small letters, digits and '_' is expected");
+    if (c.holds_ids && c.shape != column_shape::position)
+        throw option_error("column '" + c.name + "': token ids are expected of each position only");
+}
+
+} // namespace bitlens
+
+// ---- bitlens/sweep/document_rows.hpp
+/// document_rows: the documents of a run as rows of equally many token ids, and where they came from.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+struct document_rows {
+    matrix<std::int32_t> ids;       // (N, tokens)
+    std::vector<std::size_t> rows;  // row number in the input
+    std::vector<std::string> names; // `id` of the input, empty when absent
+    std::vector<std::string> topics;
+    std::vector<std::optional<std::uint64_t>> bytes; // of the text of the scored tokens, where that is known
+
+    /// Documents of these ids alone, numbered from 0.
+    static document_rows numbered(matrix<std::int32_t> ids) {
+        const std::size_t n = ids.rows();
+        document_rows all{std::move(ids), std::vector<std::size_t>(n), std::vector<std::string>(n),
+                          std::vector<std::string>(n), std::vector<std::optional<std::uint64_t>>(n)};
+        for (std::size_t i = 0; i < n; ++i) all.rows[i] = i;
+        return all;
+    }
+
+    std::size_t size() const noexcept { return ids.rows(); }
+    /// Scored positions of a row.
+    std::size_t positions() const noexcept { return ids.cols() == 0 ? 0 : ids.cols() - 1; }
+
+    /// The first `count`, or all.
+    document_rows first(std::size_t count) const {
+        const auto n = static_cast<std::ptrdiff_t>(std::min(count, size()));
+        const auto head = [n](auto const& list) {
+            return std::remove_cvref_t<decltype(list)>(list.begin(), list.begin() + n);
+        };
+        document_rows some{matrix<std::int32_t>(static_cast<std::size_t>(n), ids.cols()), head(rows), head(names),
+                           head(topics), head(bytes)};
+        std::copy_n(ids.data(), some.ids.rows() * ids.cols(), some.ids.data());
+        return some;
+    }
+
+    /// "document 7", or "document 7 (its id)": how messages name row n.
+    std::string who(std::size_t n) const {
+        return "document " + std::to_string(rows[n]) + (names[n].empty() ? "" : " (" + names[n] + ")");
+    }
+};
+
+} // namespace bitlens
 
 // ---- bitlens/sweep/layer_panels.hpp
 /// layer_panels: one layer of every variant, laid out for the products of many examples.
@@ -12615,6 +14763,147 @@ private:
 
 } // namespace bitlens
 
+// ---- bitlens/sweep/manifest.hpp
+/// run_manifest: what decides the numbers of a run. Equal manifests, equal bytes.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// A variant beside the full model, and how it is made: "mine" and "nf3-g64".
+struct run_method {
+    std::string name, spec;
+    bool operator==(run_method const&) const = default;
+};
+
+struct run_manifest {
+    json setting = json::object();   // all else that decides a result, by name: model, data, arguments, versions
+    std::vector<run_method> methods; // in the order of the tables
+    std::vector<column> columns;     // what is measured
+
+    bool operator==(run_manifest const&) const = default;
+};
+
+/// Name, size and SHA-256 of a file: what stands for it in a manifest.   Errors: io_error.
+inline json file_identity(std::filesystem::path const& path) {
+    return {{"name", visible_line(path.filename().native())},
+            {"bytes", std::filesystem::file_size(path)},
+            {"sha256", sha256_of_file(path)}};
+}
+
+/// The first place where two JSON values differ, in words; nothing when they are equal.
+/// Errors: format_error for a string that is no UTF-8.
+inline std::optional<std::string> first_difference(json const& found, json const& asked,
+                                                   std::string const& where = "") {
+    if (found == asked) return std::nullopt;
+    if (found.is_object() && asked.is_object()) {
+        const auto inside = [&](std::string const& key) { return where.empty() ? key : where + "." + key; };
+        for (auto const& [key, value] : asked.items()) {
+            if (!found.contains(key))
+                return inside(key) + ": nothing in the folder, " + json_text(value, where) + " asked for";
+            if (auto difference = first_difference(found[key], value, inside(key))) return difference;
+        }
+        for (auto const& [key, value] : found.items())
+            if (!asked.contains(key))
+                return inside(key) + ": " + json_text(value, where) + " in the folder, nothing asked for";
+    }
+    return where + ": " + json_text(found, where) + " in the folder, " + json_text(asked, where) + " asked for";
+}
+
+namespace detail {
+
+/// The keys of manifest.json that are members of run_manifest; all others are its setting.
+inline constexpr const char *methods_key = "methods", *columns_key = "columns";
+
+inline json to_json(column const& c) {
+    json out{{"name", c.name}, {"of", name(c.owner)}, {"per", name(c.shape)}, {"unit", c.unit}, {"meaning", c.meaning}};
+    if (c.holds_ids) out["token_ids"] = true;
+    return out;
+}
+
+template <class Word>
+Word word_from(json const& object, const char* key, std::array<Word, 3> const& words, std::string const& who) {
+    const auto text = required<std::string>(object, key, who);
+    std::string known;
+    for (const Word w : words) {
+        if (text == name(w)) return w;
+        known += (known.empty() ? "" : ", ") + std::string(name(w));
+    }
+    throw format_error(who + ": key \"" + key + "\": " + in_quotes(text) + " was found, expected " + known);
+}
+
+inline column column_from(json const& object, std::string const& who) {
+    column c;
+    c.name = required<std::string>(object, "name", who);
+    c.owner = word_from(
+        object, "of", std::array{column_owner::full_model, column_owner::each_method, column_owner::each_variant}, who);
+    c.shape =
+        word_from(object, "per", std::array{column_shape::document, column_shape::layer, column_shape::position}, who);
+    c.unit = required<std::string>(object, "unit", who);
+    c.meaning = required<std::string>(object, "meaning", who);
+    c.holds_ids = if_present<bool>(object, "token_ids", who).value_or(false);
+    return c;
+}
+
+inline json const& required_array(json const& object, const char* key, std::string const& who) {
+    json const* const found = find_value(object, key, who);
+    if (!found || !found->is_array()) throw format_error(who + ": key \"" + key + "\": an array is expected");
+    return *found;
+}
+
+} // namespace detail
+
+inline json to_json(run_manifest const& m) {
+    json out = m.setting;
+    out[detail::methods_key] = json::array();
+    for (auto const& [name, spec] : m.methods) out[detail::methods_key].push_back({{"name", name}, {"spec", spec}});
+    out[detail::columns_key] = json::array();
+    for (column const& c : m.columns) out[detail::columns_key].push_back(detail::to_json(c));
+    return out;
+}
+
+/// Errors: format_error naming `who` and what is missing or wrong.
+inline run_manifest manifest_from(json const& file, std::string const& who) {
+    run_manifest m;
+    m.setting = detail::expect_object(file, who);
+    std::set<std::string, std::less<>> names{std::string(full_model_name)};
+    for (json const& entry : detail::required_array(file, detail::methods_key, who)) {
+        const std::string place = who + ": " + detail::methods_key;
+        m.methods.push_back({required<std::string>(entry, "name", place), required<std::string>(entry, "spec", place)});
+        if (!names.insert(m.methods.back().name).second)
+            throw format_error(place + ": the name " + in_quotes(m.methods.back().name) + " is taken");
+    }
+    for (json const& entry : detail::required_array(file, detail::columns_key, who))
+        m.columns.push_back(detail::column_from(entry, who + ": " + detail::columns_key));
+    m.setting.erase(detail::methods_key);
+    m.setting.erase(detail::columns_key);
+    return m;
+}
+
+/// Where two runs part, in words: the first difference of their settings, or of what they measure. Methods are left
+/// out, because a run takes more of them later.
+inline std::optional<std::string> first_difference(run_manifest const& found, run_manifest const& asked) {
+    if (auto difference = first_difference(found.setting, asked.setting)) return difference;
+    for (std::size_t i = 0; i < std::max(found.columns.size(), asked.columns.size()); ++i) {
+        const auto at = [i](run_manifest const& m) {
+            return i < m.columns.size() ? detail::to_json(m.columns[i]).dump() : std::string("nothing");
+        };
+        if (at(found) != at(asked)) return "columns: " + at(found) + " in the folder, " + at(asked) + " asked for";
+    }
+    return std::nullopt;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/sweep/memory_plan.hpp
 /// memory_plan: what a sweep keeps in memory and how large its blocks are, decided before it starts.
 
@@ -12624,10 +14913,12 @@ private:
 // ---- bitlens/sweep/variants.hpp
 /// variant: one model among those that a sweep runs side by side on the same examples.
 
+#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace bitlens {
 
@@ -12639,13 +14930,40 @@ struct variant {
     std::shared_ptr<layer_source<W>> weights;
     std::size_t parent = 0;     // index of an earlier variant
     std::size_t fork_layer = 0; // 0: on its own from the embedding on
+
+    variant() = default;
+    /// Does not compile for a source of another type of weight.
+    template <class Source>
+    variant(std::string its_name, Source source, std::size_t its_parent = 0, std::size_t its_fork_layer = 0)
+        : name(std::move(its_name)), parent(its_parent), fork_layer(its_fork_layer) {
+        static_assert(source_of<Source, W>, "bitlens: variant<W>{name, source}: the source is a std::shared_ptr to a "
+                                            "layer_source<W>, of the same type of weight as the model");
+        if constexpr (source_of<Source, W>) weights = std::move(source);
+    }
 };
 
-/// Errors: option_error when there is no root, or a variant's parent does not come before it or starts after the fork.
+/// Any list of variants of a model whose weights are W. Does not compile for variants of another type of weight.
+template <class W, class Variants>
+std::span<const variant<W>> variants_of(Variants const& variants) {
+    constexpr bool fits = std::convertible_to<Variants const&, std::span<const variant<W>>>;
+    static_assert(fits,
+                  "bitlens: the variants are a list of variant<W>, such as a std::vector, where W is the model's type "
+                  "of weight");
+    if constexpr (fits)
+        return variants;
+    else
+        return {};
+}
+
+/// Errors: option_error when there is no root, a variant has no weights, or its parent does not come before it or
+/// starts after the fork.
 template <class W>
 void check_variants(std::span<const variant<W>> variants, std::size_t layers) {
     if (variants.empty()) throw option_error("sweep: at least one variant is expected, the full-precision model");
     if (variants[0].fork_layer != 0) throw option_error("sweep: variant 0 has no parent to fork from");
+    for (auto const& v : variants)
+        if (v.weights == nullptr)
+            throw option_error("sweep: variant '" + v.name + "' has no weights; a layer_source is expected");
     for (std::size_t v = 1; v < variants.size(); ++v) {
         auto const& [name, weights, parent, fork] = variants[v];
         if (parent >= v || variants[parent].fork_layer > fork || fork >= layers)
@@ -12753,16 +15071,49 @@ inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t to
             variants * layer_panels::bytes(shape, arithmetic::f32)};
 }
 
-/// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
-///
-/// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
-/// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, …
-/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary (before anything
-/// runs), option_error for variants that are no tree; what the sources, measurements or `done` throw passes through.
+namespace detail {
+
+/// What a sweep's `make` gives, or void where it is no function of an example's number.
+template <class Make>
+struct made_by {
+    using type = void;
+};
+template <std::invocable<std::size_t> Make>
+struct made_by<Make> {
+    using type = std::remove_cvref_t<std::invoke_result_t<Make, std::size_t>>;
+};
+
+/// Whether a sweep can fill what `make` gives and hand it to `done`. Does not compile where it cannot, and says why.
+template <class M, class Done>
+constexpr bool check_measurement() {
+    static_assert(!std::is_void_v<M>,
+                  "bitlens: sweep(model, variants, ids, cut, make, done): make(n) gives the measurement "
+                  "of example n, a std::size_t");
+    if constexpr (!std::is_void_v<M>) {
+        constexpr bool has_scores = requires(M m) {
+            { m.scores() } -> std::convertible_to<std::span<const token_scores>>;
+        };
+        constexpr bool has_probe = requires(M m) {
+            m.with_probe(std::size_t{}, [](auto&) {});
+        };
+        constexpr bool is_taken = std::invocable<Done const&, std::size_t, std::span<M>>;
+        static_assert(has_scores,
+                      "bitlens: a measurement has scores(), which gives a std::span<const token_scores>, one "
+                      "for each variant");
+        static_assert(has_probe,
+                      "bitlens: a measurement has with_probe(v, f), which calls f(probe) with the probe that "
+                      "watches variant v, or with a no_probe");
+        static_assert(is_taken,
+                      "bitlens: sweep(model, variants, ids, cut, make, done): done(first, measurements) takes a "
+                      "std::size_t and a std::span of what make gives");
+        return has_scores && has_probe && is_taken;
+    }
+    return false;
+}
+
 template <class Architecture, class W, class Make, class Done>
-void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-           matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make,
-           Done const& done) requires measurement<std::invoke_result_t<Make const&, std::size_t>> {
+void run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
+               matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make, Done const& done) {
     using measurement_type = std::invoke_result_t<Make const&, std::size_t>;
     model_config const& config = model.config();
     check_variants(variants, config.layers);
@@ -12774,8 +15125,8 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
     const std::size_t tokens = ids.cols, scored = tokens - 1, variant_count = variants.size();
     const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
     const auto tasks = static_cast<unsigned>((cut.threads + block - 1) / block); // inside one example
-    detail::sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks),
-                                 tasks, model.products());
+    sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks), tasks,
+                         model.products());
     layer_panels layer(config.block, variant_count, model.products());
 
     std::vector<matrix<float>> streams; // residual stream of example e and variant v: streams[e · variant_count + v]
@@ -12803,7 +15154,7 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
                 matrix<float>* const stream = &streams[e * variant_count];
                 for (std::size_t v = 1; v < variant_count; ++v)
                     if (k > 0 && variants[v].fork_layer == k) copy(stream[variants[v].parent], stream[v]);
-                pool.lend([&](detail::sweep_task& task) {
+                pool.lend([&](sweep_task& task) {
                     for (std::size_t v = 0; v < variant_count; ++v) {
                         if (variants[v].fork_layer > k) continue;
                         std::swap(task.state.x, stream[v]);
@@ -12823,13 +15174,29 @@ void sweep(transformer<Architecture, W> const& model, std::span<const variant<W>
                 rms_norm(x, model.final_norm(), config.block.norm_eps, x);
                 hidden.push_back(x);
             }
-            pool.lend([&](detail::sweep_task& task) {
+            pool.lend([&](sweep_task& task) {
                 vocabulary_loss(model.head(), hidden, ids.row(first + e).subspan(1), measurements[e].scores(),
                                 task.scratch);
             });
         });
         done(first, std::span<measurement_type>(measurements));
     }
+}
+
+} // namespace detail
+
+/// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
+///
+/// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
+/// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, …
+/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary (before anything
+/// runs), option_error for variants that are no tree; what the sources, measurements or `done` throw passes through.
+template <class Architecture, class W, class Variants, class Make, class Done>
+void sweep(transformer<Architecture, W> const& model, Variants const& variants, matrix_view<const std::int32_t> ids,
+           sweep_cut cut, Make const& make, Done const& done) {
+    const auto list = variants_of<W>(variants);
+    if constexpr (detail::check_measurement<typename detail::made_by<Make const&>::type, Done>())
+        detail::run_sweep(model, list, ids, cut, make, done);
 }
 
 } // namespace bitlens
@@ -12909,6 +15276,791 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
 
 } // namespace bitlens
 
+// ---- bitlens/sweep/position_scores.hpp
+/// position_scores: room for what a sweep finds of every scored position of one variant.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+/// Per-position scores of one variant: see token_scores. The first variant's kl stays empty.
+struct position_scores {
+    std::vector<double> nll, kl, entropy;
+    std::vector<std::int32_t> top;
+    std::vector<float> margin;
+
+    position_scores(std::size_t positions, bool is_reference)
+        : nll(positions), kl(is_reference ? 0 : positions), entropy(positions), top(positions), margin(positions) {}
+    token_scores view() noexcept { return {nll, kl, top, margin, entropy}; }
+
+    /// Bytes that one position takes, at most.
+    static constexpr std::size_t bytes_of_a_position = 3 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
+};
+
+/// Share of the positions at which two runs find the same token most likely.
+/// Errors: shape_error for different numbers of positions, or none.
+inline double same_top(position_scores const& a, position_scores const& b) {
+    detail::check_size("same_top", "b", b.top.size(), a.top.size());
+    if (a.top.empty()) throw shape_error("same_top: at least one position is expected");
+    std::size_t same = 0;
+    for (std::size_t t = 0; t < a.top.size(); ++t) same += a.top[t] == b.top[t] ? 1u : 0u;
+    return static_cast<double>(same) / static_cast<double>(a.top.size());
+}
+
+/// A sweep's measurement of one row: the scores of every variant and nothing else. Variant 0 is the full model.
+class score_measurement {
+public:
+    explicit score_measurement(std::size_t positions, std::size_t variants = 1) {
+        BITLENS_ASSERT(variants >= 1);
+        for (std::size_t v = 0; v < variants; ++v) scores_.emplace_back(positions, v == 0);
+        for (auto& s : scores_) views_.push_back(s.view());
+    }
+
+    /// Bytes that one takes, at most.
+    static std::size_t bytes(std::size_t positions, std::size_t variants) noexcept {
+        return variants * positions * position_scores::bytes_of_a_position;
+    }
+
+    template <class F>
+    void with_probe(std::size_t, F const& f) {
+        no_probe nobody;
+        f(nobody);
+    }
+    std::span<const token_scores> scores() noexcept { return views_; }
+    position_scores const& positions(std::size_t variant) const noexcept { return scores_[variant]; }
+
+private:
+    std::vector<position_scores> scores_;
+    std::vector<token_scores> views_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/sweep/results_table.hpp
+/// results_table: the one table of a run. Measurements fill it row by row, files hold it, statistics read it.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// N documents, L layers, T scored positions.
+struct results_size {
+    std::size_t documents = 0, layers = 0, positions = 0;
+};
+
+/// Stands for a number that is not defined (the kurtosis of equal numbers), and for one that nobody has measured yet.
+inline constexpr double undefined_number = std::numeric_limits<double>::quiet_NaN();
+
+/// A column of one variant. One of the three lists holds the numbers.
+struct stored_column {
+    column declared;
+    std::size_t variant;
+    std::string name;              // stored_name of the variant
+    std::vector<double> numbers;   // (N) of documents, (L, N) of layers
+    std::vector<float> scores;     // (N, T) of positions
+    std::vector<std::int32_t> ids; // (N, T) of positions, where they are token ids
+};
+
+class results_table {
+public:
+    results_table() = default;
+
+    /// No row is finished; every number is undefined. variants[0] is the full model.
+    /// Errors: option_error for a column as check_column, and for two columns of one file with the same name.
+    results_table(std::vector<column> columns, std::vector<std::string> variants, results_size size)
+        : declared_(std::move(columns)), variants_(std::move(variants)), size_(size),
+          finished_(variants_.size(), std::vector<bool>(size.documents, false)) {
+        for (std::size_t v = 0; v < variants_.size(); ++v)
+            for (column const& c : declared_)
+                if (c.is_of(v)) stored_.push_back({c, v, c.stored_name(variants_[v]), {}, {}, {}});
+        check_names();
+        for (stored_column& s : stored_)
+            if (s.declared.shape != column_shape::position)
+                s.numbers.assign(layers_of(s) * size.documents, undefined_number);
+            else if (s.declared.holds_ids)
+                s.ids.assign(size.documents * size.positions, 0);
+            else
+                s.scores.assign(size.documents * size.positions, static_cast<float>(undefined_number));
+    }
+
+    /// Bytes that one document takes.
+    static std::size_t bytes_per_document(std::span<const column> columns, std::size_t variants,
+                                          results_size size) noexcept {
+        std::size_t bytes = 0;
+        for (column const& c : columns)
+            for (std::size_t v = 0; v < variants; ++v) {
+                if (!c.is_of(v)) continue;
+                if (c.shape == column_shape::position)
+                    bytes += size.positions * (c.holds_ids ? sizeof(std::int32_t) : sizeof(float));
+                else
+                    bytes += (c.shape == column_shape::layer ? size.layers : 1) * sizeof(double);
+            }
+        return bytes;
+    }
+
+    std::size_t documents() const noexcept { return size_.documents; }
+    std::size_t layers() const noexcept { return size_.layers; }
+    std::size_t positions() const noexcept { return size_.positions; }
+    results_size size() const noexcept { return size_; }
+    std::vector<std::string> const& variants() const noexcept { return variants_; }
+    std::vector<column> const& declared() const noexcept { return declared_; }
+
+    /// Every column of every variant, variant by variant, in the order of their declaration.
+    std::span<const stored_column> columns() const noexcept { return stored_; }
+    std::span<stored_column> columns() noexcept { return stored_; }
+
+    /// The column of that name in examples.csv (of documents or of layers) or in tokens.npz (of positions).
+    stored_column const* find(std::string_view name, column_shape shape) const noexcept {
+        const auto found = std::ranges::find_if(
+            stored_, [&](stored_column const& s) { return s.declared.shape == shape && s.name == name; });
+        return found == stored_.end() ? nullptr : &*found;
+    }
+
+    /// One number of each document.   Shapes: (N).   Errors: option_error where there is no such column.
+    std::span<const double> of_documents(std::string_view name) const {
+        return expect(name, column_shape::document).numbers;
+    }
+    /// One number of each document at each layer: row k is layer k.   Shapes: (L, N).   Errors: as of_documents.
+    matrix_view<const double> of_layers(std::string_view name) const {
+        return {expect(name, column_shape::layer).numbers.data(), size_.layers, size_.documents};
+    }
+    /// Shapes: (N, T).   Errors: as of_documents.
+    matrix_view<const float> of_positions(std::string_view name) const {
+        stored_column const& s = expect(name, column_shape::position);
+        if (s.declared.holds_ids) throw option_error("the results: column '" + s.name + "' holds token ids");
+        return {s.scores.data(), size_.documents, size_.positions};
+    }
+    /// Shapes: (N, T).   Errors: as of_documents.
+    matrix_view<const std::int32_t> ids_of_positions(std::string_view name) const {
+        stored_column const& s = expect(name, column_shape::position);
+        if (!s.declared.holds_ids) throw option_error("the results: column '" + s.name + "' holds no token ids");
+        return {s.ids.data(), size_.documents, size_.positions};
+    }
+
+    bool is_finished(std::size_t variant, std::size_t row) const noexcept { return finished_[variant][row]; }
+    void set_finished(std::size_t variant, std::size_t row) { finished_[variant][row] = true; }
+    bool is_complete() const noexcept {
+        return std::ranges::all_of(finished_,
+                                   [](auto const& rows) { return std::ranges::all_of(rows, std::identity{}); });
+    }
+
+    /// How many columns of examples.csv a column of documents or of layers is.
+    std::size_t layers_of(stored_column const& s) const noexcept {
+        return s.declared.shape == column_shape::layer ? size_.layers : 1;
+    }
+    /// The name of one of them.
+    static std::string csv_name(stored_column const& s, std::size_t layer) {
+        return s.declared.shape == column_shape::layer ? layer_column(s.name, layer) : s.name;
+    }
+
+private:
+    void check_names() const {
+        std::set<std::string> in_csv, in_npz;
+        const auto add = [](std::set<std::string>& names, std::string name) {
+            if (!names.insert(name).second)
+                throw option_error("two columns of the results are called " + visible_text(name) +
+                                   "; a method of another name keeps both");
+        };
+        for (stored_column const& s : stored_) {
+            check_column(s.declared);
+            if (s.declared.shape == column_shape::position)
+                add(in_npz, s.name);
+            else
+                for (std::size_t k = 0; k < layers_of(s); ++k) add(in_csv, csv_name(s, k));
+        }
+    }
+    stored_column const& expect(std::string_view name, column_shape shape) const {
+        if (auto const* const found = find(name, shape)) return *found;
+        std::string there;
+        for (stored_column const& s : stored_)
+            if (s.declared.shape == shape) there += (there.empty() ? "" : ", ") + s.name;
+        throw option_error("the results: there is no column '" + visible_text(name) + "' of each " +
+                           std::string(bitlens::name(shape)) + "; there are " + visible_text(there));
+    }
+
+    std::vector<column> declared_;
+    std::vector<std::string> variants_;
+    results_size size_;
+    std::vector<stored_column> stored_;
+    std::vector<std::vector<bool>> finished_; // [variant][document]
+};
+
+/// Where a measurement writes what it found of one document under one variant, column by column. Of a document or a
+/// layer, what is not finite is undefined; of a position it stays what it is.
+/// Errors of all: option_error naming the column that the variant does not have, that was written twice or not at all;
+/// shape_error for another number of values than the table has layers or positions.
+class results_row {
+public:
+    results_row(results_table& table, std::size_t variant, std::size_t row)
+        : table_(table), variant_(variant), row_(row), written_(table.columns().size(), false) {}
+
+    void number(std::string_view name, double value) {
+        place(name, column_shape::document).numbers[row_] = defined(value);
+    }
+    void number(std::string_view name, std::optional<double> value) { number(name, value.value_or(undefined_number)); }
+
+    /// One number per layer.   values: double or std::optional<double>, of which nullopt is undefined.
+    template <class Number>
+    void layers(std::string_view name, std::vector<Number> const& values) {
+        stored_column& s = place(name, column_shape::layer);
+        check_count(name, values.size(), table_.layers());
+        for (std::size_t k = 0; k < values.size(); ++k) {
+            double& to = s.numbers[k * table_.documents() + row_];
+            if constexpr (requires { values[k].has_value(); })
+                to = defined(values[k].value_or(undefined_number));
+            else
+                to = defined(values[k]);
+        }
+    }
+
+    /// One number, or token id, per scored position.
+    template <class Number>
+    void positions(std::string_view name, std::span<const Number> values) {
+        stored_column& s = place(name, column_shape::position);
+        check_count(name, values.size(), table_.positions());
+        const auto write = [&](auto& all) {
+            using to = typename std::remove_cvref_t<decltype(all)>::value_type;
+            std::ranges::transform(values, all.begin() + static_cast<std::ptrdiff_t>(row_ * table_.positions()),
+                                   [](Number x) { return static_cast<to>(x); });
+        };
+        s.declared.holds_ids ? write(s.ids) : write(s.scores);
+    }
+
+    /// Marks the row as finished.
+    void finish() {
+        for (std::size_t i = 0; i < written_.size(); ++i)
+            if (stored_column const& s = table_.columns()[i]; s.variant == variant_ && !written_[i])
+                refuse(s.declared.name, "was not written");
+        table_.set_finished(variant_, row_);
+    }
+
+private:
+    static double defined(double value) noexcept { return std::isfinite(value) ? value : undefined_number; }
+    stored_column& place(std::string_view name, column_shape shape) {
+        const auto columns = table_.columns();
+        for (std::size_t i = 0; i < columns.size(); ++i) {
+            stored_column& s = columns[i];
+            if (s.variant != variant_ || s.declared.name != name || s.declared.shape != shape) continue;
+            if (written_[i]) refuse(name, "is written a second time");
+            written_[i] = true;
+            return s;
+        }
+        refuse(name, "is declared by no column of each " + std::string(bitlens::name(shape)));
+    }
+    void check_count(std::string_view name, std::size_t found, std::size_t expected) const {
+        if (found != expected)
+            throw shape_error("measurement: " + std::string(name) + " of variant " + table_.variants()[variant_] +
+                              ": " + std::to_string(found) + " values, expected " + std::to_string(expected));
+    }
+    [[noreturn]] void refuse(std::string_view name, std::string const& what) const {
+        throw option_error("measurement: '" + std::string(name) + "' of variant " + table_.variants()[variant_] + " " +
+                           what);
+    }
+
+    results_table& table_;
+    std::size_t variant_, row_;
+    std::vector<bool> written_; // of the table's columns
+};
+
+} // namespace bitlens
+
+// ---- bitlens/sweep/run_arrays.hpp
+/// run_arrays: the table of a run as xtensor arrays by name, to slice and combine as one would in numpy.
+
+// ---- bitlens/sweep/run_results.hpp
+/// run_results: all of a run but its model: what it is, its documents, its table. In memory, and in the run's folder.
+
+// ---- bitlens/sweep/token_texts.hpp
+/// token_texts: the bytes that the token ids of a run stand for.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+class token_texts {
+public:
+    token_texts() = default;
+    /// bytes_of(id) → text, for each of the ids, which may come in any order and more than once.
+    template <class BytesOf>
+    token_texts(std::vector<std::int32_t> ids, BytesOf const& bytes_of) : ids_(std::move(ids)) {
+        std::ranges::sort(ids_);
+        ids_.erase(std::unique(ids_.begin(), ids_.end()), ids_.end());
+        for (const std::int32_t id : ids_) {
+            bytes_ += bytes_of(id);
+            offsets_.push_back(bytes_.size());
+        }
+    }
+
+    /// The arrays token_ids, token_offsets and token_bytes of `file`, whose name is `who`.
+    /// Errors: format_error naming the file and the array that is missing, or contradicts the others.
+    static token_texts read(npz_reader const& file, std::string const& who) {
+        token_texts t;
+        t.ids_ = file.array("token_ids").values<std::int32_t>();
+        const auto offsets = file.array("token_offsets").values<std::int64_t>();
+        const auto bytes = file.array("token_bytes").values<std::uint8_t>();
+        if (std::ranges::adjacent_find(t.ids_, std::greater_equal<>{}) != t.ids_.end())
+            throw format_error(who + ": array 'token_ids' does not rise");
+        if (offsets.size() != t.ids_.size() + 1 || offsets.front() != 0 ||
+            offsets.back() != static_cast<std::int64_t>(bytes.size()) || !std::ranges::is_sorted(offsets))
+            throw format_error(who + ": array 'token_offsets' does not cut the " + std::to_string(bytes.size()) +
+                               " bytes of 'token_bytes' into " + std::to_string(t.ids_.size()) + " pieces");
+        t.offsets_.assign(offsets.begin(), offsets.end());
+        t.bytes_.assign(bytes.begin(), bytes.end());
+        return t;
+    }
+    void write(npz_writer& file) const {
+        file.add<std::int32_t>("token_ids", std::array{ids_.size()}, ids_);
+        const std::vector<std::int64_t> offsets(offsets_.begin(), offsets_.end());
+        file.add<std::int64_t>("token_offsets", std::array{offsets.size()}, offsets);
+        const std::vector<std::uint8_t> bytes(bytes_.begin(), bytes_.end());
+        file.add<std::uint8_t>("token_bytes", std::array{bytes.size()}, bytes);
+    }
+
+    bool has(std::int32_t id) const noexcept { return std::ranges::binary_search(ids_, id); }
+    /// The bytes that an id stands for.   Errors: format_error for one that the run does not know.
+    std::string_view operator[](std::int32_t id) const {
+        const auto place = std::ranges::lower_bound(ids_, id);
+        if (place == ids_.end() || *place != id)
+            throw format_error("tokens.npz: array 'token_ids' lacks the id " + std::to_string(id));
+        const auto i = static_cast<std::size_t>(place - ids_.begin());
+        return std::string_view(bytes_).substr(offsets_[i], offsets_[i + 1] - offsets_[i]);
+    }
+
+private:
+    std::vector<std::int32_t> ids_; // rising
+    std::vector<std::size_t> offsets_{0};
+    std::string bytes_;
+};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Row i of the table, of the documents and of all files is the same document.
+struct run_results {
+    run_manifest manifest;
+    document_rows documents;
+    results_table table;
+    token_texts texts;
+    std::vector<std::string> unfinished; // methods of the manifest for which the files have nothing yet
+
+    std::size_t size() const noexcept { return documents.size(); }
+    std::size_t layers() const noexcept { return table.layers(); }
+    /// Of the table, in its order; variant v of the table is methods()[v − 1].
+    std::vector<run_method> methods() const {
+        std::vector<run_method> found;
+        for (run_method const& m : manifest.methods)
+            if (std::ranges::find(unfinished, m.name) == unfinished.end()) found.push_back(m);
+        return found;
+    }
+};
+
+/// The names of a run's variants: the full model's, then those of the methods.
+inline std::vector<std::string> variant_names(std::span<const run_method> methods) {
+    std::vector<std::string> names{std::string(full_model_name)};
+    for (run_method const& m : methods) names.push_back(m.name);
+    return names;
+}
+
+/// Every id of the documents and of the table's columns of ids.
+inline std::vector<std::int32_t> ids_of(document_rows const& documents, results_table const& table) {
+    std::vector<std::int32_t> all(documents.ids.span().begin(), documents.ids.span().end());
+    for (stored_column const& s : table.columns()) all.insert(all.end(), s.ids.begin(), s.ids.end());
+    return all;
+}
+
+/// Errors: io_error; format_error as csv_table.
+inline csv_table read_csv(std::filesystem::path const& path) {
+    const mapped_file file(path);
+    return {as_text(file.bytes()), path.string()};
+}
+
+namespace detail {
+
+inline constexpr const char *examples_name = "examples.csv", *tokens_name = "tokens.npz";
+
+/// Numbers of documents, then those of layers: all variants of a column side by side.
+inline std::vector<stored_column const*> csv_order(results_table const& table) {
+    std::vector<stored_column const*> order;
+    for (const column_shape shape : {column_shape::document, column_shape::layer})
+        for (column const& c : table.declared())
+            for (auto const& variant : table.variants())
+                if (c.shape == shape)
+                    if (auto const* const s = table.find(c.stored_name(variant), shape);
+                        s && table.variants()[s->variant] == variant)
+                        order.push_back(s);
+    return order;
+}
+
+inline std::string examples_csv(document_rows const& documents, results_table const& table) {
+    const auto order = csv_order(table);
+    std::vector<std::string> names{"example", "id", "topic", "tokens", "bytes"};
+    for (stored_column const* s : order)
+        for (std::size_t k = 0; k < table.layers_of(*s); ++k) names.push_back(results_table::csv_name(*s, k));
+    csv_writer csv(names);
+    for (std::size_t n = 0; n < documents.size(); ++n) {
+        csv.count(documents.rows[n]).text(documents.names[n]).text(documents.topics[n]).count(documents.ids.cols());
+        documents.bytes[n] ? csv.count(*documents.bytes[n]) : csv.empty();
+        for (stored_column const* s : order)
+            for (std::size_t k = 0; k < table.layers_of(*s); ++k) {
+                const double x = s->numbers[k * documents.size() + n];
+                std::isfinite(x) ? csv.number(x) : csv.empty();
+            }
+        csv.end_row();
+    }
+    return csv.bytes();
+}
+
+/// Errors: format_error naming file and array for another shape or type.
+template <class T>
+std::vector<T> read_rows(npy_array const& array, std::size_t rows, std::size_t cols) {
+    if (array.shape != std::vector{rows, cols})
+        throw format_error(array.who + ": shape " + shape_text(array.shape) + ", expected " +
+                           shape_text(std::vector{rows, cols}));
+    return array.template values<T>();
+}
+
+/// No run holds more than the square of any float; and sums and squares of such numbers are finite.
+inline constexpr double largest_number = 1e80;
+
+/// Fills the columns of `table` that are of `variant` from the files of a complete run.
+/// Errors: format_error naming the file, and the column, line or array that is missing or wrong.
+inline void read_variant(csv_table const& examples, npz_reader const& tokens, results_table& table,
+                         std::size_t variant) {
+    for (stored_column& s : table.columns()) {
+        if (s.variant != variant) continue;
+        if (s.declared.shape == column_shape::position) {
+            const npy_array array = tokens.array(s.name);
+            if (s.declared.holds_ids)
+                s.ids = read_rows<std::int32_t>(array, table.documents(), table.positions());
+            else
+                s.scores = read_rows<float>(array, table.documents(), table.positions());
+            continue;
+        }
+        for (std::size_t k = 0; k < table.layers_of(s); ++k) {
+            const std::string name = results_table::csv_name(s, k);
+            const auto numbers = examples.optional_numbers(name);
+            for (std::size_t n = 0; n < numbers.size(); ++n) {
+                if (numbers[n] && std::abs(*numbers[n]) > largest_number)
+                    examples.refuse(n, examples.column(name), "a number of at most 1e80");
+                s.numbers[k * table.documents() + n] = numbers[n].value_or(undefined_number);
+            }
+        }
+    }
+    for (std::size_t n = 0; n < table.documents(); ++n) table.set_finished(variant, n);
+}
+
+/// Whether the files of a run hold the results of a method.
+inline bool holds_method(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
+                         std::string const& method) {
+    return std::ranges::any_of(columns, [&](column const& c) {
+        if (c.owner == column_owner::full_model) return false;
+        const std::string name = c.stored_name(method);
+        if (c.shape == column_shape::position) return tokens.contains(name);
+        return examples.has(c.shape == column_shape::layer ? layer_column(name, 0) : name);
+    });
+}
+
+/// As many layers as the first column of layers has.
+inline std::size_t layers_of(csv_table const& examples, std::span<const column> columns,
+                             std::span<const std::string> variants) {
+    for (column const& c : columns)
+        for (std::size_t v = 0; v < variants.size(); ++v) {
+            if (c.shape != column_shape::layer || !c.is_of(v)) continue;
+            const std::string name = c.stored_name(variants[v]);
+            examples.column(layer_column(name, 0)); // a model has a layer
+            std::size_t layers = 1;
+            while (examples.has(layer_column(name, layers))) ++layers;
+            return layers;
+        }
+    return 0;
+}
+
+/// Refuses what results_table would make room for and the files do not hold.
+inline void check_columns(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
+                          std::span<const std::string> variants) {
+    for (column const& c : columns)
+        for (std::size_t v = 0; v < variants.size(); ++v) {
+            if (!c.is_of(v)) continue;
+            const std::string name = c.stored_name(variants[v]);
+            if (c.shape == column_shape::position)
+                tokens.array(name);
+            else
+                examples.column(c.shape == column_shape::layer ? layer_column(name, 0) : name);
+        }
+}
+
+/// Refuses numbers of a method that the manifest does not know.
+inline void check_methods(csv_table const& examples, run_manifest const& manifest) {
+    for (column const& c : manifest.columns) {
+        if (c.shape != column_shape::document || c.owner != column_owner::each_variant) continue;
+        for (auto const& name : examples.columns()) {
+            if (!name.starts_with(c.name + "_")) continue;
+            const auto variant = name.substr(c.name.size() + 1);
+            if (variant != full_model_name &&
+                std::ranges::find(manifest.methods, variant, &run_method::name) == manifest.methods.end())
+                throw format_error(examples.who() + ": column '" + visible_text(name) +
+                                   "' belongs to no method of manifest.json");
+        }
+    }
+}
+
+inline document_rows read_documents(csv_table const& examples, npz_reader const& tokens) {
+    document_rows d;
+    const npy_array ids = tokens.array("ids");
+    if (ids.shape.size() != 2 || ids.shape[0] != examples.rows())
+        throw format_error(ids.who + ": shape " + shape_text(ids.shape) + ", expected one row for each of the " +
+                           std::to_string(examples.rows()) + " rows of " + examples.who());
+    if (examples.rows() > 0 && ids.shape[1] < 2) throw format_error(ids.who + ": rows without a scored token");
+    d.ids = matrix<std::int32_t>(ids.shape[0], ids.shape[1]);
+    std::ranges::copy(ids.values<std::int32_t>(), d.ids.data());
+    for (const std::uint64_t row : examples.counts("example")) d.rows.push_back(row);
+    d.names = examples.texts("id");
+    d.topics = examples.texts("topic");
+    const auto lengths = examples.counts("tokens");
+    for (std::size_t n = 0; n < lengths.size(); ++n)
+        if (lengths[n] != d.ids.cols())
+            examples.refuse(n, examples.column("tokens"), std::to_string(d.ids.cols()) + " as in " + ids.who);
+    const std::size_t bytes = examples.column("bytes");
+    for (std::size_t n = 0; n < examples.rows(); ++n)
+        d.bytes.push_back(examples.text(n, bytes).empty() ? std::nullopt : std::optional(examples.count(n, bytes)));
+    return d;
+}
+
+} // namespace detail
+
+/// Writes RUN/tokens.npz, then RUN/examples.csv; a run whose examples.csv names a method has all of that method.
+/// A number that is not finite is an empty cell.   Errors: io_error.
+inline void write_run_tables(std::filesystem::path const& folder, document_rows const& documents,
+                             results_table const& table, token_texts const& texts) {
+    npz_writer file(folder / detail::tokens_name);
+    const auto shape = [&](std::size_t cols) { return std::array{documents.size(), cols}; };
+    file.add<std::int32_t>("ids", shape(documents.ids.cols()), documents.ids.span());
+    for (stored_column const& s : table.columns()) {
+        if (s.declared.shape != column_shape::position) continue;
+        if (s.declared.holds_ids)
+            file.add<std::int32_t>(s.name, shape(table.positions()), s.ids);
+        else
+            file.add<float>(s.name, shape(table.positions()), s.scores);
+    }
+    texts.write(file);
+    file.finish();
+    write_file_atomically(folder / detail::examples_name, detail::examples_csv(documents, table));
+}
+
+/// Says before a run that its tables could not be written.   Errors: io_error.
+inline void expect_tables_writable(std::filesystem::path const& folder) {
+    for (const char* name : {detail::tokens_name, detail::examples_name}) expect_writable(folder / name);
+}
+
+/// Whether a run of the folder has come to its end.
+inline bool has_run_tables(std::filesystem::path const& folder) {
+    std::error_code unknown;
+    return std::filesystem::exists(folder / detail::examples_name, unknown);
+}
+
+/// What the tables of the folder hold of the table's variants; the others stay as they are.
+/// Errors: io_error; format_error naming file and column for tables that are not of this run.
+inline void read_run_tables(std::filesystem::path const& folder, results_table& table) {
+    const csv_table examples = read_csv(folder / detail::examples_name);
+    const npz_reader tokens(folder / detail::tokens_name);
+    if (examples.rows() != table.documents())
+        throw format_error(examples.who() + ": " + std::to_string(examples.rows()) + " rows, expected " +
+                           std::to_string(table.documents()));
+    for (std::size_t v = 0; v < table.variants().size(); ++v)
+        if (v == 0 || detail::holds_method(examples, tokens, table.declared(), table.variants()[v]))
+            detail::read_variant(examples, tokens, table, v);
+}
+
+/// A finished run from its folder alone.   Errors: io_error; format_error naming the file and the column, line, key or
+/// array that is missing or wrong, or a folder where no run has come to its end.
+inline run_results read_run(std::filesystem::path const& folder) {
+    run_results run;
+    const auto manifest_path = folder / "manifest.json";
+    run.manifest = manifest_from(read_json_file(manifest_path), manifest_path.string());
+    if (!has_run_tables(folder))
+        throw format_error(folder.string() + ": the tables of a finished run are expected, examples.csv is missing; "
+                                             "the command that began it goes on when it is called again");
+    const csv_table examples = read_csv(folder / detail::examples_name);
+    const npz_reader tokens(folder / detail::tokens_name);
+    detail::check_methods(examples, run.manifest);
+    run.documents = detail::read_documents(examples, tokens);
+    run.texts = token_texts::read(tokens, (folder / detail::tokens_name).string());
+    for (run_method const& m : run.manifest.methods)
+        if (!detail::holds_method(examples, tokens, run.manifest.columns, m.name)) run.unfinished.push_back(m.name);
+    const auto variants = variant_names(run.methods());
+    const results_size size{run.size(), detail::layers_of(examples, run.manifest.columns, variants),
+                            run.documents.positions()};
+    detail::check_columns(examples, tokens, run.manifest.columns, variants);
+    try {
+        run.table = results_table(run.manifest.columns, variants, size);
+    } catch (option_error const& e) {
+        throw format_error(manifest_path.string() + ": " + e.what());
+    }
+    for (std::size_t v = 0; v < variants.size(); ++v) detail::read_variant(examples, tokens, run.table, v);
+    return run;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/sweep/tensor.hpp
+/// The one door to xtensor: our matrices as xtensor expressions, without a copy, for code that analyses them.
+
+#if __has_include(<xtensor/containers/xadapt.hpp>) // first: an older xtensor may lie in the system's folder
+#include <xtensor/containers/xadapt.hpp>
+#include <xtensor/containers/xarray.hpp>
+#include <xtensor/containers/xtensor.hpp>
+#include <xtensor/core/xmath.hpp>
+#include <xtensor/views/xview.hpp>
+#else // before 0.26
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xarray.hpp>
+#include <xtensor/xmath.hpp>
+#include <xtensor/xtensor.hpp>
+#include <xtensor/xview.hpp>
+#endif
+
+#include <array>
+
+namespace bitlens {
+
+/// The same numbers as an xtensor expression of rank 2 (rows, cols) that does not own them; writing to it writes to the
+/// matrix.
+template <class T>
+auto as_xtensor(matrix_view<T> m) {
+    // An adaptor with strides of its own would do, but `*= 2` on one walks the memory and ignores them; a view does
+    // not.
+    const std::array<std::size_t, 2> whole_rows{m.rows, m.stride};
+    return xt::view(xt::adapt(m.data, m.rows * m.stride, xt::no_ownership(), whole_rows), xt::all(),
+                    xt::range(std::size_t{0}, m.cols));
+}
+
+/// A copy of an xtensor of rank 2. Errors: shape_error for another rank.
+template <class E>
+auto as_matrix(E const& expression) {
+    if (expression.dimension() != 2) throw shape_error("as_matrix: an expression of rank 2 is expected");
+    matrix<std::remove_cvref_t<decltype(expression(0, 0))>> m(expression.shape(0), expression.shape(1));
+    for (std::size_t r = 0; r < m.rows(); ++r)
+        for (std::size_t c = 0; c < m.cols(); ++c) m(r, c) = expression(r, c);
+    return m;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
+
+/// Copies of columns, by the names that files have for them. NaN: not defined for that document.
+///
+///     const run_arrays run(results);
+///     const xt::xarray<double> last = xt::view(run["norm_r"], xt::all(), -1);   // (N)
+///     const auto rho = correlation(last / run["norm_r_l0"], run["error_rtn3-g64"]);
+class run_arrays {
+public:
+    explicit run_arrays(run_results const& run) : run_(&run) {}
+
+    /// A column of examples.csv: "nll_full" (N); of layers "norm_r" (N, L), or one of them, "norm_r_l3" (N).
+    /// Errors: option_error naming the columns that there are.
+    xt::xarray<double> operator[](std::string_view name) const {
+        results_table const& t = run_->table;
+        if (t.find(name, column_shape::layer)) {
+            const auto layers = t.of_layers(name);
+            xt::xarray<double> all = xt::zeros<double>(std::array{layers.cols, layers.rows});
+            for (std::size_t n = 0; n < layers.cols; ++n)
+                for (std::size_t k = 0; k < layers.rows; ++k) all(n, k) = layers(k, n);
+            return all;
+        }
+        if (const auto layer = one_layer(name)) return copy(*layer);
+        return copy(t.of_documents(name));
+    }
+    /// An array of tokens.npz: numbers of the scored positions, or token ids, "ids" those of the documents.
+    /// Shapes: (N, T), ids (N, T + 1).   Errors: option_error naming the columns that there are.
+    xt::xarray<float> positions(std::string_view name) const { return copy_rows(run_->table.of_positions(name)); }
+    xt::xarray<std::int32_t> ids(std::string_view name = "ids") const {
+        return copy_rows(name == "ids" ? run_->documents.ids.view() : run_->table.ids_of_positions(name));
+    }
+
+private:
+    /// "norm_r_l3" → layer 3 of "norm_r".
+    std::optional<std::span<const double>> one_layer(std::string_view name) const {
+        for (stored_column const& s : run_->table.columns())
+            if (s.declared.shape == column_shape::layer && name.starts_with(s.name))
+                for (std::size_t k = 0; k < run_->layers(); ++k)
+                    if (name == layer_column(s.name, k)) return run_->table.of_layers(s.name).row(k);
+        return std::nullopt;
+    }
+    static xt::xarray<double> copy(std::span<const double> column) {
+        xt::xarray<double> all = xt::zeros<double>(std::array{column.size()});
+        std::ranges::copy(column, all.begin());
+        return all;
+    }
+    template <class T>
+    static xt::xarray<T> copy_rows(matrix_view<const T> rows) {
+        xt::xarray<T> all = xt::zeros<T>(std::array{rows.rows, rows.cols});
+        for (std::size_t n = 0; n < rows.rows; ++n)
+            for (std::size_t t = 0; t < rows.cols; ++t) all(n, t) = rows(n, t);
+        return all;
+    }
+
+    run_results const* run_;
+};
+
+/// The numbers of an xtensor expression in row-major order, for the statistics that take spans.
+template <class E>
+std::vector<double> numbers_of(xt::xexpression<E> const& expression) {
+    const xt::xarray<double> all = expression.derived_cast();
+    return {all.begin(), all.end()};
+}
+
+} // namespace bitlens
+
 // ---- bitlens/sweep/run_folder.hpp
 /// run_folder: where one run keeps its manifest, its finished blocks and its log, so that a kill loses one block at
 /// most.
@@ -12920,33 +16072,21 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
 #include <cstddef>
 #include <cstring>
 #include <ctime>
+#include <exception>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <system_error>
+#include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
-
-/// The first place where two JSON values differ, in words; nothing when they are equal.
-inline std::optional<std::string> first_difference(json const& found, json const& asked,
-                                                   std::string const& where = "") {
-    if (found == asked) return std::nullopt;
-    if (found.is_object() && asked.is_object()) {
-        const auto inside = [&](std::string const& key) { return where.empty() ? key : where + "." + key; };
-        for (auto const& [key, value] : asked.items()) {
-            if (!found.contains(key)) return inside(key) + ": nothing in the folder, " + value.dump() + " asked for";
-            if (auto difference = first_difference(found[key], value, inside(key))) return difference;
-        }
-        for (auto const& [key, value] : found.items())
-            if (!asked.contains(key)) return inside(key) + ": " + value.dump() + " in the folder, nothing asked for";
-    }
-    return where + ": " + found.dump() + " in the folder, " + asked.dump() + " asked for";
-}
 
 /// A finished block on disk: rows first … first + count − 1 of one variant.
 struct run_part {
@@ -12954,7 +16094,38 @@ struct run_part {
     std::size_t first = 0, count = 0;
 };
 
-/// Owns the folder as long as it lives: a second process that opens it is refused.
+namespace detail {
+
+/// Folders that are made, and removed again at the end where they are still empty.
+class new_folders {
+public:
+    /// `path` and the folders above it that are missing.   Errors: io_error.
+    explicit new_folders(std::filesystem::path const& path) {
+        std::error_code code;
+        for (auto missing = path; !missing.empty() && !std::filesystem::exists(missing, code);
+             missing = missing.parent_path())
+            innermost_first_.push_back(missing);
+        std::filesystem::create_directories(path, code);
+        if (!code) return;
+        remove();
+        throw io_error(path.string() + ": cannot be created: " + code.message());
+    }
+    new_folders(new_folders const&) = delete;
+    new_folders& operator=(new_folders const&) = delete;
+    ~new_folders() { remove(); }
+
+private:
+    void remove() const noexcept {
+        for (auto const& folder : innermost_first_) ::rmdir(folder.c_str());
+    }
+
+    std::vector<std::filesystem::path> innermost_first_;
+};
+
+} // namespace detail
+
+/// Owns the folder as long as it lives: a second process that opens it is refused. At the end nothing is left of a
+/// folder, or a lock, that it made and into which nothing was written.
 ///
 ///     RUN/manifest.json     what the run is; equal for equal runs
 ///     RUN/parts/…           finished blocks, `<variant>-<first>-<count>.npz`, until the run is complete
@@ -12964,41 +16135,69 @@ class run_folder {
 public:
     /// Creates the folder or opens an earlier run's. Errors: io_error when it cannot be written or another process has
     /// it; option_error when it is no run folder but holds files.
-    explicit run_folder(std::filesystem::path folder) : path_(std::move(folder)) {
-        std::error_code code;
-        const bool existed = std::filesystem::exists(path_, code);
-        if (existed && !std::filesystem::is_directory(path_, code))
-            throw io_error(path_.string() + ": a folder for the run is expected, found a file");
-        if (existed && !std::filesystem::exists(path_ / lock_name, code) && !std::filesystem::is_empty(path_, code) &&
-            !code)
-            throw option_error(path_.string() +
-                               ": holds files but no run; expected an empty or new folder, or a run's");
-        std::filesystem::create_directories(path_, code);
-        if (code) throw io_error(path_.string() + ": cannot be created: " + code.message());
-        // The lock comes first: it marks the folder as a run's, should the process be killed here.
-        lock_ = detail::descriptor(::open((path_ / lock_name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-        if (lock_.get() < 0) throw io_error((path_ / lock_name).string() + ": " + std::strerror(errno));
-        if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
-            throw io_error(path_.string() + (errno == EWOULDBLOCK
-                                                 ? ": another process is running in this folder"
-                                                 : ": cannot be locked: " + std::string(std::strerror(errno))));
+    explicit run_folder(std::filesystem::path folder)
+        : path_(std::move(folder)), lock_is_new_(is_free_for_a_run()), new_folders_(path_), lock_(take_lock()) {}
+    run_folder(run_folder const&) = delete;
+    run_folder& operator=(run_folder const&) = delete;
+    ~run_folder() {
+        if (!lock_is_new_) return;
+        try {
+            if (std::distance(std::filesystem::directory_iterator(path_), {}) == 1)
+                ::unlink((path_ / lock_name).c_str());
+        } catch (std::exception const&) { // then the lock stays, as after a kill
+        }
     }
 
     std::filesystem::path const& path() const noexcept { return path_; }
 
-    /// The manifest that an earlier process left; nothing in a new folder.
-    std::optional<json> manifest() const {
+    /// Says before a run that its manifest, log or parts could not be written.   Errors: io_error.
+    void expect_writable() const {
+        for (const char* name : {manifest_name, log_name}) bitlens::expect_writable(path_ / name);
+        const auto parts = path_ / parts_name;
+        std::error_code code;
+        if (!std::filesystem::exists(std::filesystem::symlink_status(parts, code))) return;
+        if (!std::filesystem::is_directory(parts, code)) throw io_error(parts.string() + ": a folder is expected");
+        bitlens::expect_writable(parts / "part");
+    }
+
+    /// The manifest that an earlier process left; nothing in a new folder.   Errors: those of manifest_from.
+    std::optional<run_manifest> manifest() const {
         const auto file = path_ / manifest_name;
         std::error_code unknown; // what is there and cannot be read is an error of reading
         if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
-        return read_json_file(file);
+        return manifest_from(read_json_file(file), file.string());
     }
-    /// And makes room for parts.
-    void write_manifest(json const& manifest) const {
+    /// What this call runs: `asked` in a new folder; in one that was begun, with the methods that it has, in its order,
+    /// before those that are new, because their order is that of the tables. Nothing is written.
+    /// Errors: option_error with the first difference for the folder of another run, or a method that is another there.
+    run_manifest agree(run_manifest asked) const {
+        auto earlier = manifest();
+        if (!earlier) return asked;
+        if (const auto difference = first_difference(*earlier, asked))
+            throw option_error(path_.string() + ": holds another run: " + *difference + "; another folder keeps both");
+        for (run_method const& m : asked.methods) {
+            const auto same = std::ranges::find(earlier->methods, m.name, &run_method::name);
+            if (same == earlier->methods.end())
+                earlier->methods.push_back(m);
+            else if (same->spec != m.spec)
+                throw option_error(path_.string() + ": method " + m.name + " is " + same->spec + " there, " + m.spec +
+                                   " asked for; another name keeps both");
+        }
+        return *earlier;
+    }
+    /// Says before a run that a file named after one of its methods could not be written: the longest is a figure's,
+    /// while it is being written.   Errors: io_error.
+    void expect_names_writable(std::vector<run_method> const& methods) const {
+        for (run_method const& m : methods)
+            bitlens::expect_writable(path_ / (std::string(longest_around_a_name, '_') + m.name));
+    }
+    /// And makes room for parts.   Errors: io_error; format_error for a string that is no UTF-8.
+    void write_manifest(run_manifest const& manifest) const {
+        const std::string text = json_text(to_json(manifest), (path_ / manifest_name).string(), 2) + "\n";
         std::error_code code;
         std::filesystem::create_directories(path_ / parts_name, code);
         if (code) throw io_error((path_ / parts_name).string() + ": cannot be created: " + code.message());
-        write_file_atomically(path_ / manifest_name, manifest.dump(2) + "\n");
+        write_file_atomically(path_ / manifest_name, text);
     }
 
     /// Finished blocks of a variant, by first row. Files of other names are left alone.
@@ -13016,6 +16215,11 @@ public:
         return path_ / parts_name /
                (std::string(variant) + "-" + std::to_string(first) + "-" + std::to_string(count) + part_suffix);
     }
+    /// Whether there are finished blocks of any variant.
+    bool has_parts() const {
+        std::error_code code;
+        return !std::filesystem::is_empty(path_ / parts_name, code) && !code;
+    }
     /// For a complete run: its results stand elsewhere in the folder.
     void remove_parts() const { std::filesystem::remove_all(path_ / parts_name); }
 
@@ -13026,14 +16230,44 @@ public:
         gmtime_r(&now, &utc);
         char stamp[32];
         std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
-        std::ofstream file(path_ / "log.txt", std::ios::app);
-        file << stamp << ' ' << line << '\n';
-        if (!file) throw io_error((path_ / "log.txt").string() + ": cannot be written");
+        append_to_file(path_ / log_name, std::string(stamp) + ' ' + std::string(line) + '\n');
     }
 
 private:
     static constexpr const char *lock_name = ".lock", *parts_name = "parts", *manifest_name = "manifest.json",
-                                *part_suffix = ".npz";
+                                *log_name = "log.txt", *part_suffix = ".npz";
+    static constexpr std::size_t longest_around_a_name = 48; // "figures/figure_01b_norm_r_density_" and ".svg", say
+
+    /// Whether the lock of a run is still to be made.
+    bool is_free_for_a_run() const {
+        std::error_code code;
+        if (!std::filesystem::exists(path_, code)) return true;
+        if (!std::filesystem::is_directory(path_, code))
+            throw io_error(path_.string() + ": a folder for the run is expected, found a file");
+        if (std::filesystem::exists(path_ / lock_name, code)) return false;
+        if (!std::filesystem::is_empty(path_, code) && !code)
+            throw option_error(path_.string() +
+                               ": holds files but no run; expected an empty or new folder, or a run's");
+        return true;
+    }
+    /// The lock marks the folder as a run's, should the process be killed before it writes anything else.
+    detail::descriptor take_lock() const {
+        const auto path = path_ / lock_name;
+        for (;;) {
+            detail::descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+            if (lock.get() < 0) throw io_error(path.string() + ": " + std::strerror(errno));
+            if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+                throw io_error(path_.string() + (errno == EWOULDBLOCK
+                                                     ? ": another process is running in this folder"
+                                                     : ": cannot be locked: " + std::string(std::strerror(errno))));
+            // Who held it before may have removed it: then it keeps nobody out.
+            struct stat opened {
+            }, named{};
+            if (::fstat(lock.get(), &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+                opened.st_ino == named.st_ino && opened.st_dev == named.st_dev)
+                return lock;
+        }
+    }
 
     static std::optional<run_part> parse_part(std::filesystem::path const& path, std::string_view variant) {
         const std::string name = path.filename().string();
@@ -13050,8 +16284,369 @@ private:
     }
 
     std::filesystem::path path_;
-    detail::descriptor lock_{-1};
+    bool lock_is_new_;
+    detail::new_folders new_folders_;
+    detail::descriptor lock_;
 };
+
+} // namespace bitlens
+
+// ---- bitlens/sweep/run_parts.hpp
+/// The finished blocks of a run on disk: rows of one variant's columns, until the run is complete.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// The arrays of a part are named by shape and column: "layer.norm_r" (L, count), "position.nll" (count, T).
+inline std::string part_array(column const& c) { return std::string(name(c.shape)) + "." + c.name; }
+
+/// Calls f(list of all numbers, first and count of the rows' numbers in it) for each stretch of neighbouring numbers.
+template <class Column, class F>
+void for_each_stretch(Column& s, results_table const& table, std::size_t first, std::size_t count, F const& f) {
+    if (s.declared.shape != column_shape::position)
+        for (std::size_t k = 0; k < table.layers_of(s); ++k) f(s.numbers, k * table.documents() + first, count);
+    else if (s.declared.holds_ids)
+        f(s.ids, first * table.positions(), count * table.positions());
+    else
+        f(s.scores, first * table.positions(), count * table.positions());
+}
+
+} // namespace detail
+
+/// Writes rows first … first + count − 1 of a variant as a part of the run.   Errors: io_error.
+inline void write_part(run_folder const& folder, results_table const& table, std::size_t variant, std::size_t first,
+                       std::size_t count) {
+    npz_writer part(folder.part_path(table.variants()[variant], first, count));
+    for (stored_column const& s : table.columns()) {
+        if (s.variant != variant) continue;
+        const bool by_position = s.declared.shape == column_shape::position;
+        bool begun = false;
+        detail::for_each_stretch(s, table, first, count,
+                                 [&]<class T>(std::vector<T> const& all, std::size_t from, std::size_t n) {
+                                     const std::array shape{by_position ? count : table.layers_of(s),
+                                                            by_position ? table.positions() : count};
+                                     if (!begun) part.begin<T>(detail::part_array(s.declared), shape);
+                                     begun = true;
+                                     part.append(std::span<const T>(all).subspan(from, n));
+                                 });
+    }
+    part.finish();
+}
+
+/// Reads a part into the rows it stands for.   Errors: format_error when it has other rows or columns than the run.
+inline void read_part(run_part const& part, results_table& table, std::size_t variant) {
+    if (part.first > table.documents() || part.count > table.documents() - part.first)
+        throw format_error(part.path.string() + ": rows up to " + std::to_string(part.first + part.count) +
+                           ", expected at most " + std::to_string(table.documents()));
+    const npz_reader file(part.path);
+    for (stored_column& s : table.columns()) {
+        if (s.variant != variant) continue;
+        const npy_array array = file.array(detail::part_array(s.declared));
+        const bool by_position = s.declared.shape == column_shape::position;
+        std::size_t read = 0;
+        detail::for_each_stretch(
+            s, table, part.first, part.count, [&]<class T>(std::vector<T>& all, std::size_t from, std::size_t n) {
+                const auto values = detail::read_rows<T>(array, by_position ? part.count : table.layers_of(s),
+                                                         by_position ? table.positions() : part.count);
+                std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(read), n,
+                            all.begin() + static_cast<std::ptrdiff_t>(from));
+                read += n;
+            });
+    }
+    for (std::size_t n = 0; n < part.count; ++n) table.set_finished(variant, part.first + n);
+}
+
+/// What the tables of a complete run and the parts of an interrupted one hold of each variant.
+/// Errors: format_error naming file and column for tables that are not of this run.
+inline void read_finished(run_folder const& folder, results_table& table) {
+    if (has_run_tables(folder.path())) read_run_tables(folder.path(), table);
+    for (std::size_t v = 0; v < table.variants().size(); ++v) {
+        bool complete = true;
+        for (std::size_t n = 0; n < table.documents(); ++n) complete = complete && table.is_finished(v, n);
+        if (complete) continue;
+        for (auto const& part : folder.parts(table.variants()[v])) read_part(part, table, v);
+    }
+}
+
+} // namespace bitlens
+
+// ---- bitlens/sweep/run_study.hpp
+/// run_study and measure_run: a sweep whose measurements fill the table of a run, resumable or in memory.
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What a measurement of one document is made for. Variants are those that run, the full model first.
+struct measured_size {
+    std::size_t variants, layers, tokens, width;
+};
+
+/// What is measured of every document: the columns that it fills, and how a measurement of document n is made, whose
+/// write(v, row) puts what it found of running variant v into every column that the variant has.
+/// bytes_of_one(size): what one measurement takes, for the plan of memory.
+template <class K>
+concept measurement_kind = requires(K const& kind, measured_size size, std::size_t n, results_row& row) {
+    { kind.columns() } -> std::same_as<std::vector<column>>;
+    { kind.make(size, n) } -> measurement;
+    kind.make(size, n).write(std::size_t{}, row);
+    { kind.bytes_of_one(size) } -> std::convertible_to<std::size_t>;
+};
+
+/// Rows first … first + count − 1, all of which lack the same variants, and what has to run for those: they, the full
+/// model, which all are compared with, and whatever they fork from. Indices into the run's variants, rising.
+struct missing_rows {
+    std::size_t first = 0, count = 0;
+    std::vector<std::size_t> variants, running;
+};
+
+namespace detail {
+
+template <class W>
+std::vector<std::size_t> with_ancestors(std::vector<std::size_t> const& wanted, std::span<const variant<W>> variants) {
+    std::vector<bool> runs(variants.size(), false);
+    runs[0] = true;
+    for (std::size_t v : wanted)
+        for (; !runs[v]; v = variants[v].parent) runs[v] = true;
+    std::vector<std::size_t> running;
+    for (std::size_t v = 0; v < runs.size(); ++v)
+        if (runs[v]) running.push_back(v);
+    return running;
+}
+
+/// Some variants of a tree that hold their parents, as a tree of its own.
+template <class W>
+std::vector<variant<W>> chosen_variants(std::span<const variant<W>> variants, std::span<const std::size_t> chosen) {
+    std::vector<variant<W>> out;
+    for (const std::size_t v : chosen) {
+        out.push_back(variants[v]);
+        out.back().parent =
+            static_cast<std::size_t>(std::ranges::lower_bound(chosen, variants[v].parent) - chosen.begin());
+    }
+    return out;
+}
+
+/// A loss of the full model that is not finite leaves nothing to compare with.   Errors: format_error naming it.
+template <class M>
+void check_full_model(M& measured, document_rows const& documents, std::size_t row) {
+    const auto nll = measured.scores()[0].nll;
+    for (std::size_t t = 0; t < nll.size(); ++t)
+        if (!std::isfinite(nll[t]))
+            throw format_error("the full model's loss is not finite: " + documents.who(row) + ", position " +
+                               std::to_string(t + 1) + "; its errors would mean nothing");
+}
+
+/// Runs `variants` on some of the rows and hands each finished block to done(first row, measurements).
+template <class Architecture, class W, measurement_kind Kind, class Done>
+void sweep_rows(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
+                document_rows const& documents, missing_rows const& rows, sweep_cut cut, Kind const& kind,
+                Done const& done) {
+    model_config const& config = model.config();
+    const measured_size size{variants.size(), config.layers, documents.ids.cols(), config.block.width};
+    const auto make = [&](std::size_t n) { return kind.make(size, rows.first + n); };
+    using measured = std::invoke_result_t<decltype(make) const&, std::size_t>;
+    sweep(model, variants, documents.ids.view().middle_rows(rows.first, rows.count), cut, make,
+          [&](std::size_t first, std::span<measured> block) {
+              for (std::size_t e = 0; e < block.size(); ++e)
+                  check_full_model(block[e], documents, rows.first + first + e);
+              done(rows.first + first, block);
+          });
+}
+
+} // namespace detail
+
+/// What is left to do, in order of the rows. Rows that lack nothing are in no piece.
+/// Errors: shape_error for a table of another number of variants.
+template <class W>
+std::vector<missing_rows> rows_to_do(results_table const& table, std::span<const variant<W>> variants) {
+    detail::check_size("rows_to_do", "variants", variants.size(), table.variants().size());
+    std::vector<missing_rows> pieces;
+    for (std::size_t n = 0; n < table.documents(); ++n) {
+        std::vector<std::size_t> missing;
+        for (std::size_t v = 0; v < variants.size(); ++v)
+            if (!table.is_finished(v, n)) missing.push_back(v);
+        if (missing.empty()) continue;
+        if (!pieces.empty() && pieces.back().first + pieces.back().count == n && pieces.back().variants == missing)
+            ++pieces.back().count;
+        else
+            pieces.push_back({n, 1, missing, detail::with_ancestors(missing, variants)});
+    }
+    return pieces;
+}
+
+/// Fills the rows of `table` that are missing, writing every finished block to the folder. variants[0] is the full
+/// model, and the table has a variant for each. Rows that were finished before stay as they are.
+/// `progress(runs)` is called after each block with the number of rows × variants that ran.   Errors: those of sweep
+/// and of the measurement; io_error when a part cannot be written; format_error where a loss of the full model is not
+/// finite.
+template <class Architecture, class W, class Variants, measurement_kind Kind, class Progress>
+void run_study(transformer<Architecture, W> const& model, Variants const& variants, document_rows const& documents,
+               sweep_cut cut, Kind const& kind, run_folder const& folder, results_table& table,
+               Progress const& progress) {
+    const auto list = variants_of<W>(variants);
+    for (auto const& piece : rows_to_do(table, list)) {
+        const auto running = detail::chosen_variants(list, std::span<const std::size_t>(piece.running));
+        const auto done = [&](std::size_t first, auto block) {
+            for (std::size_t i = 0; i < running.size(); ++i) {
+                const std::size_t v = piece.running[i];
+                if (table.is_finished(v, first)) continue;
+                for (std::size_t e = 0; e < block.size(); ++e) {
+                    results_row row(table, v, first + e);
+                    block[e].write(i, row);
+                    row.finish();
+                }
+                write_part(folder, table, v, first, block.size());
+            }
+            progress(block.size() * running.size());
+        };
+        detail::sweep_rows(model, std::span<const variant<W>>(running), documents, piece, cut, kind, done);
+    }
+}
+
+/// The same in memory, for programs that need no run folder: every variant on every document. variants[0] is the full
+/// model. on_documents(n) is called when n more documents are done, and may throw.   Errors: as run_study.
+template <class Architecture, class W, class Variants, measurement_kind Kind>
+results_table measure_run(
+    transformer<Architecture, W> const& model, Variants const& variants, document_rows const& documents, sweep_cut cut,
+    Kind const& kind, std::function<void(std::size_t)> const& on_documents = [](std::size_t) {}) {
+    const auto list = variants_of<W>(variants);
+    std::vector<std::string> names;
+    for (auto const& v : list) names.push_back(v.name);
+    results_table table(kind.columns(), std::move(names),
+                        {documents.size(), model.config().layers, documents.positions()});
+    const auto done = [&](std::size_t first, auto block) {
+        for (std::size_t e = 0; e < block.size(); ++e)
+            for (std::size_t v = 0; v < list.size(); ++v) {
+                results_row row(table, v, first + e);
+                block[e].write(v, row);
+                row.finish();
+            }
+        on_documents(block.size());
+    };
+    if (documents.size() > 0)
+        detail::sweep_rows(model, list, documents, {0, documents.size(), {}, {}}, cut, kind, done);
+    return table;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/sweep/select_documents.hpp
+/// select_documents: the rows of an input that are long enough, as token ids of one length.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// The documents of a study, and what became of the rows of the input.
+struct document_selection {
+    document_rows documents;
+    std::size_t read = 0, shorter = 0, cut = 0; // rows read; of them, left out, and cut to the length
+};
+
+namespace detail {
+
+/// Bytes of the text of all ids but the first; nothing where there is no tokenizer, or an id has no token.
+inline std::optional<std::uint64_t> scored_bytes(tokenizer const* t, std::span<const std::int32_t> ids) {
+    std::uint64_t bytes = 0;
+    for (const std::int32_t id : ids.subspan(1)) {
+        if (t == nullptr || !t->has_token(id)) return std::nullopt;
+        bytes += t->token_bytes(id).size();
+    }
+    return bytes;
+}
+
+/// A document of a file in words: "d.jsonl: line 7, document 5 (id "mine")".
+inline std::string place_of(std::filesystem::path const& file, document const& d) {
+    return file.string() + ": " + (d.line > 0 ? "line " + std::to_string(d.line) + ", " : "") + "document " +
+           std::to_string(d.row) + (d.id.empty() ? "" : " (id " + in_quotes(d.id) + ")");
+}
+
+} // namespace detail
+
+/// Whether a model of so many ids has a row for every token of a text.   Errors: format_error that `who`, the text,
+/// begins.
+inline void check_rows(std::string const& who, tokenizer const& t, std::span<const std::int32_t> ids,
+                       std::size_t vocabulary) {
+    for (const std::int32_t id : ids)
+        if (static_cast<std::size_t>(id) >= vocabulary)
+            throw format_error(who + ": among its tokens is " + in_quotes(t.text_of(id)) + " (id " +
+                               std::to_string(id) + "), for which the model has no row: it has " +
+                               std::to_string(vocabulary) + ", for the ids from 0 to " +
+                               std::to_string(vocabulary - 1));
+}
+
+/// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
+/// before it where there is one; rows of ids are taken as they stand. What is cut off is not judged.
+/// t: nullptr only for rows of ids.   vocabulary: the model's.
+/// Errors: those of document_reader and encode; format_error naming the document for an id outside the vocabulary, and
+/// for one in rows of ids that is no token of the tokenizer; option_error when no row is long enough.
+inline document_selection select_documents(std::filesystem::path const& data, tokenizer const* t,
+                                           std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens,
+                                           std::optional<std::size_t> limit) {
+    document_selection s;
+    std::vector<std::int32_t> ids;
+    document_reader reader(data, tokens);
+    BITLENS_ASSERT(t != nullptr || reader.holds_ids());
+    for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
+        ++s.read;
+        if (!reader.holds_ids()) {
+            d.ids = t->encode(d.text);
+            if (bos) d.ids.insert(d.ids.begin(), *bos);
+        }
+        if (d.ids.size() < tokens) {
+            ++s.shorter;
+            continue;
+        }
+        if (std::max(d.ids.size(), reader.ids_a_row()) > tokens) ++s.cut;
+        const auto used = std::span<const std::int32_t>(d.ids).first(tokens);
+        if (reader.holds_ids()) {
+            check_ids(data, d.row, used, vocabulary);
+            const auto unknown = std::ranges::find_if(used, [&](std::int32_t id) { return t && !t->has_token(id); });
+            if (unknown != used.end())
+                throw format_error(data.string() + ": row " + std::to_string(d.row) + ", column " +
+                                   std::to_string(unknown - used.begin()) + ": the id " + std::to_string(*unknown) +
+                                   " is no token of the model's tokenizer, whose ids are below " +
+                                   std::to_string(t->vocabulary_size()));
+        } else {
+            check_rows(detail::place_of(data, d), *t, used, vocabulary);
+        }
+        ids.insert(ids.end(), used.begin(), used.end());
+        s.documents.rows.push_back(d.row);
+        s.documents.names.push_back(d.id);
+        s.documents.topics.push_back(d.topic);
+        s.documents.bytes.push_back(detail::scored_bytes(t, used));
+    }
+    if (s.documents.rows.empty())
+        throw option_error(data.string() + ": none of its " + std::to_string(s.read) + " rows has " +
+                           std::to_string(tokens) + " tokens or more");
+    s.documents.ids = matrix<std::int32_t>(s.documents.rows.size(), tokens);
+    std::ranges::copy(ids, s.documents.ids.data());
+    return s;
+}
 
 } // namespace bitlens
 
@@ -13098,6 +16693,10 @@ inline constexpr std::string_view existing_methods =
     "what exists: rtn2 … rtn8 and nf3, nf4, each with -g32, -g64, -g128 or -row, then -sym (rtn: symmetric) or -dq "
     "(nf: "
     "quantized scales); a name may come first: rtn3-g64, mine=nf4-g64-dq";
+
+/// A file's name has at most 255 bytes, of which that of a finished block, `.NAME-FIRST-COUNT.npz.tmp`, may need 51
+/// beside the method's.
+inline constexpr std::size_t longest_method_name = 200;
 
 namespace detail {
 
@@ -13157,6 +16756,7 @@ inline std::vector<std::string_view> split_methods(std::string_view list) {
 }
 
 inline void read_kind(std::string_view whole, std::string_view word, method& m) {
+    if (word == "full") refuse_method(whole, "the model as it is stored is no method, and runs without being named");
     const auto* kind = kind_at(word);
     if (kind == nullptr) refuse_method(whole, "there is no method '" + std::string(word) + "'");
     m.kind = kind->kind;
@@ -13178,7 +16778,7 @@ inline void read_group(std::string_view whole, std::string_view word, method& m)
 } // namespace detail
 
 /// Reads `[name=]rtn<b>|nf<b>-g<32|64|128>|-row[-sym][-dq]`.
-/// Names are made of letters, digits, '.', '_' and '-'; "full" is taken by the model itself.
+/// Names are made of at most 200 letters, digits, '.', '_' and '-'; "full" is taken by the model itself.
 /// Errors: option_error that lists what exists.
 inline method parse_method(std::string_view whole) {
     std::string_view text = whole;
@@ -13211,6 +16811,10 @@ inline method parse_method(std::string_view whole) {
     };
     if (!std::all_of(m.name.begin(), m.name.end(), is_name_character))
         detail::refuse_method(whole, "a name is made of letters, digits, '.', '_' and '-'");
+    if (m.name.size() > longest_method_name)
+        detail::refuse_method(whole, "the name has " + std::to_string(m.name.size()) + " letters; at most " +
+                                         std::to_string(longest_method_name) +
+                                         " are taken, because files are called by it");
     if (m.name == "full") detail::refuse_method(whole, "the name 'full' is that of the model as it is stored");
     return m;
 }
@@ -13293,8 +16897,11 @@ mixed_matrix<F...> quantize_as_listed(method const& m, matrix_view<const float> 
 
 /// w (out, in) by method m, as a W that lists m's format.
 /// Errors: those of rtn and absmax; option_error for a method whose format W does not list.
-template <weight_matrix W = study_matrix>
+template <class W = study_matrix>
 W quantize(method const& m, matrix_view<const float> w) {
+    static_assert(is_mixed_matrix<W>,
+                  "bitlens: quantize<W>(method, w): W is a mixed_matrix that lists the formats which "
+                  "methods may ask for, such as study_matrix");
     return detail::quantize_as_listed(m, w, std::type_identity<W>{});
 }
 
@@ -13488,22 +17095,43 @@ decltype(auto) with_floats(W const& w, Function const& f) {
     return f(matrix_view<const float>(floats));
 }
 
+template <class>
+inline constexpr bool never = false;
+template <class W>
+W weight_of(layer_source<W>&);
+
 } // namespace detail
 
 /// Layers 0 … layers − 1 of `full` with every linear layer quantized by `q`, in memory. Norms and biases are shared.
 /// W is a mixed_matrix that lists the quantizer's format.   Errors: those of the source and the quantizer.
-template <quantizer Q, class W>
-std::shared_ptr<layer_source<W>>
-quantize_layers(layer_source<W>& full, std::size_t layers,
-                Q const& q) requires std::constructible_from<W, packed_matrix<typename Q::format>> {
-    std::vector<block_weights<W>> blocks;
-    for (std::size_t k = 0; k < layers; ++k) {
-        blocks.push_back(full.layer(k));
-        for (auto& linear : blocks.back().linear)
-            linear = detail::with_floats(
-                *linear, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
+template <class Q, class W>
+std::shared_ptr<layer_source<W>> quantize_layers(layer_source<W>& full, std::size_t layers, Q const& q) {
+    static_assert(quantizer<Q>, "bitlens: quantize_layers takes a quantizer, such as rtn<uniform<3, 64>>{}: it has a "
+                                "format, and q(matrix_view<const float>) gives a packed_matrix of it");
+    if constexpr (quantizer<Q>) {
+        constexpr bool lists_format = std::constructible_from<W, packed_matrix<typename Q::format>>;
+        static_assert(lists_format,
+                      "bitlens: the quantizer's format is not among those that the model's type of weight "
+                      "lists; make it a mixed_matrix<..., format>");
+        if constexpr (lists_format) {
+            std::vector<block_weights<W>> blocks;
+            for (std::size_t k = 0; k < layers; ++k) {
+                blocks.push_back(full.layer(k));
+                for (auto& linear : blocks.back().linear)
+                    linear = detail::with_floats(
+                        *linear, [&](matrix_view<const float> floats) { return std::make_shared<const W>(q(floats)); });
+            }
+            return std::make_shared<resident_layers<W>>(std::move(blocks));
+        }
     }
-    return std::make_shared<resident_layers<W>>(std::move(blocks));
+}
+
+/// A call with anything but a layer_source by reference.
+template <class Source, class Q>
+    requires(!requires(Source & source) { detail::weight_of(source); })
+void quantize_layers(Source&&, std::size_t, Q const&) {
+    static_assert(detail::never<Source>, "bitlens: quantize_layers(source, layers, quantizer): the source is a "
+                                         "layer_source, as in *model.layers(), with the *");
 }
 
 } // namespace bitlens
@@ -13523,7 +17151,7 @@ namespace bitlens {
 namespace detail {
 
 /// quantize, whose errors name the place.
-template <weight_matrix W>
+template <class W>
 W quantize_at(std::size_t layer, projection p, method const& m, matrix_view<const float> w) {
     const auto place = [&] {
         return "layer " + std::to_string(layer) + " " + std::string(name(p)) + ", " + m.text() + ": ";
@@ -13547,7 +17175,7 @@ inline treatment treatment_of(method const& m, override_rules const& rules, std:
 
 /// Refuses, before a model is loaded, what quantized_layers would refuse for the shapes of its matrices: one row of
 /// each is quantized.   Errors: as quantized_layers::layer.
-template <weight_matrix W = study_matrix>
+template <class W = study_matrix>
 void check_shapes(block_shape const& shape, std::size_t layers, method const& quantizer, override_rules const& rules) {
     for (std::size_t k = 0; k < layers; ++k)
         for (std::size_t p = 0; p < projection_count; ++p) {
@@ -13562,8 +17190,12 @@ void check_shapes(block_shape const& shape, std::size_t layers, method const& qu
 /// A layer_source that quantizes every linear layer of another one's blocks by `quantizer`, or as `rules` say for one.
 /// A layer is quantized when it is first asked for. Norms, biases and matrices that stay full are shared with the
 /// source, not copied. W lists the formats of the methods.
-template <weight_matrix W = study_matrix>
+template <class W = study_matrix>
 class quantized_layers final : public layer_source<W> {
+    static_assert(is_mixed_matrix<W>,
+                  "bitlens: quantized_layers<W>: W is a mixed_matrix that lists the formats which methods "
+                  "may ask for, such as study_matrix");
+
 public:
     /// keep_resident: packed layers stay in memory; else each request loads and quantizes again.
     quantized_layers(std::shared_ptr<layer_source<W>> full, method quantizer, override_rules rules = {},
@@ -13602,148 +17234,181 @@ private:
 } // namespace bitlens
 
 // ---- bitlens/analysis.hpp
-/// analysis/: what a study measures of each document, and the tables, figures and report made from a finished run.
+/// analysis/: what a study measures of each document, and the numbers made from a finished run.
 
 // ---- bitlens/analysis/document_measurement.hpp
-/// document_measurement: what the study keeps of one document, for the full model and for each quantized one.
+/// document_measurement: what a study measures of one document, of the full model and of each quantized one.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <numbers>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace bitlens {
 
-/// What the residual stream of the full model looks like: one number per layer each (arXiv 2506.12044, §5).
-struct layer_statistics {
-    std::vector<double> norm_r, norm_z, norm_h;                // mean ‖r_t‖₂ of resid_mid, resid_post, mlp_in
-    std::vector<std::optional<double>> kurtosis_r, kurtosis_h; // mean over tokens, not excess
-
-    explicit layer_statistics(std::size_t layers)
-        : norm_r(layers), norm_z(layers), norm_h(layers), kurtosis_r(layers), kurtosis_h(layers) {}
-};
-
-/// Per-position scores of one variant: see token_scores. The first variant's kl stays empty.
-struct position_scores {
-    std::vector<double> nll, kl;
-    std::vector<std::int32_t> top;
-    std::vector<float> margin;
-
-    position_scores(std::size_t positions, bool is_reference)
-        : nll(positions), kl(is_reference ? 0 : positions), top(positions), margin(positions) {}
-    token_scores view() noexcept { return {nll, kl, top, margin}; }
-};
-
-/// Share of the positions at which two runs find the same token most likely.   Asserts as many positions, at least one.
-inline double same_top(position_scores const& a, position_scores const& b) noexcept {
-    BITLENS_ASSERT(a.top.size() == b.top.size() && !a.top.empty());
-    std::size_t same = 0;
-    for (std::size_t t = 0; t < a.top.size(); ++t) same += a.top[t] == b.top[t] ? 1u : 0u;
-    return static_cast<double>(same) / static_cast<double>(a.top.size());
-}
-
-/// A sweep's measurement of one row under one variant: its scores and nothing else.
-class score_measurement {
-public:
-    explicit score_measurement(std::size_t positions) : scores_(positions, true), view_(scores_.view()) {}
-    template <class F>
-    void with_probe(std::size_t, F const& f) {
-        no_probe nobody;
-        f(nobody);
-    }
-    std::span<const token_scores> scores() noexcept { return {&view_, 1}; }
-    position_scores const& positions() const noexcept { return scores_; }
-
-private:
-    position_scores scores_;
-    token_scores view_;
-};
-
-/// A sweep's measurement of one document. Variant 0 is the full model. Norms, kurtosis and the difference of the MLP
-/// outputs are means over positions 1 … T, because position 0 carries the attention sink's massive activation;
-/// `first_position` includes it.
+/// A sweep's measurement of one document; variant 0 is the full model. Whatever is a mean over positions leaves out
+/// position 0, unless `positions` says otherwise.
 class document_measurement {
 public:
-    /// `tokens` ids, so T = tokens − 1 scored positions. Without position 0 there must be another: tokens ≥ 2 is
-    /// asserted.
-    document_measurement(std::size_t variants, std::size_t layers, std::size_t tokens, std::size_t width,
-                         bool first_position)
-        : skipped_(first_position ? 0 : 1), layers_(layers), mlp_out_(tokens - skipped_, width),
-          mlp_out_mse_(variants - 1, std::vector<double>(layers)) {
-        BITLENS_ASSERT(tokens >= 2 && variants >= 1);
-        for (std::size_t v = 0; v < variants; ++v) scores_.emplace_back(tokens - 1, v == 0);
+    /// bytes: of the text that is scored, where it is known.
+    /// Errors: shape_error for less than 2 tokens, or no variants.
+    document_measurement(measured_size size, position_range positions, std::optional<std::uint64_t> bytes)
+        : full_(std::make_unique<full_model_probes>(size.layers, positions)), bytes_(bytes) {
+        if (size.tokens < 2 || size.variants == 0)
+            throw shape_error("document_measurement: " + std::to_string(size.tokens) + " tokens and " +
+                              std::to_string(size.variants) + " variants, expected at least 2 and 1");
+        for (std::size_t v = 1; v < size.variants; ++v) methods_.emplace_back(size.layers, *full_);
+        for (std::size_t v = 0; v < size.variants; ++v) scores_.emplace_back(size.tokens - 1, v == 0);
         for (auto& s : scores_) views_.push_back(s.view());
     }
 
-    /// Bytes that one takes, at most.
-    static std::size_t bytes(std::size_t variants, std::size_t layers, std::size_t tokens, std::size_t width) noexcept {
-        constexpr std::size_t of_a_score = 2 * sizeof(double) + sizeof(std::int32_t) + sizeof(float);
-        constexpr std::size_t of_a_layer = 5 * sizeof(std::optional<double>);
-        return tokens * width * sizeof(float) + variants * tokens * of_a_score +
-               layers * (of_a_layer + variants * sizeof(double));
+    /// Bytes that one takes.
+    static std::size_t bytes(measured_size size) noexcept {
+        constexpr std::size_t compared_points = 3, lists_of_full = 6, lists_of_method = 6;
+        return compared_points * size.tokens * size.width * sizeof(float) +
+               size.variants * size.tokens * position_scores::bytes_of_a_position +
+               size.layers *
+                   (lists_of_full * sizeof(std::optional<double>) + size.variants * lists_of_method * sizeof(double));
     }
 
     template <class F>
     void with_probe(std::size_t variant, F const& f) {
         if (variant == 0) {
-            full_model_probe probe{*this};
+            full_model_probes& p = *full_;
+            chain probe{p.norm_r, p.norm_z, p.norm_h, p.kurtosis_r, p.kurtosis_h, p.top8_r, p.r, p.attn_out, p.mlp_out};
             f(probe);
         } else {
-            quantized_model_probe probe{*this, mlp_out_mse_[variant - 1]};
+            method_probes& p = methods_[variant - 1];
+            chain probe{p.r, p.attn_out, p.mlp_out};
             f(probe);
         }
     }
     std::span<const token_scores> scores() noexcept { return views_; }
 
-    layer_statistics const& layers() const noexcept { return layers_; }
-    position_scores const& positions(std::size_t variant) const noexcept { return scores_[variant]; }
-    /// MSE(l) of the MLP outputs of a variant ≥ 1 against the full model's, one number per layer.
-    std::span<const double> mlp_out_mse(std::size_t variant) const noexcept { return mlp_out_mse_[variant - 1]; }
-
-private:
-    matrix_view<const float> counted(matrix_view<float> a) const noexcept {
-        return a.middle_rows(skipped_, a.rows - skipped_);
+    void write(std::size_t variant, results_row& row) const {
+        position_scores const &scores = scores_[variant], &full = scores_[0];
+        const double nll = mean<double>(scores.nll);
+        row.number("nll", nll);
+        row.number("entropy", mean<double>(scores.entropy));
+        row.number("bits_per_byte", bits_per_byte(nll * static_cast<double>(scores.nll.size())));
+        row.positions<double>("nll", scores.nll);
+        row.positions<double>("entropy", scores.entropy);
+        row.positions<std::int32_t>("top", scores.top);
+        row.positions<float>("margin", scores.margin);
+        if (variant == 0) {
+            row.layers("norm_r", full_->norm_r.per_layer);
+            row.layers("norm_z", full_->norm_z.per_layer);
+            row.layers("norm_h", full_->norm_h.per_layer);
+            row.layers("kurtosis_r", full_->kurtosis_r.per_layer);
+            row.layers("kurtosis_h", full_->kurtosis_h.per_layer);
+            row.layers("top8_r", full_->top8_r.per_layer);
+            row.number("growth_r", full_->norm_r.per_layer.back() / full_->norm_r.per_layer.front());
+        } else {
+            method_probes const& p = methods_[variant - 1];
+            row.number("error", nll - mean<double>(full.nll));
+            row.number("kl", mean<double>(scores.kl));
+            row.number("same_top", same_top(scores, full));
+            row.positions<double>("kl", scores.kl);
+            row.layers("mse", p.mlp_out.squared);
+            row.layers("diff_r", p.r.relative);
+            row.layers("diff_attn", p.attn_out.relative);
+            row.layers("diff_mlp", p.mlp_out.relative);
+        }
     }
 
-    struct full_model_probe {
-        using points = hook::set<hook::resid_mid, hook::mlp_in, hook::mlp_out, hook::resid_post>;
-        document_measurement& owner;
+private:
+    struct full_model_probes {
+        residual_norms<hook::resid_mid> norm_r;
+        residual_norms<hook::resid_post> norm_z;
+        residual_norms<hook::mlp_in> norm_h;
+        token_kurtosis<hook::resid_mid> kurtosis_r;
+        token_kurtosis<hook::mlp_in> kurtosis_h;
+        top_share<hook::resid_mid> top8_r;
+        latest<hook::resid_mid> r;
+        latest<hook::attn_out> attn_out;
+        latest<hook::mlp_out> mlp_out;
 
-        void on(hook::resid_mid, site at, matrix_view<float> r) {
-            owner.layers_.norm_r[at.layer] = mean_row_norm(owner.counted(r));
-            owner.layers_.kurtosis_r[at.layer] = kurtosis_per_token(owner.counted(r));
-        }
-        void on(hook::mlp_in, site at, matrix_view<float> h) {
-            owner.layers_.norm_h[at.layer] = mean_row_norm(owner.counted(h));
-            owner.layers_.kurtosis_h[at.layer] = kurtosis_per_token(owner.counted(h));
-        }
-        void on(hook::mlp_out, site, matrix_view<float> o) {
-            const auto rows = owner.counted(o);
-            for (std::size_t t = 0; t < rows.rows; ++t) std::ranges::copy(rows.row(t), owner.mlp_out_.row(t).begin());
-        }
-        void on(hook::resid_post, site at, matrix_view<float> z) {
-            owner.layers_.norm_z[at.layer] = mean_row_norm(owner.counted(z));
-        }
+        full_model_probes(std::size_t layers, position_range p)
+            : norm_r(layers, p), norm_z(layers, p), norm_h(layers, p), kurtosis_r(layers, p), kurtosis_h(layers, p),
+              top8_r(layers, 8, p), r(p), attn_out(p), mlp_out(p) {}
     };
-    struct quantized_model_probe {
-        using points = hook::set<hook::mlp_out>;
-        document_measurement& owner;
-        std::vector<double>& mse;
+    struct method_probes {
+        difference<hook::resid_mid> r;
+        difference<hook::attn_out> attn_out;
+        difference<hook::mlp_out> mlp_out;
 
-        void on(hook::mlp_out, site at, matrix_view<float> o) {
-            mse[at.layer] = mean_squared_difference(owner.counted(o), owner.mlp_out_);
-        }
+        method_probes(std::size_t layers, full_model_probes const& full)
+            : r(layers, full.r), attn_out(layers, full.attn_out), mlp_out(layers, full.mlp_out) {}
     };
 
-    std::size_t skipped_;
-    layer_statistics layers_;
-    matrix<float> mlp_out_; // the full model's in the layer at hand
-    std::vector<std::vector<double>> mlp_out_mse_;
+    std::optional<double> bits_per_byte(double nats) const noexcept {
+        if (!bytes_ || *bytes_ == 0) return std::nullopt;
+        return nats / (std::numbers::ln2 * static_cast<double>(*bytes_));
+    }
+
+    std::unique_ptr<full_model_probes> full_; // where it stays when this object moves: the methods' probes refer to it
+    std::vector<method_probes> methods_;
+    std::optional<std::uint64_t> bytes_;
     std::vector<position_scores> scores_;
     std::vector<token_scores> views_;
 };
+
+/// What `bitlens study` measures of every document.
+struct document_statistics {
+    position_range positions;                                 // of norms, kurtosis, shares and differences
+    std::span<const std::optional<std::uint64_t>> bytes = {}; // of each document's scored text; none: unknown
+
+    std::vector<column> columns() const {
+        using enum column_shape;
+        using enum column_owner;
+        const std::string nats = "nats per token", states = "activations";
+        return {
+            {"nll", document, each_variant, nats, "mean over the T scored positions of -log p(next token)"},
+            {"error", document, each_method, nats, "nll of the method minus nll_full (eq. 4 of the paper)"},
+            {"kl", document, each_method, nats, "mean of KL(p_full || p_method) over the whole vocabulary"},
+            {"same_top", document, each_method, "share", "positions whose most likely token is the full model's"},
+            {"entropy", document, each_variant, nats, "mean entropy of the predictions"},
+            {"bits_per_byte", document, each_variant, "bits per byte",
+             "loss of all scored tokens over the bytes of their text; empty where those are unknown"},
+            {"growth_r", document, full_model, "", "norm_r of the last layer over that of layer 0"},
+            {"norm_r", layer, full_model, states, "mean length of the states after attention (eq. 7)"},
+            {"norm_z", layer, full_model, states, "mean length of the states after the block"},
+            {"norm_h", layer, full_model, states, "mean length of what the MLP reads, norm and weight applied"},
+            {"kurtosis_r", layer, full_model, "",
+             "mean over tokens of the kurtosis of a state after attention, 3 for a normal distribution; empty where "
+             "the "
+             "numbers of a token are all equal"},
+            {"kurtosis_h", layer, full_model, "", "the same of what the MLP reads"},
+            {"top8_r", layer, full_model, "share",
+             "of the squared length of a state after attention in its eight largest dimensions, mean over tokens"},
+            {"mse", layer, each_method, "activations squared",
+             "mean squared difference of the MLP's output from the full model's"},
+            {"diff_r", layer, each_method, "",
+             "mean over tokens of |r' - r| / |r|, the state after attention against the full model's: where the two "
+             "runs "
+             "part"},
+            {"diff_attn", layer, each_method, "", "the same of what attention adds"},
+            {"diff_mlp", layer, each_method, "", "the same of what the MLP adds"},
+            {"nll", position, each_variant, "nats", "-log p(next token); column t belongs to id t + 1"},
+            {"kl", position, each_method, "nats", "KL(p_full || p_method)"},
+            {"top", position, each_variant, "token id", "most likely next id", true},
+            {"margin", position, each_variant, "logits",
+             "logit of the full model's most likely id minus the largest other one, both of this variant: below 0 "
+             "where "
+             "quantization changed the first place"},
+            {"entropy", position, each_variant, "nats", "entropy of the prediction"},
+        };
+    }
+    document_measurement make(measured_size size, std::size_t n) const {
+        return {size, positions, n < bytes.size() ? bytes[n] : std::nullopt};
+    }
+    std::size_t bytes_of_one(measured_size size) const noexcept { return document_measurement::bytes(size); }
+};
+static_assert(measurement_kind<document_statistics>);
 
 } // namespace bitlens
 
@@ -13751,27 +17416,29 @@ private:
 /// The examples that a method breaks (D_large) and those it does not (D_ctrl), as the paper draws them.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
 
-/// Examples by falling error. Equal errors keep the order of the examples.
+/// Examples by falling error. Equal errors keep the order of the examples; an example without an error (NaN) has no
+/// rank.
 inline std::vector<std::size_t> rank_by_error(std::span<const double> error) {
-    std::vector<std::size_t> order(error.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < error.size(); ++i)
+        if (!std::isnan(error[i])) order.push_back(i);
     std::ranges::stable_sort(order, [error](std::size_t a, std::size_t b) { return error[a] > error[b]; });
     return order;
 }
 
 /// `count` of the items, each at most once, all choices equally likely; in drawn order. Same seed, same choice.
-/// Asserts count ≤ items.
+/// Errors: shape_error for more than there are.
 inline std::vector<std::size_t> draw_sample(std::span<const std::size_t> items, std::size_t count, std::uint64_t seed) {
-    BITLENS_ASSERT(count <= items.size());
+    detail::check_range("draw_sample", "items", 0, count, items.size());
     std::vector<std::size_t> pool(items.begin(), items.end());
     random_generator random(seed);
     for (std::size_t i = 0; i < count; ++i)
@@ -13790,17 +17457,16 @@ struct error_sets {
 
 /// D_large is filled by walking down the ranking past near-duplicates, but never into the lower half, which is
 /// D_ctrl's: it is smaller than a tenth where the upper half has too few distinct examples. `ids[i]`: tokens of example
-/// i.   Asserts as many rows as errors. Source: arXiv 2506.12044, §3.1 and appendix B; the order of filter and ranking
-/// as the authors' released sets have it.
+/// i.   Errors: shape_error unless there are as many rows as errors.   Source: arXiv 2506.12044, §3.1 and appendix B;
+/// the order of filter and ranking as the authors' released sets have it.
 inline error_sets make_error_sets(std::span<const double> error, std::span<const std::span<const std::int32_t>> ids,
                                   std::uint64_t seed) {
-    BITLENS_ASSERT(error.size() == ids.size());
+    detail::check_size("make_error_sets", "ids", ids.size(), error.size());
     constexpr double largest_similarity = 0.1;
-    const std::size_t tenth = error.size() / 10;
+    const auto ranked = rank_by_error(error);
+    const std::size_t tenth = ranked.size() / 10, upper = ranked.size() - ranked.size() / 2;
     error_sets sets;
     if (tenth == 0) return sets;
-    const auto ranked = rank_by_error(error);
-    const std::size_t upper = error.size() - error.size() / 2;
     if (error[ranked[tenth - 1]] == error[ranked[upper]]) return sets;
     sets.worst.assign(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(tenth));
 
@@ -13814,24 +17480,14 @@ inline error_sets make_error_sets(std::span<const double> error, std::span<const
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/example_text.hpp
-/// Documents as HTML, each token coloured by its own error under one method, its loss, or its divergence.
-
-// ---- bitlens/analysis/run_tokens.hpp
-/// run_tokens: what a run keeps of every position (tokens.npz): ids, losses, divergences, most likely tokens, and
-/// the bytes of tokens.
-
-// ---- bitlens/analysis/run_results.hpp
-/// run_results: a finished run as its folder holds it (examples.csv, tokens.npz, manifest.json), read without a model.
+// ---- bitlens/analysis/finished_study.hpp
+/// finished_study: a run by the names that the paper's statistics have for its columns, and the sets of its documents.
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <limits>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13840,400 +17496,109 @@ inline error_sets make_error_sets(std::span<const double> error, std::span<const
 
 namespace bitlens {
 
-/// One number per example for every layer.   Shapes: [L][N].
-using per_layer = std::vector<std::vector<double>>;
+/// A number per document for every layer: row k is layer k.   Shapes: (L, N).
+using per_layer = matrix_view<const double>;
 
-/// What examples.csv says of one quantized model; one number per example.
-struct method_results {
+/// The columns of one quantized model. NaN where a document has no number.   Shapes: (N), (L, N).
+struct method_columns {
     std::string name;
-    std::string spec;                   // how the command named it: "nf3-g64"
-    std::vector<double> nll, error, kl; // nats per token; error = nll − nll_full
-    std::vector<double> same_top;       // share of positions whose most likely token is the full model's
-    per_layer mse;                      // of the MLP outputs against the full model's
+    std::string spec; // how the command named it: "nf3-g64"
+    std::span<const double> nll, error, kl, same_top, entropy, bits_per_byte;
+    per_layer mse, diff_r, diff_attn, diff_mlp;
 };
 
-/// All of a run but its tokens. Example i is row i of examples.csv.
-struct run_results {
-    json manifest;
+/// A loss that is not finite.
+struct missing_loss {
+    std::size_t row, position; // of the table; position t is that of id t + 1
+};
+
+/// All that tables and figures are made from. The columns are those of `run`, which can move but is never copied.
+struct finished_study {
+    run_results run;
     std::uint64_t seed = 0;
-    bool first_position = false; // norms, kurtosis and MSE count position 0
+    bool first_position = false; // norms, kurtosis and differences count position 0
     std::string full;            // in which formats the full model is stored
+    std::span<const double> nll_full, entropy_full, bits_per_byte_full, growth_r;
+    per_layer norm_r, norm_z, norm_h, kurtosis_r, kurtosis_h, top8_r;
+    std::vector<method_columns> methods;
+    std::vector<error_sets> sets;                // one per method
+    std::vector<std::vector<missing_loss>> gaps; // one list per method: the first of each document
 
-    std::vector<std::uint64_t> example; // row of the input
-    std::vector<std::string> id, topic; // topic: empty where the input has none
-    std::vector<std::uint64_t> tokens;  // ids scored, the first one included
-    std::vector<double> nll_full;
-    std::vector<method_results> methods;
-    std::vector<std::string> unfinished; // methods of the manifest for which the table has nothing yet
-    per_layer norm_r, norm_z, norm_h;
-    std::vector<std::vector<std::optional<double>>> kurtosis_r, kurtosis_h; // nothing: a token without spread
-
-    std::size_t size() const noexcept { return example.size(); }
-    std::size_t layers() const noexcept { return norm_r.size(); }
+    std::size_t size() const noexcept { return run.size(); }
+    std::size_t layers() const noexcept { return run.layers(); }
 };
 
 namespace detail {
 
-/// A column where an empty cell means: not defined.
-inline std::vector<std::optional<double>> read_optional_numbers(csv_table const& csv, std::string const& name) {
-    // More than the square of any float, so that no run holds more; and sums and squares of such numbers are finite.
-    constexpr double most = 1e80;
-    auto values = csv.optional_numbers(name);
-    for (std::size_t i = 0; i < values.size(); ++i)
-        if (values[i] && std::abs(*values[i]) > most) csv.refuse(i, csv.column(name), "a number of at most 1e80");
-    return values;
+inline std::vector<missing_loss> find_gaps(matrix_view<const float> nll) {
+    std::vector<missing_loss> gaps;
+    for (std::size_t n = 0; n < nll.rows; ++n)
+        for (std::size_t t = 0; t < nll.cols; ++t)
+            if (!std::isfinite(nll(n, t))) {
+                gaps.push_back({n, t});
+                break;
+            }
+    return gaps;
 }
 
-inline std::vector<double> read_numbers(csv_table const& csv, std::string const& name) {
-    std::vector<double> values;
-    for (auto const& value : read_optional_numbers(csv, name)) {
-        if (!value) csv.refuse(values.size(), csv.column(name), "a finite number");
-        values.push_back(*value);
-    }
-    return values;
-}
-
-/// Columns `<stem>_l0`, `<stem>_l1` … of the table.
-inline per_layer read_layers(csv_table const& csv, std::string const& stem, std::size_t layers) {
-    per_layer values;
-    for (std::size_t k = 0; k < layers; ++k) values.push_back(read_numbers(csv, stem + "_l" + std::to_string(k)));
-    return values;
-}
-
-/// error_<method> must be the difference it is said to be, up to the order of summation.
-inline void check_errors(csv_table const& csv, method_results const& m, std::span<const double> nll_full) {
+/// error must be the difference it is said to be, up to the order of summation.
+inline void check_errors(finished_study const& s) {
     constexpr double rounding = 1e-9;
-    for (std::size_t i = 0; i < m.error.size(); ++i)
-        if (std::abs(m.error[i] - (m.nll[i] - nll_full[i])) > rounding * std::max(1.0, std::abs(m.nll[i])))
-            csv.refuse(i, csv.column("error_" + m.name),
-                       "nll_" + m.name + " - nll_full = " + exact_text(m.nll[i] - nll_full[i]));
+    for (auto const& m : s.methods)
+        for (std::size_t n = 0; n < s.size(); ++n) {
+            const double expected = m.nll[n] - s.nll_full[n];
+            if (std::isnan(m.error[n]) && std::isnan(expected)) continue;
+            if (!(std::abs(m.error[n] - expected) <= rounding * std::max(1.0, std::abs(m.nll[n]))))
+                throw format_error("examples.csv: error_" + m.name + " of " + s.run.documents.who(n) + " is " +
+                                   std::to_string(m.error[n]) + ", expected nll_" + m.name +
+                                   " - nll_full = " + std::to_string(expected));
+        }
 }
 
 } // namespace detail
 
-/// Errors: io_error; format_error as csv_table.
-inline csv_table read_csv(std::filesystem::path const& path) {
-    const mapped_file file(path);
-    return {as_text(file.bytes()), path.string()};
-}
-
-/// A method as manifest.json names it.
-struct method_name {
-    std::string name, spec;
-};
-
-/// The key `methods` of a manifest.   Errors: format_error naming `who` and what is missing or wrong.
-inline std::vector<method_name> methods_of(json const& manifest, std::string const& who) {
-    json const* const entries = find_value(manifest, "methods", who);
-    if (!entries || !entries->is_array()) throw format_error(who + ": key \"methods\": an array is expected");
-    std::vector<method_name> methods;
-    for (auto const& entry : *entries)
-        methods.push_back({required<std::string>(entry, "name", who + ": methods"),
-                           required<std::string>(entry, "spec", who + ": methods")});
-    return methods;
-}
-
-/// Reads examples.csv by column name, and manifest.json.   Errors: io_error; format_error naming the file and the
-/// column, line or key that is missing or wrong, or a folder where no study has come to its end.
-inline run_results read_run(std::filesystem::path const& folder) {
-    run_results run;
-    const auto manifest_path = folder / "manifest.json";
-    run.manifest = read_json_file(manifest_path);
-    run.seed = required<std::uint64_t>(run.manifest, "seed", manifest_path.string());
-    run.first_position = required<bool>(run.manifest, "first_position", manifest_path.string());
-    run.full = required<std::string>(run.manifest, "full", manifest_path.string());
-
-    if (!std::filesystem::exists(folder / "examples.csv"))
-        throw format_error(folder.string() + ": the tables of a finished run are expected, examples.csv is missing; "
-                                             "the `bitlens study` that began it goes on when it is called again");
-    const csv_table csv = read_csv(folder / "examples.csv");
-    run.example = csv.counts("example");
-    run.id = csv.texts("id");
-    run.topic = csv.texts("topic");
-    run.tokens = csv.counts("tokens");
-    run.nll_full = detail::read_numbers(csv, "nll_full");
-    csv.column("norm_r_l0"); // a model has a layer
-    std::size_t layers = 1;
-    while (csv.has("norm_r_l" + std::to_string(layers))) ++layers;
-    run.norm_r = detail::read_layers(csv, "norm_r", layers);
-    run.norm_z = detail::read_layers(csv, "norm_z", layers);
-    run.norm_h = detail::read_layers(csv, "norm_h", layers);
-    for (std::size_t k = 0; k < layers; ++k) {
-        run.kurtosis_r.push_back(detail::read_optional_numbers(csv, "kurtosis_r_l" + std::to_string(k)));
-        run.kurtosis_h.push_back(detail::read_optional_numbers(csv, "kurtosis_h_l" + std::to_string(k)));
-    }
-
-    std::set<std::string, std::less<>> known{"nll_full"};
-    for (auto const& [name, spec] : methods_of(run.manifest, manifest_path.string())) {
-        method_results m{name, spec, {}, {}, {}, {}, {}};
-        if (!known.insert("nll_" + m.name).second)
-            throw format_error(manifest_path.string() + ": methods: the name " + in_quotes(m.name) + " is taken");
-        if (!csv.has("nll_" + m.name)) {
-            run.unfinished.push_back(m.name);
-            continue;
+/// The sets follow from the errors, the tokens and the run's seed.
+/// Errors: format_error for a setting or column that a study has and this run does not, a loss of the full model that
+/// is not finite, or an error that is no difference of losses.
+inline finished_study make_study(run_results run) {
+    finished_study s;
+    s.run = std::move(run);
+    results_table const& t = s.run.table;
+    constexpr const char* who = "manifest.json";
+    s.seed = required<std::uint64_t>(s.run.manifest.setting, "seed", who);
+    s.first_position = required<bool>(s.run.manifest.setting, "first_position", who);
+    s.full = required<std::string>(s.run.manifest.setting, "full", who);
+    try {
+        s.nll_full = t.of_documents("nll_full");
+        s.entropy_full = t.of_documents("entropy_full");
+        s.bits_per_byte_full = t.of_documents("bits_per_byte_full");
+        s.growth_r = t.of_documents("growth_r");
+        s.norm_r = t.of_layers("norm_r");
+        s.norm_z = t.of_layers("norm_z");
+        s.norm_h = t.of_layers("norm_h");
+        s.kurtosis_r = t.of_layers("kurtosis_r");
+        s.kurtosis_h = t.of_layers("kurtosis_h");
+        s.top8_r = t.of_layers("top8_r");
+        for (auto const& [name, spec] : s.run.methods()) {
+            const auto numbers = [&](const char* column) { return t.of_documents(column + name); };
+            const auto layers = [&](const char* column) { return t.of_layers(column + name); };
+            s.methods.push_back({name, spec, numbers("nll_"), numbers("error_"), numbers("kl_"), numbers("same_top_"),
+                                 numbers("entropy_"), numbers("bits_per_byte_"), layers("mse_"), layers("diff_r_"),
+                                 layers("diff_attn_"), layers("diff_mlp_")});
+            s.gaps.push_back(detail::find_gaps(t.of_positions("nll_" + name)));
         }
-        m.nll = detail::read_numbers(csv, "nll_" + m.name);
-        m.error = detail::read_numbers(csv, "error_" + m.name);
-        m.kl = detail::read_numbers(csv, "kl_" + m.name);
-        m.same_top = detail::read_numbers(csv, "same_top_" + m.name);
-        m.mse = detail::read_layers(csv, "mse_" + m.name, layers);
-        detail::check_errors(csv, m, run.nll_full);
-        run.methods.push_back(std::move(m));
+    } catch (option_error const& e) {
+        throw format_error(std::string(who) + ": a study is expected; " + e.what());
     }
-    for (auto const& name : csv.columns())
-        if (name.starts_with("nll_") && !known.contains(name))
-            throw format_error(csv.who() + ": column '" + visible_text(name) +
-                               "' belongs to no method of manifest.json");
-    return run;
-}
-
-} // namespace bitlens
-
-#include <algorithm>
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <map>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-namespace bitlens {
-
-/// Rows of tokens.npz are the rows of examples.csv. Column t of what is scored belongs to id t + 1.
-class run_tokens {
-public:
-    /// Errors: io_error; format_error naming the file and the array that is missing or has another type or shape than
-    /// the run's, or token bytes that contradict each other.
-    run_tokens(std::filesystem::path const& path, run_results const& run)
-        : who_(path.string()), file_(path), rows_(run.size()) {
-        const npy_array ids = file_.array("ids");
-        if (ids.fortran || ids.shape.size() != 2 || ids.shape[0] != rows_)
-            throw format_error(ids.who + ": shape " + shape_text(ids.shape) + ", expected one row for each of the " +
-                               std::to_string(rows_) + " rows of examples.csv");
-        tokens_ = ids.shape[1];
-        ids_ = ids.values<std::int32_t>();
-        for (std::size_t i = 0; i < rows_; ++i)
-            if (run.tokens[i] != tokens_)
-                throw format_error(who_ + ": array 'ids' has rows of " + std::to_string(tokens_) +
-                                   " tokens, expected " + std::to_string(run.tokens[i]) + " as row " +
-                                   std::to_string(i) + " of examples.csv");
-        if (rows_ > 0 && tokens_ < 2) throw format_error(who_ + ": array 'ids' has rows without a scored token");
-        expect_scores("full");
-        for (auto const& m : run.methods) {
-            expect_scores(m.name);
-            expect_losses("kl_" + m.name);
-        }
-        read_token_bytes();
-    }
-
-    /// Token ids of an example.   Shapes: (tokens).
-    std::span<const std::int32_t> ids(std::size_t row) const {
-        BITLENS_ASSERT(row < rows_);
-        return std::span(ids_).subspan(row * tokens_, tokens_);
-    }
-    std::vector<std::span<const std::int32_t>> all_ids() const {
-        std::vector<std::span<const std::int32_t>> all;
-        for (std::size_t i = 0; i < rows_; ++i) all.push_back(ids(i));
-        return all;
-    }
-    /// Loss in nats at each scored position; `variant` is "full" or a method.   Shapes: (tokens − 1).
-    std::vector<float> nll(std::size_t row, std::string_view variant) const {
-        return scores<float>("nll_", variant, row);
-    }
-    /// KL(full ‖ method) in nats at each scored position.   Shapes: (tokens − 1).
-    std::vector<float> kl(std::size_t row, std::string_view method) const { return scores<float>("kl_", method, row); }
-    /// Most likely id at each scored position.   Shapes: (tokens − 1).
-    std::vector<std::int32_t> top(std::size_t row, std::string_view variant) const {
-        return scores<std::int32_t>("top_", variant, row);
-    }
-    /// The bytes that an id stands for.   Errors: format_error for one that the run does not know.
-    std::string_view bytes(std::int32_t id) const {
-        const auto place = std::ranges::lower_bound(token_ids_, id);
-        if (place == token_ids_.end() || *place != id)
-            throw format_error(who_ + ": array 'token_ids' lacks the id " + std::to_string(id));
-        const auto i = static_cast<std::size_t>(place - token_ids_.begin());
-        return std::string_view(token_bytes_).substr(offsets_[i], offsets_[i + 1] - offsets_[i]);
-    }
-
-private:
-    std::size_t scored() const noexcept { return tokens_ == 0 ? 0 : tokens_ - 1; } // positions
-    template <npy_number T>
-    npy_array expect_rows(std::string const& name, std::size_t cols) const {
-        npy_array array = file_.array(name);
-        array.template expect<T>();
-        if (array.fortran || array.shape != std::vector<std::size_t>{rows_, cols})
-            throw format_error(array.who + ": shape " + shape_text(array.shape) + ", expected " +
-                               shape_text(std::vector<std::size_t>{rows_, cols}));
-        return array;
-    }
-    void expect_losses(std::string const& name) {
-        npy_array const& array = scores_.emplace(name, expect_rows<float>(name, scored())).first->second;
-        for (std::size_t i = 0; i < array.size(); ++i)
-            if (!std::isfinite(array.stored<float>(i)))
-                throw format_error(array.who + ": number " + std::to_string(i) + " is not finite");
-    }
-    void expect_scores(std::string const& variant) {
-        expect_losses("nll_" + variant);
-        scores_.emplace("top_" + variant, expect_rows<std::int32_t>("top_" + variant, scored()));
-    }
-    template <npy_number T>
-    std::vector<T> scores(std::string_view prefix, std::string_view variant, std::size_t row) const {
-        npy_array const& array = scores_.at(std::string(prefix) + std::string(variant));
-        std::vector<T> values(array.shape[1]);
-        for (std::size_t t = 0; t < values.size(); ++t) values[t] = array.template stored<T>(row * values.size() + t);
-        return values;
-    }
-    void read_token_bytes() {
-        token_ids_ = file_.array("token_ids").template values<std::int32_t>();
-        const auto offsets = file_.array("token_offsets").template values<std::int64_t>();
-        const auto bytes = file_.array("token_bytes").template values<std::uint8_t>();
-        if (std::ranges::adjacent_find(token_ids_, std::greater_equal<>{}) != token_ids_.end())
-            throw format_error(who_ + ": array 'token_ids' does not rise");
-        if (offsets.size() != token_ids_.size() + 1 || offsets.front() != 0 ||
-            offsets.back() != static_cast<std::int64_t>(bytes.size()) || !std::ranges::is_sorted(offsets))
-            throw format_error(who_ + ": array 'token_offsets' does not cut the " + std::to_string(bytes.size()) +
-                               " bytes of 'token_bytes' into " + std::to_string(token_ids_.size()) + " pieces");
-        offsets_.assign(offsets.begin(), offsets.end());
-        token_bytes_.assign(bytes.begin(), bytes.end());
-    }
-
-    std::string who_;
-    npz_reader file_;
-    std::size_t rows_, tokens_ = 0;
-    std::vector<std::int32_t> ids_; // (N, tokens)
-    std::map<std::string, npy_array> scores_;
-    std::vector<std::int32_t> token_ids_; // rising
-    std::vector<std::size_t> offsets_;
-    std::string token_bytes_;
-};
-
-} // namespace bitlens
-
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
-namespace bitlens {
-
-/// Neighbouring tokens that are shown as one because a character's bytes are split between them.
-struct token_group {
-    std::size_t first = 0, count = 0; // positions
-    std::string bytes;
-};
-
-/// Groups the tokens of one document so that no character is split, unless its bytes are not UTF-8 anyway.
-inline std::vector<token_group> group_tokens(std::span<const std::string> token_bytes) {
-    const auto begun_character = [](std::string bytes) {
-        bytes.erase(0, valid_utf8_length(bytes));
-        if (bytes.empty()) return bytes;
-        const auto lead = static_cast<std::uint8_t>(bytes.front());
-        const std::size_t length = lead >= 0xF5 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 1;
-        const auto continues = [](char c) { return (static_cast<std::uint8_t>(c) & 0xC0u) == 0x80u; };
-        if (bytes.size() >= length || !std::all_of(bytes.begin() + 1, bytes.end(), continues)) bytes.clear();
-        return bytes;
-    };
-    std::vector<token_group> groups;
-    std::string begun; // the last bytes of the last group, where they begin a character that is not whole
-    for (std::size_t t = 0; t < token_bytes.size(); ++t) {
-        if (begun.empty()) groups.push_back({t, 0, {}});
-        auto& group = groups.back();
-        ++group.count;
-        group.bytes += token_bytes[t];
-        begun = begun_character(begun + token_bytes[t]);
-    }
-    return groups;
-}
-
-/// What a token is coloured by, in nats. Its class is a letter and the step that |value| reaches, "" below the first.
-struct token_scale {
-    char above, below; // letters for numbers above and below zero
-    std::array<double, 4> steps;
-
-    std::string operator()(double value) const {
-        std::size_t step = 0;
-        while (step < steps.size() && std::abs(value) >= steps[step]) ++step;
-        if (step == 0) return {};
-        return (value > 0 ? above : below) + std::to_string(step);
-    }
-};
-inline constexpr token_scale error_scale{'p', 'n', {0.25, 0.5, 1, 2}}, loss_scale{'l', 'l', {1, 2, 4, 8}},
-    kl_scale{'k', 'k', {0.1, 0.3, 1, 3}};
-
-/// The colours of each scale, on light and on dark pages; the reader's choice in example_switch says which counts.
-inline std::string_view example_style() noexcept {
-    return R"(.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
-.text i,.key i{font-style:normal;border-radius:2px}
-.by{margin:0 .3em 0 1em}.by+label{font-size:.9rem;cursor:pointer}
-.key,.documents h4{margin:.5rem 0}.key i{padding:0 .4em;margin-right:.25em;color:var(--ink)}
-.key{display:none}#by-error:checked~.key.error,#by-loss:checked~.key.loss,#by-kl:checked~.key.kl{display:block}
-#by-error:checked~* .p1{background:rgba(226,88,16,.16)}#by-error:checked~* .p2{background:rgba(226,88,16,.32)}#by-error:checked~* .p3{background:rgba(226,88,16,.52)}#by-error:checked~* .p4{background:rgba(226,88,16,.78)}
-#by-error:checked~* .n1{background:rgba(24,120,210,.16)}#by-error:checked~* .n2{background:rgba(24,120,210,.32)}#by-error:checked~* .n3{background:rgba(24,120,210,.52)}#by-error:checked~* .n4{background:rgba(24,120,210,.78)}
-#by-loss:checked~* .l1{background:rgba(130,80,200,.14)}#by-loss:checked~* .l2{background:rgba(130,80,200,.28)}#by-loss:checked~* .l3{background:rgba(130,80,200,.46)}#by-loss:checked~* .l4{background:rgba(130,80,200,.7)}
-#by-kl:checked~* .k1{background:rgba(20,150,110,.16)}#by-kl:checked~* .k2{background:rgba(20,150,110,.32)}#by-kl:checked~* .k3{background:rgba(20,150,110,.52)}#by-kl:checked~* .k4{background:rgba(20,150,110,.78)}
-@media print{.text{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
-)";
-}
-
-/// The choice of a scale, and what its colours mean. What it colours stands behind it, inside elements beside it.
-inline std::string example_switch() {
-    return R"(<span class="soft">Colour by</span><input class="by" type="radio" name="by" id="by-error" checked><label for="by-error">error</label><input class="by" type="radio" name="by" id="by-loss"><label for="by-loss">loss of the full model</label><input class="by" type="radio" name="by" id="by-kl"><label for="by-kl">KL divergence</label>
-<p class="key error soft">Error of a token in nats: <i class="n4">≤ −2</i><i class="n3">−1</i><i class="n2">−0.5</i><i class="n1">−0.25</i> <i class="p1">0.25</i><i class="p2">0.5</i><i class="p3">1</i><i class="p4">≥ 2</i>. Point at a token for its numbers.</p>
-<p class="key loss soft">Loss of a token under the full model in nats: <i class="l1">1</i><i class="l2">2</i><i class="l3">4</i><i class="l4">≥ 8</i>. Point at a token for its numbers.</p>
-<p class="key kl soft">KL divergence of the predictions for a token in nats: <i class="k1">0.1</i><i class="k2">0.3</i><i class="k3">1</i><i class="k4">≥ 3</i>. Point at a token for its numbers.</p>
-)";
-}
-
-/// The text of example `row` under a method. Pointing at a token shows its loss before and after, the divergence, and
-/// the token that each model found most likely where they differ.
-inline std::string example_html(run_tokens const& tokens, std::size_t row, std::string_view method) {
-    const auto ids = tokens.ids(row);
-    const auto full = tokens.nll(row, "full"), quantized = tokens.nll(row, method), kl = tokens.kl(row, method);
-    const auto top_full = tokens.top(row, "full"), top_quantized = tokens.top(row, method);
-    std::vector<std::string> bytes;
-    for (const std::int32_t id : ids) bytes.emplace_back(tokens.bytes(id));
-
-    std::string out = "<div class=\"text\">";
-    for (auto const& group : group_tokens(bytes)) {
-        double before = 0, after = 0, divergence = 0;
-        std::string tops;
-        for (std::size_t t = group.first; t < group.first + group.count; ++t) {
-            if (t == 0) continue; // nothing predicts the first token
-            before += full[t - 1];
-            after += quantized[t - 1];
-            divergence += kl[t - 1];
-            if (top_full[t - 1] != top_quantized[t - 1])
-                tops.append("; likeliest “")
-                    .append(tokens.bytes(top_full[t - 1]))
-                    .append("”, now “")
-                    .append(tokens.bytes(top_quantized[t - 1]))
-                    .append("”");
-        }
-        const std::string text = html_escape(group.bytes);
-        if (group.first + group.count == 1) {
-            out += text;
-            continue;
-        }
-        const double error = after - before;
-        std::string classes;
-        for (auto const& name : {error_scale(error), loss_scale(before), kl_scale(divergence)})
-            if (!name.empty()) classes += (classes.empty() ? "" : " ") + name;
-        out += classes.empty() ? "<i title=\"" : "<i class=\"" + classes + "\" title=\"";
-        out += fixed_text(before, 2) + " → " + fixed_text(after, 2) + " (" + (error < 0 ? "" : "+") +
-               with_minus_sign(fixed_text(error, 2)) + "), KL " + fixed_text(divergence, 2) + html_escape(tops) +
-               "\">" + text + "</i>";
-    }
-    return out + "</div>\n";
+    for (std::size_t n = 0; n < s.size(); ++n)
+        if (!std::isfinite(s.nll_full[n]))
+            throw format_error("examples.csv: nll_full of " + s.run.documents.who(n) +
+                               " is expected to be a finite number");
+    detail::check_errors(s);
+    std::vector<std::span<const std::int32_t>> ids;
+    for (std::size_t n = 0; n < s.size(); ++n) ids.push_back(s.run.documents.ids.row(n));
+    for (auto const& m : s.methods) s.sets.push_back(make_error_sets(m.error, ids, s.seed));
+    return s;
 }
 
 } // namespace bitlens
@@ -14241,14 +17606,58 @@ inline std::string example_html(run_tokens const& tokens, std::size_t row, std::
 // ---- bitlens/analysis/float32_check.hpp
 /// What another arithmetic than float32 changes: some documents of a run once more in float32.
 
-// ---- bitlens/analysis/study_numbers.hpp
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// Documents that are scored again: enough to see the size of the difference, few enough to cost little.
+inline constexpr std::size_t float32_documents = 8;
+
+inline std::filesystem::path float32_path(std::filesystem::path const& run_folder) {
+    return run_folder / "float32.csv";
+}
+
+/// Writes float32.csv: example, nll_full, nll_<method> … of documents that were scored in float32. A loss that is not
+/// finite is an empty cell.   Errors: io_error.
+inline void write_float32_check(std::filesystem::path const& run_folder, document_rows const& documents,
+                                results_table const& in_float32) {
+    std::vector<std::string> columns{"example"};
+    for (auto const& variant : in_float32.variants()) columns.push_back("nll_" + variant);
+    csv_writer csv(columns);
+    for (std::size_t i = 0; i < documents.size(); ++i) {
+        csv.count(documents.rows[i]);
+        for (auto const& variant : in_float32.variants()) {
+            const double nll = in_float32.of_documents("nll_" + variant)[i];
+            std::isnan(nll) ? csv.empty() : csv.number(nll);
+        }
+        csv.end_row();
+    }
+    write_file_atomically(float32_path(run_folder), csv.bytes());
+}
+
+/// Whether float32.csv is there and knows all these methods.   Errors: those of read_csv.
+template <class Names>
+bool has_float32_check(std::filesystem::path const& run_folder, Names const& methods) {
+    if (!std::filesystem::exists(float32_path(run_folder))) return false;
+    const csv_table csv = read_csv(float32_path(run_folder));
+    return std::ranges::all_of(methods, [&](auto const& m) { return csv.has("nll_" + m.name); });
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/numbers.hpp
 /// The numbers behind the tables and figures of a study: each is a measurement or the reason why there is none.
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -14258,31 +17667,50 @@ inline std::string example_html(run_tokens const& tokens, std::size_t row, std::
 
 namespace bitlens {
 
-/// A run and the example sets of each of its methods: all that tables and figures are made from.
-struct finished_study {
-    run_results run;
-    std::vector<error_sets> sets; // one per method
+/// The documents that have a number in both of two columns, or in one; what statistics are taken over.
+/// Errors: shape_error for columns of different lengths.
+struct paired_numbers {
+    std::vector<double> x, y;
 };
-
-/// The sets follow from the errors, the tokens and the run's seed. `ids[i]`: tokens of example i.
-inline finished_study make_study(run_results run, std::span<const std::span<const std::int32_t>> ids) {
-    finished_study s{std::move(run), {}};
-    for (auto const& m : s.run.methods) s.sets.push_back(make_error_sets(m.error, ids, s.run.seed));
-    return s;
+inline paired_numbers defined_pairs(std::span<const double> x, std::span<const double> y) {
+    detail::check_size("defined_pairs", "y", y.size(), x.size());
+    paired_numbers p;
+    for (std::size_t i = 0; i < x.size(); ++i)
+        if (!std::isnan(x[i]) && !std::isnan(y[i])) {
+            p.x.push_back(x[i]);
+            p.y.push_back(y[i]);
+        }
+    return p;
 }
-inline finished_study make_study(run_results run, run_tokens const& tokens) {
-    return make_study(std::move(run), tokens.all_ids());
+inline std::vector<double> defined_numbers(std::span<const double> x) {
+    std::vector<double> numbers;
+    std::ranges::copy_if(x, std::back_inserter(numbers), [](double v) { return !std::isnan(v); });
+    return numbers;
 }
 
-/// Pearson's correlation of two columns of examples.
+/// A number of a column as tables show it.
+inline measured number_or_gap(double value) {
+    if (std::isnan(value)) return undefined{"no finite number was measured"};
+    return value;
+}
+
+namespace detail {
+
+template <class Statistic>
+measured of_pairs(std::span<const double> x, std::span<const double> y, Statistic const& statistic) {
+    const auto p = defined_pairs(x, y);
+    if (p.x.size() < 3) return undefined{"a correlation of fewer than three examples says nothing"};
+    return {statistic(p.x, p.y), "the same value in all examples has no correlation"};
+}
+
+} // namespace detail
+
+/// Pearson's correlation of two columns of examples, over those that have both numbers. So are the others below.
 inline measured correlation(std::span<const double> x, std::span<const double> y) {
-    if (x.size() < 3) return undefined{"a correlation of fewer than three examples says nothing"};
-    return {pearson(x, y), "the same value in all examples has no correlation"};
+    return detail::of_pairs(x, y, pearson);
 }
-
 inline measured rank_correlation(std::span<const double> x, std::span<const double> y) {
-    if (x.size() < 3) return undefined{"a correlation of fewer than three examples says nothing"};
-    return {spearman(x, y), "the same value in all examples has no correlation"};
+    return detail::of_pairs(x, y, spearman);
 }
 
 struct measured_interval {
@@ -14299,33 +17727,26 @@ inline measured_interval correlation_interval(std::span<const double> x, std::sp
     constexpr double level = 0.95;
     const auto none = [](std::string const& reason) { return measured_interval{undefined{reason}, undefined{reason}}; };
     if (const auto rho = correlation(x, y); !rho) return none(rho.reason());
-    if (x.size() < fewest_documents)
+    const auto pairs = defined_pairs(x, y);
+    if (pairs.x.size() < fewest_documents)
         return none("fewer than " + std::to_string(fewest_documents) + " examples say nothing of their uncertainty");
     const auto found = bootstrap_interval(
-        x, y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); }, bootstrap_resamples,
-        level, seed);
+        pairs.x, pairs.y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); },
+        bootstrap_resamples, level, seed);
     if (!found) return none("most resamples are constant");
     return {found->lo, found->hi};
 }
 
 inline undefined no_tenth() { return {"there is no worst tenth: fewer than ten examples, or equal errors"}; }
 
-/// Mean of a column over a set of examples.
+/// Mean of a column over those of a set of examples that have a number there.
 inline measured mean_over(std::span<const double> values, std::span<const std::size_t> set) {
-    if (set.empty()) return no_tenth();
-    double sum = 0;
-    for (const std::size_t i : set) sum += values[i];
-    return sum / static_cast<double>(set.size());
-}
-
-/// The same over the examples that have a number there.
-inline measured mean_over(std::span<const std::optional<double>> values, std::span<const std::size_t> set) {
     if (set.empty()) return no_tenth();
     double sum = 0;
     std::size_t count = 0;
     for (const std::size_t i : set)
-        if (values[i]) {
-            sum += *values[i];
+        if (!std::isnan(values[i])) {
+            sum += values[i];
             ++count;
         }
     if (count == 0) return undefined{"no example of the set has a number here"};
@@ -14342,15 +17763,17 @@ inline measured perplexity(measured const& mean_nll) {
 
 /// Mean over all examples.
 inline measured overall_mean(std::span<const double> values) {
-    if (values.empty()) return undefined{"no examples"};
-    return mean(values);
+    const auto numbers = defined_numbers(values);
+    if (numbers.empty()) return undefined{"no examples"};
+    return mean(numbers);
 }
 
 /// Standard error of the mean: s / √N with the sample's s.
 inline measured standard_error(std::span<const double> values) {
-    if (values.size() < 2) return undefined{"fewer than two examples have no spread"};
-    const double n = static_cast<double>(values.size());
-    return std::sqrt(variance(values) / (n - 1));
+    const auto numbers = defined_numbers(values);
+    if (numbers.size() < 2) return undefined{"fewer than two examples have no spread"};
+    const double n = static_cast<double>(numbers.size());
+    return std::sqrt(variance(numbers) / (n - 1));
 }
 
 /// Which share two random sets of these sizes out of n would have in common, roughly: the expected intersection over
@@ -14367,7 +17790,7 @@ inline measured set_overlap(std::span<const std::size_t> a, std::span<const std:
 }
 
 /// The letters a method's spec begins with: "rtn3-g64" → "rtn". Methods of one family differ in bits and groups only.
-inline std::string_view family(method_results const& m) {
+inline std::string_view family(method_columns const& m) {
     return std::string_view(m.spec).substr(0, m.spec.find_first_of("0123456789-:/"));
 }
 
@@ -14383,13 +17806,13 @@ struct method_pair {
 
 inline std::vector<method_pair> method_pairs(finished_study const& s) {
     std::vector<method_pair> pairs;
-    auto const& methods = s.run.methods;
+    auto const& methods = s.methods;
     for (std::size_t a = 0; a < methods.size(); ++a)
         for (std::size_t b = a + 1; b < methods.size(); ++b)
             pairs.push_back({a, b, family(methods[a]) == family(methods[b]),
                              correlation(methods[a].error, methods[b].error),
                              rank_correlation(methods[a].error, methods[b].error),
-                             correlation_interval(methods[a].error, methods[b].error, s.run.seed),
+                             correlation_interval(methods[a].error, methods[b].error, s.seed),
                              set_overlap(s.sets[a].worst, s.sets[b].worst),
                              jaccard_by_chance(s.sets[a].worst.size(), s.sets[b].worst.size(), s.run.size()),
                              set_overlap(s.sets[a].large, s.sets[b].large)});
@@ -14406,31 +17829,31 @@ inline measured mean_defined(std::span<const measured> values) {
 }
 
 /// ρ(S(l), E) for every layer l: a column of norms against a method's final errors.
-inline std::vector<measured> layer_correlations(per_layer const& norms, std::span<const double> error) {
+inline std::vector<measured> layer_correlations(per_layer norms, std::span<const double> error) {
     std::vector<measured> rho;
-    for (auto const& layer : norms) rho.push_back(correlation(layer, error));
+    for (std::size_t k = 0; k < norms.rows; ++k) rho.push_back(correlation(norms.row(k), error));
     return rho;
 }
 
 /// Pearson of norm(x; h) at layer l with MSE(l) of a method.
-inline std::vector<measured> mse_correlations(run_results const& run, method_results const& m) {
+inline std::vector<measured> mse_correlations(finished_study const& s, method_columns const& m) {
     std::vector<measured> rho;
-    for (std::size_t k = 0; k < run.layers(); ++k) rho.push_back(correlation(run.norm_h[k], m.mse[k]));
+    for (std::size_t k = 0; k < s.layers(); ++k) rho.push_back(correlation(s.norm_h.row(k), m.mse.row(k)));
     return rho;
 }
 
 /// The same over some of the examples, some perhaps more than once, for the layers first … L − 1.
-inline std::vector<measured> mse_correlations(run_results const& run, method_results const& m, std::size_t first,
+inline std::vector<measured> mse_correlations(finished_study const& s, method_columns const& m, std::size_t first,
                                               std::span<const std::size_t> examples) {
-    const auto chosen = [examples](std::vector<double> const& column) {
+    const auto chosen = [examples](std::span<const double> column) {
         std::vector<double> numbers;
         numbers.reserve(examples.size());
         for (const std::size_t i : examples) numbers.push_back(column[i]);
         return numbers;
     };
     std::vector<measured> rho;
-    for (std::size_t k = first; k < run.layers(); ++k)
-        rho.push_back(correlation(chosen(run.norm_h[k]), chosen(m.mse[k])));
+    for (std::size_t k = first; k < s.layers(); ++k)
+        rho.push_back(correlation(chosen(s.norm_h.row(k)), chosen(m.mse.row(k))));
     return rho;
 }
 
@@ -14439,12 +17862,11 @@ struct set_curves {
     std::vector<measured> large, ctrl;
 };
 
-template <class Layers>
-set_curves curves_over(Layers const& values, error_sets const& sets) {
+inline set_curves curves_over(per_layer values, error_sets const& sets) {
     set_curves curves;
-    for (auto const& layer : values) {
-        curves.large.push_back(mean_over(layer, sets.large));
-        curves.ctrl.push_back(mean_over(layer, sets.ctrl));
+    for (std::size_t k = 0; k < values.rows; ++k) {
+        curves.large.push_back(mean_over(values.row(k), sets.large));
+        curves.ctrl.push_back(mean_over(values.row(k), sets.ctrl));
     }
     return curves;
 }
@@ -14483,482 +17905,130 @@ inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; 
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/study_results.hpp
-/// study_results: what a study knows, one row per example, and its two places on disk: parts while it runs, tables at
-/// the end.
+// ---- bitlens/analysis/verdicts.hpp
+/// Verdicts: whether a run decides a question, and how.
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <limits>
-#include <optional>
 #include <span>
 #include <string>
-#include <system_error>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-namespace bitlens {
+namespace bitlens::detail {
 
-/// The name of variant 0 in every file of a run.
-inline constexpr const char* full_model_name = "full";
+/// `mostly`: in more than half of the layers.
+enum class outcome { agrees, mostly, differs, undecided, not_defined };
 
-/// The numbers of one variant on all examples. A number that is not defined (the kurtosis of equal numbers) is a NaN
-/// here and an empty cell in examples.csv.
-struct variant_results {
-    std::string name;
-    std::vector<std::string> columns; // of `values`, as examples.csv names them
-    matrix<double> values;            // (N, columns)
-    matrix<float> nll, kl, margin;    // (N, T) per scored position; kl (N, 0) for the full model
-    matrix<std::int32_t> top;         // (N, T) most likely id
-    std::vector<bool> finished;       // (N)
-
-    bool is_full() const noexcept { return name == full_model_name; }
-    bool complete() const noexcept { return std::ranges::all_of(finished, std::identity{}); }
+/// One method's, or one pair's, answer to a question.
+struct answer {
+    std::string text; // "rtn3-g64 12 of 15"
+    outcome found;
 };
 
-namespace detail {
+/// What chance alone would show so rarely, to either side, decides.
+inline constexpr double decisive_share = 0.025;
 
-inline std::string layer_column(std::string const& name, std::size_t layer) {
-    return name + "_l" + std::to_string(layer);
+enum class side { above, below };
+
+/// Does a correlation lie on that side of the threshold? Its whole interval has to.
+inline outcome judge(measured const& rho, measured_interval const& within, side wanted, double threshold) {
+    if (!rho) return outcome::not_defined;
+    if (!within.lo || !within.hi) return outcome::undecided;
+    if (*within.lo > threshold) return wanted == side::above ? outcome::agrees : outcome::differs;
+    if (*within.hi < threshold) return wanted == side::below ? outcome::agrees : outcome::differs;
+    return outcome::undecided;
 }
 
-inline void add_layer_columns(std::vector<std::string>& columns, std::string const& name, std::size_t layers) {
-    for (std::size_t k = 0; k < layers; ++k) columns.push_back(layer_column(name, k));
-}
-
-/// Errors: format_error naming file and array for another shape or type.
-template <class T>
-void copy_array(npy_array const& array, matrix_view<T> to) {
-    if (array.shape != std::vector{to.rows, to.cols})
-        throw format_error(array.who + ": shape " + shape_text(array.shape) + ", expected " +
-                           shape_text(std::vector{to.rows, to.cols}));
-    const auto values = array.template values<T>();
-    for (std::size_t r = 0; r < to.rows; ++r)
-        std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(r * to.cols), to.cols, to.row(r).begin());
-}
-
-} // namespace detail
-
-/// An empty table for `examples` examples of `positions` scored positions each.
-inline variant_results make_variant_results(std::string name, std::size_t examples, std::size_t positions,
-                                            std::size_t layers) {
-    variant_results v;
-    v.name = std::move(name);
-    v.columns = {"nll_" + v.name};
-    if (v.is_full()) {
-        for (const char* column : {"norm_r", "norm_z", "norm_h", "kurtosis_r", "kurtosis_h"})
-            detail::add_layer_columns(v.columns, column, layers);
-    } else {
-        v.columns.push_back("kl_" + v.name);
-        v.columns.push_back("same_top_" + v.name);
-        detail::add_layer_columns(v.columns, "mse_" + v.name, layers);
-    }
-    v.values = matrix<double>(examples, v.columns.size());
-    v.nll = matrix<float>(examples, positions);
-    v.margin = matrix<float>(examples, positions);
-    v.kl = matrix<float>(examples, v.is_full() ? 0 : positions);
-    v.top = matrix<std::int32_t>(examples, positions);
-    v.finished.assign(examples, false);
-    return v;
-}
-
-/// Writes what was measured of variant `index` of a sweep into row `row`.
-inline void take_measurement(variant_results& v, std::size_t row, document_measurement const& m, std::size_t index) {
-    position_scores const& scores = m.positions(index);
-    double* out = v.values.row(row).data();
-    *out++ = mean<double>(scores.nll);
-    if (v.is_full()) {
-        layer_statistics const& layers = m.layers();
-        for (auto const* norm : {&layers.norm_r, &layers.norm_z, &layers.norm_h})
-            out = std::ranges::copy(*norm, out).out;
-        for (auto const* kurtosis : {&layers.kurtosis_r, &layers.kurtosis_h})
-            for (auto const& k : *kurtosis) *out++ = k.value_or(std::numeric_limits<double>::quiet_NaN());
-    } else {
-        *out++ = mean<double>(scores.kl);
-        *out++ = same_top(scores, m.positions(0));
-        std::ranges::copy(m.mlp_out_mse(index), out);
-    }
-    const auto to_float = [](double x) { return static_cast<float>(x); };
-    std::ranges::transform(scores.nll, v.nll.row(row).begin(), to_float);
-    std::ranges::transform(scores.kl, v.kl.row(row).begin(), to_float);
-    std::ranges::copy(scores.margin, v.margin.row(row).begin());
-    std::ranges::copy(scores.top, v.top.row(row).begin());
-    v.finished[row] = true;
-}
-
-/// Writes rows first … first + count − 1 as a part of the run.   Errors: io_error.
-inline void write_part(run_folder const& folder, variant_results const& v, std::size_t first, std::size_t count) {
-    npz_writer part(folder.part_path(v.name, first, count));
-    const auto add = [&]<class T>(const char* name, matrix<T> const& all) {
-        const auto rows = all.view().middle_rows(first, count);
-        part.add(name, std::array{rows.rows, rows.cols}, std::span<const T>(rows.data, rows.rows * rows.cols));
-    };
-    add("values", v.values);
-    add("nll", v.nll);
-    add("kl", v.kl);
-    add("margin", v.margin);
-    add("top", v.top);
-    part.finish();
-}
-
-/// Reads a part into the rows it stands for.   Errors: format_error when it has other rows or columns than the run.
-inline void read_part(run_part const& part, variant_results& v) {
-    if (part.first > v.finished.size() || part.count > v.finished.size() - part.first)
-        throw format_error(part.path.string() + ": rows up to " + std::to_string(part.first + part.count) +
-                           ", expected at most " + std::to_string(v.finished.size()));
-    const npz_reader file(part.path);
-    const auto take = [&]<class T>(const char* name, matrix<T>& all) {
-        auto rows = all.view().middle_rows(part.first, part.count);
-        detail::copy_array(file.array(name), rows);
-    };
-    take("values", v.values);
-    take("nll", v.nll);
-    take("kl", v.kl);
-    take("margin", v.margin);
-    take("top", v.top);
-    std::fill_n(v.finished.begin() + static_cast<std::ptrdiff_t>(part.first), part.count, true);
-}
-
-/// The documents of a study: N rows of equally many token ids, and where they came from.
-struct study_documents {
-    matrix<std::int32_t> ids;       // (N, tokens)
-    std::vector<std::size_t> rows;  // row number in the input
-    std::vector<std::string> names; // `id` of the input, empty when absent
-    std::vector<std::string> topics;
+/// In how many resamples a statement holds; of none where there are too few documents.
+struct resampled {
+    std::size_t holds = 0, of = 0;
 };
 
-namespace detail {
+/// `holds(random)` → bool draws a resample and looks; it is asked as often as an interval resamples.
+template <class Holds>
+resampled resample(std::size_t documents, std::uint64_t seed, Holds const& holds) {
+    if (documents < fewest_documents) return {};
+    resampled found{0, bootstrap_resamples};
+    random_generator random(seed);
+    for (std::size_t i = 0; i < found.of; ++i) found.holds += holds(random) ? 1u : 0u;
+    return found;
+}
 
-inline void write_examples_csv(std::filesystem::path const& path, study_documents const& documents,
-                               std::span<const variant_results> variants) {
-    const auto methods = variants.subspan(1);
-    std::vector<std::string> columns{"example", "id", "topic", "tokens"};
-    for (auto const& v : variants) columns.push_back(v.columns[0]);
-    for (auto const& m : methods) columns.push_back("error_" + m.name);
-    for (std::size_t c : {std::size_t{1}, std::size_t{2}})
-        for (auto const& m : methods) columns.push_back(m.columns[c]);
-    const auto append = [&](variant_results const& v, std::size_t from) {
-        columns.insert(columns.end(), v.columns.begin() + static_cast<std::ptrdiff_t>(from), v.columns.end());
-    };
-    append(variants[0], 1);
-    for (auto const& m : methods) append(m, 3);
+/// As many as the set has, with replacement.
+inline std::vector<std::size_t> draw_resample(std::span<const std::size_t> set, random_generator& random) {
+    std::vector<std::size_t> drawn(set.size());
+    for (auto& member : drawn) member = set[static_cast<std::size_t>(random.below(set.size()))];
+    return drawn;
+}
 
-    csv_writer csv(columns);
-    const auto number = [&csv](double x) { std::isnan(x) ? csv.empty() : csv.number(x); };
-    for (std::size_t n = 0; n < documents.ids.rows(); ++n) {
-        csv.count(documents.rows[n]).text(documents.names[n]).text(documents.topics[n]).count(documents.ids.cols());
-        for (auto const& v : variants) number(v.values(n, 0));
-        for (auto const& m : methods) number(m.values(n, 0) - variants[0].values(n, 0));
-        for (std::size_t c : {std::size_t{1}, std::size_t{2}})
-            for (auto const& m : methods) number(m.values(n, c));
-        for (double x : variants[0].values.row(n).subspan(1)) number(x);
-        for (auto const& m : methods)
-            for (double x : m.values.row(n).subspan(3)) number(x);
-        csv.end_row();
+inline outcome judge(resampled const& found) noexcept {
+    const double of = static_cast<double>(found.of), holds = static_cast<double>(found.holds);
+    if (found.of == 0) return outcome::undecided;
+    if (of - holds <= decisive_share * of) return outcome::agrees;
+    return holds <= decisive_share * of ? outcome::differs : outcome::undecided;
+}
+
+/// A count of layers, and in how many resamples it is more than half of them.
+inline outcome judge(layer_count count, resampled const& more_than_half) noexcept {
+    if (count.of == 0) return outcome::not_defined;
+    const outcome found = judge(more_than_half);
+    return found == outcome::agrees && count.holds < count.of ? outcome::mostly : found;
+}
+
+/// Do two sets of n documents have more in common than random ones of their sizes?
+inline outcome judge_overlap(std::span<const std::size_t> a, std::span<const std::size_t> b, std::size_t n) {
+    if (a.empty() || b.empty()) return outcome::not_defined;
+    const std::size_t common = common_members(a, b);
+    if (chance_of_common(a.size(), b.size(), n, common) <= decisive_share) return outcome::agrees;
+    return 1 - chance_of_common(a.size(), b.size(), n, common + 1) <= decisive_share ? outcome::differs
+                                                                                     : outcome::undecided;
+}
+
+/// One word where all answers that are defined are the same, else how many give which.
+inline std::string verdict(std::span<const answer> answers) {
+    constexpr std::array<std::pair<outcome, std::string_view>, 4> words{{{outcome::agrees, "agrees"},
+                                                                         {outcome::mostly, "agrees in most layers"},
+                                                                         {outcome::differs, "differs"},
+                                                                         {outcome::undecided, "not decided"}}};
+    const auto defined =
+        std::ranges::count_if(answers, [](answer const& a) { return a.found != outcome::not_defined; });
+    if (defined == 0) return "not defined";
+    std::string text;
+    for (auto const& [found, word] : words) {
+        const auto count = std::ranges::count(answers, found, &answer::found);
+        if (count == defined) return std::string(word);
+        if (count > 0)
+            text += (text.empty() ? std::string() : std::string(", ")) + std::string(word) + " for " +
+                    std::to_string(count);
     }
-    write_file_atomically(path, csv.bytes());
+    return text;
 }
 
-/// `bytes_of(id)` gives the bytes that an id stands for.
-template <class BytesOf>
-void write_tokens_npz(std::filesystem::path const& path, study_documents const& documents,
-                      std::span<const variant_results> variants, BytesOf const& bytes_of) {
-    npz_writer file(path);
-    const auto add = [&]<class T>(std::string const& name, matrix<T> const& m) {
-        file.add(name, std::array{m.rows(), m.cols()}, m.span());
-    };
-    add("ids", documents.ids);
-    for (auto const& v : variants) {
-        add("nll_" + v.name, v.nll);
-        if (!v.is_full()) add("kl_" + v.name, v.kl);
-        add("top_" + v.name, v.top);
-        add("margin_" + v.name, v.margin);
-    }
-    std::vector<std::int32_t> used(documents.ids.span().begin(), documents.ids.span().end());
-    for (auto const& v : variants) used.insert(used.end(), v.top.span().begin(), v.top.span().end());
-    std::ranges::sort(used);
-    used.erase(std::unique(used.begin(), used.end()), used.end());
-    std::vector<std::int64_t> offsets{0};
-    std::vector<std::uint8_t> bytes;
-    for (const std::int32_t id : used) {
-        const std::string text = bytes_of(id);
-        bytes.insert(bytes.end(), text.begin(), text.end());
-        offsets.push_back(static_cast<std::int64_t>(bytes.size()));
-    }
-    const auto add_list = [&]<class T>(std::string const& name, std::vector<T> const& list) {
-        file.add(name, std::array{list.size()}, std::span<const T>(list));
-    };
-    add_list("token_ids", used);
-    add_list("token_offsets", offsets);
-    add_list("token_bytes", bytes);
-    file.finish();
+/// The rule of the verdicts, for the reader of the page.
+inline std::string verdict_rule() {
+    return "How a verdict is found, for each method or pair: a finding agrees where it holds in at least 97.5 % of " +
+           std::to_string(bootstrap_resamples) +
+           " bootstrap resamples of the documents (of D_large and D_ctrl, where it is about them), differs where it "
+           "fails in as many, and is not decided between, nor where fewer than " +
+           std::to_string(fewest_documents) +
+           " documents could be resampled. A correlation holds beyond its threshold (0, 0.5 or 0.97); what is said of "
+           "layers holds where more than half of them show it, and agrees in most layers where not all do (of the MLP "
+           "outputs the paper itself says “most”). Overlaps are set against those of random sets, 2.5 % to each side.";
 }
 
-} // namespace detail
+} // namespace bitlens::detail
 
-/// Writes RUN/tokens.npz, then RUN/examples.csv; a run whose examples.csv names a method has all of that method.
-/// variants[0] is the full model.   Errors: io_error.
-template <class BytesOf>
-void write_study_tables(run_folder const& folder, study_documents const& documents,
-                        std::span<const variant_results> variants, BytesOf const& bytes_of) {
-    detail::write_tokens_npz(folder.path() / "tokens.npz", documents, variants, bytes_of);
-    detail::write_examples_csv(folder.path() / "examples.csv", documents, variants);
-}
+// ---- bitlens/page.hpp
+/// page/: what shows the numbers of a run: tables, figures, words, the paper's findings beside them, and the report.
 
-namespace detail {
+// ---- bitlens/page/claims.hpp
+/// What the paper finds, put as questions to a run: does it show the same?
 
-/// Takes a variant from the tables of a complete run.
-inline void read_tables(csv_table const& examples, npz_reader const& tokens, variant_results& v) {
-    if (examples.rows() != v.finished.size())
-        throw format_error(examples.who() + ": " + std::to_string(examples.rows()) + " rows, expected " +
-                           std::to_string(v.finished.size()));
-    for (std::size_t c = 0; c < v.columns.size(); ++c) {
-        const auto column = examples.optional_numbers(v.columns[c]);
-        for (std::size_t n = 0; n < column.size(); ++n)
-            v.values(n, c) = column[n].value_or(std::numeric_limits<double>::quiet_NaN());
-    }
-    const auto take = [&]<class T>(std::string const& name, matrix<T>& m) { copy_array(tokens.array(name), m.view()); };
-    take("nll_" + v.name, v.nll);
-    if (!v.is_full()) take("kl_" + v.name, v.kl);
-    take("top_" + v.name, v.top);
-    take("margin_" + v.name, v.margin);
-    v.finished.assign(v.finished.size(), true);
-}
-
-} // namespace detail
-
-/// What the tables of a complete run and the parts of an interrupted one hold of each variant.
-/// Errors: format_error naming file and column for tables that are not of this run.
-inline void read_finished(run_folder const& folder, std::span<variant_results> variants) {
-    std::optional<csv_table> examples;
-    std::optional<npz_reader> tokens;
-    std::error_code unknown;
-    if (const auto path = folder.path() / "examples.csv"; std::filesystem::exists(path, unknown)) {
-        examples = read_csv(path);
-        tokens.emplace(folder.path() / "tokens.npz");
-    }
-    for (auto& v : variants) {
-        if (examples && examples->has(v.columns[0]))
-            detail::read_tables(*examples, *tokens, v);
-        else
-            for (auto const& part : folder.parts(v.name)) read_part(part, v);
-    }
-}
-
-} // namespace bitlens
-
-#include <algorithm>
-#include <cmath>
-#include <cstddef>
-#include <filesystem>
-#include <optional>
-#include <span>
-#include <string>
-#include <vector>
-
-namespace bitlens {
-
-/// Documents that are scored again: enough to see the size of the difference, few enough to cost little.
-inline constexpr std::size_t float32_documents = 8;
-
-inline std::filesystem::path float32_path(std::filesystem::path const& run_folder) {
-    return run_folder / "float32.csv";
-}
-
-/// The first `count` documents, or all.
-inline study_documents first_documents(study_documents const& all, std::size_t count) {
-    const auto n = static_cast<std::ptrdiff_t>(std::min(count, all.ids.rows()));
-    study_documents first{matrix<std::int32_t>(static_cast<std::size_t>(n), all.ids.cols()),
-                          {all.rows.begin(), all.rows.begin() + n},
-                          {all.names.begin(), all.names.begin() + n},
-                          {all.topics.begin(), all.topics.begin() + n}};
-    std::copy_n(all.ids.data(), first.ids.rows() * first.ids.cols(), first.ids.data());
-    return first;
-}
-
-/// Writes float32.csv: example, nll_full, nll_<method> … of documents that were scored in float32.   Errors: io_error.
-inline void write_float32_check(std::filesystem::path const& run_folder, run_results const& in_float32) {
-    std::vector<std::string> columns{"example", "nll_full"};
-    for (auto const& m : in_float32.methods) columns.push_back("nll_" + m.name);
-    csv_writer csv(columns);
-    for (std::size_t i = 0; i < in_float32.size(); ++i) {
-        csv.count(in_float32.example[i]).number(in_float32.nll_full[i]);
-        for (auto const& m : in_float32.methods) csv.number(m.nll[i]);
-        csv.end_row();
-    }
-    write_file_atomically(float32_path(run_folder), csv.bytes());
-}
-
-/// Whether float32.csv is there and knows all these methods.   Errors: those of read_csv.
-template <class Names>
-bool has_float32_check(std::filesystem::path const& run_folder, Names const& methods) {
-    if (!std::filesystem::exists(float32_path(run_folder))) return false;
-    const csv_table csv = read_csv(float32_path(run_folder));
-    return std::ranges::all_of(methods, [&](auto const& m) { return csv.has("nll_" + m.name); });
-}
-
-/// The run beside float32.csv; nothing where there is no such file.   Errors: format_error naming the file for an
-/// example that is not in the run, or a method that is missing.
-inline std::optional<table> float32_table(std::filesystem::path const& run_folder, run_results const& run) {
-    if (!std::filesystem::exists(float32_path(run_folder))) return std::nullopt;
-    const csv_table csv = read_csv(float32_path(run_folder));
-    std::vector<std::size_t> rows; // of the run
-    for (const std::uint64_t example : csv.counts("example")) {
-        const auto found = std::ranges::find(run.example, example);
-        if (found == run.example.end()) csv.refuse(rows.size(), csv.column("example"), "an example of examples.csv");
-        rows.push_back(static_cast<std::size_t>(found - run.example.begin()));
-    }
-    const auto of_rows = [&](std::vector<double> const& all) {
-        std::vector<double> some;
-        for (const std::size_t i : rows) some.push_back(all[i]);
-        return some;
-    };
-    const auto difference = [](std::vector<double> const& a, std::vector<double> const& b) {
-        std::vector<double> d;
-        for (std::size_t i = 0; i < a.size(); ++i) d.push_back(a[i] - b[i]);
-        return d;
-    };
-    const auto largest = [](std::vector<double> const& d) {
-        double most = 0;
-        for (const double x : d) most = std::max(most, std::abs(x));
-        return most;
-    };
-    const undefined no_error{"the full model has no error"};
-
-    table t{"float32",
-            "What the arithmetic changes",
-            {{"variant", "model"},
-             {"documents", "documents"},
-             {"nll_difference", "mean difference of the loss", 5},
-             {"largest_nll_difference", "largest", 5},
-             {"mean_error", "mean error", 4},
-             {"mean_error_float32", "in float32", 4},
-             {"largest_error_difference", "largest difference of an error", 5},
-             {"pearson", "correlation of the errors", 4}},
-            {},
-            {"The first documents of the run once more in float32. Differences: this run minus float32, nats per "
-             "token."}};
-    const auto full32 = detail::read_numbers(csv, "nll_full"), full = of_rows(run.nll_full);
-    const auto full_difference = difference(full, full32);
-    t.add({std::string(full_model_name), rows.size(), overall_mean(full_difference), largest(full_difference), no_error,
-           no_error, no_error, no_error});
-    for (auto const& m : run.methods) {
-        const auto nll32 = detail::read_numbers(csv, "nll_" + m.name), nll = of_rows(m.nll);
-        const auto error = of_rows(m.error), error32 = difference(nll32, full32);
-        const auto changed = difference(nll, nll32);
-        t.add({m.name, rows.size(), overall_mean(changed), largest(changed), overall_mean(error), overall_mean(error32),
-               largest(difference(error, error32)), correlation(error, error32)});
-    }
-    return t;
-}
-
-} // namespace bitlens
-
-// ---- bitlens/analysis/measure_documents.hpp
-/// measure_documents: the sweep of every study, whatever becomes of what it measures.
-
-#include <cstddef>
-#include <cstdint>
-#include <functional>
-#include <span>
-
-namespace bitlens {
-
-/// What `done(first, measurements)` is called with: those of rows first, first + 1, …, of every variant.
-using measured_block = std::function<void(std::size_t, std::span<document_measurement>)>;
-
-/// Runs every variant on every row of ids (N, tokens). variants[0] is the full model.
-/// first_position: whether norms, kurtosis and MSE include position 0.   Errors: those of sweep.
-template <class Architecture, class W>
-void measure_documents(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-                       matrix_view<const std::int32_t> ids, bool first_position, sweep_cut cut,
-                       measured_block const& done) {
-    model_config const& config = model.config();
-    const auto make = [&](std::size_t) {
-        return document_measurement(variants.size(), config.layers, ids.cols, config.block.width, first_position);
-    };
-    sweep<Architecture, W>(model, variants, ids, cut, make, done);
-}
-
-} // namespace bitlens
-
-// ---- bitlens/analysis/measure_run.hpp
-/// measure_run: a study in memory, for programs that need no run folder.
-
-#include <cstddef>
-#include <functional>
-#include <optional>
-#include <span>
-#include <vector>
-
-namespace bitlens {
-
-namespace detail {
-
-/// Row `i` of the run, as take_measurement and write_study_tables would write it.
-inline void take_row(run_results& run, std::size_t i, document_measurement const& m) {
-    run.nll_full[i] = mean<double>(m.positions(0).nll);
-    for (std::size_t k = 0; k < run.layers(); ++k) {
-        run.norm_r[k][i] = m.layers().norm_r[k];
-        run.norm_z[k][i] = m.layers().norm_z[k];
-        run.norm_h[k][i] = m.layers().norm_h[k];
-        run.kurtosis_r[k][i] = m.layers().kurtosis_r[k];
-        run.kurtosis_h[k][i] = m.layers().kurtosis_h[k];
-    }
-    for (std::size_t v = 1; v <= run.methods.size(); ++v) {
-        method_results& method = run.methods[v - 1];
-        method.nll[i] = mean<double>(m.positions(v).nll);
-        method.error[i] = method.nll[i] - run.nll_full[i];
-        method.kl[i] = mean<double>(m.positions(v).kl);
-        method.same_top[i] = same_top(m.positions(v), m.positions(0));
-        for (std::size_t k = 0; k < run.layers(); ++k) method.mse[k][i] = m.mlp_out_mse(v)[k];
-    }
-}
-
-} // namespace detail
-
-/// Every variant on every document. variants[0] is the full model; the others are the run's methods, by name and spec.
-/// The numbers are those that read_run reads of a finished study; manifest, seed and `full` are left empty.
-/// on_documents(n) is called when n more documents are done, and may throw.   Errors: those of sweep.
-template <class Architecture, class W>
-run_results measure_run(
-    transformer<Architecture, W> const& model, std::span<const variant<W>> variants, study_documents const& documents,
-    sweep_cut cut, bool first_position = false,
-    std::function<void(std::size_t)> const& on_documents = [](std::size_t) {}) {
-    model_config const& config = model.config();
-    const std::size_t rows = documents.ids.rows();
-    const per_layer empty(config.layers, std::vector<double>(rows));
-
-    run_results run;
-    run.first_position = first_position;
-    run.example.assign(documents.rows.begin(), documents.rows.end());
-    run.id = documents.names;
-    run.topic = documents.topics;
-    run.tokens.assign(rows, documents.ids.cols());
-    run.nll_full.resize(rows);
-    run.norm_r = run.norm_z = run.norm_h = empty;
-    run.kurtosis_r.assign(config.layers, std::vector<std::optional<double>>(rows));
-    run.kurtosis_h = run.kurtosis_r;
-    for (std::size_t v = 1; v < variants.size(); ++v) {
-        const std::vector<double> column(rows);
-        run.methods.push_back({variants[v].name, variants[v].name, column, column, column, column, empty});
-    }
-    const auto block_done = [&](std::size_t first, std::span<document_measurement> block) {
-        for (std::size_t e = 0; e < block.size(); ++e) detail::take_row(run, first + e, block[e]);
-        on_documents(block.size());
-    };
-    measure_documents<Architecture, W>(model, variants, documents.ids, first_position, cut, block_done);
-    return run;
-}
-
-} // namespace bitlens
-
-// ---- bitlens/analysis/published.hpp
+// ---- bitlens/page/published.hpp
 /// What the paper reports (arXiv 2506.12044), as tables to stand beside a run's own. Other models, other data, other
 /// methods: for orientation, not for comparison number by number.
 
@@ -15096,251 +18166,6 @@ inline table error_sets_table() {
 
 } // namespace bitlens::published
 
-// ---- bitlens/analysis/select_documents.hpp
-/// select_documents: the rows of an input that are long enough, as token ids of one length.
-
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <filesystem>
-#include <optional>
-#include <span>
-#include <string>
-#include <vector>
-
-namespace bitlens {
-
-/// The documents of a study, and what became of the rows of the input.
-struct document_selection {
-    study_documents documents;
-    std::size_t read = 0, shorter = 0, cut = 0; // rows read; of them, left out, and cut to the length
-};
-
-/// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
-/// before it where there is one; rows of ids are taken as they stand.   vocabulary: the model's.
-/// Errors: those of document_reader and encode; format_error for an id outside the vocabulary; option_error when no
-/// row is long enough.
-inline document_selection select_documents(std::filesystem::path const& data, tokenizer const& t,
-                                           std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens,
-                                           std::optional<std::size_t> limit) {
-    document_selection s;
-    std::vector<std::int32_t> ids;
-    document_reader reader(data);
-    for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
-        ++s.read;
-        if (!reader.holds_ids()) {
-            d.ids = t.encode(d.text);
-            if (bos) d.ids.insert(d.ids.begin(), *bos);
-        }
-        if (d.ids.size() < tokens) {
-            ++s.shorter;
-            continue;
-        }
-        if (d.ids.size() > tokens) ++s.cut;
-        check_ids(data, d.row, std::span(d.ids).first(tokens), vocabulary);
-        ids.insert(ids.end(), d.ids.begin(), d.ids.begin() + static_cast<std::ptrdiff_t>(tokens));
-        s.documents.rows.push_back(d.row);
-        s.documents.names.push_back(d.id);
-        s.documents.topics.push_back(d.topic);
-    }
-    if (s.documents.rows.empty())
-        throw option_error(data.string() + ": none of its " + std::to_string(s.read) + " rows has " +
-                           std::to_string(tokens) + " tokens or more");
-    s.documents.ids = matrix<std::int32_t>(s.documents.rows.size(), tokens);
-    std::ranges::copy(ids, s.documents.ids.data());
-    return s;
-}
-
-} // namespace bitlens
-
-// ---- bitlens/analysis/study.hpp
-/// run_study: the sweep of a study, from whatever an earlier process finished to the last row.
-
-#include <algorithm>
-#include <cstddef>
-#include <span>
-#include <utility>
-#include <vector>
-
-namespace bitlens {
-
-/// Rows first … first + count − 1, all of which lack the same variants (indices into the study's list).
-struct missing_rows {
-    std::size_t first = 0, count = 0;
-    std::vector<std::size_t> variants;
-};
-
-/// What is left to do, in order of the rows. Rows that lack nothing are in no piece.
-inline std::vector<missing_rows> rows_to_do(std::span<const variant_results> results) {
-    std::vector<missing_rows> pieces;
-    const std::size_t rows = results.empty() ? 0 : results[0].finished.size();
-    for (std::size_t n = 0; n < rows; ++n) {
-        std::vector<std::size_t> missing;
-        for (std::size_t v = 0; v < results.size(); ++v)
-            if (!results[v].finished[n]) missing.push_back(v);
-        if (missing.empty()) continue;
-        if (!pieces.empty() && pieces.back().first + pieces.back().count == n && pieces.back().variants == missing)
-            ++pieces.back().count;
-        else
-            pieces.push_back({n, 1, std::move(missing)});
-    }
-    return pieces;
-}
-
-/// Fills `results` (one per variant, the full model first), writing every finished block to the folder.
-/// The full model runs wherever a method is missing, because KL and MSE are taken against it; its own rows are kept
-/// once. `progress(rows)` is called after each block with the number of rows × variants that it finished. Errors: those
-/// of sweep; io_error when a part cannot be written.
-template <class Architecture, class W, class Progress>
-void run_study(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-               study_documents const& documents, bool first_position, sweep_cut cut, run_folder const& folder,
-               std::span<variant_results> results, Progress const& progress) {
-    BITLENS_ASSERT(variants.size() == results.size());
-    for (auto const& piece : rows_to_do(results)) {
-        std::vector<variant<W>> running{variants[0]};
-        std::vector<std::size_t> index{0}; // of each running variant in `results`
-        for (const std::size_t v : piece.variants) {
-            if (v == 0) continue;
-            running.push_back(variants[v]);
-            index.push_back(v);
-        }
-        const auto block_done = [&](std::size_t first, std::span<document_measurement> block) {
-            for (std::size_t i = 0; i < running.size(); ++i) {
-                variant_results& v = results[index[i]];
-                if (v.finished[piece.first + first]) continue;
-                for (std::size_t e = 0; e < block.size(); ++e)
-                    take_measurement(v, piece.first + first + e, block[e], i);
-                write_part(folder, v, piece.first + first, block.size());
-            }
-            progress(block.size() * running.size());
-        };
-        measure_documents<Architecture, W>(model, running, documents.ids.view().middle_rows(piece.first, piece.count),
-                                           first_position, cut, block_done);
-    }
-}
-
-} // namespace bitlens
-
-// ---- bitlens/analysis/study_claims.hpp
-/// What the paper finds, put as questions to a run: does it show the same?
-
-// ---- bitlens/analysis/study_verdicts.hpp
-/// Verdicts: whether a run decides a question, and how.
-
-#include <algorithm>
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-namespace bitlens::detail {
-
-/// `mostly`: in more than half of the layers.
-enum class outcome { agrees, mostly, differs, undecided, not_defined };
-
-/// One method's, or one pair's, answer to a question.
-struct answer {
-    std::string text; // "rtn3-g64 12 of 15"
-    outcome found;
-};
-
-/// What chance alone would show so rarely, to either side, decides.
-inline constexpr double decisive_share = 0.025;
-
-enum class side { above, below };
-
-/// Does a correlation lie on that side of the threshold? Its whole interval has to.
-inline outcome judge(measured const& rho, measured_interval const& within, side wanted, double threshold) {
-    if (!rho) return outcome::not_defined;
-    if (!within.lo || !within.hi) return outcome::undecided;
-    if (*within.lo > threshold) return wanted == side::above ? outcome::agrees : outcome::differs;
-    if (*within.hi < threshold) return wanted == side::below ? outcome::agrees : outcome::differs;
-    return outcome::undecided;
-}
-
-/// In how many resamples a statement holds; of none where there are too few documents.
-struct resampled {
-    std::size_t holds = 0, of = 0;
-};
-
-/// `holds(random)` → bool draws a resample and looks; it is asked as often as an interval resamples.
-template <class Holds>
-resampled resample(std::size_t documents, std::uint64_t seed, Holds const& holds) {
-    if (documents < fewest_documents) return {};
-    resampled found{0, bootstrap_resamples};
-    random_generator random(seed);
-    for (std::size_t i = 0; i < found.of; ++i) found.holds += holds(random) ? 1u : 0u;
-    return found;
-}
-
-/// As many as the set has, with replacement.
-inline std::vector<std::size_t> draw_resample(std::span<const std::size_t> set, random_generator& random) {
-    std::vector<std::size_t> drawn(set.size());
-    for (auto& member : drawn) member = set[static_cast<std::size_t>(random.below(set.size()))];
-    return drawn;
-}
-
-inline outcome judge(resampled const& found) noexcept {
-    const double of = static_cast<double>(found.of), holds = static_cast<double>(found.holds);
-    if (found.of == 0) return outcome::undecided;
-    if (of - holds <= decisive_share * of) return outcome::agrees;
-    return holds <= decisive_share * of ? outcome::differs : outcome::undecided;
-}
-
-/// A count of layers, and in how many resamples it is more than half of them.
-inline outcome judge(layer_count count, resampled const& more_than_half) noexcept {
-    if (count.of == 0) return outcome::not_defined;
-    const outcome found = judge(more_than_half);
-    return found == outcome::agrees && count.holds < count.of ? outcome::mostly : found;
-}
-
-/// Do two sets of n documents have more in common than random ones of their sizes?
-inline outcome judge_overlap(std::span<const std::size_t> a, std::span<const std::size_t> b, std::size_t n) {
-    if (a.empty() || b.empty()) return outcome::not_defined;
-    const std::size_t common = common_members(a, b);
-    if (chance_of_common(a.size(), b.size(), n, common) <= decisive_share) return outcome::agrees;
-    return 1 - chance_of_common(a.size(), b.size(), n, common + 1) <= decisive_share ? outcome::differs
-                                                                                     : outcome::undecided;
-}
-
-/// One word where all answers that are defined are the same, else how many give which.
-inline std::string verdict(std::span<const answer> answers) {
-    constexpr std::array<std::pair<outcome, std::string_view>, 4> words{{{outcome::agrees, "agrees"},
-                                                                         {outcome::mostly, "agrees in most layers"},
-                                                                         {outcome::differs, "differs"},
-                                                                         {outcome::undecided, "not decided"}}};
-    const auto defined =
-        std::ranges::count_if(answers, [](answer const& a) { return a.found != outcome::not_defined; });
-    if (defined == 0) return "not defined";
-    std::string text;
-    for (auto const& [found, word] : words) {
-        const auto count = std::ranges::count(answers, found, &answer::found);
-        if (count == defined) return std::string(word);
-        if (count > 0)
-            text += (text.empty() ? std::string() : std::string(", ")) + std::string(word) + " for " +
-                    std::to_string(count);
-    }
-    return text;
-}
-
-/// The rule of the verdicts, for the reader of the page.
-inline std::string verdict_rule() {
-    return "How a verdict is found, for each method or pair: a finding agrees where it holds in at least 97.5 % of " +
-           std::to_string(bootstrap_resamples) +
-           " bootstrap resamples of the documents (of D_large and D_ctrl, where it is about them), differs where it "
-           "fails in as many, and is not decided between, nor where fewer than " +
-           std::to_string(fewest_documents) +
-           " documents could be resampled. A correlation holds beyond its threshold (0, 0.5 or 0.97); what is said of "
-           "layers holds where more than half of them show it, and agrees in most layers where not all do (of the MLP "
-           "outputs the paper itself says “most”). Overlaps are set against those of random sets, 2.5 % to each side.";
-}
-
-} // namespace bitlens::detail
-
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
@@ -15415,7 +18240,6 @@ std::vector<measured> column_of(std::span<const method_pair> pairs, Member membe
 inline table claims_table(finished_study const& s, std::span<const method_pair> all_pairs) {
     using detail::answer, detail::answer_with, detail::draw_resample, detail::joined, detail::judge, detail::outcome,
         detail::resample, detail::side, detail::signed_text, detail::span_text, detail::verdict;
-    auto const& run = s.run;
     table t{"claims",
             "What the paper finds, and what this run shows",
             {{"finding", "finding"}, {"paper", "the paper"}, {"run", "this run"}, {"verdict", "verdict"}},
@@ -15437,8 +18261,8 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
 
     answers.clear();
     for (auto const& p : pairs)
-        answers.push_back(answer_with(
-            "", p.overlap, 2, detail::judge_overlap(s.sets[p.first].worst, s.sets[p.second].worst, run.size())));
+        answers.push_back(answer_with("", p.overlap, 2,
+                                      detail::judge_overlap(s.sets[p.first].worst, s.sets[p.second].worst, s.size())));
     const auto chance = mean_defined(column_of(pairs, &method_pair::chance));
     add_pairs("Their worst tenths overlap more than by chance", published::overlap,
               span_text(column_of(pairs, &method_pair::overlap), 2) +
@@ -15446,7 +18270,7 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
 
     const auto for_methods = [&](auto const& ask) {
         answers.clear();
-        for (std::size_t v = 0; v < run.methods.size(); ++v) answers.push_back(ask(run.methods[v], s.sets[v]));
+        for (std::size_t v = 0; v < s.methods.size(); ++v) answers.push_back(ask(s.methods[v], s.sets[v]));
         return joined(answers);
     };
     const auto add = [&](char const* finding, char const* paper, std::string found) {
@@ -15456,7 +18280,7 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
                                         double threshold) {
         const auto rho = correlation(with, m.error);
         return answer_with(m.name, rho, digits,
-                           judge(rho, correlation_interval(with, m.error, run.seed), wanted, threshold));
+                           judge(rho, correlation_interval(with, m.error, s.seed), wanted, threshold));
     };
     add("The error and the KL divergence correlate at 0.97 or more", "0.97 or more",
         for_methods([&](auto const& m, auto const&) {
@@ -15464,53 +18288,52 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
         }));
     add("Documents with smaller residuals at the last layer have larger errors: the correlation is negative",
         "−0.58 to −0.83 with 3 bits", for_methods([&](auto const& m, auto const&) {
-            return correlation_answer(m, run.norm_r.back(), 2, side::below, 0);
+            return correlation_answer(m, s.norm_r.row(s.layers() - 1), 2, side::below, 0);
         }));
-    const std::size_t upper = upper_half(run.layers());
+    const std::size_t upper = upper_half(s.layers());
     const auto most = [](layer_count count) { return 2 * count.holds > count.of; };
     // `count(sets)` → layer_count, for the sets of a method and for resamples of them.
     const auto answer_of_sets = [&](std::string const& name, error_sets const& sets, auto const& count) {
-        const auto resamples = resample(sets.large.size(), run.seed, [&](random_generator& random) {
+        const auto resamples = resample(sets.large.size(), s.seed, [&](random_generator& random) {
             return most(count({{}, draw_resample(sets.large, random), draw_resample(sets.ctrl, random)}));
         });
         const layer_count found = count(sets);
         return answer_with(name, found, judge(found, resamples));
     };
-    const auto smaller_in_large = [&](auto const& values) {
+    const auto smaller_in_large = [&](per_layer values) {
         return for_methods([&](auto const& m, auto const& sets) {
             return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
-                const auto c = curves_over(std::span(values).subspan(upper), drawn);
+                const auto c = curves_over(values.middle_rows(upper, values.rows - upper), drawn);
                 return count_layers(c.large, c.ctrl, 0, [](double a, double b) { return a < b; });
             });
         });
     };
     add("The residuals of D_large are smaller than those of D_ctrl in the upper layers", "in all of Llama3-70B",
-        smaller_in_large(run.norm_r));
-    const std::size_t last_ten = run.layers() - std::min<std::size_t>(10, run.layers());
+        smaller_in_large(s.norm_r));
+    const std::size_t last_ten = s.layers() - std::min<std::size_t>(10, s.layers());
     add("The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
         "in the upper layers of all four models, clear in the last ten of Llama3-70B",
         for_methods([&](auto const& m, auto const& sets) {
             return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
-                const auto last = [&](auto const& values) {
-                    return curves_over(std::span(values).subspan(last_ten), drawn);
+                const auto last = [&](per_layer values) {
+                    return curves_over(values.middle_rows(last_ten, values.rows - last_ten), drawn);
                 };
-                return count_reversals(last(run.norm_r), last(run.norm_h), 0);
+                return count_reversals(last(s.norm_r), last(s.norm_h), 0);
             });
         }));
     add("The residuals of D_large have a smaller kurtosis in the upper layers", "in all shown",
-        smaller_in_large(run.kurtosis_r));
+        smaller_in_large(s.kurtosis_r));
     add("Larger MLP inputs get larger errors of the MLP output: correlation above 0.6 in the upper layers",
         "in most upper layers", for_methods([&](auto const& m, auto const&) {
-            std::vector<std::size_t> all(run.size());
+            std::vector<std::size_t> all(s.size());
             std::iota(all.begin(), all.end(), std::size_t{0});
             const auto count = [&](std::span<const std::size_t> documents) {
-                const auto rho = mse_correlations(run, m, upper, documents);
+                const auto rho = mse_correlations(s, m, upper, documents);
                 return count_layers(rho, rho, 0,
                                     [](double a, double) { return a > published::norm_h_mse_correlation; });
             };
-            const auto resamples = resample(all.size(), run.seed, [&](random_generator& random) {
-                return most(count(draw_resample(all, random)));
-            });
+            const auto resamples = resample(
+                all.size(), s.seed, [&](random_generator& random) { return most(count(draw_resample(all, random))); });
             const auto found = judge(count(all), resamples);
             return answer_with(m.name, count(all), found == outcome::mostly ? outcome::agrees : found);
         }));
@@ -15518,9 +18341,9 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
         "9.42, 5.62, 5.60, 2.66 "
         "against 11.06, 9.57, 8.67, 7.15",
         for_methods([&](auto const& m, auto const& sets) {
-            const auto large = mean_over(run.nll_full, sets.large), all = overall_mean(run.nll_full);
-            const auto resamples = resample(sets.large.size(), run.seed, [&](random_generator& random) {
-                return *mean_over(run.nll_full, draw_resample(sets.large, random)) < *all;
+            const auto large = mean_over(s.nll_full, sets.large), all = overall_mean(s.nll_full);
+            const auto resamples = resample(sets.large.size(), s.seed, [&](random_generator& random) {
+                return *mean_over(s.nll_full, draw_resample(sets.large, random)) < *all;
             });
             auto a = answer_with(m.name, perplexity(large), 2, large ? judge(resamples) : outcome::not_defined);
             if (large) a.text += " against " + signed_text(perplexity(all), 2);
@@ -15531,10 +18354,143 @@ inline table claims_table(finished_study const& s, std::span<const method_pair> 
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/study_figures.hpp
+// ---- bitlens/page/example_text.hpp
+/// Documents as HTML, each token coloured by its own error under one method, its loss, or its divergence.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
+
+/// Neighbouring tokens that are shown as one because a character's bytes are split between them.
+struct token_group {
+    std::size_t first = 0, count = 0; // positions
+    std::string bytes;
+};
+
+/// Groups the tokens of one document so that no character is split, unless its bytes are not UTF-8 anyway.
+inline std::vector<token_group> group_tokens(std::span<const std::string> token_bytes) {
+    const auto begun_character = [](std::string bytes) {
+        bytes.erase(0, valid_utf8_length(bytes));
+        if (bytes.empty()) return bytes;
+        const auto lead = static_cast<std::uint8_t>(bytes.front());
+        const std::size_t length = lead >= 0xF5 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 1;
+        const auto continues = [](char c) { return (static_cast<std::uint8_t>(c) & 0xC0u) == 0x80u; };
+        if (bytes.size() >= length || !std::all_of(bytes.begin() + 1, bytes.end(), continues)) bytes.clear();
+        return bytes;
+    };
+    std::vector<token_group> groups;
+    std::string begun; // the last bytes of the last group, where they begin a character that is not whole
+    for (std::size_t t = 0; t < token_bytes.size(); ++t) {
+        if (begun.empty()) groups.push_back({t, 0, {}});
+        auto& group = groups.back();
+        ++group.count;
+        group.bytes += token_bytes[t];
+        begun = begun_character(begun + token_bytes[t]);
+    }
+    return groups;
+}
+
+/// What a token is coloured by, in nats. Its class is a letter and the step that |value| reaches, "" below the first.
+struct token_scale {
+    char above, below; // letters for numbers above and below zero
+    std::array<double, 4> steps;
+
+    std::string operator()(double value) const {
+        if (std::isnan(value)) return {};
+        std::size_t step = 0;
+        while (step < steps.size() && std::abs(value) >= steps[step]) ++step;
+        if (step == 0) return {};
+        return (value > 0 ? above : below) + std::to_string(step);
+    }
+};
+inline constexpr token_scale error_scale{'p', 'n', {0.25, 0.5, 1, 2}}, loss_scale{'l', 'l', {1, 2, 4, 8}},
+    kl_scale{'k', 'k', {0.1, 0.3, 1, 3}};
+
+/// The colours of each scale, on light and on dark pages; the reader's choice in example_switch says which counts.
+inline std::string_view example_style() noexcept {
+    return R"(.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
+.text i,.key i{font-style:normal;border-radius:2px}
+.by{margin:0 .3em 0 1em}.by+label{font-size:.9rem;cursor:pointer}
+.key,.documents h4{margin:.5rem 0}.key i{padding:0 .4em;margin-right:.25em;color:var(--ink)}
+.key{display:none}#by-error:checked~.key.error,#by-loss:checked~.key.loss,#by-kl:checked~.key.kl{display:block}
+#by-error:checked~* .p1{background:rgba(226,88,16,.16)}#by-error:checked~* .p2{background:rgba(226,88,16,.32)}#by-error:checked~* .p3{background:rgba(226,88,16,.52)}#by-error:checked~* .p4{background:rgba(226,88,16,.78)}
+#by-error:checked~* .n1{background:rgba(24,120,210,.16)}#by-error:checked~* .n2{background:rgba(24,120,210,.32)}#by-error:checked~* .n3{background:rgba(24,120,210,.52)}#by-error:checked~* .n4{background:rgba(24,120,210,.78)}
+#by-loss:checked~* .l1{background:rgba(130,80,200,.14)}#by-loss:checked~* .l2{background:rgba(130,80,200,.28)}#by-loss:checked~* .l3{background:rgba(130,80,200,.46)}#by-loss:checked~* .l4{background:rgba(130,80,200,.7)}
+#by-kl:checked~* .k1{background:rgba(20,150,110,.16)}#by-kl:checked~* .k2{background:rgba(20,150,110,.32)}#by-kl:checked~* .k3{background:rgba(20,150,110,.52)}#by-kl:checked~* .k4{background:rgba(20,150,110,.78)}
+@media print{.text{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+)";
+}
+
+/// The choice of a scale, and what its colours mean. What it colours stands behind it, inside elements beside it.
+inline std::string example_switch() {
+    return R"(<span class="soft">Colour by</span><input class="by" type="radio" name="by" id="by-error" checked><label for="by-error">error</label><input class="by" type="radio" name="by" id="by-loss"><label for="by-loss">loss of the full model</label><input class="by" type="radio" name="by" id="by-kl"><label for="by-kl">KL divergence</label>
+<p class="key error soft">Error of a token in nats: <i class="n4">≤ −2</i><i class="n3">−1</i><i class="n2">−0.5</i><i class="n1">−0.25</i> <i class="p1">0.25</i><i class="p2">0.5</i><i class="p3">1</i><i class="p4">≥ 2</i>. Point at a token for its numbers.</p>
+<p class="key loss soft">Loss of a token under the full model in nats: <i class="l1">1</i><i class="l2">2</i><i class="l3">4</i><i class="l4">≥ 8</i>. Point at a token for its numbers.</p>
+<p class="key kl soft">KL divergence of the predictions for a token in nats: <i class="k1">0.1</i><i class="k2">0.3</i><i class="k3">1</i><i class="k4">≥ 3</i>. Point at a token for its numbers.</p>
+)";
+}
+
+/// The text of example `row` under a method. Pointing at a token shows its loss before and after, the divergence, and
+/// the token that each model found most likely where they differ.
+inline std::string example_html(run_results const& run, std::size_t row, std::string const& method) {
+    const auto ids = run.documents.ids.row(row);
+    const auto scores = [&](std::string const& column) { return run.table.of_positions(column).row(row); };
+    const auto tops = [&](std::string const& column) { return run.table.ids_of_positions(column).row(row); };
+    const auto full = scores("nll_full"), quantized = scores("nll_" + method), kl = scores("kl_" + method);
+    const auto top_full = tops("top_full"), top_quantized = tops("top_" + method);
+    std::vector<std::string> bytes;
+    for (const std::int32_t id : ids) bytes.emplace_back(run.texts[id]);
+
+    std::string out = "<div class=\"text\">";
+    for (auto const& group : group_tokens(bytes)) {
+        double before = 0, after = 0, divergence = 0;
+        std::string likeliest;
+        for (std::size_t t = group.first; t < group.first + group.count; ++t) {
+            if (t == 0) continue; // nothing predicts the first token
+            before += full[t - 1];
+            after += quantized[t - 1];
+            divergence += kl[t - 1];
+            if (top_full[t - 1] != top_quantized[t - 1])
+                likeliest.append("; likeliest “")
+                    .append(run.texts[top_full[t - 1]])
+                    .append("”, now “")
+                    .append(run.texts[top_quantized[t - 1]])
+                    .append("”");
+        }
+        const std::string text = html_escape(group.bytes);
+        if (group.first + group.count == 1) {
+            out += text;
+            continue;
+        }
+        const double error = after - before;
+        std::string classes;
+        for (auto const& name : {error_scale(error), loss_scale(before), kl_scale(divergence)})
+            if (!name.empty()) classes += (classes.empty() ? "" : " ") + name;
+        out += classes.empty() ? "<i title=\"" : "<i class=\"" + classes + "\" title=\"";
+        const auto number = [](double x) {
+            return std::isfinite(x) ? with_minus_sign(fixed_text(x, 2)) : "not finite";
+        };
+        out += number(before) + " → " + number(after) + " (" + (error > 0 ? "+" : "") + number(error) + "), KL " +
+               number(divergence) + html_escape(likeliest) + "\">" + text + "</i>";
+    }
+    return out + "</div>\n";
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/figures.hpp
 /// The figures of a study, as charts: each becomes an SVG and the CSV with what it shows.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <filesystem>
 #include <span>
@@ -15560,8 +18516,9 @@ inline void write_figure(std::filesystem::path const& folder, figure const& f) {
     if (f.charts.empty()) return;
     write_file_atomically(folder / (f.name + ".svg"), to_svg(f.charts, f.per_row, svg_use::file));
     write_file_atomically(folder / (f.name + ".csv"), to_csv(f.charts));
-    std::error_code kept; // a picture of an earlier figure would be taken for one of this
-    std::filesystem::remove(folder / (f.name + ".png"), kept);
+    const auto picture = folder / (f.name + ".png"); // of an earlier figure: it would be taken for one of this
+    std::error_code kept;
+    if (std::filesystem::is_regular_file(picture, kept)) std::filesystem::remove(picture, kept);
 }
 
 namespace detail {
@@ -15592,12 +18549,12 @@ inline chart empty_chart(std::string name, std::string title, axis x, axis y) {
 }
 
 /// Where the upper half of the layers begins.
-inline double upper_half_line(run_results const& run) { return static_cast<double>(upper_half(run.layers())) - 0.5; }
+inline double upper_half_line(finished_study const& s) { return static_cast<double>(upper_half(s.layers())) - 0.5; }
 
-inline chart correlation_chart(run_results const& run, std::string name, std::string title) {
+inline chart correlation_chart(finished_study const& s, std::string name, std::string title) {
     chart c = empty_chart(std::move(name), std::move(title), layer_axis(), {"Pearson correlation"});
     c.zero_line = true;
-    c.split = upper_half_line(run);
+    c.split = upper_half_line(s);
     return c;
 }
 
@@ -15623,7 +18580,7 @@ inline std::vector<series> densities(std::span<const double> values, error_sets 
     const auto chosen = [&](std::span<const std::size_t> set) {
         std::vector<double> sample;
         for (const std::size_t i : set) sample.push_back(values[i]);
-        return sample;
+        return defined_numbers(sample);
     };
     const std::vector<std::vector<double>> samples{chosen(sets.large), chosen(sets.ctrl)};
     const auto at = density_places(samples);
@@ -15638,14 +18595,13 @@ inline std::vector<series> densities(std::span<const double> values, error_sets 
 }
 
 /// Densities at each of the last ten layers.
-inline std::vector<chart> last_layer_densities(per_layer const& values, error_sets const& sets,
-                                               std::string const& what) {
+inline std::vector<chart> last_layer_densities(per_layer values, error_sets const& sets, std::string const& what) {
     constexpr std::size_t shown = 10;
     std::vector<chart> charts;
-    for (std::size_t k = values.size() - std::min(shown, values.size()); k < values.size(); ++k) {
+    for (std::size_t k = values.rows - std::min(shown, values.rows); k < values.rows; ++k) {
         const std::string layer = "layer " + std::to_string(k);
         charts.push_back(empty_chart(layer, what + " at " + layer, {what}, {"density"}));
-        charts.back().series = densities(values[k], sets);
+        charts.back().series = densities(values.row(k), sets);
     }
     return charts;
 }
@@ -15665,8 +18621,7 @@ inline std::string file_stem(std::string_view name) {
 
 /// Figure 1 (a): mean norm of r over the upper layers.
 inline figure norm_curves_figure(finished_study const& s, std::size_t v) {
-    auto const& run = s.run;
-    auto const& name = run.methods[v].name;
+    auto const& name = s.methods[v].name;
     figure f{
         "figure_01a_norm_r_" + detail::file_stem(name),
         "Residual magnitudes of the full model over the upper half of its layers, for the documents with large errors "
@@ -15676,28 +18631,27 @@ inline figure norm_curves_figure(finished_study const& s, std::size_t v) {
         1};
     f.charts.push_back(
         detail::empty_chart("norm_r", "Mean norm(x; r), sets of " + name, detail::layer_axis(), {"mean norm(x; r)"}));
-    f.charts.back().series = detail::large_and_ctrl(curves_over(run.norm_r, s.sets[v]), upper_half(run.layers()));
+    f.charts.back().series = detail::large_and_ctrl(curves_over(s.norm_r, s.sets[v]), upper_half(s.layers()));
     return f;
 }
 
 /// Figure 1 (b) and (c): densities at the last ten layers, before and after the norm.
 inline figure norm_r_density_figure(finished_study const& s, std::size_t v) {
-    auto const& name = s.run.methods[v].name;
+    auto const& name = s.methods[v].name;
     return {"figure_01b_norm_r_density_" + detail::file_stem(name),
             "Densities of norm(x; r), before the norm, at the last layers; sets of " + name + ".",
-            detail::last_layer_densities(s.run.norm_r, s.sets[v], "norm(x; r)"), 2};
+            detail::last_layer_densities(s.norm_r, s.sets[v], "norm(x; r)"), 2};
 }
 inline figure norm_h_density_figure(finished_study const& s, std::size_t v) {
-    auto const& name = s.run.methods[v].name;
+    auto const& name = s.methods[v].name;
     return {"figure_01c_norm_h_density_" + detail::file_stem(name),
             "Densities of norm(x; h), after the norm, at the last layers; sets of " + name + ".",
-            detail::last_layer_densities(s.run.norm_h, s.sets[v], "norm(x; h)"), 2};
+            detail::last_layer_densities(s.norm_h, s.sets[v], "norm(x; h)"), 2};
 }
 
 /// Figures 6 and 7: kurtosis of r and of h per layer, on a logarithmic axis.
 inline figure kurtosis_figure(finished_study const& s, std::size_t v) {
-    auto const& run = s.run;
-    auto const& name = run.methods[v].name;
+    auto const& name = s.methods[v].name;
     figure f{"figure_06_07_kurtosis_" + detail::file_stem(name),
              "Kurtosis of the full model's states before (r) and after (h) the norm, for the sets of " + name +
                  ". The upper half begins at the dotted line.",
@@ -15707,11 +18661,11 @@ inline figure kurtosis_figure(finished_study const& s, std::size_t v) {
         chart c = detail::empty_chart("kurtosis_" + state, "Kurtosis of " + state + ", sets of " + name,
                                       detail::layer_axis(), {"mean kurtosis (log scale)", scale::logarithmic});
         c.series = detail::large_and_ctrl(curves_over(values, s.sets[v]), 0);
-        c.split = detail::upper_half_line(run);
+        c.split = detail::upper_half_line(s);
         f.charts.push_back(std::move(c));
     };
-    add("r", run.kurtosis_r);
-    add("h", run.kurtosis_h);
+    add("r", s.kurtosis_r);
+    add("h", s.kurtosis_h);
     return f;
 }
 
@@ -15725,9 +18679,9 @@ inline set_figures figures_of_sets(finished_study const& s, std::size_t v) {
 }
 
 /// Correlation of one magnitude at each layer with each method's error.
-inline chart layer_correlation_chart(finished_study const& s, std::string const& state, per_layer const& norms) {
-    chart c = detail::correlation_chart(s.run, "norm_" + state, "Correlation of norm(x; " + state + ") with the error");
-    for (auto const& m : s.run.methods)
+inline chart layer_correlation_chart(finished_study const& s, std::string const& state, per_layer norms) {
+    chart c = detail::correlation_chart(s, "norm_" + state, "Correlation of norm(x; " + state + ") with the error");
+    for (auto const& m : s.methods)
         c.series.push_back(detail::layer_series(m.name, layer_correlations(norms, m.error), 0));
     return c;
 }
@@ -15740,7 +18694,7 @@ inline figure correlation_r_figure(finished_study const& s) {
         "The paper shows the upper half, right of the dotted line.",
         {},
         1};
-    f.charts.push_back(layer_correlation_chart(s, "r", s.run.norm_r));
+    f.charts.push_back(layer_correlation_chart(s, "r", s.norm_r));
     return f;
 }
 inline figure correlation_z_h_figure(finished_study const& s) {
@@ -15748,16 +18702,15 @@ inline figure correlation_z_h_figure(finished_study const& s) {
              "The same for the outputs of the blocks (z) and the inputs of the MLPs (h).",
              {},
              2};
-    f.charts.push_back(layer_correlation_chart(s, "z", s.run.norm_z));
-    f.charts.push_back(layer_correlation_chart(s, "h", s.run.norm_h));
+    f.charts.push_back(layer_correlation_chart(s, "z", s.norm_z));
+    f.charts.push_back(layer_correlation_chart(s, "h", s.norm_h));
     return f;
 }
 
 /// §5.3: correlation of norm(x; h) with the error of the MLP's output, per layer.
 inline figure mse_figure(finished_study const& s) {
-    chart c =
-        detail::correlation_chart(s.run, "norm_h_mse", "Correlation of norm(x; h) with the MSE of the MLP output");
-    for (auto const& m : s.run.methods) c.series.push_back(detail::layer_series(m.name, mse_correlations(s.run, m), 0));
+    chart c = detail::correlation_chart(s, "norm_h_mse", "Correlation of norm(x; h) with the MSE of the MLP output");
+    for (auto const& m : s.methods) c.series.push_back(detail::layer_series(m.name, mse_correlations(s, m), 0));
     figure f{"mlp_error", "Do documents with larger MLP inputs get larger errors of the MLP's output?", {}, 1};
     f.charts.push_back(std::move(c));
     return f;
@@ -15765,13 +18718,14 @@ inline figure mse_figure(finished_study const& s) {
 
 /// Table 1 as a picture: errors of the first method against those of each other.
 inline figure error_figure(finished_study const& s) {
-    auto const& methods = s.run.methods;
+    auto const& methods = s.methods;
     figure f{"errors", "Each dot is a document: its error under one method against its error under another.", {}, 2};
     for (std::size_t v = 1; v < methods.size(); ++v) {
         series dots{methods[v].name, mark::dots, {}};
-        for (std::size_t i = 0; i < s.run.size(); ++i)
-            dots.points.push_back(
-                {methods[0].error[i], methods[v].error[i], "document " + std::to_string(s.run.example[i])});
+        for (std::size_t i = 0; i < s.size(); ++i)
+            if (!std::isnan(methods[0].error[i]) && !std::isnan(methods[v].error[i]))
+                dots.points.push_back(
+                    {methods[0].error[i], methods[v].error[i], "document " + std::to_string(s.run.documents.rows[i])});
         f.charts.push_back(
             detail::empty_chart(methods[v].name, "Errors of " + methods[0].name + " and " + methods[v].name,
                                 {methods[0].name + ", nats per token"}, {methods[v].name + ", nats per token"}));
@@ -15782,10 +18736,123 @@ inline figure error_figure(finished_study const& s) {
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/study_report.hpp
+// ---- bitlens/page/float32_table.hpp
+/// What another arithmetic than float32 changed, as a table: the run beside its float32.csv.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// The run beside float32.csv; nothing where there is no such file.   Errors: format_error naming the file for an
+/// example that is not in the run, or a method that is missing.
+inline std::optional<table> float32_table(std::filesystem::path const& run_folder, finished_study const& s) {
+    if (!std::filesystem::exists(float32_path(run_folder))) return std::nullopt;
+    const csv_table csv = read_csv(float32_path(run_folder));
+    std::vector<std::size_t> rows; // of the run
+    for (const std::uint64_t example : csv.counts("example")) {
+        auto const& all = s.run.documents.rows;
+        const auto found = std::ranges::find(all, example);
+        if (found == all.end()) csv.refuse(rows.size(), csv.column("example"), "an example of examples.csv");
+        rows.push_back(static_cast<std::size_t>(found - all.begin()));
+    }
+    const auto of_rows = [&](std::span<const double> all) {
+        std::vector<double> some;
+        for (const std::size_t i : rows) some.push_back(all[i]);
+        return some;
+    };
+    const auto difference = [](std::vector<double> const& a, std::vector<double> const& b) {
+        std::vector<double> d;
+        for (std::size_t i = 0; i < a.size(); ++i) d.push_back(a[i] - b[i]);
+        return d;
+    };
+    const auto largest = [](std::vector<double> const& d) {
+        double most = 0;
+        for (const double x : defined_numbers(d)) most = std::max(most, std::abs(x));
+        return most;
+    };
+    const auto read = [&](std::string const& column) {
+        std::vector<double> numbers;
+        for (auto const& x : csv.optional_numbers(column)) {
+            if (x && std::abs(*x) > detail::largest_number)
+                csv.refuse(numbers.size(), csv.column(column), "a number of at most 1e80");
+            numbers.push_back(x.value_or(undefined_number));
+        }
+        return numbers;
+    };
+    const undefined no_error{"the full model has no error"};
+
+    table t{"float32",
+            "What the arithmetic changes",
+            {{"variant", "model"},
+             {"documents", "documents"},
+             {"nll_difference", "mean difference of the loss", 5},
+             {"largest_nll_difference", "largest", 5},
+             {"mean_error", "mean error", 4},
+             {"mean_error_float32", "in float32", 4},
+             {"largest_error_difference", "largest difference of an error", 5},
+             {"pearson", "correlation of the errors", 4}},
+            {},
+            {"The first documents of the run once more in float32. Differences: this run minus float32, nats per "
+             "token."}};
+    const auto full32 = read("nll_full"), full = of_rows(s.nll_full);
+    const auto full_difference = difference(full, full32);
+    t.add({std::string(full_model_name), rows.size(), overall_mean(full_difference), largest(full_difference), no_error,
+           no_error, no_error, no_error});
+    for (auto const& m : s.methods) {
+        const auto nll32 = read("nll_" + m.name), nll = of_rows(m.nll);
+        const auto error = of_rows(m.error), error32 = difference(nll32, full32);
+        const auto changed = difference(nll, nll32);
+        t.add({m.name, rows.size(), overall_mean(changed), largest(changed), overall_mean(error), overall_mean(error32),
+               largest(difference(error, error32)), correlation(error, error32)});
+    }
+    return t;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/report.hpp
 /// write_report: turns the folder of a finished run into summary.json, figures and report.html, without a model.
 
-// ---- bitlens/analysis/study_tables.hpp
+// ---- bitlens/page/table_json.hpp
+/// A table as JSON.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace bitlens {
+
+/// A table as JSON: rows are objects by the keys of the columns; a number that is not defined is an object with the
+/// reason.
+inline ordered_json to_json(table const& t) {
+    struct visitor {
+        ordered_json operator()(std::string const& text) const { return text; }
+        ordered_json operator()(double number) const { return number; }
+        ordered_json operator()(std::uint64_t count) const { return count; }
+        ordered_json operator()(undefined const& why) const { return {{"not_defined", why.reason}}; }
+    };
+    ordered_json rows = ordered_json::array();
+    for (auto const& row : t.rows) {
+        ordered_json object = ordered_json::object();
+        for (std::size_t c = 0; c < row.size(); ++c) object[t.columns[c].key] = std::visit(visitor{}, row[c].value);
+        rows.push_back(std::move(object));
+    }
+    return {{"title", t.title}, {"rows", std::move(rows)}, {"notes", t.notes}};
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/tables.hpp
 /// The tables of a study, each made from the run alone.
 
 #include <cstddef>
@@ -15797,7 +18864,6 @@ namespace bitlens {
 
 /// Method by method: error, perplexity, divergence, agreement.
 inline table method_table(finished_study const& s) {
-    auto const& run = s.run;
     table t{
         "methods",
         "Error and perplexity of each method",
@@ -15813,14 +18879,14 @@ inline table method_table(finished_study const& s) {
         {},
         {"Error: the mean negative log-likelihood of the document's tokens under the quantized model, minus the full "
          "model's. Over " +
-         std::to_string(run.size()) + " documents."}};
-    for (auto const& m : run.methods) {
-        auto sorted = m.error;
+         std::to_string(s.size()) + " documents."}};
+    for (auto const& m : s.methods) {
+        auto sorted = defined_numbers(m.error);
         std::ranges::sort(sorted);
         const measured none = undefined{"no examples"};
         t.add({m.name, overall_mean(m.error), standard_error(m.error),
                sorted.empty() ? none : measured(quantile(sorted, 0.5)), sorted.empty() ? none : measured(sorted.back()),
-               perplexity(overall_mean(run.nll_full)), perplexity(overall_mean(m.nll)), overall_mean(m.kl),
+               perplexity(overall_mean(s.nll_full)), perplexity(overall_mean(m.nll)), overall_mean(m.kl),
                overall_mean(m.same_top)});
     }
     return t;
@@ -15828,20 +18894,19 @@ inline table method_table(finished_study const& s) {
 
 /// Document by document.
 inline table documents_table(finished_study const& s) {
-    auto const& run = s.run;
     table t{"documents",
             "All documents",
             {{"example", "document"}, {"nll_full", "loss, full"}},
             {},
             {"Losses and errors in nats per token. The documents that are links stand below."}};
-    for (auto const& m : run.methods) t.columns.push_back({"error_" + m.name, "error, " + m.name});
+    for (auto const& m : s.methods) t.columns.push_back({"error_" + m.name, "error, " + m.name});
     t.columns.push_back({"topic", "topic"});
     t.columns.push_back({"id", "id"});
-    for (std::size_t i = 0; i < run.size(); ++i) {
-        std::vector<cell> row{std::size_t{run.example[i]}, run.nll_full[i]};
-        for (auto const& m : run.methods) row.emplace_back(m.error[i]);
-        row.emplace_back(run.topic[i]);
-        row.emplace_back(run.id[i]);
+    for (std::size_t i = 0; i < s.size(); ++i) {
+        std::vector<cell> row{s.run.documents.rows[i], s.nll_full[i]};
+        for (auto const& m : s.methods) row.emplace_back(number_or_gap(m.error[i]));
+        row.emplace_back(s.run.documents.topics[i]);
+        row.emplace_back(s.run.documents.names[i]);
         t.add(std::move(row));
     }
     return t;
@@ -15862,8 +18927,8 @@ inline table method_correlation_table(finished_study const& s, std::span<const m
             {"Interval: 1000 bootstrap resamples of the documents. The paper compares methods of different families "
              "only."}};
     for (auto const& p : pairs)
-        t.add({s.run.methods[p.first].name, s.run.methods[p.second].name, p.same_family ? "same" : "different",
-               p.pearson, p.interval.lo, p.interval.hi, p.spearman});
+        t.add({s.methods[p.first].name, s.methods[p.second].name, p.same_family ? "same" : "different", p.pearson,
+               p.interval.lo, p.interval.hi, p.spearman});
     return t;
 }
 
@@ -15878,8 +18943,8 @@ inline table kl_correlation_table(finished_study const& s) {
              {"spearman", "Spearman", 3}},
             {},
             {"The paper: at least 0.97 (appendix A)."}};
-    for (auto const& m : s.run.methods) {
-        const auto within = correlation_interval(m.kl, m.error, s.run.seed);
+    for (auto const& m : s.methods) {
+        const auto within = correlation_interval(m.kl, m.error, s.seed);
         t.add({m.name, correlation(m.error, m.kl), within.lo, within.hi, rank_correlation(m.error, m.kl)});
     }
     return t;
@@ -15887,7 +18952,6 @@ inline table kl_correlation_table(finished_study const& s) {
 
 /// D_large and D_ctrl of each method.
 inline table error_sets_table(finished_study const& s) {
-    auto const& run = s.run;
     table t{
         "error_sets",
         "Large-error sets D_large and control sets D_ctrl",
@@ -15906,12 +18970,12 @@ inline table error_sets_table(finished_study const& s) {
         {"D_large: documents by falling error, without those whose token 5-grams overlap (Jaccard above 0.1) with one "
          "already taken, as many as a tenth of all, or fewer where the half with the larger errors has no more. "
          "D_ctrl: as many at random from the half with the smaller errors."}};
-    for (std::size_t v = 0; v < run.methods.size(); ++v) {
-        auto const& m = run.methods[v];
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        auto const& m = s.methods[v];
         auto const& [worst, large, ctrl] = s.sets[v];
         t.add({m.name, worst.size(), large.size(), ctrl.size(), mean_over(m.error, large), mean_over(m.error, ctrl),
-               perplexity(mean_over(run.nll_full, large)), perplexity(mean_over(run.nll_full, ctrl)),
-               perplexity(overall_mean(run.nll_full)), perplexity(mean_over(m.nll, large)),
+               perplexity(mean_over(s.nll_full, large)), perplexity(mean_over(s.nll_full, ctrl)),
+               perplexity(overall_mean(s.nll_full)), perplexity(mean_over(m.nll, large)),
                perplexity(mean_over(m.nll, ctrl))});
     }
     return t;
@@ -15930,13 +18994,12 @@ inline table overlap_table(finished_study const& s, std::span<const method_pair>
             {"The paper, worst tenths: " + std::string(published::overlap) + "; D_large of four models: 0.30 to 0.66.",
              std::string(published::overlap_note)}};
     for (auto const& p : pairs)
-        t.add({s.run.methods[p.first].name, s.run.methods[p.second].name, p.overlap, p.chance, p.overlap_large});
+        t.add({s.methods[p.first].name, s.methods[p.second].name, p.overlap, p.chance, p.overlap_large});
     return t;
 }
 
 /// The paper's table 2, and the same for z and h.
 inline table last_layer_table(finished_study const& s) {
-    auto const& run = s.run;
     table t{"last_layer",
             "Correlation of magnitudes at the last layer with the error",
             {{"method", "method"},
@@ -15948,11 +19011,11 @@ inline table last_layer_table(finished_study const& s) {
              {"pearson_h", "norm(x; h): Pearson", 3}},
             {},
             {"r: input of the second norm; z: output of the block; h: what the MLP reads, γ applied."}};
-    for (auto const& m : run.methods) {
-        const auto within = correlation_interval(run.norm_r.back(), m.error, run.seed);
-        t.add({m.name, correlation(run.norm_r.back(), m.error), within.lo, within.hi,
-               rank_correlation(run.norm_r.back(), m.error), correlation(run.norm_z.back(), m.error),
-               correlation(run.norm_h.back(), m.error)});
+    for (auto const& m : s.methods) {
+        const auto within = correlation_interval(s.norm_r.row(s.layers() - 1), m.error, s.seed);
+        t.add({m.name, correlation(s.norm_r.row(s.layers() - 1), m.error), within.lo, within.hi,
+               rank_correlation(s.norm_r.row(s.layers() - 1), m.error),
+               correlation(s.norm_z.row(s.layers() - 1), m.error), correlation(s.norm_h.row(s.layers() - 1), m.error)});
     }
     return t;
 }
@@ -15968,11 +19031,11 @@ inline table layer_correlation_table(finished_study const& s) {
              {"pearson_h", "norm(x; h)", 3}},
             {},
             {}};
-    for (auto const& m : s.run.methods) {
-        const auto r = layer_correlations(s.run.norm_r, m.error);
-        const auto z = layer_correlations(s.run.norm_z, m.error);
-        const auto h = layer_correlations(s.run.norm_h, m.error);
-        for (std::size_t k = 0; k < s.run.layers(); ++k) t.add({m.name, k, r[k], z[k], h[k]});
+    for (auto const& m : s.methods) {
+        const auto r = layer_correlations(s.norm_r, m.error);
+        const auto z = layer_correlations(s.norm_z, m.error);
+        const auto h = layer_correlations(s.norm_h, m.error);
+        for (std::size_t k = 0; k < s.layers(); ++k) t.add({m.name, k, r[k], z[k], h[k]});
     }
     return t;
 }
@@ -15994,11 +19057,11 @@ inline table set_means_table(finished_study const& s) {
             {},
             {"Kurtosis: of each token over the width of the model, not excess (3 for a normal distribution), mean over "
              "tokens."}};
-    for (std::size_t v = 0; v < s.run.methods.size(); ++v) {
-        const auto r = curves_over(s.run.norm_r, s.sets[v]), h = curves_over(s.run.norm_h, s.sets[v]);
-        const auto kr = curves_over(s.run.kurtosis_r, s.sets[v]), kh = curves_over(s.run.kurtosis_h, s.sets[v]);
-        for (std::size_t k = 0; k < s.run.layers(); ++k)
-            t.add({s.run.methods[v].name, k, r.large[k], r.ctrl[k], h.large[k], h.ctrl[k], kr.large[k], kr.ctrl[k],
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        const auto r = curves_over(s.norm_r, s.sets[v]), h = curves_over(s.norm_h, s.sets[v]);
+        const auto kr = curves_over(s.kurtosis_r, s.sets[v]), kh = curves_over(s.kurtosis_h, s.sets[v]);
+        for (std::size_t k = 0; k < s.layers(); ++k)
+            t.add({s.methods[v].name, k, r.large[k], r.ctrl[k], h.large[k], h.ctrl[k], kr.large[k], kr.ctrl[k],
                    kh.large[k], kh.ctrl[k]});
     }
     return t;
@@ -16014,16 +19077,16 @@ inline table mse_table(finished_study const& s) {
              {"pearson_norm_h", "correlation with norm(x; h)", 3}},
             {},
             {"The paper: above 0.6 in most upper layers (§5.3)."}};
-    for (auto const& m : s.run.methods) {
-        const auto rho = mse_correlations(s.run, m);
-        for (std::size_t k = 0; k < s.run.layers(); ++k) t.add({m.name, k, overall_mean(m.mse[k]), rho[k]});
+    for (auto const& m : s.methods) {
+        const auto rho = mse_correlations(s, m);
+        for (std::size_t k = 0; k < s.layers(); ++k) t.add({m.name, k, overall_mean(m.mse.row(k)), rho[k]});
     }
     return t;
 }
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/study_words.hpp
+// ---- bitlens/page/words.hpp
 /// The few lines of a study that matter, in words made from its numbers.
 
 #include <algorithm>
@@ -16038,7 +19101,7 @@ namespace bitlens {
 namespace detail {
 
 inline std::string error_words(finished_study const& s) {
-    auto const& methods = s.run.methods;
+    auto const& methods = s.methods;
     std::vector<std::size_t> order(methods.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     const auto error = [&](std::size_t v) { return overall_mean(methods[v].error); };
@@ -16049,7 +19112,7 @@ inline std::string error_words(finished_study const& s) {
         text += (text.empty() ? std::string() : std::string(", ")) + methods[v].name + " " + signed_text(error(v), 3) +
                 " (perplexity " + signed_text(perplexity(overall_mean(methods[v].nll)), 2) + ")";
     return "Mean error in nats per token, the smallest first: " + text + "; full model: perplexity " +
-           signed_text(perplexity(overall_mean(s.run.nll_full)), 2) + ", " + counted(s.run.size(), "document") + ".";
+           signed_text(perplexity(overall_mean(s.nll_full)), 2) + ", " + counted(s.size(), "document") + ".";
 }
 
 inline std::string correlation_words(finished_study const& s, std::span<const method_pair> all_pairs) {
@@ -16060,7 +19123,7 @@ inline std::string correlation_words(finished_study const& s, std::span<const me
     if (!strongest)
         return "Correlation of errors between methods: not defined, " +
                (pairs.empty() ? "there is one method only" : pairs.front().pearson.reason()) + ".";
-    auto const& methods = s.run.methods;
+    auto const& methods = s.methods;
     std::string text = "Errors of different methods go together most for " + methods[strongest->first].name + " and " +
                        methods[strongest->second].name + ": Pearson " + signed_text(strongest->pearson, 2);
     if (strongest->interval.lo)
@@ -16085,18 +19148,18 @@ inline std::string overlap_words(std::span<const method_pair> all_pairs) {
 
 inline std::string last_layer_words(finished_study const& s) {
     std::string text;
-    for (auto const& m : s.run.methods)
+    for (auto const& m : s.methods)
         text += (text.empty() ? std::string() : std::string(", ")) + m.name + " " +
-                signed_text(correlation(s.run.norm_r.back(), m.error), 2);
+                signed_text(correlation(s.norm_r.row(s.layers() - 1), m.error), 2);
     return "Correlation of the last layer's residual magnitude with the error: " + text +
            ". The paper: −0.58 to −0.83 with 3 bits.";
 }
 
 inline std::string difference_words(finished_study const& s) {
-    if (s.run.methods.empty() || s.sets.front().large.empty())
+    if (s.methods.empty() || s.sets.front().large.empty())
         return "Documents with large errors against others: not defined, " + no_tenth().reason + ".";
     auto const& sets = s.sets.front();
-    const std::size_t upper = upper_half(s.run.layers());
+    const std::size_t upper = upper_half(s.layers());
     const auto layers = [&](auto const& values, auto const& relation) {
         const auto c = curves_over(values, sets);
         const auto n = count_layers(c.large, c.ctrl, upper, relation);
@@ -16104,19 +19167,39 @@ inline std::string difference_words(finished_study const& s) {
     };
     const auto less = [](double a, double b) { return a < b; };
     const auto greater = [](double a, double b) { return a > b; };
-    return "The " + counted(sets.large.size(), "document") + " with large errors of " + s.run.methods.front().name +
-           ", against as many of the control set: smaller residuals in " + layers(s.run.norm_r, less) +
-           " upper layers, larger MLP inputs in " + layers(s.run.norm_h, greater) + ", smaller kurtosis in " +
-           layers(s.run.kurtosis_r, less) + ".";
+    return "The " + counted(sets.large.size(), "document") + " with large errors of " + s.methods.front().name +
+           ", against as many of the control set: smaller residuals in " + layers(s.norm_r, less) +
+           " upper layers, larger MLP inputs in " + layers(s.norm_h, greater) + ", smaller kurtosis in " +
+           layers(s.kurtosis_r, less) + ".";
 }
 
 } // namespace detail
 
+/// A line for each method that has a loss which is not finite: the documents, each with the first position.
+inline std::vector<std::string> gap_lines(finished_study const& s) {
+    constexpr std::size_t named = 10;
+    std::vector<std::string> lines;
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        auto const& gaps = s.gaps[v];
+        if (gaps.empty()) continue;
+        std::string text;
+        for (std::size_t i = 0; i < std::min(named, gaps.size()); ++i)
+            text += (text.empty() ? "" : "; ") + s.run.documents.who(gaps[i].row) + " from position " +
+                    std::to_string(gaps[i].position + 1) + " on";
+        if (gaps.size() > named) text += "; and " + std::to_string(gaps.size() - named) + " more";
+        lines.push_back("Under " + s.methods[v].name + " the loss is not finite in " +
+                        counted(gaps.size(), "document") + ", which its statistics leave out: " + text + ".");
+    }
+    return lines;
+}
+
 /// Five lines: errors and their ranking, correlation between methods, overlap, correlation with the last layer's
-/// magnitudes, and how the documents with large errors differ.
+/// magnitudes, and how the documents with large errors differ; before them what gap_lines says.
 inline std::vector<std::string> summary_lines(finished_study const& s, std::span<const method_pair> pairs) {
-    return {detail::error_words(s), detail::correlation_words(s, pairs), detail::overlap_words(pairs),
-            detail::last_layer_words(s), detail::difference_words(s)};
+    auto lines = gap_lines(s);
+    lines.insert(lines.end(), {detail::error_words(s), detail::correlation_words(s, pairs),
+                               detail::overlap_words(pairs), detail::last_layer_words(s), detail::difference_words(s)});
+    return lines;
 }
 
 } // namespace bitlens
@@ -16194,7 +19277,6 @@ input[type=search]{font:inherit;font-size:.875rem;color:inherit;background:var(-
 #include <string_view>
 #include <system_error>
 #include <utility>
-#include <variant>
 #include <vector>
 
 namespace bitlens {
@@ -16209,24 +19291,6 @@ struct report_summary {
 inline std::ostream& operator<<(std::ostream& out, report_summary const& summary) {
     for (auto const& line : summary.lines) out << line << '\n';
     return out;
-}
-
-/// A table as JSON: rows are objects by the keys of the columns; a number that is not defined is an object with the
-/// reason.
-inline ordered_json to_json(table const& t) {
-    struct visitor {
-        ordered_json operator()(std::string const& text) const { return text; }
-        ordered_json operator()(double number) const { return number; }
-        ordered_json operator()(std::uint64_t count) const { return count; }
-        ordered_json operator()(undefined const& why) const { return {{"not_defined", why.reason}}; }
-    };
-    ordered_json rows = ordered_json::array();
-    for (auto const& row : t.rows) {
-        ordered_json object = ordered_json::object();
-        for (std::size_t c = 0; c < row.size(); ++c) object[t.columns[c].key] = std::visit(visitor{}, row[c].value);
-        rows.push_back(std::move(object));
-    }
-    return {{"title", t.title}, {"rows", std::move(rows)}, {"notes", t.notes}};
 }
 
 namespace detail {
@@ -16260,7 +19324,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      mse_figure(s),
                      error_figure(s),
                      std::move(float32)};
-    for (std::size_t v = 0; v < s.run.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v));
+    for (std::size_t v = 0; v < s.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v));
     return c;
 }
 
@@ -16339,18 +19403,18 @@ inline std::string method_figures_html(set_figures const& figures) {
 }
 
 inline std::string example_anchor(finished_study const& s, std::size_t row) {
-    return "document-" + std::to_string(s.run.example[row]);
+    return "document-" + std::to_string(s.run.documents.rows[row]);
 }
 
 inline std::string example_header(finished_study const& s, std::size_t row) {
-    auto const& run = s.run;
-    std::string out = "<h4 id=\"" + example_anchor(s, row) + "\">Document " + std::to_string(run.example[row]);
-    if (!run.id[row].empty()) out += " · <bdi>" + html_escape(run.id[row]) + "</bdi>";
-    if (!run.topic[row].empty()) out += " · <bdi>" + html_escape(run.topic[row]) + "</bdi>";
-    out += "</h4>\n<p class=\"note\">Full model: " + fixed_text(run.nll_full[row], 3) + " nats per token. Errors: ";
-    for (std::size_t v = 0; v < run.methods.size(); ++v)
-        out += (v == 0 ? "" : ", ") + html_escape(run.methods[v].name) + " " +
-               with_minus_sign(rounded_text(run.methods[v].error[row], 3));
+    auto const& d = s.run.documents;
+    std::string out = "<h4 id=\"" + example_anchor(s, row) + "\">Document " + std::to_string(d.rows[row]);
+    if (!d.names[row].empty()) out += " · <bdi>" + html_escape(d.names[row]) + "</bdi>";
+    if (!d.topics[row].empty()) out += " · <bdi>" + html_escape(d.topics[row]) + "</bdi>";
+    out += "</h4>\n<p class=\"note\">Full model: " + fixed_text(s.nll_full[row], 3) + " nats per token. Errors: ";
+    for (std::size_t v = 0; v < s.methods.size(); ++v)
+        out += (v == 0 ? "" : ", ") + html_escape(s.methods[v].name) + " " +
+               signed_text(number_or_gap(s.methods[v].error[row]), 3);
     return out + ".</p>\n";
 }
 
@@ -16361,7 +19425,7 @@ struct shown_examples {
 
 inline shown_examples choose_examples(finished_study const& s) {
     constexpr std::size_t worst = 10, ordinary = 5;
-    auto const& error = s.run.methods.front().error;
+    auto const& error = s.methods.front().error;
     auto ranked = rank_by_error(error);
     auto const& large = s.sets.front().large; // without near-duplicates
     shown_examples shown;
@@ -16375,10 +19439,10 @@ inline shown_examples choose_examples(finished_study const& s) {
     return shown;
 }
 
-inline std::string examples_html(finished_study const& s, run_tokens const& tokens) {
-    auto const& method = s.run.methods.front().name;
+inline std::string examples_html(finished_study const& s) {
+    auto const& method = s.methods.front().name;
     const auto shown = choose_examples(s);
-    html_use sortable{true, std::vector<std::string>(s.run.size())};
+    html_use sortable{true, std::vector<std::string>(s.size())};
     for (auto const& rows : {shown.worst, shown.ordinary})
         for (const std::size_t row : rows) sortable.targets[row] = example_anchor(s, row);
     std::string out = to_html(documents_table(s), sortable) + "<div class=\"documents\">\n" +
@@ -16387,7 +19451,7 @@ inline std::string examples_html(finished_study const& s, run_tokens const& toke
     const auto show = [&](std::string_view title, std::span<const std::size_t> rows) {
         if (rows.empty()) return;
         out += "<div>\n<h3>" + html_escape(title) + "</h3>\n";
-        for (const std::size_t row : rows) out += example_header(s, row) + example_html(tokens, row, method);
+        for (const std::size_t row : rows) out += example_header(s, row) + example_html(s.run, row, method);
         out += "</div>\n";
     };
     show("The documents with the largest errors, without near-duplicates", shown.worst);
@@ -16395,17 +19459,16 @@ inline std::string examples_html(finished_study const& s, run_tokens const& toke
     return out + "</div>\n";
 }
 
-inline std::string page_html(finished_study const& s, run_tokens const& tokens, report_content const& c) {
-    auto const& run = s.run;
+inline std::string page_html(finished_study const& s, report_content const& c) {
     std::string body = "<h1>Which documents did quantization break?</h1>\n<p class=\"soft\">" +
-                       counted(run.size(), "document") + ", " + counted(run.layers(), "layer") + ", " +
-                       counted(run.methods.size(), "method") + ", made by bitlens after arXiv 2506.12044.</p>\n";
+                       counted(s.size(), "document") + ", " + counted(s.layers(), "layer") + ", " +
+                       counted(s.methods.size(), "method") + ", made by bitlens after arXiv 2506.12044.</p>\n";
     body += "<div class=\"summary\"><ul>\n";
     for (auto const& line : c.lines) body += "<li>" + html_escape(line) + "</li>\n";
     body += "</ul></div>\n";
-    body += paragraph("“Full” means the checkpoint as it is stored (" + run.full +
+    body += paragraph("“Full” means the checkpoint as it is stored (" + s.full +
                       "), which may itself be quantized already, as a Q4_1 file is. Errors are measured against it.");
-    body += paragraph(run.first_position
+    body += paragraph(s.first_position
                           ? "Norms, kurtosis and MSE count the first position too, which the paper leaves out of the "
                             "norms (eq. 7)."
                           : "Norms are means over all positions but the first, as in the paper (eq. 7). So are "
@@ -16425,9 +19488,9 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
 
     body += section("sets", "What sets documents with large errors apart?") + to_html(c.error_sets) +
             folded("What the paper reports of these sets", to_html(published::error_sets_table()));
-    for (std::size_t v = 0; v < run.methods.size(); ++v) {
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
         const std::string figures = method_figures_html(c.sets[v]);
-        body += v == 0 ? figures : folded("The same figures for the sets of " + run.methods[v].name, figures);
+        body += v == 0 ? figures : folded("The same figures for the sets of " + s.methods[v].name, figures);
     }
     body += folded("All layers as a table", to_html(c.set_means));
 
@@ -16439,9 +19502,9 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
             folded("All layers as a table", to_html(c.mse));
 
     body += section("examples", "Documents");
-    if (!run.methods.empty()) body += examples_html(s, tokens);
+    if (!s.methods.empty()) body += examples_html(s);
     body +=
-        section("manifest", "How this was made") + json_html(run.manifest) +
+        section("manifest", "How this was made") + json_html(to_json(s.run.manifest)) +
         "<p class=\"note\">All tables as numbers: <a href=\"summary.json\">summary.json</a>. One row per document: <a "
         "href=\"examples.csv\">examples.csv</a>.</p>\n";
     return html_page("bitlens: which documents did quantization break?",
@@ -16451,23 +19514,37 @@ inline std::string page_html(finished_study const& s, run_tokens const& tokens, 
 
 } // namespace detail
 
-/// Reads examples.csv, tokens.npz, manifest.json and, where it is, float32.csv of `folder`; writes summary.json,
-/// figures/*.svg with figures/*.csv, and report.html into it. Equal runs give equal bytes.   Errors: io_error;
-/// format_error for a run that is not whole.
-inline report_summary write_report(std::filesystem::path const& folder) {
-    run_results run = read_run(folder);
-    const run_tokens tokens(folder / "tokens.npz", run);
-    const finished_study s = make_study(std::move(run), tokens);
+/// Says before a study that its report could not be written.   Errors: io_error.
+inline void expect_report_writable(std::filesystem::path const& run_folder) {
+    for (const char* name : {"summary.json", "report.html"}) expect_writable(run_folder / name);
+    const auto figures = run_folder / "figures";
+    std::error_code code;
+    if (!std::filesystem::exists(std::filesystem::symlink_status(figures, code))) return;
+    const std::filesystem::directory_iterator entries(figures, code);
+    if (code) throw io_error(figures.string() + ": a folder is expected: " + code.message());
+    expect_writable(figures / "figure.svg");
+    for (auto const& entry : entries)
+        if (const auto kind = entry.path().extension(); kind == ".svg" || kind == ".csv") expect_writable(entry.path());
+}
 
-    const auto content = detail::make_content(s, float32_table(folder, s.run));
+/// Writes summary.json, figures/*.svg with figures/*.csv, and report.html into `folder`, where float32.csv of the run
+/// may be. Equal runs give equal bytes.   Errors: io_error; format_error for a float32.csv of another run.
+inline report_summary write_report(std::filesystem::path const& folder, finished_study const& s) {
+    expect_report_writable(folder);
+    const auto content = detail::make_content(s, float32_table(folder, s));
     const auto figures = folder / "figures";
     std::error_code code;
     std::filesystem::create_directories(figures, code);
     if (code) throw io_error(figures.string() + ": cannot be created: " + code.message());
     for (figure const* f : detail::figures_of(content)) write_figure(figures, *f);
     write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
-    write_file_atomically(folder / "report.html", detail::page_html(s, tokens, content));
+    write_file_atomically(folder / "report.html", detail::page_html(s, content));
     return {content.lines, folder / "report.html", s.run.unfinished};
+}
+
+/// The same of a run that is read from its folder.   Errors: also those of read_run and make_study.
+inline report_summary write_report(std::filesystem::path const& folder) {
+    return write_report(folder, make_study(read_run(folder)));
 }
 
 } // namespace bitlens

@@ -40,7 +40,7 @@ namespace {
 constexpr std::size_t rows = 26, tokens = 12;
 constexpr const char* two_methods = "rtn3-g64,nf4-g64-dq";
 const std::vector<std::string> little_memory{"--threads", "2", "--memory",
-                                             "1600K"}; // one layer at a time, several blocks
+                                             "1800K"}; // one layer at a time, several blocks
 
 std::string read_file(fs::path const& path) {
     std::ifstream file(path, std::ios::binary);

@@ -83,12 +83,11 @@ TEST_CASE("an id that no token has may be the most likely one: tables and report
     const auto out = here().folder / "padded";
     check_finishes(study_line(here().model, here().texts, out), out);
     const auto run = read_run(out);
-    const run_tokens scored(out / "tokens.npz", run);
     std::size_t shown = 0;
     for (std::size_t n = 0; n < run.size(); ++n)
-        for (const std::int32_t id : scored.top(n, "full"))
+        for (const std::int32_t id : run.table.ids_of_positions("top_full").row(n))
             if (static_cast<std::size_t>(id) >= here().vocabulary) {
-                CHECK(scored.bytes(id) == "<id " + std::to_string(id) + ">");
+                CHECK(run.texts[id] == "<id " + std::to_string(id) + ">");
                 ++shown;
             }
     CHECK(shown > 0);
@@ -194,8 +193,7 @@ TEST_CASE("token ids are studied without a tokenizer, which is said and recorded
         CHECK(manifest["tokenizer"] == "none");
         for (auto const& file : manifest["model"]["files"]) CHECK(file["name"] != "tokenizer.json");
         const auto run = read_run(out);
-        const run_tokens scored(out / "tokens.npz", run);
-        for (const std::int32_t id : scored.ids(1)) CHECK(scored.bytes(id) == "<id " + std::to_string(id) + ">");
+        for (const std::int32_t id : run.documents.ids.row(1)) CHECK(run.texts[id] == "<id " + std::to_string(id) + ">");
         CHECK(test::read_bytes(out / "report.html").find("&lt;id 2500&gt;") != std::string::npos);
 
         check(study_line(model, here().texts, here().folder / ("texts_of_" + name)), 1, {"tokenizer.json"});

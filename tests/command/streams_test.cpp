@@ -167,7 +167,7 @@ TEST_CASE("names of files may be any bytes") {
     const auto result = shell("bitlens inspect " + quoted(broken));
     CHECK(result.code == 1);
     CHECK_MESSAGE(result.text == "bitlens: " + here().folder.path().string() + "/" + shown + "/x" + shown +
-                                     ".gguf: magic: GGUF is expected: this is no GGUF file\n",
+                                     ".gguf: a GGUF file is expected, an NPY array was found\n",
                   result.text);
     check("bitlens probe --model " + quoted(model) + " --data " + quoted(ids) + " --points final_norm --out " +
               quoted(folder / (name + ".npz")),
