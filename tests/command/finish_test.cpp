@@ -3,15 +3,16 @@
 #include "shell.hpp"
 #include "tiny_model.hpp"
 
-#include "bitlens/sweep/run_results.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/npy.hpp"
 #include "bitlens/recipes/method.hpp"
+#include "bitlens/sweep/run_results.hpp"
 
 #include "temporary_folder.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -193,7 +194,8 @@ TEST_CASE("token ids are studied without a tokenizer, which is said and recorded
         CHECK(manifest["tokenizer"] == "none");
         for (auto const& file : manifest["model"]["files"]) CHECK(file["name"] != "tokenizer.json");
         const auto run = read_run(out);
-        for (const std::int32_t id : run.documents.ids.row(1)) CHECK(run.texts[id] == "<id " + std::to_string(id) + ">");
+        for (const std::int32_t id : run.documents.ids.row(1))
+            CHECK(run.texts[id] == "<id " + std::to_string(id) + ">");
         CHECK(test::read_bytes(out / "report.html").find("&lt;id 2500&gt;") != std::string::npos);
 
         check(study_line(model, here().texts, here().folder / ("texts_of_" + name)), 1, {"tokenizer.json"});
@@ -263,4 +265,43 @@ TEST_CASE("tokenize asks for a tokenizer, and for nothing else of a model") {
     check(text + in_shell(folder), 0, {whole.text});
     check("echo 'the cat' | bitlens tokenize --model " + in_shell(folder), 1,
           {"standard input, line 1: no valid JSON at byte 2: syntax error"});
+}
+
+TEST_CASE("a method whose logits overflow at some token is a result, and changes no number of the others") {
+    const auto model = here().folder / "large_logits";
+    test::write_tiny_model(model, 2, 8.4e37f);
+    std::string lines;
+    for (int n = 0; n < 24; ++n)
+        lines +=
+            "{\"text\": \"" +
+            std::string(n % 3 == 0 ? "the cat sat on the mat, a dog" : "one two three four five " + std::to_string(n)) +
+            "\", \"id\": \"d" + std::to_string(n) + "\"}\n";
+    const auto data = here().folder.write("large.jsonl", lines);
+    const auto without = here().folder / "large_without", with = here().folder / "large_with",
+               later = here().folder / "large_later";
+    check_finishes(study_line(model, data, without, "--methods rtn2-row"), without);
+    const auto said = check_finishes(study_line(model, data, with, "--methods nf4-g32,rtn2-row"), with);
+    CHECK(said.find("Under nf4-g32 the loss is not finite in ") != std::string::npos);
+    const auto run = read_run(with), other = read_run(without);
+    const auto nll = run.table.of_positions("nll_nf4-g32");
+    std::size_t gaps = 0;
+    for (std::size_t n = 0; n < run.size(); ++n) {
+        bool gap = false;
+        for (const float x : nll.row(n)) gap = gap || std::isnan(x); // infinite: a loss beyond float
+        gaps += gap ? 1u : 0u;
+        CHECK(std::isnan(run.table.of_documents("error_nf4-g32")[n]) == gap);
+        CHECK((said.find("(d" + std::to_string(n) + ") from position") != std::string::npos) == (gap && gaps <= 10));
+    }
+    CHECK(gaps > 0);
+    CHECK(gaps < run.size());
+    CHECK(std::ranges::equal(run.table.of_documents("error_rtn2-row"), other.table.of_documents("error_rtn2-row")));
+
+    check_finishes(study_line(model, data, later, "--methods rtn2-row"), later);
+    check_finishes(study_line(model, data, later, "--methods rtn2-row,nf4-g32"), later);
+    check(study_line(model, data, later, "--methods rtn2-row"), 0, {"Under nf4-g32 the loss is not finite"});
+
+    const auto broken = here().folder / "broken_model";
+    test::write_tiny_model(broken, 2, 2e38f);
+    check(study_line(broken, data, here().folder / "broken_run", "--methods rtn2-row"), 1,
+          {"the full model's loss is not finite: document "});
 }
