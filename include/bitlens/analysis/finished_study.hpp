@@ -102,10 +102,11 @@ inline finished_study make_study(run_results run) {
         s.kurtosis_r = t.of_layers("kurtosis_r");
         s.kurtosis_h = t.of_layers("kurtosis_h");
         s.top8_r = t.of_layers("top8_r");
-        for (auto const& [name, spec] : s.run.methods()) {
+        for (run_method const& m : s.run.methods()) {
+            std::string const& name = m.name;
             const auto numbers = [&](const char* column) { return t.of_documents(column + name); };
             const auto layers = [&](const char* column) { return t.of_layers(column + name); };
-            s.methods.push_back({name, spec, numbers("nll_"), numbers("error_"), numbers("kl_"), numbers("same_top_"),
+            s.methods.push_back({name, m.spec, numbers("nll_"), numbers("error_"), numbers("kl_"), numbers("same_top_"),
                                  numbers("entropy_"), numbers("bits_per_byte_"), layers("mse_"), layers("diff_r_"),
                                  layers("diff_attn_"), layers("diff_mlp_")});
             s.gaps.push_back(detail::find_gaps(numbers("nll_"), t.of_positions("nll_" + name)));
