@@ -5,6 +5,7 @@
 #include "bitlens/page/example_text.hpp"
 #include "bitlens/page/figures.hpp"
 #include "bitlens/page/float32_table.hpp"
+#include "bitlens/page/foretelling_tables.hpp"
 #include "bitlens/page/published.hpp"
 #include "bitlens/page/report.hpp"
 #include "bitlens/page/table_json.hpp"
