@@ -2,7 +2,6 @@
 /// page/: what shows the numbers of a run: tables, figures, words, the paper's findings beside them, and the report.
 
 #include "bitlens/page/claims.hpp"
-#include "bitlens/page/document_numbers.hpp"
 #include "bitlens/page/document_part.hpp"
 #include "bitlens/page/document_words.hpp"
 #include "bitlens/page/documents.hpp"
@@ -10,6 +9,7 @@
 #include "bitlens/page/example_text.hpp"
 #include "bitlens/page/figures.hpp"
 #include "bitlens/page/float32_table.hpp"
+#include "bitlens/page/foretelling_tables.hpp"
 #include "bitlens/page/lost_tokens.hpp"
 #include "bitlens/page/method_choice.hpp"
 #include "bitlens/page/published.hpp"

@@ -6,10 +6,7 @@
 #include "bitlens/page/lost_tokens.hpp"
 #include "bitlens/report/svg.hpp"
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,41 +18,41 @@ namespace bitlens {
 /// diff_r of one document under one method, layer by layer, beside the middle half of all documents.
 inline chart profile_chart(documents_page const& page, std::size_t v, std::size_t row) {
     auto const& method = page.s.methods[v];
+    auto const& all = page.portraits.profiles()[v];
     const auto curve = [&](std::string name, auto const& value) {
         series s{std::move(name), mark::line, {}};
-        for (std::size_t k = 0; k < method.diff_r.rows; ++k) s.points.push_back({static_cast<double>(k), value(k)});
+        for (std::size_t k = 0; k < method.diff_r.rows; ++k)
+            s.points.push_back({static_cast<double>(k), measured(value(k)).optional()});
         return s;
     };
-    const auto of = [](std::vector<std::optional<double>> const& values) {
-        return [&values](std::size_t k) { return values[k]; };
-    };
+    const auto of = [](std::vector<measured> const& values) { return [&values](std::size_t k) { return values[k]; }; };
     chart c;
     c.name = "diff_r";
     c.title = "Where the runs part under " + method.name;
     c.x = {"layer", scale::linear, true};
     c.y = {"diff_r"};
     c.series.push_back(curve("document " + std::to_string(page.s.run.documents.rows[row]),
-                             [&](std::size_t k) -> std::optional<double> {
-                                 const double x = method.diff_r(k, row);
-                                 return std::isnan(x) ? std::nullopt : std::optional(x);
-                             }));
-    c.series.push_back(curve("median", of(page.diff_r[v].median)));
-    c.series.push_back(curve("lower quartile", of(page.diff_r[v].lower)));
-    c.series.push_back(curve("upper quartile", of(page.diff_r[v].upper)));
+                             [&](std::size_t k) { return number_or_gap(method.diff_r(k, row)); }));
+    c.series.push_back(curve("median", of(all.median)));
+    c.series.push_back(curve("lower quartile", of(all.lower)));
+    c.series.push_back(curve("upper quartile", of(all.upper)));
     return c;
 }
 
 namespace detail {
 
-inline table properties_table(documents_page const& page, std::size_t row) {
-    table t{
-        "properties", "", {{"what", "before quantization"}, {"value", "", 3}, {"percentile", "percentile", 1}}, {}, {}};
-    for (auto const& p : page.properties)
-        t.add({p.name, number_or_gap(p.values[row]), number_or_gap(p.percentile[row])});
+/// What the full model has of a document, the most unusual first.
+inline table standings_table(documents_page const& page, document_portrait const& portrait) {
+    table t{"standings", "", {{"what", "before quantization"}, {"value", "", 3}, {"percentile", "percentile", 1}}, {}, {}};
+    for (auto const& here : portrait.standings) {
+        auto const& quantity = page.portraits.quantities()[here.quantity];
+        t.add({quantity.name + (quantity.layered ? ", last layer" : ""), here.value, here.percentile});
+    }
     return t;
 }
 
-inline table methods_of_document(documents_page const& page, std::size_t row) {
+inline table methods_of_document(documents_page const& page, document_portrait const& portrait) {
+    const std::size_t row = portrait.row;
     table t{"methods",
             "",
             {{"method", "method"},
@@ -68,7 +65,7 @@ inline table methods_of_document(documents_page const& page, std::size_t row) {
             {}};
     for (std::size_t v = 0; v < page.names.size(); ++v) {
         auto const& m = page.s.methods[v];
-        const auto parting = parting_layer(m.diff_r, page.diff_r[v], row);
+        auto const& parting = portrait.parts_at[v];
         t.add({m.name, number_or_gap(m.error[row]),
                page.ranks[v][row] > 0 ? cell(page.ranks[v][row]) : cell(undefined{"no finite number was measured"}),
                number_or_gap(m.kl[row]), number_or_gap(m.same_top[row]),
@@ -86,6 +83,7 @@ inline std::string document_part(documents_page& page, std::size_t row, bool ope
     constexpr std::size_t named_tokens = 8;
     auto const& d = page.s.run.documents;
     const std::size_t v = page.worst_method(row);
+    const document_portrait portrait = page.portraits.of(row);
     const html_use untitled{.titled = false};
     std::string out = std::string("<details class=\"document\"") + (open ? " open" : "") + "><summary>Document " +
                       std::to_string(d.rows[row]) + " · <bdi>" + html_escape(page.words(row)) +
@@ -96,8 +94,8 @@ inline std::string document_part(documents_page& page, std::size_t row, bool ope
                ? "no finite error"
                : "number " + std::to_string(page.ranks[v][row]) + " by the error of " + html_escape(page.names[v]) +
                      ", " + detail::signed_text(number_or_gap(page.s.methods[v].error[row]), 3) + " nats per token";
-    out += "</p>\n<div class=\"numbers\"><div>" + to_html(detail::properties_table(page, row), untitled) +
-           to_html(detail::methods_of_document(page, row), untitled) + "</div>\n";
+    out += "</p>\n<div class=\"numbers\"><div>" + to_html(detail::standings_table(page, portrait), untitled) +
+           to_html(detail::methods_of_document(page, portrait), untitled) + "</div>\n";
     const chart profile = profile_chart(page, v, row);
     out += "<figure>" + to_svg(std::span(&profile, 1), 2, svg_use::inside_page) + "</figure></div>\n";
     out += example_html(page.text, row);

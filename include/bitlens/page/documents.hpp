@@ -1,7 +1,7 @@
 #pragma once
 /// documents: which documents a page shows, and all that it needs to know of each.
 
-#include "bitlens/page/document_numbers.hpp"
+#include "bitlens/analysis/document_portraits.hpp"
 #include "bitlens/page/document_words.hpp"
 #include "bitlens/page/example_text.hpp"
 #include "bitlens/text/near_duplicates.hpp"
@@ -70,14 +70,21 @@ inline shown_documents choose_documents(finished_study const& s) {
     return shown;
 }
 
+/// The place of each document among the errors of a method, 1 for the largest; 0 where it has none.
+inline std::vector<std::size_t> error_ranks(std::span<const double> error) {
+    std::vector<std::size_t> ranks(error.size(), 0);
+    const auto order = rank_by_error(error);
+    for (std::size_t place = 0; place < order.size(); ++place) ranks[order[place]] = place + 1;
+    return ranks;
+}
+
 /// What the parts of a page about documents have in common.
 struct documents_page {
     explicit documents_page(finished_study const& of)
-        : s(of), shown(choose_documents(of)), text(of.run), properties(document_properties(of)),
+        : s(of), shown(choose_documents(of)), text(of.run), portraits(of),
           first_token(have_common_start(of.run.documents) ? 1 : 0) {
         for (auto const& m : s.methods) {
             ranks.push_back(error_ranks(m.error));
-            diff_r.push_back(quartiles_of(m.diff_r));
             names.push_back(m.name);
         }
     }
@@ -85,10 +92,9 @@ struct documents_page {
     finished_study const& s;
     shown_documents shown;
     text_page text;
-    std::vector<document_property> properties;
+    document_portraits portraits;
     std::size_t first_token;                     // that first words begin with
     std::vector<std::vector<std::size_t>> ranks; // [method][row], of error_ranks
-    std::vector<layer_quartiles> diff_r;         // of each method
     std::vector<std::string> names;              // of the methods
 
     std::string words(std::size_t row) const { return first_words(s.run, row, first_token); }
