@@ -1,6 +1,7 @@
 #pragma once
 /// page/: what shows the numbers of a run: tables, figures, words, the paper's findings beside them, and the report.
 
+#include "bitlens/page/claim.hpp"
 #include "bitlens/page/claims.hpp"
 #include "bitlens/page/document_part.hpp"
 #include "bitlens/page/document_words.hpp"

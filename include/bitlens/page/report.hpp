@@ -64,7 +64,7 @@ struct report_content {
 inline report_content make_content(finished_study const& s, std::optional<table> float32) {
     const auto pairs = method_pairs(s);
     report_content c{summary_lines(s, pairs),
-                     claims_table(s, pairs),
+                     claims_table(claims_of({s, pairs})),
                      method_table(s),
                      method_correlation_table(s, pairs),
                      kl_correlation_table(s),
