@@ -43,7 +43,8 @@ namespace detail {
 
 /// What the full model has of a document, the most unusual first.
 inline table standings_table(documents_page const& page, document_portrait const& portrait) {
-    table t{"standings", "", {{"what", "before quantization"}, {"value", "", 3}, {"percentile", "percentile", 1}}, {}, {}};
+    table t{
+        "standings", "", {{"what", "before quantization"}, {"value", "", 3}, {"percentile", "percentile", 1}}, {}, {}};
     for (auto const& here : portrait.standings) {
         auto const& quantity = page.portraits.quantities()[here.quantity];
         t.add({quantity.name + (quantity.layered ? ", last layer" : ""), here.value, here.percentile});

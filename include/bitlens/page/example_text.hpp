@@ -133,7 +133,7 @@ inline std::string tokens_json(text_page& page, std::size_t row) {
         for (token_scale const& scale : scales)
             if (wanted(scale.measure))
                 out += (out.empty() ? "\"" : ",\"") + std::string(key(scale.measure)) +
-                        "\":" + codes_json(codes_of(page, scale, v, row));
+                       "\":" + codes_json(codes_of(page, scale, v, row));
         return out;
     };
     const auto with_top = [&](std::string out, std::size_t v) {
@@ -229,12 +229,12 @@ inline std::string example_data(text_page const& page) {
     std::string out = "{\"methods\":[", separator;
     for (std::size_t v = 1; v < page.scales.size(); ++v) {
         out += std::exchange(separator, ",\n") + "{\"name\":" + json_string(page.run.table.variants()[v]) +
-                ",\"scales\":{";
+               ",\"scales\":{";
         for (std::size_t i = 0; i < page.scales[v].size(); ++i) {
             token_scale const& scale = page.scales[v][i];
             out += (i == 0 ? "\"" : ",\"") + std::string(detail::key(scale.measure)) +
-                    "\":{\"name\":" + json_string(name(scale.measure)) + ",\"digits\":" + std::to_string(scale.digits) +
-                    ",\"steps\":[";
+                   "\":{\"name\":" + json_string(name(scale.measure)) + ",\"digits\":" + std::to_string(scale.digits) +
+                   ",\"steps\":[";
             for (std::size_t k = 0; k < scale.steps.size(); ++k)
                 out += (k == 0 ? "" : ",") + std::to_string(scale.steps[k]);
             out += "]}";

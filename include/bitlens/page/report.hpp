@@ -145,16 +145,30 @@ inline std::string json_html(json const& value) {
     return out + "</dl>\n";
 }
 
-/// The sets of one method: figure 1 with the last layer's densities, figures 6 and 7.
-inline std::string method_figures_html(set_figures const& figures) {
+/// Links to a figure's picture and data, in place of it.
+inline std::string figure_links(std::string_view title, figure const& f) {
+    if (f.charts.empty()) return {};
+    std::string out = "<p class=\"soft\">" + html_escape(title) + ": ";
+    for (std::string_view separator; const std::string_view kind : {".svg", ".csv"}) {
+        const std::string path = "figures/" + f.name + std::string(kind);
+        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
+        separator = ", ";
+    }
+    return out + "</p>\n";
+}
+
+/// The sets of one method: figure 1 with the last layer's densities, figures 6 and 7. Ten layers of densities are
+/// large: the page has them of one method.
+inline std::string method_figures_html(set_figures const& figures, bool with_layers) {
     std::string out = figure_html(figures.curves);
     std::vector<chart> last;
     last.push_back(figures.density_r.charts.back());
     last.push_back(figures.density_h.charts.back());
     out += figure_html(last, 2, "Magnitudes at the last layer, before the norm (left) and after it (right).",
                        {figures.density_r.name, figures.density_h.name});
-    out += folded("The last ten layers before the norm", figure_html(figures.density_r));
-    out += folded("The last ten layers after the norm", figure_html(figures.density_h));
+    for (auto const& [title, f] : {std::pair("The last ten layers before the norm", &figures.density_r),
+                                   std::pair("The last ten layers after the norm", &figures.density_h)})
+        out += with_layers ? folded(title, figure_html(*f)) : figure_links(title, *f);
     return out + figure_html(figures.kurtosis);
 }
 
@@ -167,17 +181,6 @@ inline std::string page_styles(std::size_t methods) {
          {svg_style(), table_script_style(), example_style(), document_part_style(), worst_documents_style()})
         all += style;
     return all + "dl.facts{margin:.75rem 0}\n";
-}
-
-/// The table with one column moved to the front.
-inline table with_first(table t, std::string_view key) {
-    const auto found = std::ranges::find(t.columns, key, &table::column::key);
-    const auto at = found - t.columns.begin();
-    if (found == t.columns.end()) return t;
-    const auto move = [at](auto& list) { std::rotate(list.begin(), list.begin() + at, list.begin() + at + 1); };
-    move(t.columns);
-    for (auto& row : t.rows) move(row);
-    return t;
 }
 
 inline std::string facts_html(run_facts const& facts, finished_study const& s) {
@@ -233,7 +236,7 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += section("foretells", "What foretells the error") + to_html(c.last_layer) +
             folded("Correlations that the paper reports", to_html(published::last_layer_table()));
 
-    body += section("claims", "Beside the paper's findings") + to_html(with_first(c.claims, "verdict"));
+    body += section("claims", "Beside the paper's findings") + to_html(c.claims);
     body += paragraph("“Full” means the checkpoint as it is stored (" + s.full +
                       "), which may itself be quantized already, as a Q4_1 file is. Errors are measured against it.");
     body += paragraph(s.first_position
@@ -251,7 +254,7 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += section("sets", "What sets documents with large errors apart?") + to_html(c.error_sets) +
             folded("What the paper reports of these sets", to_html(published::error_sets_table()));
     for (std::size_t v = 0; v < s.methods.size(); ++v) {
-        const std::string figures = method_figures_html(c.sets[v]);
+        const std::string figures = method_figures_html(c.sets[v], v == 0);
         body += v == 0 ? figures : folded("The same figures for the sets of " + s.methods[v].name, figures);
     }
     body += folded("All layers as a table", to_html(c.set_means));

@@ -9,6 +9,8 @@
 #include "bitlens/report/visible_text.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -170,7 +172,7 @@ struct html_use {
     bool titled = true;
     std::vector<std::string> targets =
         {};                       // of each row, if any: the id on the page that its first cell leads to, or ""
-    std::string_view listed = {}; // what a row is ("document"): long_list sorts, filters and continues the table
+    std::string_view listed = {}; // what a row is ("document"): table_script sorts, searches and continues it
 };
 
 /// Rows of a long list that the page itself holds; its script shows as many more at a time.
@@ -196,12 +198,20 @@ inline std::string html_cell(cell const& c, int digits, std::string_view target)
     return tag + text + "</td>";
 }
 
-/// All rows for long_list: {"digits": [3, null for texts], "rows": [[0.5, "text", null where not defined], …],
+/// Seven figures of a number: more than a list shows, and enough to sort it by.
+inline std::string short_text(double value) {
+    std::array<char, 32> buffer;
+    const auto end =
+        std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::general, 7).ptr;
+    return {buffer.data(), end};
+}
+
+/// All rows for table_script: {"digits": [3, null for texts], "rows": [[0.5, "text", null where not defined], …],
 /// "targets": {"row": "id"}}.
 inline std::string list_data(table const& t, html_use const& use) {
     struct visitor {
         std::string operator()(std::string const& text) const { return json_string(text); }
-        std::string operator()(double number) const { return exact_text(number); }
+        std::string operator()(double number) const { return short_text(number); }
         std::string operator()(std::uint64_t count) const { return std::to_string(count); }
         std::string operator()(undefined const&) const { return "null"; }
     };
