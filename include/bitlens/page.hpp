@@ -1,12 +1,23 @@
 #pragma once
 /// page/: what shows the numbers of a run: tables, figures, words, the paper's findings beside them, and the report.
 
+#include "bitlens/page/claim.hpp"
 #include "bitlens/page/claims.hpp"
+#include "bitlens/page/document_part.hpp"
+#include "bitlens/page/document_words.hpp"
+#include "bitlens/page/documents.hpp"
+#include "bitlens/page/example_script.hpp"
 #include "bitlens/page/example_text.hpp"
 #include "bitlens/page/figures.hpp"
 #include "bitlens/page/float32_table.hpp"
+#include "bitlens/page/foretelling_tables.hpp"
+#include "bitlens/page/lost_tokens.hpp"
+#include "bitlens/page/method_choice.hpp"
 #include "bitlens/page/published.hpp"
 #include "bitlens/page/report.hpp"
+#include "bitlens/page/run_facts.hpp"
 #include "bitlens/page/table_json.hpp"
 #include "bitlens/page/tables.hpp"
+#include "bitlens/page/token_scale.hpp"
 #include "bitlens/page/words.hpp"
+#include "bitlens/page/worst_documents.hpp"

@@ -3,8 +3,11 @@
 
 #include "bitlens/stats/correlation.hpp"
 #include "bitlens/stats/density.hpp"
+#include "bitlens/stats/influence.hpp"
+#include "bitlens/stats/line.hpp"
 #include "bitlens/stats/moments.hpp"
 #include "bitlens/stats/norms.hpp"
 #include "bitlens/stats/overlap.hpp"
 #include "bitlens/stats/ranks.hpp"
+#include "bitlens/stats/resamples.hpp"
 #include "bitlens/stats/sums.hpp"

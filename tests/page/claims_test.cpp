@@ -12,7 +12,7 @@
 #include <vector>
 
 using namespace bitlens;
-using detail::judge, detail::outcome, detail::side, detail::verdict;
+using detail::judge, detail::side;
 
 namespace {
 
@@ -32,15 +32,20 @@ double scattered(std::size_t i, std::size_t v) {
     return std::fmod(static_cast<double>(i + 1) * 0.6180339887498949 * static_cast<double>(v * v + 1), 1.0);
 }
 
-struct claim {
-    std::string finding, run, verdict;
+table claims_table_of(finished_study const& s) {
+    const auto pairs = method_pairs(s);
+    return claims_table(claims_of({s, pairs}));
+}
+
+struct claim_row {
+    std::string verdict, finding, paper, run;
 };
 
-claim claim_about(finished_study const& s, std::string const& words) {
-    const auto t = claims_table(s, method_pairs(s));
+claim_row claim_about(finished_study const& s, std::string const& words) {
     const auto text = [](cell const& c) { return std::get<std::string>(c.value); };
-    for (auto const& row : t.rows)
-        if (text(row[0]).find(words) != std::string::npos) return {text(row[0]), text(row[2]), text(row[3])};
+    for (auto const& row : claims_table_of(s).rows)
+        if (text(row[1]).find(words) != std::string::npos)
+            return {text(row[0]), text(row[1]), text(row[2]), text(row[3])};
     throw error("no finding about " + words);
 }
 
@@ -99,7 +104,7 @@ TEST_CASE("an overlap is set against random sets") {
 }
 
 TEST_CASE("verdicts in words") {
-    using answers = std::vector<detail::answer>;
+    using answers = std::vector<answer>;
     CHECK(verdict(answers{}) == "not defined");
     CHECK(verdict(answers{{"", outcome::not_defined}}) == "not defined");
     CHECK(verdict(answers{{"", outcome::mostly}, {"", outcome::not_defined}}) == "agrees in most layers");
@@ -108,10 +113,57 @@ TEST_CASE("verdicts in words") {
           "agrees for 2, differs for 1");
 }
 
+TEST_CASE("a claim is a value: its answers are those of the methods or pairs, and its row begins with the verdict") {
+    const auto s = study_of(
+        200, {"a", "b", "c"},
+        [](std::size_t i, std::size_t v) { return v == 2 ? scattered(i, 1) : -rising(i) / (rising(v) + 1); }, rising);
+    const auto pairs = method_pairs(s);
+    const auto found = claims_of({s, pairs});
+    REQUIRE(found.size() == claims::all.size());
+    CHECK(found[0].question == claims::methods_fail_together({s, pairs}).question);
+
+    auto const& together = found[0].answer;
+    REQUIRE(together.answers.size() == 3); // pairs
+    CHECK(together.answers[0].text == "a and b 1.00");
+    CHECK(together.answers[0].found == outcome::agrees);
+    CHECK(together.answers[1].found == outcome::differs);
+    CHECK(verdict(found[0]) == "agrees for 1, differs for 2");
+
+    const auto last = claims::small_residuals_foretell_errors({s, pairs}).answer;
+    REQUIRE(last.answers.size() == 3); // methods
+    CHECK(last.answers[0].text == "a −1.00");
+    CHECK(last.answers[0].found == outcome::agrees);
+    CHECK(last.answers[2].found == outcome::undecided);
+    CHECK(last.text.starts_with("a −1.00; b −1.00; c "));
+
+    const auto t = claims_table(std::vector<claim>{{"Is it?", "It is", {{{"a 1", outcome::differs}}, "a 1"}},
+                                                   {"And here?", "It is", {{{"a 1", outcome::agrees}}, "a 2", false}}});
+    REQUIRE(t.columns.size() == 4);
+    const auto column = [&](std::size_t k, const char* key, const char* first, const char* second) {
+        CHECK(t.columns[k].key == key);
+        CHECK(std::get<std::string>(t.rows[0][k].value) == first);
+        CHECK(std::get<std::string>(t.rows[1][k].value) == second);
+    };
+    column(0, "verdict", "differs", "no verdict");
+    column(1, "finding", "Is it?", "And here?");
+    column(2, "paper", "It is", "It is");
+    column(3, "run", "a 1", "a 2");
+}
+
+TEST_CASE("a run without methods has claims without answers") {
+    const auto s = study_of(
+        30, {}, [](std::size_t, std::size_t) { return 0.0; }, rising);
+    const auto pairs = method_pairs(s);
+    for (auto const& c : claims_of({s, pairs})) {
+        CHECK(c.answer.answers.empty());
+        CHECK(verdict(c) == "not defined");
+    }
+}
+
 TEST_CASE("the rule of the verdicts stands below them") {
     const auto s = study_of(
         12, {"a"}, [](std::size_t i, std::size_t) { return rising(i); }, rising);
-    const std::string rule = claims_table(s, method_pairs(s)).notes.at(0);
+    const std::string rule = claims_table_of(s).notes.at(0);
     for (const char* part : {"0.5", "0.97", "97.5 %", "fewer than 20", "in most"})
         CHECK_MESSAGE(rule.find(part) != std::string::npos, part);
 }

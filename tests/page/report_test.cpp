@@ -21,11 +21,29 @@ std::map<std::string, std::string> all_files(std::filesystem::path const& folder
     return files;
 }
 
+/// Takes each block of data out of a page; all are JSON and hold nothing that could end their element.
+std::map<std::string, json> take_data(std::string& page) {
+    std::map<std::string, json> data;
+    const std::string begin = page_data_begin("");
+    const std::string_view kind = std::string_view(begin).substr(0, begin.size() - 2); // up to the id
+    for (auto at = page.find(kind); at != std::string::npos; at = page.find(kind, at)) {
+        const auto name = at + kind.size(), content = page.find("\">", name) + 2, end = page.find('<', content);
+        const std::string id = page.substr(name, content - 2 - name);
+        CAPTURE(id);
+        REQUIRE(std::string_view(page).substr(end).starts_with(page_data_end));
+        CHECK(data.emplace(id, parse_json(page.substr(content, end - content), id)).second);
+        page.erase(at, end + page_data_end.size() - at);
+    }
+    return data;
+}
+
 void check_page(std::string page) {
-    const auto ours = "<script>" + std::string(table_script().code) + "</script>";
-    const auto script = page.find(ours);
-    REQUIRE(script != std::string::npos);
-    page.erase(script, ours.size());
+    for (page_script const& ours : detail::page_scripts()) {
+        const auto script = page.find(ours.element());
+        REQUIRE(script != std::string::npos);
+        page.erase(script, ours.element().size());
+    }
+    take_data(page);
     for (const char* what : {"<script", "<img", "<iframe", "<link", "@import", "url(", "src=", "javascript:", "onload"})
         CHECK_MESSAGE(page.find(what) == std::string::npos, what);
     for (auto at = page.find("href=\""); at != std::string::npos; at = page.find("href=\"", at + 1)) {
@@ -74,7 +92,7 @@ TEST_CASE("the report of the golden run: whole, harmless, and the same the secon
     CHECK(page.find(folder.path().string()) == std::string::npos);
     CHECK(page.find("by our choice") != std::string::npos);
     CHECK(page.find("How a verdict is found") != std::string::npos);
-    CHECK(page.find("<title>nf3-g64, document 0: ") != std::string::npos);
+    CHECK(page.find("<title>nf3-g64, document 0: ") != std::string::npos); // of a dot
     for (const char* data : {"figure_01b_norm_r_density_mine", "figure_01c_norm_h_density_mine"}) {
         const std::string link = "<a href=\"figures/" + std::string(data) + ".csv\">";
         const auto first = page.find(link); // of the last layer; then of the last ten

@@ -4,6 +4,8 @@
 #include "bitlens/report/html.hpp"
 #include "bitlens/report/table_script.hpp"
 
+#include "../page_script_hash.hpp"
+
 #include <doctest/doctest.h>
 #include <string>
 
@@ -65,20 +67,45 @@ TEST_CASE("anybody's text stays text") {
     CHECK(page.find("@media print") != std::string::npos);
 }
 
-TEST_CASE("a page runs the script whose hash it names, and no other") {
-    const std::string page = html_page("t", "", "", table_script());
-    CHECK(page.find("<script>" + std::string(table_script().code) + "</script>") != std::string::npos);
-    CHECK(page.find("script-src 'sha256-" + std::string(table_script().sha256) + "'\"") != std::string::npos);
+TEST_CASE("a page runs the scripts whose hashes it names, and no other") {
+    const std::array scripts{table_script(), page_script{"second()", "hash"}};
+    const std::string page = html_page("t", "", "", scripts);
+    for (page_script const& script : scripts)
+        CHECK(page.find("<script>" + std::string(script.code) + "</script>") != std::string::npos);
+    CHECK(page.find("; script-src 'sha256-" + std::string(table_script().sha256) + "' 'sha256-hash'\"") !=
+          std::string::npos);
+    CHECK(table_script().sha256 == test::base64_sha256(table_script().code));
+}
 
-    const std::string hex = sha256_of(table_script().code);
-    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string base64;
-    unsigned held = 0, bits = 0;
-    for (const char c : hex + "0") { // 64 digits of 4 bits, filled up to a multiple of 6 bits by a few zeros
-        held = held << 4 | static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10);
-        for (bits += 4; bits >= 6; bits -= 6) base64 += digits[held >> (bits - 6) & 63u];
+TEST_CASE("data of a page is JSON of anybody's text, and ends nowhere but at its end") {
+    const std::string text = "</script><!--\"\\\n\t\x01\u202E\xFF é";
+    CHECK(json_string(text) == "\"\\u003c/script>\\u003c!--\\\"\\\\\\n\\t␁[U+202E]� é\"");
+    CHECK(page_data("a", "[1]") == "<script type=\"application/json\" id=\"a\">[1]</script>\n");
+}
+
+TEST_CASE("a listed table shows its first rows and has all of them as data") {
+    table t;
+    t.name = "t";
+    t.columns = {{"n", "N"}, {"x", "X", 2}, {"word", "word"}};
+    html_use use{.titled = false, .targets = {}, .listed = "thing"};
+    for (std::size_t i = 0; i < 250; ++i) {
+        t.add({i, i == 1 ? cell(undefined{"no"}) : cell(0.5 * static_cast<double>(i)), "<" + std::to_string(i)});
+        use.targets.push_back(i == 7 ? "seven" : "");
     }
-    CHECK(table_script().sha256 == base64 + "=");
+    const std::string html = to_html(t, use);
+    CHECK(html.find("The first 100 of 250 things") != std::string::npos);
+    CHECK(html.find("&lt;99<") != std::string::npos);
+    CHECK(html.find("&lt;100<") == std::string::npos);
+    CHECK(html.find("<a href=\"#seven\">7</a>") != std::string::npos);
+    const auto begin = html.find(page_data_begin("t-rows")), end = html.find(page_data_end);
+    REQUIRE(begin != std::string::npos);
+    const std::string data =
+        html.substr(begin + page_data_begin("t-rows").size(), end - begin - page_data_begin("t-rows").size());
+    CHECK(data.starts_with("{\"digits\":[0,2,null],\n\"rows\":[\n[0,0,\"\\u003c0\"],\n[1,null,\"\\u003c1\"],\n[2,1,"));
+    CHECK(data.ends_with("\n[249,124.5,\"\\u003c249\"]],\n\"targets\":{\"7\":\"seven\"}}"));
+    t.rows.resize(3);
+    use.targets.resize(3);
+    CHECK(to_html(t, use).find("3 things") != std::string::npos);
 }
 
 TEST_CASE("what is folded is unfolded for paper, and folded again") {

@@ -1,30 +1,21 @@
 #pragma once
-/// Verdicts: whether a run decides a question, and how.
+/// Verdicts: whether the numbers of a run decide a question, and how.
 
 #include "bitlens/analysis/numbers.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/stats/overlap.hpp"
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
-namespace bitlens::detail {
+namespace bitlens {
 
 /// `mostly`: in more than half of the layers.
 enum class outcome { agrees, mostly, differs, undecided, not_defined };
 
-/// One method's, or one pair's, answer to a question.
-struct answer {
-    std::string text; // "rtn3-g64 12 of 15"
-    outcome found;
-};
+namespace detail {
 
 /// What chance alone would show so rarely, to either side, decides.
 inline constexpr double decisive_share = 0.025;
@@ -85,36 +76,6 @@ inline outcome judge_overlap(std::span<const std::size_t> a, std::span<const std
                                                                                      : outcome::undecided;
 }
 
-/// One word where all answers that are defined are the same, else how many give which.
-inline std::string verdict(std::span<const answer> answers) {
-    constexpr std::array<std::pair<outcome, std::string_view>, 4> words{{{outcome::agrees, "agrees"},
-                                                                         {outcome::mostly, "agrees in most layers"},
-                                                                         {outcome::differs, "differs"},
-                                                                         {outcome::undecided, "not decided"}}};
-    const auto defined =
-        std::ranges::count_if(answers, [](answer const& a) { return a.found != outcome::not_defined; });
-    if (defined == 0) return "not defined";
-    std::string text;
-    for (auto const& [found, word] : words) {
-        const auto count = std::ranges::count(answers, found, &answer::found);
-        if (count == defined) return std::string(word);
-        if (count > 0)
-            text += (text.empty() ? std::string() : std::string(", ")) + std::string(word) + " for " +
-                    std::to_string(count);
-    }
-    return text;
-}
+} // namespace detail
 
-/// The rule of the verdicts, for the reader of the page.
-inline std::string verdict_rule() {
-    return "How a verdict is found, for each method or pair: a finding agrees where it holds in at least 97.5 % of " +
-           std::to_string(bootstrap_resamples) +
-           " bootstrap resamples of the documents (of D_large and D_ctrl, where it is about them), differs where it "
-           "fails in as many, and is not decided between, nor where fewer than " +
-           std::to_string(fewest_documents) +
-           " documents could be resampled. A correlation holds beyond its threshold (0, 0.5 or 0.97); what is said of "
-           "layers holds where more than half of them show it, and agrees in most layers where not all do (of the MLP "
-           "outputs the paper itself says “most”). Overlaps are set against those of random sets, 2.5 % to each side.";
-}
-
-} // namespace bitlens::detail
+} // namespace bitlens

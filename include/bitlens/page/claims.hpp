@@ -1,10 +1,11 @@
 #pragma once
 /// What the paper finds, put as questions to a run: does it show the same?
 
-#include "bitlens/analysis/verdicts.hpp"
+#include "bitlens/page/claim.hpp"
 #include "bitlens/page/published.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <iterator>
 #include <numeric>
@@ -15,41 +16,6 @@
 #include <vector>
 
 namespace bitlens {
-
-namespace detail {
-
-inline std::string signed_text(measured const& m, int digits) {
-    return m ? with_minus_sign(rounded_text(*m, digits)) : "not defined";
-}
-
-inline answer answer_with(std::string const& name, measured const& value, int digits, outcome found) {
-    return {name + " " + signed_text(value, digits), found};
-}
-
-inline answer answer_with(std::string const& name, layer_count count, outcome found) {
-    if (count.of == 0) return {name + " not defined", found};
-    return {name + " " + std::to_string(count.holds) + " of " + std::to_string(count.of), found};
-}
-
-inline std::string joined(std::span<const answer> answers) {
-    std::string text;
-    for (auto const& a : answers) text += (text.empty() ? std::string() : std::string("; ")) + a.text;
-    return text.empty() ? "nothing to compare" : text;
-}
-
-/// From … to, and the mean, of those that are defined.
-inline std::string span_text(std::span<const measured> values, int digits) {
-    std::vector<double> defined;
-    for (auto const& v : values)
-        if (v) defined.push_back(*v);
-    if (defined.empty()) return "not defined";
-    const auto text = [digits](double v) { return with_minus_sign(rounded_text(v, digits)); };
-    const auto [low, high] = std::ranges::minmax(defined);
-    if (defined.size() == 1) return text(low);
-    return text(low) + " to " + text(high) + ", mean " + text(mean(defined));
-}
-
-} // namespace detail
 
 /// Pairs to compare with the paper's, which are of different families; where a run has none, its pairs of one family.
 struct compared_pairs {
@@ -73,120 +39,195 @@ std::vector<measured> column_of(std::span<const method_pair> pairs, Member membe
     return values;
 }
 
-/// The paper's findings beside this run's, with a verdict in words, whose rule is its first note. How strong a finding
-/// is, the numbers say.
-inline table claims_table(finished_study const& s, std::span<const method_pair> all_pairs) {
-    using detail::answer, detail::answer_with, detail::draw_resample, detail::joined, detail::judge, detail::outcome,
-        detail::resample, detail::side, detail::signed_text, detail::span_text, detail::verdict;
-    table t{"claims",
-            "What the paper finds, and what this run shows",
-            {{"finding", "finding"}, {"paper", "the paper"}, {"run", "this run"}, {"verdict", "verdict"}},
-            {},
-            {detail::verdict_rule(),
-             "The paper's numbers are of other models, methods and documents: " + std::string(published::source)}};
+namespace detail {
 
-    const auto compared = comparable_pairs(all_pairs);
-    auto const& pairs = compared.pairs;
-    std::vector<answer> answers;
-    const auto add_pairs = [&](char const* finding, std::string_view paper, std::string found) {
-        if (compared.same_family) found += same_family_words;
-        t.add({finding, std::string(paper), std::move(found), compared.same_family ? "no verdict" : verdict(answers)});
-    };
+/// From … to, and the mean, of those that are defined.
+inline std::string span_text(std::span<const measured> values, int digits) {
+    std::vector<double> defined;
+    for (auto const& v : values)
+        if (v) defined.push_back(*v);
+    if (defined.empty()) return "not defined";
+    const auto text = [digits](double v) { return with_minus_sign(rounded_text(v, digits)); };
+    const auto [low, high] = std::ranges::minmax(defined);
+    if (defined.size() == 1) return text(low);
+    return text(low) + " to " + text(high) + ", mean " + text(mean(defined));
+}
+
+/// Of every pair that can be compared: a number of it, and `judge_pair(pair)` → outcome; `beside` follows the numbers.
+template <class Judge>
+run_answer ask_pairs(evidence const& e, measured method_pair::*number, Judge const& judge_pair,
+                     std::string const& beside = {}) {
+    const auto [pairs, same_family] = comparable_pairs(e.pairs);
+    run_answer all{{}, span_text(column_of(pairs, number), 2) + beside, !same_family};
     for (auto const& p : pairs)
-        answers.push_back(answer_with("", p.pearson, 2, judge(p.pearson, p.interval, side::above, 0.5)));
-    add_pairs("Methods fail on the same documents: their errors correlate above 0.5",
-              "0.52 to 0.98, mean 0.82 over 50 pairs", span_text(column_of(pairs, &method_pair::pearson), 2));
+        all.answers.push_back(answer_with(e.study.methods[p.first].name + " and " + e.study.methods[p.second].name,
+                                          p.*number, 2, judge_pair(p)));
+    if (same_family) all.text += same_family_words;
+    return all;
+}
 
-    answers.clear();
-    for (auto const& p : pairs)
-        answers.push_back(answer_with("", p.overlap, 2,
-                                      detail::judge_overlap(s.sets[p.first].worst, s.sets[p.second].worst, s.size())));
-    const auto chance = mean_defined(column_of(pairs, &method_pair::chance));
-    add_pairs("Their worst tenths overlap more than by chance", published::overlap,
-              span_text(column_of(pairs, &method_pair::overlap), 2) +
-                  (chance ? "; by chance about " + signed_text(chance, 2) : std::string()));
+inline bool most(layer_count count) noexcept { return 2 * count.holds > count.of; }
 
-    const auto for_methods = [&](auto const& ask) {
-        answers.clear();
-        for (std::size_t v = 0; v < s.methods.size(); ++v) answers.push_back(ask(s.methods[v], s.sets[v]));
-        return joined(answers);
-    };
-    const auto add = [&](char const* finding, char const* paper, std::string found) {
-        t.add({finding, paper, std::move(found), verdict(answers)});
-    };
-    const auto correlation_answer = [&](auto const& m, std::span<const double> with, int digits, side wanted,
-                                        double threshold) {
-        const auto rho = correlation(with, m.error);
-        return answer_with(m.name, rho, digits,
-                           judge(rho, correlation_interval(with, m.error, s.seed), wanted, threshold));
-    };
-    add("The error and the KL divergence correlate at 0.97 or more", "0.97 or more",
-        for_methods([&](auto const& m, auto const&) {
-            return correlation_answer(m, m.kl, 3, side::above, published::least_kl_correlation);
-        }));
-    add("Documents with smaller residuals at the last layer have larger errors: the correlation is negative",
-        "−0.58 to −0.83 with 3 bits", for_methods([&](auto const& m, auto const&) {
-            return correlation_answer(m, s.norm_r.row(s.layers() - 1), 2, side::below, 0);
-        }));
-    const std::size_t upper = upper_half(s.layers());
-    const auto most = [](layer_count count) { return 2 * count.holds > count.of; };
-    // `count(sets)` → layer_count, for the sets of a method and for resamples of them.
-    const auto answer_of_sets = [&](std::string const& name, error_sets const& sets, auto const& count) {
+/// `count(sets)` → layer_count, for the sets of each method and for resamples of them.
+template <class Count>
+run_answer ask_sets(finished_study const& s, Count const& count) {
+    return ask_methods(s, [&](method_columns const& m, error_sets const& sets) {
         const auto resamples = resample(sets.large.size(), s.seed, [&](random_generator& random) {
             return most(count({{}, draw_resample(sets.large, random), draw_resample(sets.ctrl, random)}));
         });
         const layer_count found = count(sets);
-        return answer_with(name, found, judge(found, resamples));
-    };
-    const auto smaller_in_large = [&](per_layer values) {
-        return for_methods([&](auto const& m, auto const& sets) {
-            return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
-                const auto c = curves_over(values.middle_rows(upper, values.rows - upper), drawn);
-                return count_layers(c.large, c.ctrl, 0, [](double a, double b) { return a < b; });
-            });
-        });
-    };
-    add("The residuals of D_large are smaller than those of D_ctrl in the upper layers", "in all of Llama3-70B",
-        smaller_in_large(s.norm_r));
+        return answer_with(m.name, found, judge(found, resamples));
+    });
+}
+
+/// Curves over the layers first … L − 1.
+inline set_curves curves_from(per_layer values, std::size_t first, error_sets const& sets) {
+    return curves_over(values.middle_rows(first, values.rows - first), sets);
+}
+
+inline run_answer smaller_in_large(finished_study const& s, per_layer values) {
+    return ask_sets(s, [&](error_sets const& sets) {
+        const auto c = curves_from(values, upper_half(s.layers()), sets);
+        return count_layers(c.large, c.ctrl, 0, [](double a, double b) { return a < b; });
+    });
+}
+
+inline answer correlation_answer(finished_study const& s, method_columns const& m, std::span<const double> with,
+                                 int digits, side wanted, double threshold) {
+    const auto rho = correlation(with, m.error);
+    return answer_with(m.name, rho, digits, judge(rho, correlation_interval(with, m.error, s.seed), wanted, threshold));
+}
+
+} // namespace detail
+
+/// The paper's findings, each by name.
+namespace claims {
+
+inline claim methods_fail_together(evidence const& e) {
+    return {"Methods fail on the same documents: their errors correlate above 0.5",
+            "0.52 to 0.98, mean 0.82 over 50 pairs",
+            detail::ask_pairs(e, &method_pair::pearson, [](method_pair const& p) {
+                return detail::judge(p.pearson, p.interval, detail::side::above, 0.5);
+            })};
+}
+
+inline claim worst_tenths_overlap(evidence const& e) {
+    auto const& s = e.study;
+    const auto by_chance = mean_defined(column_of(comparable_pairs(e.pairs).pairs, &method_pair::chance));
+    return {"Their worst tenths overlap more than by chance", std::string(published::overlap),
+            detail::ask_pairs(
+                e, &method_pair::overlap,
+                [&](method_pair const& p) {
+                    return detail::judge_overlap(s.sets[p.first].worst, s.sets[p.second].worst, s.size());
+                },
+                by_chance ? "; by chance about " + detail::signed_text(by_chance, 2) : std::string())};
+}
+
+inline claim divergence_says_the_same(evidence const& e) {
+    return {"The error and the KL divergence correlate at 0.97 or more", "0.97 or more",
+            detail::ask_methods(e.study, [&](method_columns const& m, error_sets const&) {
+                return detail::correlation_answer(e.study, m, m.kl, 3, detail::side::above,
+                                                  published::least_kl_correlation);
+            })};
+}
+
+inline claim small_residuals_foretell_errors(evidence const& e) {
+    const auto last = e.study.norm_r.row(e.study.layers() - 1);
+    return {"Documents with smaller residuals at the last layer have larger errors: the correlation is negative",
+            "−0.58 to −0.83 with 3 bits", detail::ask_methods(e.study, [&](method_columns const& m, error_sets const&) {
+                return detail::correlation_answer(e.study, m, last, 2, detail::side::below, 0);
+            })};
+}
+
+inline claim large_errors_have_small_residuals(evidence const& e) {
+    return {"The residuals of D_large are smaller than those of D_ctrl in the upper layers", "in all of Llama3-70B",
+            detail::smaller_in_large(e.study, e.study.norm_r)};
+}
+
+inline claim norm_reverses_magnitudes(evidence const& e) {
+    auto const& s = e.study;
     const std::size_t last_ten = s.layers() - std::min<std::size_t>(10, s.layers());
-    add("The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
+    return {
+        "The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
         "in the upper layers of all four models, clear in the last ten of Llama3-70B",
-        for_methods([&](auto const& m, auto const& sets) {
-            return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
-                const auto last = [&](per_layer values) {
-                    return curves_over(values.middle_rows(last_ten, values.rows - last_ten), drawn);
-                };
-                return count_reversals(last(s.norm_r), last(s.norm_h), 0);
-            });
-        }));
-    add("The residuals of D_large have a smaller kurtosis in the upper layers", "in all shown",
-        smaller_in_large(s.kurtosis_r));
-    add("Larger MLP inputs get larger errors of the MLP output: correlation above 0.6 in the upper layers",
-        "in most upper layers", for_methods([&](auto const& m, auto const&) {
-            std::vector<std::size_t> all(s.size());
-            std::iota(all.begin(), all.end(), std::size_t{0});
-            const auto count = [&](std::span<const std::size_t> documents) {
-                const auto rho = mse_correlations(s, m, upper, documents);
-                return count_layers(rho, rho, 0,
-                                    [](double a, double) { return a > published::norm_h_mse_correlation; });
-            };
-            const auto resamples = resample(
-                all.size(), s.seed, [&](random_generator& random) { return most(count(draw_resample(all, random))); });
-            const auto found = judge(count(all), resamples);
-            return answer_with(m.name, count(all), found == outcome::mostly ? outcome::agrees : found);
-        }));
-    add("D_large is easier than the rest before quantization (perplexity of the full model)",
-        "9.42, 5.62, 5.60, 2.66 "
-        "against 11.06, 9.57, 8.67, 7.15",
-        for_methods([&](auto const& m, auto const& sets) {
-            const auto large = mean_over(s.nll_full, sets.large), all = overall_mean(s.nll_full);
-            const auto resamples = resample(sets.large.size(), s.seed, [&](random_generator& random) {
-                return *mean_over(s.nll_full, draw_resample(sets.large, random)) < *all;
-            });
-            auto a = answer_with(m.name, perplexity(large), 2, large ? judge(resamples) : outcome::not_defined);
-            if (large) a.text += " against " + signed_text(perplexity(all), 2);
-            return a;
-        }));
+        detail::ask_sets(s, [&](error_sets const& sets) {
+            return count_reversals(detail::curves_from(s.norm_r, last_ten, sets),
+                                   detail::curves_from(s.norm_h, last_ten, sets), 0);
+        })};
+}
+
+inline claim large_errors_have_small_kurtosis(evidence const& e) {
+    return {"The residuals of D_large have a smaller kurtosis in the upper layers", "in all shown",
+            detail::smaller_in_large(e.study, e.study.kurtosis_r)};
+}
+
+inline claim large_inputs_get_large_errors(evidence const& e) {
+    auto const& s = e.study;
+    std::vector<std::size_t> all(s.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    const auto ask = [&](method_columns const& m, error_sets const&) {
+        const auto count = [&](std::span<const std::size_t> documents) {
+            const auto rho = mse_correlations(s, m, upper_half(s.layers()), documents);
+            return count_layers(rho, rho, 0, [](double a, double) { return a > published::norm_h_mse_correlation; });
+        };
+        const auto resamples = detail::resample(all.size(), s.seed, [&](random_generator& random) {
+            return detail::most(count(detail::draw_resample(all, random)));
+        });
+        const layer_count counted = count(all);
+        const auto found = detail::judge(counted, resamples);
+        // The paper itself says “most”.
+        return detail::answer_with(m.name, counted, found == outcome::mostly ? outcome::agrees : found);
+    };
+    return {"Larger MLP inputs get larger errors of the MLP output: correlation above 0.6 in the upper layers",
+            "in most upper layers", detail::ask_methods(s, ask)};
+}
+
+inline claim large_errors_were_easy(evidence const& e) {
+    auto const& s = e.study;
+    const auto all = overall_mean(s.nll_full);
+    const auto ask = [&](method_columns const& m, error_sets const& sets) {
+        const auto large = mean_over(s.nll_full, sets.large);
+        const auto resamples = detail::resample(sets.large.size(), s.seed, [&](random_generator& random) {
+            return *mean_over(s.nll_full, detail::draw_resample(sets.large, random)) < *all;
+        });
+        auto a =
+            detail::answer_with(m.name, perplexity(large), 2, large ? detail::judge(resamples) : outcome::not_defined);
+        if (large) a.text += " against " + detail::signed_text(perplexity(all), 2);
+        return a;
+    };
+    return {"D_large is easier than the rest before quantization (perplexity of the full model)",
+            "9.42, 5.62, 5.60, 2.66 against 11.06, 9.57, 8.67, 7.15", detail::ask_methods(s, ask)};
+}
+
+/// In the order in which the page shows them.
+inline constexpr std::array all{methods_fail_together,
+                                worst_tenths_overlap,
+                                divergence_says_the_same,
+                                small_residuals_foretell_errors,
+                                large_errors_have_small_residuals,
+                                norm_reverses_magnitudes,
+                                large_errors_have_small_kurtosis,
+                                large_inputs_get_large_errors,
+                                large_errors_were_easy};
+
+} // namespace claims
+
+/// The paper's findings beside this run.
+inline std::vector<claim> claims_of(evidence const& e) {
+    std::vector<claim> found;
+    for (auto* const about : claims::all) found.push_back(about(e));
+    return found;
+}
+
+/// The verdict first, whose rule is the first note. How strong a finding is, the numbers say.
+inline table claims_table(std::span<const claim> found) {
+    table t{"claims",
+            "What the paper finds, and what this run shows",
+            {{"verdict", "verdict"}, {"finding", "finding"}, {"paper", "the paper"}, {"run", "this run"}},
+            {},
+            {verdict_rule(),
+             "The paper's numbers are of other models, methods and documents: " + std::string(published::source)}};
+    for (auto const& c : found) t.add({verdict(c), c.question, c.paper, c.answer.text});
     return t;
 }
 

@@ -3,22 +3,27 @@
 
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/page/claims.hpp"
-#include "bitlens/page/example_text.hpp"
+#include "bitlens/page/document_part.hpp"
+#include "bitlens/page/documents.hpp"
+#include "bitlens/page/example_script.hpp"
 #include "bitlens/page/figures.hpp"
 #include "bitlens/page/float32_table.hpp"
+#include "bitlens/page/lost_tokens.hpp"
+#include "bitlens/page/method_choice.hpp"
 #include "bitlens/page/published.hpp"
+#include "bitlens/page/run_facts.hpp"
 #include "bitlens/page/table_json.hpp"
 #include "bitlens/page/tables.hpp"
 #include "bitlens/page/words.hpp"
+#include "bitlens/page/worst_documents.hpp"
 #include "bitlens/report/html.hpp"
 #include "bitlens/report/svg.hpp"
 #include "bitlens/report/table.hpp"
 #include "bitlens/report/table_script.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <initializer_list>
 #include <optional>
@@ -59,7 +64,7 @@ struct report_content {
 inline report_content make_content(finished_study const& s, std::optional<table> float32) {
     const auto pairs = method_pairs(s);
     report_content c{summary_lines(s, pairs),
-                     claims_table(s, pairs),
+                     claims_table(claims_of({s, pairs})),
                      method_table(s),
                      method_correlation_table(s, pairs),
                      kl_correlation_table(s),
@@ -140,83 +145,98 @@ inline std::string json_html(json const& value) {
     return out + "</dl>\n";
 }
 
-/// The sets of one method: figure 1 with the last layer's densities, figures 6 and 7.
-inline std::string method_figures_html(set_figures const& figures) {
+/// Links to a figure's picture and data, in place of it.
+inline std::string figure_links(std::string_view title, figure const& f) {
+    if (f.charts.empty()) return {};
+    std::string out = "<p class=\"soft\">" + html_escape(title) + ": ";
+    for (std::string_view separator; const std::string_view kind : {".svg", ".csv"}) {
+        const std::string path = "figures/" + f.name + std::string(kind);
+        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
+        separator = ", ";
+    }
+    return out + "</p>\n";
+}
+
+/// The sets of one method: figure 1 with the last layer's densities, figures 6 and 7. Ten layers of densities are
+/// large: the page has them of one method.
+inline std::string method_figures_html(set_figures const& figures, bool with_layers) {
     std::string out = figure_html(figures.curves);
     std::vector<chart> last;
     last.push_back(figures.density_r.charts.back());
     last.push_back(figures.density_h.charts.back());
     out += figure_html(last, 2, "Magnitudes at the last layer, before the norm (left) and after it (right).",
                        {figures.density_r.name, figures.density_h.name});
-    out += folded("The last ten layers before the norm", figure_html(figures.density_r));
-    out += folded("The last ten layers after the norm", figure_html(figures.density_h));
+    for (auto const& [title, f] : {std::pair("The last ten layers before the norm", &figures.density_r),
+                                   std::pair("The last ten layers after the norm", &figures.density_h)})
+        out += with_layers ? folded(title, figure_html(*f)) : figure_links(title, *f);
     return out + figure_html(figures.kurtosis);
 }
 
-inline std::string example_anchor(finished_study const& s, std::size_t row) {
-    return "document-" + std::to_string(s.run.documents.rows[row]);
+/// All scripts that a page may run.
+inline std::array<page_script, 2> page_scripts() noexcept { return {table_script(), example_script()}; }
+
+inline std::string page_styles(std::size_t methods) {
+    std::string all = method_choice_style(methods);
+    for (const std::string_view style :
+         {svg_style(), table_script_style(), example_style(), document_part_style(), worst_documents_style()})
+        all += style;
+    return all + "dl.facts{margin:.75rem 0}\n";
 }
 
-inline std::string example_header(finished_study const& s, std::size_t row) {
-    auto const& d = s.run.documents;
-    std::string out = "<h4 id=\"" + example_anchor(s, row) + "\">Document " + std::to_string(d.rows[row]);
-    if (!d.names[row].empty()) out += " · <bdi>" + html_escape(d.names[row]) + "</bdi>";
-    if (!d.topics[row].empty()) out += " · <bdi>" + html_escape(d.topics[row]) + "</bdi>";
-    out += "</h4>\n<p class=\"note\">Full model: " + fixed_text(s.nll_full[row], 3) + " nats per token. Errors: ";
-    for (std::size_t v = 0; v < s.methods.size(); ++v)
-        out += (v == 0 ? "" : ", ") + html_escape(s.methods[v].name) + " " +
-               signed_text(number_or_gap(s.methods[v].error[row]), 3);
-    return out + ".</p>\n";
-}
-
-/// Rows to show: the worst by the first method, and ordinary ones, whose error is nearest to the median.
-struct shown_examples {
-    std::vector<std::size_t> worst, ordinary;
-};
-
-inline shown_examples choose_examples(finished_study const& s) {
-    constexpr std::size_t worst = 10, ordinary = 5;
-    auto const& error = s.methods.front().error;
-    auto ranked = rank_by_error(error);
-    auto const& large = s.sets.front().large; // without near-duplicates
-    shown_examples shown;
-    std::span<const std::size_t> from = large.empty() ? std::span<const std::size_t>(ranked) : large;
-    shown.worst.assign(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(std::min(worst, from.size())));
-    const double median = ranked.empty() ? 0 : error[ranked[ranked.size() / 2]];
-    std::ranges::stable_sort(ranked, {}, [&](std::size_t i) { return std::abs(error[i] - median); });
-    for (const std::size_t i : ranked)
-        if (shown.ordinary.size() < ordinary && std::ranges::find(shown.worst, i) == shown.worst.end())
-            shown.ordinary.push_back(i);
-    return shown;
-}
-
-inline std::string examples_html(finished_study const& s) {
-    auto const& method = s.methods.front().name;
-    const auto shown = choose_examples(s);
-    html_use sortable{true, std::vector<std::string>(s.size())};
-    for (auto const& rows : {shown.worst, shown.ordinary})
-        for (const std::size_t row : rows) sortable.targets[row] = example_anchor(s, row);
-    std::string out = to_html(documents_table(s), sortable) + "<div class=\"documents\">\n" +
-                      paragraph("Each token by its own numbers under " + method + ". The first token is not scored.") +
-                      example_switch();
-    const auto show = [&](std::string_view title, std::span<const std::size_t> rows) {
-        if (rows.empty()) return;
-        out += "<div>\n<h3>" + html_escape(title) + "</h3>\n";
-        for (const std::size_t row : rows) out += example_header(s, row) + example_html(s.run, row, method);
-        out += "</div>\n";
+inline std::string facts_html(run_facts const& facts, finished_study const& s) {
+    std::string out = "<dl class=\"facts\">";
+    const auto line = [&](std::string_view name, std::string const& text) {
+        if (!text.empty()) out += "<dt>" + html_escape(name) + "</dt><dd><bdi>" + html_escape(text) + "</bdi></dd>";
     };
-    show("The documents with the largest errors, without near-duplicates", shown.worst);
-    show("Ordinary documents, whose errors are nearest to the median", shown.ordinary);
-    return out + "</div>\n";
+    const std::string stored = facts.kind + ", stored as " + s.full;
+    line("Model", facts.model.empty() ? stored : facts.model + " (" + stored + ")");
+    line("Data", facts.data);
+    line("Methods", facts.methods);
+    line("Documents", facts.documents);
+    return out + "</dl>\n";
+}
+
+/// The tokens that lose most in the whole run, of each method.
+inline std::string lost_tokens_html(documents_page const& page) {
+    constexpr std::size_t shown = 20, per_document = 2;
+    std::vector<std::string> tables;
+    for (std::size_t v = 1; v <= page.names.size(); ++v) {
+        const auto tokens = lost_tokens_of_run(page.text.numbers, v, shown, per_document);
+        html_use use{.titled = false};
+        for (auto const& token : tokens) use.targets.push_back(page.target(token.row));
+        tables.push_back(to_html(lost_tokens_table(page.s.run, page.text.numbers, v, tokens), use));
+    }
+    return "<h3>The tokens that lose most</h3>\n" + method_choice("tokens", page.names, tables) +
+           "<p class=\"note\">Over all documents, at most two of each. Losses in nats.</p>\n";
+}
+
+inline std::string documents_html(documents_page& page) {
+    finished_study const& s = page.s;
+    html_use listed{.listed = "document"};
+    for (const std::size_t row : worst_first(s)) listed.targets.push_back(page.target(row));
+    std::string out;
+    if (!s.methods.empty()) out = lost_tokens_html(page) + document_parts_html(page);
+    return out + to_html(documents_table(s), listed);
 }
 
 inline std::string page_html(finished_study const& s, report_content const& c) {
-    std::string body = "<h1>Which documents did quantization break?</h1>\n<p class=\"soft\">" +
-                       counted(s.size(), "document") + ", " + counted(s.layers(), "layer") + ", " +
-                       counted(s.methods.size(), "method") + ", made by bitlens after arXiv 2506.12044.</p>\n";
+    const run_facts facts = facts_of(s);
+    documents_page documents(s);
+    std::string body = "<h1>Which documents did quantization break?</h1>\n" + facts_html(facts, s);
     body += "<div class=\"summary\"><ul>\n";
     for (auto const& line : c.lines) body += "<li>" + html_escape(line) + "</li>\n";
     body += "</ul></div>\n";
+    body += "<nav><a href=\"#worst\">Worst documents</a><a href=\"#foretells\">What foretells the error</a><a "
+            "href=\"#claims\">The paper's findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same "
+            "documents?</a><a "
+            "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
+            "href=\"#examples\">Texts and all documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
+
+    body += section("worst", "The worst documents") + (s.methods.empty() ? "" : worst_documents_html(documents));
+    body += section("foretells", "What foretells the error") + to_html(c.last_layer) +
+            folded("Correlations that the paper reports", to_html(published::last_layer_table()));
+
+    body += section("claims", "Beside the paper's findings") + to_html(c.claims);
     body += paragraph("“Full” means the checkpoint as it is stored (" + s.full +
                       "), which may itself be quantized already, as a Q4_1 file is. Errors are measured against it.");
     body += paragraph(s.first_position
@@ -224,12 +244,6 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
                             "norms (eq. 7)."
                           : "Norms are means over all positions but the first, as in the paper (eq. 7). So are "
                             "kurtosis and MSE, by our choice: the paper does not say.");
-    body +=
-        "<nav><a href=\"#claims\">Findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same documents?</a><a "
-        "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
-        "href=\"#examples\">Documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
-
-    body += section("claims", "Beside the paper's findings") + to_html(c.claims);
     body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.kl_correlation) +
             (c.float32 ? to_html(*c.float32) : "") +
             folded("Perplexities that the paper reports", to_html(published::perplexity_table()));
@@ -240,27 +254,22 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += section("sets", "What sets documents with large errors apart?") + to_html(c.error_sets) +
             folded("What the paper reports of these sets", to_html(published::error_sets_table()));
     for (std::size_t v = 0; v < s.methods.size(); ++v) {
-        const std::string figures = method_figures_html(c.sets[v]);
+        const std::string figures = method_figures_html(c.sets[v], v == 0);
         body += v == 0 ? figures : folded("The same figures for the sets of " + s.methods[v].name, figures);
     }
     body += folded("All layers as a table", to_html(c.set_means));
 
     body += section("magnitudes", "Do magnitudes foretell errors?") + figure_html(c.correlation_r) +
-            to_html(c.last_layer) +
-            folded("Correlations that the paper reports", to_html(published::last_layer_table())) +
             figure_html(c.correlation_z_h) + folded("All layers as a table", to_html(c.layer_correlation));
     body += section("mlp", "Do larger inputs get larger errors?") + figure_html(c.mlp_error) +
             folded("All layers as a table", to_html(c.mse));
 
-    body += section("examples", "Documents");
-    if (!s.methods.empty()) body += examples_html(s);
-    body +=
-        section("manifest", "How this was made") + json_html(to_json(s.run.manifest)) +
-        "<p class=\"note\">All tables as numbers: <a href=\"summary.json\">summary.json</a>. One row per document: <a "
-        "href=\"examples.csv\">examples.csv</a>.</p>\n";
-    return html_page("bitlens: which documents did quantization break?",
-                     std::string(svg_style()) + std::string(example_style()) + std::string(table_script_style()), body,
-                     table_script());
+    body += section("examples", "Texts and all documents") + documents_html(documents);
+    body += section("manifest", "How this was made") + paragraph("By bitlens, after arXiv 2506.12044.") +
+            json_html(to_json(s.run.manifest)) +
+            "<p class=\"note\">All tables as numbers: <a href=\"summary.json\">summary.json</a>. One row per document: "
+            "<a href=\"examples.csv\">examples.csv</a>.</p>\n";
+    return html_page(facts.title() + " – bitlens", page_styles(s.methods.size()), body, page_scripts());
 }
 
 } // namespace detail

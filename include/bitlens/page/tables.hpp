@@ -2,8 +2,11 @@
 /// The tables of a study, each made from the run alone.
 
 #include "bitlens/analysis/numbers.hpp"
+#include "bitlens/page/document_words.hpp"
 #include "bitlens/page/published.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -41,21 +44,38 @@ inline table method_table(finished_study const& s) {
     return t;
 }
 
-/// Document by document.
+/// Rows by falling error of the first method; last those that have none.
+inline std::vector<std::size_t> worst_first(finished_study const& s) {
+    std::vector<std::size_t> rows;
+    if (!s.methods.empty()) rows = rank_by_error(s.methods.front().error);
+    for (std::size_t i = 0; i < s.size(); ++i)
+        if (s.methods.empty() || std::isnan(s.methods.front().error[i])) rows.push_back(i);
+    return rows;
+}
+
+/// Document by document, the largest error of the first method first. A column that would be empty is left out.
 inline table documents_table(finished_study const& s) {
+    auto const& d = s.run.documents;
+    const auto any = [](std::vector<std::string> const& texts) {
+        return std::ranges::any_of(texts, [](std::string const& text) { return !text.empty(); });
+    };
+    const bool has_topics = any(d.topics), has_ids = any(d.names);
     table t{"documents",
             "All documents",
-            {{"example", "document"}, {"nll_full", "loss, full"}},
+            {{"example", "document"}, {"words", "first words"}},
             {},
-            {"Losses and errors in nats per token. The documents that are links stand below."}};
+            {"Losses and errors in nats per token. The documents that are links have their texts above."}};
     for (auto const& m : s.methods) t.columns.push_back({"error_" + m.name, "error, " + m.name});
-    t.columns.push_back({"topic", "topic"});
-    t.columns.push_back({"id", "id"});
-    for (std::size_t i = 0; i < s.size(); ++i) {
-        std::vector<cell> row{s.run.documents.rows[i], s.nll_full[i]};
+    t.columns.push_back({"nll_full", "loss, full"});
+    if (has_topics) t.columns.push_back({"topic", "topic"});
+    if (has_ids) t.columns.push_back({"id", "id"});
+    const std::size_t first = have_common_start(d) ? 1 : 0;
+    for (const std::size_t i : worst_first(s)) {
+        std::vector<cell> row{d.rows[i], first_words(s.run, i, first)};
         for (auto const& m : s.methods) row.emplace_back(number_or_gap(m.error[i]));
-        row.emplace_back(s.run.documents.topics[i]);
-        row.emplace_back(s.run.documents.names[i]);
+        row.emplace_back(s.nll_full[i]);
+        if (has_topics) row.emplace_back(d.topics[i]);
+        if (has_ids) row.emplace_back(d.names[i]);
         t.add(std::move(row));
     }
     return t;

@@ -3,6 +3,7 @@
 
 #include "bitlens/report/visible_text.hpp"
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -79,16 +80,22 @@ dd{margin:0;overflow-wrap:anywhere}
 /// A script of ours, and what a page says it may run: base64 of the SHA-256 of its code.
 struct page_script {
     std::string_view code, sha256;
+
+    /// As it stands in a page.
+    std::string element() const { return "<script>" + std::string(code) + "</script>\n"; }
 };
 
 /// A whole page in one file. `title` is text; `style` (after page_style) and `body` are HTML of ours. The page forbids
-/// itself to load anything, and to run anything but `script`.
+/// itself to load anything, and to run anything but `scripts`.
 inline std::string html_page(std::string_view title, std::string_view style, std::string_view body,
-                             page_script const& script = {}) {
+                             std::span<const page_script> scripts = {}) {
     std::string page = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
                        "'unsafe-inline'";
-    if (!script.code.empty()) page += "; script-src 'sha256-" + std::string(script.sha256) + "'";
+    for (std::string_view before = "; script-src"; page_script const& script : scripts) {
+        page += std::string(before) + " 'sha256-" + std::string(script.sha256) + "'";
+        before = "";
+    }
     page += "\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
             "<meta name=\"color-scheme\" content=\"light dark\">\n<title>";
@@ -99,7 +106,7 @@ inline std::string html_page(std::string_view title, std::string_view style, std
     page += "</style>\n</head>\n<body>\n<main>\n";
     page += body;
     page += "</main>\n";
-    if (!script.code.empty()) page += "<script>" + std::string(script.code) + "</script>\n";
+    for (page_script const& script : scripts) page += script.element();
     page += "</body>\n</html>\n";
     return page;
 }

@@ -5,9 +5,12 @@
 #include "bitlens/report/csv.hpp"
 #include "bitlens/report/html.hpp"
 #include "bitlens/report/number_text.hpp"
+#include "bitlens/report/page_data.hpp"
 #include "bitlens/report/visible_text.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -166,60 +169,113 @@ inline std::string to_csv(table const& t) {
 
 /// How a page shows a table.
 struct html_use {
-    bool sortable = false;            // as table_script sorts and filters it, in a box of limited height
-    std::vector<std::string> targets; // of each row, if any: the id on the page that its first cell leads to, or ""
+    bool titled = true;
+    std::vector<std::string> targets =
+        {};                       // of each row, if any: the id on the page that its first cell leads to, or ""
+    std::string_view listed = {}; // what a row is ("document"): table_script sorts, searches and continues it
 };
+
+/// Rows of a long list that the page itself holds; its script shows as many more at a time.
+inline constexpr std::size_t listed_rows = 100;
 
 namespace detail {
 
-/// What a sortable column is sorted by, where that is not the text of its cells.
-inline std::string sort_value(cell const& c) {
+/// Longer texts may break.
+inline constexpr std::size_t longest_name = 24;
+
+inline std::string html_cell(cell const& c, int digits, std::string_view target) {
+    std::string text = shown(c, digits), tag;
+    if (auto const* why = std::get_if<undefined>(&c.value)) {
+        tag = "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\">";
+    } else if (is_text(c)) {
+        tag = shown_width(text) <= longest_name ? "<td class=\"name\">" : "<td>";
+        text = "<bdi>" + html_escape(text) + "</bdi>";
+    } else {
+        tag = "<td class=\"n\">";
+        text = with_minus_sign(text);
+    }
+    if (!target.empty()) text = "<a href=\"#" + html_escape(target) + "\">" + text + "</a>";
+    return tag + text + "</td>";
+}
+
+/// Seven figures of a number: more than a list shows, and enough to sort it by.
+inline std::string short_text(double value) {
+    std::array<char, 32> buffer;
+    const auto end =
+        std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::general, 7).ptr;
+    return {buffer.data(), end};
+}
+
+/// All rows for table_script: {"digits": [3, null for texts], "rows": [[0.5, "text", null where not defined], …],
+/// "targets": {"row": "id"}}.
+inline std::string list_data(table const& t, html_use const& use) {
     struct visitor {
-        std::string operator()(std::string const&) const { return {}; }
-        std::string operator()(double number) const { return exact_text(number); }
+        std::string operator()(std::string const& text) const { return json_string(text); }
+        std::string operator()(double number) const { return short_text(number); }
         std::string operator()(std::uint64_t count) const { return std::to_string(count); }
-        std::string operator()(undefined const&) const { return "-Infinity"; }
+        std::string operator()(undefined const&) const { return "null"; }
     };
-    const std::string value = std::visit(visitor{}, c.value);
-    return value.empty() ? value : " data-v=\"" + value + "\"";
+    std::string out = "{\"digits\":[", separator;
+    for (std::size_t c = 0; c < t.columns.size(); ++c) {
+        const bool counts = std::ranges::all_of(
+            t.rows, [c](auto const& row) { return std::holds_alternative<std::uint64_t>(row[c].value); });
+        out += separator + (has_text(t, c) ? "null" : std::to_string(counts ? 0 : t.columns[c].digits));
+        separator = ",";
+    }
+    out += "],\n\"rows\":[";
+    separator.clear();
+    for (auto const& row : t.rows) {
+        out += std::exchange(separator, ",") + "\n[";
+        for (std::size_t c = 0; c < row.size(); ++c) out += (c == 0 ? "" : ",") + std::visit(visitor{}, row[c].value);
+        out += "]";
+    }
+    out += "],\n\"targets\":{";
+    separator.clear();
+    for (std::size_t r = 0; r < use.targets.size(); ++r)
+        if (!use.targets[r].empty())
+            out += std::exchange(separator, ",") + "\"" + std::to_string(r) + "\":" + json_string(use.targets[r]);
+    return out + "}}";
+}
+
+/// "24 documents", "The first 100 of 10000 documents".
+inline std::string listed_text(std::size_t rows, std::string_view what) {
+    return rows <= listed_rows ? counted(rows, what)
+                               : "The first " + std::to_string(listed_rows) + " of " + counted(rows, what);
 }
 
 } // namespace detail
 
 /// Title, the table in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover;
-/// reasons also follow as a note, for paper.
+/// reasons also follow as a note, for paper. A table that is `listed` shows its first rows, and has all of them in
+/// page_data beside it.   Errors: shape_error unless there are no targets, or one for each row.
 inline std::string to_html(table const& t, html_use const& use = {}) {
-    constexpr std::size_t longest_name = 24; // longer texts may break
     if (!use.targets.empty() && use.targets.size() != t.rows.size())
         throw shape_error("table '" + t.name + "': " + std::to_string(use.targets.size()) + " targets, expected " +
                           std::to_string(t.rows.size()) + ", one for each row");
-    std::string out = "<h3>" + html_escape(t.title) + "</h3>\n";
-    out += use.sortable ? "<div class=\"scroll sortable\"><table class=\"sort\">" : "<div class=\"scroll\"><table>";
+    const bool is_listed = !use.listed.empty();
+    const std::size_t rows = is_listed ? std::min(listed_rows, t.rows.size()) : t.rows.size();
+    std::string out;
+    if (use.titled) out += "<h3>" + html_escape(t.title) + "</h3>\n";
+    if (is_listed) {
+        out += "<p class=\"note\">" + html_escape(detail::listed_text(t.rows.size(), use.listed)) + "</p>\n";
+        out += "<div class=\"scroll listed\"><table data-rows=\"" + html_escape(t.name) + "-rows\" data-what=\"" +
+               html_escape(use.listed) + "\">";
+    } else {
+        out += "<div class=\"scroll\"><table>";
+    }
     out += "\n<thead><tr>";
     for (std::size_t c = 0; c < t.columns.size(); ++c)
         out += (detail::has_text(t, c) ? "<th>" : "<th class=\"n\">") + html_escape(t.columns[c].title) + "</th>";
     out += "</tr></thead>\n<tbody>\n";
-    for (std::size_t r = 0; r < t.rows.size(); ++r) {
+    for (std::size_t r = 0; r < rows; ++r) {
         out += "<tr>";
-        for (std::size_t c = 0; c < t.columns.size(); ++c) {
-            cell const& here = t.rows[r][c];
-            std::string text = shown(here, t.columns[c].digits);
-            if (auto const* why = std::get_if<undefined>(&here.value)) {
-                out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\"";
-            } else if (detail::is_text(here)) {
-                out += detail::shown_width(text) <= longest_name ? "<td class=\"name\"" : "<td";
-                text = "<bdi>" + html_escape(text) + "</bdi>";
-            } else {
-                out += "<td class=\"n\"";
-                text = with_minus_sign(text);
-            }
-            const bool leads = c == 0 && !use.targets.empty() && !use.targets[r].empty();
-            if (leads) text = "<a href=\"#" + html_escape(use.targets[r]) + "\">" + text + "</a>";
-            out += (use.sortable ? detail::sort_value(here) : "") + ">" + text + "</td>";
-        }
+        for (std::size_t c = 0; c < t.columns.size(); ++c)
+            out += detail::html_cell(t.rows[r][c], t.columns[c].digits,
+                                     c == 0 && !use.targets.empty() ? std::string_view(use.targets[r]) : "");
         out += "</tr>\n";
     }
     out += "</tbody>\n</table></div>\n";
+    if (is_listed) out += page_data(t.name + "-rows", detail::list_data(t, use));
     for (auto const& note : t.notes) out += "<p class=\"note\">" + html_escape(note) + "</p>\n";
     for (auto const& reason : detail::reasons_of(t))
         out += "<p class=\"note\">Not defined: " + html_escape(reason) + ".</p>\n";
