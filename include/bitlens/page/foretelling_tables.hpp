@@ -33,8 +33,8 @@ inline cell layer_cell(recorded_quantity const& q, std::size_t layer) {
 }
 
 inline constexpr std::string_view influence_note =
-    "Influence of a document: the change of Pearson's correlation when it alone is left out. The twentieth of the "
-    "documents with the largest changes, to either side, is left out together.";
+    "Influence of a document: the change of Pearson's correlation, to either side, when it alone is left out. The most "
+    "influential is left out, then the most influential of the rest, until it is a twentieth of the documents.";
 
 } // namespace detail
 
