@@ -6,4 +6,5 @@
 #include "bitlens/analysis/finished_study.hpp"
 #include "bitlens/analysis/float32_check.hpp"
 #include "bitlens/analysis/numbers.hpp"
+#include "bitlens/analysis/resamples.hpp"
 #include "bitlens/analysis/verdicts.hpp"
