@@ -528,6 +528,11 @@ onload = () => {
   filter.oninput();
   seen.shown = rows().filter(r => !r.hidden).length;
   seen.beyond = page.documentElement.scrollWidth - page.documentElement.clientWidth;
+  page.querySelectorAll("details").forEach(d => d.open = true);
+  frames[0].frameElement.width = 375;
+  const letters = [...page.querySelectorAll("svg text")].map(t =>
+    t.getScreenCTM().a * parseFloat(view.getComputedStyle(t).fontSize));
+  seen.readable = letters.length > 20 && Math.min(...letters) >= 10;
   document.getElementById("seen").textContent = JSON.stringify(seen);
 };
 </script>)html";
@@ -553,7 +558,7 @@ TEST_CASE("the report in a browser: the switch colours, the table sorts and filt
     const auto first = text.find("<pre id=\"seen\">{"), last = text.find("</pre>");
     REQUIRE_MESSAGE(first != std::string::npos, text);
     CHECK(text.substr(first + 15, last - first - 15) ==
-          R"({"colours":3,"falling":true,"rising":true,"shown":0,"beyond":0})");
+          R"({"colours":3,"falling":true,"rising":true,"shown":0,"beyond":0,"readable":true})");
     CHECK_MESSAGE(read_file(log).find("CONSOLE") == std::string::npos, read_file(log));
 }
 
