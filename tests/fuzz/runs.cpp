@@ -34,7 +34,7 @@ void use(finished_study const& study) {
     for (const std::int32_t id : ids_of(study.run.documents, study.run.table)) study.run.texts[id];
     for (auto const& m : study.methods)
         must(m.error.size() == study.size() && m.mse.rows == study.layers(), "columns of another length");
-    summary_lines(study, method_pairs(study));
+    summary_lines(study, method_pairs(study), foretell(study));
     for (auto const& make : {method_table, documents_table, error_sets_table, set_means_table, mse_table}) make(study);
 }
 

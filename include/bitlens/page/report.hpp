@@ -8,6 +8,7 @@
 #include "bitlens/page/example_script.hpp"
 #include "bitlens/page/figures.hpp"
 #include "bitlens/page/float32_table.hpp"
+#include "bitlens/page/foretelling_tables.hpp"
 #include "bitlens/page/lost_tokens.hpp"
 #include "bitlens/page/method_choice.hpp"
 #include "bitlens/page/published.hpp"
@@ -54,20 +55,27 @@ namespace detail {
 /// Everything that the page and summary.json show.
 struct report_content {
     std::vector<std::string> lines;
-    table claims, methods, method_correlation, kl_correlation, error_sets, overlap, last_layer, layer_correlation,
-        set_means, mse;
-    std::vector<set_figures> sets; // one per method
+    table claims, methods, margins, foretelling, foretelling_robustness, parting, method_correlation, pair_robustness,
+        kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse;
+    std::optional<table> topics, topic_tests; // where the documents have topics
+    std::vector<set_figures> sets;            // one per method
     figure correlation_r, correlation_z_h, mlp_error, errors;
     std::optional<table> float32; // of a run in another arithmetic
 };
 
 inline report_content make_content(finished_study const& s, std::optional<table> float32) {
     const auto pairs = method_pairs(s);
+    const auto found = foretell(s);
     resampler draws(s.seed);
-    report_content c{summary_lines(s, pairs),
+    report_content c{summary_lines(s, pairs, found),
                      claims_table(claims_of({s, pairs})),
                      method_table(s),
+                     margins_table(s, margin_lines(s)),
+                     foretelling_table(s, found),
+                     foretelling_robustness_table(s, found),
+                     parting_table(s, document_portraits(s)),
                      method_correlation_table(s, pairs),
+                     pair_robustness_table(s, robust_pairs(s)),
                      kl_correlation_table(s),
                      error_sets_table(s),
                      overlap_table(s, pairs),
@@ -76,19 +84,39 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      set_means_table(s),
                      mse_table(s),
                      {},
+                     {},
+                     {},
                      correlation_r_figure(s, draws),
                      correlation_z_h_figure(s, draws),
                      mse_figure(s, draws),
                      error_figure(s),
                      std::move(float32)};
+    if (const auto topics = study_topics(s)) {
+        c.topics = topics_table(s, *topics);
+        c.topic_tests = topic_tests_table(s, *topics);
+    }
     for (std::size_t v = 0; v < s.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v, draws));
     return c;
 }
 
 inline std::vector<table const*> tables_of(report_content const& c) {
-    std::vector<table const*> all{&c.claims,  &c.methods,    &c.method_correlation, &c.kl_correlation, &c.error_sets,
-                                  &c.overlap, &c.last_layer, &c.layer_correlation,  &c.set_means,      &c.mse};
-    if (c.float32) all.push_back(&*c.float32);
+    std::vector<table const*> all{&c.foretelling,
+                                  &c.foretelling_robustness,
+                                  &c.parting,
+                                  &c.claims,
+                                  &c.methods,
+                                  &c.margins,
+                                  &c.method_correlation,
+                                  &c.pair_robustness,
+                                  &c.kl_correlation,
+                                  &c.error_sets,
+                                  &c.overlap,
+                                  &c.last_layer,
+                                  &c.layer_correlation,
+                                  &c.set_means,
+                                  &c.mse};
+    for (auto const* more : {&c.topics, &c.topic_tests, &c.float32})
+        if (*more) all.push_back(&**more);
     return all;
 }
 
@@ -233,9 +261,11 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
             "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
             "href=\"#examples\">Texts and all documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
 
-    body += section("worst", "The worst documents") + (s.methods.empty() ? "" : worst_documents_html(documents));
-    body += section("foretells", "What foretells the error") + to_html(c.last_layer) +
-            folded("Correlations that the paper reports", to_html(published::last_layer_table()));
+    body += section("worst", "The worst documents") + (s.methods.empty() ? "" : worst_documents_html(documents)) +
+            folded("Where the runs part, layer by layer", to_html(c.parting));
+    body +=
+        section("foretells", "What foretells the error") + to_html(c.foretelling) + to_html(c.foretelling_robustness);
+    if (c.topics) body += section("topics", "Do topics matter?") + to_html(*c.topic_tests) + to_html(*c.topics);
 
     body += section("claims", "Beside the paper's findings") + to_html(c.claims);
     body += paragraph("“Full” means the checkpoint as it is stored (" + s.full +
@@ -245,11 +275,11 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
                             "norms (eq. 7)."
                           : "Norms are means over all positions but the first, as in the paper (eq. 7). So are "
                             "kurtosis and MSE, by our choice: the paper does not say.");
-    body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.kl_correlation) +
-            (c.float32 ? to_html(*c.float32) : "") +
+    body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.margins) +
+            to_html(c.kl_correlation) + (c.float32 ? to_html(*c.float32) : "") +
             folded("Perplexities that the paper reports", to_html(published::perplexity_table()));
     body += section("same", "Do methods fail on the same documents?") + to_html(c.method_correlation) +
-            figure_html(c.errors) + to_html(c.overlap) +
+            to_html(c.pair_robustness) + figure_html(c.errors) + to_html(c.overlap) +
             folded("Correlations that the paper reports", to_html(published::method_correlation_table()));
 
     body += section("sets", "What sets documents with large errors apart?") + to_html(c.error_sets) +
@@ -261,6 +291,8 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += folded("All layers as a table", to_html(c.set_means));
 
     body += section("magnitudes", "Do magnitudes foretell errors?") + figure_html(c.correlation_r) +
+            to_html(c.last_layer) +
+            folded("Correlations that the paper reports", to_html(published::last_layer_table())) +
             figure_html(c.correlation_z_h) + folded("All layers as a table", to_html(c.layer_correlation));
     body += section("mlp", "Do larger inputs get larger errors?") + figure_html(c.mlp_error) +
             folded("All layers as a table", to_html(c.mse));

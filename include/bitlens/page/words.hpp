@@ -1,6 +1,7 @@
 #pragma once
 /// The few lines of a study that matter, in words made from its numbers.
 
+#include "bitlens/analysis/foretelling.hpp"
 #include "bitlens/page/claims.hpp"
 
 #include <algorithm>
@@ -87,6 +88,42 @@ inline std::string difference_words(finished_study const& s) {
            layers(s.kurtosis_r, less) + ".";
 }
 
+/// What the halves of the documents say: the quantity that foretells a method's errors best, and how well.
+inline std::string foretelling_words(finished_study const& s, foretelling const& f) {
+    std::string text;
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        if (f.methods[v].empty() || !f.methods[v].front().spearman) continue;
+        foretold const& best = f.methods[v].front();
+        recorded_quantity const& q = f.quantities[best.quantity];
+        text += (text.empty() ? std::string() : std::string("; ")) + s.methods[v].name + " by " + q.name +
+                (q.layered ? " of layer " + std::to_string(best.layer) : std::string()) + ", Spearman " +
+                signed_text(best.spearman, 2);
+        if (best.spearman_interval.lo)
+            text += " (95 % interval " + signed_text(best.spearman_interval.lo, 2) + " to " +
+                    signed_text(best.spearman_interval.hi, 2) + ")";
+    }
+    if (text.empty())
+        return "What foretells the error best: not defined, a half of the documents is fewer than " +
+               std::to_string(fewest_documents) + ".";
+    return "What foretells the error best, chosen on one half of the documents and tested on the other: " + text + ".";
+}
+
+/// The documents that each method breaks most, without near-duplicates where there is a worst tenth.
+inline std::string worst_words(finished_study const& s) {
+    constexpr std::size_t named = 3;
+    std::string text;
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        auto const& error = s.methods[v].error;
+        auto worst = s.sets[v].large.empty() ? rank_by_error(error) : s.sets[v].large;
+        worst.resize(std::min(named, worst.size()));
+        std::string documents;
+        for (const std::size_t row : worst)
+            documents += (documents.empty() ? "" : ", ") + s.run.documents.who(row) + " " + signed_text(error[row], 2);
+        if (!documents.empty()) text += (text.empty() ? "" : "; ") + s.methods[v].name + ": " + documents;
+    }
+    return text.empty() ? "No document has an error." : "Broken most, in nats per token: " + text + ".";
+}
+
 } // namespace detail
 
 /// A line for each method that has a loss which is not finite: the documents, each with the first position.
@@ -107,12 +144,15 @@ inline std::vector<std::string> gap_lines(finished_study const& s) {
     return lines;
 }
 
-/// Five lines: errors and their ranking, correlation between methods, overlap, correlation with the last layer's
-/// magnitudes, and how the documents with large errors differ; before them what gap_lines says.
-inline std::vector<std::string> summary_lines(finished_study const& s, std::span<const method_pair> pairs) {
+/// Seven lines: errors and their ranking, the worst documents, what foretells the error, correlation between methods,
+/// overlap, correlation with the last layer's magnitudes, and how the documents with large errors differ; before them
+/// what gap_lines says.
+inline std::vector<std::string> summary_lines(finished_study const& s, std::span<const method_pair> pairs,
+                                              foretelling const& found) {
     auto lines = gap_lines(s);
-    lines.insert(lines.end(), {detail::error_words(s), detail::correlation_words(s, pairs),
-                               detail::overlap_words(pairs), detail::last_layer_words(s), detail::difference_words(s)});
+    lines.insert(lines.end(), {detail::error_words(s), detail::worst_words(s), detail::foretelling_words(s, found),
+                               detail::correlation_words(s, pairs), detail::overlap_words(pairs),
+                               detail::last_layer_words(s), detail::difference_words(s)});
     return lines;
 }
 

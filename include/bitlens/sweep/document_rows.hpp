@@ -2,6 +2,7 @@
 /// document_rows: the documents of a run as rows of equally many token ids, and where they came from.
 
 #include "bitlens/core/view.hpp"
+#include "bitlens/report/visible_text.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -46,7 +47,7 @@ struct document_rows {
 
     /// "document 7", or "document 7 (its id)": how messages name row n.
     std::string who(std::size_t n) const {
-        return "document " + std::to_string(rows[n]) + (names[n].empty() ? "" : " (" + names[n] + ")");
+        return "document " + std::to_string(rows[n]) + (names[n].empty() ? "" : " (" + visible_text(names[n]) + ")");
     }
 };
 
