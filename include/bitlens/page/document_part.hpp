@@ -100,8 +100,8 @@ inline std::string document_part(documents_page& page, std::size_t row, bool ope
     const chart profile = profile_chart(page, v, row);
     out += "<figure>" + to_svg(std::span(&profile, 1), 2, svg_use::inside_page) + "</figure></div>\n";
     out += example_html(page.text, row);
-    const auto lost = lost_tokens(page.text.numbers, v, row, named_tokens);
-    const table tokens = lost_tokens_table(page.s.run, page.text.numbers, v, lost);
+    const auto lost = lost_tokens(page.text.numbers, v + 1, row, named_tokens);
+    const table tokens = lost_tokens_table(page.s.run, page.text.numbers, v + 1, lost);
     return out + "<details><summary>" + html_escape(tokens.title) + "</summary>\n" + to_html(tokens, untitled) +
            "</details>\n</div></details>\n";
 }
