@@ -40,8 +40,9 @@ void show_residuals(finished_study const& s) {
                       " of " + std::to_string(above.of) + ".");
     std::cout << to_text(t) << '\n';
 
+    resampler draws(s.seed);
     for (auto const& f :
-         {norm_curves_figure(s, method), norm_r_density_figure(s, method), norm_h_density_figure(s, method)}) {
+         {norm_curves_figure(s, method, draws), norm_r_density_figure(s, method), norm_h_density_figure(s, method)}) {
         write_figure(".", f);
         std::cout << "Figure: " << f.name << ".svg\n";
     }

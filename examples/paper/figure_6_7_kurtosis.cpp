@@ -36,7 +36,8 @@ void show_kurtosis(finished_study const& s) {
     for (std::size_t k = 0; k < s.layers(); ++k) t.add({k, r.large[k], r.ctrl[k], h.large[k], h.ctrl[k]});
     std::cout << to_text(t);
 
-    const figure f = kurtosis_figure(s, method);
+    resampler draws(s.seed);
+    const figure f = kurtosis_figure(s, method, draws);
     write_figure(".", f);
     std::cout << "\nFigure: " << f.name << ".svg\n";
 }

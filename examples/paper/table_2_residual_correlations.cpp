@@ -34,7 +34,8 @@ void show_correlations(finished_study const& s) {
     }
     std::cout << to_text(layers);
 
-    const figure f = correlation_r_figure(s);
+    resampler draws(s.seed);
+    const figure f = correlation_r_figure(s, draws);
     write_figure(".", f);
     std::cout << "\nFigure: " << f.name << ".svg\n";
 }

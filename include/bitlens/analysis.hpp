@@ -11,6 +11,7 @@
 #include "bitlens/analysis/margins.hpp"
 #include "bitlens/analysis/numbers.hpp"
 #include "bitlens/analysis/recorded_quantities.hpp"
+#include "bitlens/analysis/resamples.hpp"
 #include "bitlens/analysis/robustness.hpp"
 #include "bitlens/analysis/topics.hpp"
 #include "bitlens/analysis/verdicts.hpp"

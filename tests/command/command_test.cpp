@@ -575,6 +575,9 @@ onload = () => {
     seen.unfolded = folded.open;
     for (const details of all("details")) details.open = true;
     seen.beyond = page.documentElement.scrollWidth - page.documentElement.clientWidth;
+    view.frameElement.width = 375;
+    const letters = all("svg text").map(t => t.getScreenCTM().a * parseFloat(view.getComputedStyle(t).fontSize));
+    seen.readable = letters.length > 20 && Math.min(...letters) >= 10;
     document.getElementById("seen").textContent = JSON.stringify(seen);
   });
 };
@@ -609,7 +612,7 @@ TEST_CASE(
     CHECK(text.substr(first + 15, last - first - 15) ==
           R"({"ours":true,"measures":5,"back":true,"method":"1 1","tables":2,"pointed":true,"left":true,"tapped":true,)"
           R"("walked":true,"box_within":true,"escaped":true,"first":true,"same":true,"rising":true,)"
-          R"("shown":"0 0 of 12 documents","again":true,"unfolded":true,"beyond":0})");
+          R"("shown":"0 0 of 12 documents","again":true,"unfolded":true,"beyond":0,"readable":true})");
     CHECK_MESSAGE(read_file(log).find("CONSOLE") == std::string::npos, read_file(log));
 }
 

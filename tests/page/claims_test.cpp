@@ -1,36 +1,21 @@
 #include "bitlens/page/claims.hpp"
 
 #include "bitlens/page/words.hpp"
-#include "run_for_test.hpp"
+#include "study_for_test.hpp"
 
 #include <array>
-#include <cmath>
 #include <doctest/doctest.h>
-#include <functional>
 #include <numeric>
 #include <string>
 #include <vector>
 
 using namespace bitlens;
 using detail::judge, detail::side;
+using test::scattered, test::study_of;
 
 namespace {
 
-/// A study in which error(document, method) and any other number are as given.
-finished_study study_of(std::size_t documents, std::vector<std::string> const& methods,
-                        std::function<double(std::size_t, std::size_t)> const& error,
-                        std::function<double(std::size_t)> const& other) {
-    const test::temporary_folder folder;
-    test::write_run(folder.path(), documents, methods, error, other);
-    return make_study(read_run(folder.path()));
-}
-
 double rising(std::size_t i) { return static_cast<double>(i); }
-
-/// Numbers that go with no others: of the golden ratio's multiples, what is behind the point.
-double scattered(std::size_t i, std::size_t v) {
-    return std::fmod(static_cast<double>(i + 1) * 0.6180339887498949 * static_cast<double>(v * v + 1), 1.0);
-}
 
 table claims_table_of(finished_study const& s) {
     const auto pairs = method_pairs(s);

@@ -99,7 +99,7 @@ TEST_CASE("the report of the golden run: whole, harmless, and the same the secon
     CHECK(page.find(folder.path().string()) == std::string::npos);
     CHECK(page.find("by our choice") != std::string::npos);
     CHECK(page.find("How a verdict is found") != std::string::npos);
-    CHECK(page.find("<title>nf3-g64, document 0: ") != std::string::npos); // of a dot
+    CHECK(page.find("<title>other documents, document 0: ") != std::string::npos); // of a dot
     CHECK(page.find("<title>&lt;model&gt;.gguf · rtn3-g64, nf3-g64, mine (rtn4-g64) · 40 documents of 24 tokens – "
                     "bitlens</title>") != std::string::npos);
     std::size_t before = 0;

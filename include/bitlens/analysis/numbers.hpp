@@ -77,19 +77,22 @@ struct measured_interval {
 inline constexpr std::size_t fewest_documents = 20;
 inline constexpr std::size_t bootstrap_resamples = 1000;
 
+inline undefined too_few_documents() {
+    return {"fewer than " + std::to_string(fewest_documents) + " examples say nothing of their uncertainty"};
+}
+
 /// 95 % bootstrap interval of Pearson's correlation; undefined for fewer than fewest_documents.
 inline measured_interval correlation_interval(std::span<const double> x, std::span<const double> y,
                                               std::uint64_t seed) {
     constexpr double level = 0.95;
-    const auto none = [](std::string const& reason) { return measured_interval{undefined{reason}, undefined{reason}}; };
-    if (const auto rho = correlation(x, y); !rho) return none(rho.reason());
+    const auto none = [](undefined const& why) { return measured_interval{why, why}; };
+    if (const auto rho = correlation(x, y); !rho) return none({rho.reason()});
     const auto pairs = defined_pairs(x, y);
-    if (pairs.x.size() < fewest_documents)
-        return none("fewer than " + std::to_string(fewest_documents) + " examples say nothing of their uncertainty");
+    if (pairs.x.size() < fewest_documents) return none(too_few_documents());
     const auto found = bootstrap_interval(
         pairs.x, pairs.y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); },
         bootstrap_resamples, level, seed);
-    if (!found) return none("most resamples are constant");
+    if (!found) return none({"most resamples are constant"});
     return {found->lo, found->hi};
 }
 

@@ -63,6 +63,7 @@ struct report_content {
 
 inline report_content make_content(finished_study const& s, std::optional<table> float32) {
     const auto pairs = method_pairs(s);
+    resampler draws(s.seed);
     report_content c{summary_lines(s, pairs),
                      claims_table(claims_of({s, pairs})),
                      method_table(s),
@@ -75,12 +76,12 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      set_means_table(s),
                      mse_table(s),
                      {},
-                     correlation_r_figure(s),
-                     correlation_z_h_figure(s),
-                     mse_figure(s),
+                     correlation_r_figure(s, draws),
+                     correlation_z_h_figure(s, draws),
+                     mse_figure(s, draws),
                      error_figure(s),
                      std::move(float32)};
-    for (std::size_t v = 0; v < s.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v));
+    for (std::size_t v = 0; v < s.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v, draws));
     return c;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-/// chart: curves, dots and densities on two axes, drawn as SVG that follows the reader's light or dark mode.
+/// chart: curves with bands, dots and densities on two axes, drawn as SVG that follows the reader's light or dark mode.
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/report/csv.hpp"
@@ -7,6 +7,7 @@
 #include "bitlens/report/number_text.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdlib>
@@ -26,16 +27,18 @@ struct axis {
     std::string title; // with its unit
     bitlens::scale scale = scale::linear;
     bool whole_numbers = false; // ticks at 0, 1, 2 …: layers
+    bool numbered = true;       // else places along it only keep dots apart
 };
 
-enum class mark { line, dots, area };
+enum class mark { line, band, dots, area }; // a band is a line with an interval around it
 
-/// One curve or cloud of a chart. No y: not defined there, and a line has a gap.
+/// One curve or cloud of a chart. No y: not defined there, and a line has a gap; no low or high: so has its band.
 struct series {
     struct point {
         double x;
         std::optional<double> y;
-        std::string label = {}; // what it is, where the series does not say it: "document 7"
+        std::string label = {};                    // what it is, where the series does not say it: "document 7"
+        std::optional<double> low = {}, high = {}; // of a band
     };
     std::string name;
     bitlens::mark mark = mark::line;
@@ -49,6 +52,13 @@ struct chart {
     std::vector<bitlens::series> series;
     bool zero_line = false;      // shows y = 0 and marks it
     std::optional<double> split; // marks this x
+    std::string note = {};       // below the title: of how many documents
+    bool identity_line = false;  // marks y = x
+    struct place {
+        double x, y;
+        std::string text;
+    };
+    std::vector<place> named = {}; // points that stand out, by name
 };
 
 namespace detail {
@@ -161,9 +171,16 @@ inline double text_width(std::string_view text) {
     return 6.9 * characters;
 }
 
-inline std::string text_at(double x, double y, std::string_view classes, std::string_view text) {
-    return "<text x=\"" + px(x) + "\" y=\"" + px(y) + "\" class=\"" + std::string(classes) + "\">" + html_escape(text) +
-           "</text>\n";
+/// Attributes that press a text into `most` pixels where it is longer.
+inline std::string pressed(std::string_view text, double most) {
+    if (text_width(text) <= most) return {};
+    return " textLength=\"" + px(most) + "\" lengthAdjust=\"spacingAndGlyphs\"";
+}
+
+inline std::string text_at(double x, double y, std::string_view classes, std::string_view text,
+                           double most = std::numeric_limits<double>::infinity()) {
+    return "<text x=\"" + px(x) + "\" y=\"" + px(y) + "\" class=\"" + std::string(classes) + "\"" +
+           pressed(text, most) + ">" + html_escape(text) + "</text>\n";
 }
 
 inline std::string line_from(double x1, double y1, double x2, double y2, std::string_view classes) {
@@ -184,24 +201,31 @@ struct panel {
 };
 
 inline constexpr double legend_sample = 24; // pixels of a legend's sample line and the space behind it
-inline constexpr double legend_line = 17;
+inline constexpr double text_line = 17;     // from one line of the heading to the next
 
-/// Where the legend's entries begin, in lines between title and plot. A single series that the title names needs none.
+/// Where the legend's entries begin, in lines below title and note. A single series that the title names needs none.
 inline std::vector<std::pair<double, double>> legend_places(chart const& c, panel const& p) {
     std::vector<std::pair<double, double>> places;
     if (c.series.size() == 1 && c.title.find(c.series[0].name) != std::string::npos) return places;
     double x = p.left;
-    double y = 34;
+    double y = 34 + (c.note.empty() ? 0 : text_line);
     for (auto const& s : c.series) {
         const double width = legend_sample + text_width(s.name) + 16;
         if (x + width > p.width && x > p.left) {
             x = p.left;
-            y += legend_line;
+            y += text_line;
         }
         places.emplace_back(x, y);
         x += width;
     }
     return places;
+}
+
+/// Pixels that title, note and legend take.
+inline double heading_height(chart const& c, panel const& p) {
+    const auto places = legend_places(c, p);
+    if (!places.empty()) return places.back().second + 13;
+    return 30 + (c.note.empty() ? 0 : text_line);
 }
 
 /// Draws one chart with its origin at the upper left of its panel.
@@ -210,7 +234,9 @@ public:
     chart_drawing(chart const& c, panel const& p) : chart_(c), panel_(p) {}
 
     std::string operator()() {
-        std::string out = text_at(0, 16, "title", chart_.title);
+        constexpr double title_face = 13.0 / 12; // to what text_width knows
+        std::string out = text_at(0, 16, "title", chart_.title, panel_.width / title_face);
+        if (!chart_.note.empty()) out += text_at(0, 16 + text_line, "tick", chart_.note, panel_.width);
         out += legend();
         const range x = x_range();
         const range y = y_range();
@@ -218,21 +244,25 @@ public:
         x_ = {chart_.x.scale, x.low, x.high, panel_.left, panel_.width - panel_.right};
         y_ = {chart_.y.scale, y.low, y.high, panel_.height - panel_.bottom, panel_.top};
         out += axes();
-        for (std::size_t i = 0; i < chart_.series.size(); ++i) out += draw(chart_.series[i], i);
-        return out;
+        for (std::size_t i = chart_.series.size(); i-- > 0;) out += band(chart_.series[i], i); // below all curves
+        for (std::size_t i = chart_.series.size(); i-- > 0;) out += draw(chart_.series[i], i); // the first on top
+        return out + names();
     }
 
 private:
-    bool drawable(series::point const& p) const {
-        return p.y && (chart_.y.scale == scale::linear || *p.y > 0) && (chart_.x.scale == scale::linear || p.x > 0);
+    static bool shows(axis const& a, double v) { return a.scale == scale::linear || v > 0; }
+    bool drawable(series::point const& p) const { return p.y && shows(chart_.y, *p.y) && shows(chart_.x, p.x); }
+    bool has_band(series::point const& p) const {
+        return p.low && p.high && shows(chart_.y, *p.low) && shows(chart_.x, p.x);
     }
+    /// `include(range, series, point)` for all that is drawn.
     template <class F>
-    range range_of(F const& coordinate) const {
+    range range_of(F const& include) const {
         range r;
         for (auto const& s : chart_.series)
             for (auto const& p : s.points) {
                 BITLENS_ASSERT(std::isfinite(p.x) && (!p.y || std::isfinite(*p.y)));
-                if (drawable(p)) r.include(coordinate(p));
+                include(r, s, p);
             }
         return r;
     }
@@ -240,12 +270,19 @@ private:
         return std::ranges::any_of(chart_.series, [m](auto const& s) { return s.mark == m; });
     }
     range x_range() const {
-        range r = range_of([](auto const& p) { return p.x; });
+        range r = range_of([this](range& all, auto const&, auto const& p) {
+            if (drawable(p)) all.include(p.x);
+        });
         if (!r.empty()) r.widen(chart_.x.scale, has(mark::area) ? 0.0 : 0.02);
         return r;
     }
     range y_range() const {
-        range r = range_of([](auto const& p) { return *p.y; });
+        range r = range_of([this](range& all, auto const& s, auto const& p) {
+            if (drawable(p)) all.include(*p.y);
+            if (s.mark != mark::band || !has_band(p)) return;
+            all.include(*p.low);
+            all.include(*p.high);
+        });
         if (r.empty()) return r;
         if (chart_.zero_line) r.include(0);
         r.widen(chart_.y.scale, 0.05);
@@ -261,9 +298,13 @@ private:
             if (chart_.series[i].mark == mark::dots)
                 out += "<circle cx=\"" + px(x + 9) + "\" cy=\"" + px(y - 4) + "\" r=\"3.5\" class=\"dot " +
                        series_class(i) + "\"/>\n";
-            else
+            else {
+                if (chart_.series[i].mark == mark::band)
+                    out += "<path d=\"M" + px(x) + " " + px(y - 9) + "h18v10h-18Z\" class=\"band " + series_class(i) +
+                           "\"/>\n";
                 out += line_from(x, y - 4, x + 18, y - 4, "line " + series_class(i));
-            out += text_at(x + legend_sample, y, "", chart_.series[i].name);
+            }
+            out += text_at(x + legend_sample, y, "", chart_.series[i].name, panel_.width - x - legend_sample);
         }
         return out;
     }
@@ -272,10 +313,11 @@ private:
         const double left = panel_.left, right = panel_.width - panel_.right;
         const double top = panel_.top, bottom = panel_.height - panel_.bottom;
         std::string out;
-        for (auto const& t : y_.ticks(static_cast<int>((bottom - top) / 45) + 1, chart_.y.whole_numbers)) {
-            out += line_from(left, y_(t.at), right, y_(t.at), "grid");
-            out += text_at(left - 7, y_(t.at) + 4, "end tick", t.text);
-        }
+        if (chart_.y.numbered)
+            for (auto const& t : y_.ticks(static_cast<int>((bottom - top) / 45) + 1, chart_.y.whole_numbers)) {
+                out += line_from(left, y_(t.at), right, y_(t.at), "grid");
+                out += text_at(left - 7, y_(t.at) + 4, "end tick", t.text);
+            }
         for (auto const& t : x_.ticks(static_cast<int>((right - left) / 70) + 1, chart_.x.whole_numbers)) {
             out += line_from(x_(t.at), bottom, x_(t.at), bottom + 5, "axis");
             out += text_at(x_(t.at), bottom + 19, "middle tick", t.text);
@@ -284,9 +326,12 @@ private:
         if (chart_.zero_line) out += line_from(left, y_(0), right, y_(0), "zero");
         if (chart_.split && *chart_.split > x_.low && *chart_.split < x_.high)
             out += line_from(x_(*chart_.split), top, x_(*chart_.split), bottom, "split");
-        out += text_at((left + right) / 2, panel_.height - 6, "middle", chart_.x.title);
-        out += "<text transform=\"translate(12 " + px((top + bottom) / 2) + ") rotate(-90)\" class=\"middle\">" +
-               html_escape(chart_.y.title) + "</text>\n";
+        if (const double from = std::max(x_.low, y_.low), to = std::min(x_.high, y_.high);
+            chart_.identity_line && from < to)
+            out += line_from(x_(from), y_(from), x_(to), y_(to), "zero");
+        out += text_at((left + right) / 2, panel_.height - 6, "middle", chart_.x.title, panel_.width - left);
+        out += "<text transform=\"translate(12 " + px((top + bottom) / 2) + ") rotate(-90)\" class=\"middle\"" +
+               pressed(chart_.y.title, bottom - top) + ">" + html_escape(chart_.y.title) + "</text>\n";
         return out;
     }
 
@@ -295,11 +340,57 @@ private:
         if (s.mark != mark::dots) out += curves(s);
         if (s.mark == mark::area)
             out += hover_places(s);
+        else if (s.mark == mark::dots && dot_count() > titled_points)
+            out += cloud(s);
         else if (s.points.size() <= single_points)
             out += dots(s);
         else if (s.mark == mark::dots)
-            out += s.points.size() <= titled_points ? "<g class=\"many\">\n" + dots(s) + "</g>\n" : cloud(s);
+            out += "<g class=\"many\">\n" + dots(s) + "</g>\n";
         return out + "</g>\n";
+    }
+    std::size_t dot_count() const {
+        std::size_t count = 0;
+        for (auto const& s : chart_.series) count += s.mark == mark::dots ? s.points.size() : 0;
+        return count;
+    }
+    /// One area for each stretch that has an interval.
+    std::string band(series const& s, std::size_t i) const {
+        if (s.mark != mark::band) return {};
+        std::string out;
+        for_stretches(
+            s.points, [this](auto const& p) { return has_band(p); },
+            [&](std::span<const series::point> points) {
+                std::string there, back;
+                for (auto const& p : points) {
+                    there += (there.empty() ? "M" : " L") + px(x_(p.x)) + " " + px(y_(*p.high));
+                    back = " L" + px(x_(p.x)) + " " + px(y_(*p.low)) + back;
+                }
+                out += "<path d=\"" + there + back + " Z\" class=\"band " + series_class(i) + "\"/>\n";
+            });
+        return out;
+    }
+    /// Beside its point, where no other name is.
+    std::string names() const {
+        constexpr double beside = 6, line = 13;
+        std::string out;
+        std::vector<std::array<double, 4>> taken; // left, right, top, bottom
+        for (auto const& place : chart_.named) {
+            const double x = x_(place.x), y = y_(place.y), width = text_width(place.text);
+            for (auto const& [right, below] : {std::pair{true, false}, {false, false}, {true, true}, {false, true}}) {
+                const double left = right ? x + beside : x - beside - width, base = below ? y + line : y - 3;
+                const std::array<double, 4> box{left, left + width, base - line + 3, base + 3};
+                const bool inside = box[0] >= panel_.left && box[1] <= panel_.width && box[2] >= panel_.top - 3 &&
+                                    box[3] <= panel_.height - panel_.bottom;
+                const bool free = std::ranges::none_of(taken, [&](auto const& other) {
+                    return box[0] < other[1] && other[0] < box[1] && box[2] < other[3] && other[2] < box[3];
+                });
+                if (!inside || !free) continue;
+                out += text_at(left, base, "tick", place.text);
+                taken.push_back(box);
+                break;
+            }
+        }
+        return out;
     }
     /// A density is no set of points: places along it, unseen, say its numbers.
     std::string hover_places(series const& s) const {
@@ -316,16 +407,22 @@ private:
             if (drawable(p)) path += "M" + px(x_(p.x)) + " " + px(y_(*p.y)) + "h0";
         return "<path d=\"" + path + "\" class=\"cloud\"/>\n";
     }
+    /// `draw(points)` for each stretch of points that are defined.
+    template <class Defined, class Draw>
+    static void for_stretches(std::span<const series::point> points, Defined const& defined, Draw const& draw) {
+        for (auto from = points.begin(); from != points.end();) {
+            from = std::find_if(from, points.end(), defined);
+            const auto to = std::find_if_not(from, points.end(), defined);
+            if (from != to) draw(std::span<const series::point>(from, to));
+            from = to;
+        }
+    }
     /// One path for each stretch without a gap.
     std::string curves(series const& s) const {
         std::string out;
-        for (auto from = s.points.begin(); from != s.points.end();) {
-            const auto defined = [this](auto const& p) { return drawable(p); };
-            from = std::find_if(from, s.points.end(), defined);
-            const auto to = std::find_if_not(from, s.points.end(), defined);
-            if (from != to) out += curve({from, to}, s.mark == mark::area);
-            from = to;
-        }
+        for_stretches(
+            s.points, [this](auto const& p) { return drawable(p); },
+            [&](std::span<const series::point> points) { out += curve(points, s.mark == mark::area); });
         return out;
     }
     std::string curve(std::span<const series::point> points, bool filled) const {
@@ -347,7 +444,10 @@ private:
     std::string circle(series const& s, series::point const& p, std::string_view radius,
                        std::string_view classes) const {
         const std::string name = p.label.empty() ? s.name : s.name + ", " + p.label;
-        const std::string numbers = rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3) + ", " + rounded_text(*p.y, 3);
+        std::string numbers = rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3);
+        if (chart_.y.numbered) numbers += ", " + rounded_text(*p.y, 3);
+        if (s.mark == mark::band && p.low && p.high)
+            numbers += " (" + rounded_text(*p.low, 3) + " to " + rounded_text(*p.high, 3) + ")";
         return "<circle cx=\"" + px(x_(p.x)) + "\" cy=\"" + px(y_(*p.y)) + "\" r=\"" + std::string(radius) +
                "\" class=\"" + std::string(classes) + "\"><title>" + html_escape(name) + ": " +
                with_minus_sign(numbers) + "</title></circle>\n";
@@ -364,10 +464,11 @@ private:
 
 /// How figures look, in light and dark and on paper. A page that shows several has it once.
 inline std::string_view svg_style() noexcept {
-    return R"(.chart{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums}
+    return R"(.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,21rem),1fr));gap:.75rem}.charts.wide{grid-template-columns:minmax(40rem,46.5rem)}.charts .chart{width:100%;height:auto}
+.chart{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums}
 .chart text{fill:#1c1e21}.chart .title{font-weight:600;font-size:13px}.chart .tick{fill:#5c636b}.chart .middle{text-anchor:middle}.chart .end{text-anchor:end}
 .chart line,.chart path{fill:none;stroke-linejoin:round;pointer-events:none}.chart .grid{stroke:#e4e7ea}.chart .axis,.chart .zero{stroke:#8a9199}.chart .split{stroke:#8a9199;stroke-dasharray:2 3}
-.chart .line{stroke:currentColor;stroke-width:2}.chart .dashed .line,.chart .line.dashed{stroke-dasharray:5 3}.chart path.area{fill:currentColor;fill-opacity:.18}
+.chart .line{stroke:currentColor;stroke-width:2}.chart .dashed .line,.chart .line.dashed{stroke-dasharray:5 3}.chart path.area{fill:currentColor;fill-opacity:.18}.chart path.band{fill:currentColor;fill-opacity:.15}
 .chart .dot{fill:currentColor}.chart .many .dot{fill-opacity:.55}.chart .hover{fill:none;pointer-events:all}.chart .cloud{stroke:currentColor;stroke-width:4;stroke-linecap:round;stroke-opacity:.55}
 .chart .s0{color:#d9540b}.chart .s1{color:#0a6ebd}.chart .s2{color:#0b8f6a}.chart .s3{color:#b5508f}.chart .s4{color:#8a6d00}.chart .s5{color:#4aa8dc}.chart .s6{color:#6b4fbb}.chart .s7{color:#4a4f55}
 @media screen and (prefers-color-scheme:dark){.chart text{fill:#e6e7e9}.chart .tick{fill:#a0a7af}.chart .grid{stroke:#2c3035}.chart .axis,.chart .zero,.chart .split{stroke:#6b727a}
@@ -377,50 +478,63 @@ inline std::string_view svg_style() noexcept {
 
 enum class svg_use { file, inside_page }; // a file carries its own style and background
 
-/// Charts side by side, `per_row` in a row, in one picture. All numbers are finite (asserted).
+namespace detail {
+
+inline std::string svg_open(double width, double height, std::string_view title) {
+    return "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" role=\"img\" width=\"" + px(width) +
+           "\" height=\"" + px(height) + "\" viewBox=\"0 0 " + px(width) + " " + px(height) + "\">\n<title>" +
+           html_escape(title) + "</title>\n";
+}
+
+inline std::string drawn_at(double x, double y, chart const& c, panel const& p) {
+    return "<g transform=\"translate(" + px(x) + " " + px(y) + ")\">\n" + chart_drawing(c, p)() + "</g>\n";
+}
+
+} // namespace detail
+
+/// Charts side by side, `per_row` in a row: a file is one picture of them; in a page each is a picture of its own, and
+/// where there is no room for a row they stand below each other, or one that is alone in its row can be scrolled:
+/// letters keep 10 pixels on a screen of 375. All numbers are finite (asserted).
 /// Errors: shape_error for no charts, or none in a row.
 inline std::string to_svg(std::span<const chart> charts, std::size_t per_row, svg_use use) {
     if (charts.empty() || per_row == 0)
         throw shape_error("to_svg: " + std::to_string(charts.size()) + " charts, " + std::to_string(per_row) +
                           " in a row; at least one is expected of both");
     const bool small = per_row > 1;
-    detail::panel panel{small ? 400.0 : 720.0, small ? 260.0 : 380.0, 62, 14, 30, 46};
-    double legend = 0;
-    for (auto const& c : charts)
-        if (const auto places = detail::legend_places(c, panel); !places.empty())
-            legend = std::max(legend, places.back().second - panel.top + 13);
-    panel.top += legend;
-    panel.height += legend;
+    detail::panel panel{small ? 384.0 : 720.0, small ? 230.0 : 350.0, 62, 14, 0, 46};
+    for (auto const& c : charts) panel.top = std::max(panel.top, detail::heading_height(c, panel));
+    panel.height += panel.top;
+
+    if (use == svg_use::inside_page) {
+        constexpr double margin = 2;
+        std::string out = small ? "<div class=\"charts\">\n" : "<div class=\"charts wide\">\n";
+        for (auto const& c : charts)
+            out += detail::svg_open(panel.width + 2 * margin, panel.height + 2 * margin, c.title) +
+                   detail::drawn_at(margin, margin, c, panel) + "</svg>\n";
+        return out + "</div>\n";
+    }
     constexpr double margin = 12;
     const std::size_t columns = std::min(per_row, charts.size());
     const std::size_t rows = (charts.size() + per_row - 1) / per_row;
     const auto along = [](std::size_t n, double size) { return static_cast<double>(n) * (size + margin) + margin; };
-    const std::string width = detail::px(along(columns, panel.width)), height = detail::px(along(rows, panel.height));
-
-    std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" role=\"img\" width=\"" + width +
-                      "\" height=\"" + height + "\" viewBox=\"0 0 " + width + " " + height + "\">\n<title>" +
-                      html_escape(charts.front().title) + "</title>\n";
-    if (use == svg_use::file) {
-        out += "<style>\n" + std::string(svg_style()) +
-               ".paper{fill:#fff}@media screen and (prefers-color-scheme:dark){.paper{fill:#15171a}}\n</style>\n"
-               "<rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n";
-    }
-    for (std::size_t i = 0; i < charts.size(); ++i) {
-        out += "<g transform=\"translate(" + detail::px(along(i % per_row, panel.width)) + " " +
-               detail::px(along(i / per_row, panel.height)) + ")\">\n";
-        out += detail::chart_drawing(charts[i], panel)() + "</g>\n";
-    }
+    std::string out = detail::svg_open(along(columns, panel.width), along(rows, panel.height), charts.front().title) +
+                      "<style>\n" + std::string(svg_style()) +
+                      ".paper{fill:#fff}@media screen and (prefers-color-scheme:dark){.paper{fill:#15171a}}\n</style>\n"
+                      "<rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n";
+    for (std::size_t i = 0; i < charts.size(); ++i)
+        out += detail::drawn_at(along(i % per_row, panel.width), along(i / per_row, panel.height), charts[i], panel);
     return out + "</svg>\n";
 }
 
-/// What a picture shows, one row for each point: chart, series, x, y (empty where not defined).
+/// What a picture shows, one row for each point: chart, series, x, y and the band's low and high, empty where not
+/// defined.
 inline std::string to_csv(std::span<const chart> charts) {
-    csv_writer csv(std::vector<std::string>{"chart", "series", "x", "y"});
+    csv_writer csv(std::vector<std::string>{"chart", "series", "x", "y", "low", "high"});
     for (auto const& c : charts)
         for (auto const& s : c.series)
             for (auto const& p : s.points) {
                 csv.text(c.name).text(s.name).number(p.x);
-                p.y ? csv.number(*p.y) : csv.empty();
+                for (auto const& value : {p.y, p.low, p.high}) value ? csv.number(*value) : csv.empty();
                 csv.end_row();
             }
     return csv.bytes();
