@@ -40,15 +40,16 @@ inline document_halves split_documents(std::size_t documents, std::uint64_t seed
 
 /// One quantity against the errors of one method.
 struct foretold {
-    std::size_t quantity;       // of the list of quantities
-    std::size_t layer;          // of those with layers: where |Spearman| is largest in the choosing half
-    measured chosen_by;         // Spearman there, in the choosing half
-    std::size_t documents;      // of the testing half that have both numbers
-    measured spearman, pearson; // in the testing half
-    measured_interval spearman_interval, pearson_interval;
-    robust_correlation robust;              // of the testing half; left_out are rows of the run
-    std::size_t naive_layer;                // where |Spearman| is largest over all documents
-    measured naive_spearman, naive_pearson; // there, over all documents: what a search without halves would report
+    std::size_t quantity = 0;         // of the list of quantities
+    std::size_t layer = 0;            // of those with layers: where |Spearman| is largest in the choosing half
+    measured chosen_by = undefined{}; // Spearman there, in the choosing half
+    std::size_t documents = 0;        // of the testing half that have both numbers
+    measured spearman = undefined{}, pearson = undefined{}; // in the testing half
+    measured_interval spearman_interval{undefined{}, undefined{}}, pearson_interval{undefined{}, undefined{}};
+    robust_correlation robust;   // of the testing half; left_out are rows of the run
+    std::size_t naive_layer = 0; // where |Spearman| is largest over all documents
+    /// There, over all documents: what a search without halves would report.
+    measured naive_spearman = undefined{}, naive_pearson = undefined{};
 };
 
 struct foretelling {
@@ -110,6 +111,31 @@ std::size_t strongest_layer(std::span<const layer_rank_correlation> layers, Rho 
     return best;
 }
 
+/// All but the intervals of one quantity (L, N) and the errors of one method.
+inline foretold test_quantity(per_layer values, std::span<const double> error,
+                              std::span<const layer_rank_correlation> layers, std::span<const std::size_t> testing) {
+    foretold found;
+    found.layer = strongest_layer(layers, &layer_rank_correlation::chosen);
+    found.chosen_by = layers[found.layer].chosen;
+    found.naive_layer = strongest_layer(layers, &layer_rank_correlation::naive);
+    found.naive_spearman = layers[found.naive_layer].naive;
+    found.naive_pearson = correlation(values.row(found.naive_layer), error);
+    const auto x = numbers_of(values.row(found.layer), testing), y = numbers_of(error, testing);
+    found.documents = defined_pairs(x, y).x.size();
+    if (!found.chosen_by || found.documents < fewest_documents) {
+        const measured why = !found.chosen_by ? found.chosen_by : few_documents(found.documents);
+        found.robust = {why, why, why, why, {}};
+    } else {
+        found.robust = correlation_without_influential(x, y);
+        for (auto& row : found.robust.left_out) row = testing[row];
+    }
+    found.spearman = found.robust.spearman;
+    found.pearson = found.robust.pearson;
+    found.spearman_interval = {found.spearman, found.spearman};
+    found.pearson_interval = {found.pearson, found.pearson};
+    return found;
+}
+
 } // namespace detail
 
 /// Layers are chosen and quantities ranked by |Spearman|, which a few extreme documents do not decide.
@@ -141,46 +167,22 @@ inline foretelling foretell(finished_study const& s) {
             rho[q][v][k] = {detail::half_correlation(half, error_of_half[v]), detail::rank_correlation(all, error[v])};
     });
 
-    std::vector<resampled_pair> to_resample; // method by method, in the order of the lists
-    for (std::size_t v = 0; v < methods; ++v) {
-        auto& list = f.methods.emplace_back();
-        const auto tested_error = detail::numbers_of(s.methods[v].error, f.halves.testing);
-        for (std::size_t q = 0; q < f.quantities.size(); ++q) {
-            using detail::layer_rank_correlation;
-            const std::span<const layer_rank_correlation> layers(rho[q][v]);
-            const std::size_t layer = detail::strongest_layer(layers, &layer_rank_correlation::chosen);
-            const std::size_t naive = detail::strongest_layer(layers, &layer_rank_correlation::naive);
-            const auto values = f.quantities[q].values();
-            const auto tested = detail::numbers_of(values.row(layer), f.halves.testing);
-            foretold found{q,
-                           layer,
-                           layers[layer].chosen,
-                           defined_pairs(tested, tested_error).x.size(),
-                           undefined{},
-                           undefined{},
-                           {undefined{}, undefined{}},
-                           {undefined{}, undefined{}},
-                           {undefined{}, undefined{}, undefined{}, undefined{}, {}},
-                           naive,
-                           layers[naive].naive,
-                           correlation(values.row(naive), s.methods[v].error)};
-            if (!found.chosen_by || found.documents < fewest_documents) {
-                const measured why = !found.chosen_by ? found.chosen_by : detail::few_documents(found.documents);
-                found.spearman = found.pearson = why;
-                found.robust = {why, why, why, why, {}};
-            } else {
-                found.robust = correlation_without_influential(tested, tested_error);
-                found.spearman = found.robust.spearman;
-                found.pearson = found.robust.pearson;
-                for (auto& row : found.robust.left_out) row = f.halves.testing[row];
-            }
-            found.spearman_interval = {found.spearman, found.spearman};
-            found.pearson_interval = {found.pearson, found.pearson};
-            if (found.pearson) to_resample.emplace_back(tested, tested_error);
-            list.push_back(std::move(found));
-        }
-    }
+    const std::size_t quantities = f.quantities.size();
+    f.methods.assign(methods, std::vector<foretold>(quantities));
+    parallel_for(methods * quantities, [&](std::size_t task) {
+        const std::size_t v = task / quantities, q = task % quantities;
+        foretold& found = f.methods[v][q];
+        found = detail::test_quantity(f.quantities[q].values(), s.methods[v].error, rho[q][v], f.halves.testing);
+        found.quantity = q;
+    });
 
+    std::vector<resampled_pair> to_resample; // method by method, in the order of the lists
+    for (std::size_t v = 0; v < methods; ++v)
+        for (foretold const& found : f.methods[v])
+            if (found.pearson)
+                to_resample.emplace_back(
+                    detail::numbers_of(f.quantities[found.quantity].values().row(found.layer), f.halves.testing),
+                    detail::numbers_of(s.methods[v].error, f.halves.testing));
     const auto intervals = measured_intervals_of(to_resample, f.halves.testing.size(), s.seed);
     auto next = intervals.begin();
     for (auto& list : f.methods) {

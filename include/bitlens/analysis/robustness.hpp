@@ -2,6 +2,7 @@
 /// Correlations without the documents that they rest on most.
 
 #include "bitlens/analysis/numbers.hpp"
+#include "bitlens/core/parallel.hpp"
 #include "bitlens/stats/influence.hpp"
 
 #include <algorithm>
@@ -19,17 +20,18 @@ inline std::size_t influential_documents(std::size_t documents) noexcept {
 
 /// A correlation of all documents that have both numbers, and of the others once the most influential are left out.
 struct robust_correlation {
-    measured pearson, spearman;
-    measured pearson_without, spearman_without;
-    std::vector<std::size_t> left_out; // by falling influence; places in the columns
+    measured pearson = undefined{}, spearman = undefined{};
+    measured pearson_without = undefined{}, spearman_without = undefined{};
+    std::vector<std::size_t> left_out; // the most influential first; places in the columns
 };
 
 /// A document's influence is how far Pearson's correlation moves, to either side, when it alone is left out (exactly,
-/// not by an approximation). Those that move it most are then left out together: influential_documents of the pairs.
+/// not by an approximation). The most influential goes, then the most influential of the rest, and so on:
+/// influential_documents of the pairs in all.
 inline robust_correlation correlation_without_influential(std::span<const double> x, std::span<const double> y) {
-    robust_correlation found{correlation(x, y), rank_correlation(x, y), undefined{}, undefined{}, {}};
-    found.pearson_without = found.pearson;
-    found.spearman_without = found.spearman;
+    robust_correlation found;
+    found.pearson = found.pearson_without = correlation(x, y);
+    found.spearman = found.spearman_without = rank_correlation(x, y);
     if (!found.pearson) return found;
     std::vector<std::size_t> places;
     for (std::size_t i = 0; i < x.size(); ++i)
@@ -55,8 +57,11 @@ struct robust_pair {
 inline std::vector<robust_pair> robust_pairs(finished_study const& s) {
     std::vector<robust_pair> pairs;
     for (std::size_t a = 0; a < s.methods.size(); ++a)
-        for (std::size_t b = a + 1; b < s.methods.size(); ++b)
-            pairs.push_back({a, b, correlation_without_influential(s.methods[a].error, s.methods[b].error)});
+        for (std::size_t b = a + 1; b < s.methods.size(); ++b) pairs.push_back({a, b, {}});
+    parallel_for(pairs.size(), [&](std::size_t p) {
+        auto& pair = pairs[p];
+        pair.errors = correlation_without_influential(s.methods[pair.first].error, s.methods[pair.second].error);
+    });
     return pairs;
 }
 

@@ -40,17 +40,18 @@ public:
     /// Errors: shape_error when x and y differ in length.
     resampled_pair(std::span<const double> x, std::span<const double> y) : documents_(x.size()) {
         detail::check_pairs("resampled_pair", x, y);
-        std::vector<double> kept_x, kept_y;
         for (std::size_t i = 0; i < x.size(); ++i)
-            if (!std::isnan(x[i]) && !std::isnan(y[i])) {
-                rows_.push_back(static_cast<std::uint32_t>(i));
-                kept_x.push_back(x[i]);
-                kept_y.push_back(y[i]);
-            }
+            if (!std::isnan(x[i]) && !std::isnan(y[i])) rows_.push_back(static_cast<std::uint32_t>(i));
         if (rows_.empty()) return;
+        std::ranges::sort(rows_, {}, [x](std::uint32_t i) { return std::pair(x[i], i); });
+        std::vector<double> kept_x, kept_y;
+        for (const std::uint32_t i : rows_) {
+            kept_x.push_back(x[i]);
+            kept_y.push_back(y[i]);
+        }
         x_ = detail::centred(kept_x);
         y_ = detail::centred(kept_y);
-        by_x_ = sorted(kept_x);
+        by_x_ = sorted(kept_x); // as they are
         by_y_ = sorted(kept_y);
     }
 
@@ -73,14 +74,14 @@ public:
 private:
     struct order {
         std::vector<std::uint32_t> members; // by rising number
-        std::vector<bool> ends;             // the next one is larger
+        std::vector<std::uint8_t> ends;     // whether the next one is larger
     };
     static order sorted(std::span<const double> x) {
-        order o{std::vector<std::uint32_t>(x.size()), std::vector<bool>(x.size())};
+        order o{std::vector<std::uint32_t>(x.size()), std::vector<std::uint8_t>(x.size())};
         std::iota(o.members.begin(), o.members.end(), 0u);
         std::ranges::sort(o.members, {}, [x](std::uint32_t i) { return std::pair(x[i], i); });
         for (std::size_t k = 0; k < x.size(); ++k)
-            o.ends[k] = k + 1 == x.size() || x[o.members[k]] != x[o.members[k + 1]];
+            o.ends[k] = k + 1 == x.size() || x[o.members[k]] != x[o.members[k + 1]] ? 1 : 0;
         return o;
     }
     static std::optional<double> quotient(double xx, double xy, double yy) noexcept {
@@ -135,7 +136,7 @@ private:
     }
 
     std::size_t documents_;
-    std::vector<std::uint32_t> rows_; // the documents that have both numbers
+    std::vector<std::uint32_t> rows_; // the documents that have both numbers, by rising x: in memory as they are read
     std::vector<double> x_, y_;       // centred
     order by_x_, by_y_;
 };

@@ -171,4 +171,148 @@ for (a, _), (b, _) in combinations(METHODS, 2):
         "jaccard_worst": jaccard(*worst),
         "jaccard_large": jaccard(*large),
     }
+
+class Generator:
+    """xoshiro256**, seeded by splitmix64, as core/random.hpp has it."""
+    M = 2**64 - 1
+
+    def __init__(self, seed):
+        self.state = []
+        for _ in range(4):
+            seed = (seed + 0x9E3779B97F4A7C15) & self.M
+            z = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) & self.M
+            z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & self.M
+            self.state.append(z ^ (z >> 31))
+
+    def __call__(self):
+        rotl = lambda x, k: ((x << k) | (x >> (64 - k))) & self.M
+        s = self.state
+        result = (rotl((s[1] * 5) & self.M, 7) * 9) & self.M
+        t = (s[1] << 17) & self.M
+        s[2] ^= s[0]
+        s[3] ^= s[1]
+        s[1] ^= s[2]
+        s[0] ^= s[3]
+        s[2] ^= t
+        s[3] = rotl(s[3], 45)
+        return result
+
+    def below(self, n):
+        while True:
+            x = self()
+            if x >= (2**64 - n) % n:
+                return x % n
+
+
+SEED = manifest["seed"]
+pearson_of = lambda x, y: float(scipy.stats.pearsonr(x, y)[0])
+spearman_of = lambda x, y: float(scipy.stats.spearmanr(x, y)[0])
+
+
+def defined(x, y):
+    both = np.flatnonzero(~np.isnan(x) & ~np.isnan(y))
+    return both, x[both], y[both]
+
+
+def correlations(x, y):
+    _, x, y = defined(x, y)
+    if len(x) < 3 or np.ptp(x) == 0:
+        return None, None
+    return spearman_of(x, y), pearson_of(x, y)
+
+
+def leave_one_out(x, y):
+    return [pearson_of(np.delete(x, i), np.delete(y, i)) for i in range(len(x))]
+
+
+def robust(x, y):
+    """Without a twentieth of the pairs, each time the one whose leaving out changes Pearson's r of the rest most."""
+    rest, x, y = defined(x, y)
+    influence, left_out = [w - pearson_of(x, y) for w in leave_one_out(x, y)], []
+    for _ in range(max(1, len(x) // 20)):
+        most = int(np.argmax(np.abs(np.array(leave_one_out(x, y)) - pearson_of(x, y))))
+        left_out.append(int(rest[most]))
+        rest, x, y = (np.delete(a, most) for a in (rest, x, y))
+    return {"influence": influence, "left_out": left_out, "pearson_without": pearson_of(x, y), "spearman_without": spearman_of(x, y)}
+
+
+def strongest(rhos):
+    return max(range(len(rhos)), key=lambda k: -1 if rhos[k] is None else abs(rhos[k]))
+
+
+shuffled = list(range(N))
+random = Generator(SEED)
+for i in range(N):
+    j = i + random.below(N - i)
+    shuffled[i], shuffled[j] = shuffled[j], shuffled[i]
+choosing, testing = sorted(shuffled[: N // 2]), sorted(shuffled[N // 2 :])
+random = Generator(SEED)
+resamples = [[random.below(len(testing)) for _ in testing] for _ in range(1000)]
+kurtosis_r[undefined] = np.nan
+of_document = {"nll_full": nll_full, "entropy_full": document["entropy"]["full"],
+               "bits_per_byte_full": document["bits_per_byte"]["full"], "growth_r": growth_r, "bytes_per_token": text_bytes / T}
+recorded = {q: x[:, None] for q, x in of_document.items()} | {
+    "norm_r": norm_r, "norm_z": norm_z, "norm_h": norm_h, "kurtosis_r": kurtosis_r, "kurtosis_h": kurtosis_h, "top8_r": top8_r}
+expected["halves"] = {"choosing": choosing, "testing": testing}
+for name, _ in METHODS:
+    e, found = error[name], {}
+    for q, values in recorded.items():
+        every = [correlations(x, e) for x in values.T]
+        half = [correlations(x[choosing], e[choosing])[0] if len(defined(x[choosing], e[choosing])[0]) >= 20 else None
+                for x in values.T]
+        layer, naive = strongest(half), strongest([s for s, _ in every])
+        found[q] = {"layer": layer, "chosen_by": half[layer], "spearman": [s for s, _ in every], "pearson": [p for _, p in every],
+                    "naive_layer": naive, "tested": correlations(values[testing, layer], e[testing])}
+    best = max(found, key=lambda q: abs(found[q]["chosen_by"] or 0))
+    x, y = recorded[best][testing, found[best]["layer"]], e[testing]
+    found["best"] = best
+    for kind, statistic in (("spearman", spearman_of), ("pearson", pearson_of)):
+        found[f"best_{kind}_interval"] = [float(v) for v in np.quantile([statistic(x[r], y[r]) for r in resamples], [0.025, 0.975])]
+    found["best_robust"] = robust(x, y)
+    expected["methods"][name]["foretold"] = found
+for (a, _), (b, _) in combinations(METHODS, 2):
+    expected["pairs"][f"{a} {b}"]["robust"] = robust(error[a], error[b])
+
+named = [i for i in range(N) if topics[i % 4]]
+topic_names = sorted({topics[i % 4] for i in named}, key=lambda t: (-sum(topics[i % 4] == t for i in named), t.encode()))
+group = np.array([topic_names.index(topics[i % 4]) for i in named])
+for name, _ in METHODS:
+    e = error[name][named]
+    large = [i for i in sets_of(error[name])[1] if topics[i % 4]]
+    per_topic = {}
+    for t, topic in enumerate(topic_names):
+        count, common = int((group == t).sum()), sum(topics[i % 4] == topic for i in large)
+        drawn = scipy.stats.hypergeom(len(named), count, len(large))
+        per_topic[topic] = {"documents": count, "large": common, "mean_error": float(e[group == t].mean()),
+                            "share_large": common / len(large),
+                            "chance": min(1.0, float(2 * min(drawn.sf(common - 1), drawn.cdf(common))))}
+    h = lambda g: float(scipy.stats.kruskal(*(e[g == t] for t in range(len(topic_names))))[0])
+    of, random, as_large = group.copy(), Generator(SEED), 1
+    for _ in range(1000):
+        for i in range(len(of), 1, -1):
+            j = random.below(i)
+            of[i - 1], of[j] = of[j], of[i - 1]
+        as_large += h(of) >= h(group) * (1 - 1e-9)
+    expected["methods"][name] |= {"topics": per_topic, "topics_h": h(group), "topics_chance": as_large / 1001}
+    profile = np.quantile(diff[f"diff_r_{name}"], [0.25, 0.5, 0.75], axis=0)
+    above = diff[f"diff_r_{name}"] > profile[2]
+    expected["methods"][name] |= {"diff_r_quartiles": profile.tolist(), "parts_at": [
+        None if not row[-1] else next(k for k in range(L) if row[k:].all()) for row in above]}
+percentiles = {q: (100 * (scipy.stats.rankdata(x[:, -1]) - 0.5) / N).tolist() for q, x in recorded.items()}
+expected["percentiles"] = {q: p for q, p in percentiles.items() if q in ("nll_full", "norm_r", "bytes_per_token")}
+
+# Margins of a method that shrinks them; multiples of 1/64, which float32 holds. One is not a number, one infinite.
+full = np.round(64 * rng.gamma(1.5, 1.2, size=(24, 10))) / 64
+method = np.round(64 * ((0.8 + 0.2 * rng.random((24, 1))) * full - 0.1 + 0.6 * rng.normal(size=full.shape))) / 64
+full[3, 2], method[5, 7] = np.nan, np.inf
+finite = np.isfinite(full) & np.isfinite(method)
+fit = scipy.stats.linregress(full[finite], method[finite])
+line = fit.intercept + fit.slope * full[finite]
+residual = float(np.sqrt(((method[finite] - line) ** 2).sum() / (finite.sum() - 2)))
+writable = lambda a: [[float(x) if np.isfinite(x) else None for x in row] for row in a]
+expected["margins"] = {
+    "full": writable(full), "method": writable(method), "positions": int(finite.sum()), "intercept": float(fit.intercept),
+    "slope": float(fit.slope), "residual": residual, "explained": float(fit.rvalue**2),
+    "predicted_flips": float(scipy.stats.norm.cdf(-line / residual).mean()), "observed_flips": float((method[finite] < 0).mean()),
+    "slopes": [float(scipy.stats.linregress(full[n][finite[n]], method[n][finite[n]]).slope) for n in range(len(full))]}
 Path(expected_path).write_text(json.dumps(expected, indent=1) + "\n")
