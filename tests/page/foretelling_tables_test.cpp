@@ -21,7 +21,6 @@ TEST_CASE("tables of what foretells the error hold what scipy says, by the keys 
     REQUIRE(robust.size() == 33);
     for (std::size_t r = 0; r < ranked.size(); ++r) {
         auto const& row = ranked[r];
-        CHECK(row["rank"] == r % 11 + 1);
         auto const& e = expected["methods"][row["method"].get<std::string>()]["foretold"];
         if (r % 11 == 0) {
             CHECK(row["quantity"] == e["best"]);
@@ -37,8 +36,10 @@ TEST_CASE("tables of what foretells the error hold what scipy says, by the keys 
         auto const& q = e[row["quantity"].get<std::string>()];
         if (row["quantity"] == "bytes_per_token") {
             CHECK(row["spearman"]["not_defined"] == "the same value in all examples has no correlation");
+            CHECK(row["rank"].contains("not_defined"));
             continue;
         }
+        CHECK(row["rank"] == r % 11 + 1);
         CHECK(row["chosen_by"].get<double>() == test::as_expected(q["chosen_by"]));
         CHECK(row["spearman"].get<double>() == test::as_expected(q["tested"][0]));
         CHECK(robust[r]["spearman"].get<double>() == test::as_expected(q["tested"][0]));
@@ -96,6 +97,29 @@ TEST_CASE("tables of topics, margins and parting layers hold what scipy says") {
         CHECK(row["median"].get<double>() ==
               test::as_expected(e["diff_r_quartiles"][1][row["layer"].get<std::size_t>()]));
         CHECK(row["parted"] == std::ranges::count(e["parts_at"], row["layer"]));
+    }
+}
+
+TEST_CASE("where the halves are too small no layer was chosen and nothing has a rank") {
+    const auto s = make_study(test::made_up_run(
+        12, {"a"}, [](std::size_t i, std::size_t) { return static_cast<double>(i); },
+        [](std::size_t i) { return static_cast<double>(i * i); }));
+    const auto f = foretell(s);
+    const std::string why = "a half has 6 documents with both numbers, fewer than 20";
+    const json ranked = to_json(foretelling_table(s, f))["rows"],
+               robust = to_json(foretelling_robustness_table(s, f))["rows"];
+    REQUIRE(ranked.size() == 11);
+    for (auto const& row : ranked)
+        if (row["quantity"] == "norm_r") {
+            CHECK(row["rank"]["not_defined"] == why);
+            CHECK(row["layer"]["not_defined"] == why);
+            CHECK(row["spearman_low"]["not_defined"] == why);
+            CHECK(row["naive_layer"] == 0);
+            CHECK(row["naive_spearman"].get<double>() == doctest::Approx(1));
+        }
+    for (auto const& row : robust) {
+        CHECK(row["pearson_without"].contains("not_defined"));
+        CHECK(row["left_out"] == 0);
     }
 }
 

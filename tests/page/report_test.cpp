@@ -1,11 +1,13 @@
 #include "bitlens/page/report.hpp"
 
+#include "../page_script_hash.hpp"
 #include "../report/markup.hpp"
 #include "run_for_test.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>
 #include <map>
+#include <set>
 #include <string>
 
 using namespace bitlens;
@@ -22,8 +24,7 @@ std::map<std::string, std::string> all_files(std::filesystem::path const& folder
 }
 
 /// Takes each block of data out of a page; all are JSON and hold nothing that could end their element.
-std::map<std::string, json> take_data(std::string& page) {
-    std::map<std::string, json> data;
+void take_data(std::string& page, std::set<std::string>& ids) {
     const std::string begin = page_data_begin("");
     const std::string_view kind = std::string_view(begin).substr(0, begin.size() - 2); // up to the id
     for (auto at = page.find(kind); at != std::string::npos; at = page.find(kind, at)) {
@@ -31,10 +32,10 @@ std::map<std::string, json> take_data(std::string& page) {
         const std::string id = page.substr(name, content - 2 - name);
         CAPTURE(id);
         REQUIRE(std::string_view(page).substr(end).starts_with(page_data_end));
-        CHECK(data.emplace(id, parse_json(page.substr(content, end - content), id)).second);
+        CHECK(parse_json(page.substr(content, end - content), id).is_object());
+        CHECK(ids.insert(id).second);
         page.erase(at, end + page_data_end.size() - at);
     }
-    return data;
 }
 
 void check_page(std::string page) {
@@ -43,7 +44,12 @@ void check_page(std::string page) {
         REQUIRE(script != std::string::npos);
         page.erase(script, ours.element().size());
     }
-    take_data(page);
+    std::set<std::string> ids;
+    take_data(page, ids);
+    for (auto at = page.find(" id=\""); at != std::string::npos; at = page.find(" id=\"", at + 1)) {
+        const std::string id = page.substr(at + 5, page.find('"', at + 5) - at - 5);
+        CHECK_MESSAGE(ids.insert(id).second, id);
+    }
     for (const char* what : {"<script", "<img", "<iframe", "<link", "@import", "url(", "src=", "javascript:", "onload"})
         CHECK_MESSAGE(page.find(what) == std::string::npos, what);
     for (auto at = page.find("href=\""); at != std::string::npos; at = page.find("href=\"", at + 1)) {
@@ -51,6 +57,7 @@ void check_page(std::string page) {
         const bool stays = target.starts_with('#') || target.starts_with("figures/") || target == "summary.json" ||
                            target == "examples.csv";
         CHECK_MESSAGE(stays, target);
+        if (target.starts_with('#')) CHECK_MESSAGE(ids.contains(target.substr(1)), target);
     }
 }
 
@@ -74,7 +81,7 @@ TEST_CASE("the report of the golden run: whole, harmless, and the same the secon
     const test::temporary_folder folder;
     std::filesystem::copy(test::golden_run(), folder.path());
     const auto summary = write_report(folder.path());
-    CHECK(summary.lines.size() == 5);
+    CHECK(summary.lines.size() == 7);
     CHECK(summary.page == folder.path() / "report.html");
     const auto files = all_files(folder.path());
     check_all(files);
@@ -92,7 +99,17 @@ TEST_CASE("the report of the golden run: whole, harmless, and the same the secon
     CHECK(page.find(folder.path().string()) == std::string::npos);
     CHECK(page.find("by our choice") != std::string::npos);
     CHECK(page.find("How a verdict is found") != std::string::npos);
-    CHECK(page.find("<title>other documents, document 0: ") != std::string::npos);
+    CHECK(page.find("<title>other documents, document 0: ") != std::string::npos); // of a dot
+    CHECK(page.find("<title>&lt;model&gt;.gguf · rtn3-g64, nf3-g64, mine (rtn4-g64) · 40 documents of 24 tokens – "
+                    "bitlens</title>") != std::string::npos);
+    std::size_t before = 0;
+    for (const char* part : {"<dl class=\"facts\">", "class=\"summary\"", "id=\"worst\"", "class=\"worst\"",
+                             "id=\"foretells\"", "id=\"claims\"", "id=\"methods\"", "id=\"same\"", "id=\"sets\"",
+                             "id=\"magnitudes\"", "id=\"mlp\"", "id=\"examples\"", "id=\"manifest\""}) {
+        const auto at = page.find(part);
+        CHECK_MESSAGE((at != std::string::npos && at > before), part);
+        before = at;
+    }
     for (const char* data : {"figure_01b_norm_r_density_mine", "figure_01c_norm_h_density_mine"}) {
         const std::string link = "<a href=\"figures/" + std::string(data) + ".csv\">";
         const auto first = page.find(link); // of the last layer; then of the last ten
@@ -101,6 +118,10 @@ TEST_CASE("the report of the golden run: whole, harmless, and the same the secon
 
     write_report(folder.path());
     CHECK(all_files(folder.path()) == files);
+}
+
+TEST_CASE("a page names the hashes of its scripts") {
+    for (page_script const& script : detail::page_scripts()) CHECK(script.sha256 == test::base64_sha256(script.code));
 }
 
 TEST_CASE("summary.json holds every table, with reasons for what is not defined") {
@@ -134,7 +155,7 @@ TEST_CASE("every small or dull run has a report") {
                 const auto value = [slope](std::size_t i) { return slope * static_cast<double>(i); };
                 test::write_run(
                     folder.path(), documents, methods, [&](std::size_t i, std::size_t) { return value(i); }, value);
-                CHECK(write_report(folder.path()).lines.size() == 5);
+                CHECK(write_report(folder.path()).lines.size() == 7);
                 check_all(all_files(folder.path()));
             }
 }
@@ -158,7 +179,7 @@ TEST_CASE("a loss that is not finite is named on the terminal and in the report,
         [](std::size_t i, std::size_t v) { return v == 1 && i == 7 ? std::nan("") : static_cast<double>(i % 9); },
         [](std::size_t i) { return static_cast<double>(i); });
     const auto summary = write_report(folder.path());
-    REQUIRE(summary.lines.size() == 6);
+    REQUIRE(summary.lines.size() == 8);
     CHECK(summary.lines[0] ==
           "Under b the loss is not finite in 1 document, which its statistics leave out: document 7 "
           "from position 2 on.");

@@ -1,11 +1,11 @@
 #include "bitlens/report/table.hpp"
 
-#include "bitlens/io/sha256.hpp"
 #include "bitlens/report/html.hpp"
 #include "bitlens/report/table_script.hpp"
 
 #include "../page_script_hash.hpp"
 
+#include <array>
 #include <doctest/doctest.h>
 #include <string>
 

@@ -79,7 +79,7 @@ struct ranked_column {
     }
 };
 
-inline measured rank_correlation(ranked_column const& x, ranked_column const& y) {
+inline measured ranked_correlation(ranked_column const& x, ranked_column const& y) {
     if (x.ranks.empty() || y.ranks.empty()) return bitlens::rank_correlation(x.numbers, y.numbers);
     return correlation(x.ranks, y.ranks);
 }
@@ -92,7 +92,7 @@ inline measured few_documents(std::size_t found) {
 /// A correlation of one half.
 inline measured half_correlation(ranked_column const& x, ranked_column const& y) {
     const std::size_t pairs = defined_pairs(x.numbers, y.numbers).x.size();
-    return pairs < fewest_documents ? few_documents(pairs) : rank_correlation(x, y);
+    return pairs < fewest_documents ? few_documents(pairs) : ranked_correlation(x, y);
 }
 
 /// Spearman of one layer of a quantity with one method.
@@ -164,7 +164,7 @@ inline foretelling foretell(finished_study const& s) {
         const detail::ranked_column all(std::vector<double>(column.begin(), column.end()));
         const detail::ranked_column half(detail::numbers_of(column, f.halves.choosing));
         for (std::size_t v = 0; v < methods; ++v)
-            rho[q][v][k] = {detail::half_correlation(half, error_of_half[v]), detail::rank_correlation(all, error[v])};
+            rho[q][v][k] = {detail::half_correlation(half, error_of_half[v]), detail::ranked_correlation(all, error[v])};
     });
 
     const std::size_t quantities = f.quantities.size();

@@ -19,23 +19,20 @@ namespace bitlens {
 inline chart profile_chart(documents_page const& page, std::size_t v, std::size_t row) {
     auto const& method = page.s.methods[v];
     auto const& all = page.portraits.profiles()[v];
-    const auto curve = [&](std::string name, auto const& value) {
-        series s{std::move(name), mark::line, {}};
-        for (std::size_t k = 0; k < method.diff_r.rows; ++k)
-            s.points.push_back({static_cast<double>(k), measured(value(k)).optional()});
-        return s;
-    };
-    const auto of = [](std::vector<measured> const& values) { return [&values](std::size_t k) { return values[k]; }; };
     chart c;
     c.name = "diff_r";
     c.title = "Where the runs part under " + method.name;
     c.x = {"layer", scale::linear, true};
     c.y = {"diff_r"};
-    c.series.push_back(curve("document " + std::to_string(page.s.run.documents.rows[row]),
-                             [&](std::size_t k) { return number_or_gap(method.diff_r(k, row)); }));
-    c.series.push_back(curve("median", of(all.median)));
-    c.series.push_back(curve("lower quartile", of(all.lower)));
-    c.series.push_back(curve("upper quartile", of(all.upper)));
+    series document{"document " + std::to_string(page.s.run.documents.rows[row]), mark::line, {}};
+    series middle{"median and quartiles of all", mark::band, {}};
+    for (std::size_t k = 0; k < method.diff_r.rows; ++k) {
+        const double layer = static_cast<double>(k);
+        document.points.push_back({layer, number_or_gap(method.diff_r(k, row)).optional()});
+        middle.points.push_back(
+            {layer, all.median[k].optional(), {}, all.lower[k].optional(), all.upper[k].optional()});
+    }
+    c.series = {std::move(document), std::move(middle)};
     return c;
 }
 
@@ -100,8 +97,8 @@ inline std::string document_part(documents_page& page, std::size_t row, bool ope
     const chart profile = profile_chart(page, v, row);
     out += "<figure>" + to_svg(std::span(&profile, 1), 2, svg_use::inside_page) + "</figure></div>\n";
     out += example_html(page.text, row);
-    const auto lost = lost_tokens(page.text.numbers, v, row, named_tokens);
-    const table tokens = lost_tokens_table(page.s.run, page.text.numbers, v, lost);
+    const auto lost = lost_tokens(page.text.numbers, v + 1, row, named_tokens);
+    const table tokens = lost_tokens_table(page.s.run, page.text.numbers, v + 1, lost);
     return out + "<details><summary>" + html_escape(tokens.title) + "</summary>\n" + to_html(tokens, untitled) +
            "</details>\n</div></details>\n";
 }

@@ -29,14 +29,23 @@ inline std::string_view from_whole_character(std::string_view bytes) {
     return bytes.substr(cut);
 }
 
+/// Spaces of any width, and what else breaks or moves a line.
+constexpr bool is_white(char32_t c) noexcept {
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0xA0 || (c >= 0x2000 && c <= 0x200B) ||
+           c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x3000 || c == 0xFEFF;
+}
+
 /// White space as single spaces, none at the ends.
 inline std::string with_single_spaces(std::string_view text) {
     std::string out;
-    for (const char c : text)
-        if (c != ' ' && c != '\n' && c != '\t' && c != '\r')
-            out += c;
+    while (!text.empty()) {
+        const character one = decode_utf8(text);
+        if (!is_white(one.code))
+            out += text.substr(0, one.size);
         else if (!out.empty() && out.back() != ' ')
             out += ' ';
+        text.remove_prefix(one.size);
+    }
     if (out.ends_with(' ')) out.pop_back();
     return out;
 }

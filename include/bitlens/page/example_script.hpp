@@ -39,7 +39,12 @@ if (texts.length) {
     }
     return starts.get(text);
   };
-  const codes = (text, by) => by === "loss_full" ? numbers_of(text).full[by] : numbers_of(text).methods[method][by];
+  const codes = (text, by) => {
+    const {full, methods: after} = numbers_of(text), mine = after[method];
+    if (by === "loss_full") return full[by];
+    if (by === "loss" && mine.error) return mine.error.map((e, t) => e === null ? null : full.loss_full[t] + e);
+    return mine[by];
+  };
   const step = (x, steps) => {
     if (x === null) return steps.length;
     const size = measure === "error" ? Math.abs(x) : measure === "margin" ? -x : x;
@@ -119,8 +124,8 @@ if (texts.length) {
     for (let t = first; t < last; ++t) {
       line("position", t + 1);
       const before_after = (name, before, digits, by) => {
-        if (!mine[by]) return;
-        const value = number(mine[by][t], scales[by].digits);
+        if (!scales[by]) return;
+        const value = number(codes(text, by)[t], scales[by].digits);
         line(name, before ? number(before[t], digits) + " \u2192 " + value : value);
       };
       before_after("loss", full.loss_full, scales.loss_full?.digits, "loss");
@@ -171,7 +176,7 @@ if (texts.length) {
 }
 }
 )",
-            "zMSM0BLRrYSumWfLA3CTI8HzfRk2E+sTsCEZI1K3xHY="};
+            "e77nwvQN6sKRlswW6EWxn4IGA7eemD6VKzXllY/xmP4="};
 }
 
 } // namespace bitlens

@@ -125,7 +125,8 @@ inline std::vector<token_scale> scales_of_full(text_page const& page) {
 }
 
 /// {"full": {…}, "methods": [{"error": [12, -3, null, …], …, "top": [0, 7, …]}, …]}: whole units of each scale, and
-/// numbers of the vocabulary. A method's top is 0 where it is the full model's, else one more than its number.
+/// numbers of the vocabulary. A method's loss is its error more than loss_full, where it has an error; its top is 0
+/// where it is the full model's, else one more than its number.
 inline std::string tokens_json(text_page& page, std::size_t row) {
     const std::size_t positions = page.numbers.positions();
     const auto lists = [&](std::size_t v, std::span<const token_scale> scales, auto const& wanted) {
@@ -152,9 +153,11 @@ inline std::string tokens_json(text_page& page, std::size_t row) {
         if (auto const before = lists(1, page.scales[1], is_full); !before.empty())
             full += (full.empty() ? "" : ",") + before;
     std::string out = "{\"full\":" + with_top(std::move(full), 0) + ",\n\"methods\":[";
-    for (std::size_t v = 1; v < page.scales.size(); ++v)
-        out +=
-            (v == 1 ? "" : ",\n") + with_top(lists(v, page.scales[v], [&](token_measure m) { return !is_full(m); }), v);
+    for (std::size_t v = 1; v < page.scales.size(); ++v) {
+        const bool has_error = page.numbers.has(token_measure::error, v);
+        const auto is_listed = [&](token_measure m) { return !is_full(m) && !(m == token_measure::loss && has_error); };
+        out += (v == 1 ? "" : ",\n") + with_top(lists(v, page.scales[v], is_listed), v);
+    }
     return out + "]}";
 }
 

@@ -27,9 +27,10 @@ inline std::string documents_text(document_rows const& documents, std::span<cons
     return text;
 }
 
-/// The layer of a quantity that has layers.
-inline cell layer_cell(recorded_quantity const& q, std::size_t layer) {
-    return q.layered ? cell(layer) : cell(undefined{"the quantity has one number per document"});
+/// The layer of a quantity at which a correlation was found, if there is either.
+inline cell layer_cell(recorded_quantity const& q, std::size_t layer, measured const& found) {
+    if (!q.layered) return undefined{"the quantity has one number per document"};
+    return found ? cell(layer) : cell(undefined{found.reason()});
 }
 
 inline constexpr std::string_view influence_note =
@@ -69,10 +70,11 @@ inline table foretelling_table(finished_study const& s, foretelling const& f) {
         for (std::size_t r = 0; r < f.methods[v].size(); ++r) {
             auto const& here = f.methods[v][r];
             auto const& q = f.quantities[here.quantity];
-            t.add({s.methods[v].name, r + 1, q.name, detail::layer_cell(q, here.layer), here.chosen_by, here.spearman,
+            t.add({s.methods[v].name, here.chosen_by ? cell(r + 1) : cell(undefined{here.chosen_by.reason()}), q.name,
+                   detail::layer_cell(q, here.layer, here.chosen_by), here.chosen_by, here.spearman,
                    here.spearman_interval.lo, here.spearman_interval.hi, here.pearson, here.pearson_interval.lo,
-                   here.pearson_interval.hi, detail::layer_cell(q, here.naive_layer), here.naive_spearman,
-                   here.naive_pearson});
+                   here.pearson_interval.hi, detail::layer_cell(q, here.naive_layer, here.naive_spearman),
+                   here.naive_spearman, here.naive_pearson});
         }
     return t;
 }
@@ -96,8 +98,8 @@ inline table foretelling_robustness_table(finished_study const& s, foretelling c
         for (auto const& here : f.methods[v]) {
             auto const& q = f.quantities[here.quantity];
             auto const& r = here.robust;
-            t.add({s.methods[v].name, q.name, detail::layer_cell(q, here.layer), r.pearson, r.pearson_without,
-                   r.spearman, r.spearman_without, r.left_out.size(),
+            t.add({s.methods[v].name, q.name, detail::layer_cell(q, here.layer, here.chosen_by), r.pearson,
+                   r.pearson_without, r.spearman, r.spearman_without, r.left_out.size(),
                    detail::documents_text(s.run.documents, r.left_out)});
         }
     return t;
@@ -143,7 +145,7 @@ inline table topics_table(finished_study const& s, topic_study const& topics) {
             {"Over the documents that have a topic. Chance: how often a random set of the size of D_large would have "
              "as many of the topic, or as few, whichever is rarer, twice (hypergeometric); corrected: times the number "
              "of topics, because one of many topics looks unusual by chance. The paper: D_large covers all topics, "
-             "none with more than 12 % (§4.3, figure 3)."}};
+             "none with more than 12 % (§7.1, figure 3)."}};
     for (std::size_t v = 0; v < topics.methods.size(); ++v)
         for (std::size_t k = 0; k < topics.topics.size(); ++k) {
             auto const& e = topics.methods[v][k];

@@ -235,7 +235,7 @@ inline std::string lost_tokens_html(documents_page const& page) {
         for (auto const& token : tokens) use.targets.push_back(page.target(token.row));
         tables.push_back(to_html(lost_tokens_table(page.s.run, page.text.numbers, v, tokens), use));
     }
-    return "<h3>The tokens that lose most</h3>\n" + method_choice("tokens", page.names, tables) +
+    return "<h3>The tokens that lose most</h3>\n" + method_choice("lost", page.names, tables) +
            "<p class=\"note\">Over all documents, at most two of each. Losses in nats.</p>\n";
 }
 

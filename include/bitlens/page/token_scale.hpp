@@ -110,11 +110,16 @@ struct token_scale {
     token_measure measure;
     int digits = 2;
     std::array<std::int64_t, token_shares.size()> steps{}; // in units, of unusual(x); rising
+    std::array<double, token_shares.size()> exact_steps{}; // the same numbers, not rounded
 
     code encode(double x) const noexcept {
         constexpr double largest = 1e15; // in units; beyond, doubles skip whole numbers
         if (!std::isfinite(x)) return std::nullopt;
         return std::llround(std::clamp(x * std::pow(10.0, digits), -largest, largest));
+    }
+    void set_digits(int wanted) noexcept {
+        digits = wanted;
+        for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = encode(exact_steps[i]).value_or(0);
     }
     /// What counts as much: the size of an error, a small margin, and of all else a large number.
     static double unusual(token_measure m, double x) noexcept {
@@ -155,12 +160,16 @@ inline token_scale scale_of(token_numbers const& numbers, token_measure m, std::
     const double first = std::abs(at.front()), last = std::abs(at.back());
     if (const double small = first > 0 ? first : last; small > 0)
         s.digits = std::clamp(1 - static_cast<int>(std::floor(std::log10(small))), 2, 9);
-    for (std::size_t i = 0; i < at.size(); ++i) s.steps[i] = s.encode(at[i]).value_or(0);
+    s.exact_steps = at;
+    s.set_digits(s.digits);
     return s;
 }
 
+/// Whether a measure is a loss or a difference of losses.
+constexpr bool is_of_loss(token_measure m) noexcept { return m <= token_measure::loss_full; }
+
 /// Of every measure that the methods of a run have. Each variant v of the run's table has a list, the full model's
-/// empty.
+/// empty. Those of losses have one unit, so that loss_full + error is loss.
 inline std::vector<std::vector<token_scale>> scales_of(token_numbers const& numbers, std::size_t variants) {
     std::vector<std::pair<std::size_t, token_measure>> all;
     for (std::size_t v = 1; v < variants; ++v)
@@ -168,6 +177,11 @@ inline std::vector<std::vector<token_scale>> scales_of(token_numbers const& numb
             if (numbers.has(m, v)) all.emplace_back(v, m);
     std::vector<token_scale> found(all.size());
     parallel_for(all.size(), [&](std::size_t i) { found[i] = scale_of(numbers, all[i].second, all[i].first); });
+    int digits = 0;
+    for (token_scale const& s : found)
+        if (is_of_loss(s.measure)) digits = std::max(digits, s.digits);
+    for (token_scale& s : found)
+        if (is_of_loss(s.measure)) s.set_digits(digits);
     std::vector<std::vector<token_scale>> scales(variants);
     for (std::size_t i = 0; i < all.size(); ++i) scales[all[i].first].push_back(found[i]);
     return scales;

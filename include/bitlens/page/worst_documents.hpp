@@ -116,6 +116,7 @@ inline std::string_view worst_documents_style() noexcept {
 .worst tr{display:grid;grid-template-columns:1fr 1fr;border-bottom:1px solid var(--line);padding:.6rem 0}
 .worst td,.worst td.n{border:0;padding:.15rem .75rem .15rem 0;text-align:left;white-space:normal}
 .worst td.document{grid-column:1/-1;min-width:0}
+.worst td.n small{display:inline;margin-left:.5em}
 .worst td[data-label]::before{content:attr(data-label);display:block;color:var(--soft);font-size:.8rem}}
 )";
 }

@@ -49,6 +49,7 @@ h2{font-size:1.25rem;line-height:1.3;margin:2.75rem 0 .5rem;padding-top:.75rem;b
 h3{font-size:1rem;margin:1.75rem 0 .25rem}
 p{max-width:46rem;margin:.5rem 0}
 a{color:var(--accent)}
+bdi{overflow-wrap:anywhere}
 code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.9em}
 .soft,figcaption,.note{color:var(--soft);font-size:.875rem}
 .note{margin:.25rem 0}
@@ -61,6 +62,7 @@ table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nu
 th,td{padding:.3rem .75rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}
 th{color:var(--soft);font-weight:600;vertical-align:bottom}
 th.n,td.n{text-align:right;padding:.3rem 0 .3rem .75rem}
+.n+td:not(.n),.n+th:not(.n){padding-left:1.25rem}
 td.n,td.name{white-space:nowrap}
 td:not(.n):not(.name){min-width:9rem}
 td.undefined{color:var(--soft);font-style:italic}

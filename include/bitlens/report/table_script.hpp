@@ -108,7 +108,6 @@ inline std::string_view table_script_style() noexcept {
     return R"(.listed{max-height:28rem;overflow-y:auto}
 .listed th{position:sticky;top:0;background:var(--paper)}
 .listed td:not(.n){overflow-wrap:anywhere}
-.listed td:not(.n),.listed th:not(.n){padding-left:.75rem}
 .listed th button{all:unset;cursor:pointer;color:var(--accent)}
 .listed th button:focus-visible{outline:2px solid var(--accent)}
 th[aria-sort=descending] button::after{content:" ↓"}
