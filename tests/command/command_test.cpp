@@ -530,8 +530,10 @@ onload = () => {
   seen.beyond = page.documentElement.scrollWidth - page.documentElement.clientWidth;
   page.querySelectorAll("details").forEach(d => d.open = true);
   frames[0].frameElement.width = 375;
-  const letters = [...page.querySelectorAll("svg text")].map(t =>
-    t.getScreenCTM().a * parseFloat(view.getComputedStyle(t).fontSize));
+  const letters = [...page.querySelectorAll("svg text")].map(t => {
+    const to = t.getScreenCTM();
+    return Math.hypot(to.a, to.b) * parseFloat(view.getComputedStyle(t).fontSize);
+  });
   seen.readable = letters.length > 20 && Math.min(...letters) >= 10;
   document.getElementById("seen").textContent = JSON.stringify(seen);
 };
