@@ -164,7 +164,8 @@ inline foretelling foretell(finished_study const& s) {
         const detail::ranked_column all(std::vector<double>(column.begin(), column.end()));
         const detail::ranked_column half(detail::numbers_of(column, f.halves.choosing));
         for (std::size_t v = 0; v < methods; ++v)
-            rho[q][v][k] = {detail::half_correlation(half, error_of_half[v]), detail::ranked_correlation(all, error[v])};
+            rho[q][v][k] = {detail::half_correlation(half, error_of_half[v]),
+                            detail::ranked_correlation(all, error[v])};
     });
 
     const std::size_t quantities = f.quantities.size();
