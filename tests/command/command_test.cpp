@@ -576,7 +576,8 @@ onload = () => {
     for (const details of all("details")) details.open = true;
     seen.beyond = page.documentElement.scrollWidth - page.documentElement.clientWidth;
     view.frameElement.width = 375;
-    const letters = all("svg text").map(t => t.getScreenCTM().a * parseFloat(view.getComputedStyle(t).fontSize));
+    const scale = ({a, b}) => Math.hypot(a, b); // of turned letters too
+    const letters = all("svg text").map(t => scale(t.getScreenCTM()) * parseFloat(view.getComputedStyle(t).fontSize));
     seen.readable = letters.length > 20 && Math.min(...letters) >= 10;
     document.getElementById("seen").textContent = JSON.stringify(seen);
   });

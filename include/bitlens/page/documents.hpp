@@ -42,7 +42,7 @@ inline std::vector<std::size_t> heads_of(std::span<const std::vector<std::size_t
 inline shown_documents choose_documents(finished_study const& s) {
     constexpr std::size_t most_searched = 1000; // copies of one document end there
     constexpr std::size_t most_worst = 10, least_texts = 3, most_ordinary = 5;
-    constexpr std::size_t most_numbers = 50 * 512 * 7; // documents, tokens, variants: about 4 MB
+    constexpr std::size_t most_numbers = 40 * 512 * 7; // documents, tokens, variants: about 3 MB
     constexpr double largest_similarity = 0.1;
     shown_documents shown;
     if (s.methods.empty()) return shown;
