@@ -18,6 +18,19 @@ struct process_use {
     std::uint64_t peak_bytes = 0; // resident, of the largest of them
 };
 
+namespace detail {
+
+inline double seconds_of(timeval t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); }
+
+} // namespace detail
+
+/// Seconds that all threads of this process have had a core in user mode.
+inline double cpu_seconds() {
+    rusage used{};
+    getrusage(RUSAGE_SELF, &used);
+    return detail::seconds_of(used.ru_utime);
+}
+
 /// f() in a process of its own, so that its peak of memory is not that of what ran before. The caller has no threads.
 /// Errors: runtime_error when the process does not start, or f throws there.
 template <class F>
@@ -39,11 +52,8 @@ process_use measure_process(F const& f) {
     rusage used{};
     if (wait4(child, &status, 0, &used) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
         throw std::runtime_error("the measured process failed");
-    const auto seconds = [](timeval t) {
-        return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
-    };
     return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
-            seconds(used.ru_utime) + seconds(used.ru_stime), static_cast<std::uint64_t>(used.ru_maxrss) << 10};
+            detail::seconds_of(used.ru_utime) + detail::seconds_of(used.ru_stime), static_cast<std::uint64_t>(used.ru_maxrss) << 10};
 }
 
 } // namespace bitlens::bench

@@ -1,13 +1,15 @@
 // How many tokens a second a checkpoint scores, in every arithmetic that the machine has, in full and quantized, and
-// where the time goes.
+// where the time goes; and what a study's measurements add to it.
 //
-//     bench_scoring MODEL [WORD]...     WORD: part of a line's name, e.g. "float32, full" or "uniform3"
+//     bench_scoring MODEL [WORD]...     WORD: part of a line's name, e.g. "float32, full", "uniform3" or "study"
 //
 // Rows of 512 random ids on all cores, best of several rounds; bench/scoring_peers.py does the same with others.
 
+#include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/formats.hpp"
+#include "bitlens/hooks/measure.hpp"
 #include "bitlens/models/architectures.hpp"
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/quantizers.hpp"
@@ -15,12 +17,15 @@
 #include "bitlens/sweep/position_scores.hpp"
 #include "bitlens/sweep/sweep.hpp"
 #include "peaks.hpp"
+#include "process.hpp"
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -129,6 +134,93 @@ void print_parts(transformer<Architecture, weight> const& model, double core_sec
     std::printf(" waiting %.1f %%\n", 100 * waiting / core_seconds);
 }
 
+/// What the paper asks for beside the losses, and no more: norms and kurtosis of the full model, and how far each
+/// method's MLPs are from it.
+class papers_measurement {
+public:
+    papers_measurement(std::size_t layers, std::size_t variants)
+        : scores_(tokens - 1, variants), full_(std::make_unique<full_model_probes>(layers)) {
+        for (std::size_t v = 1; v < variants; ++v) mse_.push_back({std::vector<double>(layers), full_.get()});
+    }
+    template <class F>
+    void with_probe(std::size_t variant, F const& f) {
+        if (variant > 0) return f(mse_[variant - 1]);
+        chain probe{full_->norm_r, full_->norm_h, full_->kurtosis_r, full_->kurtosis_h, full_->mlp_out};
+        f(probe);
+    }
+    std::span<const token_scores> scores() noexcept { return scores_.scores(); }
+
+private:
+    struct full_model_probes {
+        residual_norms<hook::resid_mid> norm_r;
+        residual_norms<hook::mlp_in> norm_h;
+        token_kurtosis<hook::resid_mid> kurtosis_r;
+        token_kurtosis<hook::mlp_in> kurtosis_h;
+        latest<hook::mlp_out> mlp_out;
+
+        explicit full_model_probes(std::size_t layers)
+            : norm_r(layers), norm_h(layers), kurtosis_r(layers), kurtosis_h(layers) {}
+    };
+    struct mlp_error {
+        using points = hook::set<hook::mlp_out>;
+        std::vector<double> per_layer;
+        full_model_probes const* full;
+
+        void on(hook::mlp_out, site at, matrix_view<const float> a) {
+            per_layer[at.layer] =
+                mean_squared_difference(full->mlp_out.positions().of(a), full->mlp_out.of_layer(at.layer));
+        }
+    };
+
+    score_measurement scores_;
+    std::unique_ptr<full_model_probes> full_; // where it stays when this object moves
+    std::vector<mlp_error> mse_;
+};
+
+/// Seconds of one core for what a measurement's probes do with one document.
+template <class Measurement>
+double seconds_of_probes(Measurement measured, std::size_t variants, std::size_t layers, matrix<float>& states) {
+    return time_of([&] {
+        for (std::size_t k = 0; k < layers; ++k)
+            for (std::size_t v = 0; v < variants; ++v)
+                measured.with_probe(v, [&](auto& probe) {
+                    std::apply([&](auto... point) { (emit<decltype(point)>(probe, site{k}, states), ...); },
+                               hook::all{});
+                });
+    });
+}
+
+/// What a study's measurements add to the scores of the full model and three methods. The sweeps that they watch differ
+/// by less than their times do from call to call, so that the probes are timed alone.
+template <class Architecture>
+void bench_measurements(transformer<Architecture, weight> const& full, arithmetic products, std::string const& line,
+                        unsigned threads) {
+    const auto three_bits = quantize_layers(*full.layers(), full.config().layers, rtn<uniform<3, 64>>{});
+    const auto four_bits = quantize_layers(*full.layers(), full.config().layers, absmax<normal_float<4, 64>>{});
+    const std::vector<variant<weight>> variants{
+        {"full", full.layers()}, {"rtn3", three_bits}, {"nf4", four_bits}, {"nf4 again", four_bits}};
+    const auto ids = random_rows(threads, full.config().vocabulary);
+    double document = 1e300; // of one core
+    for (std::size_t i = 0; i < rounds; ++i) {
+        const double start = cpu_seconds();
+        sweep(
+            full.with_products(products), variants, ids, {ids.rows(), threads},
+            [&](std::size_t) { return score_measurement(tokens - 1, variants.size()); }, [](std::size_t, auto) {});
+        document = std::min(document, (cpu_seconds() - start) / static_cast<double>(ids.rows()));
+    }
+    const thread_limit one_core(1);
+    const measured_size size{variants.size(), full.config().layers, tokens, full.config().block.width};
+    matrix<float> states(tokens, size.width);
+    random_generator random(2);
+    for (float& x : states.span()) x = static_cast<float>(random.normal());
+    const double papers =
+        seconds_of_probes(papers_measurement(size.layers, size.variants), size.variants, size.layers, states);
+    const double all = seconds_of_probes(document_statistics{}.make(size, 0), size.variants, size.layers, states);
+    std::printf("%-46s %7.2f core seconds a row; norms, kurtosis and MSE add %.1f %%, all that is measured %.1f %%\n",
+                line.c_str(), document, 100 * papers / document, 100 * all / document);
+    std::fflush(stdout);
+}
+
 template <class Architecture>
 void bench_model(checkpoint const& source, std::span<char* const> words) {
     const unsigned threads = available_cores();
@@ -153,6 +245,9 @@ void bench_model(checkpoint const& source, std::span<char* const> words) {
     bench("full", [&] { return full; });
     bench("uniform3-g64", quantized(rtn<uniform<3, 64>>{}));
     bench("nf4-g64", quantized(absmax<normal_float<4, 64>>{}));
+    for (const arithmetic a : all_arithmetics)
+        if (const std::string line = std::string(name(a)) + ", study of three methods"; is_available(a) && wanted(line))
+            bench_measurements(full, a, line, threads);
 }
 
 } // namespace

@@ -34,16 +34,11 @@ int main() {
     for (std::size_t v = 1; v < variants.size(); ++v)
         manifest.methods.push_back({variants[v].name, variants[v].name + "-g32"});
     const bitlens::run_folder folder("run");
-    manifest = folder.agree(manifest); // refuses the folder of another run; methods may be added later
-    folder.write_manifest(manifest);
-    bitlens::results_table table(manifest.columns, bitlens::variant_names(manifest.methods), {20, layers, 32});
-    bitlens::read_finished(folder, table); // what an earlier process finished is not done again
-    bitlens::run_study(full, variants, documents, {.examples_per_block = 8, .threads = 2}, kind, folder, table,
-                       [](std::size_t) {});
-    const bitlens::token_texts texts(bitlens::ids_of(documents, table),
-                                     [](std::int32_t id) { return std::to_string(id) + " "; });
-    bitlens::write_run_tables(folder.path(), documents, table, texts);
-    folder.remove_parts();
+    // Refuses the folder of another run; what an earlier process finished is not done again. Methods may be added
+    // later.
+    auto begun = bitlens::begin_run(folder, manifest, std::move(documents), layers);
+    bitlens::run_study(full, variants, folder, begun, {.examples_per_block = 8, .threads = 2}, kind);
+    bitlens::finish_run(folder, begun, [](std::int32_t id) { return std::to_string(id) + " "; });
     bitlens::write_report(folder.path());
 
     // From here on the folder alone is read.

@@ -1,6 +1,8 @@
 #pragma once
 /// The verbs of the command `bitlens`: each takes its parsed arguments, prints its result and throws what goes wrong.
 
+#include "bitlens/text/documents.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -35,6 +37,7 @@ struct study_arguments {
     std::string bos = "auto";
     std::uint64_t seed = 1;
     bool first_position = false;
+    document_keys keys;
     std::string arithmetic = default_arithmetic;
     machine_arguments machine;
 };

@@ -24,6 +24,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -74,6 +75,10 @@ std::string read_size(std::string& text) {
 std::string check_layer(std::string const& text) {
     if (is_whole_number(text, 0, large)) return {};
     return "numbers joined by commas are expected, as in 0,1,2; " + bitlens::in_quotes(text) + " was found";
+}
+
+std::string check_key(std::string const& text) {
+    return text.empty() ? "the name of a key is expected, an empty text was found" : "";
 }
 
 CLI::Option* add_methods_option(CLI::App& verb, std::string& methods) {
@@ -130,6 +135,14 @@ void add_study(CLI::App& app, study_arguments& a) {
                     "JSONL or JSONL.gz (text, optional id and topic), .txt (one document), or NPY of token ids")
         ->required()
         ->check(CLI::ExistingFile);
+    verb.add_option("--keep", a.keys.kept, "comma-separated keys of the JSONL that examples.csv gets columns of")
+        ->delimiter(',');
+    for (auto const& [name, key] :
+         {std::pair{"text", &a.keys.text}, std::pair{"id", &a.keys.id}, std::pair{"topic", &a.keys.topic}})
+        verb.add_option("--" + std::string(name) + "-key", *key,
+                        "the key of the JSONL that holds the " + std::string(name))
+            ->check(check_key)
+            ->capture_default_str();
     add_methods_option(verb, a.methods)->required();
     verb.add_option("--out", a.out, "the run folder; an unfinished run there goes on")->required();
     verb.add_option("--overrides", a.overrides, "JSON file: projection and layer patterns → method or full")

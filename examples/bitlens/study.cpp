@@ -26,6 +26,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,13 @@ std::vector<std::filesystem::path> files_of(checkpoint const& source, bool has_t
     return files;
 }
 
+/// As the manifest has them.
+std::vector<run_method> named(std::vector<method> const& methods) {
+    std::vector<run_method> all;
+    for (auto const& m : methods) all.push_back({m.name, m.text()});
+    return all;
+}
+
 /// Everything that decides a result, and nothing else: equal manifests, equal bytes.
 /// bos: whether a beginning-of-text token was put in front, or where the rows have theirs from.
 run_manifest describe_run(study_arguments const& a, checkpoint const& model, std::optional<tokenizer> const& t,
@@ -70,6 +78,11 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, std
     manifest["full"] = model.format_description();
     manifest["tokenizer"] = t ? visible_text(t->description()) : "none";
     manifest["data"] = file_identity(a.data);
+    const document_keys usual;
+    for (auto const& [what, key, usual_key] :
+         {std::tuple{"text", &a.keys.text, &usual.text}, std::tuple{"id", &a.keys.id, &usual.id},
+          std::tuple{"topic", &a.keys.topic, &usual.topic}})
+        if (*key != *usual_key) manifest["keys"][what] = *key;
     manifest["rows"] = {{"read", s.read}, {"used", s.documents.rows.size()}, {"shorter", s.shorter}, {"cut", s.cut}};
     manifest["tokens"] = a.tokens;
     manifest["bos"] = std::move(bos);
@@ -78,25 +91,25 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, std
     manifest["seed"] = a.seed;
     manifest["arithmetic"] = arithmetic_text(products_named(a.arithmetic));
     manifest["overrides"] = a.overrides ? read_json_file(*a.overrides) : json(nullptr);
-    run_manifest run{std::move(manifest), {}, document_statistics{}.columns()};
-    for (auto const& m : methods) run.methods.push_back({m.name, m.text()});
+    run_manifest run{std::move(manifest), {}, document_statistics{}.columns(), a.keys.kept};
+    run.methods = named(methods);
     return run;
 }
 
 template <class Architecture>
 report_summary run(study_arguments const& a, checkpoint const& source, std::optional<tokenizer> const& t,
-                   document_selection const& s, run_folder const& folder, run_manifest const& manifest,
+                   document_rows documents, run_folder const& folder, run_manifest const& manifest,
                    machine const& here) {
     model_config const& config = source.config();
     std::vector<method> methods;
     for (auto const& [name, spec] : manifest.methods) methods.push_back(parse_method(name + "=" + spec));
-    const document_statistics kind{a.first_position ? every_position : position_range{}, s.documents.bytes};
-    const results_size size{s.documents.size(), config.layers, s.documents.positions()};
+    const results_size size{documents.size(), config.layers, documents.positions()};
     const auto rules = a.overrides ? read_override_rules(*a.overrides, config.layers) : override_rules();
     for (auto const& m : methods) check_shapes<weight>(config.block, config.layers, m, rules);
-    auto demand = demand_of(source, methods, a.tokens, s.documents.size(),
+    auto demand = demand_of(source, methods, a.tokens, documents.size(),
                             results_table::bytes_per_document(manifest.columns, methods.size() + 1, size), rules);
-    demand.states.per_example += kind.bytes_of_one({methods.size() + 1, config.layers, a.tokens, config.block.width});
+    demand.states.per_example +=
+        document_statistics{}.bytes_of_one({methods.size() + 1, config.layers, a.tokens, config.block.width});
     const auto plan = plan_memory(demand, here.memory, here.threads);
     const std::string plan_line = plan_text(demand, plan, here.memory);
     std::cout << plan_line << '\n';
@@ -104,19 +117,15 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
     folder.expect_names_writable(manifest.methods);
     const bool lacks_float32_check =
         products_named(a.arithmetic) != arithmetic::f32 && !has_float32_check(folder.path(), methods);
-    folder.write_manifest(manifest); // not before all this has passed: later calls take up what it names
+    // Not before all this has passed: later calls take up what the manifest names.
+    run_results run = begin_run(folder, manifest, std::move(documents), config.layers);
     folder.log(plan_line);
 
     const auto model =
         transformer<Architecture, weight>(source, plan.full_resident).with_products(products_named(a.arithmetic));
     const auto variants = variants_of(model, methods, plan, rules);
 
-    run_results run{manifest,
-                    s.documents.first(s.documents.size()),
-                    results_table(manifest.columns, variant_names(manifest.methods), size),
-                    {},
-                    {}};
-    read_finished(folder, run.table);
+    const document_statistics kind{a.first_position ? every_position : position_range{}, run.documents.bytes};
     std::size_t runs = 0;
     for (auto const& piece : rows_to_do(run.table, std::span<const variant<weight>>(variants)))
         runs += piece.count * piece.running.size();
@@ -126,7 +135,7 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
     };
     if (runs > 0) {
         progress shown(runs, a.tokens);
-        run_study(model, variants, run.documents, plan.cut, kind, folder, run.table, [&](std::size_t done) {
+        run_study(model, variants, folder, run, plan.cut, kind, [&](std::size_t done) {
             shown.advance(done);
             stop_if_asked();
         });
@@ -139,17 +148,13 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
         flush_output();
         progress shown(checked.size() * variants.size(), a.tokens);
         const auto in_float32 = measure_run(model.with_products(arithmetic::f32), variants, checked, plan.cut, kind,
-                                            [&](std::size_t documents) {
-                                                shown.advance(documents * variants.size());
+                                            [&](std::size_t done) {
+                                                shown.advance(done * variants.size());
                                                 stop_if_asked();
                                             });
         write_float32_check(folder.path(), checked, in_float32);
     }
-    run.texts = token_texts(ids_of(run.documents, run.table),
-                            [&](std::int32_t id) { return t ? t->text_of(id) : id_text(id); });
-    // Parts that are still there belong to tables that a kill kept from being written.
-    if (folder.has_parts()) write_run_tables(folder.path(), run.documents, run.table, run.texts);
-    folder.remove_parts();
+    finish_run(folder, run, [&](std::int32_t id) { return t ? t->text_of(id) : id_text(id); });
     return write_report(folder.path(), make_study(std::move(run)));
 }
 
@@ -171,13 +176,15 @@ void study(study_arguments const& a) {
     warn_beyond_context(source.config(), "--tokens", a.tokens);
     const run_folder folder(a.out);
     check_results(folder);
-    const bool from_ids = document_reader(a.data).holds_ids();
+    check_kept(a.keys.kept, results_table(document_statistics{}.columns(), variant_names(named(methods)),
+                                          {0, source.config().layers, 0}));
+    const bool from_ids = document_reader(a.data, a.tokens, a.keys).holds_ids();
     const auto t = tokenizer_of(source, !from_ids);
     if (from_ids && a.bos == "yes")
         throw option_error("--bos yes: " + a.data.string() + " holds token ids, which are taken as they stand");
     const auto bos = from_ids ? std::nullopt : bos_token(*t, a.bos);
-    const document_selection s =
-        select_documents(a.data, t ? &*t : nullptr, bos, source.config().vocabulary, a.tokens, a.examples);
+    document_selection s =
+        select_documents(a.data, t ? &*t : nullptr, bos, source.config().vocabulary, a.tokens, a.examples, a.keys);
     std::cout << source.format_description() << "\n"
               << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";
@@ -188,7 +195,7 @@ void study(study_arguments const& a) {
     if (manifest.methods.empty())
         throw option_error("--methods: at least one is expected; " + std::string(existing_methods));
     const auto summary = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return run<Architecture>(a, source, t, s, folder, manifest, here);
+        return run<Architecture>(a, source, t, std::move(s.documents), folder, manifest, here);
     });
     std::cout << summary << "report: " << visible_line(summary.page.native()) << '\n';
 }

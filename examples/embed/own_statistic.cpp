@@ -1,44 +1,62 @@
-/// A statistic of one's own in a sweep: how far does a 3-bit model's residual stream drift from the full one's?
+/// A statistic of one's own as columns of a run: how far does a 3-bit model's residual stream drift from the full
+/// one's? It lands in a folder, is not measured twice, and is read back as arrays.
 
 #include <bitlens/hooks.hpp>
 #include <bitlens/models/random_model.hpp>
 #include <bitlens/quantizers.hpp>
 #include <bitlens/recipes/quantize_layers.hpp>
 #include <bitlens/sweep/position_scores.hpp>
-#include <bitlens/sweep/sweep.hpp>
+#include <bitlens/sweep/run_arrays.hpp>
+#include <bitlens/sweep/run_study.hpp>
 
 #include <cstdio>
+#include <filesystem>
 using namespace bitlens;
 using weight = mixed_matrix<dense<float>, uniform<3, 32>>;
 
-/// MSE(z, z̃)   of one document's residual stream in both models, layer by layer.
+/// MSE(z, z̃)   of one document's residual stream in two models, layer by layer.
 struct stream_drift {
-    std::vector<double> per_layer;
-    record<hook::resid_post> full;
-    std::vector<position_scores> room; // for the losses, which every sweep computes
-    std::vector<token_scores> views;
-
-    stream_drift(std::size_t layers, std::size_t scored)
-        : per_layer(layers), room{{scored, true}, {scored, false}}, views{room[0].view(), room[1].view()} {}
+    std::vector<std::vector<double>> mse; // [variant][layer]
+    score_measurement losses;             // which every sweep computes
+    latest<hook::resid_post> full{every_position};
 
     struct comparison {
         using points = hook::set<hook::resid_post>;
-        stream_drift& owner;
+        latest<hook::resid_post> const& full;
+        std::vector<double>& mse;
 
         void on(hook::resid_post, site at, matrix_view<float> z) {
-            owner.per_layer[at.layer] = mean_squared_difference(owner.full.get<hook::resid_post>(at.layer), z);
+            mse[at.layer] = mean_squared_difference(full.of_layer(at.layer), z);
         }
     };
     template <class F>
     void with_probe(std::size_t variant, F const& f) { // variant 0, the full model, comes first in every layer
         if (variant == 0) return f(full);
-        comparison with_full{*this};
+        comparison with_full{full, mse[variant]};
         f(with_full);
     }
-    std::span<const token_scores> scores() const { return views; }
+    std::span<const token_scores> scores() { return losses.scores(); }
+    void write(std::size_t variant, results_row& row) const {
+        if (variant > 0) row.layers("drift", mse[variant]);
+    }
 };
 
-int main() {
+/// What a run has to know of it: the columns that it fills, how one is made for a document, and its bytes.
+struct drift_statistic {
+    std::vector<column> columns() const {
+        return {
+            {"drift", column_shape::layer, column_owner::each_method, "activations squared", "MSE(z, z') of a block"}};
+    }
+    stream_drift make(measured_size s, std::size_t /*document*/) const {
+        return {std::vector(s.variants, std::vector<double>(s.layers)), score_measurement(s.tokens - 1, s.variants)};
+    }
+    std::size_t bytes_of_one(measured_size s) const {
+        return score_measurement::bytes(s.tokens - 1, s.variants) + latest<hook::resid_post>::bytes(s.tokens, s.width);
+    }
+};
+
+/// Returns how many times a model ran over a document.
+std::size_t study(std::filesystem::path const& path) {
     const auto model = tiny_model<llama, weight>(tiny_config<llama>(), 1);
     const std::size_t layers = model.config().layers, documents = 3, tokens = 16;
     const auto rtn3 = quantize_layers(*model.layers(), layers, rtn<uniform<3, 32>>{});
@@ -47,13 +65,27 @@ int main() {
     random_generator random(2);
     for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(model.config().vocabulary));
 
-    const auto measure = [&](std::size_t) { return stream_drift(layers, tokens - 1); };
-    const auto show = [](std::size_t first, std::span<stream_drift> block) {
-        for (auto const& m : block) {
-            std::printf("document %zu:", first++);
-            for (const double drift : m.per_layer) std::printf(" %.3f", drift);
-            std::printf("\n");
-        }
-    };
-    sweep<llama, weight>(model, variants, ids, {}, measure, show);
+    std::size_t runs = 0;
+    const run_manifest manifest{
+        {{"model", "tiny"}, {"ids", "seed 2"}}, {{"rtn3", "rtn3-g32"}}, drift_statistic{}.columns()};
+    const run_folder folder(path); // another run's is refused, with the first difference
+    auto run = begin_run(folder, manifest, document_rows::numbered(std::move(ids)), layers);
+    run_study(model, variants, folder, run, {}, drift_statistic{}, [&](std::size_t n) { runs += n; });
+    finish_run(folder, run, [](std::int32_t id) { return std::to_string(id); });
+    return runs;
+}
+
+int main() {
+    std::filesystem::remove_all("drift");
+    for (const char* call : {"first", "second"}) std::printf("%s call: %zu model runs\n", call, study("drift"));
+
+    const run_results run = read_run("drift");
+    const xt::xarray<double> drift = run_arrays(run)["drift_rtn3"]; // (documents, layers)
+    for (std::size_t n = 0; n < run.size(); ++n) {
+        std::printf("document %zu:", n);
+        for (std::size_t k = 0; k < run.layers(); ++k) std::printf(" %.3f", drift(n, k));
+        std::printf("\n");
+    }
+    const xt::xarray<double> growth = xt::view(drift, xt::all(), -1) / xt::view(drift, xt::all(), 0);
+    std::printf("from the first layer to the last it grows %.1f times\n", xt::mean(growth)());
 }

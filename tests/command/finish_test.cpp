@@ -3,6 +3,7 @@
 #include "shell.hpp"
 #include "tiny_model.hpp"
 
+#include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/npy.hpp"
 #include "bitlens/recipes/method.hpp"
@@ -79,6 +80,75 @@ std::string check_finishes(std::string const& line, fs::path const& out) {
 }
 
 } // namespace
+
+TEST_CASE("numpy finds the numbers of a run again") {
+    const test::temporary_folder folder;
+    constexpr std::int32_t documents = 40;
+    std::vector<std::int32_t> all;
+    for (std::int32_t i = 0; i < documents * static_cast<std::int32_t>(tokens); ++i)
+        all.push_back((7 * i * i + i / 3) % 400);
+    const auto out = folder / "run";
+    check(study_line(here().model, here().ids("many.npy", all), out, "--methods rtn3-g32,rtn2-g64,mine=nf4-g64-dq"), 0,
+          {"report: "});
+    const auto compared = shell("cmake -DMODULES=numpy -P " + in_shell(BITLENS_TESTS "/cmake/python.cmake") + " -- " +
+                                in_shell(BITLENS_TESTS "/parity/run_with_numpy.py") + " " + in_shell(out) +
+                                " --command '" BITLENS_COMMAND "' --documents 40 --model " + in_shell(here().model));
+    CHECK_MESSAGE(compared.code == 0, compared.text);
+    const bool is_skipped = compared.text.find("-- skipped: ") != std::string::npos;
+    CHECK_MESSAGE((is_skipped || compared.text.find(", 0 columns and tables differ") != std::string::npos),
+                  compared.text);
+    if (is_skipped) return;
+    auto summary = read_json_file(out / "summary.json");
+    auto& number = summary["tables"]["methods"]["rows"][1]["mean_kl"];
+    number = number.get<double>() * (1 + 1e-8);
+    write_file_atomically(out / "summary.json", summary.dump());
+    const auto changed = shell("python3 " + in_shell(BITLENS_TESTS "/parity/run_with_numpy.py") + " " + in_shell(out));
+    CHECK(changed.code == 1);
+    CHECK_MESSAGE(changed.text.find("FAIL table methods") != std::string::npos, changed.text);
+}
+
+TEST_CASE("keys of the data are kept as columns, and read in place of others") {
+    const test::temporary_folder folder;
+    const auto data = folder.write("d.jsonl", "{\"body\":\"the cat sat on the mat\",\"url\":\"=a\",\"score\":1.50}\n"
+                                              "{\"body\":\"one two three four five six\",\"lang\":\"en\"}\n");
+    const auto out = folder / "run";
+    const std::string methods = "--methods rtn3-g32 ", keys = "--text-key body --id-key url --topic-key lang ";
+    const auto line = study_line(here().model, data, out, methods + keys + "--keep url,score");
+    check_finishes(line, out);
+    const auto run = read_run(out);
+    CHECK(run.documents.names == std::vector<std::string>{"=a", ""});
+    CHECK(run.documents.topics == std::vector<std::string>{"", "en"});
+    REQUIRE(run.documents.kept.size() == 2);
+    CHECK(run.documents.kept[0].values == std::vector<std::string>{"=a", ""});
+    CHECK(run.documents.kept[1].values == std::vector<std::string>{"1.50", ""});
+    const json manifest = read_json_file(out / "manifest.json");
+    CHECK(manifest.at("keep") == json({"url", "score"}));
+    CHECK(manifest.at("keys") == json({{"text", "body"}, {"id", "url"}, {"topic", "lang"}}));
+    check(study_line(here().model, data, out, methods + keys), 2,
+          {"holds another run: keep: [\"url\",\"score\"] in the folder, nothing asked for"});
+    check(study_line(here().model, data, out, methods + "--text-key body --keep url,score"), 2,
+          {"holds another run: keys"});
+
+    const auto plain = folder / "plain";
+    const auto refused = [&](fs::path const& from, std::string const& more, int code, std::string const& words) {
+        check(study_line(here().model, from, plain, methods + more), code, {words});
+        CHECK_FALSE(fs::exists(plain));
+    };
+    for (const char* key : {"id", "bytes", "nll_full", "error_rtn3-g32", "mse_rtn3-g32_l1"})
+        refused(data, "--keep url," + std::string(key), 2,
+                "keys to keep: \"" + std::string(key) + "\" is a column of examples.csv already");
+    refused(data, keys + "--keep url,url", 2, "\"url\" is named twice");
+    refused(data, keys + "--keep uri", 2, "d.jsonl: none of the 2 rows read has the key \"uri\"");
+    refused(data, "--text-key body --id-key uri", 2, "d.jsonl: none of the 2 rows read has the key \"uri\"");
+    refused(data, "--text-key ''", 2, "the name of a key is expected");
+    refused(data, "--text-key score", 1, "line 1: key \"score\": a string is expected, 1.5 was found");
+    refused(here().ids("ids.npy", {1, 2, 3, 4, 5, 6}), "--keep url", 2, "token ids were found");
+    refused(folder.write("d.txt", "the cat sat on the mat"), "--id-key url", 2,
+            "the ending .txt is that of plain text");
+    check_finishes(study_line(here().model, here().texts, plain, methods), plain);
+    CHECK_FALSE(read_json_file(plain / "manifest.json").contains("keep"));
+    CHECK_FALSE(read_json_file(plain / "manifest.json").contains("keys"));
+}
 
 TEST_CASE("an id that no token has may be the most likely one: tables and report show it") {
     const auto out = here().folder / "padded";

@@ -1,9 +1,14 @@
 #include "bitlens/stats/norms.hpp"
 
+#include "bitlens/core/random.hpp"
+
 #include "goldens.hpp"
 #include "not_finite.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 #include <vector>
 
 using namespace bitlens;
@@ -59,6 +64,49 @@ TEST_CASE("mean_relative_difference and mean_top_share by hand") {
     CHECK_FALSE(std::isfinite(mean_relative_difference({a.data(), 1, 2}, {zero.data(), 1, 2})));
     CHECK_THROWS_AS(mean_relative_difference(left, right.middle_rows(0, 1)), shape_error);
     CHECK_THROWS_AS(mean_top_share({}, 1), shape_error);
+}
+
+TEST_CASE("both differences from one pass have the bits that each has alone") {
+    const auto a = golden_floats("r"), b = golden_floats("other");
+    const matrix_view<const float> left(a.data(), 5, 67), right(b.data(), 5, 67);
+    const auto both = mean_difference_of(left, right, row_norms(right));
+    CHECK(both.squared == mean_squared_difference(left, right));
+    CHECK(both.relative == mean_relative_difference(left, right));
+    double shares = 0;
+    for (std::size_t t = 0; t < 5; ++t) {
+        double square = 0, length = 0;
+        for (std::size_t i = 0; i < 67; ++i) {
+            square += std::pow(double{left(t, i)} - double{right(t, i)}, 2);
+            length += std::pow(double{right(t, i)}, 2);
+        }
+        shares += std::sqrt(square / length);
+    }
+    CHECK(both.relative == doctest::Approx(shares / 5).epsilon(1e-14));
+    CHECK_THROWS_WITH_AS(mean_difference_of(left, right, std::vector<double>(4)),
+                         "mean_difference_of: 4 lengths of 5 rows", shape_error);
+}
+
+TEST_CASE("the share of the largest dimensions is that of the numbers sorted, equal ones and zeros among them") {
+    random_generator random(3);
+    for (const std::size_t width : {1u, 2u, 7u, 8u, 9u, 31u, 64u, 67u}) {
+        std::vector<float> row(width);
+        for (const bool has_equal : {false, true})
+            for (std::size_t largest = 0; largest <= width + 1; ++largest) {
+                for (float& x : row) x = has_equal ? static_cast<float>(random.below(3)) : static_cast<float>(random.normal());
+                row[width / 2] = -1e-30f; // not all are zero
+                std::vector<double> squares(width);
+                std::ranges::transform(row, squares.begin(), [](float x) { return double{x} * double{x}; });
+                std::ranges::sort(squares, std::greater<>{});
+                const double all = std::accumulate(squares.begin(), squares.end(), 0.0);
+                const auto end = squares.begin() + static_cast<std::ptrdiff_t>(std::min(largest, width));
+                CAPTURE(width);
+                CAPTURE(largest);
+                CHECK(mean_top_share({row.data(), 1, width}, largest) ==
+                      doctest::Approx(std::accumulate(squares.begin(), end, 0.0) / all).epsilon(1e-14));
+            }
+    }
+    const std::vector<float> no_number{1, std::nanf(""), 2, 3};
+    CHECK(std::isnan(mean_top_share({no_number.data(), 1, 4}, 2)));
 }
 
 TEST_CASE("no rows have no mean length") {

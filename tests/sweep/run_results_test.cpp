@@ -126,6 +126,57 @@ TEST_CASE("a folder without a run is an io_error") {
     CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("examples.csv: is not a regular file"), io_error);
 }
 
+TEST_CASE("keys of the data are columns of text that come back, whatever they are called and hold") {
+    const test::temporary_folder folder;
+    auto run = test::made_up_run(
+        2, {"a"}, [](std::size_t, std::size_t) { return 0.5; }, [](std::size_t) { return 1.0; });
+    // Names that look like columns of a method, or of a layer that the model does not have.
+    run.documents.kept = {{"url", {"=1+1", ""}},
+                          {"=sum", {std::string("a\0\"b\",\r\n", 9), "'-x"}},
+                          {"nll_of_others", {"x", "y"}},
+                          {"norm_r_l2", {"", "1e999"}},
+                          {"mse_a_l2", {"", ""}}};
+    run.manifest.kept = names_of(run.documents.kept);
+    const auto write = [&] {
+        write_run_tables(folder.path(), run.documents, run.table, run.texts);
+        write_file_atomically(folder / "manifest.json", to_json(run.manifest).dump());
+    };
+    write();
+    const auto header = test::read_bytes(folder / "examples.csv");
+    CHECK(header.starts_with("example,id,topic,url,'=sum,nll_of_others,norm_r_l2,mse_a_l2,tokens,bytes,nll_full,"));
+    const auto again = read_run(folder.path());
+    CHECK(again.manifest == run.manifest);
+    CHECK(again.layers() == 2);
+    REQUIRE(again.documents.kept.size() == run.documents.kept.size());
+    for (std::size_t k = 0; k < again.documents.kept.size(); ++k) {
+        CHECK(again.documents.kept[k].name == run.documents.kept[k].name);
+        CHECK(again.documents.kept[k].values == run.documents.kept[k].values);
+    }
+    CHECK(first_difference(run.manifest, {run.manifest.setting, {}, run.manifest.columns, {"url"}})
+              ->starts_with("keep: [\"url\",\"=sum\""));
+    auto without = run.manifest;
+    without.kept.clear();
+    CHECK(first_difference(without, run.manifest)->starts_with("keep: nothing in the folder, "));
+    CHECK_FALSE(to_json(without).contains("keep"));
+
+    run.documents.kept[0].values.pop_back();
+    CHECK_THROWS_WITH_AS(write(), "write_run_tables: 1 values of the key \"url\", expected 2", shape_error);
+    for (const char* key : {"example", "id", "topic", "tokens", "bytes", "nll_a", "error_a", "growth_r", "norm_r_l1"}) {
+        run.documents.kept = {{key, {"", ""}}};
+        CHECK_THROWS_WITH_AS(write(), doctest::Contains("is a column of examples.csv already"), option_error);
+    }
+    run.documents.kept = {{"x", {"", ""}}, {"x", {"", ""}}};
+    CHECK_THROWS_WITH_AS(write(), "keys to keep: \"x\" is named twice", option_error);
+    run.documents.kept = {{"", {"", ""}}};
+    CHECK_THROWS_AS(write(), option_error);
+    test::replace_in(folder / "manifest.json", "\"keep\":[\"url\"", "\"keep\":[\"id\"");
+    CHECK_THROWS_WITH_AS(read_run(folder.path()),
+                         doctest::Contains("manifest.json: keys to keep: \"id\" is a column of examples.csv already"),
+                         format_error);
+    test::replace_in(folder / "manifest.json", "\"keep\":[\"id\"", "\"keep\":[\"uri\"");
+    CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("examples.csv: no column 'uri'"), format_error);
+}
+
 TEST_CASE("what is written comes back bit for bit, with what is not finite") {
     const test::temporary_folder folder;
     const double infinite = std::numeric_limits<double>::infinity();

@@ -48,6 +48,12 @@ std::vector<std::string> names_of(std::span<const variant<tree_weight>> variants
     return names;
 }
 
+run_manifest manifest_of(measurement_kind auto const& kind, std::span<const variant<tree_weight>> variants) {
+    run_manifest m{{{"seed", 1}}, {}, kind.columns()};
+    for (auto const& v : variants.subspan(1)) m.methods.push_back({v.name, v.name});
+    return m;
+}
+
 void check_equal(results_table const& a, results_table const& b) {
     REQUIRE(a.columns().size() == b.columns().size());
     const auto same = [](auto x, auto y) { return x == y || (std::isnan(x) && std::isnan(y)); };
@@ -77,15 +83,141 @@ TEST_CASE("a run in memory holds what one reads back from a run folder") {
 
         const test::temporary_folder parent;
         const run_folder folder(parent.path());
-        folder.write_manifest({});
-        results_table table(kind.columns(), names_of(all), in_memory.size());
-        run_study(model, variants, documents, {2, 1}, kind, folder, table, [](std::size_t) {});
-        check_equal(table, in_memory);
+        auto run = begin_run(folder, manifest_of(kind, all), documents.first(data_rows), model_layers);
+        run_study(model, variants, folder, run, {2, 1}, kind);
+        check_equal(run.table, in_memory);
         results_table again(kind.columns(), names_of(all), in_memory.size());
         read_finished(folder, again);
         CHECK(again.is_complete());
         check_equal(again, in_memory);
     }
+}
+
+namespace {
+
+/// Fills whatever columns it is told of with numbers that tell document, variant, layer and position.
+struct numbered_measurement {
+    std::vector<column> columns;
+    std::size_t document, layers;
+    score_measurement losses;
+
+    template <class F>
+    void with_probe(std::size_t v, F const& f) {
+        losses.with_probe(v, f);
+    }
+    std::span<const token_scores> scores() { return losses.scores(); }
+    double number(std::size_t v, std::size_t place) const {
+        return static_cast<double>(100 * document + 10 * v + place);
+    }
+    void write(std::size_t v, results_row& row) const {
+        for (column const& c : columns) {
+            if (!c.is_of(v)) continue;
+            std::vector<double> layer_numbers, scores;
+            std::vector<std::int32_t> ids;
+            for (std::size_t k = 0; k < layers; ++k) layer_numbers.push_back(number(v, k));
+            for (std::size_t t = 0; t + 1 < data_tokens; ++t) {
+                scores.push_back(number(v, t));
+                ids.push_back(static_cast<std::int32_t>(number(v, t)));
+            }
+            if (c.shape == column_shape::document) row.number(c.name, number(v, 9));
+            if (c.shape == column_shape::layer) row.layers(c.name, layer_numbers);
+            if (c.shape == column_shape::position && c.holds_ids) row.positions<std::int32_t>(c.name, ids);
+            if (c.shape == column_shape::position && !c.holds_ids) row.positions<double>(c.name, scores);
+        }
+    }
+};
+
+struct numbered_kind {
+    std::vector<column> declared;
+
+    std::vector<column> columns() const { return declared; }
+    numbered_measurement make(measured_size size, std::size_t n) const {
+        return {declared, n, size.layers, score_measurement(size.tokens - 1, size.variants)};
+    }
+    std::size_t bytes_of_one(measured_size size) const {
+        return score_measurement::bytes(size.tokens - 1, size.variants);
+    }
+};
+
+} // namespace
+
+TEST_CASE("a measurement with columns of any one shape and owner resumes, lands in files and is read back") {
+    const auto model = two_layers();
+    const auto variants = small_tree(model);
+    const std::span<const variant<tree_weight>> all(variants);
+    using enum column_shape;
+    using enum column_owner;
+    for (const column_owner owner : {full_model, each_method, each_variant})
+        for (const column_shape shape : {column_shape::document, layer, position})
+            for (const bool holds_ids : {false, true}) {
+                if (holds_ids && shape != position) continue;
+                CAPTURE(name(owner));
+                CAPTURE(name(shape));
+                CAPTURE(holds_ids);
+                const numbered_kind kind{{{"mine", shape, owner, "unit", "meaning", holds_ids}}};
+                const test::temporary_folder parent;
+                struct interrupted {};
+                const auto measure = [&](bool is_interrupted) {
+                    const run_folder folder(parent / "run");
+                    auto run = begin_run(folder, manifest_of(kind, all), random_documents(model.config().vocabulary),
+                                         model_layers);
+                    std::size_t runs = 0;
+                    run_study(model, variants, folder, run, {2, 1}, kind, [&](std::size_t n) {
+                        runs += n;
+                        if (is_interrupted) throw interrupted();
+                    });
+                    finish_run(folder, run, [](std::int32_t id) { return std::to_string(id); });
+                    return runs;
+                };
+                CHECK_THROWS_AS(measure(true), interrupted);
+                CHECK(measure(false) == 3 * variants.size()); // all but the block of two
+                CHECK(measure(false) == 0);
+
+                const auto run = read_run(parent / "run");
+                CHECK(run.unfinished.empty());
+                CHECK(run.table.is_complete());
+                CHECK(run.layers() == (shape == layer ? model_layers : 0));
+                CHECK(run.table.columns().size() == (owner == full_model    ? 1
+                                                     : owner == each_method ? variants.size() - 1
+                                                                            : variants.size()));
+                for (stored_column const& s : run.table.columns())
+                    for (std::size_t n = 0; n < data_rows; ++n) {
+                        const double first = static_cast<double>(100 * n + 10 * s.variant);
+                        CHECK(s.name == (owner == full_model ? "mine" : "mine_" + variants[s.variant].name));
+                        if (shape == column_shape::document) CHECK(run.table.of_documents(s.name)[n] == first + 9);
+                        if (shape == layer) CHECK(run.table.of_layers(s.name)(1, n) == first + 1);
+                        if (shape == position && holds_ids)
+                            CHECK(run.table.ids_of_positions(s.name)(n, 5) == static_cast<int>(first) + 5);
+                        if (shape == position && !holds_ids)
+                            CHECK(run.table.of_positions(s.name)(n, 5) == static_cast<float>(first + 5));
+                    }
+            }
+}
+
+TEST_CASE("the folder of a run that measured something else is refused with the first difference") {
+    const auto model = two_layers();
+    const auto variants = small_tree(model);
+    const numbered_kind mine{{{"mine", column_shape::layer, column_owner::each_method, "", "a meaning"}}};
+    const test::temporary_folder parent;
+    const run_folder folder(parent / "run");
+    const auto begin = [&](auto const& kind, std::vector<kept_values> kept = {}) {
+        auto documents = random_documents(model.config().vocabulary);
+        documents.kept = std::move(kept);
+        begin_run(folder, manifest_of(kind, variants), std::move(documents), model_layers);
+    };
+    const std::vector<std::string> values(data_rows);
+    CHECK_THROWS_WITH_AS(begin(mine, {{"mine_late_l1", values}}),
+                         "keys to keep: \"mine_late_l1\" is a column of examples.csv already", option_error);
+    CHECK_FALSE(folder.manifest());
+    begin(mine);
+    auto other = mine;
+    other.declared[0].unit = "nats";
+    CHECK_THROWS_WITH_AS(begin(other), doctest::Contains("holds another run: columns: {"), option_error);
+    CHECK_THROWS_WITH_AS(begin(document_statistics{}), doctest::Contains("holds another run: columns: {"),
+                         option_error);
+    CHECK_THROWS_WITH_AS(begin(mine, {{"url", values}}),
+                         doctest::Contains("keep: nothing in the folder, [\"url\"] asked"), option_error);
+    begin(mine);
 }
 
 TEST_CASE("a tree of variants resumes from every subset of finished variants") {
@@ -99,17 +231,16 @@ TEST_CASE("a tree of variants resumes from every subset of finished variants") {
         CAPTURE(finished);
         const test::temporary_folder parent;
         const run_folder folder(parent.path());
-        folder.write_manifest({});
+        folder.write_manifest(manifest_of(kind, all));
         for (std::size_t v = 0; v < variants.size(); ++v)
             if (finished >> v & 1u) write_part(folder, whole, v, 1, 3);
-        results_table table(kind.columns(), names_of(all), whole.size());
-        read_finished(folder, table);
+        auto run = begin_run(folder, manifest_of(kind, all), documents.first(data_rows), model_layers);
         std::size_t runs = 0, planned = 0;
-        for (auto const& piece : rows_to_do(table, all)) planned += piece.count * piece.running.size();
-        run_study(model, variants, documents, {2, 1}, kind, folder, table, [&](std::size_t n) { runs += n; });
+        for (auto const& piece : rows_to_do(run.table, all)) planned += piece.count * piece.running.size();
+        run_study(model, variants, folder, run, {2, 1}, kind, [&](std::size_t n) { runs += n; });
         CHECK(runs == planned);
-        CHECK(table.is_complete());
-        check_equal(table, whole);
+        CHECK(run.table.is_complete());
+        check_equal(run.table, whole);
     }
 }
 

@@ -51,6 +51,16 @@ TEST_CASE("rows that are long enough are cut to one length, with the beginning-o
         CHECK(std::ranges::equal(s.documents.ids.row(n), expected));
     }
 
+    const auto kept = select_documents(path, &t, 1, vocabulary, length, {}, {.topic = "id", .kept = {"topic", "id"}});
+    CHECK(kept.documents.topics == std::vector<std::string>{"first", ""});
+    REQUIRE(kept.documents.kept.size() == 2);
+    CHECK(kept.documents.kept[0].name == "topic");
+    CHECK(kept.documents.kept[0].values == std::vector<std::string>{"", "dogs"});
+    CHECK(kept.documents.kept[1].values == std::vector<std::string>{"first", ""});
+    CHECK(kept.documents.first(1).kept[1].values == std::vector<std::string>{"first"});
+    CHECK_THROWS_WITH_AS(select_documents(path, &t, 1, vocabulary, length, {}, {.kept = {"id", "url"}}),
+                         doctest::Contains("d.jsonl: none of the 3 rows read has the key \"url\""), option_error);
+
     const auto one = select_documents(path, &t, 1, vocabulary, length, 1);
     CHECK((one.read == 1 && one.documents.rows.size() == 1));
     CHECK(select_documents(path, &t, {}, vocabulary, length, {}).documents.rows == std::vector<std::size_t>{2});

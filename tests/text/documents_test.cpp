@@ -4,6 +4,8 @@
 
 #include <array>
 #include <filesystem>
+#include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,8 +15,8 @@ using namespace bitlens;
 
 namespace {
 
-std::vector<document> read_all(std::filesystem::path const& path) {
-    document_reader reader(path);
+std::vector<document> read_all(std::filesystem::path const& path, document_keys const& keys = {}) {
+    document_reader reader(path, std::numeric_limits<std::size_t>::max(), keys);
     std::vector<document> all;
     for (document d; reader.next(d);) {
         CHECK(d.row == all.size());
@@ -50,6 +52,56 @@ TEST_CASE("JSON lines: text, id and topic as strings or numbers, other keys left
     CHECK(all[3].topic == "1.50");
     CHECK((all[0].line == 1 && all[1].line == 4 && all[3].line == 6));
     CHECK(read_all(folder.write("empty.jsonl", "")).empty());
+}
+
+TEST_CASE("other keys are kept on request, and stand for text, id and topic") {
+    using list = std::vector<std::string>;
+    const test::temporary_folder folder;
+    const auto path = folder.write(
+        "d.jsonl", "{\"body\":\"one\",\"url\":\"http://a\",\"score\":1.50,\"ok\":true,\"text\":[1],\"id\":{}}\n"
+                   "{\"body\":\"two\",\"ur\\u006c\":\"b\",\"score\":12345678901234567890123,\"ok\":false}\n"
+                   "{\"body\":\"three\",\"score\":null}\n");
+    const auto all = read_all(path, {.text = "body", .id = "url", .kept = {"ok", "url", "score"}});
+    REQUIRE(all.size() == 3);
+    CHECK(all[0].text == "one");
+    CHECK((all[0].id == "http://a" && all[1].id == "b" && all[2].id.empty()));
+    CHECK(all[0].kept == list{"true", "http://a", "1.50"});
+    CHECK(all[1].kept == list{"false", "b", "12345678901234567890123"});
+    CHECK(all[2].kept == list{"", "", ""});
+
+    document_reader reader(path, 100, {.text = "body", .id = "name", .topic = "score", .kept = {"url", "none"}});
+    CHECK(reader.absent_keys() == list{"body", "name", "score", "url", "none"});
+    document d;
+    while (reader.next(d)) CHECK(d.kept.size() == 2);
+    CHECK(reader.absent_keys() == list{"name", "none"});
+    document_reader other_place(folder.write("t.jsonl", "{\"text\":\"a\"}"), 100, {.topic = "id"});
+    CHECK(other_place.next(d));
+    CHECK(other_place.absent_keys() == list{"id"}); // which none has to have as its id
+
+    const auto check = [&](std::string const& line, document_keys const& keys, std::string_view word,
+                           std::string_view other) {
+        CAPTURE(line);
+        CHECK_REFUSED(read_all(folder.write("bad.jsonl", line), keys), "bad.jsonl: line 1", word, other);
+    };
+    check("{\"text\":\"a\"}", {.text = "body"}, "the key \"body\"", "missing");
+    check("{\"text\":\"a\",\"tags\":[\"x\"]}", {.kept = {"tags"}}, "key \"tags\"",
+          "a string, a number, true, false or null is expected, array was found");
+    check("{\"text\":\"a\",\"meta\":{\"x\":1}}", {.kept = {"meta"}}, "key \"meta\"", "object was found");
+    check("{\"text\":\"a\",\"n\":NaN}", {.kept = {"n"}}, "no valid JSON", "");
+    check("{\"text\":\"a\",\"url\":true}", {.id = "url"}, "key \"url\"", "a string or a number is expected");
+    check("{\"text\":\"a\",\"u\":1,\"u\":1}", {.kept = {"u"}}, "\"u\"", "twice");
+}
+
+TEST_CASE("text and token ids have no keys, and say so") {
+    const test::temporary_folder folder;
+    CHECK_THROWS_TEXT(read_all(folder.write("d.txt", "text"), {.kept = {"url"}}), option_error,
+                      "d.txt: the key \"url\" was asked for", "the ending .txt is that of plain text");
+    const std::array<std::int32_t, 2> ids{1, 2};
+    write_npy(folder / "d.npy", std::array<std::size_t, 2>{1, 2}, std::span<const std::int32_t>(ids));
+    for (document_keys const& keys :
+         {document_keys{.text = "k"}, document_keys{.id = "k"}, document_keys{.topic = "k"}})
+        CHECK_THROWS_TEXT(read_all(folder / "d.npy", keys), option_error, "d.npy: the key \"k\" was asked for",
+                          "token ids were found");
 }
 
 TEST_CASE("what is wrong in a line is named by file, line and key") {

@@ -38,8 +38,10 @@ public:
 
     /// Bytes that one takes.
     static std::size_t bytes(measured_size size) noexcept {
-        constexpr std::size_t compared_points = 3, lists_of_full = 6, lists_of_method = 6;
-        return compared_points * size.tokens * size.width * sizeof(float) +
+        constexpr std::size_t lists_of_full = 6, lists_of_method = 6;
+        return latest<hook::resid_mid>::bytes(size.tokens, size.width) +
+               latest<hook::attn_out>::bytes(size.tokens, size.width) +
+               latest<hook::mlp_out>::bytes(size.tokens, size.width) +
                size.variants * size.tokens * position_scores::bytes_of_a_position +
                size.layers *
                    (lists_of_full * sizeof(std::optional<double>) + size.variants * lists_of_method * sizeof(double));

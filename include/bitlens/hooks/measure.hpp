@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -117,6 +118,7 @@ public:
         const auto rows = positions_.of(a);
         if (copy_.rows() != rows.rows || copy_.cols() != rows.cols) copy_ = matrix<float>(rows.rows, rows.cols);
         for (std::size_t t = 0; t < rows.rows; ++t) std::ranges::copy(rows.row(t), copy_.row(t).begin());
+        norms_ = row_norms(copy_.view());
         layer_ = at.layer;
     }
     /// The copy, of the positions that count.   Errors: shape_error when it is not that of the layer.
@@ -126,11 +128,19 @@ public:
                               " has nothing to be compared with; the run that comes first must be there");
         return copy_.view();
     }
+    /// The lengths of its rows.
+    std::span<const double> norms() const noexcept { return norms_; }
     position_range positions() const noexcept { return positions_; }
+
+    /// Bytes of a copy.
+    static constexpr std::size_t bytes(std::size_t tokens, std::size_t width) noexcept {
+        return tokens * (width * sizeof(float) + sizeof(double));
+    }
 
 private:
     position_range positions_;
     matrix<float> copy_;
+    std::vector<double> norms_;
     std::optional<std::size_t> layer_;
 };
 
@@ -145,8 +155,9 @@ public:
     difference(std::size_t layers, latest<Point> const& before) : squared(layers), relative(layers), before_(&before) {}
     void on(Point, site at, matrix_view<const float> a) {
         const auto rows = before_->positions().of(a), reference = before_->of_layer(at.layer);
-        detail::of_layer<Point>(squared, at) = mean_squared_difference(rows, reference);
-        detail::of_layer<Point>(relative, at) = mean_relative_difference(rows, reference);
+        const auto [square, share] = mean_difference_of(rows, reference, before_->norms());
+        detail::of_layer<Point>(squared, at) = square;
+        detail::of_layer<Point>(relative, at) = share;
     }
 
     std::vector<double> squared, relative;

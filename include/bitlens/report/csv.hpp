@@ -43,7 +43,7 @@ public:
         std::ranges::sort(sorted);
         if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
             throw option_error("csv: two columns are named '" + visible_text(*twice) + "'");
-        for (auto const& name : columns) quoted_cell(name);
+        for (auto const& name : columns) text(name);
         end_row();
     }
 
@@ -128,10 +128,7 @@ public:
         return found->second;
     }
     /// A cell as text, without the apostrophe that keeps a spreadsheet from running it.
-    std::string text(std::size_t row, std::size_t col) const {
-        const auto bytes = cell(row, col);
-        return std::string(bytes.starts_with('\'') && detail::looks_like_formula(bytes) ? bytes.substr(1) : bytes);
-    }
+    std::string text(std::size_t row, std::size_t col) const { return unguarded(cell(row, col)); }
     /// Errors: format_error naming file, line and column unless the cell is one finite number and nothing else.
     double number(std::size_t row, std::size_t col) const {
         double value = 0;
@@ -170,6 +167,9 @@ public:
     }
 
 private:
+    static std::string unguarded(std::string_view bytes) {
+        return std::string(bytes.starts_with('\'') && detail::looks_like_formula(bytes) ? bytes.substr(1) : bytes);
+    }
     std::string_view cell(std::size_t row, std::size_t col) const {
         BITLENS_ASSERT(row < rows() && col < names_.size());
         const std::size_t i = row * names_.size() + col;
@@ -201,7 +201,7 @@ private:
             more = read_cell(bytes, at, line, cells);
             ++cells;
             if (is_header) {
-                names_.push_back(text_.substr(begin));
+                names_.push_back(unguarded(std::string_view(text_).substr(begin)));
                 text_.resize(begin);
             } else if (cells <= names_.size()) {
                 ends_.push_back(text_.size());

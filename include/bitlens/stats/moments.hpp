@@ -9,6 +9,7 @@
 #include "bitlens/core/view.hpp"
 #include "bitlens/stats/sums.hpp"
 
+#include <array>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -34,14 +35,12 @@ central_sums central_sums_of(std::size_t n, Value const& value) noexcept {
     const auto deviation = [&](std::size_t i) { return (value(i) - origin) - shift; };
     central_sums sums;
     sums.mean = origin + shift;
-    sums.square = sum_of(n, [&](std::size_t i) {
+    const auto powers = sums_of<2>(n, [&](std::size_t i) {
         const double d = deviation(i);
-        return d * d;
+        return std::array{d * d, (d * d) * (d * d)};
     });
-    sums.fourth = sum_of(n, [&](std::size_t i) {
-        const double d = deviation(i);
-        return (d * d) * (d * d);
-    });
+    sums.square = powers[0];
+    sums.fourth = powers[1];
     return sums;
 }
 

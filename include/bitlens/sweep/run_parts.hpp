@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -88,6 +89,34 @@ inline void read_finished(run_folder const& folder, results_table& table) {
         if (complete) continue;
         for (auto const& part : folder.parts(table.variants()[v])) read_part(part, table, v);
     }
+}
+
+/// A run of these documents in its folder, with all that earlier calls finished of it. The manifest is written, with
+/// what the folder agrees to and the keys that the documents keep.
+/// Errors: as run_folder::agree, check_kept, results_table and read_finished; io_error.
+inline run_results begin_run(run_folder const& folder, run_manifest asked, document_rows documents,
+                             std::size_t layers) {
+    asked.kept = names_of(documents.kept);
+    run_results run;
+    run.manifest = folder.agree(std::move(asked));
+    run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods),
+                              {documents.size(), layers, documents.positions()});
+    check_kept(run.manifest.kept, run.table);
+    run.documents = std::move(documents);
+    folder.write_manifest(run.manifest);
+    read_finished(folder, run.table);
+    return run;
+}
+
+/// Writes the tables of a complete run, where an earlier call has not, in place of its parts.
+/// text_of(id): the bytes that an id stands for.   Errors: io_error.
+template <class TextOf>
+void finish_run(run_folder const& folder, run_results& run, TextOf const& text_of) {
+    BITLENS_ASSERT(run.table.is_complete());
+    run.texts = token_texts(ids_of(run.documents, run.table), text_of);
+    // Parts that are still there belong to tables that a kill kept from being written.
+    if (folder.has_parts()) write_run_tables(folder.path(), run.documents, run.table, run.texts);
+    folder.remove_parts();
 }
 
 } // namespace bitlens

@@ -18,8 +18,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,6 +71,36 @@ inline csv_table read_csv(std::filesystem::path const& path) {
     return {as_text(file.bytes()), path.string()};
 }
 
+/// The names of the keys that documents keep.
+inline std::vector<std::string> names_of(std::span<const kept_values> kept) {
+    std::vector<std::string> names;
+    for (kept_values const& k : kept) names.push_back(k.name);
+    return names;
+}
+
+namespace detail {
+
+/// What examples.csv says of each document before anything is measured; kept keys stand after the first three.
+inline constexpr std::array<std::string_view, 5> document_columns{"example", "id", "topic", "tokens", "bytes"};
+
+} // namespace detail
+
+/// Whether keys of the data can be columns of examples.csv beside those of the table.   Errors: option_error naming a
+/// key that has no name, occurs twice, or is called like another column.
+inline void check_kept(std::span<const std::string> kept, results_table const& table) {
+    std::set<std::string, std::less<>> taken(detail::document_columns.begin(), detail::document_columns.end());
+    for (stored_column const& s : table.columns())
+        if (s.declared.shape != column_shape::position)
+            for (std::size_t k = 0; k < table.layers_of(s); ++k) taken.insert(results_table::csv_name(s, k));
+    std::set<std::string, std::less<>> names;
+    for (auto const& key : kept) {
+        if (key.empty()) throw option_error("keys to keep: a key without a name cannot name a column");
+        if (taken.contains(key))
+            throw option_error("keys to keep: " + in_quotes(key) + " is a column of examples.csv already");
+        if (!names.insert(key).second) throw option_error("keys to keep: " + in_quotes(key) + " is named twice");
+    }
+}
+
 namespace detail {
 
 inline constexpr const char *examples_name = "examples.csv", *tokens_name = "tokens.npz";
@@ -87,12 +120,16 @@ inline std::vector<stored_column const*> csv_order(results_table const& table) {
 
 inline std::string examples_csv(document_rows const& documents, results_table const& table) {
     const auto order = csv_order(table);
-    std::vector<std::string> names{"example", "id", "topic", "tokens", "bytes"};
+    std::vector<std::string> names(document_columns.begin(), document_columns.end());
+    const auto kept = names_of(documents.kept);
+    names.insert(names.begin() + 3, kept.begin(), kept.end());
     for (stored_column const* s : order)
         for (std::size_t k = 0; k < table.layers_of(*s); ++k) names.push_back(results_table::csv_name(*s, k));
     csv_writer csv(names);
     for (std::size_t n = 0; n < documents.size(); ++n) {
-        csv.count(documents.rows[n]).text(documents.names[n]).text(documents.topics[n]).count(documents.ids.cols());
+        csv.count(documents.rows[n]).text(documents.names[n]).text(documents.topics[n]);
+        for (kept_values const& k : documents.kept) csv.text(k.values[n]);
+        csv.count(documents.ids.cols());
         documents.bytes[n] ? csv.count(*documents.bytes[n]) : csv.empty();
         for (stored_column const* s : order)
             for (std::size_t k = 0; k < table.layers_of(*s); ++k) {
@@ -143,9 +180,10 @@ inline void read_variant(csv_table const& examples, npz_reader const& tokens, re
     for (std::size_t n = 0; n < table.documents(); ++n) table.set_finished(variant, n);
 }
 
-/// Whether the files of a run hold the results of a method.
+/// Whether the files of a run hold the results of a method: always, where nothing is measured of methods.
 inline bool holds_method(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
                          std::string const& method) {
+    if (std::ranges::count(columns, column_owner::full_model, &column::owner) == std::ssize(columns)) return true;
     return std::ranges::any_of(columns, [&](column const& c) {
         if (c.owner == column_owner::full_model) return false;
         const std::string name = c.stored_name(method);
@@ -154,16 +192,23 @@ inline bool holds_method(csv_table const& examples, npz_reader const& tokens, st
     });
 }
 
+/// Whether a column of examples.csv is a key of the data.
+inline bool is_kept(run_manifest const& manifest, std::string_view column) {
+    return std::ranges::find(manifest.kept, column) != manifest.kept.end();
+}
+
 /// As many layers as the first column of layers has.
-inline std::size_t layers_of(csv_table const& examples, std::span<const column> columns,
+inline std::size_t layers_of(csv_table const& examples, run_manifest const& manifest,
                              std::span<const std::string> variants) {
-    for (column const& c : columns)
+    for (column const& c : manifest.columns)
         for (std::size_t v = 0; v < variants.size(); ++v) {
             if (c.shape != column_shape::layer || !c.is_of(v)) continue;
             const std::string name = c.stored_name(variants[v]);
             examples.column(layer_column(name, 0)); // a model has a layer
             std::size_t layers = 1;
-            while (examples.has(layer_column(name, layers))) ++layers;
+            for (std::string next = layer_column(name, layers); examples.has(next) && !is_kept(manifest, next);
+                 next = layer_column(name, layers))
+                ++layers;
             return layers;
         }
     return 0;
@@ -188,7 +233,7 @@ inline void check_methods(csv_table const& examples, run_manifest const& manifes
     for (column const& c : manifest.columns) {
         if (c.shape != column_shape::document || c.owner != column_owner::each_variant) continue;
         for (auto const& name : examples.columns()) {
-            if (!name.starts_with(c.name + "_")) continue;
+            if (!name.starts_with(c.name + "_") || is_kept(manifest, name)) continue;
             const auto variant = name.substr(c.name.size() + 1);
             if (variant != full_model_name &&
                 std::ranges::find(manifest.methods, variant, &run_method::name) == manifest.methods.end())
@@ -198,7 +243,8 @@ inline void check_methods(csv_table const& examples, run_manifest const& manifes
     }
 }
 
-inline document_rows read_documents(csv_table const& examples, npz_reader const& tokens) {
+inline document_rows read_documents(csv_table const& examples, npz_reader const& tokens,
+                                    std::span<const std::string> kept) {
     document_rows d;
     const npy_array ids = tokens.array("ids");
     if (ids.shape.size() != 2 || ids.shape[0] != examples.rows())
@@ -210,6 +256,7 @@ inline document_rows read_documents(csv_table const& examples, npz_reader const&
     for (const std::uint64_t row : examples.counts("example")) d.rows.push_back(row);
     d.names = examples.texts("id");
     d.topics = examples.texts("topic");
+    for (auto const& key : kept) d.kept.push_back({key, examples.texts(key)});
     const auto lengths = examples.counts("tokens");
     for (std::size_t n = 0; n < lengths.size(); ++n)
         if (lengths[n] != d.ids.cols())
@@ -223,9 +270,15 @@ inline document_rows read_documents(csv_table const& examples, npz_reader const&
 } // namespace detail
 
 /// Writes RUN/tokens.npz, then RUN/examples.csv; a run whose examples.csv names a method has all of that method.
-/// A number that is not finite is an empty cell.   Errors: io_error.
+/// A number that is not finite is an empty cell.   Errors: io_error; as check_kept; shape_error for another number of
+/// kept values than of documents.
 inline void write_run_tables(std::filesystem::path const& folder, document_rows const& documents,
                              results_table const& table, token_texts const& texts) {
+    check_kept(names_of(documents.kept), table);
+    for (kept_values const& k : documents.kept)
+        if (k.values.size() != documents.size())
+            throw shape_error("write_run_tables: " + std::to_string(k.values.size()) + " values of the key " +
+                              in_quotes(k.name) + ", expected " + std::to_string(documents.size()));
     npz_writer file(folder / detail::tokens_name);
     const auto shape = [&](std::size_t cols) { return std::array{documents.size(), cols}; };
     file.add<std::int32_t>("ids", shape(documents.ids.cols()), documents.ids.span());
@@ -277,16 +330,16 @@ inline run_results read_run(std::filesystem::path const& folder) {
     const csv_table examples = read_csv(folder / detail::examples_name);
     const npz_reader tokens(folder / detail::tokens_name);
     detail::check_methods(examples, run.manifest);
-    run.documents = detail::read_documents(examples, tokens);
+    run.documents = detail::read_documents(examples, tokens, run.manifest.kept);
     run.texts = token_texts::read(tokens, (folder / detail::tokens_name).string());
     for (run_method const& m : run.manifest.methods)
         if (!detail::holds_method(examples, tokens, run.manifest.columns, m.name)) run.unfinished.push_back(m.name);
     const auto variants = variant_names(run.methods());
-    const results_size size{run.size(), detail::layers_of(examples, run.manifest.columns, variants),
-                            run.documents.positions()};
+    const results_size size{run.size(), detail::layers_of(examples, run.manifest, variants), run.documents.positions()};
     detail::check_columns(examples, tokens, run.manifest.columns, variants);
     try {
         run.table = results_table(run.manifest.columns, variants, size);
+        check_kept(run.manifest.kept, run.table);
     } catch (option_error const& e) {
         throw format_error(manifest_path.string() + ": " + e.what());
     }

@@ -120,16 +120,17 @@ std::vector<missing_rows> rows_to_do(results_table const& table, std::span<const
     return pieces;
 }
 
-/// Fills the rows of `table` that are missing, writing every finished block to the folder. variants[0] is the full
-/// model, and the table has a variant for each. Rows that were finished before stay as they are.
-/// `progress(runs)` is called after each block with the number of rows × variants that ran.   Errors: those of sweep
-/// and of the measurement; io_error when a part cannot be written; format_error where a loss of the full model is not
-/// finite.
-template <class Architecture, class W, class Variants, measurement_kind Kind, class Progress>
-void run_study(transformer<Architecture, W> const& model, Variants const& variants, document_rows const& documents,
-               sweep_cut cut, Kind const& kind, run_folder const& folder, results_table& table,
-               Progress const& progress) {
+/// Fills the rows of the run's table that are missing, writing every finished block to the folder: see begin_run,
+/// finish_run. variants[0] is the full model, and the table has a variant for each. Rows that were finished before stay
+/// as they are. `progress(runs)` is called after each block with the number of rows × variants that ran, and may throw.
+/// Errors: those of sweep and of the measurement; io_error when a part cannot be written; format_error where a loss of
+/// the full model is not finite.
+template <class Architecture, class W, class Variants, measurement_kind Kind>
+void run_study(
+    transformer<Architecture, W> const& model, Variants const& variants, run_folder const& folder, run_results& run,
+    sweep_cut cut, Kind const& kind, std::function<void(std::size_t)> const& progress = [](std::size_t) {}) {
     const auto list = variants_of<W>(variants);
+    results_table& table = run.table;
     for (auto const& piece : rows_to_do(table, list)) {
         const auto running = detail::chosen_variants(list, std::span<const std::size_t>(piece.running));
         const auto done = [&](std::size_t first, auto block) {
@@ -145,7 +146,7 @@ void run_study(transformer<Architecture, W> const& model, Variants const& varian
             }
             progress(block.size() * running.size());
         };
-        detail::sweep_rows(model, std::span<const variant<W>>(running), documents, piece, cut, kind, done);
+        detail::sweep_rows(model, std::span<const variant<W>>(running), run.documents, piece, cut, kind, done);
     }
 }
 

@@ -57,15 +57,17 @@ inline void check_rows(std::string const& who, tokenizer const& t, std::span<con
 
 /// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
 /// before it where there is one; rows of ids are taken as they stand. What is cut off is not judged.
-/// t: nullptr only for rows of ids.   vocabulary: the model's.
-/// Errors: those of document_reader and encode; format_error naming the document for an id outside the vocabulary, and
-/// for one in rows of ids that is no token of the tokenizer; option_error when no row is long enough.
+/// t: nullptr only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines.
+/// Errors: those of document_reader and encode; option_error for a key asked for by name that no row has; format_error
+/// naming the document for an id outside the vocabulary, and for one in rows of ids that is no token of the tokenizer;
+/// option_error when no row is long enough.
 inline document_selection select_documents(std::filesystem::path const& data, tokenizer const* t,
                                            std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens,
-                                           std::optional<std::size_t> limit) {
+                                           std::optional<std::size_t> limit, document_keys const& keys = {}) {
     document_selection s;
+    for (auto const& key : keys.kept) s.documents.kept.push_back({key, {}});
     std::vector<std::int32_t> ids;
-    document_reader reader(data, tokens);
+    document_reader reader(data, tokens, keys);
     BITLENS_ASSERT(t != nullptr || reader.holds_ids());
     for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
         ++s.read;
@@ -94,8 +96,12 @@ inline document_selection select_documents(std::filesystem::path const& data, to
         s.documents.rows.push_back(d.row);
         s.documents.names.push_back(d.id);
         s.documents.topics.push_back(d.topic);
+        for (std::size_t k = 0; k < d.kept.size(); ++k) s.documents.kept[k].values.push_back(d.kept[k]);
         s.documents.bytes.push_back(detail::scored_bytes(t, used));
     }
+    if (const auto absent = reader.absent_keys(); s.read > 0 && !absent.empty())
+        throw option_error(data.string() + ": none of the " + std::to_string(s.read) + " rows read has the key " +
+                           in_quotes(absent[0]));
     if (s.documents.rows.empty())
         throw option_error(data.string() + ": none of its " + std::to_string(s.read) + " rows has " +
                            std::to_string(tokens) + " tokens or more");

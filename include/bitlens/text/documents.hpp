@@ -11,7 +11,6 @@
 #include "bitlens/io/npy.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -34,6 +33,15 @@ struct document {
     std::string topic;    // empty when absent
     std::string text;     // UTF-8
     std::vector<std::int32_t> ids;
+    std::vector<std::string> kept; // of document_keys::kept, in their order; empty where absent
+};
+
+/// The keys of a line of JSON Lines that make a document: its text, its id and topic, and those that are kept besides.
+struct document_keys {
+    std::string text = "text", id = "id", topic = "topic";
+    std::vector<std::string> kept{};
+
+    bool operator==(document_keys const&) const = default;
 };
 
 /// UTF-8 without the byte order mark that may stand before it. Errors: format_error that names `who`, a file, and what
@@ -54,27 +62,33 @@ inline std::string_view checked_text(std::string_view text, std::string const& w
 ///   .txt                       the whole file is one document
 ///   anything else, .TXT too    JSON Lines, plain or gzip (by its first bytes): an object a line with `text`, and where
 ///                              there are any `id` and `topic` (string, or number, which is kept as it is written; null
-///                              as if absent); other keys are not judged, see parse_json_members. Blank lines are
-///                              skipped, but counted as lines. A byte order mark at the start is skipped.
+///                              as if absent), under these names or those of `keys`, and keys to keep (true and false
+///                              too); other keys are not judged, see parse_json_members. Blank lines are skipped, but
+///                              counted as lines. A byte order mark at the start is skipped.
 /// Errors: io_error as mapped_file; format_error naming file, line and key (or row and column), and for text that is no
-/// UTF-8 the byte of the line. A file of another kind (Parquet, compressed but by gzip, a table) is named with what
-/// makes JSON Lines of it. Where the first document of a file whose name does not promise JSON is none, the error says
-/// what the file was read as.
+/// UTF-8 the byte of the line; option_error for keys of a file that has none. A file of another kind (Parquet,
+/// compressed but by gzip, a table) is named with what makes JSON Lines of it. Where the first document of a file whose
+/// name does not promise JSON is none, the error says what the file was read as.
 class document_reader {
 public:
     /// `most_ids`: of a row of ids no more are read, and judged.
     explicit document_reader(std::filesystem::path const& path,
-                             std::size_t most_ids = std::numeric_limits<std::size_t>::max())
-        : who_(path.string()), most_ids_(most_ids) {
+                             std::size_t most_ids = std::numeric_limits<std::size_t>::max(), document_keys keys = {})
+        : who_(path.string()), most_ids_(most_ids), keys_(std::move(keys)) {
         mapped_file file(path);
-        if (as_text(file.bytes()).starts_with("\x93NUMPY"))
+        if (as_text(file.bytes()).starts_with("\x93NUMPY")) {
+            refuse_keys("token ids were found");
             source_.emplace<npy_array>(read_ids(path));
-        else if (path.extension() == ".txt")
+        } else if (path.extension() == ".txt") {
+            refuse_keys("the ending .txt is that of plain text");
             source_.emplace<mapped_file>(std::move(file));
-        else {
+        } else {
             if (!file.bytes().empty() && !is_gzip(file.bytes())) refuse_other_kind(file.bytes());
             source_.emplace<line_reader>(path);
         }
+        for (auto const* key : {&keys_.text, &keys_.id, &keys_.topic}) add_asked(*key);
+        for (auto const& key : keys_.kept) add_asked(key);
+        met_.resize(asked_.size(), false);
     }
 
     /// True if documents are token ids, false if they are text.
@@ -83,6 +97,13 @@ public:
     std::size_t ids_a_row() const noexcept {
         auto const* const ids = std::get_if<npy_array>(&source_);
         return ids == nullptr ? 0 : ids->shape[1];
+    }
+
+    /// Keys that were asked for by name, and that no document so far had.
+    std::vector<std::string> absent_keys() const {
+        auto absent = asked_by_name();
+        std::erase_if(absent, [&](std::string const& key) { return met_[place_of(key)]; });
+        return absent;
     }
 
     /// The next document; false after the last.
@@ -97,6 +118,29 @@ public:
     }
 
 private:
+    void add_asked(std::string const& key) {
+        if (place_of(key) == asked_.size()) asked_.push_back(key);
+    }
+    std::size_t place_of(std::string const& key) const {
+        return static_cast<std::size_t>(std::ranges::find(asked_, key) - asked_.begin());
+    }
+    std::vector<std::string> asked_by_name() const {
+        const document_keys usual;
+        std::vector<std::string> keys;
+        if (keys_.text != usual.text) keys.push_back(keys_.text);
+        if (keys_.id != usual.id) keys.push_back(keys_.id);
+        if (keys_.topic != usual.topic) keys.push_back(keys_.topic);
+        keys.insert(keys.end(), keys_.kept.begin(), keys_.kept.end());
+        return keys;
+    }
+
+    /// Errors: option_error where a key was asked for by name.
+    void refuse_keys(std::string const& found) const {
+        if (const auto keys = asked_by_name(); !keys.empty())
+            throw option_error(who_ + ": the key " + in_quotes(keys[0]) +
+                               " was asked for, which only lines of JSON Lines have; " + found);
+    }
+
     static npy_array read_ids(std::filesystem::path const& path) {
         npy_array ids = read_npy(path);
         // Rows of no tokens take no bytes, so a small file could have 2⁶³ of them.
@@ -172,7 +216,8 @@ private:
     std::string conversion(std::string const& read, std::string const& more = "") const {
         const auto other_name = std::filesystem::path(unpacked_name()).replace_extension(".jsonl").string();
         return "; in Python, pandas." + read + "(" + in_quotes(who_) + more + ").to_json(" + in_quotes(other_name) +
-               ", orient=\"records\", lines=True) makes JSON Lines of it, where each document needs the key \"text\"";
+               ", orient=\"records\", lines=True) makes JSON Lines of it, where each document needs the key " +
+               in_quotes(keys_.text);
     }
 
     void refuse_other_kind(std::span<const std::byte> bytes) const {
@@ -196,27 +241,38 @@ private:
         if (unpacked_name().ends_with(".csv")) refuse("comma", "");
     }
 
-    void read_line(std::string_view line, std::size_t number, document& d) const {
+    void read_line(std::string_view line, std::size_t number, document& d) {
         const std::string who = who_ + ": line " + std::to_string(number);
-        constexpr std::array<std::string_view, 3> keys{"text", "id", "topic"};
-        const auto members = parse_json_members(line, who, keys);
-        if (members[0].written.empty()) throw format_error(who + ": the key " + in_quotes(keys[0]) + " is missing");
+        const auto members = parse_json_members(line, who, std::vector<std::string_view>(asked_.begin(), asked_.end()));
+        const auto member = [&](std::string const& key) -> json_member const& { return members[place_of(key)]; };
+        json_member const& text = member(keys_.text);
+        if (text.written.empty()) throw format_error(who + ": the key " + in_quotes(keys_.text) + " is missing");
         d.line = number;
-        d.text = detail::json_value<std::string>(members[0].value, keys[0], who);
-        d.id = label(members[1], keys[1], who);
-        d.topic = label(members[2], keys[2], who);
+        d.text = detail::json_value<std::string>(text.value, keys_.text, who);
+        d.id = label(member(keys_.id), keys_.id, who);
+        d.topic = label(member(keys_.topic), keys_.topic, who);
+        for (auto const& key : keys_.kept) d.kept.push_back(label(member(key), key, who, true));
+        for (std::size_t i = 0; i < asked_.size(); ++i) met_[i] = met_[i] || !members[i].written.empty();
     }
 
-    /// A string as it is; a number as the line has it, which of a long one would not be left if it were a double.
-    static std::string label(json_member const& member, std::string_view key, std::string const& who) {
-        if (member.value.is_null()) return {};
-        if (member.value.is_number()) return std::string(member.written);
-        if (!member.value.is_string()) detail::refuse_json(member.value, key, who, "a string or a number");
-        return member.value.get<std::string>();
+    /// A string as it is; a number as the line has it, which of a long one would not be left if it were a double; of a
+    /// key that is kept also true and false.
+    static std::string label(json_member const& member, std::string const& key, std::string const& who,
+                             bool is_kept = false) {
+        json const& value = member.value;
+        if (value.is_null()) return {};
+        if (value.is_number() || (is_kept && value.is_boolean())) return std::string(member.written);
+        if (!value.is_string())
+            detail::refuse_json(value, key, who,
+                                is_kept ? "a string, a number, true, false or null" : "a string or a number");
+        return value.get<std::string>();
     }
 
     std::string who_;
     std::size_t most_ids_;
+    document_keys keys_;
+    std::vector<std::string> asked_; // those keys, each once
+    std::vector<bool> met_;          // of asked_, whether a document had it
     std::variant<std::monostate, npy_array, mapped_file, line_reader> source_;
     std::size_t row_ = 0;
 };
