@@ -2401,17 +2401,32 @@ inline double quantile(std::span<const double> sorted, double q) {
 
 namespace bitlens::detail {
 
-/// Σ_{i<n} term(i) in double. Term i goes to partial sum i mod 8, and the eight are added in pairs at the end: an
-/// order that vector units can follow, whatever their width, and that no number of threads changes.
-template <class Term>
-double sum_of(std::size_t n, Term const& term) noexcept {
+/// Several sums over i < n in one pass: term(i) gives what each adds, in double. Term i goes to partial sum i mod 8,
+/// and the eight are added in pairs at the end: an order that vector units can follow, whatever their width, and that
+/// no number of threads changes, nor of sums.
+template <std::size_t Count, class Term>
+std::array<double, Count> sums_of(std::size_t n, Term const& term) noexcept {
     constexpr std::size_t lanes = 8;
-    std::array<double, lanes> part{};
+    std::array<std::array<double, lanes>, Count> part{};
+    const auto add = [&](std::size_t k, std::size_t i) {
+        const std::array<double, Count> terms = term(i);
+        for (std::size_t s = 0; s < Count; ++s) part[s][k] += terms[s];
+    };
     std::size_t i = 0;
     for (; i + lanes <= n; i += lanes)
-        for (std::size_t k = 0; k < lanes; ++k) part[k] += term(i + k);
-    for (std::size_t k = 0; i < n; ++i, ++k) part[k] += term(i);
-    return ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]));
+        for (std::size_t k = 0; k < lanes; ++k) add(k, i + k);
+    for (std::size_t k = 0; k < n % lanes; ++k) add(k, i + k);
+    std::array<double, Count> sums;
+    for (std::size_t s = 0; s < Count; ++s)
+        sums[s] = ((part[s][0] + part[s][4]) + (part[s][1] + part[s][5])) +
+                  ((part[s][2] + part[s][6]) + (part[s][3] + part[s][7]));
+    return sums;
+}
+
+/// Σ_{i<n} term(i), in that order.
+template <class Term>
+double sum_of(std::size_t n, Term const& term) noexcept {
+    return sums_of<1>(n, [&](std::size_t i) { return std::array{static_cast<double>(term(i))}; })[0];
 }
 
 } // namespace bitlens::detail
@@ -2530,6 +2545,7 @@ std::optional<interval> bootstrap_interval(std::span<const double> x, std::span<
 /// the moments of a constant vector exactly zero instead of nearly.
 /// NaN and infinity in the input: mean and variance are then NaN or infinite; a kurtosis does not exist (nullopt).
 
+#include <array>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -2555,14 +2571,12 @@ central_sums central_sums_of(std::size_t n, Value const& value) noexcept {
     const auto deviation = [&](std::size_t i) { return (value(i) - origin) - shift; };
     central_sums sums;
     sums.mean = origin + shift;
-    sums.square = sum_of(n, [&](std::size_t i) {
+    const auto powers = sums_of<2>(n, [&](std::size_t i) {
         const double d = deviation(i);
-        return d * d;
+        return std::array{d * d, (d * d) * (d * d)};
     });
-    sums.fourth = sum_of(n, [&](std::size_t i) {
-        const double d = deviation(i);
-        return (d * d) * (d * d);
-    });
+    sums.square = powers[0];
+    sums.fourth = powers[1];
     return sums;
 }
 
@@ -2747,13 +2761,195 @@ inline std::vector<double> kernel_density(std::span<const double> values, std::s
 
 } // namespace bitlens
 
-// ---- bitlens/stats/norms.hpp
-/// Lengths of activations and distances between them. A NaN or infinity in the input is one in the result.
+// ---- bitlens/stats/influence.hpp
+/// How much a correlation rests on single pairs.
+
+// ---- bitlens/stats/line.hpp
+/// The straight line through pairs of numbers, from sums that parts of them can be joined to.
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <functional>
+#include <numbers>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace bitlens {
+
+/// Σ (x − x̄)², Σ (x − x̄)(y − ȳ) and Σ (y − ȳ)² of n pairs.
+struct pair_moments {
+    std::size_t n = 0;
+    double mean_x = 0, mean_y = 0, xx = 0, xy = 0, yy = 0;
+
+    /// Those of these pairs and the others together.   Source: Chan, Golub & LeVeque 1979.
+    void join(pair_moments const& other) noexcept {
+        if (other.n == 0) return;
+        const double a = static_cast<double>(n), b = static_cast<double>(other.n), share = b / (a + b);
+        const double dx = other.mean_x - mean_x, dy = other.mean_y - mean_y;
+        xx += other.xx + dx * dx * a * share;
+        xy += other.xy + dx * dy * a * share;
+        yy += other.yy + dy * dy * a * share;
+        mean_x += dx * share;
+        mean_y += dy * share;
+        n += other.n;
+    }
+};
+
+/// Errors: shape_error when x and y differ in length.
+inline pair_moments moments_of_pairs(std::span<const double> x, std::span<const double> y) {
+    if (x.size() != y.size())
+        throw shape_error("moments_of_pairs: " + std::to_string(x.size()) + " values against " +
+                          std::to_string(y.size()));
+    pair_moments m;
+    m.n = x.size();
+    if (m.n == 0) return m;
+    const double n = static_cast<double>(m.n);
+    m.mean_x = x[0] + detail::sum_of(m.n, [&](std::size_t i) { return x[i] - x[0]; }) / n;
+    m.mean_y = y[0] + detail::sum_of(m.n, [&](std::size_t i) { return y[i] - y[0]; }) / n;
+    const auto sum = [&](std::span<const double> a, double a0, std::span<const double> b, double b0) {
+        return detail::sum_of(m.n, [&](std::size_t i) { return (a[i] - a0) * (b[i] - b0); });
+    };
+    m.xx = sum(x, m.mean_x, x, m.mean_x);
+    m.xy = sum(x, m.mean_x, y, m.mean_y);
+    m.yy = sum(y, m.mean_y, y, m.mean_y);
+    return m;
+}
+
+/// y ≈ intercept + slope · x by least squares.
+struct fitted_line {
+    double intercept = 0, slope = 0;
+    double residual = 0;  // √(Σ (y − line)² / (n − 2))
+    double explained = 0; // r², the share of the variance of y
+};
+
+/// nullopt: fewer than three pairs, or one of the two is constant or not finite.
+inline std::optional<fitted_line> fit_line(pair_moments const& m) noexcept {
+    if (m.n < 3 || !(m.xx > 0) || !(m.yy > 0) || !std::isfinite(m.xx) || !std::isfinite(m.yy)) return std::nullopt;
+    const double slope = m.xy / m.xx;
+    const double left = std::max(0.0, m.yy - slope * m.xy);
+    return fitted_line{m.mean_y - slope * m.mean_x, slope, std::sqrt(left / static_cast<double>(m.n - 2)),
+                       std::min(1.0, slope * m.xy / m.yy)};
+}
+
+/// P(y < 0) of a normal y around `mean`; of spread 0, whether the mean itself is below 0.
+inline double chance_below_zero(double mean, double spread) noexcept {
+    if (spread == 0) return mean < 0 ? 1 : 0;
+    return 0.5 * std::erfc(mean / (spread * std::numbers::sqrt2));
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Times a power of two that brings the largest into [0.5, 1), which changes no correlation, so that no square leaves
+/// the range of double. Empty when a value is not finite.
+inline std::vector<double> scaled(std::span<const double> x) {
+    double largest = 0;
+    for (const double v : x) {
+        if (!std::isfinite(v)) return {};
+        largest = std::max(largest, std::abs(v));
+    }
+    int exponent = 0;
+    std::frexp(largest, &exponent);
+    std::vector<double> out(x.begin(), x.end());
+    for (double& v : out) v = std::ldexp(v, -exponent);
+    return out;
+}
+
+/// Pearson's correlation of the pairs of these moments without (x, y), one of them:
+/// Σ' = Σ − n/(n − 1) · (x − x̄)(y − ȳ)   for each of the three sums.
+/// NaN where next to nothing is left of one, so that it has lost its digits.
+inline double pearson_without(pair_moments const& m, double x, double y) noexcept {
+    constexpr double cancelled = 1e-6;
+    const double share = static_cast<double>(m.n) / static_cast<double>(m.n - 1);
+    const double dx = x - m.mean_x, dy = y - m.mean_y;
+    const double xx = m.xx - share * dx * dx, xy = m.xy - share * dx * dy, yy = m.yy - share * dy * dy;
+    const double rho = std::clamp(xy / std::sqrt(xx * yy), -1.0, 1.0);
+    return xx > cancelled * m.xx && yy > cancelled * m.yy ? rho : std::numeric_limits<double>::quiet_NaN();
+}
+
+/// The same from the other pairs themselves.
+inline std::optional<double> pearson_of_others(std::vector<double> x, std::vector<double> y, std::size_t i) {
+    x.erase(x.begin() + static_cast<std::ptrdiff_t>(i));
+    y.erase(y.begin() + static_cast<std::ptrdiff_t>(i));
+    return pearson(x, y);
+}
+
+} // namespace detail
+
+/// Pearson's correlation without pair i, for every i, in O(N).
+/// nullopt at i where the others have no correlation; everywhere where a number is not finite.
+/// Errors: shape_error when x and y differ in length.
+inline std::vector<std::optional<double>> leave_one_out_pearson(std::span<const double> x, std::span<const double> y) {
+    detail::check_pairs("leave_one_out_pearson", x, y);
+    std::vector<std::optional<double>> without(x.size());
+    const auto left_x = detail::scaled(x), left_y = detail::scaled(y);
+    if (left_x.empty() || left_y.empty()) return without;
+    const pair_moments m = moments_of_pairs(left_x, left_y);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const double rho = detail::pearson_without(m, left_x[i], left_y[i]);
+        without[i] = std::isnan(rho) ? detail::pearson_of_others(left_x, left_y, i) : std::optional(rho);
+    }
+    return without;
+}
+
+/// k pairs, one after the other: each time the one without which Pearson's correlation of those that are left changes
+/// most, to either side, or ceases to exist. Taken at once instead, a pair could hide behind another that is like it.
+/// Of equal changes the first. Fewer than k where what is left has no correlation.   Errors: as leave_one_out_pearson.
+inline std::vector<std::size_t> most_influential(std::span<const double> x, std::span<const double> y, std::size_t k) {
+    detail::check_pairs("most_influential", x, y);
+    auto left_x = detail::scaled(x), left_y = detail::scaled(y);
+    std::vector<std::size_t> left(left_x.size()), taken;
+    if (left_x.empty() || left_y.empty()) return taken;
+    std::iota(left.begin(), left.end(), std::size_t{0});
+    while (taken.size() < k && left.size() > 1) {
+        const pair_moments m = moments_of_pairs(left_x, left_y);
+        if (!(m.xx > 0 && m.yy > 0)) break;
+        const double all = m.xy / std::sqrt(m.xx * m.yy);
+        std::size_t most = 0;
+        double largest = -1;
+        for (std::size_t i = 0; i < left.size(); ++i) {
+            double change = std::abs(detail::pearson_without(m, left_x[i], left_y[i]) - all);
+            if (std::isnan(change)) {
+                const auto rho = detail::pearson_of_others(left_x, left_y, i);
+                change = rho ? std::abs(*rho - all) : std::numeric_limits<double>::infinity();
+            }
+            if (change > largest) {
+                largest = change;
+                most = i;
+            }
+        }
+        taken.push_back(left[most]);
+        const auto at = static_cast<std::ptrdiff_t>(most);
+        left.erase(left.begin() + at);
+        left_x.erase(left_x.begin() + at);
+        left_y.erase(left_y.begin() + at);
+    }
+    return taken;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stats/norms.hpp
+/// Lengths of activations and distances between them. A NaN or infinity in the input is one in the result.
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -2791,6 +2987,14 @@ inline void check_same_shape(const char* who, matrix_view<const float> a, matrix
     if (a.rows == 0 || a.cols == 0) throw shape_error(std::string(who) + ": at least one number is expected");
 }
 
+/// Σ_i (x_i − y_i)²
+inline double squared_distance(std::span<const float> x, std::span<const float> y) noexcept {
+    return sum_of(x.size(), [&](std::size_t i) {
+        const double difference = double{x[i]} - double{y[i]};
+        return difference * difference;
+    });
+}
+
 } // namespace detail
 
 /// MSE = 1/(T·d) · Σ_{t,i} (a_ti − b_ti)²   — how far a quantized run is from the full one at one place.
@@ -2798,14 +3002,31 @@ inline void check_same_shape(const char* who, matrix_view<const float> a, matrix
 inline double mean_squared_difference(matrix_view<const float> a, matrix_view<const float> b) {
     detail::check_same_shape("mean_squared_difference", a, b);
     double sum = 0;
-    for (std::size_t t = 0; t < a.rows; ++t) {
-        const auto x = a.row(t), y = b.row(t);
-        sum += detail::sum_of(x.size(), [&](std::size_t i) {
-            const double difference = double{x[i]} - double{y[i]};
-            return difference * difference;
-        });
-    }
+    for (std::size_t t = 0; t < a.rows; ++t) sum += detail::squared_distance(a.row(t), b.row(t));
     return sum / (static_cast<double>(a.rows) * static_cast<double>(a.cols));
+}
+
+/// Of two runs at one place; see mean_squared_difference and mean_relative_difference.
+struct mean_difference {
+    double squared, relative;
+};
+
+/// Both from one pass, of which each has the bits that it has alone.   b_norms: row_norms(b), which many comparisons
+/// with b share. Shapes: a, b (T, d), b_norms (T).   Errors: shape_error when they differ in shape or are empty.
+inline mean_difference mean_difference_of(matrix_view<const float> a, matrix_view<const float> b,
+                                          std::span<const double> b_norms) {
+    detail::check_same_shape("mean_difference_of", a, b);
+    if (b_norms.size() != b.rows)
+        throw shape_error("mean_difference_of: " + std::to_string(b_norms.size()) + " lengths of " +
+                          std::to_string(b.rows) + " rows");
+    double squares = 0, shares = 0;
+    for (std::size_t t = 0; t < a.rows; ++t) {
+        const double square = detail::squared_distance(a.row(t), b.row(t));
+        squares += square;
+        shares += std::sqrt(square) / b_norms[t];
+    }
+    const double rows = static_cast<double>(a.rows);
+    return {squares / (rows * static_cast<double>(a.cols)), shares / rows};
 }
 
 /// 1/T · Σ_t ‖a_t − b_t‖₂ / ‖b_t‖₂   — how far a quantized run is from the full one at one place, against the length of
@@ -2813,30 +3034,49 @@ inline double mean_squared_difference(matrix_view<const float> a, matrix_view<co
 /// Shapes: a, b (T, d).   Errors: as mean_squared_difference.
 inline double mean_relative_difference(matrix_view<const float> a, matrix_view<const float> b) {
     detail::check_same_shape("mean_relative_difference", a, b);
-    double sum = 0;
-    for (std::size_t t = 0; t < a.rows; ++t) {
-        const auto x = a.row(t), y = b.row(t);
-        const double square = detail::sum_of(x.size(), [&](std::size_t i) {
-            const double difference = double{x[i]} - double{y[i]};
-            return difference * difference;
-        });
-        sum += std::sqrt(square) / euclidean_norm(y);
-    }
-    return sum / static_cast<double>(a.rows);
+    return mean_difference_of(a, b, row_norms(b)).relative;
 }
+
+namespace detail {
+
+/// The bits of |x| as a whole number, which rises with |x|.
+inline std::int32_t size_bits(float x) noexcept { return std::bit_cast<std::int32_t>(x) & 0x7fffffff; }
+
+/// Σ of the `count` largest x_i², count ≤ n. What they are not below is found bit by bit: a vector unit counts faster
+/// than anything sorts.
+inline double largest_squares(std::span<const float> x, std::size_t count) noexcept {
+    const auto as_large = [x](std::int32_t bits) {
+        std::int32_t n = 0;
+        for (const float v : x) n += size_bits(v) >= bits ? 1 : 0;
+        return static_cast<std::size_t>(n);
+    };
+    std::int32_t least = 0;
+    std::size_t found = x.size();
+    for (std::int32_t bit = 1 << 30; bit > 0 && found != count; bit >>= 1)
+        if (const std::size_t n = as_large(least | bit); n >= count) {
+            least |= bit;
+            found = n;
+        }
+    const double sum = sum_of(x.size(), [x, least](std::size_t i) {
+        const std::int32_t bits = size_bits(x[i]);
+        const double size = std::bit_cast<float>(bits >= least ? bits : 0);
+        return size * size;
+    });
+    const double smallest = std::bit_cast<float>(least); // of equal ones some may be too many
+    return found == count ? sum : sum - static_cast<double>(found - count) * (smallest * smallest);
+}
+
+} // namespace detail
 
 /// 1/T · Σ_t (Σ of the `largest` largest r_ti²) / ‖r_t‖₂²   — the share of a state's length that lies in few
 /// dimensions, from largest/d to 1. NaN where a row is zero. Shapes: r (T, d).   Errors: shape_error when r is empty.
 inline double mean_top_share(matrix_view<const float> r, std::size_t largest) {
     if (r.rows == 0 || r.cols == 0) throw shape_error("mean_top_share: at least one number is expected");
-    const auto count = static_cast<std::ptrdiff_t>(std::min(largest, r.cols));
-    std::vector<double> squares(r.cols);
     double sum = 0;
     for (std::size_t t = 0; t < r.rows; ++t) {
-        std::ranges::transform(r.row(t), squares.begin(), [](float v) { return double{v} * double{v}; });
-        const double all = detail::sum_of(squares.size(), [&](std::size_t i) { return squares[i]; });
-        std::ranges::partial_sort(squares, squares.begin() + count, std::greater<>{});
-        sum += detail::sum_of(static_cast<std::size_t>(count), [&](std::size_t i) { return squares[i]; }) / all;
+        const auto row = r.row(t);
+        const double all = detail::sum_of(row.size(), [&](std::size_t i) { return double{row[i]} * double{row[i]}; });
+        sum += detail::largest_squares(row, std::min(largest, r.cols)) / all;
     }
     return sum / static_cast<double>(r.rows);
 }
@@ -2897,6 +3137,177 @@ inline double chance_of_common(std::size_t a, std::size_t b, std::size_t n, std:
     for (std::size_t k = common; k <= std::min(a, b); ++k)
         chance += std::exp(log_choose(a, k) + log_choose(n - a, b - k) - log_choose(n, b));
     return std::min(chance, 1.0);
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stats/resamples.hpp
+/// Bootstrap intervals of many correlations at once, over the same resamples of the same documents.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// f(times) once for each resample: times[i] says how often document i is among the n that were drawn with replacement.
+/// Same seed, same resamples: those of bootstrap_interval, where it draws none again.
+template <class F>
+void for_each_resample(std::size_t documents, std::size_t resamples, std::uint64_t seed, F const& f) {
+    random_generator random(seed);
+    std::vector<std::uint32_t> times(documents);
+    for (std::size_t r = 0; r < resamples; ++r) {
+        std::ranges::fill(times, 0u);
+        for (std::size_t i = 0; i < documents; ++i) ++times[static_cast<std::size_t>(random.below(documents))];
+        f(std::span<const std::uint32_t>(times));
+    }
+}
+
+/// Two columns of n documents, prepared so that a correlation of a resample takes one pass and no sort. A document with
+/// a NaN in either is drawn as others are, and then left out.
+class resampled_pair {
+public:
+    /// Errors: shape_error when x and y differ in length.
+    resampled_pair(std::span<const double> x, std::span<const double> y) : documents_(x.size()) {
+        detail::check_pairs("resampled_pair", x, y);
+        for (std::size_t i = 0; i < x.size(); ++i)
+            if (!std::isnan(x[i]) && !std::isnan(y[i])) rows_.push_back(static_cast<std::uint32_t>(i));
+        if (rows_.empty()) return;
+        std::ranges::sort(rows_, {}, [x](std::uint32_t i) { return std::pair(x[i], i); });
+        std::vector<double> kept_x, kept_y;
+        for (const std::uint32_t i : rows_) {
+            kept_x.push_back(x[i]);
+            kept_y.push_back(y[i]);
+        }
+        x_ = detail::centred(kept_x);
+        y_ = detail::centred(kept_y);
+        by_x_ = sorted(kept_x); // as they are
+        by_y_ = sorted(kept_y);
+    }
+
+    std::size_t documents() const noexcept { return documents_; }
+    /// Those that have both numbers.
+    std::size_t defined() const noexcept { return rows_.size(); }
+
+    struct correlations {
+        std::optional<double> pearson, spearman;
+    };
+    /// nullopt: where no two different numbers of a column were drawn.
+    /// Errors: shape_error unless there is a number of times for each document.
+    correlations operator()(std::span<const std::uint32_t> times) const {
+        detail::check_size("resampled_pair", "times", times.size(), documents_);
+        std::vector<double> weight(rows_.size());
+        for (std::size_t i = 0; i < rows_.size(); ++i) weight[i] = times[rows_[i]];
+        return {pearson(weight), spearman(weight)};
+    }
+
+private:
+    struct order {
+        std::vector<std::uint32_t> members; // by rising number
+        std::vector<std::uint8_t> ends;     // whether the next one is larger
+    };
+    static order sorted(std::span<const double> x) {
+        order o{std::vector<std::uint32_t>(x.size()), std::vector<std::uint8_t>(x.size())};
+        std::iota(o.members.begin(), o.members.end(), 0u);
+        std::ranges::sort(o.members, {}, [x](std::uint32_t i) { return std::pair(x[i], i); });
+        for (std::size_t k = 0; k < x.size(); ++k)
+            o.ends[k] = k + 1 == x.size() || x[o.members[k]] != x[o.members[k + 1]] ? 1 : 0;
+        return o;
+    }
+    static std::optional<double> quotient(double xx, double xy, double yy) noexcept {
+        if (!(xx > 0 && yy > 0)) return std::nullopt;
+        return std::clamp(xy / std::sqrt(xx * yy), -1.0, 1.0);
+    }
+
+    /// Around the mean of what was drawn, by way of a number that was drawn, so that equal numbers give exact zeros.
+    std::optional<double> pearson(std::span<const double> weight) const {
+        const auto drawn = std::ranges::find_if(weight, [](double w) { return w > 0; });
+        if (drawn == weight.end() || x_.empty() || y_.empty()) return std::nullopt;
+        const auto origin = static_cast<std::size_t>(drawn - weight.begin());
+        const double x0 = x_[origin], y0 = y_[origin];
+        const std::size_t n = weight.size();
+        const double count = detail::sum_of(n, [&](std::size_t i) { return weight[i]; });
+        const double x1 = detail::sum_of(n, [&](std::size_t i) { return weight[i] * (x_[i] - x0); }) / count;
+        const double y1 = detail::sum_of(n, [&](std::size_t i) { return weight[i] * (y_[i] - y0); }) / count;
+        const auto sum = [&](auto const& a, double a0, double a1, auto const& b, double b0, double b1) {
+            return detail::sum_of(n,
+                                  [&](std::size_t i) { return weight[i] * ((a[i] - a0) - a1) * ((b[i] - b0) - b1); });
+        };
+        return quotient(sum(x_, x0, x1, x_, x0, x1), sum(x_, x0, x1, y_, y0, y1), sum(y_, y0, y1, y_, y0, y1));
+    }
+
+    /// The mid-ranks of a resample follow from how often each number of the sorted column was drawn: f(member, rank
+    /// minus the mean rank).
+    template <class F>
+    static void for_each_rank(order const& o, std::span<const double> weight, double count, F const& f) {
+        double below = 0;
+        for (std::size_t first = 0, last = 0; first < o.members.size(); first = last) {
+            double here = 0;
+            do here += weight[o.members[last]];
+            while (!o.ends[last++]);
+            const double rank = below + 0.5 * (here - count);
+            for (std::size_t k = first; k < last; ++k) f(o.members[k], rank);
+            below += here;
+        }
+    }
+    std::optional<double> spearman(std::span<const double> weight) const {
+        const double count = detail::sum_of(weight.size(), [&](std::size_t i) { return weight[i]; });
+        std::vector<double> rank_x(weight.size());
+        double xx = 0, xy = 0, yy = 0;
+        for_each_rank(by_x_, weight, count, [&](std::size_t i, double rank) {
+            rank_x[i] = rank;
+            xx += weight[i] * rank * rank;
+        });
+        for_each_rank(by_y_, weight, count, [&](std::size_t i, double rank) {
+            xy += weight[i] * rank_x[i] * rank;
+            yy += weight[i] * rank * rank;
+        });
+        return quotient(xx, xy, yy);
+    }
+
+    std::size_t documents_;
+    std::vector<std::uint32_t> rows_; // the documents that have both numbers, by rising x: in memory as they are read
+    std::vector<double> x_, y_;       // centred
+    order by_x_, by_y_;
+};
+
+struct correlation_intervals {
+    std::optional<interval> pearson, spearman;
+};
+
+/// Percentile intervals of Pearson's and Spearman's correlation of each pair: the quantiles (1 ∓ level)/2 over the
+/// resamples, which are the same for all pairs. A resample without an answer is left out; nullopt where more than half
+/// have none. The number of threads changes nothing.
+/// Errors: shape_error for pairs of other than `documents`.
+inline std::vector<correlation_intervals> bootstrap_intervals(std::span<const resampled_pair> pairs,
+                                                              std::size_t documents, std::size_t resamples,
+                                                              double level, std::uint64_t seed) {
+    struct answers {
+        std::vector<double> pearson, spearman;
+    };
+    for (auto const& p : pairs) detail::check_size("bootstrap_intervals", "a pair", p.documents(), documents);
+    std::vector<answers> found(pairs.size());
+    for_each_resample(documents, resamples, seed, [&](std::span<const std::uint32_t> times) {
+        parallel_for(pairs.size(), [&](std::size_t p) {
+            const auto [pearson, spearman] = pairs[p](times);
+            if (pearson) found[p].pearson.push_back(*pearson);
+            if (spearman) found[p].spearman.push_back(*spearman);
+        });
+    });
+    const auto within = [&](std::vector<double>& values) -> std::optional<interval> {
+        if (values.empty() || 2 * values.size() < resamples) return std::nullopt;
+        std::ranges::sort(values);
+        return interval{quantile(values, (1 - level) / 2), quantile(values, (1 + level) / 2)};
+    };
+    std::vector<correlation_intervals> out;
+    for (auto& a : found) out.push_back({within(a.pearson), within(a.spearman)});
+    return out;
 }
 
 } // namespace bitlens
@@ -6168,7 +6579,7 @@ public:
         std::ranges::sort(sorted);
         if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
             throw option_error("csv: two columns are named '" + visible_text(*twice) + "'");
-        for (auto const& name : columns) quoted_cell(name);
+        for (auto const& name : columns) text(name);
         end_row();
     }
 
@@ -6253,10 +6664,7 @@ public:
         return found->second;
     }
     /// A cell as text, without the apostrophe that keeps a spreadsheet from running it.
-    std::string text(std::size_t row, std::size_t col) const {
-        const auto bytes = cell(row, col);
-        return std::string(bytes.starts_with('\'') && detail::looks_like_formula(bytes) ? bytes.substr(1) : bytes);
-    }
+    std::string text(std::size_t row, std::size_t col) const { return unguarded(cell(row, col)); }
     /// Errors: format_error naming file, line and column unless the cell is one finite number and nothing else.
     double number(std::size_t row, std::size_t col) const {
         double value = 0;
@@ -6295,6 +6703,9 @@ public:
     }
 
 private:
+    static std::string unguarded(std::string_view bytes) {
+        return std::string(bytes.starts_with('\'') && detail::looks_like_formula(bytes) ? bytes.substr(1) : bytes);
+    }
     std::string_view cell(std::size_t row, std::size_t col) const {
         BITLENS_ASSERT(row < rows() && col < names_.size());
         const std::size_t i = row * names_.size() + col;
@@ -6326,7 +6737,7 @@ private:
             more = read_cell(bytes, at, line, cells);
             ++cells;
             if (is_header) {
-                names_.push_back(text_.substr(begin));
+                names_.push_back(unguarded(std::string_view(text_).substr(begin)));
                 text_.resize(begin);
             } else if (cells <= names_.size()) {
                 ends_.push_back(text_.size());
@@ -6399,6 +6810,7 @@ private:
 // ---- bitlens/report/html.hpp
 /// HTML that may show anybody's text: escaping, and a page that stands alone and loads nothing.
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -6444,6 +6856,7 @@ h2{font-size:1.25rem;line-height:1.3;margin:2.75rem 0 .5rem;padding-top:.75rem;b
 h3{font-size:1rem;margin:1.75rem 0 .25rem}
 p{max-width:46rem;margin:.5rem 0}
 a{color:var(--accent)}
+bdi{overflow-wrap:anywhere}
 code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.9em}
 .soft,figcaption,.note{color:var(--soft);font-size:.875rem}
 .note{margin:.25rem 0}
@@ -6456,6 +6869,7 @@ table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nu
 th,td{padding:.3rem .75rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}
 th{color:var(--soft);font-weight:600;vertical-align:bottom}
 th.n,td.n{text-align:right;padding:.3rem 0 .3rem .75rem}
+.n+td:not(.n),.n+th:not(.n){padding-left:1.25rem}
 td.n,td.name{white-space:nowrap}
 td:not(.n):not(.name){min-width:9rem}
 td.undefined{color:var(--soft);font-style:italic}
@@ -6475,16 +6889,22 @@ dd{margin:0;overflow-wrap:anywhere}
 /// A script of ours, and what a page says it may run: base64 of the SHA-256 of its code.
 struct page_script {
     std::string_view code, sha256;
+
+    /// As it stands in a page.
+    std::string element() const { return "<script>" + std::string(code) + "</script>\n"; }
 };
 
 /// A whole page in one file. `title` is text; `style` (after page_style) and `body` are HTML of ours. The page forbids
-/// itself to load anything, and to run anything but `script`.
+/// itself to load anything, and to run anything but `scripts`.
 inline std::string html_page(std::string_view title, std::string_view style, std::string_view body,
-                             page_script const& script = {}) {
+                             std::span<const page_script> scripts = {}) {
     std::string page = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
                        "'unsafe-inline'";
-    if (!script.code.empty()) page += "; script-src 'sha256-" + std::string(script.sha256) + "'";
+    for (std::string_view before = "; script-src"; page_script const& script : scripts) {
+        page += std::string(before) + " 'sha256-" + std::string(script.sha256) + "'";
+        before = "";
+    }
     page += "\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
             "<meta name=\"color-scheme\" content=\"light dark\">\n<title>";
@@ -6495,17 +6915,66 @@ inline std::string html_page(std::string_view title, std::string_view style, std
     page += "</style>\n</head>\n<body>\n<main>\n";
     page += body;
     page += "</main>\n";
-    if (!script.code.empty()) page += "<script>" + std::string(script.code) + "</script>\n";
+    for (page_script const& script : scripts) page += script.element();
     page += "</body>\n</html>\n";
     return page;
 }
 
 } // namespace bitlens
 
+// ---- bitlens/report/page_data.hpp
+/// page_data: numbers and anybody's text inside a page for its script to read, as JSON that nothing executes.
+
+#include <string>
+#include <string_view>
+
+namespace bitlens {
+
+/// A string of JSON that may stand inside an element of a page: visible_text, and no `<`, which could end the element.
+/// Errors: none, whatever the bytes.
+inline std::string json_string(std::string_view text) {
+    std::string out = "\"";
+    for (const char c : visible_text(text)) {
+        switch (c) {
+        case '"':
+        case '\\':
+            out += '\\';
+            out += c;
+            break;
+        case '<':
+            out += "\\u003c";
+            break;
+        case '\n': // with the tab the only control that visible_text leaves
+            out += "\\n";
+            break;
+        case '\t':
+            out += "\\t";
+            break;
+        default:
+            out += c;
+        }
+    }
+    return out + '"';
+}
+
+/// What comes before and after each block of data of a page.
+inline constexpr std::string_view page_data_end = "</script>\n";
+inline std::string page_data_begin(std::string_view id) {
+    return "<script type=\"application/json\" id=\"" + std::string(id) + "\">";
+}
+
+/// JSON, whose strings are json_string's, as the element `id` of a page. Browsers keep it and run nothing of it.
+inline std::string page_data(std::string_view id, std::string_view content) {
+    return page_data_begin(id) + std::string(content) + std::string(page_data_end);
+}
+
+} // namespace bitlens
+
 // ---- bitlens/report/svg.hpp
-/// chart: curves, dots and densities on two axes, drawn as SVG that follows the reader's light or dark mode.
+/// chart: curves with bands, dots and densities on two axes, drawn as SVG that follows the reader's light or dark mode.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdlib>
@@ -6525,16 +6994,18 @@ struct axis {
     std::string title; // with its unit
     bitlens::scale scale = scale::linear;
     bool whole_numbers = false; // ticks at 0, 1, 2 …: layers
+    bool numbered = true;       // else places along it only keep dots apart
 };
 
-enum class mark { line, dots, area };
+enum class mark { line, band, dots, area }; // a band is a line with an interval around it
 
-/// One curve or cloud of a chart. No y: not defined there, and a line has a gap.
+/// One curve or cloud of a chart. No y: not defined there, and a line has a gap; no low or high: so has its band.
 struct series {
     struct point {
         double x;
         std::optional<double> y;
-        std::string label = {}; // what it is, where the series does not say it: "document 7"
+        std::string label = {};                    // what it is, where the series does not say it: "document 7"
+        std::optional<double> low = {}, high = {}; // of a band
     };
     std::string name;
     bitlens::mark mark = mark::line;
@@ -6548,6 +7019,13 @@ struct chart {
     std::vector<bitlens::series> series;
     bool zero_line = false;      // shows y = 0 and marks it
     std::optional<double> split; // marks this x
+    std::string note = {};       // below the title: of how many documents
+    bool identity_line = false;  // marks y = x
+    struct place {
+        double x, y;
+        std::string text;
+    };
+    std::vector<place> named = {}; // points that stand out, by name
 };
 
 namespace detail {
@@ -6660,9 +7138,16 @@ inline double text_width(std::string_view text) {
     return 6.9 * characters;
 }
 
-inline std::string text_at(double x, double y, std::string_view classes, std::string_view text) {
-    return "<text x=\"" + px(x) + "\" y=\"" + px(y) + "\" class=\"" + std::string(classes) + "\">" + html_escape(text) +
-           "</text>\n";
+/// Attributes that press a text into `most` pixels where it is longer.
+inline std::string pressed(std::string_view text, double most) {
+    if (text_width(text) <= most) return {};
+    return " textLength=\"" + px(most) + "\" lengthAdjust=\"spacingAndGlyphs\"";
+}
+
+inline std::string text_at(double x, double y, std::string_view classes, std::string_view text,
+                           double most = std::numeric_limits<double>::infinity()) {
+    return "<text x=\"" + px(x) + "\" y=\"" + px(y) + "\" class=\"" + std::string(classes) + "\"" +
+           pressed(text, most) + ">" + html_escape(text) + "</text>\n";
 }
 
 inline std::string line_from(double x1, double y1, double x2, double y2, std::string_view classes) {
@@ -6683,24 +7168,31 @@ struct panel {
 };
 
 inline constexpr double legend_sample = 24; // pixels of a legend's sample line and the space behind it
-inline constexpr double legend_line = 17;
+inline constexpr double text_line = 17;     // from one line of the heading to the next
 
-/// Where the legend's entries begin, in lines between title and plot. A single series that the title names needs none.
+/// Where the legend's entries begin, in lines below title and note. A single series that the title names needs none.
 inline std::vector<std::pair<double, double>> legend_places(chart const& c, panel const& p) {
     std::vector<std::pair<double, double>> places;
     if (c.series.size() == 1 && c.title.find(c.series[0].name) != std::string::npos) return places;
     double x = p.left;
-    double y = 34;
+    double y = 34 + (c.note.empty() ? 0 : text_line);
     for (auto const& s : c.series) {
         const double width = legend_sample + text_width(s.name) + 16;
         if (x + width > p.width && x > p.left) {
             x = p.left;
-            y += legend_line;
+            y += text_line;
         }
         places.emplace_back(x, y);
         x += width;
     }
     return places;
+}
+
+/// Pixels that title, note and legend take.
+inline double heading_height(chart const& c, panel const& p) {
+    const auto places = legend_places(c, p);
+    if (!places.empty()) return places.back().second + 13;
+    return 30 + (c.note.empty() ? 0 : text_line);
 }
 
 /// Draws one chart with its origin at the upper left of its panel.
@@ -6709,7 +7201,9 @@ public:
     chart_drawing(chart const& c, panel const& p) : chart_(c), panel_(p) {}
 
     std::string operator()() {
-        std::string out = text_at(0, 16, "title", chart_.title);
+        constexpr double title_face = 13.0 / 12; // to what text_width knows
+        std::string out = text_at(0, 16, "title", chart_.title, panel_.width / title_face);
+        if (!chart_.note.empty()) out += text_at(0, 16 + text_line, "tick", chart_.note, panel_.width);
         out += legend();
         const range x = x_range();
         const range y = y_range();
@@ -6717,21 +7211,25 @@ public:
         x_ = {chart_.x.scale, x.low, x.high, panel_.left, panel_.width - panel_.right};
         y_ = {chart_.y.scale, y.low, y.high, panel_.height - panel_.bottom, panel_.top};
         out += axes();
-        for (std::size_t i = 0; i < chart_.series.size(); ++i) out += draw(chart_.series[i], i);
-        return out;
+        for (std::size_t i = chart_.series.size(); i-- > 0;) out += band(chart_.series[i], i); // below all curves
+        for (std::size_t i = chart_.series.size(); i-- > 0;) out += draw(chart_.series[i], i); // the first on top
+        return out + names();
     }
 
 private:
-    bool drawable(series::point const& p) const {
-        return p.y && (chart_.y.scale == scale::linear || *p.y > 0) && (chart_.x.scale == scale::linear || p.x > 0);
+    static bool shows(axis const& a, double v) { return a.scale == scale::linear || v > 0; }
+    bool drawable(series::point const& p) const { return p.y && shows(chart_.y, *p.y) && shows(chart_.x, p.x); }
+    bool has_band(series::point const& p) const {
+        return p.low && p.high && shows(chart_.y, *p.low) && shows(chart_.x, p.x);
     }
+    /// `include(range, series, point)` for all that is drawn.
     template <class F>
-    range range_of(F const& coordinate) const {
+    range range_of(F const& include) const {
         range r;
         for (auto const& s : chart_.series)
             for (auto const& p : s.points) {
                 BITLENS_ASSERT(std::isfinite(p.x) && (!p.y || std::isfinite(*p.y)));
-                if (drawable(p)) r.include(coordinate(p));
+                include(r, s, p);
             }
         return r;
     }
@@ -6739,12 +7237,19 @@ private:
         return std::ranges::any_of(chart_.series, [m](auto const& s) { return s.mark == m; });
     }
     range x_range() const {
-        range r = range_of([](auto const& p) { return p.x; });
+        range r = range_of([this](range& all, auto const&, auto const& p) {
+            if (drawable(p)) all.include(p.x);
+        });
         if (!r.empty()) r.widen(chart_.x.scale, has(mark::area) ? 0.0 : 0.02);
         return r;
     }
     range y_range() const {
-        range r = range_of([](auto const& p) { return *p.y; });
+        range r = range_of([this](range& all, auto const& s, auto const& p) {
+            if (drawable(p)) all.include(*p.y);
+            if (s.mark != mark::band || !has_band(p)) return;
+            all.include(*p.low);
+            all.include(*p.high);
+        });
         if (r.empty()) return r;
         if (chart_.zero_line) r.include(0);
         r.widen(chart_.y.scale, 0.05);
@@ -6760,9 +7265,13 @@ private:
             if (chart_.series[i].mark == mark::dots)
                 out += "<circle cx=\"" + px(x + 9) + "\" cy=\"" + px(y - 4) + "\" r=\"3.5\" class=\"dot " +
                        series_class(i) + "\"/>\n";
-            else
+            else {
+                if (chart_.series[i].mark == mark::band)
+                    out += "<path d=\"M" + px(x) + " " + px(y - 9) + "h18v10h-18Z\" class=\"band " + series_class(i) +
+                           "\"/>\n";
                 out += line_from(x, y - 4, x + 18, y - 4, "line " + series_class(i));
-            out += text_at(x + legend_sample, y, "", chart_.series[i].name);
+            }
+            out += text_at(x + legend_sample, y, "", chart_.series[i].name, panel_.width - x - legend_sample);
         }
         return out;
     }
@@ -6771,10 +7280,11 @@ private:
         const double left = panel_.left, right = panel_.width - panel_.right;
         const double top = panel_.top, bottom = panel_.height - panel_.bottom;
         std::string out;
-        for (auto const& t : y_.ticks(static_cast<int>((bottom - top) / 45) + 1, chart_.y.whole_numbers)) {
-            out += line_from(left, y_(t.at), right, y_(t.at), "grid");
-            out += text_at(left - 7, y_(t.at) + 4, "end tick", t.text);
-        }
+        if (chart_.y.numbered)
+            for (auto const& t : y_.ticks(static_cast<int>((bottom - top) / 45) + 1, chart_.y.whole_numbers)) {
+                out += line_from(left, y_(t.at), right, y_(t.at), "grid");
+                out += text_at(left - 7, y_(t.at) + 4, "end tick", t.text);
+            }
         for (auto const& t : x_.ticks(static_cast<int>((right - left) / 70) + 1, chart_.x.whole_numbers)) {
             out += line_from(x_(t.at), bottom, x_(t.at), bottom + 5, "axis");
             out += text_at(x_(t.at), bottom + 19, "middle tick", t.text);
@@ -6783,9 +7293,12 @@ private:
         if (chart_.zero_line) out += line_from(left, y_(0), right, y_(0), "zero");
         if (chart_.split && *chart_.split > x_.low && *chart_.split < x_.high)
             out += line_from(x_(*chart_.split), top, x_(*chart_.split), bottom, "split");
-        out += text_at((left + right) / 2, panel_.height - 6, "middle", chart_.x.title);
-        out += "<text transform=\"translate(12 " + px((top + bottom) / 2) + ") rotate(-90)\" class=\"middle\">" +
-               html_escape(chart_.y.title) + "</text>\n";
+        if (const double from = std::max(x_.low, y_.low), to = std::min(x_.high, y_.high);
+            chart_.identity_line && from < to)
+            out += line_from(x_(from), y_(from), x_(to), y_(to), "zero");
+        out += text_at((left + right) / 2, panel_.height - 6, "middle", chart_.x.title, panel_.width - left);
+        out += "<text transform=\"translate(12 " + px((top + bottom) / 2) + ") rotate(-90)\" class=\"middle\"" +
+               pressed(chart_.y.title, bottom - top) + ">" + html_escape(chart_.y.title) + "</text>\n";
         return out;
     }
 
@@ -6794,11 +7307,57 @@ private:
         if (s.mark != mark::dots) out += curves(s);
         if (s.mark == mark::area)
             out += hover_places(s);
+        else if (s.mark == mark::dots && dot_count() > titled_points)
+            out += cloud(s);
         else if (s.points.size() <= single_points)
             out += dots(s);
         else if (s.mark == mark::dots)
-            out += s.points.size() <= titled_points ? "<g class=\"many\">\n" + dots(s) + "</g>\n" : cloud(s);
+            out += "<g class=\"many\">\n" + dots(s) + "</g>\n";
         return out + "</g>\n";
+    }
+    std::size_t dot_count() const {
+        std::size_t count = 0;
+        for (auto const& s : chart_.series) count += s.mark == mark::dots ? s.points.size() : 0;
+        return count;
+    }
+    /// One area for each stretch that has an interval.
+    std::string band(series const& s, std::size_t i) const {
+        if (s.mark != mark::band) return {};
+        std::string out;
+        for_stretches(
+            s.points, [this](auto const& p) { return has_band(p); },
+            [&](std::span<const series::point> points) {
+                std::string there, back;
+                for (auto const& p : points) {
+                    there += (there.empty() ? "M" : " L") + px(x_(p.x)) + " " + px(y_(*p.high));
+                    back = " L" + px(x_(p.x)) + " " + px(y_(*p.low)) + back;
+                }
+                out += "<path d=\"" + there + back + " Z\" class=\"band " + series_class(i) + "\"/>\n";
+            });
+        return out;
+    }
+    /// Beside its point, where no other name is.
+    std::string names() const {
+        constexpr double beside = 6, line = 13;
+        std::string out;
+        std::vector<std::array<double, 4>> taken; // left, right, top, bottom
+        for (auto const& place : chart_.named) {
+            const double x = x_(place.x), y = y_(place.y), width = text_width(place.text);
+            for (auto const& [right, below] : {std::pair{true, false}, {false, false}, {true, true}, {false, true}}) {
+                const double left = right ? x + beside : x - beside - width, base = below ? y + line : y - 3;
+                const std::array<double, 4> box{left, left + width, base - line + 3, base + 3};
+                const bool inside = box[0] >= panel_.left && box[1] <= panel_.width && box[2] >= panel_.top - 3 &&
+                                    box[3] <= panel_.height - panel_.bottom;
+                const bool free = std::ranges::none_of(taken, [&](auto const& other) {
+                    return box[0] < other[1] && other[0] < box[1] && box[2] < other[3] && other[2] < box[3];
+                });
+                if (!inside || !free) continue;
+                out += text_at(left, base, "tick", place.text);
+                taken.push_back(box);
+                break;
+            }
+        }
+        return out;
     }
     /// A density is no set of points: places along it, unseen, say its numbers.
     std::string hover_places(series const& s) const {
@@ -6815,16 +7374,22 @@ private:
             if (drawable(p)) path += "M" + px(x_(p.x)) + " " + px(y_(*p.y)) + "h0";
         return "<path d=\"" + path + "\" class=\"cloud\"/>\n";
     }
+    /// `draw(points)` for each stretch of points that are defined.
+    template <class Defined, class Draw>
+    static void for_stretches(std::span<const series::point> points, Defined const& defined, Draw const& draw) {
+        for (auto from = points.begin(); from != points.end();) {
+            from = std::find_if(from, points.end(), defined);
+            const auto to = std::find_if_not(from, points.end(), defined);
+            if (from != to) draw(std::span<const series::point>(from, to));
+            from = to;
+        }
+    }
     /// One path for each stretch without a gap.
     std::string curves(series const& s) const {
         std::string out;
-        for (auto from = s.points.begin(); from != s.points.end();) {
-            const auto defined = [this](auto const& p) { return drawable(p); };
-            from = std::find_if(from, s.points.end(), defined);
-            const auto to = std::find_if_not(from, s.points.end(), defined);
-            if (from != to) out += curve({from, to}, s.mark == mark::area);
-            from = to;
-        }
+        for_stretches(
+            s.points, [this](auto const& p) { return drawable(p); },
+            [&](std::span<const series::point> points) { out += curve(points, s.mark == mark::area); });
         return out;
     }
     std::string curve(std::span<const series::point> points, bool filled) const {
@@ -6846,7 +7411,10 @@ private:
     std::string circle(series const& s, series::point const& p, std::string_view radius,
                        std::string_view classes) const {
         const std::string name = p.label.empty() ? s.name : s.name + ", " + p.label;
-        const std::string numbers = rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3) + ", " + rounded_text(*p.y, 3);
+        std::string numbers = rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3);
+        if (chart_.y.numbered) numbers += ", " + rounded_text(*p.y, 3);
+        if (s.mark == mark::band && p.low && p.high)
+            numbers += " (" + rounded_text(*p.low, 3) + " to " + rounded_text(*p.high, 3) + ")";
         return "<circle cx=\"" + px(x_(p.x)) + "\" cy=\"" + px(y_(*p.y)) + "\" r=\"" + std::string(radius) +
                "\" class=\"" + std::string(classes) + "\"><title>" + html_escape(name) + ": " +
                with_minus_sign(numbers) + "</title></circle>\n";
@@ -6863,10 +7431,11 @@ private:
 
 /// How figures look, in light and dark and on paper. A page that shows several has it once.
 inline std::string_view svg_style() noexcept {
-    return R"(.chart{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums}
+    return R"(.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,21rem),1fr));gap:.75rem}.charts.wide{grid-template-columns:minmax(40rem,46.5rem)}.charts .chart{width:100%;height:auto}
+.chart{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums}
 .chart text{fill:#1c1e21}.chart .title{font-weight:600;font-size:13px}.chart .tick{fill:#5c636b}.chart .middle{text-anchor:middle}.chart .end{text-anchor:end}
 .chart line,.chart path{fill:none;stroke-linejoin:round;pointer-events:none}.chart .grid{stroke:#e4e7ea}.chart .axis,.chart .zero{stroke:#8a9199}.chart .split{stroke:#8a9199;stroke-dasharray:2 3}
-.chart .line{stroke:currentColor;stroke-width:2}.chart .dashed .line,.chart .line.dashed{stroke-dasharray:5 3}.chart path.area{fill:currentColor;fill-opacity:.18}
+.chart .line{stroke:currentColor;stroke-width:2}.chart .dashed .line,.chart .line.dashed{stroke-dasharray:5 3}.chart path.area{fill:currentColor;fill-opacity:.18}.chart path.band{fill:currentColor;fill-opacity:.15}
 .chart .dot{fill:currentColor}.chart .many .dot{fill-opacity:.55}.chart .hover{fill:none;pointer-events:all}.chart .cloud{stroke:currentColor;stroke-width:4;stroke-linecap:round;stroke-opacity:.55}
 .chart .s0{color:#d9540b}.chart .s1{color:#0a6ebd}.chart .s2{color:#0b8f6a}.chart .s3{color:#b5508f}.chart .s4{color:#8a6d00}.chart .s5{color:#4aa8dc}.chart .s6{color:#6b4fbb}.chart .s7{color:#4a4f55}
 @media screen and (prefers-color-scheme:dark){.chart text{fill:#e6e7e9}.chart .tick{fill:#a0a7af}.chart .grid{stroke:#2c3035}.chart .axis,.chart .zero,.chart .split{stroke:#6b727a}
@@ -6876,50 +7445,63 @@ inline std::string_view svg_style() noexcept {
 
 enum class svg_use { file, inside_page }; // a file carries its own style and background
 
-/// Charts side by side, `per_row` in a row, in one picture. All numbers are finite (asserted).
+namespace detail {
+
+inline std::string svg_open(double width, double height, std::string_view title) {
+    return "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" role=\"img\" width=\"" + px(width) +
+           "\" height=\"" + px(height) + "\" viewBox=\"0 0 " + px(width) + " " + px(height) + "\">\n<title>" +
+           html_escape(title) + "</title>\n";
+}
+
+inline std::string drawn_at(double x, double y, chart const& c, panel const& p) {
+    return "<g transform=\"translate(" + px(x) + " " + px(y) + ")\">\n" + chart_drawing(c, p)() + "</g>\n";
+}
+
+} // namespace detail
+
+/// Charts side by side, `per_row` in a row: a file is one picture of them; in a page each is a picture of its own, and
+/// where there is no room for a row they stand below each other, or one that is alone in its row can be scrolled:
+/// letters keep 10 pixels on a screen of 375. All numbers are finite (asserted).
 /// Errors: shape_error for no charts, or none in a row.
 inline std::string to_svg(std::span<const chart> charts, std::size_t per_row, svg_use use) {
     if (charts.empty() || per_row == 0)
         throw shape_error("to_svg: " + std::to_string(charts.size()) + " charts, " + std::to_string(per_row) +
                           " in a row; at least one is expected of both");
     const bool small = per_row > 1;
-    detail::panel panel{small ? 400.0 : 720.0, small ? 260.0 : 380.0, 62, 14, 30, 46};
-    double legend = 0;
-    for (auto const& c : charts)
-        if (const auto places = detail::legend_places(c, panel); !places.empty())
-            legend = std::max(legend, places.back().second - panel.top + 13);
-    panel.top += legend;
-    panel.height += legend;
+    detail::panel panel{small ? 384.0 : 720.0, small ? 230.0 : 350.0, 62, 14, 0, 46};
+    for (auto const& c : charts) panel.top = std::max(panel.top, detail::heading_height(c, panel));
+    panel.height += panel.top;
+
+    if (use == svg_use::inside_page) {
+        constexpr double margin = 2;
+        std::string out = small ? "<div class=\"charts\">\n" : "<div class=\"charts wide\">\n";
+        for (auto const& c : charts)
+            out += detail::svg_open(panel.width + 2 * margin, panel.height + 2 * margin, c.title) +
+                   detail::drawn_at(margin, margin, c, panel) + "</svg>\n";
+        return out + "</div>\n";
+    }
     constexpr double margin = 12;
     const std::size_t columns = std::min(per_row, charts.size());
     const std::size_t rows = (charts.size() + per_row - 1) / per_row;
     const auto along = [](std::size_t n, double size) { return static_cast<double>(n) * (size + margin) + margin; };
-    const std::string width = detail::px(along(columns, panel.width)), height = detail::px(along(rows, panel.height));
-
-    std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" role=\"img\" width=\"" + width +
-                      "\" height=\"" + height + "\" viewBox=\"0 0 " + width + " " + height + "\">\n<title>" +
-                      html_escape(charts.front().title) + "</title>\n";
-    if (use == svg_use::file) {
-        out += "<style>\n" + std::string(svg_style()) +
-               ".paper{fill:#fff}@media screen and (prefers-color-scheme:dark){.paper{fill:#15171a}}\n</style>\n"
-               "<rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n";
-    }
-    for (std::size_t i = 0; i < charts.size(); ++i) {
-        out += "<g transform=\"translate(" + detail::px(along(i % per_row, panel.width)) + " " +
-               detail::px(along(i / per_row, panel.height)) + ")\">\n";
-        out += detail::chart_drawing(charts[i], panel)() + "</g>\n";
-    }
+    std::string out = detail::svg_open(along(columns, panel.width), along(rows, panel.height), charts.front().title) +
+                      "<style>\n" + std::string(svg_style()) +
+                      ".paper{fill:#fff}@media screen and (prefers-color-scheme:dark){.paper{fill:#15171a}}\n</style>\n"
+                      "<rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n";
+    for (std::size_t i = 0; i < charts.size(); ++i)
+        out += detail::drawn_at(along(i % per_row, panel.width), along(i / per_row, panel.height), charts[i], panel);
     return out + "</svg>\n";
 }
 
-/// What a picture shows, one row for each point: chart, series, x, y (empty where not defined).
+/// What a picture shows, one row for each point: chart, series, x, y and the band's low and high, empty where not
+/// defined.
 inline std::string to_csv(std::span<const chart> charts) {
-    csv_writer csv(std::vector<std::string>{"chart", "series", "x", "y"});
+    csv_writer csv(std::vector<std::string>{"chart", "series", "x", "y", "low", "high"});
     for (auto const& c : charts)
         for (auto const& s : c.series)
             for (auto const& p : s.points) {
                 csv.text(c.name).text(s.name).number(p.x);
-                p.y ? csv.number(*p.y) : csv.empty();
+                for (auto const& value : {p.y, p.low, p.high}) value ? csv.number(*value) : csv.empty();
                 csv.end_row();
             }
     return csv.bytes();
@@ -6931,6 +7513,8 @@ inline std::string to_csv(std::span<const chart> charts) {
 /// table: a result that people and programs read alike, as text for the terminal, as HTML and as CSV.
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -7089,64 +7673,238 @@ inline std::string to_csv(table const& t) {
 
 /// How a page shows a table.
 struct html_use {
-    bool sortable = false;            // as table_script sorts and filters it, in a box of limited height
-    std::vector<std::string> targets; // of each row, if any: the id on the page that its first cell leads to, or ""
+    bool titled = true;
+    std::vector<std::string> targets =
+        {};                       // of each row, if any: the id on the page that its first cell leads to, or ""
+    std::string_view listed = {}; // what a row is ("document"): table_script sorts, searches and continues it
 };
+
+/// Rows of a long list that the page itself holds; its script shows as many more at a time.
+inline constexpr std::size_t listed_rows = 100;
 
 namespace detail {
 
-/// What a sortable column is sorted by, where that is not the text of its cells.
-inline std::string sort_value(cell const& c) {
+/// Longer texts may break.
+inline constexpr std::size_t longest_name = 24;
+
+inline std::string html_cell(cell const& c, int digits, std::string_view target) {
+    std::string text = shown(c, digits), tag;
+    if (auto const* why = std::get_if<undefined>(&c.value)) {
+        tag = "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\">";
+    } else if (is_text(c)) {
+        tag = shown_width(text) <= longest_name ? "<td class=\"name\">" : "<td>";
+        text = "<bdi>" + html_escape(text) + "</bdi>";
+    } else {
+        tag = "<td class=\"n\">";
+        text = with_minus_sign(text);
+    }
+    if (!target.empty()) text = "<a href=\"#" + html_escape(target) + "\">" + text + "</a>";
+    return tag + text + "</td>";
+}
+
+/// Seven figures of a number: more than a list shows, and enough to sort it by.
+inline std::string short_text(double value) {
+    std::array<char, 32> buffer;
+    const auto end =
+        std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::general, 7).ptr;
+    return {buffer.data(), end};
+}
+
+/// All rows for table_script: {"digits": [3, null for texts], "rows": [[0.5, "text", null where not defined], …],
+/// "targets": {"row": "id"}}.
+inline std::string list_data(table const& t, html_use const& use) {
     struct visitor {
-        std::string operator()(std::string const&) const { return {}; }
-        std::string operator()(double number) const { return exact_text(number); }
+        std::string operator()(std::string const& text) const { return json_string(text); }
+        std::string operator()(double number) const { return short_text(number); }
         std::string operator()(std::uint64_t count) const { return std::to_string(count); }
-        std::string operator()(undefined const&) const { return "-Infinity"; }
+        std::string operator()(undefined const&) const { return "null"; }
     };
-    const std::string value = std::visit(visitor{}, c.value);
-    return value.empty() ? value : " data-v=\"" + value + "\"";
+    std::string out = "{\"digits\":[", separator;
+    for (std::size_t c = 0; c < t.columns.size(); ++c) {
+        const bool counts = std::ranges::all_of(
+            t.rows, [c](auto const& row) { return std::holds_alternative<std::uint64_t>(row[c].value); });
+        out += separator + (has_text(t, c) ? "null" : std::to_string(counts ? 0 : t.columns[c].digits));
+        separator = ",";
+    }
+    out += "],\n\"rows\":[";
+    separator.clear();
+    for (auto const& row : t.rows) {
+        out += std::exchange(separator, ",") + "\n[";
+        for (std::size_t c = 0; c < row.size(); ++c) out += (c == 0 ? "" : ",") + std::visit(visitor{}, row[c].value);
+        out += "]";
+    }
+    out += "],\n\"targets\":{";
+    separator.clear();
+    for (std::size_t r = 0; r < use.targets.size(); ++r)
+        if (!use.targets[r].empty())
+            out += std::exchange(separator, ",") + "\"" + std::to_string(r) + "\":" + json_string(use.targets[r]);
+    return out + "}}";
+}
+
+/// "24 documents", "The first 100 of 10000 documents".
+inline std::string listed_text(std::size_t rows, std::string_view what) {
+    return rows <= listed_rows ? counted(rows, what)
+                               : "The first " + std::to_string(listed_rows) + " of " + counted(rows, what);
 }
 
 } // namespace detail
 
 /// Title, the table in a box that scrolls, and its notes. Where a number is not defined, the reason shows on hover;
-/// reasons also follow as a note, for paper.
+/// reasons also follow as a note, for paper. A table that is `listed` shows its first rows, and has all of them in
+/// page_data beside it.   Errors: shape_error unless there are no targets, or one for each row.
 inline std::string to_html(table const& t, html_use const& use = {}) {
-    constexpr std::size_t longest_name = 24; // longer texts may break
     if (!use.targets.empty() && use.targets.size() != t.rows.size())
         throw shape_error("table '" + t.name + "': " + std::to_string(use.targets.size()) + " targets, expected " +
                           std::to_string(t.rows.size()) + ", one for each row");
-    std::string out = "<h3>" + html_escape(t.title) + "</h3>\n";
-    out += use.sortable ? "<div class=\"scroll sortable\"><table class=\"sort\">" : "<div class=\"scroll\"><table>";
+    const bool is_listed = !use.listed.empty();
+    const std::size_t rows = is_listed ? std::min(listed_rows, t.rows.size()) : t.rows.size();
+    std::string out;
+    if (use.titled) out += "<h3>" + html_escape(t.title) + "</h3>\n";
+    if (is_listed) {
+        out += "<p class=\"note\">" + html_escape(detail::listed_text(t.rows.size(), use.listed)) + "</p>\n";
+        out += "<div class=\"scroll listed\"><table data-rows=\"" + html_escape(t.name) + "-rows\" data-what=\"" +
+               html_escape(use.listed) + "\">";
+    } else {
+        out += "<div class=\"scroll\"><table>";
+    }
     out += "\n<thead><tr>";
     for (std::size_t c = 0; c < t.columns.size(); ++c)
         out += (detail::has_text(t, c) ? "<th>" : "<th class=\"n\">") + html_escape(t.columns[c].title) + "</th>";
     out += "</tr></thead>\n<tbody>\n";
-    for (std::size_t r = 0; r < t.rows.size(); ++r) {
+    for (std::size_t r = 0; r < rows; ++r) {
         out += "<tr>";
-        for (std::size_t c = 0; c < t.columns.size(); ++c) {
-            cell const& here = t.rows[r][c];
-            std::string text = shown(here, t.columns[c].digits);
-            if (auto const* why = std::get_if<undefined>(&here.value)) {
-                out += "<td class=\"n undefined\" title=\"" + html_escape(why->reason) + "\"";
-            } else if (detail::is_text(here)) {
-                out += detail::shown_width(text) <= longest_name ? "<td class=\"name\"" : "<td";
-                text = "<bdi>" + html_escape(text) + "</bdi>";
-            } else {
-                out += "<td class=\"n\"";
-                text = with_minus_sign(text);
-            }
-            const bool leads = c == 0 && !use.targets.empty() && !use.targets[r].empty();
-            if (leads) text = "<a href=\"#" + html_escape(use.targets[r]) + "\">" + text + "</a>";
-            out += (use.sortable ? detail::sort_value(here) : "") + ">" + text + "</td>";
-        }
+        for (std::size_t c = 0; c < t.columns.size(); ++c)
+            out += detail::html_cell(t.rows[r][c], t.columns[c].digits,
+                                     c == 0 && !use.targets.empty() ? std::string_view(use.targets[r]) : "");
         out += "</tr>\n";
     }
     out += "</tbody>\n</table></div>\n";
+    if (is_listed) out += page_data(t.name + "-rows", detail::list_data(t, use));
     for (auto const& note : t.notes) out += "<p class=\"note\">" + html_escape(note) + "</p>\n";
     for (auto const& reason : detail::reasons_of(t))
         out += "<p class=\"note\">Not defined: " + html_escape(reason) + ".</p>\n";
     return out;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/report/table_script.hpp
+/// table_script: long lists of a page, which a reader sorts by a click on a column's head, searches, and continues by
+/// scrolling; and what is folded on the screen unfolds on paper. Without scripts a list shows its first rows.
+
+#include <string_view>
+
+namespace bitlens {
+
+/// For all `details`, and the tables that to_html made of `listed` ones: their rows are drawn from the page's data, a
+/// hundred at a time, so that ten thousand cost nothing until they are looked at.
+inline page_script table_script() noexcept {
+    return {R"(
+const minus = text => text.replaceAll("-", "\u2212");
+const shown = (x, digits) => {
+  const size = Math.abs(x);
+  if (size === 0 || (size >= 0.5 * 10 ** -digits && size < 1e7)) return minus(x.toFixed(digits));
+  return minus(x.toExponential(2).replace(/e([+-])(\d)$/, "e$10$2"));
+};
+for (const table of document.querySelectorAll("table[data-rows]")) {
+  const {digits, rows, targets} = JSON.parse(document.getElementById(table.dataset.rows).textContent);
+  const body = table.tBodies[0], box = table.parentNode, count = box.previousElementSibling, page = 100;
+  const heads = [...table.tHead.rows[0].cells], what = table.dataset.what;
+  const words = rows.map(row => row.filter((x, c) => c === 0 || digits[c] === null).join("\n").toLowerCase());
+  let order = [...rows.keys()], chosen = order, drawn = body.rows.length;
+  const cell = (r, c) => {
+    const td = document.createElement("td"), x = rows[r][c];
+    let text = td;
+    if (c === 0 && targets[r]) {
+      text = td.appendChild(document.createElement("a"));
+      text.href = "#" + targets[r];
+    }
+    if (x === null) td.className = "n undefined", text.textContent = "not defined";
+    else if (digits[c] !== null) td.className = "n", text.textContent = shown(x, digits[c]);
+    else {
+      if ([...x].length <= 24) td.className = "name";
+      text.appendChild(document.createElement("bdi")).textContent = x;
+    }
+    return td;
+  };
+  const more = document.createElement("button");
+  more.type = "button";
+  const say = () => {
+    const all = rows.length + " " + what + (rows.length === 1 ? "" : "s");
+    const found = chosen.length < rows.length ? chosen.length + " of " + all : all;
+    count.textContent = drawn < chosen.length ? "The first " + drawn + " of " + found : found;
+    more.hidden = drawn >= chosen.length;
+    more.textContent = "Show " + Math.min(page, chosen.length - drawn) + " more";
+  };
+  const go_on = () => {
+    for (const r of chosen.slice(drawn, drawn + page)) {
+      const row = body.appendChild(document.createElement("tr"));
+      heads.forEach((head, c) => row.appendChild(cell(r, c)));
+    }
+    drawn = body.rows.length;
+    say();
+  };
+  const restart = () => {
+    body.replaceChildren();
+    drawn = box.scrollTop = 0;
+    go_on();
+  };
+  more.onclick = go_on;
+  box.addEventListener("scroll", () => {
+    if (!more.hidden && box.scrollTop + box.clientHeight > box.scrollHeight - 200) go_on();
+  });
+  heads.forEach((head, c) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    button.onclick = () => {
+      const first = digits[c] === null ? "ascending" : "descending";
+      const next = head.ariaSort !== first ? first : first === "ascending" ? "descending" : "ascending";
+      for (const other of heads) other.ariaSort = null;
+      head.ariaSort = next;
+      const sign = next === "ascending" ? 1 : -1, value = r => rows[r][c] ?? -Infinity;
+      const compare = digits[c] === null ? (a, b) => sign * rows[a][c].localeCompare(rows[b][c])
+        : (a, b) => { const x = value(a), y = value(b); return x < y ? -sign : x > y ? sign : 0; };
+      order = [...rows.keys()].sort(compare);
+      search();
+    };
+    head.replaceChildren(button);
+  });
+  const filter = document.createElement("input");
+  const search = () => {
+    const wanted = filter.value.trim().toLowerCase();
+    chosen = wanted ? order.filter(r => words[r].includes(wanted)) : order;
+    restart();
+  };
+  filter.type = "search";
+  filter.placeholder = filter.ariaLabel = "Search " + what + "s";
+  filter.oninput = search;
+  count.before(filter);
+  box.after(more);
+  say();
+}
+const unfolded = [];
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll('details:not([open])')) { folded.open = true; unfolded.push(folded); }
+});
+addEventListener("afterprint", () => { for (const folded of unfolded.splice(0)) folded.open = false; });
+)",
+            "1AWY1ZZXsq9HlR4u3hr9C8TmCuJ16Pum/jfWreHWGZI="};
+}
+
+inline std::string_view table_script_style() noexcept {
+    return R"(.listed{max-height:28rem;overflow-y:auto}
+.listed th{position:sticky;top:0;background:var(--paper)}
+.listed td:not(.n){overflow-wrap:anywhere}
+.listed th button{all:unset;cursor:pointer;color:var(--accent)}
+.listed th button:focus-visible{outline:2px solid var(--accent)}
+th[aria-sort=descending] button::after{content:" ↓"}
+th[aria-sort=ascending] button::after{content:" ↑"}
+input[type=search],button{font:inherit;font-size:.875rem;color:inherit;background:var(--shade);border:1px solid var(--line);padding:.3rem .6rem}
+input[type=search]{width:16rem;max-width:100%}
+button{cursor:pointer}
+@media print{input[type=search],.listed+button{display:none}.listed{max-height:none}}
+)";
 }
 
 } // namespace bitlens
@@ -7629,7 +8387,6 @@ inline void byte_pair_merges::apply(std::vector<std::uint32_t>& word, scratch& m
 /// Documents from a file: JSON Lines (plain or gzip), plain text, or token ids as NPY.
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -7652,6 +8409,15 @@ struct document {
     std::string topic;    // empty when absent
     std::string text;     // UTF-8
     std::vector<std::int32_t> ids;
+    std::vector<std::string> kept; // of document_keys::kept, in their order; empty where absent
+};
+
+/// The keys of a line of JSON Lines that make a document: its text, its id and topic, and those that are kept besides.
+struct document_keys {
+    std::string text = "text", id = "id", topic = "topic";
+    std::vector<std::string> kept{};
+
+    bool operator==(document_keys const&) const = default;
 };
 
 /// UTF-8 without the byte order mark that may stand before it. Errors: format_error that names `who`, a file, and what
@@ -7672,27 +8438,33 @@ inline std::string_view checked_text(std::string_view text, std::string const& w
 ///   .txt                       the whole file is one document
 ///   anything else, .TXT too    JSON Lines, plain or gzip (by its first bytes): an object a line with `text`, and where
 ///                              there are any `id` and `topic` (string, or number, which is kept as it is written; null
-///                              as if absent); other keys are not judged, see parse_json_members. Blank lines are
-///                              skipped, but counted as lines. A byte order mark at the start is skipped.
+///                              as if absent), under these names or those of `keys`, and keys to keep (true and false
+///                              too); other keys are not judged, see parse_json_members. Blank lines are skipped, but
+///                              counted as lines. A byte order mark at the start is skipped.
 /// Errors: io_error as mapped_file; format_error naming file, line and key (or row and column), and for text that is no
-/// UTF-8 the byte of the line. A file of another kind (Parquet, compressed but by gzip, a table) is named with what
-/// makes JSON Lines of it. Where the first document of a file whose name does not promise JSON is none, the error says
-/// what the file was read as.
+/// UTF-8 the byte of the line; option_error for keys of a file that has none. A file of another kind (Parquet,
+/// compressed but by gzip, a table) is named with what makes JSON Lines of it. Where the first document of a file whose
+/// name does not promise JSON is none, the error says what the file was read as.
 class document_reader {
 public:
     /// `most_ids`: of a row of ids no more are read, and judged.
     explicit document_reader(std::filesystem::path const& path,
-                             std::size_t most_ids = std::numeric_limits<std::size_t>::max())
-        : who_(path.string()), most_ids_(most_ids) {
+                             std::size_t most_ids = std::numeric_limits<std::size_t>::max(), document_keys keys = {})
+        : who_(path.string()), most_ids_(most_ids), keys_(std::move(keys)) {
         mapped_file file(path);
-        if (as_text(file.bytes()).starts_with("\x93NUMPY"))
+        if (as_text(file.bytes()).starts_with("\x93NUMPY")) {
+            refuse_keys("token ids were found");
             source_.emplace<npy_array>(read_ids(path));
-        else if (path.extension() == ".txt")
+        } else if (path.extension() == ".txt") {
+            refuse_keys("the ending .txt is that of plain text");
             source_.emplace<mapped_file>(std::move(file));
-        else {
+        } else {
             if (!file.bytes().empty() && !is_gzip(file.bytes())) refuse_other_kind(file.bytes());
             source_.emplace<line_reader>(path);
         }
+        for (auto const* key : {&keys_.text, &keys_.id, &keys_.topic}) add_asked(*key);
+        for (auto const& key : keys_.kept) add_asked(key);
+        met_.resize(asked_.size(), false);
     }
 
     /// True if documents are token ids, false if they are text.
@@ -7701,6 +8473,13 @@ public:
     std::size_t ids_a_row() const noexcept {
         auto const* const ids = std::get_if<npy_array>(&source_);
         return ids == nullptr ? 0 : ids->shape[1];
+    }
+
+    /// Keys that were asked for by name, and that no document so far had.
+    std::vector<std::string> absent_keys() const {
+        auto absent = asked_by_name();
+        std::erase_if(absent, [&](std::string const& key) { return met_[place_of(key)]; });
+        return absent;
     }
 
     /// The next document; false after the last.
@@ -7715,6 +8494,29 @@ public:
     }
 
 private:
+    void add_asked(std::string const& key) {
+        if (place_of(key) == asked_.size()) asked_.push_back(key);
+    }
+    std::size_t place_of(std::string const& key) const {
+        return static_cast<std::size_t>(std::ranges::find(asked_, key) - asked_.begin());
+    }
+    std::vector<std::string> asked_by_name() const {
+        const document_keys usual;
+        std::vector<std::string> keys;
+        if (keys_.text != usual.text) keys.push_back(keys_.text);
+        if (keys_.id != usual.id) keys.push_back(keys_.id);
+        if (keys_.topic != usual.topic) keys.push_back(keys_.topic);
+        keys.insert(keys.end(), keys_.kept.begin(), keys_.kept.end());
+        return keys;
+    }
+
+    /// Errors: option_error where a key was asked for by name.
+    void refuse_keys(std::string const& found) const {
+        if (const auto keys = asked_by_name(); !keys.empty())
+            throw option_error(who_ + ": the key " + in_quotes(keys[0]) +
+                               " was asked for, which only lines of JSON Lines have; " + found);
+    }
+
     static npy_array read_ids(std::filesystem::path const& path) {
         npy_array ids = read_npy(path);
         // Rows of no tokens take no bytes, so a small file could have 2⁶³ of them.
@@ -7790,7 +8592,8 @@ private:
     std::string conversion(std::string const& read, std::string const& more = "") const {
         const auto other_name = std::filesystem::path(unpacked_name()).replace_extension(".jsonl").string();
         return "; in Python, pandas." + read + "(" + in_quotes(who_) + more + ").to_json(" + in_quotes(other_name) +
-               ", orient=\"records\", lines=True) makes JSON Lines of it, where each document needs the key \"text\"";
+               ", orient=\"records\", lines=True) makes JSON Lines of it, where each document needs the key " +
+               in_quotes(keys_.text);
     }
 
     void refuse_other_kind(std::span<const std::byte> bytes) const {
@@ -7814,27 +8617,38 @@ private:
         if (unpacked_name().ends_with(".csv")) refuse("comma", "");
     }
 
-    void read_line(std::string_view line, std::size_t number, document& d) const {
+    void read_line(std::string_view line, std::size_t number, document& d) {
         const std::string who = who_ + ": line " + std::to_string(number);
-        constexpr std::array<std::string_view, 3> keys{"text", "id", "topic"};
-        const auto members = parse_json_members(line, who, keys);
-        if (members[0].written.empty()) throw format_error(who + ": the key " + in_quotes(keys[0]) + " is missing");
+        const auto members = parse_json_members(line, who, std::vector<std::string_view>(asked_.begin(), asked_.end()));
+        const auto member = [&](std::string const& key) -> json_member const& { return members[place_of(key)]; };
+        json_member const& text = member(keys_.text);
+        if (text.written.empty()) throw format_error(who + ": the key " + in_quotes(keys_.text) + " is missing");
         d.line = number;
-        d.text = detail::json_value<std::string>(members[0].value, keys[0], who);
-        d.id = label(members[1], keys[1], who);
-        d.topic = label(members[2], keys[2], who);
+        d.text = detail::json_value<std::string>(text.value, keys_.text, who);
+        d.id = label(member(keys_.id), keys_.id, who);
+        d.topic = label(member(keys_.topic), keys_.topic, who);
+        for (auto const& key : keys_.kept) d.kept.push_back(label(member(key), key, who, true));
+        for (std::size_t i = 0; i < asked_.size(); ++i) met_[i] = met_[i] || !members[i].written.empty();
     }
 
-    /// A string as it is; a number as the line has it, which of a long one would not be left if it were a double.
-    static std::string label(json_member const& member, std::string_view key, std::string const& who) {
-        if (member.value.is_null()) return {};
-        if (member.value.is_number()) return std::string(member.written);
-        if (!member.value.is_string()) detail::refuse_json(member.value, key, who, "a string or a number");
-        return member.value.get<std::string>();
+    /// A string as it is; a number as the line has it, which of a long one would not be left if it were a double; of a
+    /// key that is kept also true and false.
+    static std::string label(json_member const& member, std::string const& key, std::string const& who,
+                             bool is_kept = false) {
+        json const& value = member.value;
+        if (value.is_null()) return {};
+        if (value.is_number() || (is_kept && value.is_boolean())) return std::string(member.written);
+        if (!value.is_string())
+            detail::refuse_json(value, key, who,
+                                is_kept ? "a string, a number, true, false or null" : "a string or a number");
+        return value.get<std::string>();
     }
 
     std::string who_;
     std::size_t most_ids_;
+    document_keys keys_;
+    std::vector<std::string> asked_; // those keys, each once
+    std::vector<bool> met_;          // of asked_, whether a document had it
     std::variant<std::monostate, npy_array, mapped_file, line_reader> source_;
     std::size_t row_ = 0;
 };
@@ -10948,6 +11762,7 @@ chain(Probes&&...) -> chain<Probes...>;
 #include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11056,6 +11871,7 @@ public:
         const auto rows = positions_.of(a);
         if (copy_.rows() != rows.rows || copy_.cols() != rows.cols) copy_ = matrix<float>(rows.rows, rows.cols);
         for (std::size_t t = 0; t < rows.rows; ++t) std::ranges::copy(rows.row(t), copy_.row(t).begin());
+        norms_ = row_norms(copy_.view());
         layer_ = at.layer;
     }
     /// The copy, of the positions that count.   Errors: shape_error when it is not that of the layer.
@@ -11065,11 +11881,19 @@ public:
                               " has nothing to be compared with; the run that comes first must be there");
         return copy_.view();
     }
+    /// The lengths of its rows.
+    std::span<const double> norms() const noexcept { return norms_; }
     position_range positions() const noexcept { return positions_; }
+
+    /// Bytes of a copy.
+    static constexpr std::size_t bytes(std::size_t tokens, std::size_t width) noexcept {
+        return tokens * (width * sizeof(float) + sizeof(double));
+    }
 
 private:
     position_range positions_;
     matrix<float> copy_;
+    std::vector<double> norms_;
     std::optional<std::size_t> layer_;
 };
 
@@ -11084,8 +11908,9 @@ public:
     difference(std::size_t layers, latest<Point> const& before) : squared(layers), relative(layers), before_(&before) {}
     void on(Point, site at, matrix_view<const float> a) {
         const auto rows = before_->positions().of(a), reference = before_->of_layer(at.layer);
-        detail::of_layer<Point>(squared, at) = mean_squared_difference(rows, reference);
-        detail::of_layer<Point>(relative, at) = mean_relative_difference(rows, reference);
+        const auto [square, share] = mean_difference_of(rows, reference, before_->norms());
+        detail::of_layer<Point>(squared, at) = square;
+        detail::of_layer<Point>(relative, at) = share;
     }
 
     std::vector<double> squared, relative;
@@ -14671,18 +15496,29 @@ inline void check_column(column const& c) {
 
 namespace bitlens {
 
+/// A key of the data that is kept beside id and topic: a column of text of examples.csv.
+struct kept_values {
+    std::string name;
+    std::vector<std::string> values; // (N), empty where the document has none
+};
+
 struct document_rows {
     matrix<std::int32_t> ids;       // (N, tokens)
     std::vector<std::size_t> rows;  // row number in the input
     std::vector<std::string> names; // `id` of the input, empty when absent
     std::vector<std::string> topics;
     std::vector<std::optional<std::uint64_t>> bytes; // of the text of the scored tokens, where that is known
+    std::vector<kept_values> kept{};
 
     /// Documents of these ids alone, numbered from 0.
     static document_rows numbered(matrix<std::int32_t> ids) {
         const std::size_t n = ids.rows();
-        document_rows all{std::move(ids), std::vector<std::size_t>(n), std::vector<std::string>(n),
-                          std::vector<std::string>(n), std::vector<std::optional<std::uint64_t>>(n)};
+        document_rows all{std::move(ids),
+                          std::vector<std::size_t>(n),
+                          std::vector<std::string>(n),
+                          std::vector<std::string>(n),
+                          std::vector<std::optional<std::uint64_t>>(n),
+                          {}};
         for (std::size_t i = 0; i < n; ++i) all.rows[i] = i;
         return all;
     }
@@ -14697,15 +15533,20 @@ struct document_rows {
         const auto head = [n](auto const& list) {
             return std::remove_cvref_t<decltype(list)>(list.begin(), list.begin() + n);
         };
-        document_rows some{matrix<std::int32_t>(static_cast<std::size_t>(n), ids.cols()), head(rows), head(names),
-                           head(topics), head(bytes)};
+        document_rows some{matrix<std::int32_t>(static_cast<std::size_t>(n), ids.cols()),
+                           head(rows),
+                           head(names),
+                           head(topics),
+                           head(bytes),
+                           {}};
+        for (kept_values const& k : kept) some.kept.push_back({k.name, head(k.values)});
         std::copy_n(ids.data(), some.ids.rows() * ids.cols(), some.ids.data());
         return some;
     }
 
     /// "document 7", or "document 7 (its id)": how messages name row n.
     std::string who(std::size_t n) const {
-        return "document " + std::to_string(rows[n]) + (names[n].empty() ? "" : " (" + names[n] + ")");
+        return "document " + std::to_string(rows[n]) + (names[n].empty() ? "" : " (" + visible_text(names[n]) + ")");
     }
 };
 
@@ -14789,6 +15630,7 @@ struct run_manifest {
     json setting = json::object();   // all else that decides a result, by name: model, data, arguments, versions
     std::vector<run_method> methods; // in the order of the tables
     std::vector<column> columns;     // what is measured
+    std::vector<std::string> kept{}; // keys of the data that examples.csv has columns of
 
     bool operator==(run_manifest const&) const = default;
 };
@@ -14822,7 +15664,7 @@ inline std::optional<std::string> first_difference(json const& found, json const
 namespace detail {
 
 /// The keys of manifest.json that are members of run_manifest; all others are its setting.
-inline constexpr const char *methods_key = "methods", *columns_key = "columns";
+inline constexpr const char *methods_key = "methods", *columns_key = "columns", *kept_key = "keep";
 
 inline json to_json(column const& c) {
     json out{{"name", c.name}, {"of", name(c.owner)}, {"per", name(c.shape)}, {"unit", c.unit}, {"meaning", c.meaning}};
@@ -14868,6 +15710,7 @@ inline json to_json(run_manifest const& m) {
     for (auto const& [name, spec] : m.methods) out[detail::methods_key].push_back({{"name", name}, {"spec", spec}});
     out[detail::columns_key] = json::array();
     for (column const& c : m.columns) out[detail::columns_key].push_back(detail::to_json(c));
+    if (!m.kept.empty()) out[detail::kept_key] = m.kept;
     return out;
 }
 
@@ -14884,15 +15727,20 @@ inline run_manifest manifest_from(json const& file, std::string const& who) {
     }
     for (json const& entry : detail::required_array(file, detail::columns_key, who))
         m.columns.push_back(detail::column_from(entry, who + ": " + detail::columns_key));
-    m.setting.erase(detail::methods_key);
-    m.setting.erase(detail::columns_key);
+    m.kept = if_present<std::vector<std::string>>(file, detail::kept_key, who).value_or(std::vector<std::string>());
+    for (const char* key : {detail::methods_key, detail::columns_key, detail::kept_key}) m.setting.erase(key);
     return m;
 }
 
 /// Where two runs part, in words: the first difference of their settings, or of what they measure. Methods are left
 /// out, because a run takes more of them later.
 inline std::optional<std::string> first_difference(run_manifest const& found, run_manifest const& asked) {
-    if (auto difference = first_difference(found.setting, asked.setting)) return difference;
+    const auto with_kept = [](run_manifest const& m) {
+        json all = m.setting;
+        if (!m.kept.empty()) all[detail::kept_key] = m.kept;
+        return all;
+    };
+    if (auto difference = first_difference(with_kept(found), with_kept(asked))) return difference;
     for (std::size_t i = 0; i < std::max(found.columns.size(), asked.columns.size()); ++i) {
         const auto at = [i](run_manifest const& m) {
             return i < m.columns.size() ? detail::to_json(m.columns[i]).dump() : std::string("nothing");
@@ -15664,8 +16512,11 @@ private:
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15714,6 +16565,36 @@ inline csv_table read_csv(std::filesystem::path const& path) {
     return {as_text(file.bytes()), path.string()};
 }
 
+/// The names of the keys that documents keep.
+inline std::vector<std::string> names_of(std::span<const kept_values> kept) {
+    std::vector<std::string> names;
+    for (kept_values const& k : kept) names.push_back(k.name);
+    return names;
+}
+
+namespace detail {
+
+/// What examples.csv says of each document before anything is measured; kept keys stand after the first three.
+inline constexpr std::array<std::string_view, 5> document_columns{"example", "id", "topic", "tokens", "bytes"};
+
+} // namespace detail
+
+/// Whether keys of the data can be columns of examples.csv beside those of the table.   Errors: option_error naming a
+/// key that has no name, occurs twice, or is called like another column.
+inline void check_kept(std::span<const std::string> kept, results_table const& table) {
+    std::set<std::string, std::less<>> taken(detail::document_columns.begin(), detail::document_columns.end());
+    for (stored_column const& s : table.columns())
+        if (s.declared.shape != column_shape::position)
+            for (std::size_t k = 0; k < table.layers_of(s); ++k) taken.insert(results_table::csv_name(s, k));
+    std::set<std::string, std::less<>> names;
+    for (auto const& key : kept) {
+        if (key.empty()) throw option_error("keys to keep: a key without a name cannot name a column");
+        if (taken.contains(key))
+            throw option_error("keys to keep: " + in_quotes(key) + " is a column of examples.csv already");
+        if (!names.insert(key).second) throw option_error("keys to keep: " + in_quotes(key) + " is named twice");
+    }
+}
+
 namespace detail {
 
 inline constexpr const char *examples_name = "examples.csv", *tokens_name = "tokens.npz";
@@ -15733,12 +16614,16 @@ inline std::vector<stored_column const*> csv_order(results_table const& table) {
 
 inline std::string examples_csv(document_rows const& documents, results_table const& table) {
     const auto order = csv_order(table);
-    std::vector<std::string> names{"example", "id", "topic", "tokens", "bytes"};
+    std::vector<std::string> names(document_columns.begin(), document_columns.end());
+    const auto kept = names_of(documents.kept);
+    names.insert(names.begin() + 3, kept.begin(), kept.end());
     for (stored_column const* s : order)
         for (std::size_t k = 0; k < table.layers_of(*s); ++k) names.push_back(results_table::csv_name(*s, k));
     csv_writer csv(names);
     for (std::size_t n = 0; n < documents.size(); ++n) {
-        csv.count(documents.rows[n]).text(documents.names[n]).text(documents.topics[n]).count(documents.ids.cols());
+        csv.count(documents.rows[n]).text(documents.names[n]).text(documents.topics[n]);
+        for (kept_values const& k : documents.kept) csv.text(k.values[n]);
+        csv.count(documents.ids.cols());
         documents.bytes[n] ? csv.count(*documents.bytes[n]) : csv.empty();
         for (stored_column const* s : order)
             for (std::size_t k = 0; k < table.layers_of(*s); ++k) {
@@ -15789,9 +16674,10 @@ inline void read_variant(csv_table const& examples, npz_reader const& tokens, re
     for (std::size_t n = 0; n < table.documents(); ++n) table.set_finished(variant, n);
 }
 
-/// Whether the files of a run hold the results of a method.
+/// Whether the files of a run hold the results of a method: always, where nothing is measured of methods.
 inline bool holds_method(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
                          std::string const& method) {
+    if (std::ranges::count(columns, column_owner::full_model, &column::owner) == std::ssize(columns)) return true;
     return std::ranges::any_of(columns, [&](column const& c) {
         if (c.owner == column_owner::full_model) return false;
         const std::string name = c.stored_name(method);
@@ -15800,16 +16686,23 @@ inline bool holds_method(csv_table const& examples, npz_reader const& tokens, st
     });
 }
 
+/// Whether a column of examples.csv is a key of the data.
+inline bool is_kept(run_manifest const& manifest, std::string_view column) {
+    return std::ranges::find(manifest.kept, column) != manifest.kept.end();
+}
+
 /// As many layers as the first column of layers has.
-inline std::size_t layers_of(csv_table const& examples, std::span<const column> columns,
+inline std::size_t layers_of(csv_table const& examples, run_manifest const& manifest,
                              std::span<const std::string> variants) {
-    for (column const& c : columns)
+    for (column const& c : manifest.columns)
         for (std::size_t v = 0; v < variants.size(); ++v) {
             if (c.shape != column_shape::layer || !c.is_of(v)) continue;
             const std::string name = c.stored_name(variants[v]);
             examples.column(layer_column(name, 0)); // a model has a layer
             std::size_t layers = 1;
-            while (examples.has(layer_column(name, layers))) ++layers;
+            for (std::string next = layer_column(name, layers); examples.has(next) && !is_kept(manifest, next);
+                 next = layer_column(name, layers))
+                ++layers;
             return layers;
         }
     return 0;
@@ -15834,7 +16727,7 @@ inline void check_methods(csv_table const& examples, run_manifest const& manifes
     for (column const& c : manifest.columns) {
         if (c.shape != column_shape::document || c.owner != column_owner::each_variant) continue;
         for (auto const& name : examples.columns()) {
-            if (!name.starts_with(c.name + "_")) continue;
+            if (!name.starts_with(c.name + "_") || is_kept(manifest, name)) continue;
             const auto variant = name.substr(c.name.size() + 1);
             if (variant != full_model_name &&
                 std::ranges::find(manifest.methods, variant, &run_method::name) == manifest.methods.end())
@@ -15844,7 +16737,8 @@ inline void check_methods(csv_table const& examples, run_manifest const& manifes
     }
 }
 
-inline document_rows read_documents(csv_table const& examples, npz_reader const& tokens) {
+inline document_rows read_documents(csv_table const& examples, npz_reader const& tokens,
+                                    std::span<const std::string> kept) {
     document_rows d;
     const npy_array ids = tokens.array("ids");
     if (ids.shape.size() != 2 || ids.shape[0] != examples.rows())
@@ -15856,6 +16750,7 @@ inline document_rows read_documents(csv_table const& examples, npz_reader const&
     for (const std::uint64_t row : examples.counts("example")) d.rows.push_back(row);
     d.names = examples.texts("id");
     d.topics = examples.texts("topic");
+    for (auto const& key : kept) d.kept.push_back({key, examples.texts(key)});
     const auto lengths = examples.counts("tokens");
     for (std::size_t n = 0; n < lengths.size(); ++n)
         if (lengths[n] != d.ids.cols())
@@ -15869,9 +16764,15 @@ inline document_rows read_documents(csv_table const& examples, npz_reader const&
 } // namespace detail
 
 /// Writes RUN/tokens.npz, then RUN/examples.csv; a run whose examples.csv names a method has all of that method.
-/// A number that is not finite is an empty cell.   Errors: io_error.
+/// A number that is not finite is an empty cell.   Errors: io_error; as check_kept; shape_error for another number of
+/// kept values than of documents.
 inline void write_run_tables(std::filesystem::path const& folder, document_rows const& documents,
                              results_table const& table, token_texts const& texts) {
+    check_kept(names_of(documents.kept), table);
+    for (kept_values const& k : documents.kept)
+        if (k.values.size() != documents.size())
+            throw shape_error("write_run_tables: " + std::to_string(k.values.size()) + " values of the key " +
+                              in_quotes(k.name) + ", expected " + std::to_string(documents.size()));
     npz_writer file(folder / detail::tokens_name);
     const auto shape = [&](std::size_t cols) { return std::array{documents.size(), cols}; };
     file.add<std::int32_t>("ids", shape(documents.ids.cols()), documents.ids.span());
@@ -15923,16 +16824,16 @@ inline run_results read_run(std::filesystem::path const& folder) {
     const csv_table examples = read_csv(folder / detail::examples_name);
     const npz_reader tokens(folder / detail::tokens_name);
     detail::check_methods(examples, run.manifest);
-    run.documents = detail::read_documents(examples, tokens);
+    run.documents = detail::read_documents(examples, tokens, run.manifest.kept);
     run.texts = token_texts::read(tokens, (folder / detail::tokens_name).string());
     for (run_method const& m : run.manifest.methods)
         if (!detail::holds_method(examples, tokens, run.manifest.columns, m.name)) run.unfinished.push_back(m.name);
     const auto variants = variant_names(run.methods());
-    const results_size size{run.size(), detail::layers_of(examples, run.manifest.columns, variants),
-                            run.documents.positions()};
+    const results_size size{run.size(), detail::layers_of(examples, run.manifest, variants), run.documents.positions()};
     detail::check_columns(examples, tokens, run.manifest.columns, variants);
     try {
         run.table = results_table(run.manifest.columns, variants, size);
+        check_kept(run.manifest.kept, run.table);
     } catch (option_error const& e) {
         throw format_error(manifest_path.string() + ": " + e.what());
     }
@@ -16300,6 +17201,7 @@ private:
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -16375,6 +17277,34 @@ inline void read_finished(run_folder const& folder, results_table& table) {
         if (complete) continue;
         for (auto const& part : folder.parts(table.variants()[v])) read_part(part, table, v);
     }
+}
+
+/// A run of these documents in its folder, with all that earlier calls finished of it. The manifest is written, with
+/// what the folder agrees to and the keys that the documents keep.
+/// Errors: as run_folder::agree, check_kept, results_table and read_finished; io_error.
+inline run_results begin_run(run_folder const& folder, run_manifest asked, document_rows documents,
+                             std::size_t layers) {
+    asked.kept = names_of(documents.kept);
+    run_results run;
+    run.manifest = folder.agree(std::move(asked));
+    run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods),
+                              {documents.size(), layers, documents.positions()});
+    check_kept(run.manifest.kept, run.table);
+    run.documents = std::move(documents);
+    folder.write_manifest(run.manifest);
+    read_finished(folder, run.table);
+    return run;
+}
+
+/// Writes the tables of a complete run, where an earlier call has not, in place of its parts.
+/// text_of(id): the bytes that an id stands for.   Errors: io_error.
+template <class TextOf>
+void finish_run(run_folder const& folder, run_results& run, TextOf const& text_of) {
+    BITLENS_ASSERT(run.table.is_complete());
+    run.texts = token_texts(ids_of(run.documents, run.table), text_of);
+    // Parts that are still there belong to tables that a kill kept from being written.
+    if (folder.has_parts()) write_run_tables(folder.path(), run.documents, run.table, run.texts);
+    folder.remove_parts();
 }
 
 } // namespace bitlens
@@ -16491,16 +17421,17 @@ std::vector<missing_rows> rows_to_do(results_table const& table, std::span<const
     return pieces;
 }
 
-/// Fills the rows of `table` that are missing, writing every finished block to the folder. variants[0] is the full
-/// model, and the table has a variant for each. Rows that were finished before stay as they are.
-/// `progress(runs)` is called after each block with the number of rows × variants that ran.   Errors: those of sweep
-/// and of the measurement; io_error when a part cannot be written; format_error where a loss of the full model is not
-/// finite.
-template <class Architecture, class W, class Variants, measurement_kind Kind, class Progress>
-void run_study(transformer<Architecture, W> const& model, Variants const& variants, document_rows const& documents,
-               sweep_cut cut, Kind const& kind, run_folder const& folder, results_table& table,
-               Progress const& progress) {
+/// Fills the rows of the run's table that are missing, writing every finished block to the folder: see begin_run,
+/// finish_run. variants[0] is the full model, and the table has a variant for each. Rows that were finished before stay
+/// as they are. `progress(runs)` is called after each block with the number of rows × variants that ran, and may throw.
+/// Errors: those of sweep and of the measurement; io_error when a part cannot be written; format_error where a loss of
+/// the full model is not finite.
+template <class Architecture, class W, class Variants, measurement_kind Kind>
+void run_study(
+    transformer<Architecture, W> const& model, Variants const& variants, run_folder const& folder, run_results& run,
+    sweep_cut cut, Kind const& kind, std::function<void(std::size_t)> const& progress = [](std::size_t) {}) {
     const auto list = variants_of<W>(variants);
+    results_table& table = run.table;
     for (auto const& piece : rows_to_do(table, list)) {
         const auto running = detail::chosen_variants(list, std::span<const std::size_t>(piece.running));
         const auto done = [&](std::size_t first, auto block) {
@@ -16516,7 +17447,7 @@ void run_study(transformer<Architecture, W> const& model, Variants const& varian
             }
             progress(block.size() * running.size());
         };
-        detail::sweep_rows(model, std::span<const variant<W>>(running), documents, piece, cut, kind, done);
+        detail::sweep_rows(model, std::span<const variant<W>>(running), run.documents, piece, cut, kind, done);
     }
 }
 
@@ -16601,15 +17532,17 @@ inline void check_rows(std::string const& who, tokenizer const& t, std::span<con
 
 /// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
 /// before it where there is one; rows of ids are taken as they stand. What is cut off is not judged.
-/// t: nullptr only for rows of ids.   vocabulary: the model's.
-/// Errors: those of document_reader and encode; format_error naming the document for an id outside the vocabulary, and
-/// for one in rows of ids that is no token of the tokenizer; option_error when no row is long enough.
+/// t: nullptr only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines.
+/// Errors: those of document_reader and encode; option_error for a key asked for by name that no row has; format_error
+/// naming the document for an id outside the vocabulary, and for one in rows of ids that is no token of the tokenizer;
+/// option_error when no row is long enough.
 inline document_selection select_documents(std::filesystem::path const& data, tokenizer const* t,
                                            std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens,
-                                           std::optional<std::size_t> limit) {
+                                           std::optional<std::size_t> limit, document_keys const& keys = {}) {
     document_selection s;
+    for (auto const& key : keys.kept) s.documents.kept.push_back({key, {}});
     std::vector<std::int32_t> ids;
-    document_reader reader(data, tokens);
+    document_reader reader(data, tokens, keys);
     BITLENS_ASSERT(t != nullptr || reader.holds_ids());
     for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
         ++s.read;
@@ -16638,8 +17571,12 @@ inline document_selection select_documents(std::filesystem::path const& data, to
         s.documents.rows.push_back(d.row);
         s.documents.names.push_back(d.id);
         s.documents.topics.push_back(d.topic);
+        for (std::size_t k = 0; k < d.kept.size(); ++k) s.documents.kept[k].values.push_back(d.kept[k]);
         s.documents.bytes.push_back(detail::scored_bytes(t, used));
     }
+    if (const auto absent = reader.absent_keys(); s.read > 0 && !absent.empty())
+        throw option_error(data.string() + ": none of the " + std::to_string(s.read) + " rows read has the key " +
+                           in_quotes(absent[0]));
     if (s.documents.rows.empty())
         throw option_error(data.string() + ": none of its " + std::to_string(s.read) + " rows has " +
                            std::to_string(tokens) + " tokens or more");
@@ -17268,8 +18205,10 @@ public:
 
     /// Bytes that one takes.
     static std::size_t bytes(measured_size size) noexcept {
-        constexpr std::size_t compared_points = 3, lists_of_full = 6, lists_of_method = 6;
-        return compared_points * size.tokens * size.width * sizeof(float) +
+        constexpr std::size_t lists_of_full = 6, lists_of_method = 6;
+        return latest<hook::resid_mid>::bytes(size.tokens, size.width) +
+               latest<hook::attn_out>::bytes(size.tokens, size.width) +
+               latest<hook::mlp_out>::bytes(size.tokens, size.width) +
                size.variants * size.tokens * position_scores::bytes_of_a_position +
                size.layers *
                    (lists_of_full * sizeof(std::optional<double>) + size.variants * lists_of_method * sizeof(double));
@@ -17412,6 +18351,15 @@ static_assert(measurement_kind<document_statistics>);
 
 } // namespace bitlens
 
+// ---- bitlens/analysis/document_portraits.hpp
+/// What is unusual about a document, and from which layer on a method's run of it parts from the full model's.
+
+// ---- bitlens/analysis/numbers.hpp
+/// The numbers behind the tables and figures of a study: each is a measurement or the reason why there is none.
+
+// ---- bitlens/analysis/finished_study.hpp
+/// finished_study: a run by the names that the paper's statistics have for its columns, and the sets of its documents.
+
 // ---- bitlens/analysis/error_sets.hpp
 /// The examples that a method breaks (D_large) and those it does not (D_ctrl), as the paper draws them.
 
@@ -17480,9 +18428,6 @@ inline error_sets make_error_sets(std::span<const double> error, std::span<const
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/finished_study.hpp
-/// finished_study: a run by the names that the paper's statistics have for its columns, and the sets of its documents.
-
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -17530,14 +18475,14 @@ struct finished_study {
 
 namespace detail {
 
-inline std::vector<missing_loss> find_gaps(matrix_view<const float> nll) {
+/// mean: the documents' losses; nll: those of their positions.
+inline std::vector<missing_loss> find_gaps(std::span<const double> mean, matrix_view<const float> nll) {
     std::vector<missing_loss> gaps;
-    for (std::size_t n = 0; n < nll.rows; ++n)
-        for (std::size_t t = 0; t < nll.cols; ++t)
-            if (!std::isfinite(nll(n, t))) {
-                gaps.push_back({n, t});
-                break;
-            }
+    for (std::size_t n = 0; n < nll.rows; ++n) {
+        if (!std::isnan(mean[n])) continue;
+        const auto first = std::ranges::find_if(nll.row(n), [](float x) { return !std::isfinite(x); });
+        gaps.push_back({n, static_cast<std::size_t>(first - nll.row(n).begin())});
+    }
     return gaps;
 }
 
@@ -17579,13 +18524,14 @@ inline finished_study make_study(run_results run) {
         s.kurtosis_r = t.of_layers("kurtosis_r");
         s.kurtosis_h = t.of_layers("kurtosis_h");
         s.top8_r = t.of_layers("top8_r");
-        for (auto const& [name, spec] : s.run.methods()) {
+        for (run_method const& m : s.run.methods()) {
+            std::string const& name = m.name;
             const auto numbers = [&](const char* column) { return t.of_documents(column + name); };
             const auto layers = [&](const char* column) { return t.of_layers(column + name); };
-            s.methods.push_back({name, spec, numbers("nll_"), numbers("error_"), numbers("kl_"), numbers("same_top_"),
+            s.methods.push_back({name, m.spec, numbers("nll_"), numbers("error_"), numbers("kl_"), numbers("same_top_"),
                                  numbers("entropy_"), numbers("bits_per_byte_"), layers("mse_"), layers("diff_r_"),
                                  layers("diff_attn_"), layers("diff_mlp_")});
-            s.gaps.push_back(detail::find_gaps(t.of_positions("nll_" + name)));
+            s.gaps.push_back(detail::find_gaps(numbers("nll_"), t.of_positions("nll_" + name)));
         }
     } catch (option_error const& e) {
         throw format_error(std::string(who) + ": a study is expected; " + e.what());
@@ -17602,56 +18548,6 @@ inline finished_study make_study(run_results run) {
 }
 
 } // namespace bitlens
-
-// ---- bitlens/analysis/float32_check.hpp
-/// What another arithmetic than float32 changes: some documents of a run once more in float32.
-
-#include <algorithm>
-#include <cmath>
-#include <cstddef>
-#include <filesystem>
-#include <string>
-#include <vector>
-
-namespace bitlens {
-
-/// Documents that are scored again: enough to see the size of the difference, few enough to cost little.
-inline constexpr std::size_t float32_documents = 8;
-
-inline std::filesystem::path float32_path(std::filesystem::path const& run_folder) {
-    return run_folder / "float32.csv";
-}
-
-/// Writes float32.csv: example, nll_full, nll_<method> … of documents that were scored in float32. A loss that is not
-/// finite is an empty cell.   Errors: io_error.
-inline void write_float32_check(std::filesystem::path const& run_folder, document_rows const& documents,
-                                results_table const& in_float32) {
-    std::vector<std::string> columns{"example"};
-    for (auto const& variant : in_float32.variants()) columns.push_back("nll_" + variant);
-    csv_writer csv(columns);
-    for (std::size_t i = 0; i < documents.size(); ++i) {
-        csv.count(documents.rows[i]);
-        for (auto const& variant : in_float32.variants()) {
-            const double nll = in_float32.of_documents("nll_" + variant)[i];
-            std::isnan(nll) ? csv.empty() : csv.number(nll);
-        }
-        csv.end_row();
-    }
-    write_file_atomically(float32_path(run_folder), csv.bytes());
-}
-
-/// Whether float32.csv is there and knows all these methods.   Errors: those of read_csv.
-template <class Names>
-bool has_float32_check(std::filesystem::path const& run_folder, Names const& methods) {
-    if (!std::filesystem::exists(float32_path(run_folder))) return false;
-    const csv_table csv = read_csv(float32_path(run_folder));
-    return std::ranges::all_of(methods, [&](auto const& m) { return csv.has("nll_" + m.name); });
-}
-
-} // namespace bitlens
-
-// ---- bitlens/analysis/numbers.hpp
-/// The numbers behind the tables and figures of a study: each is a measurement or the reason why there is none.
 
 #include <algorithm>
 #include <cmath>
@@ -17721,19 +18617,22 @@ struct measured_interval {
 inline constexpr std::size_t fewest_documents = 20;
 inline constexpr std::size_t bootstrap_resamples = 1000;
 
+inline undefined too_few_documents() {
+    return {"fewer than " + std::to_string(fewest_documents) + " examples say nothing of their uncertainty"};
+}
+
 /// 95 % bootstrap interval of Pearson's correlation; undefined for fewer than fewest_documents.
 inline measured_interval correlation_interval(std::span<const double> x, std::span<const double> y,
                                               std::uint64_t seed) {
     constexpr double level = 0.95;
-    const auto none = [](std::string const& reason) { return measured_interval{undefined{reason}, undefined{reason}}; };
-    if (const auto rho = correlation(x, y); !rho) return none(rho.reason());
+    const auto none = [](undefined const& why) { return measured_interval{why, why}; };
+    if (const auto rho = correlation(x, y); !rho) return none({rho.reason()});
     const auto pairs = defined_pairs(x, y);
-    if (pairs.x.size() < fewest_documents)
-        return none("fewer than " + std::to_string(fewest_documents) + " examples say nothing of their uncertainty");
+    if (pairs.x.size() < fewest_documents) return none(too_few_documents());
     const auto found = bootstrap_interval(
         pairs.x, pairs.y, [](std::span<const double> a, std::span<const double> b) { return pearson(a, b); },
         bootstrap_resamples, level, seed);
-    if (!found) return none("most resamples are constant");
+    if (!found) return none({"most resamples are constant"});
     return {found->lo, found->hi};
 }
 
@@ -17905,29 +18804,1067 @@ inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; 
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/verdicts.hpp
-/// Verdicts: whether a run decides a question, and how.
+// ---- bitlens/analysis/recorded_quantities.hpp
+/// recorded_quantity: whatever a run recorded of the full model, document by document.
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
-#include <cstdint>
-#include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-namespace bitlens::detail {
+namespace bitlens {
+
+/// One number per document, or one per document and layer. NaN where there is none.
+struct recorded_quantity {
+    std::string name; // as the files have it: "nll_full", "norm_r"
+    bool layered;
+    std::string unit, meaning;    // of its column
+    per_layer stored;             // in the run's table
+    std::vector<double> computed; // of a quantity that no column holds; then `stored` is empty
+
+    /// Shapes: (L, N), or (1, N).
+    per_layer values() const noexcept {
+        return stored.rows > 0 ? stored : per_layer{computed.data(), 1, computed.size()};
+    }
+};
+
+/// Length of the text of the scored tokens over their number. NaN where its bytes are not known.
+inline std::vector<double> bytes_per_token(document_rows const& documents) {
+    std::vector<double> length(documents.size(), undefined_number);
+    for (std::size_t i = 0; i < documents.size(); ++i)
+        if (documents.bytes[i] && documents.positions() > 0)
+            length[i] = static_cast<double>(*documents.bytes[i]) / static_cast<double>(documents.positions());
+    return length;
+}
+
+/// Every column of documents or layers that the full model has, in the order of their declaration, and the length of
+/// the text. Whatever else a run declares is among them. They refer to the study's table.
+inline std::vector<recorded_quantity> recorded_quantities(finished_study const& s) {
+    std::vector<recorded_quantity> all;
+    for (stored_column const& c : s.run.table.columns()) {
+        if (c.variant != 0 || c.declared.shape == column_shape::position) continue;
+        all.push_back({c.name,
+                       c.declared.shape == column_shape::layer,
+                       c.declared.unit,
+                       c.declared.meaning,
+                       {c.numbers.data(), s.run.table.layers_of(c), s.size()},
+                       {}});
+    }
+    all.push_back({"bytes_per_token",
+                   false,
+                   "bytes per token",
+                   "length of the text of the scored tokens over their number",
+                   {},
+                   bytes_per_token(s.run.documents)});
+    return all;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+/// Percentile of each number among those that are there: 100 · (rank − ½) / n with mid-ranks, so that the middle one
+/// has 50. NaN where there is no number.
+inline std::vector<double> percentiles(std::span<const double> column) {
+    const auto ranks = mid_ranks(defined_numbers(column));
+    std::vector<double> found(column.size(), undefined_number);
+    for (std::size_t i = 0, next = 0; i < column.size(); ++i)
+        if (!std::isnan(column[i])) found[i] = 100 * (ranks[next++] - 0.5) / static_cast<double>(ranks.size());
+    return found;
+}
+
+/// Median and quartiles over documents at each layer, of diff_r: how far the states of a method's run are from the full
+/// model's.
+struct parting_profile {
+    std::vector<measured> lower, median, upper; // quartiles, by layer
+    /// [document]: the first layer from which on, to the last, diff_r is above the upper quartile of all documents at
+    /// each layer: from there on it is further from the full model than three quarters of all documents. nullopt: it
+    /// is not above it at the last layer.
+    std::vector<std::optional<std::size_t>> parts_at;
+};
+
+/// Layers at which a document has no number are passed over.   Shapes: diff_r (L, N).
+inline parting_profile find_parting(per_layer diff_r) {
+    parting_profile p;
+    for (std::size_t k = 0; k < diff_r.rows; ++k) {
+        auto sorted = defined_numbers(diff_r.row(k));
+        std::ranges::sort(sorted);
+        const auto at = [&](double q) {
+            return sorted.empty() ? number_or_gap(undefined_number) : measured(quantile(sorted, q));
+        };
+        p.lower.push_back(at(0.25));
+        p.median.push_back(at(0.5));
+        p.upper.push_back(at(0.75));
+    }
+    p.parts_at.resize(diff_r.cols);
+    for (std::size_t i = 0; i < diff_r.cols; ++i)
+        for (std::size_t k = diff_r.rows; k-- > 0;) {
+            if (std::isnan(diff_r(k, i))) continue;
+            if (!(diff_r(k, i) > *p.upper[k])) break;
+            p.parts_at[i] = k;
+        }
+    return p;
+}
+
+/// Where a document stands in one quantity among all documents of the run.
+struct standing {
+    std::size_t quantity; // of document_portraits::quantities
+    std::size_t layer;    // the last, of those with layers
+    double value, percentile;
+};
+
+/// One document of the run.
+struct document_portrait {
+    std::size_t row;
+    std::vector<standing> standings;       // those that it has a number for, the furthest from the middle first
+    std::vector<double> error_percentiles; // by method; NaN where it has no error
+    std::vector<std::optional<std::size_t>> parts_at; // by method: parting_profile::parts_at
+};
+
+/// All of a run: made once, asked for any document.
+class document_portraits {
+public:
+    explicit document_portraits(finished_study const& s) : quantities_(recorded_quantities(s)) {
+        percentiles_.resize(quantities_.size());
+        parallel_for(quantities_.size(), [&](std::size_t q) {
+            const auto values = quantities_[q].values();
+            percentiles_[q] = percentiles(values.row(values.rows - 1));
+        });
+        for (auto const& m : s.methods) {
+            error_percentiles_.push_back(percentiles(m.error));
+            profiles_.push_back(find_parting(m.diff_r));
+        }
+    }
+
+    std::vector<recorded_quantity> const& quantities() const noexcept { return quantities_; }
+    std::vector<parting_profile> const& profiles() const noexcept { return profiles_; } // by method
+
+    document_portrait of(std::size_t row) const {
+        document_portrait p{row, {}, {}, {}};
+        for (std::size_t q = 0; q < quantities_.size(); ++q) {
+            const auto values = quantities_[q].values();
+            const std::size_t last = values.rows - 1;
+            if (!std::isnan(values(last, row)))
+                p.standings.push_back({q, last, values(last, row), percentiles_[q][row]});
+        }
+        std::ranges::stable_sort(p.standings, [](standing const& a, standing const& b) {
+            return std::abs(a.percentile - 50) > std::abs(b.percentile - 50);
+        });
+        for (std::size_t v = 0; v < profiles_.size(); ++v) {
+            p.error_percentiles.push_back(error_percentiles_[v][row]);
+            p.parts_at.push_back(profiles_[v].parts_at[row]);
+        }
+        return p;
+    }
+
+private:
+    std::vector<recorded_quantity> quantities_;
+    std::vector<std::vector<double>> percentiles_, error_percentiles_; // [quantity or method][document]
+    std::vector<parting_profile> profiles_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/float32_check.hpp
+/// What another arithmetic than float32 changes: some documents of a run once more in float32.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// Documents that are scored again: enough to see the size of the difference, few enough to cost little.
+inline constexpr std::size_t float32_documents = 8;
+
+inline std::filesystem::path float32_path(std::filesystem::path const& run_folder) {
+    return run_folder / "float32.csv";
+}
+
+/// Writes float32.csv: example, nll_full, nll_<method> … of documents that were scored in float32. A loss that is not
+/// finite is an empty cell.   Errors: io_error.
+inline void write_float32_check(std::filesystem::path const& run_folder, document_rows const& documents,
+                                results_table const& in_float32) {
+    std::vector<std::string> columns{"example"};
+    for (auto const& variant : in_float32.variants()) columns.push_back("nll_" + variant);
+    csv_writer csv(columns);
+    for (std::size_t i = 0; i < documents.size(); ++i) {
+        csv.count(documents.rows[i]);
+        for (auto const& variant : in_float32.variants()) {
+            const double nll = in_float32.of_documents("nll_" + variant)[i];
+            std::isnan(nll) ? csv.empty() : csv.number(nll);
+        }
+        csv.end_row();
+    }
+    write_file_atomically(float32_path(run_folder), csv.bytes());
+}
+
+/// Whether float32.csv is there and knows all these methods.   Errors: those of read_csv.
+template <class Names>
+bool has_float32_check(std::filesystem::path const& run_folder, Names const& methods) {
+    if (!std::filesystem::exists(float32_path(run_folder))) return false;
+    const csv_table csv = read_csv(float32_path(run_folder));
+    return std::ranges::all_of(methods, [&](auto const& m) { return csv.has("nll_" + m.name); });
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/foretelling.hpp
+/// foretelling: how well each recorded quantity of the full model foretells a method's errors, without the flattery of
+/// having picked the best of many.
+
+// ---- bitlens/analysis/intervals.hpp
+/// 95 % intervals of many correlations at once, or the reason why there is none.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+inline constexpr double interval_level = 0.95;
+
+struct measured_intervals {
+    measured_interval pearson, spearman;
+};
+
+/// Of each pair of columns of `documents`, over the same resamples.   Errors: as bootstrap_intervals.
+inline std::vector<measured_intervals> measured_intervals_of(std::span<const resampled_pair> pairs,
+                                                             std::size_t documents, std::uint64_t seed) {
+    const auto found = bootstrap_intervals(pairs, documents, bootstrap_resamples, interval_level, seed);
+    std::vector<measured_intervals> out;
+    for (std::size_t p = 0; p < pairs.size(); ++p) {
+        const auto measured_within = [&](std::optional<interval> const& within) -> measured_interval {
+            const bool few = pairs[p].defined() < fewest_documents;
+            if (within && !few) return {within->lo, within->hi};
+            const undefined why{few ? "fewer than " + std::to_string(fewest_documents) +
+                                          " examples say nothing of their uncertainty"
+                                    : std::string("most resamples are constant")};
+            return {why, why};
+        };
+        out.push_back({measured_within(found[p].pearson), measured_within(found[p].spearman)});
+    }
+    return out;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/robustness.hpp
+/// Correlations without the documents that they rest on most.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+/// A twentieth of the documents, at least one.
+inline std::size_t influential_documents(std::size_t documents) noexcept {
+    return std::max<std::size_t>(1, documents / 20);
+}
+
+/// A correlation of all documents that have both numbers, and of the others once the most influential are left out.
+struct robust_correlation {
+    measured pearson = undefined{}, spearman = undefined{};
+    measured pearson_without = undefined{}, spearman_without = undefined{};
+    std::vector<std::size_t> left_out; // the most influential first; places in the columns
+};
+
+/// A document's influence is how far Pearson's correlation moves, to either side, when it alone is left out (exactly,
+/// not by an approximation). The most influential goes, then the most influential of the rest, and so on:
+/// influential_documents of the pairs in all.
+inline robust_correlation correlation_without_influential(std::span<const double> x, std::span<const double> y) {
+    robust_correlation found;
+    found.pearson = found.pearson_without = correlation(x, y);
+    found.spearman = found.spearman_without = rank_correlation(x, y);
+    if (!found.pearson) return found;
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < x.size(); ++i)
+        if (!std::isnan(x[i]) && !std::isnan(y[i])) places.push_back(i);
+    const auto pairs = defined_pairs(x, y);
+    std::vector<double> rest_x(x.begin(), x.end());
+    for (const std::size_t i : most_influential(pairs.x, pairs.y, influential_documents(places.size()))) {
+        found.left_out.push_back(places[i]);
+        rest_x[places[i]] = undefined_number;
+    }
+    found.pearson_without = correlation(rest_x, y);
+    found.spearman_without = rank_correlation(rest_x, y);
+    return found;
+}
+
+/// Errors of two methods.
+struct robust_pair {
+    std::size_t first, second;
+    robust_correlation errors;
+};
+
+/// In the order of method_pairs.
+inline std::vector<robust_pair> robust_pairs(finished_study const& s) {
+    std::vector<robust_pair> pairs;
+    for (std::size_t a = 0; a < s.methods.size(); ++a)
+        for (std::size_t b = a + 1; b < s.methods.size(); ++b) pairs.push_back({a, b, {}});
+    parallel_for(pairs.size(), [&](std::size_t p) {
+        auto& pair = pairs[p];
+        pair.errors = correlation_without_influential(s.methods[pair.first].error, s.methods[pair.second].error);
+    });
+    return pairs;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// One half chooses a layer and ranks the quantities, the other says how well they do. Rows of the run.
+struct document_halves {
+    std::vector<std::size_t> choosing, testing;
+};
+
+/// At random, whatever the documents are; the same for all methods. Of an odd number the testing half has one more.
+inline document_halves split_documents(std::size_t documents, std::uint64_t seed) {
+    std::vector<std::size_t> all(documents);
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    const auto shuffled = draw_sample(all, documents, seed);
+    const auto middle = shuffled.begin() + static_cast<std::ptrdiff_t>(documents / 2);
+    document_halves halves{{shuffled.begin(), middle}, {middle, shuffled.end()}};
+    std::ranges::sort(halves.choosing);
+    std::ranges::sort(halves.testing);
+    return halves;
+}
+
+/// One quantity against the errors of one method.
+struct foretold {
+    std::size_t quantity = 0;         // of the list of quantities
+    std::size_t layer = 0;            // of those with layers: where |Spearman| is largest in the choosing half
+    measured chosen_by = undefined{}; // Spearman there, in the choosing half
+    std::size_t documents = 0;        // of the testing half that have both numbers
+    measured spearman = undefined{}, pearson = undefined{}; // in the testing half
+    measured_interval spearman_interval{undefined{}, undefined{}}, pearson_interval{undefined{}, undefined{}};
+    robust_correlation robust;   // of the testing half; left_out are rows of the run
+    std::size_t naive_layer = 0; // where |Spearman| is largest over all documents
+    /// There, over all documents: what a search without halves would report.
+    measured naive_spearman = undefined{}, naive_pearson = undefined{};
+};
+
+struct foretelling {
+    std::vector<recorded_quantity> quantities;
+    document_halves halves;
+    /// One list per method, by falling |chosen_by|, so that the first is the best as the choosing half sees it; those
+    /// that have none come last.
+    std::vector<std::vector<foretold>> methods;
+};
+
+namespace detail {
+
+/// The numbers of some rows.
+inline std::vector<double> numbers_of(std::span<const double> column, std::span<const std::size_t> rows) {
+    std::vector<double> some;
+    some.reserve(rows.size());
+    for (const std::size_t i : rows) some.push_back(column[i]);
+    return some;
+}
+
+/// A column with the ranks of its numbers, which are taken once where all are there.
+struct ranked_column {
+    std::vector<double> numbers, ranks; // no ranks: a number is missing
+
+    explicit ranked_column(std::vector<double> column) : numbers(std::move(column)) {
+        if (std::ranges::none_of(numbers, [](double x) { return std::isnan(x); })) ranks = mid_ranks(numbers);
+    }
+};
+
+inline measured ranked_correlation(ranked_column const& x, ranked_column const& y) {
+    if (x.ranks.empty() || y.ranks.empty()) return bitlens::rank_correlation(x.numbers, y.numbers);
+    return correlation(x.ranks, y.ranks);
+}
+
+inline measured few_documents(std::size_t found) {
+    return undefined{"a half has " + std::to_string(found) + " documents with both numbers, fewer than " +
+                     std::to_string(fewest_documents)};
+}
+
+/// A correlation of one half.
+inline measured half_correlation(ranked_column const& x, ranked_column const& y) {
+    const std::size_t pairs = defined_pairs(x.numbers, y.numbers).x.size();
+    return pairs < fewest_documents ? few_documents(pairs) : ranked_correlation(x, y);
+}
+
+/// Spearman of one layer of a quantity with one method.
+struct layer_rank_correlation {
+    measured chosen = undefined{}, naive = undefined{};
+};
+
+/// The first of those with the largest |ρ|; the first of all where none is defined.
+template <class Rho>
+std::size_t strongest_layer(std::span<const layer_rank_correlation> layers, Rho rho) {
+    std::size_t best = 0;
+    for (std::size_t k = 1; k < layers.size(); ++k) {
+        measured const &here = layers[k].*rho, &there = layers[best].*rho;
+        if (here && (!there || std::abs(*here) > std::abs(*there))) best = k;
+    }
+    return best;
+}
+
+/// All but the intervals of one quantity (L, N) and the errors of one method.
+inline foretold test_quantity(per_layer values, std::span<const double> error,
+                              std::span<const layer_rank_correlation> layers, std::span<const std::size_t> testing) {
+    foretold found;
+    found.layer = strongest_layer(layers, &layer_rank_correlation::chosen);
+    found.chosen_by = layers[found.layer].chosen;
+    found.naive_layer = strongest_layer(layers, &layer_rank_correlation::naive);
+    found.naive_spearman = layers[found.naive_layer].naive;
+    found.naive_pearson = correlation(values.row(found.naive_layer), error);
+    const auto x = numbers_of(values.row(found.layer), testing), y = numbers_of(error, testing);
+    found.documents = defined_pairs(x, y).x.size();
+    if (!found.chosen_by || found.documents < fewest_documents) {
+        const measured why = !found.chosen_by ? found.chosen_by : few_documents(found.documents);
+        found.robust = {why, why, why, why, {}};
+    } else {
+        found.robust = correlation_without_influential(x, y);
+        for (auto& row : found.robust.left_out) row = testing[row];
+    }
+    found.spearman = found.robust.spearman;
+    found.pearson = found.robust.pearson;
+    found.spearman_interval = {found.spearman, found.spearman};
+    found.pearson_interval = {found.pearson, found.pearson};
+    return found;
+}
+
+} // namespace detail
+
+/// Layers are chosen and quantities ranked by |Spearman|, which a few extreme documents do not decide.
+/// A half in which fewer than fewest_documents have both numbers says nothing: then what it would say is not defined.
+/// Intervals are of 95 %, by bootstrap over the testing half with the run's seed. Any number of threads gives the same.
+inline foretelling foretell(finished_study const& s) {
+    foretelling f{recorded_quantities(s), split_documents(s.size(), s.seed), {}};
+    const std::size_t methods = s.methods.size();
+    std::vector<detail::ranked_column> error, error_of_half;
+    for (auto const& m : s.methods) {
+        error.emplace_back(std::vector<double>(m.error.begin(), m.error.end()));
+        error_of_half.emplace_back(detail::numbers_of(m.error, f.halves.choosing));
+    }
+
+    // [quantity][method][layer]
+    std::vector<std::vector<std::vector<detail::layer_rank_correlation>>> rho;
+    std::vector<std::pair<std::size_t, std::size_t>> columns; // quantity, layer
+    for (std::size_t q = 0; q < f.quantities.size(); ++q) {
+        const std::size_t layers = f.quantities[q].values().rows;
+        rho.emplace_back(methods, std::vector<detail::layer_rank_correlation>(layers));
+        for (std::size_t k = 0; k < layers; ++k) columns.emplace_back(q, k);
+    }
+    parallel_for(columns.size(), [&](std::size_t c) {
+        const auto [q, k] = columns[c];
+        const auto column = f.quantities[q].values().row(k);
+        const detail::ranked_column all(std::vector<double>(column.begin(), column.end()));
+        const detail::ranked_column half(detail::numbers_of(column, f.halves.choosing));
+        for (std::size_t v = 0; v < methods; ++v)
+            rho[q][v][k] = {detail::half_correlation(half, error_of_half[v]),
+                            detail::ranked_correlation(all, error[v])};
+    });
+
+    const std::size_t quantities = f.quantities.size();
+    f.methods.assign(methods, std::vector<foretold>(quantities));
+    parallel_for(methods * quantities, [&](std::size_t task) {
+        const std::size_t v = task / quantities, q = task % quantities;
+        foretold& found = f.methods[v][q];
+        found = detail::test_quantity(f.quantities[q].values(), s.methods[v].error, rho[q][v], f.halves.testing);
+        found.quantity = q;
+    });
+
+    std::vector<resampled_pair> to_resample; // method by method, in the order of the lists
+    for (std::size_t v = 0; v < methods; ++v)
+        for (foretold const& found : f.methods[v])
+            if (found.pearson)
+                to_resample.emplace_back(
+                    detail::numbers_of(f.quantities[found.quantity].values().row(found.layer), f.halves.testing),
+                    detail::numbers_of(s.methods[v].error, f.halves.testing));
+    const auto intervals = measured_intervals_of(to_resample, f.halves.testing.size(), s.seed);
+    auto next = intervals.begin();
+    for (auto& list : f.methods) {
+        for (auto& found : list)
+            if (found.pearson) {
+                found.spearman_interval = next->spearman;
+                found.pearson_interval = next->pearson;
+                ++next;
+            }
+        std::ranges::stable_sort(list, [](foretold const& a, foretold const& b) {
+            return a.chosen_by && (!b.chosen_by || std::abs(*a.chosen_by) > std::abs(*b.chosen_by));
+        });
+    }
+    return f;
+}
+
+/// What a search over all documents would call the best of a method's list, by |naive_spearman|; nullptr where none is
+/// defined.
+inline foretold const* naive_best(std::span<const foretold> list) noexcept {
+    foretold const* best = nullptr;
+    for (auto const& f : list)
+        if (f.naive_spearman && (!best || std::abs(*f.naive_spearman) > std::abs(*best->naive_spearman))) best = &f;
+    return best;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/margins.hpp
+/// Decision margins: how far the full model's choice of the next token survives a method, from the margins alone.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// margin_method ≈ intercept + slope · margin_full over all positions of all documents where both are finite. Where the
+/// margin of the method is below 0, quantization changed the most likely token: a flip.
+struct margin_line {
+    std::size_t positions;
+    measured intercept, slope;
+    measured residual;          // standard deviation around the line, logits
+    measured explained;         // r²
+    measured predicted_flips;   // mean of P(intercept + slope · margin_full + residual · N(0, 1) < 0)
+    measured observed_flips;    // share of the positions
+    std::vector<double> slopes; // of each document's own line; NaN where it has none
+    measured pearson, spearman; // of a document's slope with its error
+    measured_interval pearson_interval, spearman_interval;
+};
+
+namespace detail {
+
+/// The margins of one document that are finite in both.
+struct margin_pairs {
+    std::vector<double> full, method;
+
+    margin_pairs(std::span<const float> of_full, std::span<const float> of_method) {
+        for (std::size_t t = 0; t < of_full.size(); ++t)
+            if (std::isfinite(of_full[t]) && std::isfinite(of_method[t])) {
+                full.push_back(double{of_full[t]});
+                method.push_back(double{of_method[t]});
+            }
+    }
+};
+
+} // namespace detail
+
+/// All but the correlations with the error. Sums are joined document by document, so that threads change nothing.
+/// Shapes: (N, T).   Errors: shape_error when the two differ in shape.   Source of the idea: arXiv 2608.06564.
+inline margin_line fit_margins(matrix_view<const float> full, matrix_view<const float> method) {
+    detail::check_shape("fit_margins", "method", method, full.rows, full.cols);
+    std::vector<pair_moments> of_document(full.rows);
+    std::vector<std::size_t> flips(full.rows);
+    parallel_for(full.rows, [&](std::size_t n) {
+        const detail::margin_pairs pairs(full.row(n), method.row(n));
+        of_document[n] = moments_of_pairs(pairs.full, pairs.method);
+        flips[n] =
+            static_cast<std::size_t>(std::ranges::count_if(pairs.method, [](double margin) { return margin < 0; }));
+    });
+    pair_moments all;
+    std::size_t flipped = 0;
+    std::vector<double> slopes;
+    for (std::size_t n = 0; n < full.rows; ++n) {
+        all.join(of_document[n]);
+        flipped += flips[n];
+        const auto own = fit_line(of_document[n]);
+        slopes.push_back(own ? own->slope : undefined_number);
+    }
+    const undefined none{"there is no line: fewer than three positions with finite margins, or margins all the same"};
+    margin_line found{all.n, none, none,         none,        none, none, none, std::move(slopes),
+                      none,  none, {none, none}, {none, none}};
+    const double positions = static_cast<double>(all.n);
+    if (all.n > 0) found.observed_flips = static_cast<double>(flipped) / positions;
+    const auto line = fit_line(all);
+    if (!line) return found;
+    std::vector<double> predicted(full.rows);
+    parallel_for(full.rows, [&](std::size_t n) {
+        const detail::margin_pairs pairs(full.row(n), method.row(n));
+        predicted[n] = detail::sum_of(pairs.full.size(), [&](std::size_t t) {
+            return chance_below_zero(line->intercept + line->slope * pairs.full[t], line->residual);
+        });
+    });
+    found.intercept = line->intercept;
+    found.slope = line->slope;
+    found.residual = line->residual;
+    found.explained = line->explained;
+    found.predicted_flips = detail::sum_of(predicted.size(), [&](std::size_t n) { return predicted[n]; }) / positions;
+    return found;
+}
+
+/// One for each method; empty where the run has no margins.
+inline std::vector<margin_line> margin_lines(finished_study const& s) {
+    const auto column = [&s](std::string const& variant) {
+        return s.run.table.find("margin_" + variant, column_shape::position);
+    };
+    if (!column(full_model_name)) return {};
+    std::vector<margin_line> lines;
+    std::vector<resampled_pair> pairs;
+    for (auto const& m : s.methods) {
+        if (!column(m.name)) return {};
+        auto& line = lines.emplace_back(fit_margins(s.run.table.of_positions("margin_" + std::string(full_model_name)),
+                                                    s.run.table.of_positions("margin_" + m.name)));
+        line.pearson = correlation(line.slopes, m.error);
+        line.spearman = rank_correlation(line.slopes, m.error);
+        pairs.emplace_back(line.slopes, m.error);
+    }
+    const auto intervals = measured_intervals_of(pairs, s.size(), s.seed);
+    for (std::size_t v = 0; v < lines.size(); ++v) {
+        lines[v].pearson_interval = intervals[v].pearson;
+        lines[v].spearman_interval = intervals[v].spearman;
+    }
+    return lines;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/resamples.hpp
+/// Bootstrap intervals of many columns at once: the resamples of the documents are drawn once, and figures share them.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// How often each of n documents is in each of bootstrap_resamples draws of n. With the same seed the draws are those
+/// of bootstrap_interval.
+class resample_counts {
+public:
+    static constexpr std::size_t lanes = 8; // resamples whose counts stand side by side
+    static_assert(bootstrap_resamples % lanes == 0);
+    using lane_counts = std::array<std::uint16_t, lanes>;
+
+    resample_counts(std::size_t documents, std::uint64_t seed)
+        : documents_(documents), counts_(documents * (bootstrap_resamples / lanes)) {
+        random_generator random(seed);
+        for (std::size_t draw = 0; draw < bootstrap_resamples; ++draw)
+            for (std::size_t i = 0; i < documents; ++i)
+                ++counts_[draw / lanes * documents + static_cast<std::size_t>(random.below(documents))][draw % lanes];
+    }
+    std::size_t documents() const noexcept { return documents_; }
+    std::size_t groups() const noexcept { return bootstrap_resamples / lanes; }
+    /// Of each document, in the draws group · lanes and following.
+    std::span<const lane_counts> group(std::size_t g) const noexcept {
+        return std::span(counts_).subspan(g * documents_, documents_);
+    }
+
+private:
+    std::size_t documents_;
+    std::vector<lane_counts> counts_;
+};
+
+/// The mean of the values in each draw.   Errors: shape_error unless there is a value for each document.
+inline std::vector<double> resampled_means(resample_counts const& draws, std::span<const double> values) {
+    detail::check_size("resampled_means", "values", values.size(), draws.documents());
+    constexpr std::size_t lanes = resample_counts::lanes;
+    std::vector<double> means;
+    means.reserve(bootstrap_resamples);
+    for (std::size_t g = 0; g < draws.groups(); ++g) {
+        const auto counts = draws.group(g);
+        std::array<double, lanes> sum{};
+        for (std::size_t i = 0; i < values.size(); ++i)
+            for (std::size_t l = 0; l < lanes; ++l) sum[l] += counts[i][l] * values[i];
+        for (const double s : sum) means.push_back(s / static_cast<double>(values.size()));
+    }
+    return means;
+}
+
+/// Pearson's correlation in each draw that has one.   Errors: shape_error unless there is a pair for each document.
+inline std::vector<double> resampled_correlations(resample_counts const& draws, std::span<const double> x,
+                                                  std::span<const double> y) {
+    detail::check_size("resampled_correlations", "x", x.size(), draws.documents());
+    detail::check_size("resampled_correlations", "y", y.size(), draws.documents());
+    constexpr std::size_t lanes = resample_counts::lanes;
+    constexpr double rounding = 1e-12; // of a sum of squares: what is left of equal numbers
+    // Without their median, sums of squares keep the digits of the spread, and equal numbers are zeros.
+    const auto centred = [](std::span<const double> values) {
+        std::vector<double> sorted(values.begin(), values.end());
+        std::ranges::sort(sorted);
+        const double middle = quantile(sorted, 0.5);
+        std::vector<double> out;
+        out.reserve(values.size());
+        for (const double v : values) out.push_back(v - middle);
+        return out;
+    };
+    const auto a = centred(x), b = centred(y);
+    const double n = static_cast<double>(x.size());
+    std::vector<double> answers;
+    for (std::size_t g = 0; g < draws.groups(); ++g) {
+        const auto counts = draws.group(g);
+        std::array<double, lanes> sa{}, sb{}, saa{}, sbb{}, sab{};
+        for (std::size_t i = 0; i < a.size(); ++i)
+            for (std::size_t l = 0; l < lanes; ++l) {
+                const double ca = counts[i][l] * a[i], cb = counts[i][l] * b[i];
+                sa[l] += ca;
+                sb[l] += cb;
+                saa[l] += ca * a[i];
+                sbb[l] += cb * b[i];
+                sab[l] += ca * b[i];
+            }
+        for (std::size_t l = 0; l < lanes; ++l) {
+            const double aa = saa[l] - sa[l] * sa[l] / n, bb = sbb[l] - sb[l] * sb[l] / n;
+            if (aa > rounding * saa[l] && bb > rounding * sbb[l])
+                answers.push_back(std::clamp((sab[l] - sa[l] * sb[l] / n) / std::sqrt(aa * bb), -1.0, 1.0));
+        }
+    }
+    return answers;
+}
+
+/// 95 % of what resamples say of a statistic; undefined where most say nothing.
+inline measured_interval interval_of(std::vector<double> answers) {
+    if (2 * answers.size() < bootstrap_resamples)
+        return {undefined{"most resamples are constant"}, undefined{"most resamples are constant"}};
+    std::ranges::sort(answers);
+    return {quantile(answers, 0.025), quantile(answers, 0.975)};
+}
+
+/// A curve over layers and the 95 % interval of each of its points.
+struct banded_curve {
+    std::vector<measured> values;
+    std::vector<measured_interval> within;
+};
+
+/// Of two sets of documents, and of their difference relative to the second: (large − ctrl) / ctrl.
+struct banded_sets {
+    banded_curve large, ctrl, difference;
+};
+
+/// The draws of one run by their number of documents, kept for the next figure.
+class resampler {
+public:
+    explicit resampler(std::uint64_t seed) : seed_(seed) {}
+
+    /// Pearson of x(l) with y(l) for every layer l, over the documents that have both. `y` has as many rows as `x`.
+    banded_curve correlations(per_layer x, per_layer y) {
+        detail::check_size("resampler", "layers of y", y.rows, x.rows);
+        std::vector<paired_numbers> pairs;
+        std::vector<resample_counts const*> draws;
+        banded_curve curve{{}, std::vector<measured_interval>(x.rows, too_few())};
+        for (std::size_t k = 0; k < x.rows; ++k) {
+            pairs.push_back(defined_pairs(x.row(k), y.row(k)));
+            draws.push_back(draws_of(pairs[k].x.size(), seed_));
+            curve.values.push_back(correlation(x.row(k), y.row(k)));
+        }
+        parallel_for(x.rows, [&](std::size_t k) {
+            if (!curve.values[k])
+                curve.within[k] = {undefined{curve.values[k].reason()}, undefined{curve.values[k].reason()}};
+            else if (draws[k])
+                curve.within[k] = interval_of(resampled_correlations(*draws[k], pairs[k].x, pairs[k].y));
+        });
+        return curve;
+    }
+    /// The same with one number per document for all layers.
+    banded_curve correlations(per_layer x, std::span<const double> y) {
+        std::vector<double> rows;
+        for (std::size_t k = 0; k < x.rows; ++k) rows.insert(rows.end(), y.begin(), y.end());
+        return correlations(x, per_layer{rows.data(), x.rows, y.size()});
+    }
+
+    /// The means of both sets at every layer, over their documents that have a number there. The sets are drawn
+    /// independently of each other.
+    banded_sets means(per_layer values, error_sets const& sets) {
+        const auto [large, ctrl] = curves_over(values, sets);
+        const std::size_t layers = values.rows;
+        const std::vector<measured_interval> none(layers, too_few());
+        banded_sets curves{{large, none}, {ctrl, none}, {{}, none}};
+        std::vector<sample> of_large, of_ctrl;
+        for (std::size_t k = 0; k < layers; ++k) {
+            of_large.push_back(sample_of(values.row(k), sets.large, seed_));
+            of_ctrl.push_back(sample_of(values.row(k), sets.ctrl, seed_ + 1));
+            curves.difference.values.push_back(relative_difference(large[k], ctrl[k]));
+        }
+        parallel_for(layers, [&](std::size_t k) {
+            const auto a = means_of(of_large[k]), b = means_of(of_ctrl[k]);
+            if (!a.empty()) curves.large.within[k] = interval_of(a);
+            if (!b.empty()) curves.ctrl.within[k] = interval_of(b);
+            if (a.empty() || b.empty()) return;
+            std::vector<double> difference;
+            for (std::size_t i = 0; i < a.size(); ++i)
+                if (b[i] != 0) difference.push_back((a[i] - b[i]) / b[i]);
+            curves.difference.within[k] = interval_of(std::move(difference));
+        });
+        return curves;
+    }
+
+private:
+    struct sample {
+        std::vector<double> numbers;
+        resample_counts const* draws; // none of too few documents
+    };
+    static measured_interval too_few() { return {too_few_documents(), too_few_documents()}; }
+    static measured relative_difference(measured const& large, measured const& ctrl) {
+        if (!large) return large;
+        if (!ctrl) return ctrl;
+        if (*ctrl == 0) return undefined{"the mean of D_ctrl is zero"};
+        return (*large - *ctrl) / *ctrl;
+    }
+    static std::vector<double> means_of(sample const& s) {
+        return s.draws ? resampled_means(*s.draws, s.numbers) : std::vector<double>();
+    }
+    sample sample_of(std::span<const double> values, std::span<const std::size_t> set, std::uint64_t seed) {
+        std::vector<double> numbers;
+        for (const std::size_t i : set) numbers.push_back(values[i]);
+        numbers = defined_numbers(numbers);
+        return {numbers, draws_of(numbers.size(), seed)};
+    }
+    resample_counts const* draws_of(std::size_t documents, std::uint64_t seed) {
+        if (documents < fewest_documents) return nullptr;
+        return &draws_.try_emplace({documents, seed}, documents, seed).first->second;
+    }
+
+    std::uint64_t seed_;
+    std::map<std::pair<std::size_t, std::uint64_t>, resample_counts> draws_; // its addresses stay
+};
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/topics.hpp
+/// What the topics of the documents have to do with their errors.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// One topic under one method. Over documents that have a topic and an error.
+struct topic_errors {
+    std::size_t documents, large; // of the topic: all, and those in D_large
+    measured mean_error;
+    measured_interval interval;      // 95 %, by bootstrap over the documents of the topic
+    measured share_all, share_large; // of the topic in all documents, and in D_large
+    measured chance;           // that a random set of the size of D_large is as far from share_all, to either side
+    measured chance_corrected; // times the number of topics, at most 1 (Bonferroni)
+};
+
+/// Kruskal and Wallis' H = (n − 1) · Σ_g n_g (r̄_g − r̄)² / Σ_i (r_i − r̄)² over the mid-ranks r of the errors.
+struct topic_test {
+    std::size_t documents, topics;
+    measured h;
+    measured explained; // H / (n − 1): the share of the variance of the ranks that lies between topics
+    measured chance;    // share of random assignments of the topics to the documents with as large an H
+};
+
+struct topic_study {
+    std::vector<std::string> topics;                // by falling number of documents, then by name
+    std::vector<std::vector<topic_errors>> methods; // [method][topic]
+    std::vector<std::vector<std::size_t>> largest;  // [method]: at most five topics of D_large, the largest share first
+    std::vector<topic_test> tests;                  // [method]
+};
+
+inline constexpr std::size_t topic_permutations = 1000;
+
+namespace detail {
+
+/// The topic of each document; none for those without.
+struct topic_labels {
+    std::vector<std::string> names;
+    std::vector<std::optional<std::size_t>> of;
+};
+
+inline topic_labels label_topics(std::span<const std::string> topics) {
+    std::map<std::string, std::size_t> count;
+    for (auto const& t : topics)
+        if (!t.empty()) ++count[t];
+    std::vector<std::pair<std::string, std::size_t>> by_size(count.begin(), count.end());
+    std::ranges::stable_sort(by_size, [](auto const& a, auto const& b) { return a.second > b.second; });
+    topic_labels labels;
+    std::map<std::string, std::size_t> place;
+    for (auto const& [name, size] : by_size) {
+        place[name] = labels.names.size();
+        labels.names.push_back(name);
+    }
+    for (auto const& t : topics) labels.of.push_back(t.empty() ? std::nullopt : std::optional(place[t]));
+    return labels;
+}
+
+/// How likely a random set of b out of n has as many of a, or as few, whichever is rarer; twice that, at most 1.
+inline double chance_either_way(std::size_t a, std::size_t b, std::size_t n, std::size_t common) {
+    const double as_many = chance_of_common(a, b, n, common), as_few = chance_of_common(n - a, b, n, b - common);
+    return std::min(1.0, 2 * std::min(as_many, as_few));
+}
+
+/// Mean of a topic's errors. Each topic has a seed of its own.
+inline measured_interval mean_interval(std::span<const double> values, std::uint64_t seed) {
+    if (values.size() < fewest_documents) {
+        const undefined few{"fewer than " + std::to_string(fewest_documents) +
+                            " examples say nothing of their uncertainty"};
+        return {few, few};
+    }
+    random_generator random(seed);
+    std::vector<double> means(bootstrap_resamples);
+    for (double& m : means) {
+        double sum = 0;
+        for (std::size_t i = 0; i < values.size(); ++i)
+            sum += values[static_cast<std::size_t>(random.below(values.size()))];
+        m = sum / static_cast<double>(values.size());
+    }
+    std::ranges::sort(means);
+    return {quantile(means, (1 - interval_level) / 2), quantile(means, (1 + interval_level) / 2)};
+}
+
+/// Σ_g (Σ_{i∈g} r_i)² / n_g, all of H that depends on who is in which group.
+inline double between_groups(std::span<const double> centred_ranks, std::span<const std::size_t> group,
+                             std::span<const double> sizes, std::vector<double>& sums) {
+    std::ranges::fill(sums, 0.0);
+    for (std::size_t i = 0; i < group.size(); ++i) sums[group[i]] += centred_ranks[i];
+    double total = 0;
+    for (std::size_t g = 0; g < sums.size(); ++g)
+        if (sizes[g] > 0) total += sums[g] * sums[g] / sizes[g];
+    return total;
+}
+
+} // namespace detail
+
+/// Do topics matter? `group[i]`, below `groups`, is that of document i; a NaN has no rank and is left out.
+/// Errors: shape_error unless there is a group for each error.
+inline topic_test test_topics(std::span<const double> error, std::span<const std::size_t> group, std::size_t groups,
+                              std::uint64_t seed) {
+    detail::check_size("test_topics", "group", group.size(), error.size());
+    std::vector<double> values, sizes(groups);
+    std::vector<std::size_t> of;
+    for (std::size_t i = 0; i < error.size(); ++i)
+        if (!std::isnan(error[i])) {
+            values.push_back(error[i]);
+            of.push_back(group[i]);
+            ++sizes.at(group[i]);
+        }
+    const auto topics = static_cast<std::size_t>(std::ranges::count_if(sizes, [](double n) { return n > 0; }));
+    const auto none = [&](std::string const& why) {
+        return topic_test{values.size(), topics, undefined{why}, undefined{why}, undefined{why}};
+    };
+    if (values.size() < fewest_documents)
+        return none("fewer than " + std::to_string(fewest_documents) + " documents have a topic and an error");
+    if (topics < 2) return none("all documents are of one topic");
+
+    auto ranks = mid_ranks(values);
+    const double n = static_cast<double>(values.size());
+    for (double& r : ranks) r -= (n + 1) / 2; // multiples of ½: their sums are exact
+    const double square = detail::sum_of(ranks.size(), [&](std::size_t i) { return ranks[i] * ranks[i]; });
+    if (square == 0) return none("the errors are all the same");
+    std::vector<double> sums(groups);
+    const double observed = detail::between_groups(ranks, of, sizes, sums);
+    constexpr double rounding = 1e-12; // of sums over groups in another order
+    random_generator random(seed);
+    std::size_t as_large = 1; // the assignment that was found is one of them
+    for (std::size_t p = 0; p < topic_permutations; ++p) {
+        for (std::size_t i = of.size(); i > 1; --i) std::swap(of[i - 1], of[static_cast<std::size_t>(random.below(i))]);
+        as_large += detail::between_groups(ranks, of, sizes, sums) >= observed * (1 - rounding) ? 1u : 0u;
+    }
+    return {values.size(), topics, (n - 1) * observed / square, observed / square,
+            static_cast<double>(as_large) / static_cast<double>(topic_permutations + 1)};
+}
+
+/// nullopt: fewer than two topics. Documents without a topic are left out of all of it.
+inline std::optional<topic_study> study_topics(finished_study const& s) {
+    constexpr std::size_t shown = 5; // as in figure 3 of the paper
+    auto labels = detail::label_topics(s.run.documents.topics);
+    const std::size_t topics = labels.names.size(), methods = s.methods.size();
+    if (topics < 2) return std::nullopt;
+    topic_study found{std::move(labels.names), std::vector<std::vector<topic_errors>>(methods), {}, {}};
+    std::vector<std::size_t> rows, group; // documents with a topic
+    for (std::size_t i = 0; i < s.size(); ++i)
+        if (labels.of[i]) {
+            rows.push_back(i);
+            group.push_back(*labels.of[i]);
+        }
+    found.largest.resize(methods);
+    found.tests.resize(methods, {0, 0, undefined{}, undefined{}, undefined{}});
+    parallel_for(methods, [&](std::size_t v) {
+        std::vector<std::vector<double>> errors(topics);
+        std::vector<double> error;
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            error.push_back(s.methods[v].error[rows[i]]);
+            if (!std::isnan(error.back())) errors[group[i]].push_back(error.back());
+        }
+        std::vector<std::size_t> large(topics);
+        std::size_t all = 0, all_large = 0;
+        for (auto const& e : errors) all += e.size();
+        for (const std::size_t i : s.sets[v].large)
+            if (labels.of[i]) {
+                ++large[*labels.of[i]];
+                ++all_large;
+            }
+        for (std::size_t t = 0; t < topics; ++t) {
+            const std::size_t n = errors[t].size();
+            const auto share = [](std::size_t part, std::size_t of, undefined const& why) -> measured {
+                if (of == 0) return why;
+                return static_cast<double>(part) / static_cast<double>(of);
+            };
+            const measured chance = all_large == 0 ? measured(no_tenth())
+                                                   : measured(detail::chance_either_way(n, all_large, all, large[t]));
+            found.methods[v].push_back(
+                {n, large[t], n == 0 ? measured(undefined{"no document of the topic has an error"}) : mean(errors[t]),
+                 detail::mean_interval(errors[t], s.seed + t), share(n, all, {"no document has a topic and an error"}),
+                 share(large[t], all_large, no_tenth()), chance,
+                 chance ? measured(std::min(1.0, *chance * static_cast<double>(topics))) : chance});
+        }
+        auto& largest = found.largest[v];
+        for (std::size_t t = 0; t < topics; ++t)
+            if (large[t] > 0) largest.push_back(t);
+        std::ranges::stable_sort(largest, [&](std::size_t a, std::size_t b) { return large[a] > large[b]; });
+        largest.resize(std::min(shown, largest.size()));
+        found.tests[v] = test_topics(error, group, topics, s.seed);
+    });
+    return found;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/verdicts.hpp
+/// Verdicts: whether the numbers of a run decide a question, and how.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace bitlens {
 
 /// `mostly`: in more than half of the layers.
 enum class outcome { agrees, mostly, differs, undecided, not_defined };
 
-/// One method's, or one pair's, answer to a question.
-struct answer {
-    std::string text; // "rtn3-g64 12 of 15"
-    outcome found;
-};
+namespace detail {
 
 /// What chance alone would show so rarely, to either side, decides.
 inline constexpr double decisive_share = 0.025;
@@ -17988,6 +19925,52 @@ inline outcome judge_overlap(std::span<const std::size_t> a, std::span<const std
                                                                                      : outcome::undecided;
 }
 
+} // namespace detail
+
+} // namespace bitlens
+
+// ---- bitlens/page.hpp
+/// page/: what shows the numbers of a run: tables, figures, words, the paper's findings beside them, and the report.
+
+// ---- bitlens/page/claim.hpp
+/// claim: one finding of the paper, put as a question to a run, with what each method or pair answers.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// One method's, or one pair's, answer to a question.
+struct answer {
+    std::string text; // "rtn3-g64 12 of 15"
+    outcome found;
+};
+
+/// What a run answers: its answers, and what the reader sees of them.
+struct run_answer {
+    std::vector<answer> answers;
+    std::string text;
+    bool comparable = true; // else nothing in the paper stands beside them, and no verdict does
+};
+
+struct claim {
+    std::string question; // what the paper finds: does this run show it too?
+    std::string paper;    // its numbers there
+    run_answer answer;
+};
+
+/// What claims are made from.
+struct evidence {
+    finished_study const& study;
+    std::span<const method_pair> pairs; // of its methods
+};
+
 /// One word where all answers that are defined are the same, else how many give which.
 inline std::string verdict(std::span<const answer> answers) {
     constexpr std::array<std::pair<outcome, std::string_view>, 4> words{{{outcome::agrees, "agrees"},
@@ -18008,6 +19991,8 @@ inline std::string verdict(std::span<const answer> answers) {
     return text;
 }
 
+inline std::string verdict(claim const& c) { return c.answer.comparable ? verdict(c.answer.answers) : "no verdict"; }
+
 /// The rule of the verdicts, for the reader of the page.
 inline std::string verdict_rule() {
     return "How a verdict is found, for each method or pair: a finding agrees where it holds in at least 97.5 % of " +
@@ -18020,10 +20005,36 @@ inline std::string verdict_rule() {
            "outputs the paper itself says “most”). Overlaps are set against those of random sets, 2.5 % to each side.";
 }
 
-} // namespace bitlens::detail
+namespace detail {
 
-// ---- bitlens/page.hpp
-/// page/: what shows the numbers of a run: tables, figures, words, the paper's findings beside them, and the report.
+inline std::string signed_text(measured const& m, int digits) {
+    return m ? with_minus_sign(rounded_text(*m, digits)) : "not defined";
+}
+
+inline answer answer_with(std::string const& name, measured const& value, int digits, outcome found) {
+    return {name + " " + signed_text(value, digits), found};
+}
+
+inline answer answer_with(std::string const& name, layer_count count, outcome found) {
+    if (count.of == 0) return {name + " not defined", found};
+    return {name + " " + std::to_string(count.holds) + " of " + std::to_string(count.of), found};
+}
+
+/// `ask(method, sets)` → answer, of every method.
+template <class Ask>
+run_answer ask_methods(finished_study const& s, Ask const& ask) {
+    run_answer all;
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        all.answers.push_back(ask(s.methods[v], s.sets[v]));
+        all.text += (v == 0 ? "" : "; ") + all.answers.back().text;
+    }
+    if (all.answers.empty()) all.text = "nothing to compare";
+    return all;
+}
+
+} // namespace detail
+
+} // namespace bitlens
 
 // ---- bitlens/page/claims.hpp
 /// What the paper finds, put as questions to a run: does it show the same?
@@ -18167,6 +20178,7 @@ inline table error_sets_table() {
 } // namespace bitlens::published
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <iterator>
 #include <numeric>
@@ -18177,41 +20189,6 @@ inline table error_sets_table() {
 #include <vector>
 
 namespace bitlens {
-
-namespace detail {
-
-inline std::string signed_text(measured const& m, int digits) {
-    return m ? with_minus_sign(rounded_text(*m, digits)) : "not defined";
-}
-
-inline answer answer_with(std::string const& name, measured const& value, int digits, outcome found) {
-    return {name + " " + signed_text(value, digits), found};
-}
-
-inline answer answer_with(std::string const& name, layer_count count, outcome found) {
-    if (count.of == 0) return {name + " not defined", found};
-    return {name + " " + std::to_string(count.holds) + " of " + std::to_string(count.of), found};
-}
-
-inline std::string joined(std::span<const answer> answers) {
-    std::string text;
-    for (auto const& a : answers) text += (text.empty() ? std::string() : std::string("; ")) + a.text;
-    return text.empty() ? "nothing to compare" : text;
-}
-
-/// From … to, and the mean, of those that are defined.
-inline std::string span_text(std::span<const measured> values, int digits) {
-    std::vector<double> defined;
-    for (auto const& v : values)
-        if (v) defined.push_back(*v);
-    if (defined.empty()) return "not defined";
-    const auto text = [digits](double v) { return with_minus_sign(rounded_text(v, digits)); };
-    const auto [low, high] = std::ranges::minmax(defined);
-    if (defined.size() == 1) return text(low);
-    return text(low) + " to " + text(high) + ", mean " + text(mean(defined));
-}
-
-} // namespace detail
 
 /// Pairs to compare with the paper's, which are of different families; where a run has none, its pairs of one family.
 struct compared_pairs {
@@ -18235,136 +20212,511 @@ std::vector<measured> column_of(std::span<const method_pair> pairs, Member membe
     return values;
 }
 
-/// The paper's findings beside this run's, with a verdict in words, whose rule is its first note. How strong a finding
-/// is, the numbers say.
-inline table claims_table(finished_study const& s, std::span<const method_pair> all_pairs) {
-    using detail::answer, detail::answer_with, detail::draw_resample, detail::joined, detail::judge, detail::outcome,
-        detail::resample, detail::side, detail::signed_text, detail::span_text, detail::verdict;
-    table t{"claims",
-            "What the paper finds, and what this run shows",
-            {{"finding", "finding"}, {"paper", "the paper"}, {"run", "this run"}, {"verdict", "verdict"}},
-            {},
-            {detail::verdict_rule(),
-             "The paper's numbers are of other models, methods and documents: " + std::string(published::source)}};
+namespace detail {
 
-    const auto compared = comparable_pairs(all_pairs);
-    auto const& pairs = compared.pairs;
-    std::vector<answer> answers;
-    const auto add_pairs = [&](char const* finding, std::string_view paper, std::string found) {
-        if (compared.same_family) found += same_family_words;
-        t.add({finding, std::string(paper), std::move(found), compared.same_family ? "no verdict" : verdict(answers)});
-    };
+/// From … to, and the mean, of those that are defined.
+inline std::string span_text(std::span<const measured> values, int digits) {
+    std::vector<double> defined;
+    for (auto const& v : values)
+        if (v) defined.push_back(*v);
+    if (defined.empty()) return "not defined";
+    const auto text = [digits](double v) { return with_minus_sign(rounded_text(v, digits)); };
+    const auto [low, high] = std::ranges::minmax(defined);
+    if (defined.size() == 1) return text(low);
+    return text(low) + " to " + text(high) + ", mean " + text(mean(defined));
+}
+
+/// Of every pair that can be compared: a number of it, and `judge_pair(pair)` → outcome; `beside` follows the numbers.
+template <class Judge>
+run_answer ask_pairs(evidence const& e, measured method_pair::*number, Judge const& judge_pair,
+                     std::string const& beside = {}) {
+    const auto [pairs, same_family] = comparable_pairs(e.pairs);
+    run_answer all{{}, span_text(column_of(pairs, number), 2) + beside, !same_family};
     for (auto const& p : pairs)
-        answers.push_back(answer_with("", p.pearson, 2, judge(p.pearson, p.interval, side::above, 0.5)));
-    add_pairs("Methods fail on the same documents: their errors correlate above 0.5",
-              "0.52 to 0.98, mean 0.82 over 50 pairs", span_text(column_of(pairs, &method_pair::pearson), 2));
+        all.answers.push_back(answer_with(e.study.methods[p.first].name + " and " + e.study.methods[p.second].name,
+                                          p.*number, 2, judge_pair(p)));
+    if (same_family) all.text += same_family_words;
+    return all;
+}
 
-    answers.clear();
-    for (auto const& p : pairs)
-        answers.push_back(answer_with("", p.overlap, 2,
-                                      detail::judge_overlap(s.sets[p.first].worst, s.sets[p.second].worst, s.size())));
-    const auto chance = mean_defined(column_of(pairs, &method_pair::chance));
-    add_pairs("Their worst tenths overlap more than by chance", published::overlap,
-              span_text(column_of(pairs, &method_pair::overlap), 2) +
-                  (chance ? "; by chance about " + signed_text(chance, 2) : std::string()));
+inline bool most(layer_count count) noexcept { return 2 * count.holds > count.of; }
 
-    const auto for_methods = [&](auto const& ask) {
-        answers.clear();
-        for (std::size_t v = 0; v < s.methods.size(); ++v) answers.push_back(ask(s.methods[v], s.sets[v]));
-        return joined(answers);
-    };
-    const auto add = [&](char const* finding, char const* paper, std::string found) {
-        t.add({finding, paper, std::move(found), verdict(answers)});
-    };
-    const auto correlation_answer = [&](auto const& m, std::span<const double> with, int digits, side wanted,
-                                        double threshold) {
-        const auto rho = correlation(with, m.error);
-        return answer_with(m.name, rho, digits,
-                           judge(rho, correlation_interval(with, m.error, s.seed), wanted, threshold));
-    };
-    add("The error and the KL divergence correlate at 0.97 or more", "0.97 or more",
-        for_methods([&](auto const& m, auto const&) {
-            return correlation_answer(m, m.kl, 3, side::above, published::least_kl_correlation);
-        }));
-    add("Documents with smaller residuals at the last layer have larger errors: the correlation is negative",
-        "−0.58 to −0.83 with 3 bits", for_methods([&](auto const& m, auto const&) {
-            return correlation_answer(m, s.norm_r.row(s.layers() - 1), 2, side::below, 0);
-        }));
-    const std::size_t upper = upper_half(s.layers());
-    const auto most = [](layer_count count) { return 2 * count.holds > count.of; };
-    // `count(sets)` → layer_count, for the sets of a method and for resamples of them.
-    const auto answer_of_sets = [&](std::string const& name, error_sets const& sets, auto const& count) {
+/// `count(sets)` → layer_count, for the sets of each method and for resamples of them.
+template <class Count>
+run_answer ask_sets(finished_study const& s, Count const& count) {
+    return ask_methods(s, [&](method_columns const& m, error_sets const& sets) {
         const auto resamples = resample(sets.large.size(), s.seed, [&](random_generator& random) {
             return most(count({{}, draw_resample(sets.large, random), draw_resample(sets.ctrl, random)}));
         });
         const layer_count found = count(sets);
-        return answer_with(name, found, judge(found, resamples));
-    };
-    const auto smaller_in_large = [&](per_layer values) {
-        return for_methods([&](auto const& m, auto const& sets) {
-            return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
-                const auto c = curves_over(values.middle_rows(upper, values.rows - upper), drawn);
-                return count_layers(c.large, c.ctrl, 0, [](double a, double b) { return a < b; });
-            });
-        });
-    };
-    add("The residuals of D_large are smaller than those of D_ctrl in the upper layers", "in all of Llama3-70B",
-        smaller_in_large(s.norm_r));
+        return answer_with(m.name, found, judge(found, resamples));
+    });
+}
+
+/// Curves over the layers first … L − 1.
+inline set_curves curves_from(per_layer values, std::size_t first, error_sets const& sets) {
+    return curves_over(values.middle_rows(first, values.rows - first), sets);
+}
+
+inline run_answer smaller_in_large(finished_study const& s, per_layer values) {
+    return ask_sets(s, [&](error_sets const& sets) {
+        const auto c = curves_from(values, upper_half(s.layers()), sets);
+        return count_layers(c.large, c.ctrl, 0, [](double a, double b) { return a < b; });
+    });
+}
+
+inline answer correlation_answer(finished_study const& s, method_columns const& m, std::span<const double> with,
+                                 int digits, side wanted, double threshold) {
+    const auto rho = correlation(with, m.error);
+    return answer_with(m.name, rho, digits, judge(rho, correlation_interval(with, m.error, s.seed), wanted, threshold));
+}
+
+} // namespace detail
+
+/// The paper's findings, each by name.
+namespace claims {
+
+inline claim methods_fail_together(evidence const& e) {
+    return {"Methods fail on the same documents: their errors correlate above 0.5",
+            "0.52 to 0.98, mean 0.82 over 50 pairs",
+            detail::ask_pairs(e, &method_pair::pearson, [](method_pair const& p) {
+                return detail::judge(p.pearson, p.interval, detail::side::above, 0.5);
+            })};
+}
+
+inline claim worst_tenths_overlap(evidence const& e) {
+    auto const& s = e.study;
+    const auto by_chance = mean_defined(column_of(comparable_pairs(e.pairs).pairs, &method_pair::chance));
+    return {"Their worst tenths overlap more than by chance", std::string(published::overlap),
+            detail::ask_pairs(
+                e, &method_pair::overlap,
+                [&](method_pair const& p) {
+                    return detail::judge_overlap(s.sets[p.first].worst, s.sets[p.second].worst, s.size());
+                },
+                by_chance ? "; by chance about " + detail::signed_text(by_chance, 2) : std::string())};
+}
+
+inline claim divergence_says_the_same(evidence const& e) {
+    return {"The error and the KL divergence correlate at 0.97 or more", "0.97 or more",
+            detail::ask_methods(e.study, [&](method_columns const& m, error_sets const&) {
+                return detail::correlation_answer(e.study, m, m.kl, 3, detail::side::above,
+                                                  published::least_kl_correlation);
+            })};
+}
+
+inline claim small_residuals_foretell_errors(evidence const& e) {
+    const auto last = e.study.norm_r.row(e.study.layers() - 1);
+    return {"Documents with smaller residuals at the last layer have larger errors: the correlation is negative",
+            "−0.58 to −0.83 with 3 bits", detail::ask_methods(e.study, [&](method_columns const& m, error_sets const&) {
+                return detail::correlation_answer(e.study, m, last, 2, detail::side::below, 0);
+            })};
+}
+
+inline claim large_errors_have_small_residuals(evidence const& e) {
+    return {"The residuals of D_large are smaller than those of D_ctrl in the upper layers", "in all of Llama3-70B",
+            detail::smaller_in_large(e.study, e.study.norm_r)};
+}
+
+inline claim norm_reverses_magnitudes(evidence const& e) {
+    auto const& s = e.study;
     const std::size_t last_ten = s.layers() - std::min<std::size_t>(10, s.layers());
-    add("The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
+    return {
+        "The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
         "in the upper layers of all four models, clear in the last ten of Llama3-70B",
-        for_methods([&](auto const& m, auto const& sets) {
-            return answer_of_sets(m.name, sets, [&](error_sets const& drawn) {
-                const auto last = [&](per_layer values) {
-                    return curves_over(values.middle_rows(last_ten, values.rows - last_ten), drawn);
-                };
-                return count_reversals(last(s.norm_r), last(s.norm_h), 0);
-            });
-        }));
-    add("The residuals of D_large have a smaller kurtosis in the upper layers", "in all shown",
-        smaller_in_large(s.kurtosis_r));
-    add("Larger MLP inputs get larger errors of the MLP output: correlation above 0.6 in the upper layers",
-        "in most upper layers", for_methods([&](auto const& m, auto const&) {
-            std::vector<std::size_t> all(s.size());
-            std::iota(all.begin(), all.end(), std::size_t{0});
-            const auto count = [&](std::span<const std::size_t> documents) {
-                const auto rho = mse_correlations(s, m, upper, documents);
-                return count_layers(rho, rho, 0,
-                                    [](double a, double) { return a > published::norm_h_mse_correlation; });
-            };
-            const auto resamples = resample(
-                all.size(), s.seed, [&](random_generator& random) { return most(count(draw_resample(all, random))); });
-            const auto found = judge(count(all), resamples);
-            return answer_with(m.name, count(all), found == outcome::mostly ? outcome::agrees : found);
-        }));
-    add("D_large is easier than the rest before quantization (perplexity of the full model)",
-        "9.42, 5.62, 5.60, 2.66 "
-        "against 11.06, 9.57, 8.67, 7.15",
-        for_methods([&](auto const& m, auto const& sets) {
-            const auto large = mean_over(s.nll_full, sets.large), all = overall_mean(s.nll_full);
-            const auto resamples = resample(sets.large.size(), s.seed, [&](random_generator& random) {
-                return *mean_over(s.nll_full, draw_resample(sets.large, random)) < *all;
-            });
-            auto a = answer_with(m.name, perplexity(large), 2, large ? judge(resamples) : outcome::not_defined);
-            if (large) a.text += " against " + signed_text(perplexity(all), 2);
-            return a;
-        }));
+        detail::ask_sets(s, [&](error_sets const& sets) {
+            return count_reversals(detail::curves_from(s.norm_r, last_ten, sets),
+                                   detail::curves_from(s.norm_h, last_ten, sets), 0);
+        })};
+}
+
+inline claim large_errors_have_small_kurtosis(evidence const& e) {
+    return {"The residuals of D_large have a smaller kurtosis in the upper layers", "in all shown",
+            detail::smaller_in_large(e.study, e.study.kurtosis_r)};
+}
+
+inline claim large_inputs_get_large_errors(evidence const& e) {
+    auto const& s = e.study;
+    std::vector<std::size_t> all(s.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    const auto ask = [&](method_columns const& m, error_sets const&) {
+        const auto count = [&](std::span<const std::size_t> documents) {
+            const auto rho = mse_correlations(s, m, upper_half(s.layers()), documents);
+            return count_layers(rho, rho, 0, [](double a, double) { return a > published::norm_h_mse_correlation; });
+        };
+        const auto resamples = detail::resample(all.size(), s.seed, [&](random_generator& random) {
+            return detail::most(count(detail::draw_resample(all, random)));
+        });
+        const layer_count counted = count(all);
+        const auto found = detail::judge(counted, resamples);
+        // The paper itself says “most”.
+        return detail::answer_with(m.name, counted, found == outcome::mostly ? outcome::agrees : found);
+    };
+    return {"Larger MLP inputs get larger errors of the MLP output: correlation above 0.6 in the upper layers",
+            "in most upper layers", detail::ask_methods(s, ask)};
+}
+
+inline claim large_errors_were_easy(evidence const& e) {
+    auto const& s = e.study;
+    const auto all = overall_mean(s.nll_full);
+    const auto ask = [&](method_columns const& m, error_sets const& sets) {
+        const auto large = mean_over(s.nll_full, sets.large);
+        const auto resamples = detail::resample(sets.large.size(), s.seed, [&](random_generator& random) {
+            return *mean_over(s.nll_full, detail::draw_resample(sets.large, random)) < *all;
+        });
+        auto a =
+            detail::answer_with(m.name, perplexity(large), 2, large ? detail::judge(resamples) : outcome::not_defined);
+        if (large) a.text += " against " + detail::signed_text(perplexity(all), 2);
+        return a;
+    };
+    return {"D_large is easier than the rest before quantization (perplexity of the full model)",
+            "9.42, 5.62, 5.60, 2.66 against 11.06, 9.57, 8.67, 7.15", detail::ask_methods(s, ask)};
+}
+
+/// In the order in which the page shows them.
+inline constexpr std::array all{methods_fail_together,
+                                worst_tenths_overlap,
+                                divergence_says_the_same,
+                                small_residuals_foretell_errors,
+                                large_errors_have_small_residuals,
+                                norm_reverses_magnitudes,
+                                large_errors_have_small_kurtosis,
+                                large_inputs_get_large_errors,
+                                large_errors_were_easy};
+
+} // namespace claims
+
+/// The paper's findings beside this run.
+inline std::vector<claim> claims_of(evidence const& e) {
+    std::vector<claim> found;
+    for (auto* const about : claims::all) found.push_back(about(e));
+    return found;
+}
+
+/// The verdict first, whose rule is the first note. How strong a finding is, the numbers say.
+inline table claims_table(std::span<const claim> found) {
+    table t{"claims",
+            "What the paper finds, and what this run shows",
+            {{"verdict", "verdict"}, {"finding", "finding"}, {"paper", "the paper"}, {"run", "this run"}},
+            {},
+            {verdict_rule(),
+             "The paper's numbers are of other models, methods and documents: " + std::string(published::source)}};
+    for (auto const& c : found) t.add({verdict(c), c.question, c.paper, c.answer.text});
     return t;
 }
 
 } // namespace bitlens
 
+// ---- bitlens/page/document_part.hpp
+/// document_part: one document on a page: where its runs part, its numbers among all, its text.
+
+// ---- bitlens/page/documents.hpp
+/// documents: which documents a page shows, and all that it needs to know of each.
+
+// ---- bitlens/page/document_words.hpp
+/// Tokens of a document as short text of one line: its first words, one token, what came before it.
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace bitlens {
+
+namespace detail {
+
+/// The bytes of tokens first … last − 1 of a row.
+inline std::string bytes_of_tokens(run_results const& run, std::size_t row, std::size_t first, std::size_t last) {
+    std::string bytes;
+    for (std::size_t t = first; t < last; ++t) bytes += run.texts[run.documents.ids(row, t)];
+    return bytes;
+}
+
+/// Without the rest of a character whose first bytes are cut off.
+inline std::string_view from_whole_character(std::string_view bytes) {
+    const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u; };
+    std::size_t cut = 0;
+    while (cut < std::min<std::size_t>(bytes.size(), 3) && continues(bytes[cut])) ++cut;
+    return bytes.substr(cut);
+}
+
+/// Spaces of any width, and what else breaks or moves a line.
+constexpr bool is_white(char32_t c) noexcept {
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0xA0 || (c >= 0x2000 && c <= 0x200B) ||
+           c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x3000 || c == 0xFEFF;
+}
+
+/// White space as single spaces, none at the ends.
+inline std::string with_single_spaces(std::string_view text) {
+    std::string out;
+    while (!text.empty()) {
+        const character one = decode_utf8(text);
+        if (!is_white(one.code))
+            out += text.substr(0, one.size);
+        else if (!out.empty() && out.back() != ' ')
+            out += ' ';
+        text.remove_prefix(one.size);
+    }
+    if (out.ends_with(' ')) out.pop_back();
+    return out;
+}
+
+} // namespace detail
+
+/// Whether all documents begin with the same token, as where a beginning-of-text is put in front of each.
+inline bool have_common_start(document_rows const& documents) {
+    for (std::size_t n = 0; n < documents.size(); ++n)
+        if (documents.ids(n, 0) != documents.ids(0, 0)) return false;
+    return documents.size() > 1;
+}
+
+/// About the first `length` bytes of a document from token `first` on, with "…" where it goes on.
+inline std::string first_words(run_results const& run, std::size_t row, std::size_t first, std::size_t length = 72) {
+    const std::size_t tokens = run.documents.ids.cols();
+    std::string bytes, words;
+    std::size_t t = first;
+    for (; t < tokens && words.size() <= length && bytes.size() < 16 * length; ++t) { // it may be all white space
+        bytes += run.texts[run.documents.ids(row, t)];
+        if (bytes.size() > length) words = detail::with_single_spaces(bytes);
+    }
+    if (words.size() <= length)
+        return visible_text(words = detail::with_single_spaces(bytes)) + (t < tokens ? "…" : "");
+    std::size_t end = length;
+    while (end > 0 && (static_cast<unsigned char>(words[end]) & 0xC0u) == 0x80u) --end;
+    if (const auto space = words.rfind(' ', end); space != std::string::npos && space > length / 2) end = space;
+    return visible_text(words.substr(0, end)) + "…";
+}
+
+/// Text of which line feeds and tabs can be seen.
+inline std::string words_of_one_line(std::string_view bytes) {
+    std::string out;
+    for (const char c : visible_text(bytes)) {
+        if (c == '\n')
+            out += "↵";
+        else if (c == '\t')
+            out += "⇥";
+        else
+            out += c;
+    }
+    return out;
+}
+
+/// A token of which all white space can be seen: "␣the" is another one than "the".
+inline std::string token_words(std::string_view bytes) {
+    const bool begins = bytes.starts_with(' '), ends = bytes.size() > 1 && bytes.ends_with(' ');
+    if (begins) bytes.remove_prefix(1);
+    if (ends) bytes.remove_suffix(1);
+    return (begins ? "␣" : "") + words_of_one_line(bytes) + (ends ? "␣" : "");
+}
+
+/// The text of up to `count` tokens before token t.
+inline std::string words_before(run_results const& run, std::size_t row, std::size_t t, std::size_t count = 10) {
+    const std::size_t first = t - std::min(t, count);
+    const auto bytes = detail::bytes_of_tokens(run, row, first, t);
+    return (first > 0 ? "…" : "") + words_of_one_line(first > 0 ? detail::from_whole_character(bytes) : bytes);
+}
+
+} // namespace bitlens
+
 // ---- bitlens/page/example_text.hpp
-/// Documents as HTML, each token coloured by its own error under one method, its loss, or its divergence.
+/// Documents as HTML, each token coloured by how rare its numbers are in the run, with the numbers for the page's
+/// script.
+
+// ---- bitlens/page/token_scale.hpp
+/// token_scale: what tokens are coloured by, in steps of the run's own numbers, so that a colour says "rare in this
+/// run" under every method and for every measure.
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What a position has under a method: nll − nll_full, nll, nll_full, kl, entropy, margin.
+enum class token_measure : std::uint8_t { error, loss, loss_full, kl, entropy, margin };
+inline constexpr std::array token_measures{token_measure::error, token_measure::loss,    token_measure::loss_full,
+                                           token_measure::kl,    token_measure::entropy, token_measure::margin};
+
+/// Words for a measure, as choices and keys have them.
+inline std::string_view name(token_measure m) noexcept {
+    constexpr std::string_view names[] = {"error", "loss", "loss before", "KL divergence", "entropy", "margin"};
+    return names[static_cast<std::size_t>(m)];
+}
+
+/// A step is reached by what lies beyond this share of all positions of the run.
+inline constexpr std::array token_shares{0.75, 0.90, 0.97, 0.995};
+
+/// The numbers of all positions of a run under its methods. A run that lacks a column has no such measure.
+class token_numbers {
+public:
+    explicit token_numbers(results_table const& t) {
+        const auto numbers = [&](std::string const& name) {
+            return t.find(name, column_shape::position) ? t.of_positions(name) : matrix_view<const float>();
+        };
+        const auto ids = [&](std::string const& name) {
+            return t.find(name, column_shape::position) ? t.ids_of_positions(name) : matrix_view<const std::int32_t>();
+        };
+        for (auto const& variant : t.variants())
+            variants_.push_back({numbers("nll_" + variant), numbers("kl_" + variant), numbers("entropy_" + variant),
+                                 numbers("margin_" + variant), ids("top_" + variant)});
+        documents_ = t.documents();
+        positions_ = t.positions();
+    }
+
+    std::size_t documents() const noexcept { return documents_; }
+    std::size_t positions() const noexcept { return positions_; }
+
+    /// Of variant v of the run's table, 0 the full model, which has no error and no divergence.
+    bool has(token_measure m, std::size_t v) const noexcept {
+        const auto there = [](auto const& column) { return column.data != nullptr; };
+        switch (m) {
+        case token_measure::error:
+            return v > 0 && there(variants_[v].nll) && there(variants_[0].nll);
+        case token_measure::loss:
+            return there(variants_[v].nll);
+        case token_measure::loss_full:
+            return there(variants_[0].nll);
+        case token_measure::kl:
+            return there(variants_[v].kl);
+        case token_measure::entropy:
+            return there(variants_[v].entropy);
+        case token_measure::margin:
+            return there(variants_[v].margin);
+        }
+        return false;
+    }
+    /// Of position t (that of id t + 1) of document n. `has` is asserted.
+    double operator()(token_measure m, std::size_t v, std::size_t n, std::size_t t) const noexcept {
+        BITLENS_ASSERT(has(m, v));
+        switch (m) {
+        case token_measure::error:
+            return double{variants_[v].nll(n, t)} - double{variants_[0].nll(n, t)};
+        case token_measure::loss:
+            return double{variants_[v].nll(n, t)};
+        case token_measure::loss_full:
+            return double{variants_[0].nll(n, t)};
+        case token_measure::kl:
+            return double{variants_[v].kl(n, t)};
+        case token_measure::entropy:
+            return double{variants_[v].entropy(n, t)};
+        case token_measure::margin:
+            return double{variants_[v].margin(n, t)};
+        }
+        return undefined_number;
+    }
+    bool has_top(std::size_t v) const noexcept { return variants_[v].top.data != nullptr; }
+    /// The id that a variant finds likeliest there.
+    std::int32_t top(std::size_t v, std::size_t n, std::size_t t) const noexcept { return variants_[v].top(n, t); }
+
+private:
+    struct columns {
+        matrix_view<const float> nll, kl, entropy, margin;
+        matrix_view<const std::int32_t> top;
+    };
+    std::vector<columns> variants_;
+    std::size_t documents_ = 0, positions_ = 0;
+};
+
+/// A measure of one variant in whole units of 10^−digits, and the steps that its colours begin beyond.
+struct token_scale {
+    using code = std::optional<std::int64_t>; // none: the number is not finite
+
+    token_measure measure;
+    int digits = 2;
+    std::array<std::int64_t, token_shares.size()> steps{}; // in units, of unusual(x); rising
+    std::array<double, token_shares.size()> exact_steps{}; // the same numbers, not rounded
+
+    code encode(double x) const noexcept {
+        constexpr double largest = 1e15; // in units; beyond, doubles skip whole numbers
+        if (!std::isfinite(x)) return std::nullopt;
+        return std::llround(std::clamp(x * std::pow(10.0, digits), -largest, largest));
+    }
+    void set_digits(int wanted) noexcept {
+        digits = wanted;
+        for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = encode(exact_steps[i]).value_or(0);
+    }
+    /// What counts as much: the size of an error, a small margin, and of all else a large number.
+    static double unusual(token_measure m, double x) noexcept {
+        return m == token_measure::error ? std::abs(x) : m == token_measure::margin ? -x : x;
+    }
+    /// 0 … 4: how many of the steps a number is beyond. What is not finite is beyond all.
+    std::size_t step(code x) const noexcept {
+        if (!x) return steps.size();
+        const std::int64_t size = measure == token_measure::error    ? std::abs(*x)
+                                  : measure == token_measure::margin ? -*x
+                                                                     : *x;
+        std::size_t reached = 0;
+        while (reached < steps.size() && size > steps[reached]) ++reached;
+        return reached;
+    }
+};
+
+/// The scale that the numbers of all documents give. Two figures or more are left of a number that reaches the first
+/// step. Where no number is finite, there are no steps to tell apart.
+inline token_scale scale_of(token_numbers const& numbers, token_measure m, std::size_t v) {
+    std::vector<float> sizes;
+    sizes.reserve(numbers.documents() * numbers.positions());
+    for (std::size_t n = 0; n < numbers.documents(); ++n)
+        for (std::size_t t = 0; t < numbers.positions(); ++t)
+            if (const double x = numbers(m, v, n, t); std::isfinite(x))
+                sizes.push_back(static_cast<float>(token_scale::unusual(m, x)));
+    token_scale s{m};
+    if (sizes.empty()) return s;
+    std::array<double, token_shares.size()> at{};
+    auto from = sizes.begin();
+    for (std::size_t i = 0; i < at.size(); ++i) {
+        const auto place =
+            sizes.begin() + static_cast<std::ptrdiff_t>(token_shares[i] * static_cast<double>(sizes.size() - 1));
+        std::nth_element(from, place, sizes.end());
+        at[i] = double{*place};
+        from = place;
+    }
+    const double first = std::abs(at.front()), last = std::abs(at.back());
+    if (const double small = first > 0 ? first : last; small > 0)
+        s.digits = std::clamp(1 - static_cast<int>(std::floor(std::log10(small))), 2, 9);
+    s.exact_steps = at;
+    s.set_digits(s.digits);
+    return s;
+}
+
+/// Whether a measure is a loss or a difference of losses.
+constexpr bool is_of_loss(token_measure m) noexcept { return m <= token_measure::loss_full; }
+
+/// Of every measure that the methods of a run have. Each variant v of the run's table has a list, the full model's
+/// empty. Those of losses have one unit, so that loss_full + error is loss.
+inline std::vector<std::vector<token_scale>> scales_of(token_numbers const& numbers, std::size_t variants) {
+    std::vector<std::pair<std::size_t, token_measure>> all;
+    for (std::size_t v = 1; v < variants; ++v)
+        for (const token_measure m : token_measures)
+            if (numbers.has(m, v)) all.emplace_back(v, m);
+    std::vector<token_scale> found(all.size());
+    parallel_for(all.size(), [&](std::size_t i) { found[i] = scale_of(numbers, all[i].second, all[i].first); });
+    int digits = 0;
+    for (token_scale const& s : found)
+        if (is_of_loss(s.measure)) digits = std::max(digits, s.digits);
+    for (token_scale& s : found)
+        if (is_of_loss(s.measure)) s.set_digits(digits);
+    std::vector<std::vector<token_scale>> scales(variants);
+    for (std::size_t i = 0; i < all.size(); ++i) scales[all[i].first].push_back(found[i]);
+    return scales;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -18398,90 +20750,740 @@ inline std::vector<token_group> group_tokens(std::span<const std::string> token_
     return groups;
 }
 
-/// What a token is coloured by, in nats. Its class is a letter and the step that |value| reaches, "" below the first.
-struct token_scale {
-    char above, below; // letters for numbers above and below zero
-    std::array<double, 4> steps;
+/// Texts of the ids that a page names, each once, by the order in which it names them.
+class token_vocabulary {
+public:
+    explicit token_vocabulary(token_texts const& texts) : texts_(&texts) {}
 
-    std::string operator()(double value) const {
-        if (std::isnan(value)) return {};
-        std::size_t step = 0;
-        while (step < steps.size() && std::abs(value) >= steps[step]) ++step;
-        if (step == 0) return {};
-        return (value > 0 ? above : below) + std::to_string(step);
+    std::size_t operator()(std::int32_t id) {
+        const auto [place, is_new] = numbers_.try_emplace(id, numbers_.size());
+        if (is_new) list_ += (list_.empty() ? "" : ",") + json_string(token_words((*texts_)[id]));
+        return place->second;
     }
+    /// JSON.
+    std::string list() const { return "[" + list_ + "]"; }
+
+private:
+    token_texts const* texts_;
+    std::map<std::int32_t, std::size_t> numbers_;
+    std::string list_;
 };
-inline constexpr token_scale error_scale{'p', 'n', {0.25, 0.5, 1, 2}}, loss_scale{'l', 'l', {1, 2, 4, 8}},
-    kl_scale{'k', 'k', {0.1, 0.3, 1, 3}};
 
-/// The colours of each scale, on light and on dark pages; the reader's choice in example_switch says which counts.
-inline std::string_view example_style() noexcept {
-    return R"(.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
-.text i,.key i{font-style:normal;border-radius:2px}
-.by{margin:0 .3em 0 1em}.by+label{font-size:.9rem;cursor:pointer}
-.key,.documents h4{margin:.5rem 0}.key i{padding:0 .4em;margin-right:.25em;color:var(--ink)}
-.key{display:none}#by-error:checked~.key.error,#by-loss:checked~.key.loss,#by-kl:checked~.key.kl{display:block}
-#by-error:checked~* .p1{background:rgba(226,88,16,.16)}#by-error:checked~* .p2{background:rgba(226,88,16,.32)}#by-error:checked~* .p3{background:rgba(226,88,16,.52)}#by-error:checked~* .p4{background:rgba(226,88,16,.78)}
-#by-error:checked~* .n1{background:rgba(24,120,210,.16)}#by-error:checked~* .n2{background:rgba(24,120,210,.32)}#by-error:checked~* .n3{background:rgba(24,120,210,.52)}#by-error:checked~* .n4{background:rgba(24,120,210,.78)}
-#by-loss:checked~* .l1{background:rgba(130,80,200,.14)}#by-loss:checked~* .l2{background:rgba(130,80,200,.28)}#by-loss:checked~* .l3{background:rgba(130,80,200,.46)}#by-loss:checked~* .l4{background:rgba(130,80,200,.7)}
-#by-kl:checked~* .k1{background:rgba(20,150,110,.16)}#by-kl:checked~* .k2{background:rgba(20,150,110,.32)}#by-kl:checked~* .k3{background:rgba(20,150,110,.52)}#by-kl:checked~* .k4{background:rgba(20,150,110,.78)}
-@media print{.text{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
-)";
+/// Everything that the texts of a page have in common.
+struct text_page {
+    explicit text_page(run_results const& r)
+        : run(r), numbers(r.table), scales(scales_of(numbers, r.table.variants().size())), vocabulary(r.texts) {}
+
+    run_results const& run;
+    token_numbers numbers;
+    std::vector<std::vector<token_scale>> scales; // of each variant of the table
+    token_vocabulary vocabulary;
+};
+
+namespace detail {
+
+/// Names of measures in the page's data.
+inline std::string_view key(token_measure m) noexcept {
+    constexpr std::string_view keys[] = {"error", "loss", "loss_full", "kl", "entropy", "margin"};
+    return keys[static_cast<std::size_t>(m)];
 }
 
-/// The choice of a scale, and what its colours mean. What it colours stands behind it, inside elements beside it.
-inline std::string example_switch() {
-    return R"(<span class="soft">Colour by</span><input class="by" type="radio" name="by" id="by-error" checked><label for="by-error">error</label><input class="by" type="radio" name="by" id="by-loss"><label for="by-loss">loss of the full model</label><input class="by" type="radio" name="by" id="by-kl"><label for="by-kl">KL divergence</label>
-<p class="key error soft">Error of a token in nats: <i class="n4">≤ −2</i><i class="n3">−1</i><i class="n2">−0.5</i><i class="n1">−0.25</i> <i class="p1">0.25</i><i class="p2">0.5</i><i class="p3">1</i><i class="p4">≥ 2</i>. Point at a token for its numbers.</p>
-<p class="key loss soft">Loss of a token under the full model in nats: <i class="l1">1</i><i class="l2">2</i><i class="l3">4</i><i class="l4">≥ 8</i>. Point at a token for its numbers.</p>
-<p class="key kl soft">KL divergence of the predictions for a token in nats: <i class="k1">0.1</i><i class="k2">0.3</i><i class="k3">1</i><i class="k4">≥ 3</i>. Point at a token for its numbers.</p>
-)";
-}
-
-/// The text of example `row` under a method. Pointing at a token shows its loss before and after, the divergence, and
-/// the token that each model found most likely where they differ.
-inline std::string example_html(run_results const& run, std::size_t row, std::string const& method) {
-    const auto ids = run.documents.ids.row(row);
-    const auto scores = [&](std::string const& column) { return run.table.of_positions(column).row(row); };
-    const auto tops = [&](std::string const& column) { return run.table.ids_of_positions(column).row(row); };
-    const auto full = scores("nll_full"), quantized = scores("nll_" + method), kl = scores("kl_" + method);
-    const auto top_full = tops("top_full"), top_quantized = tops("top_" + method);
-    std::vector<std::string> bytes;
-    for (const std::int32_t id : ids) bytes.emplace_back(run.texts[id]);
-
-    std::string out = "<div class=\"text\">";
-    for (auto const& group : group_tokens(bytes)) {
-        double before = 0, after = 0, divergence = 0;
-        std::string likeliest;
-        for (std::size_t t = group.first; t < group.first + group.count; ++t) {
-            if (t == 0) continue; // nothing predicts the first token
-            before += full[t - 1];
-            after += quantized[t - 1];
-            divergence += kl[t - 1];
-            if (top_full[t - 1] != top_quantized[t - 1])
-                likeliest.append("; likeliest “")
-                    .append(run.texts[top_full[t - 1]])
-                    .append("”, now “")
-                    .append(run.texts[top_quantized[t - 1]])
-                    .append("”");
+/// A class of example_style, for the step that the most unusual of the numbers reaches: a letter for above or below
+/// zero and the step, "" below the first.
+inline std::string step_class(token_scale const& scale, std::span<const token_scale::code> codes) {
+    std::size_t most = 0;
+    bool falls = false;
+    for (auto const& code : codes)
+        if (const std::size_t step = scale.step(code); step > most) {
+            most = step;
+            falls = scale.measure == token_measure::error && code && *code < 0;
         }
+    return most == 0 ? "" : (falls ? "n" : "p") + std::to_string(most);
+}
+
+inline std::vector<token_scale::code> codes_of(text_page const& page, token_scale const& scale, std::size_t v,
+                                               std::size_t row) {
+    std::vector<token_scale::code> codes;
+    for (std::size_t t = 0; t < page.numbers.positions(); ++t)
+        codes.push_back(scale.encode(page.numbers(scale.measure, v, row, t)));
+    return codes;
+}
+
+inline std::string codes_json(std::span<const token_scale::code> codes) {
+    std::string out = "[";
+    for (std::size_t t = 0; t < codes.size(); ++t)
+        out += (t == 0 ? "" : ",") + (codes[t] ? std::to_string(*codes[t]) : "null");
+    return out + "]";
+}
+
+/// The scales in which a page has the full model's numbers, beside a method's loss_full.
+inline std::vector<token_scale> scales_of_full(text_page const& page) {
+    std::vector<token_scale> scales;
+    for (const token_measure m : {token_measure::entropy, token_measure::margin})
+        if (page.numbers.has(m, 0)) scales.push_back({m});
+    return scales;
+}
+
+/// {"full": {…}, "methods": [{"error": [12, -3, null, …], …, "top": [0, 7, …]}, …]}: whole units of each scale, and
+/// numbers of the vocabulary. A method's loss is its error more than loss_full, where it has an error; its top is 0
+/// where it is the full model's, else one more than its number.
+inline std::string tokens_json(text_page& page, std::size_t row) {
+    const std::size_t positions = page.numbers.positions();
+    const auto lists = [&](std::size_t v, std::span<const token_scale> scales, auto const& wanted) {
+        std::string out;
+        for (token_scale const& scale : scales)
+            if (wanted(scale.measure))
+                out += (out.empty() ? "\"" : ",\"") + std::string(key(scale.measure)) +
+                       "\":" + codes_json(codes_of(page, scale, v, row));
+        return out;
+    };
+    const auto with_top = [&](std::string out, std::size_t v) {
+        if (!page.numbers.has_top(v)) return "{" + out + "}";
+        out += (out.empty() ? "" : ",") + std::string("\"top\":[");
+        for (std::size_t t = 0; t < positions; ++t) {
+            const std::int32_t top = page.numbers.top(v, row, t);
+            const bool same = v > 0 && page.numbers.has_top(0) && top == page.numbers.top(0, row, t);
+            out += (t == 0 ? "" : ",") + std::to_string(same ? 0 : page.vocabulary(top) + (v > 0 ? 1 : 0));
+        }
+        return "{" + out + "]}";
+    };
+    const auto is_full = [](token_measure m) { return m == token_measure::loss_full; };
+    std::string full = lists(0, scales_of_full(page), [](token_measure) { return true; });
+    if (page.scales.size() > 1)
+        if (auto const before = lists(1, page.scales[1], is_full); !before.empty())
+            full += (full.empty() ? "" : ",") + before;
+    std::string out = "{\"full\":" + with_top(std::move(full), 0) + ",\n\"methods\":[";
+    for (std::size_t v = 1; v < page.scales.size(); ++v) {
+        const bool has_error = page.numbers.has(token_measure::error, v);
+        const auto is_listed = [&](token_measure m) { return !is_full(m) && !(m == token_measure::loss && has_error); };
+        out += (v == 1 ? "" : ",\n") + with_top(lists(v, page.scales[v], is_listed), v);
+    }
+    return out + "]}";
+}
+
+} // namespace detail
+
+/// The text of document `row`, coloured by the first measure of the first method, and page_data of all its numbers.
+/// The first token is not scored; each other has an element, where data-n tokens share one.
+inline std::string example_html(text_page& page, std::size_t row) {
+    std::vector<std::string> bytes;
+    for (const std::int32_t id : page.run.documents.ids.row(row)) bytes.emplace_back(page.run.texts[id]);
+    token_scale const* const scale =
+        page.scales.size() > 1 && !page.scales[1].empty() ? &page.scales[1].front() : nullptr;
+    const auto codes = scale ? detail::codes_of(page, *scale, 1, row) : std::vector<token_scale::code>();
+    const std::string data = "tokens-" + std::to_string(row);
+    std::string out = "<div class=\"text\" data-tokens=\"" + data + "\">";
+    for (auto const& group : group_tokens(bytes)) {
         const std::string text = html_escape(group.bytes);
-        if (group.first + group.count == 1) {
+        const std::size_t first = group.first == 0 ? 0 : group.first - 1; // position of the first scored token
+        const std::size_t count = group.first == 0 ? group.count - 1 : group.count;
+        if (count == 0) {
             out += text;
             continue;
         }
-        const double error = after - before;
-        std::string classes;
-        for (auto const& name : {error_scale(error), loss_scale(before), kl_scale(divergence)})
-            if (!name.empty()) classes += (classes.empty() ? "" : " ") + name;
-        out += classes.empty() ? "<i title=\"" : "<i class=\"" + classes + "\" title=\"";
-        const auto number = [](double x) {
-            return std::isfinite(x) ? with_minus_sign(fixed_text(x, 2)) : "not finite";
-        };
-        out += number(before) + " → " + number(after) + " (" + (error > 0 ? "+" : "") + number(error) + "), KL " +
-               number(divergence) + html_escape(likeliest) + "\">" + text + "</i>";
+        out += "<i";
+        if (scale)
+            if (const auto step = detail::step_class(*scale, std::span(codes).subspan(first, count)); !step.empty())
+                out += " class=\"" + step + "\"";
+        if (count > 1) out += " data-n=\"" + std::to_string(count) + "\"";
+        out += ">" + text + "</i>";
     }
-    return out + "</div>\n";
+    return out + "</div>\n" + page_data(data, detail::tokens_json(page, row));
+}
+
+/// What the steps of a scale mean, with their numbers.
+inline std::string key_html(token_scale const& scale, std::size_t v, std::string_view method, bool shown) {
+    const auto chip = [&](char letter, std::size_t i, std::int64_t units) {
+        const double x = static_cast<double>(units) / std::pow(10.0, scale.digits);
+        return "<i class=\"" + std::string(1, letter) + std::to_string(i + 1) + "\">" +
+               with_minus_sign(fixed_text(x, scale.digits)) + "</i>";
+    };
+    const bool signed_steps = scale.measure == token_measure::error, falling = scale.measure == token_measure::margin;
+    std::string out = "<p class=\"key soft\" data-method=\"" + std::to_string(v - 1) + "\" data-measure=\"" +
+                      std::string(detail::key(scale.measure)) + "\"" + (shown ? "" : " hidden") + ">";
+    if (signed_steps) {
+        out += "below ";
+        for (std::size_t i = scale.steps.size(); i-- > 0;) out += chip('n', i, -scale.steps[i]);
+        out += " ";
+    }
+    out += falling ? "below " : "above ";
+    for (std::size_t i = 0; i < scale.steps.size(); ++i)
+        out += chip('p', i, falling ? -scale.steps[i] : scale.steps[i]);
+    out += std::string(falling ? " logits" : " nats") + ": " + std::string(name(scale.measure)) + " under " +
+           html_escape(method);
+    for (std::string_view separator = ", further out than "; const double share : token_shares) {
+        out += std::string(separator) + rounded_text(100 * share, share == token_shares.back() ? 1 : 0);
+        separator = ", ";
+    }
+    return out + " % of all positions of the run</p>\n";
+}
+
+/// The keys of all scales, of which the first shows, and a place for the choices that the script fills.
+inline std::string example_switch(text_page const& page) {
+    std::string out = "<div class=\"token-choice\" hidden></div>\n";
+    for (std::size_t v = 1; v < page.scales.size(); ++v)
+        for (std::size_t i = 0; i < page.scales[v].size(); ++i)
+            out += key_html(page.scales[v][i], v, page.run.table.variants()[v], v == 1 && i == 0);
+    return out;
+}
+
+/// What the script knows of the scales, and the texts of tokens; after all texts.
+inline std::string example_data(text_page const& page) {
+    std::string out = "{\"methods\":[", separator;
+    for (std::size_t v = 1; v < page.scales.size(); ++v) {
+        out += std::exchange(separator, ",\n") + "{\"name\":" + json_string(page.run.table.variants()[v]) +
+               ",\"scales\":{";
+        for (std::size_t i = 0; i < page.scales[v].size(); ++i) {
+            token_scale const& scale = page.scales[v][i];
+            out += (i == 0 ? "\"" : ",\"") + std::string(detail::key(scale.measure)) +
+                   "\":{\"name\":" + json_string(name(scale.measure)) + ",\"digits\":" + std::to_string(scale.digits) +
+                   ",\"steps\":[";
+            for (std::size_t k = 0; k < scale.steps.size(); ++k)
+                out += (k == 0 ? "" : ",") + std::to_string(scale.steps[k]);
+            out += "]}";
+        }
+        out += "}}";
+    }
+    return page_data("token-scales", out + "],\n\"words\":" + page.vocabulary.list() + "}");
+}
+
+/// How texts look, on light and on dark pages.
+inline std::string_view example_style() noexcept {
+    return R"(.text{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--shade);padding:.75rem 1rem;margin:.5rem 0;font-size:.9rem;line-height:1.7;max-height:32rem;overflow-y:auto}
+.text:focus-visible{outline:2px solid var(--accent)}
+.text i,.key i{font-style:normal;border-radius:2px}
+.text i.now{outline:2px solid var(--accent)}
+.key{margin:.5rem 0}.key i{padding:0 .35em;margin-right:.2em;color:var(--ink);white-space:nowrap}
+.documents{--hue:226,88,16}
+.documents[data-by=loss],.documents[data-by=loss_full]{--hue:130,80,200}.documents[data-by=kl]{--hue:20,150,110}.documents[data-by=entropy]{--hue:176,130,0}.documents[data-by=margin]{--hue:200,50,110}
+.p1{background:rgba(var(--hue),.16)}.p2{background:rgba(var(--hue),.32)}.p3{background:rgba(var(--hue),.52)}.p4{background:rgba(var(--hue),.78)}
+.n1{background:rgba(24,120,210,.16)}.n2{background:rgba(24,120,210,.32)}.n3{background:rgba(24,120,210,.52)}.n4{background:rgba(24,120,210,.78)}
+.token-choice:not([hidden]){display:flex;flex-wrap:wrap;gap:.4rem 1rem;font-size:.9rem;margin:.5rem 0}
+.token-choice select{font:inherit;color:inherit;background:var(--shade);border:1px solid var(--line);padding:.2rem .4rem;max-width:100%}
+#token-box{position:absolute;z-index:1;width:min(24rem,calc(100vw - 2rem));background:var(--paper);border:1px solid var(--accent);border-radius:4px;padding:.4rem .7rem;font-size:.85rem;box-shadow:0 2px 8px rgba(0,0,0,.25);overflow-wrap:anywhere;pointer-events:none}
+#token-box dl{grid-template-columns:max-content 1fr;margin:0}#token-box dl dd{margin:0}
+@media print{.text{max-height:none}.text,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}.token-choice,#token-box{display:none!important}}
+)";
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Rows of the run's table.
+struct shown_documents {
+    std::vector<std::vector<std::size_t>> worst; // of each method, by falling error, without near-duplicates
+    std::vector<std::size_t> texts;              // shown with their text: the worst, method by method, each once
+    std::vector<std::size_t> ordinary;           // and these, whose error under the first method is nearest the median
+};
+
+namespace detail {
+
+/// The first documents of each list, each once.
+inline std::vector<std::size_t> heads_of(std::span<const std::vector<std::size_t>> lists, std::size_t count) {
+    std::vector<std::size_t> all;
+    for (auto const& list : lists)
+        for (std::size_t i = 0; i < std::min(count, list.size()); ++i)
+            if (std::ranges::find(all, list[i]) == all.end()) all.push_back(list[i]);
+    return all;
+}
+
+} // namespace detail
+
+/// The ten worst of each method, as D_large takes them, and five ordinary ones. Of runs of many tokens or methods the
+/// page has the text of fewer, but of the three worst of each method: it is to stay a page that opens at once.
+inline shown_documents choose_documents(finished_study const& s) {
+    constexpr std::size_t most_searched = 1000; // copies of one document end there
+    constexpr std::size_t most_worst = 10, least_texts = 3, most_ordinary = 5;
+    constexpr std::size_t most_numbers = 40 * 512 * 7; // documents, tokens, variants: about 3 MB
+    constexpr double largest_similarity = 0.1;
+    shown_documents shown;
+    if (s.methods.empty()) return shown;
+    for (auto const& m : s.methods) {
+        auto ranked = rank_by_error(m.error);
+        ranked.resize(std::min(ranked.size(), most_searched));
+        std::vector<std::span<const std::int32_t>> ids;
+        for (const std::size_t row : ranked) ids.push_back(s.run.documents.ids.row(row));
+        auto& worst = shown.worst.emplace_back();
+        for (const std::size_t place : keep_distinct(ids, most_worst, largest_similarity))
+            worst.push_back(ranked[place]);
+    }
+    const std::size_t numbers_of_one = std::max<std::size_t>(s.run.documents.ids.cols() * (s.methods.size() + 1), 1);
+    std::size_t count = most_worst;
+    do shown.texts = detail::heads_of(shown.worst, count);
+    while (shown.texts.size() * numbers_of_one > most_numbers && --count >= least_texts);
+
+    auto const& error = s.methods.front().error;
+    auto ranked = rank_by_error(error);
+    const double median = ranked.empty() ? 0 : error[ranked[ranked.size() / 2]];
+    std::ranges::stable_sort(ranked, {}, [&](std::size_t i) { return std::abs(error[i] - median); });
+    for (const std::size_t row : ranked)
+        if (shown.ordinary.size() < most_ordinary && std::ranges::find(shown.texts, row) == shown.texts.end())
+            shown.ordinary.push_back(row);
+    return shown;
+}
+
+/// The place of each document among the errors of a method, 1 for the largest; 0 where it has none.
+inline std::vector<std::size_t> error_ranks(std::span<const double> error) {
+    std::vector<std::size_t> ranks(error.size(), 0);
+    const auto order = rank_by_error(error);
+    for (std::size_t place = 0; place < order.size(); ++place) ranks[order[place]] = place + 1;
+    return ranks;
+}
+
+/// What the parts of a page about documents have in common.
+struct documents_page {
+    explicit documents_page(finished_study const& of)
+        : s(of), shown(choose_documents(of)), text(of.run), portraits(of),
+          first_token(have_common_start(of.run.documents) ? 1 : 0) {
+        for (auto const& m : s.methods) {
+            ranks.push_back(error_ranks(m.error));
+            names.push_back(m.name);
+        }
+    }
+
+    finished_study const& s;
+    shown_documents shown;
+    text_page text;
+    document_portraits portraits;
+    std::size_t first_token;                     // that first words begin with
+    std::vector<std::vector<std::size_t>> ranks; // [method][row], of error_ranks
+    std::vector<std::string> names;              // of the methods
+
+    std::string words(std::size_t row) const { return first_words(s.run, row, first_token); }
+    /// The method under which a document stands highest among the worst.
+    std::size_t worst_method(std::size_t row) const {
+        std::size_t worst = 0;
+        const auto rank = [&](std::size_t v) { return ranks[v][row] == 0 ? s.size() + 1 : ranks[v][row]; };
+        for (std::size_t v = 1; v < ranks.size(); ++v)
+            if (rank(v) < rank(worst)) worst = v;
+        return worst;
+    }
+    bool has_text(std::size_t row) const {
+        return std::ranges::find(shown.texts, row) != shown.texts.end() ||
+               std::ranges::find(shown.ordinary, row) != shown.ordinary.end();
+    }
+    /// The id of a document's part of the page, "" where it has none.
+    std::string target(std::size_t row) const {
+        return has_text(row) ? "document-" + std::to_string(s.run.documents.rows[row]) : "";
+    }
+};
+
+/// "97", "> 99.9".
+inline std::string percentile_text(double percentile) {
+    if (percentile > 99.9) return "> 99.9";
+    if (percentile < 0.1) return "< 0.1";
+    return fixed_text(percentile, percentile < 1 || percentile > 99 ? 1 : 0);
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/lost_tokens.hpp
+/// lost_tokens: where in the texts a method loses most, token by token.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// A position of a document, and how much more the method loses there.
+struct lost_token {
+    std::size_t row, position; // position t is that of id t + 1
+    double error;              // infinite where the method's loss is not finite
+};
+
+namespace detail {
+
+inline bool loses_more(lost_token const& a, lost_token const& b) noexcept { return a.error > b.error; }
+
+/// The first `count` of those that lose most; equal ones in their order.
+inline void keep_largest(std::vector<lost_token>& tokens, std::size_t count) {
+    std::ranges::stable_sort(tokens, loses_more);
+    tokens.resize(std::min(count, tokens.size()));
+}
+
+} // namespace detail
+
+/// The `count` positions of one document at which variant v loses most, the largest error first. None where the run
+/// has no errors.
+inline std::vector<lost_token> lost_tokens(token_numbers const& numbers, std::size_t v, std::size_t row,
+                                           std::size_t count) {
+    std::vector<lost_token> most; // falling
+    if (!numbers.has(token_measure::error, v) || count == 0) return most;
+    for (std::size_t t = 0; t < numbers.positions(); ++t) {
+        const double error = numbers(token_measure::error, v, row, t);
+        const lost_token here{row, t, std::isfinite(error) ? error : std::numeric_limits<double>::infinity()};
+        if (most.size() == count && !detail::loses_more(here, most.back())) continue;
+        if (most.size() == count) most.pop_back();
+        most.insert(std::ranges::upper_bound(most, here, detail::loses_more), here);
+    }
+    return most;
+}
+
+/// The same of the whole run, at most `per_document` in each document.
+inline std::vector<lost_token> lost_tokens_of_run(token_numbers const& numbers, std::size_t v, std::size_t count,
+                                                  std::size_t per_document) {
+    std::vector<lost_token> most;
+    for (std::size_t n = 0; n < numbers.documents(); ++n) {
+        const auto here = lost_tokens(numbers, v, n, per_document);
+        most.insert(most.end(), here.begin(), here.end());
+    }
+    detail::keep_largest(most, count);
+    return most;
+}
+
+/// Such positions with what stands before them, and what each model finds likeliest there.
+inline table lost_tokens_table(run_results const& run, token_numbers const& numbers, std::size_t v,
+                               std::span<const lost_token> tokens) {
+    const std::string method = run.table.variants()[v];
+    table t{"lost_tokens_" + method,
+            "The tokens that lose most under " + method,
+            {{"example", "document"},
+             {"context", "text before it"},
+             {"token", "token"},
+             {"nll_full", "loss before", 2},
+             {"nll", "loss after", 2}},
+            {},
+            {}};
+    const bool has_tops = numbers.has_top(0) && numbers.has_top(v);
+    if (has_tops) {
+        t.columns.push_back({"top_full", "likeliest before"});
+        t.columns.push_back({"top", "likeliest after"});
+    }
+    const auto number = [](double x) { return std::isfinite(x) ? measured(x) : undefined{"not a finite number"}; };
+    for (auto const& [row, position, error] : tokens) {
+        const std::size_t at = position + 1;
+        std::vector<cell> cells{run.documents.rows[row], words_before(run, row, at),
+                                token_words(run.texts[run.documents.ids(row, at)]),
+                                number(numbers(token_measure::loss_full, v, row, position)),
+                                number(numbers(token_measure::loss, v, row, position))};
+        if (has_tops)
+            for (const std::size_t variant : {std::size_t{0}, v})
+                cells.emplace_back(token_words(run.texts[numbers.top(variant, row, position)]));
+        t.add(std::move(cells));
+    }
+    return t;
+}
+
+} // namespace bitlens
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// diff_r of one document under one method, layer by layer, beside the middle half of all documents.
+inline chart profile_chart(documents_page const& page, std::size_t v, std::size_t row) {
+    auto const& method = page.s.methods[v];
+    auto const& all = page.portraits.profiles()[v];
+    chart c;
+    c.name = "diff_r";
+    c.title = "Where the runs part under " + method.name;
+    c.x = {"layer", scale::linear, true};
+    c.y = {"diff_r"};
+    series document{"document " + std::to_string(page.s.run.documents.rows[row]), mark::line, {}};
+    series middle{"median and quartiles of all", mark::band, {}};
+    for (std::size_t k = 0; k < method.diff_r.rows; ++k) {
+        const double layer = static_cast<double>(k);
+        document.points.push_back({layer, number_or_gap(method.diff_r(k, row)).optional()});
+        middle.points.push_back(
+            {layer, all.median[k].optional(), {}, all.lower[k].optional(), all.upper[k].optional()});
+    }
+    c.series = {std::move(document), std::move(middle)};
+    return c;
+}
+
+namespace detail {
+
+/// What the full model has of a document, the most unusual first.
+inline table standings_table(documents_page const& page, document_portrait const& portrait) {
+    table t{
+        "standings", "", {{"what", "before quantization"}, {"value", "", 3}, {"percentile", "percentile", 1}}, {}, {}};
+    for (auto const& here : portrait.standings) {
+        auto const& quantity = page.portraits.quantities()[here.quantity];
+        t.add({quantity.name + (quantity.layered ? ", last layer" : ""), here.value, here.percentile});
+    }
+    return t;
+}
+
+inline table methods_of_document(documents_page const& page, document_portrait const& portrait) {
+    const std::size_t row = portrait.row;
+    table t{"methods",
+            "",
+            {{"method", "method"},
+             {"error", "error", 3},
+             {"rank", "rank"},
+             {"kl", "KL", 3},
+             {"same_top", "same most likely token", 3},
+             {"parting", "runs part from layer"}},
+            {},
+            {}};
+    for (std::size_t v = 0; v < page.names.size(); ++v) {
+        auto const& m = page.s.methods[v];
+        auto const& parting = portrait.parts_at[v];
+        t.add({m.name, number_or_gap(m.error[row]),
+               page.ranks[v][row] > 0 ? cell(page.ranks[v][row]) : cell(undefined{"no finite number was measured"}),
+               number_or_gap(m.kl[row]), number_or_gap(m.same_top[row]),
+               parting ? cell(*parting)
+                       : cell(undefined{"at the last layer the runs are no further apart than those of "
+                                        "three quarters of the documents"})});
+    }
+    return t;
+}
+
+} // namespace detail
+
+/// Folded unless `open`; a link to documents_page::target unfolds it.
+inline std::string document_part(documents_page& page, std::size_t row, bool open) {
+    constexpr std::size_t named_tokens = 8;
+    auto const& d = page.s.run.documents;
+    const std::size_t v = page.worst_method(row);
+    const document_portrait portrait = page.portraits.of(row);
+    const html_use untitled{.titled = false};
+    std::string out = std::string("<details class=\"document\"") + (open ? " open" : "") + "><summary>Document " +
+                      std::to_string(d.rows[row]) + " · <bdi>" + html_escape(page.words(row)) +
+                      "</bdi></summary>\n<div id=\"" + page.target(row) + "\">\n<p class=\"note\">";
+    for (auto const& text : {d.topics[row], d.names[row]})
+        if (!text.empty()) out += "<bdi>" + html_escape(text) + "</bdi> · ";
+    out += page.ranks[v][row] == 0
+               ? "no finite error"
+               : "number " + std::to_string(page.ranks[v][row]) + " by the error of " + html_escape(page.names[v]) +
+                     ", " + detail::signed_text(number_or_gap(page.s.methods[v].error[row]), 3) + " nats per token";
+    out += "</p>\n<div class=\"numbers\"><div>" + to_html(detail::standings_table(page, portrait), untitled) +
+           to_html(detail::methods_of_document(page, portrait), untitled) + "</div>\n";
+    const chart profile = profile_chart(page, v, row);
+    out += "<figure>" + to_svg(std::span(&profile, 1), 2, svg_use::inside_page) + "</figure></div>\n";
+    out += example_html(page.text, row);
+    const auto lost = lost_tokens(page.text.numbers, v + 1, row, named_tokens);
+    const table tokens = lost_tokens_table(page.s.run, page.text.numbers, v + 1, lost);
+    return out + "<details><summary>" + html_escape(tokens.title) + "</summary>\n" + to_html(tokens, untitled) +
+           "</details>\n</div></details>\n";
+}
+
+/// The texts of the worst documents and of ordinary ones, with the choice of their colours.
+inline std::string document_parts_html(documents_page& page) {
+    if (page.shown.texts.empty()) return {};
+    std::string out =
+        "<div class=\"documents\">\n<h3 id=\"texts\">Texts</h3>\n<p>Each token by its own numbers: point at one, "
+        "tap it, or walk through a text with the arrow keys. The first token is not scored.</p>\n" +
+        example_switch(page.text);
+    const auto show = [&](std::string_view title, std::span<const std::size_t> rows) {
+        if (rows.empty()) return;
+        out += "<h4>" + html_escape(title) + "</h4>\n";
+        for (const std::size_t row : rows) out += document_part(page, row, row == page.shown.texts.front());
+    };
+    show("With the largest errors", page.shown.texts);
+    show("Ordinary ones, whose errors are nearest to the median", page.shown.ordinary);
+    return out + "</div>\n" + example_data(page.text);
+}
+
+inline std::string_view document_part_style() noexcept {
+    return R"(.documents h4{margin:1.25rem 0 .25rem}
+details.document{margin:.4rem 0}details.document>summary{overflow-wrap:anywhere}
+.numbers{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:0 1.5rem;align-items:start}
+.numbers figure{margin:.75rem 0}
+@media(max-width:52rem){.numbers{grid-template-columns:minmax(0,1fr)}}
+)";
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/example_script.hpp
+/// example_script: a choice of method and measure for the colours of the page's texts, and one box that says what is
+/// known of a token, for pointer, finger and keyboard alike.
+
+#include <string_view>
+
+namespace bitlens {
+
+/// For the texts of example_html. What lies folded is read when it is unfolded.
+inline page_script example_script() noexcept {
+    return {R"({
+const read = id => JSON.parse(document.getElementById(id).textContent);
+const open_up = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let folded = target?.closest("details"); folded; folded = folded.parentNode.closest("details")) folded.open = true;
+  target?.scrollIntoView();
+};
+addEventListener("hashchange", open_up);
+if (location.hash) open_up();
+
+const texts = [...document.querySelectorAll(".text")];
+if (texts.length) {
+  const {methods, words} = read("token-scales"), place = document.querySelector(".token-choice");
+  const documents = place.closest(".documents"), numbers = new Map(), starts = new Map();
+  let method = 0, measure = Object.keys(methods[0].scales)[0];
+  const numbers_of = text => {
+    if (!numbers.has(text)) numbers.set(text, read(text.dataset.tokens));
+    return numbers.get(text);
+  };
+  const starts_of = text => {
+    if (!starts.has(text)) {
+      let at = 0;
+      starts.set(text, new Map([...text.children].map(token => {
+        const count = +(token.dataset.n ?? 1);
+        return [token, [at, at += count]];
+      })));
+    }
+    return starts.get(text);
+  };
+  const codes = (text, by) => {
+    const {full, methods: after} = numbers_of(text), mine = after[method];
+    if (by === "loss_full") return full[by];
+    if (by === "loss" && mine.error) return mine.error.map((e, t) => e === null ? null : full.loss_full[t] + e);
+    return mine[by];
+  };
+  const step = (x, steps) => {
+    if (x === null) return steps.length;
+    const size = measure === "error" ? Math.abs(x) : measure === "margin" ? -x : x;
+    return steps.filter(s => size > s).length;
+  };
+  const colour = text => {
+    const {steps} = methods[method].scales[measure], all = codes(text, measure);
+    for (const [token, [first, last]] of starts_of(text)) {
+      let most = 0, falls = false;
+      for (let t = first; t < last; ++t) {
+        const reached = step(all[t], steps);
+        if (reached > most) most = reached, falls = measure === "error" && all[t] < 0;
+      }
+      token.className = most ? (falls ? "n" : "p") + most : "";
+    }
+    text.coloured = method + measure;
+  };
+  const is_seen = text => !text.parentNode.closest('details:not([open])');
+  const colour_seen = () => {
+    for (const text of texts) if (is_seen(text) && text.coloured !== method + measure) colour(text);
+  };
+  for (const folded of document.querySelectorAll("details.document")) folded.addEventListener("toggle", colour_seen);
+
+  const choose = (label, options, take) => {
+    const field = document.createElement("label"), select = document.createElement("select");
+    for (const [value, text] of options) select.add(new Option(text, value));
+    select.onchange = () => { take(select.value); update(); };
+    field.append(label + " ", select);
+    place.append(field);
+    return select;
+  };
+  const by_method = choose("Under", methods.map((m, i) => [i, m.name]), value => { method = +value; });
+  const by_measure = choose("colour by", [], value => { measure = value; });
+  const update = () => {
+    const {scales} = methods[method];
+    if (!scales[measure]) measure = Object.keys(scales)[0];
+    by_measure.replaceChildren(...Object.entries(scales).map(([key, {name}]) => new Option(name, key)));
+    by_method.value = method;
+    by_measure.value = measure;
+    documents.dataset.by = measure;
+    for (const key of document.querySelectorAll(".key"))
+      key.hidden = +key.dataset.method !== method || key.dataset.measure !== measure;
+    hide();
+    colour_seen();
+  };
+  for (const radio of document.querySelectorAll("input[data-method]"))
+    radio.addEventListener("change", () => {
+      method = +radio.dataset.method;
+      for (const other of document.querySelectorAll(`input[data-method="${method}"]`)) other.checked = true;
+      update();
+    });
+
+  const box = document.body.appendChild(document.createElement("div"));
+  box.id = "token-box";
+  box.role = "status";
+  box.hidden = true;
+  let now = null;
+  const hide = () => {
+    now?.classList.remove("now");
+    now = null;
+    box.hidden = true;
+  };
+  const number = (x, digits) => x === null || x === undefined ? "not finite"
+    : (x / 10 ** digits).toFixed(digits).replace("-", "\u2212");
+  const show = (text, token) => {
+    if (token === now) return;
+    hide();
+    now = token;
+    token.classList.add("now");
+    const {full, methods: after} = numbers_of(text), mine = after[method], {scales} = methods[method];
+    const list = document.createElement("dl");
+    const line = (name, value) => {
+      list.appendChild(document.createElement("dt")).textContent = name;
+      list.appendChild(document.createElement("dd")).textContent = value;
+    };
+    const [first, last] = starts_of(text).get(token);
+    for (let t = first; t < last; ++t) {
+      line("position", t + 1);
+      const before_after = (name, before, digits, by) => {
+        if (!scales[by]) return;
+        const value = number(codes(text, by)[t], scales[by].digits);
+        line(name, before ? number(before[t], digits) + " \u2192 " + value : value);
+      };
+      before_after("loss", full.loss_full, scales.loss_full?.digits, "loss");
+      before_after("error", null, 0, "error");
+      before_after("KL divergence", null, 0, "kl");
+      before_after("entropy", full.entropy, 2, "entropy");
+      before_after("margin", full.margin, 2, "margin");
+      if (full.top && mine.top) {
+        line("likeliest", words[full.top[t]]);
+        line("and now", mine.top[t] === 0 ? "the same" : words[mine.top[t] - 1]);
+      }
+    }
+    const name = document.createElement("strong");
+    name.textContent = methods[method].name;
+    box.replaceChildren(name, list);
+    box.hidden = false;
+    const at = token.getClientRects()[0] ?? text.getBoundingClientRect(), wide = document.documentElement.clientWidth;
+    const below = at.bottom + 6, fits = below + box.offsetHeight < innerHeight || at.top < box.offsetHeight + 6;
+    box.style.left = scrollX + Math.max(8, Math.min(at.left, wide - box.offsetWidth - 8)) + "px";
+    box.style.top = scrollY + (fits ? below : at.top - box.offsetHeight - 6) + "px";
+  };
+  for (const text of texts) {
+    text.tabIndex = 0;
+    const token_at = event => event.target.closest(".text > i");
+    text.addEventListener("pointerover", event => { const token = token_at(event); if (token) show(text, token); });
+    text.addEventListener("click", event => { const token = token_at(event); if (token) show(text, token); else hide(); });
+    text.addEventListener("pointerleave", event => { if (event.pointerType === "mouse") hide(); });
+    text.addEventListener("scroll", () => { if (!text.matches(":focus-visible")) hide(); });
+    text.addEventListener("focus", () => {
+      if (text.matches(":focus-visible") && !text.contains(now) && text.firstElementChild)
+        show(text, text.firstElementChild);
+    });
+    text.addEventListener("blur", hide);
+    text.addEventListener("keydown", event => {
+      const tokens = text.children, at = now && text.contains(now) ? [...tokens].indexOf(now) : -1;
+      const to = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tokens.length - 1}[event.key];
+      if (event.key === "Escape") hide();
+      if (to === undefined || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      const token = tokens[Math.max(0, Math.min(to, tokens.length - 1))];
+      if (!token) return;
+      token.scrollIntoView({block: "nearest"});
+      show(text, token);
+    });
+  }
+  place.hidden = false;
+  update();
+}
+}
+)",
+            "e77nwvQN6sKRlswW6EWxn4IGA7eemD6VKzXllY/xmP4="};
 }
 
 } // namespace bitlens
@@ -18490,6 +21492,7 @@ inline std::string example_html(run_results const& run, std::size_t row, std::st
 /// The figures of a study, as charts: each becomes an SVG and the CSV with what it shows.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
@@ -18523,19 +21526,37 @@ inline void write_figure(std::filesystem::path const& folder, figure const& f) {
 
 namespace detail {
 
-inline series layer_series(std::string name, std::span<const measured> values, std::size_t first) {
-    series s{std::move(name), mark::line, {}};
-    for (std::size_t k = first; k < values.size(); ++k)
-        s.points.push_back({static_cast<double>(k), values[k].optional()});
+inline series layer_series(std::string name, banded_curve const& curve, std::size_t first) {
+    series s{std::move(name), mark::band, {}};
+    for (std::size_t k = first; k < curve.values.size(); ++k)
+        s.points.push_back({static_cast<double>(k),
+                            curve.values[k].optional(),
+                            {},
+                            curve.within[k].lo.optional(),
+                            curve.within[k].hi.optional()});
     return s;
 }
 
 /// Two curves over layers from `first` on: the orange of D_large and the blue of D_ctrl, as in the paper.
-inline std::vector<series> large_and_ctrl(set_curves const& curves, std::size_t first) {
+inline std::vector<series> large_and_ctrl(banded_sets const& curves, std::size_t first) {
     return {layer_series("D_large", curves.large, first), layer_series("D_ctrl", curves.ctrl, first)};
 }
 
 inline axis layer_axis() { return {"layer", scale::linear, true}; }
+
+/// "n = 40 documents", or "39 to 40" where methods or layers differ in how many have a number.
+inline std::string size_note(std::span<const std::size_t> counts) {
+    const auto [fewest, most] =
+        counts.empty() ? std::ranges::min_max_result<std::size_t>{0, 0} : std::ranges::minmax(counts);
+    return "n = " + (fewest == most ? std::string() : std::to_string(fewest) + " to ") + counted(most, "document");
+}
+inline std::string size_note(std::size_t large, std::size_t ctrl) {
+    return "n = " + std::to_string(large) + " in D_large, " + std::to_string(ctrl) + " in D_ctrl";
+}
+inline std::string size_note(error_sets const& sets) { return size_note(sets.large.size(), sets.ctrl.size()); }
+
+inline constexpr std::string_view bands_caption =
+    " Bands: 95 % of 1000 bootstrap resamples of the documents; none of fewer than 20.";
 
 /// A chart with nothing drawn on its axes yet. (Nested braces instead make g++ 12 warn of strings it did not see
 /// built.)
@@ -18575,33 +21596,71 @@ inline std::vector<double> density_places(std::span<const std::vector<double>> s
     return at;
 }
 
+/// What one column says of some examples, and which they are. Those without a number are left out.
+struct set_sample {
+    std::vector<double> numbers;
+    std::vector<std::size_t> rows;
+};
+
+inline set_sample sample_of(std::span<const double> values, std::span<const std::size_t> set) {
+    set_sample sample;
+    for (const std::size_t i : set)
+        if (!std::isnan(values[i])) {
+            sample.numbers.push_back(values[i]);
+            sample.rows.push_back(i);
+        }
+    return sample;
+}
+
 /// Density of one column of examples over D_large and D_ctrl. Empty where a set has no two different values.
-inline std::vector<series> densities(std::span<const double> values, error_sets const& sets) {
-    const auto chosen = [&](std::span<const std::size_t> set) {
-        std::vector<double> sample;
-        for (const std::size_t i : set) sample.push_back(values[i]);
-        return defined_numbers(sample);
-    };
-    const std::vector<std::vector<double>> samples{chosen(sets.large), chosen(sets.ctrl)};
-    const auto at = density_places(samples);
+inline std::vector<series> densities(std::span<const set_sample, 2> samples) {
+    const std::vector<std::vector<double>> numbers{samples[0].numbers, samples[1].numbers};
+    const auto at = density_places(numbers);
     std::vector<series> out{{"D_large", mark::area, {}}, {"D_ctrl", mark::area, {}}};
-    for (std::size_t k = 0; k < samples.size(); ++k) {
-        const auto bandwidth = silverman_bandwidth(samples[k]);
+    for (std::size_t k = 0; k < out.size(); ++k) {
+        const auto bandwidth = silverman_bandwidth(numbers[k]);
         if (!bandwidth) continue;
-        const auto density = kernel_density(samples[k], at, *bandwidth);
+        const auto density = kernel_density(numbers[k], at, *bandwidth);
         for (std::size_t i = 0; i < at.size(); ++i) out[k].points.push_back({at[i], density[i]});
     }
     return out;
 }
 
-/// Densities at each of the last ten layers.
-inline std::vector<chart> last_layer_densities(per_layer values, error_sets const& sets, std::string const& what) {
+/// A dot for each example: D_large in a strip above that of D_ctrl. Where it stands within its strip follows from its
+/// place in the set.
+inline std::vector<series> strips(finished_study const& s, std::span<const set_sample, 2> samples) {
+    constexpr double golden = 0.6180339887498949, width = 0.6;
+    std::vector<series> out{{"D_large", mark::dots, {}}, {"D_ctrl", mark::dots, {}}};
+    for (std::size_t k = 0; k < out.size(); ++k)
+        for (std::size_t i = 0; i < samples[k].rows.size(); ++i)
+            out[k].points.push_back(
+                {samples[k].numbers[i],
+                 (k == 0 ? 1.0 : 0.0) + width * (std::fmod(static_cast<double>(i + 1) * golden, 1.0) - 0.5),
+                 "document " + std::to_string(s.run.documents.rows[samples[k].rows[i]])});
+    return out;
+}
+
+/// How a column is spread over both sets; of few documents the documents themselves.
+inline chart spread_chart(finished_study const& s, std::span<const double> values, error_sets const& sets,
+                          std::string name, std::string title, std::string const& what) {
+    const std::array<set_sample, 2> samples{sample_of(values, sets.large), sample_of(values, sets.ctrl)};
+    const std::size_t large = samples[0].rows.size(), ctrl = samples[1].rows.size();
+    const bool few = std::min(large, ctrl) < fewest_documents;
+    chart c = empty_chart(std::move(name), std::move(title), {what}, {few ? "documents" : "density"});
+    c.y.numbered = !few;
+    c.series = few ? strips(s, samples) : densities(samples);
+    c.note = size_note(large, ctrl);
+    return c;
+}
+
+/// The spread at each of the last ten layers.
+inline std::vector<chart> last_layer_densities(finished_study const& s, per_layer values, error_sets const& sets,
+                                               std::string const& what) {
     constexpr std::size_t shown = 10;
     std::vector<chart> charts;
     for (std::size_t k = values.rows - std::min(shown, values.rows); k < values.rows; ++k) {
         const std::string layer = "layer " + std::to_string(k);
-        charts.push_back(empty_chart(layer, what + " at " + layer, {what}, {"density"}));
-        charts.back().series = densities(values.row(k), sets);
+        charts.push_back(spread_chart(s, values.row(k), sets, layer, what + " at " + layer, what));
     }
     return charts;
 }
@@ -18619,19 +21678,30 @@ inline std::string file_stem(std::string_view name) {
 
 } // namespace detail
 
-/// Figure 1 (a): mean norm of r over the upper layers.
-inline figure norm_curves_figure(finished_study const& s, std::size_t v) {
+/// Figure 1 (a): mean norm of r over the upper layers, and how far D_large is from D_ctrl.
+inline figure norm_curves_figure(finished_study const& s, std::size_t v, resampler& draws) {
     auto const& name = s.methods[v].name;
+    const std::size_t first = upper_half(s.layers());
+    const auto curves = draws.means(s.norm_r, s.sets[v]);
     figure f{
         "figure_01a_norm_r_" + detail::file_stem(name),
         "Residual magnitudes of the full model over the upper half of its layers, for the documents with large errors "
         "of " +
-            name + " and for the control set.",
+            name + " and for the control set, and their difference as a share of the control set's." +
+            std::string(detail::bands_caption),
         {},
-        1};
-    f.charts.push_back(
-        detail::empty_chart("norm_r", "Mean norm(x; r), sets of " + name, detail::layer_axis(), {"mean norm(x; r)"}));
-    f.charts.back().series = detail::large_and_ctrl(curves_over(s.norm_r, s.sets[v]), upper_half(s.layers()));
+        2};
+    chart c =
+        detail::empty_chart("norm_r", "Mean norm(x; r), sets of " + name, detail::layer_axis(), {"mean norm(x; r)"});
+    c.series = detail::large_and_ctrl(curves, first);
+    c.note = detail::size_note(s.sets[v]);
+    f.charts.push_back(std::move(c));
+    c = detail::empty_chart("norm_r_difference", "Difference of norm(x; r), sets of " + name, detail::layer_axis(),
+                            {"(D_large − D_ctrl) / D_ctrl"});
+    c.series.push_back(detail::layer_series("Difference", curves.difference, first));
+    c.zero_line = true;
+    c.note = detail::size_note(s.sets[v]);
+    f.charts.push_back(std::move(c));
     return f;
 }
 
@@ -18640,27 +21710,28 @@ inline figure norm_r_density_figure(finished_study const& s, std::size_t v) {
     auto const& name = s.methods[v].name;
     return {"figure_01b_norm_r_density_" + detail::file_stem(name),
             "Densities of norm(x; r), before the norm, at the last layers; sets of " + name + ".",
-            detail::last_layer_densities(s.norm_r, s.sets[v], "norm(x; r)"), 2};
+            detail::last_layer_densities(s, s.norm_r, s.sets[v], "norm(x; r)"), 2};
 }
 inline figure norm_h_density_figure(finished_study const& s, std::size_t v) {
     auto const& name = s.methods[v].name;
     return {"figure_01c_norm_h_density_" + detail::file_stem(name),
             "Densities of norm(x; h), after the norm, at the last layers; sets of " + name + ".",
-            detail::last_layer_densities(s.norm_h, s.sets[v], "norm(x; h)"), 2};
+            detail::last_layer_densities(s, s.norm_h, s.sets[v], "norm(x; h)"), 2};
 }
 
 /// Figures 6 and 7: kurtosis of r and of h per layer, on a logarithmic axis.
-inline figure kurtosis_figure(finished_study const& s, std::size_t v) {
+inline figure kurtosis_figure(finished_study const& s, std::size_t v, resampler& draws) {
     auto const& name = s.methods[v].name;
     figure f{"figure_06_07_kurtosis_" + detail::file_stem(name),
              "Kurtosis of the full model's states before (r) and after (h) the norm, for the sets of " + name +
-                 ". The upper half begins at the dotted line.",
+                 ". The upper half begins at the dotted line." + std::string(detail::bands_caption),
              {},
              2};
-    const auto add = [&](std::string const& state, auto const& values) {
+    const auto add = [&](std::string const& state, per_layer values) {
         chart c = detail::empty_chart("kurtosis_" + state, "Kurtosis of " + state + ", sets of " + name,
                                       detail::layer_axis(), {"mean kurtosis (log scale)", scale::logarithmic});
-        c.series = detail::large_and_ctrl(curves_over(values, s.sets[v]), 0);
+        c.series = detail::large_and_ctrl(draws.means(values, s.sets[v]), 0);
+        c.note = detail::size_note(s.sets[v]);
         c.split = detail::upper_half_line(s);
         f.charts.push_back(std::move(c));
     };
@@ -18674,63 +21745,123 @@ struct set_figures {
     figure curves, density_r, density_h, kurtosis;
 };
 
-inline set_figures figures_of_sets(finished_study const& s, std::size_t v) {
-    return {norm_curves_figure(s, v), norm_r_density_figure(s, v), norm_h_density_figure(s, v), kurtosis_figure(s, v)};
+inline set_figures figures_of_sets(finished_study const& s, std::size_t v, resampler& draws) {
+    return {norm_curves_figure(s, v, draws), norm_r_density_figure(s, v), norm_h_density_figure(s, v),
+            kurtosis_figure(s, v, draws)};
 }
 
 /// Correlation of one magnitude at each layer with each method's error.
-inline chart layer_correlation_chart(finished_study const& s, std::string const& state, per_layer norms) {
+inline chart layer_correlation_chart(finished_study const& s, std::string const& state, per_layer norms,
+                                     resampler& draws) {
     chart c = detail::correlation_chart(s, "norm_" + state, "Correlation of norm(x; " + state + ") with the error");
-    for (auto const& m : s.methods)
-        c.series.push_back(detail::layer_series(m.name, layer_correlations(norms, m.error), 0));
+    std::vector<std::size_t> sizes;
+    for (auto const& m : s.methods) {
+        c.series.push_back(detail::layer_series(m.name, draws.correlations(norms, m.error), 0));
+        for (std::size_t k = 0; k < norms.rows; ++k) sizes.push_back(defined_pairs(norms.row(k), m.error).x.size());
+    }
+    c.note = detail::size_note(sizes);
     return c;
 }
 
 /// Figures 8 to 11.
-inline figure correlation_r_figure(finished_study const& s) {
+inline figure correlation_r_figure(finished_study const& s, resampler& draws) {
     figure f{
         "figure_08_correlation_r",
         "Correlation over all documents of the residual magnitude at each layer with the final error of each method. "
-        "The paper shows the upper half, right of the dotted line.",
+        "The paper shows the upper half, right of the dotted line." +
+            std::string(detail::bands_caption),
         {},
         1};
-    f.charts.push_back(layer_correlation_chart(s, "r", s.norm_r));
+    f.charts.push_back(layer_correlation_chart(s, "r", s.norm_r, draws));
     return f;
 }
-inline figure correlation_z_h_figure(finished_study const& s) {
+inline figure correlation_z_h_figure(finished_study const& s, resampler& draws) {
     figure f{"figure_08_correlation_z_h",
              "The same for the outputs of the blocks (z) and the inputs of the MLPs (h).",
              {},
              2};
-    f.charts.push_back(layer_correlation_chart(s, "z", s.norm_z));
-    f.charts.push_back(layer_correlation_chart(s, "h", s.norm_h));
+    f.charts.push_back(layer_correlation_chart(s, "z", s.norm_z, draws));
+    f.charts.push_back(layer_correlation_chart(s, "h", s.norm_h, draws));
     return f;
 }
 
 /// §5.3: correlation of norm(x; h) with the error of the MLP's output, per layer.
-inline figure mse_figure(finished_study const& s) {
+inline figure mse_figure(finished_study const& s, resampler& draws) {
     chart c = detail::correlation_chart(s, "norm_h_mse", "Correlation of norm(x; h) with the MSE of the MLP output");
-    for (auto const& m : s.methods) c.series.push_back(detail::layer_series(m.name, mse_correlations(s, m), 0));
-    figure f{"mlp_error", "Do documents with larger MLP inputs get larger errors of the MLP's output?", {}, 1};
+    std::vector<std::size_t> sizes;
+    for (auto const& m : s.methods) {
+        c.series.push_back(detail::layer_series(m.name, draws.correlations(s.norm_h, m.mse), 0));
+        for (std::size_t k = 0; k < s.layers(); ++k)
+            sizes.push_back(defined_pairs(s.norm_h.row(k), m.mse.row(k)).x.size());
+    }
+    c.note = detail::size_note(sizes);
+    figure f{"mlp_error",
+             "Do documents with larger MLP inputs get larger errors of the MLP's output?" +
+                 std::string(detail::bands_caption),
+             {},
+             1};
     f.charts.push_back(std::move(c));
     return f;
 }
 
+namespace detail {
+
+/// Places in both vectors of the `count` points farthest from the means, in standard deviations of each axis; the
+/// farthest first, equal ones in their order.
+inline std::vector<std::size_t> farthest_points(paired_numbers const& points, std::size_t count) {
+    std::vector<double> distance(points.x.size(), 0.0);
+    for (auto const* axis : {&points.x, &points.y}) {
+        if (axis->empty()) continue;
+        const double middle = mean(*axis), spread = variance(*axis);
+        for (std::size_t i = 0; i < axis->size() && spread > 0; ++i)
+            distance[i] += ((*axis)[i] - middle) * ((*axis)[i] - middle) / spread;
+    }
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < distance.size(); ++i)
+        if (distance[i] > 0) order.push_back(i);
+    std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return distance[a] > distance[b]; });
+    order.resize(std::min(order.size(), count));
+    return order;
+}
+
+/// Errors of two methods, one dot per document that has both.
+inline chart scatter_chart(finished_study const& s, std::size_t first, std::size_t second) {
+    constexpr std::size_t named = 3;
+    auto const &a = s.methods[first], &b = s.methods[second];
+    chart c = empty_chart(b.name, "Errors of " + a.name + " and " + b.name, {a.name + ", nats per token"},
+                          {b.name + ", nats per token"});
+    std::vector<bool> is_large(s.size());
+    for (const std::size_t i : s.sets[first].large) is_large[i] = true;
+    series large{"D_large of " + a.name, mark::dots, {}}, others{"other documents", mark::dots, {}};
+    paired_numbers both;
+    std::vector<std::string> numbers;
+    for (std::size_t i = 0; i < s.size(); ++i) {
+        if (std::isnan(a.error[i]) || std::isnan(b.error[i])) continue;
+        numbers.push_back(std::to_string(s.run.documents.rows[i]));
+        (is_large[i] ? large : others).points.push_back({a.error[i], b.error[i], "document " + numbers.back()});
+        both.x.push_back(a.error[i]);
+        both.y.push_back(b.error[i]);
+    }
+    for (const std::size_t i : farthest_points(both, named)) c.named.push_back({both.x[i], both.y[i], numbers[i]});
+    const auto pearson = correlation(a.error, b.error), spearman = rank_correlation(a.error, b.error);
+    const auto text = [](measured const& rho) { return rho ? with_minus_sign(rounded_text(*rho, 2)) : "not defined"; };
+    c.note = size_note(std::array{both.x.size()}) + ", Pearson " + text(pearson) + ", Spearman " + text(spearman);
+    c.identity_line = true;
+    c.series = {std::move(large), std::move(others)};
+    return c;
+}
+
+} // namespace detail
+
 /// Table 1 as a picture: errors of the first method against those of each other.
 inline figure error_figure(finished_study const& s) {
-    auto const& methods = s.methods;
-    figure f{"errors", "Each dot is a document: its error under one method against its error under another.", {}, 2};
-    for (std::size_t v = 1; v < methods.size(); ++v) {
-        series dots{methods[v].name, mark::dots, {}};
-        for (std::size_t i = 0; i < s.size(); ++i)
-            if (!std::isnan(methods[0].error[i]) && !std::isnan(methods[v].error[i]))
-                dots.points.push_back(
-                    {methods[0].error[i], methods[v].error[i], "document " + std::to_string(s.run.documents.rows[i])});
-        f.charts.push_back(
-            detail::empty_chart(methods[v].name, "Errors of " + methods[0].name + " and " + methods[v].name,
-                                {methods[0].name + ", nats per token"}, {methods[v].name + ", nats per token"}));
-        f.charts.back().series.push_back(std::move(dots));
-    }
+    figure f{
+        "errors",
+        "Each dot is a document: its error under one method against its error under another; on the line both are "
+        "the same. The three documents that are farthest from the mean, in standard deviations, have their number.",
+        {},
+        2};
+    for (std::size_t v = 1; v < s.methods.size(); ++v) f.charts.push_back(detail::scatter_chart(s, 0, v));
     return f;
 }
 
@@ -18818,8 +21949,348 @@ inline std::optional<table> float32_table(std::filesystem::path const& run_folde
 
 } // namespace bitlens
 
+// ---- bitlens/page/foretelling_tables.hpp
+/// The tables of what foretells the errors of a run, and of what their numbers rest on.
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// The documents of some rows, as messages name them; the first few.
+inline std::string documents_text(document_rows const& documents, std::span<const std::size_t> rows) {
+    constexpr std::size_t named = 5;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(named, rows.size()); ++i)
+        text += (text.empty() ? "" : "; ") + documents.who(rows[i]);
+    if (rows.size() > named) text += "; and " + std::to_string(rows.size() - named) + " more";
+    return text;
+}
+
+/// The layer of a quantity at which a correlation was found, if there is either.
+inline cell layer_cell(recorded_quantity const& q, std::size_t layer, measured const& found) {
+    if (!q.layered) return undefined{"the quantity has one number per document"};
+    return found ? cell(layer) : cell(undefined{found.reason()});
+}
+
+inline constexpr std::string_view influence_note =
+    "Influence of a document: the change of Pearson's correlation, to either side, when it alone is left out. The most "
+    "influential is left out, then the most influential of the rest, until it is a twentieth of the documents.";
+
+} // namespace detail
+
+/// Every quantity of the full model against the errors of each method, best first.
+inline table foretelling_table(finished_study const& s, foretelling const& f) {
+    table t{"foretelling",
+            "What foretells the error in this run",
+            {{"method", "method"},
+             {"rank", "rank"},
+             {"quantity", "quantity"},
+             {"layer", "layer"},
+             {"chosen_by", "Spearman, choosing half", 3},
+             {"spearman", "Spearman, other half", 3},
+             {"spearman_low", "95 % from", 3},
+             {"spearman_high", "to", 3},
+             {"pearson", "Pearson, other half", 3},
+             {"pearson_low", "95 % from", 3},
+             {"pearson_high", "to", 3},
+             {"naive_layer", "best layer over all", 3},
+             {"naive_spearman", "Spearman there, over all", 3},
+             {"naive_pearson", "Pearson there, over all", 3}},
+            {},
+            {"The documents are split in two halves at random, by the run's seed: " +
+                 std::to_string(f.halves.choosing.size()) +
+                 " choose the layer of each quantity and rank the quantities, by |Spearman|; the other " +
+                 std::to_string(f.halves.testing.size()) +
+                 " say how well they do. Over all documents the best of many layers looks better than it is.",
+             "Intervals: " + std::to_string(bootstrap_resamples) +
+                 " bootstrap resamples of the other half. Names as in examples.csv; bytes_per_token is the length of "
+                 "the scored text over its tokens."}};
+    for (std::size_t v = 0; v < f.methods.size(); ++v)
+        for (std::size_t r = 0; r < f.methods[v].size(); ++r) {
+            auto const& here = f.methods[v][r];
+            auto const& q = f.quantities[here.quantity];
+            t.add({s.methods[v].name, here.chosen_by ? cell(r + 1) : cell(undefined{here.chosen_by.reason()}), q.name,
+                   detail::layer_cell(q, here.layer, here.chosen_by), here.chosen_by, here.spearman,
+                   here.spearman_interval.lo, here.spearman_interval.hi, here.pearson, here.pearson_interval.lo,
+                   here.pearson_interval.hi, detail::layer_cell(q, here.naive_layer, here.naive_spearman),
+                   here.naive_spearman, here.naive_pearson});
+        }
+    return t;
+}
+
+/// The same correlations without the documents that they rest on most.
+inline table foretelling_robustness_table(finished_study const& s, foretelling const& f) {
+    table t{"foretelling_robustness",
+            "What foretells the error, without the most influential documents",
+            {{"method", "method"},
+             {"quantity", "quantity"},
+             {"layer", "layer"},
+             {"pearson", "Pearson, other half", 3},
+             {"pearson_without", "without them", 3},
+             {"spearman", "Spearman, other half", 3},
+             {"spearman_without", "without them", 3},
+             {"left_out", "left out"},
+             {"documents", "documents left out, most influential first"}},
+            {},
+            {std::string(detail::influence_note)}};
+    for (std::size_t v = 0; v < f.methods.size(); ++v)
+        for (auto const& here : f.methods[v]) {
+            auto const& q = f.quantities[here.quantity];
+            auto const& r = here.robust;
+            t.add({s.methods[v].name, q.name, detail::layer_cell(q, here.layer, here.chosen_by), r.pearson,
+                   r.pearson_without, r.spearman, r.spearman_without, r.left_out.size(),
+                   detail::documents_text(s.run.documents, r.left_out)});
+        }
+    return t;
+}
+
+/// The correlation of errors between methods, without the documents that it rests on most.
+inline table pair_robustness_table(finished_study const& s, std::span<const robust_pair> pairs) {
+    table t{"method_correlation_robustness",
+            "Correlation of errors between methods, without the most influential documents",
+            {{"first", "method"},
+             {"second", "and"},
+             {"pearson", "Pearson", 3},
+             {"pearson_without", "without them", 3},
+             {"spearman", "Spearman", 3},
+             {"spearman_without", "without them", 3},
+             {"left_out", "left out"},
+             {"documents", "documents left out, most influential first"}},
+            {},
+            {std::string(detail::influence_note)}};
+    for (auto const& p : pairs)
+        t.add({s.methods[p.first].name, s.methods[p.second].name, p.errors.pearson, p.errors.pearson_without,
+               p.errors.spearman, p.errors.spearman_without, p.errors.left_out.size(),
+               detail::documents_text(s.run.documents, p.errors.left_out)});
+    return t;
+}
+
+/// Topic by topic: error, and share in D_large (the paper's figure 3).
+inline table topics_table(finished_study const& s, topic_study const& topics) {
+    table t{"topics",
+            "Errors by topic",
+            {{"method", "method"},
+             {"topic", "topic"},
+             {"documents", "documents"},
+             {"mean_error", "mean error, nats per token", 4},
+             {"low", "95 % from", 4},
+             {"high", "to", 4},
+             {"share_all", "share of all", 3},
+             {"large", "in D_large"},
+             {"share_large", "share of D_large", 3},
+             {"chance", "chance", 4},
+             {"chance_corrected", "chance, corrected", 4}},
+            {},
+            {"Over the documents that have a topic. Chance: how often a random set of the size of D_large would have "
+             "as many of the topic, or as few, whichever is rarer, twice (hypergeometric); corrected: times the number "
+             "of topics, because one of many topics looks unusual by chance. The paper: D_large covers all topics, "
+             "none with more than 12 % (§7.1, figure 3)."}};
+    for (std::size_t v = 0; v < topics.methods.size(); ++v)
+        for (std::size_t k = 0; k < topics.topics.size(); ++k) {
+            auto const& e = topics.methods[v][k];
+            t.add({s.methods[v].name, topics.topics[k], e.documents, e.mean_error, e.interval.lo, e.interval.hi,
+                   e.share_all, e.large, e.share_large, e.chance, e.chance_corrected});
+        }
+    return t;
+}
+
+/// Do topics matter at all?
+inline table topic_tests_table(finished_study const& s, topic_study const& topics) {
+    table t{"topic_tests",
+            "Do errors differ between topics?",
+            {{"method", "method"},
+             {"documents", "documents"},
+             {"topics", "topics"},
+             {"h", "Kruskal-Wallis H", 2},
+             {"explained", "share of variance between topics", 3},
+             {"chance", "chance", 4}},
+            {},
+            {"Of the ranks of the errors, which a few extreme documents do not decide. Chance: in what share of " +
+             std::to_string(topic_permutations) + " random assignments of the topics H is as large."}};
+    for (std::size_t v = 0; v < topics.tests.size(); ++v) {
+        auto const& test = topics.tests[v];
+        t.add({s.methods[v].name, test.documents, test.topics, test.h, test.explained, test.chance});
+    }
+    return t;
+}
+
+/// Margins of a method against those of the full model.
+inline table margins_table(finished_study const& s, std::span<const margin_line> lines) {
+    table t{"margins",
+            "Decision margins: the method's against the full model's",
+            {{"method", "method"},
+             {"positions", "positions"},
+             {"slope", "slope", 4},
+             {"intercept", "intercept, logits", 4},
+             {"residual", "spread around the line, logits", 4},
+             {"explained", "r²", 4},
+             {"predicted_flips", "flips predicted", 4},
+             {"observed_flips", "observed", 4},
+             {"pearson", "slope of a document and its error: Pearson", 3},
+             {"pearson_low", "95 % from", 3},
+             {"pearson_high", "to", 3},
+             {"spearman", "Spearman", 3},
+             {"spearman_low", "95 % from", 3},
+             {"spearman_high", "to", 3}},
+            {},
+            {"Margin: the logit of the full model's most likely token minus the largest other one. Below 0 under a "
+             "method it is a flip. The line is fitted over all positions with finite margins; flips are predicted from "
+             "it with normal noise of the spread around it."}};
+    for (std::size_t v = 0; v < lines.size(); ++v) {
+        auto const& m = lines[v];
+        t.add({s.methods[v].name, m.positions, m.slope, m.intercept, m.residual, m.explained, m.predicted_flips,
+               m.observed_flips, m.pearson, m.pearson_interval.lo, m.pearson_interval.hi, m.spearman,
+               m.spearman_interval.lo, m.spearman_interval.hi});
+    }
+    return t;
+}
+
+/// How far a method's states are from the full model's, layer by layer, and how many documents part where.
+inline table parting_table(finished_study const& s, document_portraits const& portraits) {
+    table t{"parting",
+            "Where the runs part, layer by layer",
+            {{"method", "method"},
+             {"layer", "layer"},
+             {"lower", "lower quartile of diff_r", 4},
+             {"median", "median", 4},
+             {"upper", "upper quartile", 4},
+             {"parted", "documents that part here"}},
+            {},
+            {"A document parts at the first layer from which on, to the last, its diff_r is above the upper quartile "
+             "of all documents."}};
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        auto const& p = portraits.profiles()[v];
+        for (std::size_t k = 0; k < p.median.size(); ++k)
+            t.add({s.methods[v].name, k, p.lower[k], p.median[k], p.upper[k],
+                   static_cast<std::size_t>(std::ranges::count(p.parts_at, std::optional(k)))});
+    }
+    return t;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/method_choice.hpp
+/// method_choice: parts of a page of which the reader sees those of one method, without a script.
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace bitlens {
+
+/// One part for each name, and what chooses among them. `group` is a word of ours, another one for each choice.
+inline std::string method_choice(std::string_view group, std::span<const std::string> names,
+                                 std::span<const std::string> parts) {
+    if (parts.size() == 1) return parts.front();
+    std::string out = "<div class=\"choice\">\n", shown;
+    for (std::size_t v = 0; v < parts.size(); ++v) {
+        const std::string number = std::to_string(v), id = std::string(group) + "-" + number;
+        out += "<input type=\"radio\" name=\"" + std::string(group) + "\" id=\"" + id + "\" data-method=\"" + number +
+               "\"" + (v == 0 ? " checked" : "") + "><label for=\"" + id + "\">" + html_escape(names[v]) + "</label>\n";
+        shown += "<div class=\"of-" + number + "\">\n" + parts[v] + "</div>\n";
+    }
+    return out + shown + "</div>\n";
+}
+
+inline std::string method_choice_style(std::size_t methods) {
+    std::string out =
+        ".choice>input{margin:0 .35em 0 0}.choice>label{cursor:pointer;font-size:.9rem;margin-right:1.1em}\n"
+        ".choice>div{display:none}\n";
+    for (std::size_t v = 0; v < methods; ++v) {
+        const std::string number = std::to_string(v);
+        out += (v == 0 ? "" : ",") + (".choice>input[data-method=\"" + number + "\"]:checked~.of-") + number;
+    }
+    return methods == 0 ? out
+                        : out + "{display:block}\n@media "
+                                "print{.choice>input:not(:checked),.choice>input:not(:checked)+label{display:none}}\n";
+}
+
+} // namespace bitlens
+
 // ---- bitlens/page/report.hpp
 /// write_report: turns the folder of a finished run into summary.json, figures and report.html, without a model.
+
+// ---- bitlens/page/run_facts.hpp
+/// run_facts: what a run is of, in a few words from its manifest: model, data, methods, documents.
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Empty where the manifest says nothing: a program of one's own writes what it likes there.
+struct run_facts {
+    std::string model, data; // names of files
+    std::string kind;        // "llama, 30 layers"
+    std::string methods;     // "rtn3-g64, mine (rtn4-g64)"
+    std::string documents;   // "48 documents of 128 tokens"
+
+    /// What there is of model, data, methods and documents on one line.
+    std::string title() const {
+        std::string text;
+        for (auto const& part : {model, data, methods, documents})
+            if (!part.empty()) text += (text.empty() ? "" : " · ") + part;
+        return text;
+    }
+};
+
+namespace detail {
+
+/// The text of a key, or of the key "name" in an object there.
+inline std::string name_in(json const& object, const char* key) {
+    const auto found = object.find(key);
+    if (found == object.end()) return {};
+    if (found->is_string()) return visible_line(found->get_ref<std::string const&>());
+    return found->is_object() ? name_in(*found, "name") : std::string();
+}
+
+/// The file of weights among a model's: those that go with it (configuration, tokenizer) have names that say nothing.
+inline std::string weights_name(json const& model) {
+    const auto files = model.find("files");
+    if (files == model.end() || !files->is_array()) return {};
+    std::vector<std::string> names;
+    for (json const& file : *files) {
+        auto name = name_in(file, "name");
+        if (name.ends_with(".gguf") || name.ends_with(".safetensors")) names.push_back(std::move(name));
+    }
+    if (names.empty()) return {};
+    return names.front() + (names.size() > 1 ? " and " + counted(names.size() - 1, "more file") : "");
+}
+
+} // namespace detail
+
+/// Errors: none, whatever the manifest holds.
+inline run_facts facts_of(finished_study const& s) {
+    run_facts facts;
+    json const& setting = s.run.manifest.setting;
+    facts.model = detail::name_in(setting, "model");
+    if (const auto model = setting.find("model"); model != setting.end() && model->is_object()) {
+        if (facts.model.empty()) facts.model = detail::weights_name(*model);
+        facts.kind = detail::name_in(*model, "architecture");
+    }
+    facts.kind += (facts.kind.empty() ? "" : ", ") + counted(s.layers(), "layer");
+    facts.data = detail::name_in(setting, "data");
+    for (auto const& m : s.methods) {
+        facts.methods += (facts.methods.empty() ? "" : ", ") + m.name;
+        if (m.spec != m.name) facts.methods += " (" + m.spec + ")";
+    }
+    facts.documents = counted(s.size(), "document") + " of " + counted(s.run.documents.ids.cols(), "token");
+    return facts;
+}
+
+} // namespace bitlens
 
 // ---- bitlens/page/table_json.hpp
 /// A table as JSON.
@@ -18855,6 +22326,8 @@ inline ordered_json to_json(table const& t) {
 // ---- bitlens/page/tables.hpp
 /// The tables of a study, each made from the run alone.
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -18892,21 +22365,38 @@ inline table method_table(finished_study const& s) {
     return t;
 }
 
-/// Document by document.
+/// Rows by falling error of the first method; last those that have none.
+inline std::vector<std::size_t> worst_first(finished_study const& s) {
+    std::vector<std::size_t> rows;
+    if (!s.methods.empty()) rows = rank_by_error(s.methods.front().error);
+    for (std::size_t i = 0; i < s.size(); ++i)
+        if (s.methods.empty() || std::isnan(s.methods.front().error[i])) rows.push_back(i);
+    return rows;
+}
+
+/// Document by document, the largest error of the first method first. A column that would be empty is left out.
 inline table documents_table(finished_study const& s) {
+    auto const& d = s.run.documents;
+    const auto any = [](std::vector<std::string> const& texts) {
+        return std::ranges::any_of(texts, [](std::string const& text) { return !text.empty(); });
+    };
+    const bool has_topics = any(d.topics), has_ids = any(d.names);
     table t{"documents",
             "All documents",
-            {{"example", "document"}, {"nll_full", "loss, full"}},
+            {{"example", "document"}, {"words", "first words"}},
             {},
-            {"Losses and errors in nats per token. The documents that are links stand below."}};
+            {"Losses and errors in nats per token. The documents that are links have their texts above."}};
     for (auto const& m : s.methods) t.columns.push_back({"error_" + m.name, "error, " + m.name});
-    t.columns.push_back({"topic", "topic"});
-    t.columns.push_back({"id", "id"});
-    for (std::size_t i = 0; i < s.size(); ++i) {
-        std::vector<cell> row{s.run.documents.rows[i], s.nll_full[i]};
+    t.columns.push_back({"nll_full", "loss, full"});
+    if (has_topics) t.columns.push_back({"topic", "topic"});
+    if (has_ids) t.columns.push_back({"id", "id"});
+    const std::size_t first = have_common_start(d) ? 1 : 0;
+    for (const std::size_t i : worst_first(s)) {
+        std::vector<cell> row{d.rows[i], first_words(s.run, i, first)};
         for (auto const& m : s.methods) row.emplace_back(number_or_gap(m.error[i]));
-        row.emplace_back(s.run.documents.topics[i]);
-        row.emplace_back(s.run.documents.names[i]);
+        row.emplace_back(s.nll_full[i]);
+        if (has_topics) row.emplace_back(d.topics[i]);
+        if (has_ids) row.emplace_back(d.names[i]);
         t.add(std::move(row));
     }
     return t;
@@ -19173,6 +22663,42 @@ inline std::string difference_words(finished_study const& s) {
            layers(s.kurtosis_r, less) + ".";
 }
 
+/// What the halves of the documents say: the quantity that foretells a method's errors best, and how well.
+inline std::string foretelling_words(finished_study const& s, foretelling const& f) {
+    std::string text;
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        if (f.methods[v].empty() || !f.methods[v].front().spearman) continue;
+        foretold const& best = f.methods[v].front();
+        recorded_quantity const& q = f.quantities[best.quantity];
+        text += (text.empty() ? std::string() : std::string("; ")) + s.methods[v].name + " by " + q.name +
+                (q.layered ? " of layer " + std::to_string(best.layer) : std::string()) + ", Spearman " +
+                signed_text(best.spearman, 2);
+        if (best.spearman_interval.lo)
+            text += " (95 % interval " + signed_text(best.spearman_interval.lo, 2) + " to " +
+                    signed_text(best.spearman_interval.hi, 2) + ")";
+    }
+    if (text.empty())
+        return "What foretells the error best: not defined, a half of the documents is fewer than " +
+               std::to_string(fewest_documents) + ".";
+    return "What foretells the error best, chosen on one half of the documents and tested on the other: " + text + ".";
+}
+
+/// The documents that each method breaks most, without near-duplicates where there is a worst tenth.
+inline std::string worst_words(finished_study const& s) {
+    constexpr std::size_t named = 3;
+    std::string text;
+    for (std::size_t v = 0; v < s.methods.size(); ++v) {
+        auto const& error = s.methods[v].error;
+        auto worst = s.sets[v].large.empty() ? rank_by_error(error) : s.sets[v].large;
+        worst.resize(std::min(named, worst.size()));
+        std::string documents;
+        for (const std::size_t row : worst)
+            documents += (documents.empty() ? "" : ", ") + s.run.documents.who(row) + " " + signed_text(error[row], 2);
+        if (!documents.empty()) text += (text.empty() ? "" : "; ") + s.methods[v].name + ": " + documents;
+    }
+    return text.empty() ? "No document has an error." : "Broken most, in nats per token: " + text + ".";
+}
+
 } // namespace detail
 
 /// A line for each method that has a loss which is not finite: the documents, each with the first position.
@@ -19193,81 +22719,144 @@ inline std::vector<std::string> gap_lines(finished_study const& s) {
     return lines;
 }
 
-/// Five lines: errors and their ranking, correlation between methods, overlap, correlation with the last layer's
-/// magnitudes, and how the documents with large errors differ; before them what gap_lines says.
-inline std::vector<std::string> summary_lines(finished_study const& s, std::span<const method_pair> pairs) {
+/// Seven lines: errors and their ranking, the worst documents, what foretells the error, correlation between methods,
+/// overlap, correlation with the last layer's magnitudes, and how the documents with large errors differ; before them
+/// what gap_lines says.
+inline std::vector<std::string> summary_lines(finished_study const& s, std::span<const method_pair> pairs,
+                                              foretelling const& found) {
     auto lines = gap_lines(s);
-    lines.insert(lines.end(), {detail::error_words(s), detail::correlation_words(s, pairs),
-                               detail::overlap_words(pairs), detail::last_layer_words(s), detail::difference_words(s)});
+    lines.insert(lines.end(), {detail::error_words(s), detail::worst_words(s), detail::foretelling_words(s, found),
+                               detail::correlation_words(s, pairs), detail::overlap_words(pairs),
+                               detail::last_layer_words(s), detail::difference_words(s)});
     return lines;
 }
 
 } // namespace bitlens
 
-// ---- bitlens/report/table_script.hpp
-/// table_script: lets a reader sort the sortable tables of a page by a click on a column's head, and filter their rows;
-/// unfolds on paper what is folded on the screen. Without scripts they are tables as any other.
+// ---- bitlens/page/worst_documents.hpp
+/// worst_documents: what a report opens with, the documents that a method breaks and what was unusual about them.
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace bitlens {
 
-/// For all `details`, and the tables of class "sort", whose cells have in data-v the numbers that they are sorted by.
-inline page_script table_script() noexcept {
-    return {R"(
-for (const table of document.querySelectorAll("table.sort")) {
-  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], rows = [...body.rows];
-  const value = (row, c) => row.cells[c].dataset.v === undefined ? row.cells[c].textContent.toLowerCase() : +row.cells[c].dataset.v;
-  heads.forEach((head, c) => {
-    const button = document.createElement("button");
-    button.textContent = head.textContent;
-    button.onclick = () => {
-      const sign = head.ariaSort === "descending" ? 1 : -1;
-      for (const other of heads) other.ariaSort = null;
-      head.ariaSort = sign < 0 ? "descending" : "ascending";
-      rows.sort((a, b) => { const x = value(a, c), y = value(b, c); return x < y ? -sign : x > y ? sign : 0; });
-      body.append(...rows);
-    };
-    head.replaceChildren(button);
-  });
-  const filter = document.createElement("input");
-  filter.type = "search";
-  filter.placeholder = filter.ariaLabel = "Show rows with …";
-  filter.oninput = () => {
-    const wanted = filter.value.toLowerCase();
-    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
-  };
-  table.parentNode.before(filter);
-}
-const unfolded = [];
-addEventListener("beforeprint", () => {
-  for (const folded of document.querySelectorAll('details:not([open])')) { folded.open = true; unfolded.push(folded); }
-});
-addEventListener("afterprint", () => { for (const folded of unfolded.splice(0)) folded.open = false; });
-)",
-            "mrqRJ05TC6z7e13cEGIXGBEaB40qqPXJbB564pnsMxk="};
+namespace detail {
+
+/// A quantity of the full model that the table of the worst documents shows.
+struct shown_quantity {
+    std::size_t number; // of document_portraits::quantities
+    std::string title;
+};
+
+/// Those that some document has a number of.
+inline std::vector<shown_quantity> shown_quantities(document_portraits const& portraits) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 5> wanted{
+        {{"nll_full", "loss"},
+         {"entropy_full", "entropy"},
+         {"norm_r", "norm_r, last layer"},
+         {"kurtosis_r", "kurtosis_r, last layer"},
+         {"bits_per_byte_full", "bits per byte"}}};
+    std::vector<shown_quantity> shown;
+    auto const& all = portraits.quantities();
+    for (auto const& [name, title] : wanted)
+        for (std::size_t q = 0; q < all.size(); ++q) {
+            const auto values = all[q].values();
+            if (all[q].name == name && !defined_numbers(values.row(values.rows - 1)).empty())
+                shown.push_back({q, std::string(title)});
+        }
+    return shown;
 }
 
-inline std::string_view table_script_style() noexcept {
-    return R"(.sortable{max-height:28rem;overflow-y:auto}
-.sortable th{position:sticky;top:0;background:var(--paper)}
-.sortable td:not(.n){overflow-wrap:anywhere}
-.sortable td:not(.n),.sortable th:not(.n){padding-left:.75rem}
-table.sort th button{all:unset;cursor:pointer;color:var(--accent)}
-table.sort th button:focus-visible{outline:2px solid var(--accent)}
-table.sort th[aria-sort=descending] button::after{content:" ↓"}
-table.sort th[aria-sort=ascending] button::after{content:" ↑"}
-input[type=search]{font:inherit;font-size:.875rem;color:inherit;background:var(--shade);border:1px solid var(--line);padding:.3rem .6rem}
-@media print{input[type=search]{display:none}.sortable{max-height:none}}
+/// A cell that says on a narrow page, where there is no head, what it is.
+inline std::string labelled_cell(std::string const& label, std::string const& html) {
+    return "<td class=\"n\" data-label=\"" + html_escape(label) + "\">" + html + "</td>";
+}
+
+inline std::string worst_row(documents_page const& page, std::span<const shown_quantity> quantities, std::size_t v,
+                             std::size_t row) {
+    auto const& d = page.s.run.documents;
+    const document_portrait portrait = page.portraits.of(row);
+    const std::string words = "<bdi>" + html_escape(page.words(row)) + "</bdi>", target = page.target(row);
+    std::string out = "<tr><td class=\"document\">" +
+                      (target.empty() ? words : "<a href=\"#" + target + "\">" + words + "</a>") + "<small>document " +
+                      std::to_string(d.rows[row]);
+    for (auto const& text : {d.topics[row], d.names[row]})
+        if (!text.empty()) out += " · <bdi>" + html_escape(text) + "</bdi>";
+    out += "</small></td>";
+    for (std::size_t m = 0; m < page.names.size(); ++m) {
+        std::string error = signed_text(number_or_gap(page.s.methods[m].error[row]), 3);
+        if (m == v) error = "<b>" + error + "</b>";
+        if (page.ranks[m][row] > 0) error += "<small>no. " + std::to_string(page.ranks[m][row]) + "</small>";
+        out += labelled_cell(page.names[m], error);
+    }
+    for (auto const& q : quantities) {
+        constexpr double unusual = 5; // per cent at either end
+        std::string text = "–";
+        if (const auto found = std::ranges::find(portrait.standings, q.number, &standing::quantity);
+            found != portrait.standings.end()) {
+            text = html_escape(percentile_text(found->percentile));
+            if (found->percentile <= unusual || found->percentile >= 100 - unusual) text = "<b>" + text + "</b>";
+        }
+        out += labelled_cell(q.title + ", percentile", text);
+    }
+    auto const& parting = portrait.parts_at[v];
+    return out + labelled_cell("the runs part from layer", parting ? std::to_string(*parting) : "–") + "</tr>\n";
+}
+
+inline std::string worst_table(documents_page const& page, std::span<const shown_quantity> quantities, std::size_t v) {
+    std::string out = "<div class=\"scroll\"><table class=\"worst\">\n<thead><tr><th></th><th class=\"n\" colspan=\"" +
+                      std::to_string(page.names.size()) + "\">error, and its rank</th><th class=\"n\" colspan=\"" +
+                      std::to_string(quantities.size()) +
+                      "\">percentile before quantization</th><th></th></tr>\n<tr><th>document</th>";
+    for (auto const& name : page.names) out += "<th class=\"n\">" + html_escape(name) + "</th>";
+    for (auto const& q : quantities) out += "<th class=\"n\">" + html_escape(q.title) + "</th>";
+    out += "<th class=\"n\">runs part from layer</th></tr></thead>\n<tbody>\n";
+    for (const std::size_t row : page.shown.worst[v]) out += worst_row(page, quantities, v, row);
+    return out + "</tbody>\n</table></div>\n";
+}
+
+} // namespace detail
+
+/// The ten worst documents of each method, of which the reader chooses one.
+inline std::string worst_documents_html(documents_page const& page) {
+    const auto quantities = detail::shown_quantities(page.portraits);
+    std::vector<std::string> tables;
+    for (std::size_t v = 0; v < page.names.size(); ++v) tables.push_back(detail::worst_table(page, quantities, v));
+    return method_choice("worst", page.names, tables) +
+           "<p class=\"note\">Errors in nats per token. Without near-duplicates (token 5-grams, Jaccard above 0.1). "
+           "Percentile: the share of "
+           "all " +
+           counted(page.s.size(), "document") +
+           " that have less; the outer twentieths are bold. The runs part: the layer from which on, to the last, "
+           "diff_r "
+           "of the document under the chosen method is above the upper quartile of all.</p>\n";
+}
+
+inline std::string_view worst_documents_style() noexcept {
+    return R"(.worst small{display:block;color:var(--soft);font-size:.8rem;font-weight:400}
+.worst td.document{min-width:15rem;overflow-wrap:anywhere}.worst td{vertical-align:top}
+.worst thead tr:first-child th{border-bottom:0;padding-bottom:0;font-weight:400}
+@media screen and (max-width:40rem){.worst,.worst tbody{display:block}.worst thead{display:none}
+.worst tr{display:grid;grid-template-columns:1fr 1fr;border-bottom:1px solid var(--line);padding:.6rem 0}
+.worst td,.worst td.n{border:0;padding:.15rem .75rem .15rem 0;text-align:left;white-space:normal}
+.worst td.document{grid-column:1/-1;min-width:0}
+.worst td.n small{display:inline;margin-left:.5em}
+.worst td[data-label]::before{content:attr(data-label);display:block;color:var(--soft);font-size:.8rem}}
 )";
 }
 
 } // namespace bitlens
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <initializer_list>
 #include <optional>
@@ -19298,19 +22887,27 @@ namespace detail {
 /// Everything that the page and summary.json show.
 struct report_content {
     std::vector<std::string> lines;
-    table claims, methods, method_correlation, kl_correlation, error_sets, overlap, last_layer, layer_correlation,
-        set_means, mse;
-    std::vector<set_figures> sets; // one per method
+    table claims, methods, margins, foretelling, foretelling_robustness, parting, method_correlation, pair_robustness,
+        kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse;
+    std::optional<table> topics, topic_tests; // where the documents have topics
+    std::vector<set_figures> sets;            // one per method
     figure correlation_r, correlation_z_h, mlp_error, errors;
     std::optional<table> float32; // of a run in another arithmetic
 };
 
 inline report_content make_content(finished_study const& s, std::optional<table> float32) {
     const auto pairs = method_pairs(s);
-    report_content c{summary_lines(s, pairs),
-                     claims_table(s, pairs),
+    const auto found = foretell(s);
+    resampler draws(s.seed);
+    report_content c{summary_lines(s, pairs, found),
+                     claims_table(claims_of({s, pairs})),
                      method_table(s),
+                     margins_table(s, margin_lines(s)),
+                     foretelling_table(s, found),
+                     foretelling_robustness_table(s, found),
+                     parting_table(s, document_portraits(s)),
                      method_correlation_table(s, pairs),
+                     pair_robustness_table(s, robust_pairs(s)),
                      kl_correlation_table(s),
                      error_sets_table(s),
                      overlap_table(s, pairs),
@@ -19319,19 +22916,39 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      set_means_table(s),
                      mse_table(s),
                      {},
-                     correlation_r_figure(s),
-                     correlation_z_h_figure(s),
-                     mse_figure(s),
+                     {},
+                     {},
+                     correlation_r_figure(s, draws),
+                     correlation_z_h_figure(s, draws),
+                     mse_figure(s, draws),
                      error_figure(s),
                      std::move(float32)};
-    for (std::size_t v = 0; v < s.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v));
+    if (const auto topics = study_topics(s)) {
+        c.topics = topics_table(s, *topics);
+        c.topic_tests = topic_tests_table(s, *topics);
+    }
+    for (std::size_t v = 0; v < s.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v, draws));
     return c;
 }
 
 inline std::vector<table const*> tables_of(report_content const& c) {
-    std::vector<table const*> all{&c.claims,  &c.methods,    &c.method_correlation, &c.kl_correlation, &c.error_sets,
-                                  &c.overlap, &c.last_layer, &c.layer_correlation,  &c.set_means,      &c.mse};
-    if (c.float32) all.push_back(&*c.float32);
+    std::vector<table const*> all{&c.foretelling,
+                                  &c.foretelling_robustness,
+                                  &c.parting,
+                                  &c.claims,
+                                  &c.methods,
+                                  &c.margins,
+                                  &c.method_correlation,
+                                  &c.pair_robustness,
+                                  &c.kl_correlation,
+                                  &c.error_sets,
+                                  &c.overlap,
+                                  &c.last_layer,
+                                  &c.layer_correlation,
+                                  &c.set_means,
+                                  &c.mse};
+    for (auto const* more : {&c.topics, &c.topic_tests, &c.float32})
+        if (*more) all.push_back(&**more);
     return all;
 }
 
@@ -19389,83 +23006,100 @@ inline std::string json_html(json const& value) {
     return out + "</dl>\n";
 }
 
-/// The sets of one method: figure 1 with the last layer's densities, figures 6 and 7.
-inline std::string method_figures_html(set_figures const& figures) {
+/// Links to a figure's picture and data, in place of it.
+inline std::string figure_links(std::string_view title, figure const& f) {
+    if (f.charts.empty()) return {};
+    std::string out = "<p class=\"soft\">" + html_escape(title) + ": ";
+    for (std::string_view separator; const std::string_view kind : {".svg", ".csv"}) {
+        const std::string path = "figures/" + f.name + std::string(kind);
+        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
+        separator = ", ";
+    }
+    return out + "</p>\n";
+}
+
+/// The sets of one method: figure 1 with the last layer's densities, figures 6 and 7. Ten layers of densities are
+/// large: the page has them of one method.
+inline std::string method_figures_html(set_figures const& figures, bool with_layers) {
     std::string out = figure_html(figures.curves);
     std::vector<chart> last;
     last.push_back(figures.density_r.charts.back());
     last.push_back(figures.density_h.charts.back());
     out += figure_html(last, 2, "Magnitudes at the last layer, before the norm (left) and after it (right).",
                        {figures.density_r.name, figures.density_h.name});
-    out += folded("The last ten layers before the norm", figure_html(figures.density_r));
-    out += folded("The last ten layers after the norm", figure_html(figures.density_h));
+    for (auto const& [title, f] : {std::pair("The last ten layers before the norm", &figures.density_r),
+                                   std::pair("The last ten layers after the norm", &figures.density_h)})
+        out += with_layers ? folded(title, figure_html(*f)) : figure_links(title, *f);
     return out + figure_html(figures.kurtosis);
 }
 
-inline std::string example_anchor(finished_study const& s, std::size_t row) {
-    return "document-" + std::to_string(s.run.documents.rows[row]);
+/// All scripts that a page may run.
+inline std::array<page_script, 2> page_scripts() noexcept { return {table_script(), example_script()}; }
+
+inline std::string page_styles(std::size_t methods) {
+    std::string all = method_choice_style(methods);
+    for (const std::string_view style :
+         {svg_style(), table_script_style(), example_style(), document_part_style(), worst_documents_style()})
+        all += style;
+    return all + "dl.facts{margin:.75rem 0}\n";
 }
 
-inline std::string example_header(finished_study const& s, std::size_t row) {
-    auto const& d = s.run.documents;
-    std::string out = "<h4 id=\"" + example_anchor(s, row) + "\">Document " + std::to_string(d.rows[row]);
-    if (!d.names[row].empty()) out += " · <bdi>" + html_escape(d.names[row]) + "</bdi>";
-    if (!d.topics[row].empty()) out += " · <bdi>" + html_escape(d.topics[row]) + "</bdi>";
-    out += "</h4>\n<p class=\"note\">Full model: " + fixed_text(s.nll_full[row], 3) + " nats per token. Errors: ";
-    for (std::size_t v = 0; v < s.methods.size(); ++v)
-        out += (v == 0 ? "" : ", ") + html_escape(s.methods[v].name) + " " +
-               signed_text(number_or_gap(s.methods[v].error[row]), 3);
-    return out + ".</p>\n";
-}
-
-/// Rows to show: the worst by the first method, and ordinary ones, whose error is nearest to the median.
-struct shown_examples {
-    std::vector<std::size_t> worst, ordinary;
-};
-
-inline shown_examples choose_examples(finished_study const& s) {
-    constexpr std::size_t worst = 10, ordinary = 5;
-    auto const& error = s.methods.front().error;
-    auto ranked = rank_by_error(error);
-    auto const& large = s.sets.front().large; // without near-duplicates
-    shown_examples shown;
-    std::span<const std::size_t> from = large.empty() ? std::span<const std::size_t>(ranked) : large;
-    shown.worst.assign(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(std::min(worst, from.size())));
-    const double median = ranked.empty() ? 0 : error[ranked[ranked.size() / 2]];
-    std::ranges::stable_sort(ranked, {}, [&](std::size_t i) { return std::abs(error[i] - median); });
-    for (const std::size_t i : ranked)
-        if (shown.ordinary.size() < ordinary && std::ranges::find(shown.worst, i) == shown.worst.end())
-            shown.ordinary.push_back(i);
-    return shown;
-}
-
-inline std::string examples_html(finished_study const& s) {
-    auto const& method = s.methods.front().name;
-    const auto shown = choose_examples(s);
-    html_use sortable{true, std::vector<std::string>(s.size())};
-    for (auto const& rows : {shown.worst, shown.ordinary})
-        for (const std::size_t row : rows) sortable.targets[row] = example_anchor(s, row);
-    std::string out = to_html(documents_table(s), sortable) + "<div class=\"documents\">\n" +
-                      paragraph("Each token by its own numbers under " + method + ". The first token is not scored.") +
-                      example_switch();
-    const auto show = [&](std::string_view title, std::span<const std::size_t> rows) {
-        if (rows.empty()) return;
-        out += "<div>\n<h3>" + html_escape(title) + "</h3>\n";
-        for (const std::size_t row : rows) out += example_header(s, row) + example_html(s.run, row, method);
-        out += "</div>\n";
+inline std::string facts_html(run_facts const& facts, finished_study const& s) {
+    std::string out = "<dl class=\"facts\">";
+    const auto line = [&](std::string_view name, std::string const& text) {
+        if (!text.empty()) out += "<dt>" + html_escape(name) + "</dt><dd><bdi>" + html_escape(text) + "</bdi></dd>";
     };
-    show("The documents with the largest errors, without near-duplicates", shown.worst);
-    show("Ordinary documents, whose errors are nearest to the median", shown.ordinary);
-    return out + "</div>\n";
+    const std::string stored = facts.kind + ", stored as " + s.full;
+    line("Model", facts.model.empty() ? stored : facts.model + " (" + stored + ")");
+    line("Data", facts.data);
+    line("Methods", facts.methods);
+    line("Documents", facts.documents);
+    return out + "</dl>\n";
+}
+
+/// The tokens that lose most in the whole run, of each method.
+inline std::string lost_tokens_html(documents_page const& page) {
+    constexpr std::size_t shown = 20, per_document = 2;
+    std::vector<std::string> tables;
+    for (std::size_t v = 1; v <= page.names.size(); ++v) {
+        const auto tokens = lost_tokens_of_run(page.text.numbers, v, shown, per_document);
+        html_use use{.titled = false};
+        for (auto const& token : tokens) use.targets.push_back(page.target(token.row));
+        tables.push_back(to_html(lost_tokens_table(page.s.run, page.text.numbers, v, tokens), use));
+    }
+    return "<h3>The tokens that lose most</h3>\n" + method_choice("lost", page.names, tables) +
+           "<p class=\"note\">Over all documents, at most two of each. Losses in nats.</p>\n";
+}
+
+inline std::string documents_html(documents_page& page) {
+    finished_study const& s = page.s;
+    html_use listed{.listed = "document"};
+    for (const std::size_t row : worst_first(s)) listed.targets.push_back(page.target(row));
+    std::string out;
+    if (!s.methods.empty()) out = lost_tokens_html(page) + document_parts_html(page);
+    return out + to_html(documents_table(s), listed);
 }
 
 inline std::string page_html(finished_study const& s, report_content const& c) {
-    std::string body = "<h1>Which documents did quantization break?</h1>\n<p class=\"soft\">" +
-                       counted(s.size(), "document") + ", " + counted(s.layers(), "layer") + ", " +
-                       counted(s.methods.size(), "method") + ", made by bitlens after arXiv 2506.12044.</p>\n";
+    const run_facts facts = facts_of(s);
+    documents_page documents(s);
+    std::string body = "<h1>Which documents did quantization break?</h1>\n" + facts_html(facts, s);
     body += "<div class=\"summary\"><ul>\n";
     for (auto const& line : c.lines) body += "<li>" + html_escape(line) + "</li>\n";
     body += "</ul></div>\n";
+    body += "<nav><a href=\"#worst\">Worst documents</a><a href=\"#foretells\">What foretells the error</a><a "
+            "href=\"#claims\">The paper's findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same "
+            "documents?</a><a "
+            "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
+            "href=\"#examples\">Texts and all documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
+
+    body += section("worst", "The worst documents") + (s.methods.empty() ? "" : worst_documents_html(documents)) +
+            folded("Where the runs part, layer by layer", to_html(c.parting));
+    body +=
+        section("foretells", "What foretells the error") + to_html(c.foretelling) + to_html(c.foretelling_robustness);
+    if (c.topics) body += section("topics", "Do topics matter?") + to_html(*c.topic_tests) + to_html(*c.topics);
+
+    body += section("claims", "Beside the paper's findings") + to_html(c.claims);
     body += paragraph("“Full” means the checkpoint as it is stored (" + s.full +
                       "), which may itself be quantized already, as a Q4_1 file is. Errors are measured against it.");
     body += paragraph(s.first_position
@@ -19473,23 +23107,17 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
                             "norms (eq. 7)."
                           : "Norms are means over all positions but the first, as in the paper (eq. 7). So are "
                             "kurtosis and MSE, by our choice: the paper does not say.");
-    body +=
-        "<nav><a href=\"#claims\">Findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same documents?</a><a "
-        "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
-        "href=\"#examples\">Documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
-
-    body += section("claims", "Beside the paper's findings") + to_html(c.claims);
-    body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.kl_correlation) +
-            (c.float32 ? to_html(*c.float32) : "") +
+    body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.margins) +
+            to_html(c.kl_correlation) + (c.float32 ? to_html(*c.float32) : "") +
             folded("Perplexities that the paper reports", to_html(published::perplexity_table()));
     body += section("same", "Do methods fail on the same documents?") + to_html(c.method_correlation) +
-            figure_html(c.errors) + to_html(c.overlap) +
+            to_html(c.pair_robustness) + figure_html(c.errors) + to_html(c.overlap) +
             folded("Correlations that the paper reports", to_html(published::method_correlation_table()));
 
     body += section("sets", "What sets documents with large errors apart?") + to_html(c.error_sets) +
             folded("What the paper reports of these sets", to_html(published::error_sets_table()));
     for (std::size_t v = 0; v < s.methods.size(); ++v) {
-        const std::string figures = method_figures_html(c.sets[v]);
+        const std::string figures = method_figures_html(c.sets[v], v == 0);
         body += v == 0 ? figures : folded("The same figures for the sets of " + s.methods[v].name, figures);
     }
     body += folded("All layers as a table", to_html(c.set_means));
@@ -19501,15 +23129,12 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += section("mlp", "Do larger inputs get larger errors?") + figure_html(c.mlp_error) +
             folded("All layers as a table", to_html(c.mse));
 
-    body += section("examples", "Documents");
-    if (!s.methods.empty()) body += examples_html(s);
-    body +=
-        section("manifest", "How this was made") + json_html(to_json(s.run.manifest)) +
-        "<p class=\"note\">All tables as numbers: <a href=\"summary.json\">summary.json</a>. One row per document: <a "
-        "href=\"examples.csv\">examples.csv</a>.</p>\n";
-    return html_page("bitlens: which documents did quantization break?",
-                     std::string(svg_style()) + std::string(example_style()) + std::string(table_script_style()), body,
-                     table_script());
+    body += section("examples", "Texts and all documents") + documents_html(documents);
+    body += section("manifest", "How this was made") + paragraph("By bitlens, after arXiv 2506.12044.") +
+            json_html(to_json(s.run.manifest)) +
+            "<p class=\"note\">All tables as numbers: <a href=\"summary.json\">summary.json</a>. One row per document: "
+            "<a href=\"examples.csv\">examples.csv</a>.</p>\n";
+    return html_page(facts.title() + " – bitlens", page_styles(s.methods.size()), body, page_scripts());
 }
 
 } // namespace detail

@@ -137,12 +137,12 @@ void add_study(CLI::App& app, study_arguments& a) {
         ->check(CLI::ExistingFile);
     verb.add_option("--keep", a.keys.kept, "comma-separated keys of the JSONL that examples.csv gets columns of")
         ->delimiter(',');
-    for (auto const& [name, key] :
-         {std::pair{"text", &a.keys.text}, std::pair{"id", &a.keys.id}, std::pair{"topic", &a.keys.topic}})
-        verb.add_option("--" + std::string(name) + "-key", *key,
-                        "the key of the JSONL that holds the " + std::string(name))
-            ->check(check_key)
-            ->capture_default_str();
+    const auto add_key = [&verb](char const* option, std::string& key, char const* help) {
+        verb.add_option(option, key, help)->check(check_key)->capture_default_str();
+    };
+    add_key("--text-key", a.keys.text, "the key of the JSONL that holds the text");
+    add_key("--id-key", a.keys.id, "the key of the JSONL that holds the id");
+    add_key("--topic-key", a.keys.topic, "the key of the JSONL that holds the topic");
     add_methods_option(verb, a.methods)->required();
     verb.add_option("--out", a.out, "the run folder; an unfinished run there goes on")->required();
     verb.add_option("--overrides", a.overrides, "JSON file: projection and layer patterns → method or full")

@@ -162,7 +162,7 @@ TEST_CASE("an id that no token has may be the most likely one: tables and report
                 ++shown;
             }
     CHECK(shown > 0);
-    CHECK(test::read_bytes(out / "report.html").find("“&lt;id ") != std::string::npos);
+    CHECK(test::read_bytes(out / "report.html").find("\"\\u003cid ") != std::string::npos);
     check("bitlens inspect " + in_shell(here().model), 0,
           {"of the " + std::to_string(here().vocabulary + padding) + " ids of the model " + std::to_string(padding) +
                " have no token",
