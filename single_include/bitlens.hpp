@@ -6863,7 +6863,7 @@ code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font
 nav{display:flex;flex-wrap:wrap;gap:.3rem 1rem;font-size:.9rem;margin:1rem 0}
 .summary{background:var(--shade);border-left:4px solid var(--accent);padding:.75rem 1rem;margin:1.25rem 0}
 .summary ul{margin:0;padding-left:1.1rem}
-.summary li{margin:.3rem 0}
+.summary li{margin:.3rem 0;overflow-wrap:anywhere}
 .scroll{overflow-x:auto;margin:.75rem 0}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums lining-nums}
 th,td{padding:.3rem .75rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}
@@ -22381,6 +22381,9 @@ inline table documents_table(finished_study const& s) {
         return std::ranges::any_of(texts, [](std::string const& text) { return !text.empty(); });
     };
     const bool has_topics = any(d.topics), has_ids = any(d.names);
+    std::vector<kept_values const*> kept;
+    for (kept_values const& k : d.kept)
+        if (any(k.values)) kept.push_back(&k);
     table t{"documents",
             "All documents",
             {{"example", "document"}, {"words", "first words"}},
@@ -22390,6 +22393,7 @@ inline table documents_table(finished_study const& s) {
     t.columns.push_back({"nll_full", "loss, full"});
     if (has_topics) t.columns.push_back({"topic", "topic"});
     if (has_ids) t.columns.push_back({"id", "id"});
+    for (auto const* k : kept) t.columns.push_back({k->name, k->name});
     const std::size_t first = have_common_start(d) ? 1 : 0;
     for (const std::size_t i : worst_first(s)) {
         std::vector<cell> row{d.rows[i], first_words(s.run, i, first)};
@@ -22397,6 +22401,7 @@ inline table documents_table(finished_study const& s) {
         row.emplace_back(s.nll_full[i]);
         if (has_topics) row.emplace_back(d.topics[i]);
         if (has_ids) row.emplace_back(d.names[i]);
+        for (auto const* k : kept) row.emplace_back(k->values[i]);
         t.add(std::move(row));
     }
     return t;

@@ -117,7 +117,7 @@ TEST_CASE("members that are not asked for are not judged") {
 }
 
 TEST_CASE("members need an end to be found, and the place without one is named") {
-    for (auto const& [text, said] : std::vector<std::pair<std::string_view, std::string_view>>{
+    for (auto const& refused : std::vector<std::pair<std::string_view, std::string_view>>{
              {"", "byte 1: a value is expected, the end was found"},
              {"{", "byte 2: a key in quotes is expected, the end was found"},
              {"{\"a\"", "byte 5: ':' is expected, the end was found"},
@@ -142,6 +142,8 @@ TEST_CASE("members need an end to be found, and the place without one is named")
              {"{\"x\":\"\\", "byte 8: the quote that ends a string is expected, the end was found"},
              {"{}]", "byte 3: the end is expected, \"]\" was found"},
              {"plain text", "byte 1: a value is expected, \"p\" was found"}}) {
+        auto const& text = refused.first;
+        auto const& said = refused.second;
         CAPTURE(text);
         CHECK_REFUSED(members(text), "f: no valid JSON at " + std::string(said));
     }

@@ -280,8 +280,9 @@ TEST_CASE("a file that stands in place of another is told by its bytes") {
                                                                  {std::string("PK\x03\x04", 4), "a zip archive"},
                                                                  {"\x1F\x8B\x08", "a gzip file"},
                                                                  {"\n<!doctype HTML><p>", "a web page"}};
-    for (auto const& [bytes, kind] : kinds) {
-        CAPTURE(kind);
+    for (auto const& foreign : kinds) {
+        auto const& [bytes, kind] = foreign;
+        CAPTURE(foreign.second);
         const auto found = "expected, " + kind + " was found";
         write_text(folder / "x.gguf", bytes);
         CHECK(has(refusal(folder / "x.gguf"), "x.gguf: a GGUF file is " + found));

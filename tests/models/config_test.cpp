@@ -211,10 +211,10 @@ TEST_CASE("configurations as they were published load, with the keys that their 
          {{"quantization_config",
            {{"quant_method", "bitsandbytes"}, {"load_in_4bit", false}, {"load_in_8bit", false}}}}},
     };
-    for (auto const& [model, keys] : llamas) {
-        CAPTURE(model);
+    for (published const& p : llamas) {
+        CAPTURE(p.model);
         json file = llama_config();
-        file.update(keys);
+        file.update(p.keys);
         CHECK(good(file) == good(llama_config()));
     }
     // Qwen2.5's base models: a window and its switch, mrope and its switch.

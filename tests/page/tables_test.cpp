@@ -143,3 +143,13 @@ TEST_CASE("errors that are all the same have no correlation") {
     const auto pairs = method_pairs(s);
     CHECK(verdict(claims::methods_fail_together({s, pairs})) == "not defined");
 }
+
+TEST_CASE("keys of the data that are kept stand in the list of documents, unless they are empty everywhere") {
+    auto run = test::made_up_run(
+        3, {"a"}, [](std::size_t i, std::size_t) { return static_cast<double>(i); }, [](std::size_t) { return 1.0; });
+    run.documents.kept = {{"lang", {"de", "", "fr"}}, {"url", {"", "", ""}}};
+    const auto t = documents_table(make_study(std::move(run)));
+    CHECK(t.columns.back().key == "lang");
+    CHECK(std::get<std::string>(t.rows.at(0).back().value) == "fr"); // the largest error comes first
+    CHECK(std::get<std::string>(t.rows.at(2).back().value) == "de");
+}

@@ -60,6 +60,9 @@ inline table documents_table(finished_study const& s) {
         return std::ranges::any_of(texts, [](std::string const& text) { return !text.empty(); });
     };
     const bool has_topics = any(d.topics), has_ids = any(d.names);
+    std::vector<kept_values const*> kept;
+    for (kept_values const& k : d.kept)
+        if (any(k.values)) kept.push_back(&k);
     table t{"documents",
             "All documents",
             {{"example", "document"}, {"words", "first words"}},
@@ -69,6 +72,7 @@ inline table documents_table(finished_study const& s) {
     t.columns.push_back({"nll_full", "loss, full"});
     if (has_topics) t.columns.push_back({"topic", "topic"});
     if (has_ids) t.columns.push_back({"id", "id"});
+    for (auto const* k : kept) t.columns.push_back({k->name, k->name});
     const std::size_t first = have_common_start(d) ? 1 : 0;
     for (const std::size_t i : worst_first(s)) {
         std::vector<cell> row{d.rows[i], first_words(s.run, i, first)};
@@ -76,6 +80,7 @@ inline table documents_table(finished_study const& s) {
         row.emplace_back(s.nll_full[i]);
         if (has_topics) row.emplace_back(d.topics[i]);
         if (has_ids) row.emplace_back(d.names[i]);
+        for (auto const* k : kept) row.emplace_back(k->values[i]);
         t.add(std::move(row));
     }
     return t;

@@ -56,7 +56,7 @@ code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font
 nav{display:flex;flex-wrap:wrap;gap:.3rem 1rem;font-size:.9rem;margin:1rem 0}
 .summary{background:var(--shade);border-left:4px solid var(--accent);padding:.75rem 1rem;margin:1.25rem 0}
 .summary ul{margin:0;padding-left:1.1rem}
-.summary li{margin:.3rem 0}
+.summary li{margin:.3rem 0;overflow-wrap:anywhere}
 .scroll{overflow-x:auto;margin:.75rem 0}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums lining-nums}
 th,td{padding:.3rem .75rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}
