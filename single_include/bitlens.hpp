@@ -16488,7 +16488,6 @@ public:
         file.add<std::uint8_t>("token_bytes", std::array{bytes.size()}, bytes);
     }
 
-    bool has(std::int32_t id) const noexcept { return std::ranges::binary_search(ids_, id); }
     /// The bytes that an id stands for.   Errors: format_error for one that the run does not know.
     std::string_view operator[](std::int32_t id) const {
         const auto place = std::ranges::lower_bound(ids_, id);
