@@ -23,16 +23,36 @@ namespace detail {
 /// The arrays of a part are named by shape and column: "layer.norm_r" (L, count), "position.nll" (count, T).
 inline std::string part_array(column const& c) { return std::string(name(c.shape)) + "." + c.name; }
 
-/// Calls f(list of all numbers, first and count of the rows' numbers in it) for each stretch of neighbouring numbers.
+/// f(the list that holds the numbers of a column).
 template <class Column, class F>
-void for_each_stretch(Column& s, results_table const& table, std::size_t first, std::size_t count, F const& f) {
+void with_list(Column& s, F const& f) {
     if (s.declared.shape != column_shape::position)
-        for (std::size_t k = 0; k < table.layers_of(s); ++k) f(s.numbers, k * table.documents() + first, count);
+        f(s.numbers);
     else if (s.declared.holds_ids)
-        f(s.ids, first * table.positions(), count * table.positions());
+        f(s.ids);
     else
-        f(s.scores, first * table.positions(), count * table.positions());
+        f(s.scores);
 }
+
+/// How a part holds rows of a column: its array's shape, and where its stretches of neighbouring numbers begin in the
+/// list of all.
+struct part_layout {
+    std::array<std::size_t, 2> shape;
+    std::vector<std::size_t> stretches;
+    std::size_t stretch; // numbers of each
+
+    part_layout(stored_column const& s, results_table const& table, std::size_t first, std::size_t count) {
+        if (s.declared.shape == column_shape::position) {
+            shape = {count, table.positions()};
+            stretches = {first * table.positions()};
+            stretch = count * table.positions();
+        } else {
+            shape = {table.layers_of(s), count};
+            for (std::size_t k = 0; k < shape[0]; ++k) stretches.push_back(k * table.documents() + first);
+            stretch = count;
+        }
+    }
+};
 
 } // namespace detail
 
@@ -42,16 +62,12 @@ inline void write_part(run_folder const& folder, results_table const& table, std
     npz_writer part(folder.part_path(table.variants()[variant], first, count));
     for (stored_column const& s : table.columns()) {
         if (s.variant != variant) continue;
-        const bool by_position = s.declared.shape == column_shape::position;
-        bool begun = false;
-        detail::for_each_stretch(s, table, first, count,
-                                 [&]<class T>(std::vector<T> const& all, std::size_t from, std::size_t n) {
-                                     const std::array shape{by_position ? count : table.layers_of(s),
-                                                            by_position ? table.positions() : count};
-                                     if (!begun) part.begin<T>(detail::part_array(s.declared), shape);
-                                     begun = true;
-                                     part.append(std::span<const T>(all).subspan(from, n));
-                                 });
+        const detail::part_layout layout(s, table, first, count);
+        detail::with_list(s, [&]<class T>(std::vector<T> const& all) {
+            part.begin<T>(detail::part_array(s.declared), layout.shape);
+            for (const std::size_t from : layout.stretches)
+                part.append(std::span<const T>(all).subspan(from, layout.stretch));
+        });
     }
     part.finish();
 }
@@ -65,16 +81,16 @@ inline void read_part(run_part const& part, results_table& table, std::size_t va
     for (stored_column& s : table.columns()) {
         if (s.variant != variant) continue;
         const npy_array array = file.array(detail::part_array(s.declared));
-        const bool by_position = s.declared.shape == column_shape::position;
-        std::size_t read = 0;
-        detail::for_each_stretch(
-            s, table, part.first, part.count, [&]<class T>(std::vector<T>& all, std::size_t from, std::size_t n) {
-                const auto values = detail::read_rows<T>(array, by_position ? part.count : table.layers_of(s),
-                                                         by_position ? table.positions() : part.count);
-                std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(read), n,
-                            all.begin() + static_cast<std::ptrdiff_t>(from));
-                read += n;
-            });
+        const detail::part_layout layout(s, table, part.first, part.count);
+        detail::with_list(s, [&]<class T>(std::vector<T>& all) {
+            const auto values = detail::read_rows<T>(array, layout.shape[0], layout.shape[1]);
+            auto next = values.begin();
+            for (const std::size_t from : layout.stretches) {
+                const auto end = next + static_cast<std::ptrdiff_t>(layout.stretch);
+                std::copy(next, end, all.begin() + static_cast<std::ptrdiff_t>(from));
+                next = end;
+            }
+        });
     }
     for (std::size_t n = 0; n < part.count; ++n) table.set_finished(variant, part.first + n);
 }
