@@ -11522,6 +11522,41 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
 // ---- bitlens/hooks/measure.hpp
 /// Probes that keep one number per layer: of a run alone, or of a run against another that went before it.
 
+// ---- bitlens/hooks/positions.hpp
+/// position_range: which positions of a document count.
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <string>
+
+namespace bitlens {
+
+/// Positions first … end − 1, or to the document's end where it is shorter. The paper leaves out position 0, which
+/// carries the massive activation of the attention sink; `every_position` takes it in.
+struct position_range {
+    std::size_t first = 1, end = std::numeric_limits<std::size_t>::max();
+
+    bool operator==(position_range const&) const = default;
+
+    /// How many of `positions` they are.
+    constexpr std::size_t count(std::size_t positions) const noexcept {
+        const std::size_t last = std::min(end, positions);
+        return last > first ? last - first : 0;
+    }
+    /// Those rows.   Errors: shape_error when there are none.
+    template <class T>
+    matrix_view<T> of(matrix_view<T> a) const {
+        if (count(a.rows) == 0)
+            throw shape_error("position_range: " + std::to_string(a.rows) + " positions leave none from position " +
+                              std::to_string(first) + (end > a.rows ? " on" : " to below " + std::to_string(end)));
+        return a.middle_rows(first, count(a.rows));
+    }
+};
+inline constexpr position_range every_position{0};
+
+} // namespace bitlens
+
 // ---- bitlens/hooks/probe.hpp
 /// Probes: what listens to the points of a run, and how a layer speaks to it.
 
@@ -11767,21 +11802,6 @@ chain(Probes&&...) -> chain<Probes...>;
 #include <vector>
 
 namespace bitlens {
-
-/// Which positions of a document a mean runs over: from `first` to the end. The paper leaves out position 0, which
-/// carries the massive activation of the attention sink; `every_position` takes it in.
-struct position_range {
-    std::size_t first = 1;
-
-    /// Errors: shape_error when no position is left.
-    matrix_view<const float> of(matrix_view<const float> a) const {
-        if (a.rows <= first)
-            throw shape_error("measure: " + std::to_string(a.rows) + " positions leave none from position " +
-                              std::to_string(first) + " on");
-        return a.middle_rows(first, a.rows - first);
-    }
-};
-inline constexpr position_range every_position{0};
 
 namespace detail {
 

@@ -2,6 +2,7 @@
 /// Probes that keep one number per layer: of a run alone, or of a run against another that went before it.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/hooks/positions.hpp"
 #include "bitlens/hooks/probe.hpp"
 #include "bitlens/stats/moments.hpp"
 #include "bitlens/stats/norms.hpp"
@@ -14,21 +15,6 @@
 #include <vector>
 
 namespace bitlens {
-
-/// Which positions of a document a mean runs over: from `first` to the end. The paper leaves out position 0, which
-/// carries the massive activation of the attention sink; `every_position` takes it in.
-struct position_range {
-    std::size_t first = 1;
-
-    /// Errors: shape_error when no position is left.
-    matrix_view<const float> of(matrix_view<const float> a) const {
-        if (a.rows <= first)
-            throw shape_error("measure: " + std::to_string(a.rows) + " positions leave none from position " +
-                              std::to_string(first) + " on");
-        return a.middle_rows(first, a.rows - first);
-    }
-};
-inline constexpr position_range every_position{0};
 
 namespace detail {
 
