@@ -24,6 +24,10 @@ static_assert(hook::per_layer<hook::resid_post> && !hook::per_layer<hook::final_
 static_assert(hook::name<hook::resid_pre> == "resid_pre" && hook::name<hook::resid_post> == "resid_post");
 static_assert(hook::name<hook::mlp_gate_in> == "mlp_gate_in" && hook::name<hook::logits> == "logits");
 static_assert(sizeof(no_probe) == 1);
+static_assert(hook::named("mlp_up") == hook::id_of<hook::mlp_up>);
+static_assert(hook::id_of<hook::resid_pre> == point_id(hook::resid_pre{}));
+static_assert(hook::id_of<hook::resid_pre>.index() == 0 && hook::id_of<hook::mlp_up> != hook::id_of<hook::mlp_act>);
+static_assert(!hook::named("") && !hook::named("resid") && !hook::named("RESID_MID"));
 
 namespace {
 
@@ -132,6 +136,12 @@ TEST_CASE("points of the whole run are patched whatever the layers") {
 TEST_CASE_TEMPLATE_DEFINE("every point has a name of its own", Point, every_point) {
     CHECK(!hook::name<Point>.empty());
     CHECK(std::ranges::count(hook::detail::names, hook::name<Point>) == 1);
+    if constexpr (hook::per_layer<Point>) {
+        CHECK(hook::named(hook::name<Point>) == hook::id_of<Point>);
+        CHECK(name(hook::id_of<Point>) == hook::name<Point>);
+    } else {
+        CHECK(!hook::named(hook::name<Point>));
+    }
 }
 TEST_CASE_TEMPLATE_APPLY(every_point, hook::all);
 TEST_CASE_TEMPLATE_APPLY(every_point, hook::once);

@@ -4,6 +4,7 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 #include <tuple>
 
@@ -97,6 +98,39 @@ struct set {
     template <class P>
     static constexpr bool has = (std::same_as<P, Points> || ...);
 };
+
+} // namespace hook
+
+/// A point that fires in every layer, as a value: what a program chooses when it runs.
+class point_id {
+public:
+    template <hook::point P>
+    constexpr explicit point_id(P) noexcept : index_(hook::detail::position_in<P, hook::all>) {
+        static_assert(hook::per_layer<P>, "bitlens: final_norm and logits fire once per run, not in every layer");
+    }
+    /// Its place in hook::all.
+    constexpr std::size_t index() const noexcept { return index_; }
+    bool operator==(point_id const&) const = default;
+
+private:
+    std::size_t index_;
+};
+constexpr std::string_view name(point_id id) noexcept { return hook::detail::names[id.index()]; }
+
+namespace hook {
+
+template <point P>
+inline constexpr point_id id_of{P{}};
+
+/// The point that fires in every layer under this name.
+constexpr std::optional<point_id> named(std::string_view text) noexcept {
+    std::optional<point_id> found;
+    const auto look_at = [&]<point P>(P p) {
+        if (text == name<P>) found = point_id(p);
+    };
+    std::apply([&](auto... p) { (look_at(p), ...); }, all{});
+    return found;
+}
 
 } // namespace hook
 } // namespace bitlens
