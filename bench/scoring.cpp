@@ -78,17 +78,18 @@ void print_parts(transformer<Architecture, weight> const& model, double core_sec
     const thread_limit one_core(1);
     auto const& config = model.config();
     auto const& shape = config.block;
-    workspace scratch(sweep_workspace_bytes(config, tokens, 1, 1), 1, model.products());
-    block_state state(tokens, shape);
+    workspace scratch(sweep_workspace_bytes(config, tokens, {}, 1), 1, model.products());
+    residual_stream stream(tokens, shape);
+    block_buffers buffers(tokens, shape);
     const auto ids = random_rows(1, config.vocabulary);
-    layer_panels panels(shape, 1, model.products());
+    layer_panels panels(shape, sweep_load::of_models(1, config.layers).matrices, model.products());
     const block_weights<weight> weights[] = {model.layers()->layer(0)};
     const double layout = time_of([&] { panels.pack(std::span<const block_weights<weight>>(weights)); });
     block_weights<weight_panels<>> const& layer = panels[0];
     no_probe nobody;
     const double block = time_of([&] {
-        model.embed(ids.row(0), state.x);
-        advance<Architecture>(shape, layer, site{0}, state, stage::end, scratch, nobody);
+        model.embed(ids.row(0), stream.x);
+        advance<Architecture>(shape, layer, site{0}, stream, buffers, stage::end, scratch, nobody);
     });
     matrix<float> x(tokens, shape.ffn_width), y(tokens, shape.ffn_width);
     const double products = time_of([&] {
@@ -99,19 +100,19 @@ void print_parts(transformer<Architecture, weight> const& model, double core_sec
     });
     const std::size_t q_width = shape.heads * shape.head_dim, k_width = shape.kv_heads * shape.head_dim;
     matrix<float> q(tokens, q_width), k(tokens, k_width), v(tokens, k_width), normed(tokens, shape.width);
-    const double attend = time_of([&] { attention(q, k, v, shape.head_dim, state.heads, scratch); });
+    const double attend = time_of([&] { attention(q, k, v, shape.head_dim, buffers.heads, scratch); });
     const double norms = time_of([&] {
         for (auto const* gamma : {&layer.rest->attn_norm, &layer.rest->mlp_norm})
-            rms_norm(state.x, *gamma, shape.norm_eps, normed);
+            rms_norm(stream.x, *gamma, shape.norm_eps, normed);
     });
-    const double activations = time_of([&] { silu_multiply(state.act, y); });
+    const double activations = time_of([&] { silu_multiply(buffers.act, y); });
     const double turns = time_of([&] {
-        rope(*state.rope, 0, q);
-        rope(*state.rope, 0, k);
+        rope(*buffers.rope, 0, q);
+        rope(*buffers.rope, 0, k);
     });
     score_measurement row(tokens - 1);
     const double vocabulary = time_of([&] {
-        const matrix_view<const float> hidden = state.x.view().middle_rows(0, tokens - 1);
+        const matrix_view<const float> hidden = stream.x.view().middle_rows(0, tokens - 1);
         vocabulary_loss(model.head(), std::span(&hidden, 1), ids.row(0).subspan(1), row.scores(), scratch);
     });
 

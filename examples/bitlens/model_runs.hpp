@@ -84,7 +84,7 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
             for (std::size_t p = 0; p < projection_count; ++p)
                 d.quantized += detail::packed_bytes(shape_of(static_cast<projection>(p), config.block),
                                                     treatment_of(m, rules, k, static_cast<projection>(p)));
-    d.states = plan_sweep_memory(config, tokens, methods.size() + 1);
+    d.states = plan_sweep_memory(config, tokens, sweep_load::of_models(methods.size() + 1, config.layers));
     if (!methods.empty()) d.states.once += widened;
     return d;
 }

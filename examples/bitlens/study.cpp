@@ -102,12 +102,13 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
                    machine const& here) {
     model_config const& config = source.config();
     std::vector<method> methods;
-    for (auto const& [name, spec] : manifest.methods) methods.push_back(parse_method(name + "=" + spec));
+    for (run_method const& m : manifest.methods) methods.push_back(parse_method(m.name + "=" + m.spec));
     const results_size size{documents.size(), config.layers, documents.positions()};
     const auto rules = a.overrides ? read_override_rules(*a.overrides, config.layers) : override_rules();
     for (auto const& m : methods) check_shapes<weight>(config.block, config.layers, m, rules);
-    auto demand = demand_of(source, methods, a.tokens, documents.size(),
-                            results_table::bytes_per_document(manifest.columns, methods.size() + 1, size), rules);
+    auto demand =
+        demand_of(source, methods, a.tokens, documents.size(),
+                  results_table::bytes_per_document(manifest.columns, variant_kinds(manifest.methods), size), rules);
     demand.states.per_example +=
         document_statistics{}.bytes_of_one({methods.size() + 1, config.layers, a.tokens, config.block.width});
     const auto plan = plan_memory(demand, here.memory, here.threads);
@@ -126,9 +127,8 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
     const auto variants = variants_of(model, methods, plan, rules);
 
     const document_statistics kind{a.first_position ? every_position : position_range{}, run.documents.bytes};
-    std::size_t runs = 0;
-    for (auto const& piece : rows_to_do(run.table, std::span<const variant<weight>>(variants)))
-        runs += piece.count * piece.running.size();
+    const std::size_t runs =
+        layers_to_do(run.table, std::span<const variant<weight>>(variants), config) / config.layers;
     const stop_requests stop;
     const auto stop_if_asked = [&] {
         stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
@@ -136,7 +136,7 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
     if (runs > 0) {
         progress shown(runs, a.tokens);
         run_study(model, variants, folder, run, plan.cut, kind, [&](std::size_t done) {
-            shown.advance(done);
+            shown.advance(done / config.layers);
             stop_if_asked();
         });
         folder.log(std::to_string(runs) + " model runs of " + std::to_string(a.tokens) + " tokens in " +
@@ -147,11 +147,11 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
         std::cout << "what the arithmetic changes: " << checked.size() << " documents in float32\n";
         flush_output();
         progress shown(checked.size() * variants.size(), a.tokens);
-        const auto in_float32 = measure_run(model.with_products(arithmetic::f32), variants, checked, plan.cut, kind,
-                                            [&](std::size_t done) {
-                                                shown.advance(done * variants.size());
-                                                stop_if_asked();
-                                            });
+        const auto in_float32 =
+            measure_run(model.with_products(arithmetic::f32), variants, checked, plan.cut, kind, [&](std::size_t done) {
+                shown.advance(done * variants.size());
+                stop_if_asked();
+            });
         write_float32_check(folder.path(), checked, in_float32);
     }
     finish_run(folder, run, [&](std::int32_t id) { return t ? t->text_of(id) : id_text(id); });

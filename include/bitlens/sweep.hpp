@@ -1,5 +1,6 @@
 #pragma once
-/// sweep/: variants of a model side by side on many examples, what is measured of them, and the folder that keeps a run.
+/// sweep/: variants of a model side by side on many examples, what is measured of them, and the folder that keeps a
+/// run.
 
 #include "bitlens/sweep/column.hpp"
 #include "bitlens/sweep/document_rows.hpp"
@@ -17,4 +18,5 @@
 #include "bitlens/sweep/sweep.hpp"
 #include "bitlens/sweep/tensor.hpp"
 #include "bitlens/sweep/token_texts.hpp"
+#include "bitlens/sweep/variant_tree.hpp"
 #include "bitlens/sweep/variants.hpp"

@@ -39,8 +39,8 @@ TEST_CASE("kurtosis of two numbers is 1, and of equal ones none") {
 TEST_CASE("a document without positions to measure is an error") {
     matrix<float> a(1, 2);
     residual_norms<hook::resid_mid> p(1);
-    CHECK_THROWS_WITH_AS(emit<hook::resid_mid>(p, {0}, a.view()), "position_range: 1 positions leave none from position 1 on",
-                         shape_error);
+    CHECK_THROWS_WITH_AS(emit<hook::resid_mid>(p, {0}, a.view()),
+                         "position_range: 1 positions leave none from position 1 on", shape_error);
 }
 
 TEST_CASE("a run of more layers than there is room for is an error") {

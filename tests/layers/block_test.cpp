@@ -45,8 +45,8 @@ block_weights<weights_type> random_weights() {
     return w;
 }
 
-block_state start() {
-    block_state s(positions, shape);
+residual_stream start() {
+    residual_stream s(positions, shape);
     random_generator random(12);
     for (float& v : s.x.span()) v = static_cast<float>(random.normal());
     return s;
@@ -54,11 +54,12 @@ block_state start() {
 
 template <class Architecture = with_bias, class P>
 matrix<float> run(block_weights<weights_type> const& w, P& p, unsigned tasks = 1) {
-    auto state = start();
+    auto stream = start();
+    block_buffers buffers(positions, shape);
     workspace scratch(advance_bytes(shape, positions, tasks), tasks);
-    advance<Architecture>(shape, w, site{3}, state, stage::end, scratch, p);
-    CHECK(state.next == stage::qkv);
-    return std::move(state.x);
+    advance<Architecture>(shape, w, site{3}, stream, buffers, stage::end, scratch, p);
+    CHECK(stream.next == stage::qkv);
+    return std::move(stream.x);
 }
 
 struct zero_gate_input {
@@ -130,20 +131,21 @@ TEST_CASE("a block's result depends neither on who listens nor on tasks") {
 TEST_CASE("a block can stop after any stage and go on") {
     const auto w = random_weights();
     no_probe nobody;
-    auto state = start();
+    auto stream = start();
+    block_buffers buffers(positions, shape);
     workspace scratch(advance_bytes(shape, positions, 1));
-    const auto until = [&](stage s) { advance<with_bias>(shape, w, site{0}, state, s, scratch, nobody); };
+    const auto until = [&](stage s) { advance<with_bias>(shape, w, site{0}, stream, buffers, s, scratch, nobody); };
     until(stage::qkv);
-    CHECK(std::ranges::equal(state.x.span(), start().x.span())); // nothing to run yet
+    CHECK(std::ranges::equal(stream.x.span(), start().x.span())); // nothing to run yet
     until(stage::o);
-    CHECK(state.next == stage::o);
-    state.next = stage::qkv; // a stage that left x alone can be run again
+    CHECK(stream.next == stage::o);
+    stream.next = stage::qkv; // a stage that left x alone can be run again
     until(stage::gate_up);
-    CHECK(state.next == stage::gate_up);
+    CHECK(stream.next == stage::gate_up);
     until(stage::down);
     until(stage::end);
-    CHECK(state.next == stage::qkv);
-    CHECK(std::ranges::equal(state.x.span(), run(w, nobody).span()));
+    CHECK(stream.next == stage::qkv);
+    CHECK(std::ranges::equal(stream.x.span(), run(w, nobody).span()));
 }
 
 TEST_CASE("mlp_gate_in is what W_gate alone reads") {

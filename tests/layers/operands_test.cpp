@@ -40,11 +40,12 @@ block_weights<plain_weights> zero_weights(bool biases) {
 }
 
 template <class Architecture = unbiased>
-void run_block(block_weights<plain_weights> const& w, block_state& state,
+void run_block(block_weights<plain_weights> const& w, block_buffers& buffers,
                std::size_t bytes = advance_bytes(small_shape, 5, 1)) {
     workspace scratch(bytes);
+    residual_stream stream(5, small_shape);
     no_probe nobody;
-    advance<Architecture>(small_shape, w, site{0}, state, stage::end, scratch, nobody);
+    advance<Architecture>(small_shape, w, site{0}, stream, buffers, stage::end, scratch, nobody);
 }
 
 } // namespace
@@ -97,30 +98,30 @@ TEST_CASE("attention refuses heads, shapes and a workspace that do not fit") {
     attention(q, k, k, 4, out, scratch);
 }
 
-TEST_CASE("a block refuses weights, state and workspace of another shape") {
-    block_state state(5, small_shape);
-    run_block(zero_weights(false), state);
-    run_block<biased>(zero_weights(true), state);
+TEST_CASE("a block refuses weights, buffers and workspace of another shape") {
+    block_buffers buffers(5, small_shape);
+    run_block(zero_weights(false), buffers);
+    run_block<biased>(zero_weights(true), buffers);
 
     auto w = zero_weights(false);
     w.linear[4] = std::make_shared<const plain_weights>(24, 15);
-    CHECK_THROWS_WITH_AS(run_block(w, state), "advance: gate_proj is 24 × 15, expected 24 × 16", shape_error);
+    CHECK_THROWS_WITH_AS(run_block(w, buffers), "advance: gate_proj is 24 × 15, expected 24 × 16", shape_error);
     w.linear[4] = nullptr;
-    CHECK_THROWS_WITH_AS(run_block(w, state), "advance: the block has no gate_proj; all projections are expected",
+    CHECK_THROWS_WITH_AS(run_block(w, buffers), "advance: the block has no gate_proj; all projections are expected",
                          shape_error);
     w = zero_weights(false);
     w.rest = nullptr;
-    CHECK_THROWS_AS(run_block(w, state), shape_error);
+    CHECK_THROWS_AS(run_block(w, buffers), shape_error);
     w.rest = std::make_shared<const norms_and_biases>(norms_and_biases{std::vector<float>(16), {}, {}, {}, {}});
-    CHECK_THROWS_WITH_AS(run_block(w, state), "advance: mlp_norm has 0 elements, expected 16", shape_error);
-    CHECK_THROWS_WITH_AS(run_block<biased>(zero_weights(false), state), "advance: q_bias has 0 elements, expected 16",
+    CHECK_THROWS_WITH_AS(run_block(w, buffers), "advance: mlp_norm has 0 elements, expected 16", shape_error);
+    CHECK_THROWS_WITH_AS(run_block<biased>(zero_weights(false), buffers), "advance: q_bias has 0 elements, expected 16",
                          shape_error);
-    CHECK_THROWS_WITH_AS(run_block(zero_weights(true), state), "advance: q_bias has 16 elements, expected 0",
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(true), buffers), "advance: q_bias has 16 elements, expected 0",
                          shape_error);
 
-    block_state other(5, block_shape{16, 4, 2, 4, 25, 1e-5f, 10000.0});
-    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), other), "advance: the state's act is 5 × 25, expected 5 × 24",
+    block_buffers other(5, block_shape{16, 4, 2, 4, 25, 1e-5f, 10000.0});
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), other), "advance: the buffers' act is 5 × 25, expected 5 × 24",
                          shape_error);
-    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), state, 100),
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), buffers, 100),
                          doctest::Contains("advance: the workspace has 100 of 100 bytes free"), shape_error);
 }

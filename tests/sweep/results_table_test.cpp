@@ -40,7 +40,7 @@ TEST_CASE("a declaration says which columns there are of which variant, and how 
     CHECK(std::isnan(t.of_documents("loss_full")[2]));
     CHECK_FALSE(t.is_complete());
     // 2 losses, 1 gain, 2 layers of doubles; 2 · 4 floats and 4 ids
-    CHECK(results_table::bytes_per_document(few_columns(), 2, t.size()) == 5 * 8 + 12 * 4);
+    CHECK(results_table::bytes_per_document(few_columns(), t.kinds(), t.size()) == 5 * 8 + 12 * 4);
 }
 
 TEST_CASE("a column that is not there is an error that lists those that are") {

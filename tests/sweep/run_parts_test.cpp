@@ -2,6 +2,7 @@
 
 #include "run_for_test.hpp"
 
+#include <array>
 #include <cmath>
 #include <doctest/doctest.h>
 
@@ -47,16 +48,33 @@ TEST_CASE("parts bring back exactly the rows they hold") {
     folder.write_manifest({});
     const auto run = few();
     for (std::size_t v = 0; v < 2; ++v) {
-        write_part(folder, run.table, v, 0, 2);
+        write_part(folder, run.table, v, std::array<std::size_t, 2>{0, 1});
         auto again = empty_like(run, run.table.size());
         read_finished(folder, again);
         CHECK((again.is_finished(v, 0) && again.is_finished(v, 1) && !again.is_finished(v, 2)));
         check_rows(again, run.table, v);
-        write_part(folder, run.table, v, 2, 1);
+        write_part(folder, run.table, v, std::array<std::size_t, 1>{2});
         read_finished(folder, again);
         CHECK(again.is_finished(v, 2));
         check_rows(again, run.table, v);
     }
+}
+
+TEST_CASE("the rows of a part need not be neighbours") {
+    const test::temporary_folder parent;
+    const run_folder folder(parent.path());
+    folder.write_manifest({});
+    const auto run = few();
+    write_part(folder, run.table, 1, std::array<std::size_t, 2>{0, 2});
+    auto again = empty_like(run, run.table.size());
+    read_finished(folder, again);
+    CHECK((again.is_finished(1, 0) && !again.is_finished(1, 1) && again.is_finished(1, 2)));
+    check_rows(again, run.table, 1);
+    // The file's name says which row is the first.
+    std::filesystem::rename(folder.part_path("m", 0, 2), folder.part_path("m", 1, 2));
+    CHECK_THROWS_WITH_AS(read_finished(folder, again),
+                         doctest::Contains("rows: row 0, expected rows that rise from 1 and are below 3"),
+                         format_error);
 }
 
 TEST_CASE("a part of another run is refused by name") {
@@ -64,7 +82,7 @@ TEST_CASE("a part of another run is refused by name") {
     const run_folder folder(parent.path());
     folder.write_manifest({});
     const auto run = few();
-    write_part(folder, run.table, 0, 0, 3);
+    write_part(folder, run.table, 0, std::array<std::size_t, 3>{0, 1, 2});
     auto fewer_rows = empty_like(run, {2, 2, 2}), other_model = empty_like(run, {3, 3, 2});
     CHECK_THROWS_WITH_AS(read_finished(folder, fewer_rows), doctest::Contains("full-0-3.npz"), format_error);
     CHECK_THROWS_WITH_AS(read_finished(folder, other_model), doctest::Contains("layer.norm_r"), format_error);
@@ -80,7 +98,7 @@ TEST_CASE("a run whose tables are written takes a method more, and the parts of 
     read_finished(folder, longer);
     CHECK((longer.is_finished(0, 0) && longer.is_finished(1, 2) && !longer.is_finished(2, 0)));
     results_table other(run.manifest.columns, {"full", "n"}, run.table.size());
-    write_part(folder, other, 1, 1, 1);
+    write_part(folder, other, 1, std::array<std::size_t, 1>{1});
     read_finished(folder, longer);
     CHECK((longer.is_finished(2, 1) && !longer.is_finished(2, 0)));
 }

@@ -8,6 +8,7 @@
 
 #include "temporary_folder.hpp"
 
+#include <array>
 #include <cmath>
 #include <doctest/doctest.h>
 
@@ -17,6 +18,7 @@ namespace {
 
 using tree_weight = mixed_matrix<dense<float>, uniform<2, 32>, uniform<4, 32>>;
 using two_layer_model = transformer<llama, tree_weight>;
+using tree_variant = variant<tree_weight>;
 constexpr std::size_t model_layers = 2, data_rows = 5, data_tokens = 7;
 
 two_layer_model two_layers() {
@@ -39,7 +41,11 @@ document_rows random_documents(std::size_t vocabulary) {
 std::vector<variant<tree_weight>> small_tree(two_layer_model const& model) {
     const auto two = quantize_layers(*model.layers(), model_layers, rtn<uniform<2, 32>>{});
     const auto four = quantize_layers(*model.layers(), model_layers, rtn<uniform<4, 32>>{});
-    return {{"full", model.layers()}, {"rtn2", two}, {"fork", four, 1, 1}, {"rtn4", four}, {"late", two, 0, 1}};
+    return {{"full", model.layers()},
+            {"rtn2", two},
+            tree_variant::fork("fork", "rtn2").with_weights(four, {1}),
+            {"rtn4", four},
+            tree_variant::fork("late").with_weights(two, {1})};
 }
 
 std::vector<std::string> names_of(std::span<const variant<tree_weight>> variants) {
@@ -111,7 +117,7 @@ struct numbered_measurement {
     }
     void write(std::size_t v, results_row& row) const {
         for (column const& c : columns) {
-            if (!c.is_of(v)) continue;
+            if (!c.is_of(v == 0 ? variant_kind::full_model : variant_kind::method)) continue;
             std::vector<double> layer_numbers, scores;
             std::vector<std::int32_t> ids;
             for (std::size_t k = 0; k < layers; ++k) layer_numbers.push_back(number(v, k));
@@ -161,16 +167,16 @@ TEST_CASE("a measurement with columns of any one shape and owner resumes, lands 
                     const run_folder folder(parent / "run");
                     auto run = begin_run(folder, manifest_of(kind, all), random_documents(model.config().vocabulary),
                                          model_layers);
-                    std::size_t runs = 0;
+                    std::size_t layers = 0;
                     run_study(model, variants, folder, run, {2, 1}, kind, [&](std::size_t n) {
-                        runs += n;
+                        layers += n;
                         if (is_interrupted) throw interrupted();
                     });
                     finish_run(folder, run, [](std::int32_t id) { return std::to_string(id); });
-                    return runs;
+                    return layers;
                 };
                 CHECK_THROWS_AS(measure(true), interrupted);
-                CHECK(measure(false) == 3 * variants.size()); // all but the block of two
+                CHECK(measure(false) == 3 * (3 * model_layers + 2)); // all but the block of two
                 CHECK(measure(false) == 0);
 
                 const auto run = read_run(parent / "run");
@@ -233,19 +239,20 @@ TEST_CASE("a tree of variants resumes from every subset of finished variants") {
         const run_folder folder(parent.path());
         folder.write_manifest(manifest_of(kind, all));
         for (std::size_t v = 0; v < variants.size(); ++v)
-            if (finished >> v & 1u) write_part(folder, whole, v, 1, 3);
+            if (finished >> v & 1u) write_part(folder, whole, v, std::array<std::size_t, 3>{1, 2, 3});
         auto run = begin_run(folder, manifest_of(kind, all), documents.first(data_rows), model_layers);
-        std::size_t runs = 0, planned = 0;
-        for (auto const& piece : rows_to_do(run.table, all)) planned += piece.count * piece.running.size();
-        run_study(model, variants, folder, run, {2, 1}, kind, [&](std::size_t n) { runs += n; });
-        CHECK(runs == planned);
+        std::size_t layers = 0;
+        const std::size_t planned = layers_to_do(run.table, all, model.config());
+        run_study(model, variants, folder, run, {2, 1}, kind, [&](std::size_t n) { layers += n; });
+        CHECK(layers == planned);
         CHECK(run.table.is_complete());
         check_equal(run.table, whole);
     }
 }
 
 TEST_CASE("what is left to do comes in pieces that lack the same variants, with what those fork from") {
-    const std::vector<variant<tree_weight>> variants{{"full", nullptr}, {"a", nullptr}, {"b", nullptr, 1, 1}};
+    const std::vector<tree_variant> variants{
+        {"full", nullptr}, {"a", nullptr}, tree_variant::fork("b", "a").with_weights(nullptr, {1})};
     const std::span<const variant<tree_weight>> all(variants);
     results_table table({{"x", column_shape::document, column_owner::each_variant, "", ""}}, names_of(all), {6, 1, 1});
     const std::vector<std::vector<int>> finished{{1, 1, 0, 0, 1, 1}, {1, 1, 0, 0, 1, 1}, {1, 0, 0, 0, 0, 1}};
@@ -254,11 +261,24 @@ TEST_CASE("what is left to do comes in pieces that lack the same variants, with 
             if (finished[v][n]) table.set_finished(v, n);
     const auto pieces = rows_to_do(table, all);
     using list = std::vector<std::size_t>;
-    REQUIRE(pieces.size() == 3);
-    CHECK((pieces[0].first == 1 && pieces[0].count == 1 && pieces[0].variants == list{2}));
+    REQUIRE(pieces.size() == 2);
+    CHECK((pieces[0].rows == list{1, 4} && pieces[0].variants == list{2}));
     CHECK(pieces[0].running == list{0, 1, 2});
-    CHECK((pieces[1].first == 2 && pieces[1].count == 2 && pieces[1].variants == list{0, 1, 2}));
-    CHECK((pieces[2].first == 4 && pieces[2].count == 1 && pieces[2].running == list{0, 1, 2}));
+    CHECK((pieces[1].rows == list{2, 3} && pieces[1].variants == list{0, 1, 2}));
+
+    const auto chosen = rows_to_do(table, all, {{0, 3, 4}, {1, 2}});
+    REQUIRE(chosen.size() == 2);
+    CHECK((chosen[0].rows == list{3} && chosen[0].variants == list{1, 2}));
+    CHECK((chosen[1].rows == list{4} && chosen[1].variants == list{2} && chosen[1].running == list{0, 1, 2}));
+
+    const std::vector<tree_variant> patched{{"full", nullptr},
+                                            {"a", nullptr},
+                                            {"b", nullptr},
+                                            tree_variant::fork("c", "b").patched(hook::id_of<hook::mlp_out>, "a")};
+    CHECK(detail::with_what_they_need(std::span<const std::size_t>(list{3}), std::span<const tree_variant>(patched)) ==
+          list{0, 1, 2, 3});
+    CHECK(detail::with_what_they_need(std::span<const std::size_t>(list{2}), std::span<const tree_variant>(patched)) ==
+          list{0, 2});
 }
 
 TEST_CASE("the full model alone is a run without methods") {

@@ -7,6 +7,7 @@
 #include "bitlens/layers/linear.hpp"
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/column.hpp"
+#include "bitlens/sweep/variants.hpp"
 
 #include <array>
 #include <cstddef>
@@ -29,16 +30,6 @@ constexpr std::size_t first_late_layer(std::size_t layers) noexcept {
     const std::size_t late = layers * 18 / 100;
     return layers - (late > 0 || layers == 0 ? late : 1);
 }
-
-/// Where a model ends early: after the attention of a layer (r), or after its block (z).
-enum class exit_state : std::uint8_t { r, z };
-/// Whose root mean square the last norm divides by there: the state's own, or that of the model's last layer.
-enum class exit_scale : std::uint8_t { fresh, frozen };
-
-inline constexpr std::array exit_states{exit_state::r, exit_state::z};
-inline constexpr std::array exit_scales{exit_scale::fresh, exit_scale::frozen};
-
-constexpr std::string_view name(exit_state state) noexcept { return state == exit_state::r ? "r" : "z"; }
 
 /// Names of variants. `model`: a method's name, or full_model_name.
 namespace location_names {

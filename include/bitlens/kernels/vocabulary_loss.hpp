@@ -142,9 +142,12 @@ inline void check_loss_operands(std::size_t vocabulary, std::size_t width,
     for (auto const& states : hidden) check_shape(who, "hidden", states, targets.size(), width);
     for (std::size_t v = 0; v < out.size(); ++v) {
         check_size(who, "nll", out[v].nll.size(), targets.size());
-        if (v != 0) check_size(who, "kl", out[v].kl.size(), targets.size());
-        check_size(who, "top", out[v].top.size(), targets.size());
-        check_size(who, "margin", out[v].margin.size(), targets.size());
+        const auto check_if_asked = [&](const char* what, std::size_t size) {
+            if (size != 0) check_size(who, what, size, targets.size());
+        };
+        if (v != 0) check_if_asked("kl", out[v].kl.size());
+        check_if_asked("top", out[v].top.size());
+        check_if_asked("margin", out[v].margin.size());
     }
     check_token_ids(targets, vocabulary);
 }
@@ -200,13 +203,14 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
             tile_of_head.pack(head, first, scratch.tasks());
             for (std::size_t v = 0; v < hidden.size(); ++v) {
                 const auto logits = v == 0 ? reference_logits : own_logits;
+                const bool is_compared = v != 0 && !(out[v].kl.empty() && out[v].margin.empty());
                 matmul(tile_of_head, hidden[v].middle_rows(t0, positions), logits.middle_cols(0, count), scratch);
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
                         auto& exps = v == 0 ? reference_exps(t, 0) : own_exps(task, 0);
                         detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0), &exps};
                         detail::add_tile<Arch>(losses[v * positions + t], own, targets[t0 + t],
-                                               v == 0 ? nullptr : &references[t], losses[t].top);
+                                               is_compared ? &references[t] : nullptr, losses[t].top);
                         if (v == 0) references[t] = own;
                     }
                 });

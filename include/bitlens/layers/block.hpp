@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -75,17 +76,39 @@ struct block_weights {
 /// The stages of a block, named after the matrices they multiply with.
 enum class stage : std::uint8_t { qkv, o, gate_up, down, end };
 
-/// What one example is between two stages.
-struct block_state {
-    matrix<float> x;     // the residual stream (T, d)
-    matrix<float> heads; // input of W_o (T, heads · head_dim), after stage qkv
-    matrix<float> act;   // input of W_down (T, d_ff), after stage gate_up
-    std::shared_ptr<const rope_table> rope;
+/// Numbers of one position at a point.
+constexpr std::size_t width_of(point_id point, block_shape const& s) noexcept {
+    const auto is_any_of = [point](auto... points) { return ((point == point_id(points)) || ...); };
+    if (is_any_of(hook::attn_heads{})) return s.heads * s.head_dim;
+    if (is_any_of(hook::mlp_gate{}, hook::mlp_up{}, hook::mlp_act{})) return s.ffn_width;
+    return s.width;
+}
+
+/// What an example keeps from stage to stage and from block to block.
+struct residual_stream {
+    matrix<float> x; // (T, d)
     stage next = stage::qkv;
 
-    block_state(std::size_t positions, block_shape const& s)
-        : x(positions, s.width), heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width),
-          rope(std::make_shared<const rope_table>(positions, s.head_dim, s.rope_theta)) {}
+    residual_stream(std::size_t positions, block_shape const& s) : x(positions, s.width) {}
+};
+
+/// What the task that runs a block works with. The heads of a stage qkv, and the activations of gate_up, lie in it
+/// until the next stage has read them: a stream that rests before o or down goes on with the same buffers.
+struct block_buffers {
+    matrix<float> heads; // input of W_o (T, heads · head_dim)
+    matrix<float> act;   // input of W_down (T, d_ff)
+    std::shared_ptr<const rope_table> rope;
+
+    /// With a table that other tasks have too, of at least so many positions.
+    block_buffers(std::size_t positions, block_shape const& s, std::shared_ptr<const rope_table> table)
+        : heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width), rope(std::move(table)) {}
+    block_buffers(std::size_t positions, block_shape const& s)
+        : block_buffers(positions, s, std::make_shared<const rope_table>(positions, s.head_dim, s.rope_theta)) {}
+
+    /// Bytes of one, but for the table.
+    static constexpr std::size_t bytes(std::size_t positions, block_shape const& s) noexcept {
+        return positions * (s.heads * s.head_dim + s.ffn_width) * sizeof(float);
+    }
 };
 
 /// Bytes of workspace that advance needs, whoever listens.
@@ -118,20 +141,21 @@ struct block_run {
     block_shape const& shape;
     block_weights<W> const& weights;
     site at;
-    block_state& state;
+    residual_stream& stream;
+    block_buffers& buffers;
     workspace& scratch;
     P& probe;
 
-    std::size_t positions() const noexcept { return state.x.rows(); }
+    std::size_t positions() const noexcept { return stream.x.rows(); }
     void normalise(std::vector<float> const& gamma, matrix_view<float> y) {
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
-            rms_norm(state.x.view().middle_rows(first, count), gamma, shape.norm_eps, y.middle_rows(first, count));
+            rms_norm(stream.x.view().middle_rows(first, count), gamma, shape.norm_eps, y.middle_rows(first, count));
         });
     }
 
     /// heads = attention(norm(x)).
     void qkv() {
-        emit<hook::resid_pre>(probe, at, state.x);
+        emit<hook::resid_pre>(probe, at, stream.x);
         workspace::frame frame(scratch);
         const auto n = frame.template take<float>(positions(), shape.width);
         normalise(weights.rest->attn_norm, n);
@@ -149,21 +173,21 @@ struct block_run {
                 add_bias(weights.rest->k_bias, k.middle_rows(first, count));
                 add_bias(weights.rest->v_bias, v.middle_rows(first, count));
             }
-            rope(*state.rope, first, q.middle_rows(first, count));
-            rope(*state.rope, first, k.middle_rows(first, count));
+            rope(*buffers.rope, first, q.middle_rows(first, count));
+            rope(*buffers.rope, first, k.middle_rows(first, count));
         });
-        attention(q, k, v, shape.head_dim, state.heads, scratch);
-        emit<hook::attn_heads>(probe, at, state.heads);
+        attention(q, k, v, shape.head_dim, buffers.heads, scratch);
+        emit<hook::attn_heads>(probe, at, buffers.heads);
     }
 
     /// x += W_o · heads.
     void o() {
         workspace::frame frame(scratch);
         const auto out = frame.template take<float>(positions(), shape.width);
-        matmul(weights[projection::o], state.heads, out, scratch);
+        matmul(weights[projection::o], buffers.heads, out, scratch);
         emit<hook::attn_out>(probe, at, out);
-        add(state.x, out);
-        emit<hook::resid_mid>(probe, at, state.x);
+        add(stream.x, out);
+        emit<hook::resid_mid>(probe, at, stream.x);
     }
 
     /// act = σ(W_gate · norm(x)) ⊙ W_up · norm(x).
@@ -173,7 +197,7 @@ struct block_run {
         normalise(weights.rest->mlp_norm, n);
         emit<hook::mlp_in>(probe, at, n);
 
-        const auto gate = state.act.view();
+        const auto gate = buffers.act.view();
         if constexpr (listens<P, hook::mlp_gate_in>) { // W_gate alone reads what the probe leaves there
             const auto gate_in = frame.template take<float>(positions(), shape.width);
             std::copy(n.data, n.data + n.rows * n.cols, gate_in.data);
@@ -202,16 +226,17 @@ struct block_run {
     void down() {
         workspace::frame frame(scratch);
         const auto out = frame.template take<float>(positions(), shape.width);
-        matmul(weights[projection::down], state.act, out, scratch);
+        matmul(weights[projection::down], buffers.act, out, scratch);
         emit<hook::mlp_out>(probe, at, out);
-        add(state.x, out);
-        emit<hook::resid_post>(probe, at, state.x);
+        add(stream.x, out);
+        emit<hook::resid_post>(probe, at, stream.x);
     }
 };
 
-/// Errors: shape_error where weights or state do not fit the shape.
+/// Errors: shape_error where weights, stream or buffers do not fit the shape.
 template <class Architecture, class W>
-void check_block(block_shape const& shape, block_weights<W> const& weights, block_state const& state) {
+void check_block(block_shape const& shape, block_weights<W> const& weights, residual_stream const& stream,
+                 block_buffers const& buffers) {
     constexpr const char* who = "advance";
     for (std::size_t p = 0; p < projection_count; ++p) {
         const auto which = static_cast<projection>(p);
@@ -228,26 +253,26 @@ void check_block(block_shape const& shape, block_weights<W> const& weights, bloc
     check_size(who, "q_bias", weights.rest->q_bias.size(), Architecture::qkv_bias ? query : 0);
     check_size(who, "k_bias", weights.rest->k_bias.size(), Architecture::qkv_bias ? key : 0);
     check_size(who, "v_bias", weights.rest->v_bias.size(), Architecture::qkv_bias ? key : 0);
-    const std::size_t positions = state.x.rows();
-    check_shape(who, "the state's x", state.x.view(), positions, shape.width);
-    check_shape(who, "the state's heads", state.heads.view(), positions, query);
-    check_shape(who, "the state's act", state.act.view(), positions, shape.ffn_width);
+    const std::size_t positions = stream.x.rows();
+    check_shape(who, "the stream's x", stream.x.view(), positions, shape.width);
+    check_shape(who, "the buffers' heads", buffers.heads.view(), positions, query);
+    check_shape(who, "the buffers' act", buffers.act.view(), positions, shape.ffn_width);
 }
 
 } // namespace detail
 
-/// Runs the stages state.next … until − 1 of one block on one example and speaks to the probe on the way; after the
-/// last stage the state is ready for the next block. Each stage's inputs lie in the state or follow from it (norm of x,
-/// heads, act), so that weights may change between two calls: a stage that left x alone (qkv, gate_up) can be run
-/// again.   Scratch: advance_bytes.   Errors: shape_error where weights or state do not fit the shape, or the workspace
-/// is too small.
+/// Runs the stages stream.next … until − 1 of one block on one example and speaks to the probe on the way; after the
+/// last stage the stream is ready for the next block. Weights may change between two calls: a stage that left x alone
+/// (qkv, gate_up) can be run again.   Scratch: advance_bytes.   Errors: shape_error where weights, stream or buffers do
+/// not fit the shape, or the workspace is too small.
 template <class Architecture, product_weights W, detail::meant_as_probe P>
-void advance(block_shape const& shape, block_weights<W> const& weights, site at, block_state& state, stage until,
-             workspace& scratch, P& p) {
-    detail::check_block<Architecture>(shape, weights, state);
-    scratch.require("advance", advance_bytes(shape, state.x.rows(), scratch.tasks()));
-    detail::block_run<Architecture, W, P> run{shape, weights, at, state, scratch, p};
-    for (; state.next < until; state.next = static_cast<stage>(static_cast<int>(state.next) + 1)) switch (state.next) {
+void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
+             block_buffers& buffers, stage until, workspace& scratch, P& p) {
+    detail::check_block<Architecture>(shape, weights, stream, buffers);
+    scratch.require("advance", advance_bytes(shape, stream.x.rows(), scratch.tasks()));
+    detail::block_run<Architecture, W, P> run{shape, weights, at, stream, buffers, scratch, p};
+    for (; stream.next < until; stream.next = static_cast<stage>(static_cast<int>(stream.next) + 1))
+        switch (stream.next) {
         case stage::qkv:
             run.qkv();
             break;
@@ -263,7 +288,7 @@ void advance(block_shape const& shape, block_weights<W> const& weights, site at,
         case stage::end:
             break;
         }
-    if (state.next == stage::end) state.next = stage::qkv;
+    if (stream.next == stage::end) stream.next = stage::qkv;
 }
 
 } // namespace bitlens

@@ -30,19 +30,28 @@ float sum_of_squares(std::span<const float> x) noexcept {
 
 } // namespace detail
 
-/// y_t = γ ⊙ x_t / √(mean(x_t²) + ε).   Shapes: x, y (T, d), γ (d); y may be x.   ε > 0 keeps a row of zeros at zero.
+/// y_t = γ ⊙ x_t / √(mean(s_t²) + ε): x in the scale of other states s.   Shapes: x, s, y (T, d), γ (d); y may be x.
 /// Errors: shape_error where they do not fit.
 template <class Arch = simd::default_arch>
-void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
+void rms_norm_of_scale(matrix_view<const float> x, matrix_view<const float> s, std::span<const float> gamma,
+                       float epsilon, matrix_view<float> y) {
     using vec = simd::batch<float, Arch>;
     detail::check_size("rms_norm", "gamma", gamma.size(), x.cols);
+    detail::check_shape("rms_norm", "s", s, x.rows, x.cols);
     detail::check_shape("rms_norm", "y", y, x.rows, x.cols);
     for (std::size_t t = 0; t < x.rows; ++t) {
-        const float mean = detail::sum_of_squares<Arch>(x.row(t)) / static_cast<float>(x.cols);
+        const float mean = detail::sum_of_squares<Arch>(s.row(t)) / static_cast<float>(s.cols);
         const vec inverse(1.0f / std::sqrt(mean + epsilon));
         simd::map<Arch>(
             x.cols, [&](vec v, vec g) { return g * (v * inverse); }, y.row(t).data(), x.row(t).data(), gamma.data());
     }
+}
+
+/// y_t = γ ⊙ x_t / √(mean(x_t²) + ε).   Shapes: x, y (T, d), γ (d); y may be x.   ε > 0 keeps a row of zeros at zero.
+/// Errors: shape_error where they do not fit.
+template <class Arch = simd::default_arch>
+void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
+    rms_norm_of_scale<Arch>(x, x, gamma, epsilon, y);
 }
 
 } // namespace bitlens

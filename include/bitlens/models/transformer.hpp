@@ -130,17 +130,18 @@ private:
     void run(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
         if (ids.empty()) throw shape_error("forward: at least one token id is expected");
         scratch.require("forward", forward_bytes(ids.size(), scratch.tasks()));
-        block_state state(ids.size(), config_.block);
-        embed(ids, state.x);
+        residual_stream stream(ids.size(), config_.block);
+        block_buffers buffers(ids.size(), config_.block);
+        embed(ids, stream.x);
         for (std::size_t k = 0; k < config_.layers; ++k)
-            advance<Architecture>(config_.block, layers_->layer(k), site{k}, state, stage::end, scratch, p);
+            advance<Architecture>(config_.block, layers_->layer(k), site{k}, stream, buffers, stage::end, scratch, p);
         if constexpr (listens_to_any<P, hook::final_norm, hook::logits>) {
-            rms_norm(state.x.view(), final_norm(), config_.block.norm_eps, state.x.view());
-            emit<hook::final_norm>(p, site{config_.layers}, state.x);
+            rms_norm(stream.x.view(), final_norm(), config_.block.norm_eps, stream.x.view());
+            emit<hook::final_norm>(p, site{config_.layers}, stream.x);
         }
         if constexpr (listens<P, hook::logits>) {
             matrix<float> logits(ids.size(), config_.vocabulary);
-            matmul(*head_, state.x.view(), logits.view(), scratch);
+            matmul(*head_, stream.x.view(), logits.view(), scratch);
             emit<hook::logits>(p, site{config_.layers}, logits);
         }
     }

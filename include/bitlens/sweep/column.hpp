@@ -17,8 +17,11 @@ inline constexpr const char* full_model_name = "full";
 /// How many numbers a column has of each document.
 enum class column_shape : std::uint8_t { document, layer, position };
 
-/// Of which variants it has them.
-enum class column_owner : std::uint8_t { full_model, each_method, each_variant };
+/// What a variant of a run is: the first, another one that runs to the end, or one that ends before.
+enum class variant_kind : std::uint8_t { full_model, method, early_exit };
+
+/// Of which variants it has them; `each_variant` is the full model and each method.
+enum class column_owner : std::uint8_t { full_model, each_method, each_variant, each_exit };
 
 /// One quantity of a table of results. Files, readers, the plan of memory and the tables in the docs follow from it.
 struct column {
@@ -31,9 +34,18 @@ struct column {
 
     bool operator==(column const&) const = default;
 
-    /// Whether variant v of a sweep has it; 0 is the full model.
-    bool is_of(std::size_t v) const noexcept {
-        return owner == column_owner::each_variant || (owner == column_owner::full_model) == (v == 0);
+    bool is_of(variant_kind v) const noexcept {
+        switch (owner) {
+        case column_owner::full_model:
+            return v == variant_kind::full_model;
+        case column_owner::each_method:
+            return v == variant_kind::method;
+        case column_owner::each_variant:
+            return v != variant_kind::early_exit;
+        case column_owner::each_exit:
+            break;
+        }
+        return v == variant_kind::early_exit;
     }
     /// What files call it: "norm_r" of the full model alone, else with the variant: "nll_full", "mse_rtn3-g64".
     std::string stored_name(std::string_view variant) const {
@@ -52,7 +64,7 @@ inline std::string_view name(column_shape shape) noexcept {
     return names[static_cast<std::size_t>(shape)];
 }
 inline std::string_view name(column_owner owner) noexcept {
-    constexpr std::string_view names[] = {"full model", "each method", "each variant"};
+    constexpr std::string_view names[] = {"full model", "each method", "each variant", "each early exit"};
     return names[static_cast<std::size_t>(owner)];
 }
 

@@ -5,6 +5,7 @@
 #include "bitlens/kernels/weight_panels.hpp"
 #include "bitlens/layers/block.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <memory>
@@ -13,42 +14,62 @@
 
 namespace bitlens {
 
-/// Each layer's weights are decoded once for all examples of a block, into memory that the layers take in turn.
+/// Each layer's weights are decoded once for all examples of a block, and once for all variants that share them, into
+/// memory that the layers take in turn.
 class layer_panels {
 public:
-    layer_panels(block_shape const& shape, std::size_t variants, arithmetic products)
-        : memory_(variants), layers_(variants) {
-        for (std::size_t v = 0; v < variants; ++v)
-            for (std::size_t p = 0; p < projection_count; ++p) {
-                const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
-                layers_[v].linear[p] = memory_[v][p] = std::make_shared<weight_panels<>>(rows, cols, products);
-            }
+    /// Distinct matrices of each projection, in the layer that has most.
+    using matrix_counts = std::array<std::size_t, projection_count>;
+
+    layer_panels(block_shape const& shape, matrix_counts const& matrices, arithmetic products) {
+        for (std::size_t p = 0; p < projection_count; ++p) {
+            const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
+            for (std::size_t i = 0; i < matrices[p]; ++i)
+                memory_[p].push_back(std::make_shared<weight_panels<>>(rows, cols, products));
+        }
     }
 
-    /// Bytes that the panels of one variant take.
-    static std::size_t bytes(block_shape const& shape, arithmetic products) noexcept {
+    /// Bytes that the panels take.
+    static std::size_t bytes(block_shape const& shape, matrix_counts const& matrices, arithmetic products) noexcept {
         std::size_t bytes = 0;
         for (std::size_t p = 0; p < projection_count; ++p) {
             const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
-            bytes += weight_panels<>::bytes(rows, cols, products);
+            bytes += matrices[p] * weight_panels<>::bytes(rows, cols, products);
         }
         return bytes;
     }
 
-    /// Takes over the weights of variant v from weights[v], where there are any.
+    /// Takes over the weights of block i from weights[i]. Matrices that are one object are laid out once; there are no
+    /// more distinct ones than there is memory for.
     template <class W>
     void pack(std::span<const block_weights<W>> weights) {
-        for (std::size_t v = 0; v < weights.size(); ++v) layers_[v].rest = weights[v].rest;
-        parallel_for(weights.size() * projection_count, [&](std::size_t i) {
-            auto const& from = weights[i / projection_count].linear[i % projection_count];
-            if (from) memory_[i / projection_count][i % projection_count]->pack(*from);
-        });
+        struct layout {
+            W const* from;
+            weight_panels<>* to;
+        };
+        std::vector<layout> layouts;
+        layers_.assign(weights.size(), {});
+        for (std::size_t p = 0; p < projection_count; ++p) {
+            std::vector<W const*> distinct;
+            for (std::size_t i = 0; i < weights.size(); ++i) {
+                W const* const from = weights[i].linear[p].get();
+                const auto place = static_cast<std::size_t>(std::ranges::find(distinct, from) - distinct.begin());
+                BITLENS_ASSERT(place < memory_[p].size());
+                if (place == distinct.size()) {
+                    distinct.push_back(from);
+                    layouts.push_back({from, memory_[p][place].get()});
+                }
+                layers_[i].linear[p] = memory_[p][place];
+            }
+        }
+        for (std::size_t i = 0; i < weights.size(); ++i) layers_[i].rest = weights[i].rest;
+        parallel_for(layouts.size(), [&](std::size_t i) { layouts[i].to->pack(*layouts[i].from); });
     }
 
-    block_weights<weight_panels<>> const& operator[](std::size_t v) const noexcept { return layers_[v]; }
+    block_weights<weight_panels<>> const& operator[](std::size_t i) const noexcept { return layers_[i]; }
 
 private:
-    std::vector<std::array<std::shared_ptr<weight_panels<>>, projection_count>> memory_;
+    std::array<std::vector<std::shared_ptr<weight_panels<>>>, projection_count> memory_;
     std::vector<block_weights<weight_panels<>>> layers_; // the same panels, as layers take them
 };
 

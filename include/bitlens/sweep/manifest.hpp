@@ -23,6 +23,8 @@ namespace bitlens {
 /// A variant beside the full model, and how it is made: "mine" and "nf3-g64".
 struct run_method {
     std::string name, spec;
+    bool ends_early = false;
+
     bool operator==(run_method const&) const = default;
 };
 
@@ -72,8 +74,8 @@ inline json to_json(column const& c) {
     return out;
 }
 
-template <class Word>
-Word word_from(json const& object, const char* key, std::array<Word, 3> const& words, std::string const& who) {
+template <class Word, std::size_t N>
+Word word_from(json const& object, const char* key, std::array<Word, N> const& words, std::string const& who) {
     const auto text = required<std::string>(object, key, who);
     std::string known;
     for (const Word w : words) {
@@ -86,8 +88,10 @@ Word word_from(json const& object, const char* key, std::array<Word, 3> const& w
 inline column column_from(json const& object, std::string const& who) {
     column c;
     c.name = required<std::string>(object, "name", who);
-    c.owner = word_from(
-        object, "of", std::array{column_owner::full_model, column_owner::each_method, column_owner::each_variant}, who);
+    c.owner = word_from(object, "of",
+                        std::array{column_owner::full_model, column_owner::each_method, column_owner::each_variant,
+                                   column_owner::each_exit},
+                        who);
     c.shape =
         word_from(object, "per", std::array{column_shape::document, column_shape::layer, column_shape::position}, who);
     c.unit = required<std::string>(object, "unit", who);
@@ -107,7 +111,11 @@ inline json const& required_array(json const& object, const char* key, std::stri
 inline json to_json(run_manifest const& m) {
     json out = m.setting;
     out[detail::methods_key] = json::array();
-    for (auto const& [name, spec] : m.methods) out[detail::methods_key].push_back({{"name", name}, {"spec", spec}});
+    for (run_method const& method : m.methods) {
+        json entry{{"name", method.name}, {"spec", method.spec}};
+        if (method.ends_early) entry["ends_early"] = true;
+        out[detail::methods_key].push_back(std::move(entry));
+    }
     out[detail::columns_key] = json::array();
     for (column const& c : m.columns) out[detail::columns_key].push_back(detail::to_json(c));
     if (!m.kept.empty()) out[detail::kept_key] = m.kept;
@@ -121,7 +129,8 @@ inline run_manifest manifest_from(json const& file, std::string const& who) {
     std::set<std::string, std::less<>> names{std::string(full_model_name)};
     for (json const& entry : detail::required_array(file, detail::methods_key, who)) {
         const std::string place = who + ": " + detail::methods_key;
-        m.methods.push_back({required<std::string>(entry, "name", place), required<std::string>(entry, "spec", place)});
+        m.methods.push_back({required<std::string>(entry, "name", place), required<std::string>(entry, "spec", place),
+                             if_present<bool>(entry, "ends_early", place).value_or(false)});
         if (!names.insert(m.methods.back().name).second)
             throw format_error(place + ": the name " + in_quotes(m.methods.back().name) + " is taken");
     }

@@ -44,14 +44,18 @@ class results_table {
 public:
     results_table() = default;
 
-    /// No row is finished; every number is undefined. variants[0] is the full model.
-    /// Errors: option_error for a column as check_column, and for two columns of one file with the same name.
-    results_table(std::vector<column> columns, std::vector<std::string> variants, results_size size)
-        : declared_(std::move(columns)), variants_(std::move(variants)), size_(size),
+    /// No row is finished; every number is undefined. variants[0] is the full model, the others are methods unless
+    /// `kinds` says otherwise. Errors: option_error for a column as check_column, and for two columns of one file with
+    /// the same name.
+    results_table(std::vector<column> columns, std::vector<std::string> variants, results_size size,
+                  std::vector<variant_kind> kinds = {})
+        : declared_(std::move(columns)), variants_(std::move(variants)),
+          kinds_(kinds.empty() ? kinds_of_methods(variants_.size()) : std::move(kinds)), size_(size),
           finished_(variants_.size(), std::vector<bool>(size.documents, false)) {
+        BITLENS_ASSERT(kinds_.size() == variants_.size());
         for (std::size_t v = 0; v < variants_.size(); ++v)
             for (column const& c : declared_)
-                if (c.is_of(v)) stored_.push_back({c, v, c.stored_name(variants_[v]), {}, {}, {}});
+                if (c.is_of(kinds_[v])) stored_.push_back({c, v, c.stored_name(variants_[v]), {}, {}, {}});
         check_names();
         for (stored_column& s : stored_)
             if (s.declared.shape != column_shape::position)
@@ -63,11 +67,11 @@ public:
     }
 
     /// Bytes that one document takes.
-    static std::size_t bytes_per_document(std::span<const column> columns, std::size_t variants,
+    static std::size_t bytes_per_document(std::span<const column> columns, std::span<const variant_kind> variants,
                                           results_size size) noexcept {
         std::size_t bytes = 0;
         for (column const& c : columns)
-            for (std::size_t v = 0; v < variants; ++v) {
+            for (const variant_kind v : variants) {
                 if (!c.is_of(v)) continue;
                 if (c.shape == column_shape::position)
                     bytes += size.positions * (c.holds_ids ? sizeof(std::int32_t) : sizeof(float));
@@ -77,11 +81,19 @@ public:
         return bytes;
     }
 
+    /// The full model and methods.
+    static std::vector<variant_kind> kinds_of_methods(std::size_t variants) {
+        std::vector<variant_kind> kinds(variants, variant_kind::method);
+        if (variants > 0) kinds[0] = variant_kind::full_model;
+        return kinds;
+    }
+
     std::size_t documents() const noexcept { return size_.documents; }
     std::size_t layers() const noexcept { return size_.layers; }
     std::size_t positions() const noexcept { return size_.positions; }
     results_size size() const noexcept { return size_; }
     std::vector<std::string> const& variants() const noexcept { return variants_; }
+    std::span<const variant_kind> kinds() const noexcept { return kinds_; }
     std::vector<column> const& declared() const noexcept { return declared_; }
 
     /// Every column of every variant, variant by variant, in the order of their declaration.
@@ -159,6 +171,7 @@ private:
 
     std::vector<column> declared_;
     std::vector<std::string> variants_;
+    std::vector<variant_kind> kinds_;
     results_size size_;
     std::vector<stored_column> stored_;
     std::vector<std::vector<bool>> finished_; // [variant][document]

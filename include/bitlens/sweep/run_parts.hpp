@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
@@ -41,32 +42,68 @@ struct part_layout {
     std::vector<std::size_t> stretches;
     std::size_t stretch; // numbers of each
 
-    part_layout(stored_column const& s, results_table const& table, std::size_t first, std::size_t count) {
+    part_layout(stored_column const& s, results_table const& table, std::span<const std::size_t> rows) {
         if (s.declared.shape == column_shape::position) {
-            shape = {count, table.positions()};
-            stretches = {first * table.positions()};
-            stretch = count * table.positions();
+            shape = {rows.size(), table.positions()};
+            stretch = table.positions();
+            for (const std::size_t row : rows) stretches.push_back(row * stretch);
         } else {
-            shape = {table.layers_of(s), count};
-            for (std::size_t k = 0; k < shape[0]; ++k) stretches.push_back(k * table.documents() + first);
-            stretch = count;
+            shape = {table.layers_of(s), rows.size()};
+            stretch = 1;
+            for (std::size_t k = 0; k < shape[0]; ++k)
+                for (const std::size_t row : rows) stretches.push_back(k * table.documents() + row);
         }
     }
 };
 
+inline constexpr const char* part_rows = "rows"; // of a part whose rows are no neighbours
+
+inline std::vector<std::size_t> neighbours(std::size_t first, std::size_t count) {
+    std::vector<std::size_t> rows(count);
+    std::iota(rows.begin(), rows.end(), first);
+    return rows;
+}
+
+/// The rows of a part.   Errors: format_error for rows that the run does not have, or do not rise from the first.
+inline std::vector<std::size_t> rows_of(run_part const& part, npz_reader const& file, std::size_t documents) {
+    if (part.first > documents || part.count > documents - part.first)
+        throw format_error(part.path.string() + ": rows up to " + std::to_string(part.first + part.count) +
+                           ", expected at most " + std::to_string(documents));
+    if (!file.contains(part_rows)) return neighbours(part.first, part.count);
+    std::vector<std::size_t> rows;
+    const npy_array array = file.array(part_rows);
+    for (const std::int32_t row : read_rows<std::int32_t>(array, 1, part.count)) {
+        const bool fits =
+            row >= 0 && static_cast<std::size_t>(row) < documents &&
+            (rows.empty() ? static_cast<std::size_t>(row) == part.first : static_cast<std::size_t>(row) > rows.back());
+        if (!fits)
+            throw format_error(array.who + ": row " + std::to_string(row) + ", expected rows that rise from " +
+                               std::to_string(part.first) + " and are below " + std::to_string(documents));
+        rows.push_back(static_cast<std::size_t>(row));
+    }
+    return rows;
+}
+
 } // namespace detail
 
-/// Writes rows first … first + count − 1 of a variant as a part of the run.   Errors: io_error.
-inline void write_part(run_folder const& folder, results_table const& table, std::size_t variant, std::size_t first,
-                       std::size_t count) {
-    npz_writer part(folder.part_path(table.variants()[variant], first, count));
+/// Writes some rows of a variant, rising, as a part of the run.   Errors: io_error.
+inline void write_part(run_folder const& folder, results_table const& table, std::size_t variant,
+                       std::span<const std::size_t> rows) {
+    BITLENS_ASSERT(!rows.empty());
+    npz_writer part(folder.part_path(table.variants()[variant], rows[0], rows.size()));
+    if (rows.back() - rows[0] + 1 != rows.size()) {
+        const std::vector<std::int32_t> numbers(rows.begin(), rows.end());
+        part.add<std::int32_t>(detail::part_rows, std::array{std::size_t{1}, rows.size()}, numbers);
+    }
     for (stored_column const& s : table.columns()) {
         if (s.variant != variant) continue;
-        const detail::part_layout layout(s, table, first, count);
+        const detail::part_layout layout(s, table, rows);
         detail::with_list(s, [&]<class T>(std::vector<T> const& all) {
-            part.begin<T>(detail::part_array(s.declared), layout.shape);
+            std::vector<T> numbers;
             for (const std::size_t from : layout.stretches)
-                part.append(std::span<const T>(all).subspan(from, layout.stretch));
+                numbers.insert(numbers.end(), all.begin() + static_cast<std::ptrdiff_t>(from),
+                               all.begin() + static_cast<std::ptrdiff_t>(from + layout.stretch));
+            part.add<T>(detail::part_array(s.declared), layout.shape, numbers);
         });
     }
     part.finish();
@@ -74,14 +111,12 @@ inline void write_part(run_folder const& folder, results_table const& table, std
 
 /// Reads a part into the rows it stands for.   Errors: format_error when it has other rows or columns than the run.
 inline void read_part(run_part const& part, results_table& table, std::size_t variant) {
-    if (part.first > table.documents() || part.count > table.documents() - part.first)
-        throw format_error(part.path.string() + ": rows up to " + std::to_string(part.first + part.count) +
-                           ", expected at most " + std::to_string(table.documents()));
     const npz_reader file(part.path);
+    const auto rows = detail::rows_of(part, file, table.documents());
     for (stored_column& s : table.columns()) {
         if (s.variant != variant) continue;
         const npy_array array = file.array(detail::part_array(s.declared));
-        const detail::part_layout layout(s, table, part.first, part.count);
+        const detail::part_layout layout(s, table, rows);
         detail::with_list(s, [&]<class T>(std::vector<T>& all) {
             const auto values = detail::read_rows<T>(array, layout.shape[0], layout.shape[1]);
             auto next = values.begin();
@@ -92,7 +127,7 @@ inline void read_part(run_part const& part, results_table& table, std::size_t va
             }
         });
     }
-    for (std::size_t n = 0; n < part.count; ++n) table.set_finished(variant, part.first + n);
+    for (const std::size_t row : rows) table.set_finished(variant, row);
 }
 
 /// What the tables of a complete run and the parts of an interrupted one hold of each variant.
@@ -116,7 +151,7 @@ inline run_results begin_run(run_folder const& folder, run_manifest asked, docum
     run_results run;
     run.manifest = folder.agree(std::move(asked));
     run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods),
-                              {documents.size(), layers, documents.positions()});
+                              {documents.size(), layers, documents.positions()}, variant_kinds(run.manifest.methods));
     check_kept(run.manifest.kept, run.table);
     run.documents = std::move(documents);
     folder.write_manifest(run.manifest);

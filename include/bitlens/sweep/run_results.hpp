@@ -58,6 +58,13 @@ inline std::vector<std::string> variant_names(std::span<const run_method> method
     return names;
 }
 
+/// And their kinds.
+inline std::vector<variant_kind> variant_kinds(std::span<const run_method> methods) {
+    std::vector<variant_kind> kinds{variant_kind::full_model};
+    for (run_method const& m : methods) kinds.push_back(m.ends_early ? variant_kind::early_exit : variant_kind::method);
+    return kinds;
+}
+
 /// Every id of the documents and of the table's columns of ids.
 inline std::vector<std::int32_t> ids_of(document_rows const& documents, results_table const& table) {
     std::vector<std::int32_t> all(documents.ids.span().begin(), documents.ids.span().end());
@@ -182,10 +189,10 @@ inline void read_variant(csv_table const& examples, npz_reader const& tokens, re
 
 /// Whether the files of a run hold the results of a method: always, where nothing is measured of methods.
 inline bool holds_method(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
-                         std::string const& method) {
+                         std::string const& method, variant_kind kind) {
     if (std::ranges::count(columns, column_owner::full_model, &column::owner) == std::ssize(columns)) return true;
     return std::ranges::any_of(columns, [&](column const& c) {
-        if (c.owner == column_owner::full_model) return false;
+        if (c.owner == column_owner::full_model || !c.is_of(kind)) return false;
         const std::string name = c.stored_name(method);
         if (c.shape == column_shape::position) return tokens.contains(name);
         return examples.has(c.shape == column_shape::layer ? layer_column(name, 0) : name);
@@ -199,10 +206,10 @@ inline bool is_kept(run_manifest const& manifest, std::string_view column) {
 
 /// As many layers as the first column of layers has.
 inline std::size_t layers_of(csv_table const& examples, run_manifest const& manifest,
-                             std::span<const std::string> variants) {
+                             std::span<const std::string> variants, std::span<const variant_kind> kinds) {
     for (column const& c : manifest.columns)
         for (std::size_t v = 0; v < variants.size(); ++v) {
-            if (c.shape != column_shape::layer || !c.is_of(v)) continue;
+            if (c.shape != column_shape::layer || !c.is_of(kinds[v])) continue;
             const std::string name = c.stored_name(variants[v]);
             examples.column(layer_column(name, 0)); // a model has a layer
             std::size_t layers = 1;
@@ -216,10 +223,10 @@ inline std::size_t layers_of(csv_table const& examples, run_manifest const& mani
 
 /// Refuses what results_table would make room for and the files do not hold.
 inline void check_columns(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
-                          std::span<const std::string> variants) {
+                          std::span<const std::string> variants, std::span<const variant_kind> kinds) {
     for (column const& c : columns)
         for (std::size_t v = 0; v < variants.size(); ++v) {
-            if (!c.is_of(v)) continue;
+            if (!c.is_of(kinds[v])) continue;
             const std::string name = c.stored_name(variants[v]);
             if (c.shape == column_shape::position)
                 tokens.array(name);
@@ -314,7 +321,7 @@ inline void read_run_tables(std::filesystem::path const& folder, results_table& 
         throw format_error(examples.who() + ": " + std::to_string(examples.rows()) + " rows, expected " +
                            std::to_string(table.documents()));
     for (std::size_t v = 0; v < table.variants().size(); ++v)
-        if (v == 0 || detail::holds_method(examples, tokens, table.declared(), table.variants()[v]))
+        if (v == 0 || detail::holds_method(examples, tokens, table.declared(), table.variants()[v], table.kinds()[v]))
             detail::read_variant(examples, tokens, table, v);
 }
 
@@ -333,12 +340,16 @@ inline run_results read_run(std::filesystem::path const& folder) {
     run.documents = detail::read_documents(examples, tokens, run.manifest.kept);
     run.texts = token_texts::read(tokens, (folder / detail::tokens_name).string());
     for (run_method const& m : run.manifest.methods)
-        if (!detail::holds_method(examples, tokens, run.manifest.columns, m.name)) run.unfinished.push_back(m.name);
+        if (!detail::holds_method(examples, tokens, run.manifest.columns, m.name,
+                                  m.ends_early ? variant_kind::early_exit : variant_kind::method))
+            run.unfinished.push_back(m.name);
     const auto variants = variant_names(run.methods());
-    const results_size size{run.size(), detail::layers_of(examples, run.manifest, variants), run.documents.positions()};
-    detail::check_columns(examples, tokens, run.manifest.columns, variants);
+    const auto kinds = variant_kinds(run.methods());
+    const results_size size{run.size(), detail::layers_of(examples, run.manifest, variants, kinds),
+                            run.documents.positions()};
+    detail::check_columns(examples, tokens, run.manifest.columns, variants, kinds);
     try {
-        run.table = results_table(run.manifest.columns, variants, size);
+        run.table = results_table(run.manifest.columns, variants, size, kinds);
         check_kept(run.manifest.kept, run.table);
     } catch (option_error const& e) {
         throw format_error(manifest_path.string() + ": " + e.what());

@@ -9,15 +9,18 @@
 #include "bitlens/layers/rms_norm.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/sweep/layer_panels.hpp"
-#include "bitlens/sweep/variants.hpp"
+#include "bitlens/sweep/variant_tree.hpp"
 
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -34,18 +37,58 @@ concept measurement = requires(M m, no_probe& p) {
 
 namespace detail {
 
-/// What the task of one example needs beside its residual stream: only that is kept from layer to layer.
+/// What variants hand to each other in one layer: a probe in front of a measurement's, which patches what one run
+/// computes and keeps what others will be patched with. `kept` lies in the task, a matrix for each kept point.
+template <class Points>
+struct point_exchange;
+template <class... Points>
+struct point_exchange<std::tuple<Points...>> {
+    using points = hook::set<Points...>;
+    layer_step const& step;
+    layer_step::run const& run;
+    std::span<const matrix_view<float>> kept;
+    std::span<std::uint64_t> replaced; // by each patch of the tree
+
+    template <hook::point Point>
+    void on(Point, site, matrix_view<float> a) {
+        for (auto const& p : run.patches) {
+            if (p.point != hook::id_of<Point>) continue;
+            const auto to = p.positions.of(a), from = p.positions.of(kept[p.kept]);
+            for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+            replaced[p.number] += to.rows * to.cols;
+        }
+        for (const std::size_t i : run.keeps)
+            if (step.kept[i].point == hook::id_of<Point>)
+                for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(a.row(t), kept[i].row(t).begin());
+    }
+};
+
+/// What the task of one example needs beside its residual streams: only those are kept from layer to layer.
 struct sweep_task {
     workspace scratch;
-    block_state state;
+    block_buffers buffers;
+    aligned_array<float> kept;  // what is handed over in a layer, one point after the other
+    aligned_array<float> exits; // (exits, T − 1, d)
+
+    /// Room for the points that a layer hands over.
+    std::vector<matrix_view<float>> room_for(layer_step const& step, block_shape const& shape) {
+        std::vector<matrix_view<float>> room;
+        float* free = kept.data();
+        for (auto const& each : step.kept) {
+            room.push_back({free, buffers.heads.rows(), width_of(each.point, shape)});
+            free += room.back().rows * room.back().cols;
+        }
+        return room;
+    }
 };
 
 /// Tasks are lent, not bound to threads: a thread that waits inside a kernel may take up a second example.
 class sweep_task_pool {
 public:
-    sweep_task_pool(block_shape const& shape, std::size_t tokens, std::size_t workspace_bytes, unsigned tasks,
-                    arithmetic products)
-        : shape_(shape), tokens_(tokens), workspace_bytes_(workspace_bytes), tasks_(tasks), products_(products) {}
+    sweep_task_pool(block_shape const& shape, std::size_t tokens, sweep_load const& load, std::size_t workspace_bytes,
+                    unsigned tasks, arithmetic products)
+        : shape_(shape), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
+          products_(products), rope_(std::make_shared<const rope_table>(tokens, shape.head_dim, shape.rope_theta)) {}
 
     /// Calls f(task) with a task that nobody else uses meanwhile.
     template <class F>
@@ -67,18 +110,30 @@ private:
             }
         }
         return std::unique_ptr<sweep_task>(
-            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_state(tokens_, shape_)});
+            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_buffers(tokens_, shape_, rope_),
+                           aligned_array<float>(load_.kept_numbers * tokens_),
+                           aligned_array<float>(load_.exits * (tokens_ - 1) * shape_.width)});
     }
 
     block_shape shape_;
-    std::size_t tokens_, workspace_bytes_;
+    std::size_t tokens_;
+    sweep_load load_;
+    std::size_t workspace_bytes_;
     unsigned tasks_;
     arithmetic products_;
+    std::shared_ptr<const rope_table> rope_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<sweep_task>> free_;
 };
 
 } // namespace detail
+
+/// How many values a patch of a variant replaced, in the variant itself and in those that fork from it.
+struct patch_count {
+    std::string variant;
+    point_id point;
+    std::uint64_t values = 0;
+};
 
 /// How the work is cut. Neither number changes a result.
 struct sweep_cut {
@@ -91,19 +146,21 @@ struct sweep_memory {
     std::size_t per_example = 0, per_thread = 0, once = 0;
 };
 
-inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t tokens, std::size_t variants,
+inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t tokens, sweep_load const& load,
                                          unsigned tasks) {
     return std::max(advance_bytes(config.block, tokens, tasks),
-                    vocabulary_loss_bytes(config.vocabulary, config.block.width, tokens - 1, variants, tasks));
+                    vocabulary_loss_bytes(config.vocabulary, config.block.width, tokens - 1,
+                                          std::max(load.scored, load.exits), tasks));
 }
 
 /// In whatever arithmetic: float32 takes most.
-inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t tokens, std::size_t variants) {
+inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t tokens, sweep_load const& load) {
     auto const& shape = config.block;
-    const std::size_t row_of_state = shape.width + shape.heads * shape.head_dim + shape.ffn_width;
-    return {variants * tokens * shape.width * sizeof(float),
-            tokens * row_of_state * sizeof(float) + sweep_workspace_bytes(config, tokens, variants, 1),
-            variants * layer_panels::bytes(shape, arithmetic::f32)};
+    return {load.streams * tokens * shape.width * sizeof(float),
+            block_buffers::bytes(tokens, shape) +
+                (load.kept_numbers * tokens + load.exits * (tokens - 1) * shape.width) * sizeof(float) +
+                sweep_workspace_bytes(config, tokens, load, 1),
+            layer_panels::bytes(shape, load.matrices, arithmetic::f32)};
 }
 
 namespace detail {
@@ -146,76 +203,188 @@ constexpr bool check_measurement() {
     return false;
 }
 
+/// The weights of each run of a layer. Every source is asked for the layer once.
+template <class W>
+std::vector<block_weights<W>> weights_of_runs(variant_tree<W> const& tree, std::size_t layer) {
+    std::map<layer_source<W>*, block_weights<W>> given;
+    const auto from = [&](layer_source<W>* source) -> block_weights<W> const& {
+        auto [place, is_new] = given.try_emplace(source);
+        if (is_new) place->second = source->layer(layer);
+        return place->second;
+    };
+    std::vector<block_weights<W>> all;
+    for (auto const& run : tree.step(layer).runs) {
+        block_weights<W> w;
+        for (std::size_t p = 0; p < projection_count; ++p)
+            w.linear[p] = from(tree.source_of_matrix(run.variant, layer, p)).linear[p];
+        w.rest = from(tree.source_of_rest(run.variant, layer)).rest;
+        all.push_back(std::move(w));
+    }
+    return all;
+}
+
+/// One sweep at work: what is the same for all its blocks of examples.
+template <class Architecture, class W, class M>
+class sweep_run {
+public:
+    sweep_run(transformer<Architecture, W> const& model, variant_tree<W> const& tree, std::size_t tokens,
+              std::size_t block, unsigned threads)
+        : model_(model), config_(model.config()), tree_(tree), scored_(tokens - 1),
+          pool_(config_.block, tokens, tree.load(),
+                sweep_workspace_bytes(config_, tokens, tree.load(), tasks(threads, block)), tasks(threads, block),
+                model.products()),
+          panels_(config_.block, tree.load().matrices, model.products()), replaced_(block) {
+        for (std::size_t i = 0; i < block * streams(); ++i) streams_.emplace_back(tokens, config_.block);
+    }
+
+    void run(matrix_view<const std::int32_t> ids, std::span<M> measurements) {
+        parallel_for(ids.rows, [&](std::size_t e) {
+            model_.embed(ids.row(e), stream(e, 0).x);
+            replaced_[e].assign(tree_.patches().size(), 0);
+        });
+        for (std::size_t k = 0; k < config_.layers; ++k) {
+            const auto weights = weights_of_runs(tree_, k);
+            panels_.pack(std::span<const block_weights<W>>(weights));
+            parallel_for(ids.rows, [&](std::size_t e) { run_layer(k, e, ids.row(e), measurements[e]); });
+        }
+        parallel_for(ids.rows, [&](std::size_t e) { end(e, ids.row(e), measurements[e]); });
+    }
+    /// Values that a patch, by its number in the tree, replaced in example e of the last block.
+    std::uint64_t replaced(std::size_t e, std::size_t patch) const noexcept { return replaced_[e][patch]; }
+
+private:
+    /// Inside one example.
+    static unsigned tasks(unsigned threads, std::size_t block) {
+        return static_cast<unsigned>((threads + block - 1) / block);
+    }
+    std::size_t streams() const noexcept { return tree_.load().streams; }
+    residual_stream& stream(std::size_t e, std::size_t number) { return streams_[e * streams() + number]; }
+    static void copy(matrix_view<const float> from, matrix_view<float> to) {
+        for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+    }
+
+    void run_layer(std::size_t k, std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
+        layer_step const& step = tree_.step(k);
+        for (auto const& fork : step.forks) copy(stream(e, fork.from).x, stream(e, fork.to).x);
+        pool_.lend([&](sweep_task& task) {
+            const auto kept = task.room_for(step, config_.block);
+            for (std::size_t i = 0; i < step.runs.size(); ++i) {
+                auto const& run = step.runs[i];
+                const auto advance_with = [&](auto& probe) {
+                    residual_stream& s = stream(e, run.stream);
+                    s.next = stage::qkv;
+                    advance<Architecture>(config_.block, panels_[i], site{k}, s, task.buffers, run.until, task.scratch,
+                                          probe);
+                };
+                measurement.with_probe(run.variant, [&](auto& probe) {
+                    if (run.patches.empty() && run.keeps.empty()) return advance_with(probe);
+                    point_exchange<hook::all> exchange{step, run, kept, replaced_[e]};
+                    chain both(exchange, probe);
+                    advance_with(both);
+                });
+            }
+            const auto state_of = [&](layer_step::exit const& exit) -> matrix_view<const float> {
+                return exit.kept ? matrix_view<const float>(kept[*exit.kept]) : stream(e, exit.stream).x.view();
+            };
+            for (auto const& exit : step.frozen)
+                if (auto& waits = stream(e, exit.waits_in).x; state_of(exit).data != waits.data())
+                    copy(state_of(exit), waits);
+            std::vector<matrix_view<const float>> hidden;
+            std::vector<token_scores> scores;
+            for (std::size_t i = 0; i < step.exits.size(); ++i) {
+                float* const place = task.exits.data() + i * scored_ * config_.block.width;
+                const matrix_view<float> normed(place, scored_, config_.block.width);
+                rms_norm(state_of(step.exits[i]).middle_rows(0, scored_), model_.final_norm(), config_.block.norm_eps,
+                         normed);
+                hidden.push_back(normed);
+                scores.push_back(alone(measurement.scores()[step.exits[i].variant]));
+            }
+            if (!hidden.empty()) vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch);
+        });
+    }
+
+    /// Scores of a state that stands beside no reference.
+    static token_scores alone(token_scores scores) {
+        scores.kl = {};
+        scores.margin = {};
+        return scores;
+    }
+
+    void end(std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
+        const auto x = [&](std::size_t number) { return stream(e, number).x.view().middle_rows(0, scored_); };
+        const auto room = measurement.scores();
+        std::vector<matrix_view<const float>> hidden;
+        std::vector<token_scores> scores;
+        std::vector<bool> is_normed(streams());
+        for (auto const& last : tree_.last_states())
+            if (last.scale_of)
+                rms_norm_of_scale(x(last.stream), x(*last.scale_of), model_.final_norm(), config_.block.norm_eps,
+                                  x(last.stream));
+        for (auto const& last : tree_.last_states()) {
+            if (!last.scale_of && !is_normed[last.stream]) {
+                rms_norm(x(last.stream), model_.final_norm(), config_.block.norm_eps, x(last.stream));
+                is_normed[last.stream] = true;
+            }
+            hidden.push_back(x(last.stream));
+            scores.push_back(last.scale_of ? alone(room[last.variant]) : room[last.variant]);
+        }
+        pool_.lend(
+            [&](sweep_task& task) { vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch); });
+    }
+
+    transformer<Architecture, W> const& model_;
+    model_config const& config_;
+    variant_tree<W> const& tree_;
+    std::size_t scored_;
+    sweep_task_pool pool_;
+    layer_panels panels_;
+    std::vector<residual_stream> streams_;             // of example e: streams_[e · streams() + number]
+    std::vector<std::vector<std::uint64_t>> replaced_; // [example][patch]
+};
+
+/// Errors: option_error for a patch of positions that a row of so many tokens does not have.
+template <class W>
+void check_positions(variant_tree<W> const& tree, std::size_t tokens) {
+    for (auto const& [v, patch] : tree.patches())
+        if (patch->positions.count(tokens) == 0)
+            throw option_error("sweep: variant '" + visible_text(tree.name(v)) + "': its patch of " +
+                               std::string(name(patch->point)) + " begins at position " +
+                               std::to_string(patch->positions.first) + " and ends before " +
+                               std::to_string(patch->positions.end) + "; the rows have " + std::to_string(tokens));
+}
+
 template <class Architecture, class W, class Make, class Done>
-void run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-               matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make, Done const& done) {
+std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
+                                   matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make,
+                                   Done const& done) {
     using measurement_type = std::invoke_result_t<Make const&, std::size_t>;
-    model_config const& config = model.config();
-    check_variants(variants, config.layers);
+    const variant_tree<W> tree(variants, model.config().block, model.config().layers);
     if (ids.cols < 2)
         throw shape_error("sweep: rows of at least 2 token ids are expected, found " + std::to_string(ids.cols));
-    for (std::size_t n = 0; n < ids.rows; ++n) check_token_ids(ids.row(n), config.vocabulary);
-    if (ids.rows == 0) return;
+    for (std::size_t n = 0; n < ids.rows; ++n) check_token_ids(ids.row(n), model.config().vocabulary);
+    check_positions(tree, ids.cols);
+    std::vector<patch_count> counts;
+    for (auto const& [v, patch] : tree.patches()) counts.push_back({tree.name(v), patch->point, 0});
+    if (ids.rows == 0) return counts;
 
-    const std::size_t tokens = ids.cols, scored = tokens - 1, variant_count = variants.size();
     const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
-    const auto tasks = static_cast<unsigned>((cut.threads + block - 1) / block); // inside one example
-    sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks), tasks,
-                         model.products());
-    layer_panels layer(config.block, variant_count, model.products());
-
-    std::vector<matrix<float>> streams; // residual stream of example e and variant v: streams[e · variant_count + v]
-    for (std::size_t i = 0; i < block * variant_count; ++i) streams.emplace_back(tokens, config.block.width);
-    const auto copy = [](matrix<float> const& from, matrix<float>& to) { std::ranges::copy(from.span(), to.data()); };
-
+    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.cols, block, cut.threads);
     for (std::size_t first = 0; first < ids.rows; first += block) {
         const std::size_t count = std::min(block, ids.rows - first);
         std::vector<measurement_type> measurements;
         measurements.reserve(count);
         for (std::size_t e = 0; e < count; ++e) measurements.push_back(make(first + e));
-
-        parallel_for(count, [&](std::size_t e) {
-            matrix<float>* const stream = &streams[e * variant_count];
-            model.embed(ids.row(first + e), stream[0]);
-            for (std::size_t v = 1; v < variant_count; ++v)
-                if (variants[v].fork_layer == 0) copy(stream[0], stream[v]);
-        });
-        for (std::size_t k = 0; k < config.layers; ++k) {
-            std::vector<block_weights<W>> weights(variant_count);
-            for (std::size_t v = 0; v < variant_count; ++v)
-                if (variants[v].fork_layer <= k) weights[v] = variants[v].weights->layer(k);
-            layer.pack(std::span<const block_weights<W>>(weights));
-            parallel_for(count, [&](std::size_t e) {
-                matrix<float>* const stream = &streams[e * variant_count];
-                for (std::size_t v = 1; v < variant_count; ++v)
-                    if (k > 0 && variants[v].fork_layer == k) copy(stream[variants[v].parent], stream[v]);
-                pool.lend([&](sweep_task& task) {
-                    for (std::size_t v = 0; v < variant_count; ++v) {
-                        if (variants[v].fork_layer > k) continue;
-                        std::swap(task.state.x, stream[v]);
-                        measurements[e].with_probe(v, [&](auto& probe) {
-                            advance<Architecture>(config.block, layer[v], site{k}, task.state, stage::end, task.scratch,
-                                                  probe);
-                        });
-                        std::swap(task.state.x, stream[v]);
-                    }
-                });
-            });
-        }
-        parallel_for(count, [&](std::size_t e) {
-            std::vector<matrix_view<const float>> hidden;
-            for (std::size_t v = 0; v < variant_count; ++v) {
-                matrix_view<float> x = streams[e * variant_count + v].view().middle_rows(0, scored);
-                rms_norm(x, model.final_norm(), config.block.norm_eps, x);
-                hidden.push_back(x);
+        run.run(ids.middle_rows(first, count), measurements);
+        for (std::size_t i = 0; i < counts.size(); ++i)
+            for (std::size_t e = 0; e < count; ++e) {
+                if (run.replaced(e, i) == 0)
+                    throw option_error("sweep: variant '" + visible_text(counts[i].variant) + "': its patch of " +
+                                       std::string(name(counts[i].point)) + " replaced no value");
+                counts[i].values += run.replaced(e, i);
             }
-            pool.lend([&](sweep_task& task) {
-                vocabulary_loss(model.head(), hidden, ids.row(first + e).subspan(1), measurements[e].scores(),
-                                task.scratch);
-            });
-        });
         done(first, std::span<measurement_type>(measurements));
     }
+    return counts;
 }
 
 } // namespace detail
@@ -223,15 +392,19 @@ void run_sweep(transformer<Architecture, W> const& model, std::span<const varian
 /// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
 ///
 /// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
-/// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, …
+/// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, … A variant that
+/// ends early is scored where it ends, without kl and margin. Returns how many values each patch replaced.
 /// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary (before anything
-/// runs), option_error for variants that are no tree; what the sources, measurements or `done` throw passes through.
+/// runs), option_error for variants that are no tree (see variant_tree) or patches that replace nothing; what the
+/// sources, measurements or `done` throw passes through.
 template <class Architecture, class W, class Variants, class Make, class Done>
-void sweep(transformer<Architecture, W> const& model, Variants const& variants, matrix_view<const std::int32_t> ids,
-           sweep_cut cut, Make const& make, Done const& done) {
+std::vector<patch_count> sweep(transformer<Architecture, W> const& model, Variants const& variants,
+                               matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make, Done const& done) {
     const auto list = variants_of<W>(variants);
     if constexpr (detail::check_measurement<typename detail::made_by<Make const&>::type, Done>())
-        detail::run_sweep(model, list, ids, cut, make, done);
+        return detail::run_sweep(model, list, ids, cut, make, done);
+    else
+        return {};
 }
 
 } // namespace bitlens

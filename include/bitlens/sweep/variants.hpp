@@ -1,35 +1,120 @@
 #pragma once
-/// variant: one model among those that a sweep runs side by side on the same examples.
+/// variant: one model among those that a sweep runs side by side on the same examples, told by what it changes.
 
-#include "bitlens/core/error.hpp"
+#include "bitlens/hooks/points.hpp"
+#include "bitlens/hooks/positions.hpp"
+#include "bitlens/layers/linear.hpp"
 #include "bitlens/models/weights.hpp"
 
+#include <array>
+#include <bitset>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace bitlens {
 
-/// Variants form a tree. Variant 0 is the root, the full-precision model; another one shares every block before
-/// `fork_layer` with its parent, whose states it copies there, and goes on with weights of its own.
+/// Layers first … end − 1, or to the last where the model has fewer.
+struct layer_range {
+    std::size_t first = 0, end = std::numeric_limits<std::size_t>::max();
+
+    bool operator==(layer_range const&) const = default;
+    constexpr bool has(std::size_t layer) const noexcept { return first <= layer && layer < end; }
+};
+
+/// Some of the projections of a block.
+using projection_set = std::bitset<projection_count>;
+inline projection_set every_projection() noexcept { return projection_set().set(); }
+inline projection_set only(projection p) noexcept { return projection_set().set(static_cast<std::size_t>(p)); }
+
+/// Other weights in some layers; norms and biases are taken over with the whole block.
+template <class W>
+struct weights_change {
+    std::shared_ptr<layer_source<W>> source;
+    layer_range layers{};
+    projection_set projections = every_projection();
+};
+
+/// A point overwritten with what another variant has just computed there, at the same layer of the same example.
+struct point_patch {
+    point_id point;
+    std::string source; // the other variant's name
+    layer_range layers{};
+    position_range positions = every_position;
+};
+
+/// Where a model ends early: after the attention of a layer (r), or after its block (z).
+enum class exit_state : std::uint8_t { r, z };
+/// Whose root mean square the last norm divides by there: the state's own, or that of the parent's last state.
+enum class exit_scale : std::uint8_t { fresh, frozen };
+
+inline constexpr std::array exit_states{exit_state::r, exit_state::z};
+inline constexpr std::array exit_scales{exit_scale::fresh, exit_scale::frozen};
+
+constexpr std::string_view name(exit_state state) noexcept { return state == exit_state::r ? "r" : "z"; }
+
+struct early_exit {
+    std::size_t layer = 0; // the last that runs
+    exit_state state = exit_state::z;
+    exit_scale scale = exit_scale::fresh;
+};
+
+/// Variants form a tree. The first is the root, the full model. Another one is what its parent is but for its changes,
+/// whose layers are taken from its parent where they are not its own: everything before the first of them is shared.
+///
+///     {"full", full}, {"rtn3", quantized}                                       two models
+///     variant<W>::fork("late", "rtn3").with_weights(full, {25, 30})             the last five layers restored
+///     variant<W>::fork("gate", "rtn3").with_weights(full, {}, only(projection::gate))
+///     variant<W>::fork("patch", "rtn3").patched(hook::id_of<hook::mlp_out>, "full", {15, 30})
+///     variant<W>::fork("exit", "rtn3").ending({20, exit_state::r})
 template <class W>
 struct variant {
     std::string name;
-    std::shared_ptr<layer_source<W>> weights;
-    std::size_t parent = 0;     // index of an earlier variant
-    std::size_t fork_layer = 0; // 0: on its own from the embedding on
+    std::string parent{};                     // the name of an earlier variant; empty: the root
+    std::vector<weights_change<W>> weights{}; // of those that overlap, the last holds
+    std::vector<point_patch> patches{};       // beside the parent's; of those that overlap, the last holds
+    std::optional<early_exit> exit{};
 
     variant() = default;
-    /// Does not compile for a source of another type of weight.
+    /// With weights of its own in every layer. Does not compile for a source of another type of weight.
     template <class Source>
-    variant(std::string its_name, Source source, std::size_t its_parent = 0, std::size_t its_fork_layer = 0)
-        : name(std::move(its_name)), parent(its_parent), fork_layer(its_fork_layer) {
+    variant(std::string its_name, Source source) : name(std::move(its_name)) {
         static_assert(source_of<Source, W>, "bitlens: variant<W>{name, source}: the source is a std::shared_ptr to a "
                                             "layer_source<W>, of the same type of weight as the model");
-        if constexpr (source_of<Source, W>) weights = std::move(source);
+        if constexpr (source_of<Source, W>) weights.push_back({std::move(source)});
+    }
+
+    /// What its parent is, to begin with.
+    static variant fork(std::string its_name, std::string its_parent = {}) {
+        variant v;
+        v.name = std::move(its_name);
+        v.parent = std::move(its_parent);
+        return v;
+    }
+    template <class Source>
+    variant with_weights(Source source, layer_range layers = {}, projection_set projections = every_projection()) && {
+        static_assert(source_of<Source, W>,
+                      "bitlens: with_weights takes a std::shared_ptr to a layer_source<W>, of the "
+                      "same type of weight as the model");
+        if constexpr (source_of<Source, W>) weights.push_back({std::move(source), layers, projections});
+        return std::move(*this);
+    }
+    variant patched(point_id point, std::string source, layer_range layers = {},
+                    position_range positions = every_position) && {
+        patches.push_back({point, std::move(source), layers, positions});
+        return std::move(*this);
+    }
+    variant ending(early_exit where) && {
+        exit = where;
+        return std::move(*this);
     }
 };
 
@@ -44,25 +129,6 @@ std::span<const variant<W>> variants_of(Variants const& variants) {
         return variants;
     else
         return {};
-}
-
-/// Errors: option_error when there is no root, a variant has no weights, or its parent does not come before it or
-/// starts after the fork.
-template <class W>
-void check_variants(std::span<const variant<W>> variants, std::size_t layers) {
-    if (variants.empty()) throw option_error("sweep: at least one variant is expected, the full-precision model");
-    if (variants[0].fork_layer != 0) throw option_error("sweep: variant 0 has no parent to fork from");
-    for (auto const& v : variants)
-        if (v.weights == nullptr)
-            throw option_error("sweep: variant '" + v.name + "' has no weights; a layer_source is expected");
-    for (std::size_t v = 1; v < variants.size(); ++v) {
-        auto const& [name, weights, parent, fork] = variants[v];
-        if (parent >= v || variants[parent].fork_layer > fork || fork >= layers)
-            throw option_error("sweep: variant '" + name + "' forks from variant " + std::to_string(parent) +
-                               " at layer " + std::to_string(fork) +
-                               "; expected an earlier variant that runs at that layer, below " +
-                               std::to_string(layers));
-    }
 }
 
 } // namespace bitlens
