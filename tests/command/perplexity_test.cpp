@@ -228,7 +228,7 @@ TEST_CASE("the memory plan counts every method") {
     const model_config config = checkpoint(here().model).config();
     const std::size_t windows = here().losses()[0].size();
     const auto fixed = [&](std::size_t variants) {
-        const auto m = plan_sweep_memory(config, window, variants);
+        const auto m = plan_sweep_memory(config, window, sweep_load::of_models(variants, config.layers));
         return static_cast<double>(m.per_example + m.per_thread + m.once + windows * variants * sizeof(double) +
                                    score_measurement::bytes(window - 1, variants));
     };
