@@ -277,11 +277,18 @@ inline bool is_method(finished_study const& s, std::string_view name) noexcept {
     return name == full_model_name || std::ranges::find(s.methods, name, &method_columns::name) != s.methods.end();
 }
 
+/// A column with numbers; empty where it was not run.
+inline std::span<const double> losses_run(results_table const& table, std::string const& column) {
+    auto const* const found = table.find(column, column_shape::document);
+    if (!found || defined_numbers(found->numbers).empty()) return {};
+    return found->numbers;
+}
+
 /// The column of a model itself: of the study where the variants' table has it not.
 inline std::span<const double> own_losses(results_table const& table, std::string_view model,
                                           std::span<const double> of_study) {
-    auto const* const found = table.find(location_names::nll_column(model), column_shape::document);
-    return found ? std::span<const double>(found->numbers) : of_study;
+    const auto found = losses_run(table, location_names::nll_column(model));
+    return found.empty() ? of_study : found;
 }
 
 inline located_method find_variants(finished_study const& s, results_table const& table, std::size_t v) {
@@ -292,8 +299,8 @@ inline located_method find_variants(finished_study const& s, results_table const
     for (model_change const& change : all_changes(s.layers())) {
         const std::string name = variant_name(s.methods[v].name, change);
         if (is_method(s, name)) continue; // that is what its column is of
-        if (auto const* found = table.find(location_names::nll_column(name), column_shape::document))
-            m.variants.push_back({change, name, found->numbers, {}});
+        if (const auto nll = losses_run(table, location_names::nll_column(name)); !nll.empty())
+            m.variants.push_back({change, name, nll, {}});
     }
     return m;
 }
@@ -309,11 +316,11 @@ inline std::vector<exit_curve> find_exits(finished_study const& s, results_table
                 if (model > 0) c.method = model - 1;
                 const std::string name = model == 0 ? full_model_name : s.methods[model - 1].name;
                 for (std::size_t k = 0; k < s.layers(); ++k)
-                    if (auto const* found =
-                            table.find(location_names::exit_column(location_names::early_exit(state, scale, name, k)),
-                                       column_shape::document)) {
+                    if (const auto nll = losses_run(
+                            table, location_names::exit_column(location_names::early_exit(state, scale, name, k)));
+                        !nll.empty()) {
                         c.layers.push_back(k);
-                        c.nll.push_back(found->numbers);
+                        c.nll.push_back(nll);
                     }
                 if (!c.layers.empty()) curves.push_back(std::move(c));
             }
