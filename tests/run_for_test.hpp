@@ -27,12 +27,12 @@ inline void replace_in(std::filesystem::path const& path, std::string const& fro
     write_file_atomically(path, bytes.replace(at, from.size(), to));
 }
 
-/// A run of two layers and three tokens a document in which error(i, method) and any other number are as given. An
+/// A run of two layers, or more, and three tokens a document in which error(i, method) and any other number are as given. An
 /// error that is not finite is that of a loss which is not, at the last position.
 inline run_results made_up_run(std::size_t documents, std::vector<std::string> const& methods,
                                std::function<double(std::size_t, std::size_t)> const& error,
-                               std::function<double(std::size_t)> const& other) {
-    constexpr std::size_t layers = 2, tokens = 3;
+                               std::function<double(std::size_t)> const& other, std::size_t layers = 2) {
+    constexpr std::size_t tokens = 3;
     matrix<std::int32_t> ids(documents, tokens); // all different
     for (std::size_t i = 0; i < documents * tokens; ++i) ids.data()[i] = static_cast<std::int32_t>(i);
     run_results run;
@@ -63,8 +63,8 @@ inline run_results made_up_run(std::size_t documents, std::vector<std::string> c
 inline void write_run(std::filesystem::path const& folder, std::size_t documents,
                       std::vector<std::string> const& methods,
                       std::function<double(std::size_t, std::size_t)> const& error,
-                      std::function<double(std::size_t)> const& other) {
-    const run_results run = made_up_run(documents, methods, error, other);
+                      std::function<double(std::size_t)> const& other, std::size_t layers = 2) {
+    const run_results run = made_up_run(documents, methods, error, other, layers);
     write_run_tables(folder, run.documents, run.table, run.texts);
     write_file_atomically(folder / "manifest.json", to_json(run.manifest).dump());
 }

@@ -8,6 +8,7 @@
 #include "bitlens/analysis/float32_check.hpp"
 #include "bitlens/analysis/foretelling.hpp"
 #include "bitlens/analysis/intervals.hpp"
+#include "bitlens/analysis/location.hpp"
 #include "bitlens/analysis/location_names.hpp"
 #include "bitlens/analysis/margins.hpp"
 #include "bitlens/analysis/numbers.hpp"

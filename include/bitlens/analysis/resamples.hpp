@@ -180,6 +180,12 @@ public:
         return curves;
     }
 
+    /// nullptr for fewer than fewest_documents. They stay where they are as long as this does.
+    resample_counts const* draws_of(std::size_t documents, std::uint64_t seed) {
+        if (documents < fewest_documents) return nullptr;
+        return &draws_.try_emplace({documents, seed}, documents, seed).first->second;
+    }
+
 private:
     struct sample {
         std::vector<double> numbers;
@@ -201,11 +207,6 @@ private:
         numbers = defined_numbers(numbers);
         return {numbers, draws_of(numbers.size(), seed)};
     }
-    resample_counts const* draws_of(std::size_t documents, std::uint64_t seed) {
-        if (documents < fewest_documents) return nullptr;
-        return &draws_.try_emplace({documents, seed}, documents, seed).first->second;
-    }
-
     std::uint64_t seed_;
     std::map<std::pair<std::size_t, std::uint64_t>, resample_counts> draws_; // its addresses stay
 };

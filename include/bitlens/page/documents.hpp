@@ -37,24 +37,27 @@ inline std::vector<std::size_t> heads_of(std::span<const std::vector<std::size_t
 
 } // namespace detail
 
+/// The first `count` of some rows, without near-duplicates of those before them.
+inline std::vector<std::size_t> first_distinct(run_results const& run, std::vector<std::size_t> rows,
+                                               std::size_t count) {
+    constexpr std::size_t most_searched = 1000; // copies of one document end there
+    constexpr double largest_similarity = 0.1;
+    rows.resize(std::min(rows.size(), most_searched));
+    std::vector<std::span<const std::int32_t>> ids;
+    for (const std::size_t row : rows) ids.push_back(run.documents.ids.row(row));
+    std::vector<std::size_t> distinct;
+    for (const std::size_t place : keep_distinct(ids, count, largest_similarity)) distinct.push_back(rows[place]);
+    return distinct;
+}
+
 /// The ten worst of each method, as D_large takes them, and five ordinary ones. Of runs of many tokens or methods the
 /// page has the text of fewer, but of the three worst of each method: it is to stay a page that opens at once.
 inline shown_documents choose_documents(finished_study const& s) {
-    constexpr std::size_t most_searched = 1000; // copies of one document end there
     constexpr std::size_t most_worst = 10, least_texts = 3, most_ordinary = 5;
     constexpr std::size_t most_numbers = 40 * 512 * 7; // documents, tokens, variants: about 3 MB
-    constexpr double largest_similarity = 0.1;
     shown_documents shown;
     if (s.methods.empty()) return shown;
-    for (auto const& m : s.methods) {
-        auto ranked = rank_by_error(m.error);
-        ranked.resize(std::min(ranked.size(), most_searched));
-        std::vector<std::span<const std::int32_t>> ids;
-        for (const std::size_t row : ranked) ids.push_back(s.run.documents.ids.row(row));
-        auto& worst = shown.worst.emplace_back();
-        for (const std::size_t place : keep_distinct(ids, most_worst, largest_similarity))
-            worst.push_back(ranked[place]);
-    }
+    for (auto const& m : s.methods) shown.worst.push_back(first_distinct(s.run, rank_by_error(m.error), most_worst));
     const std::size_t numbers_of_one = std::max<std::size_t>(s.run.documents.ids.cols() * (s.methods.size() + 1), 1);
     std::size_t count = most_worst;
     do shown.texts = detail::heads_of(shown.worst, count);

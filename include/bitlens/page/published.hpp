@@ -5,6 +5,8 @@
 #include "bitlens/report/table.hpp"
 
 #include <array>
+#include <cmath>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -133,6 +135,90 @@ inline table error_sets_table() {
     t.add({"Llama3-8B", .49, 5.62, 9.57});
     t.add({"Mistral-12B", .66, 5.60, 8.67});
     t.add({"Llama3-70B", .66, 2.66, 7.15});
+    return t;
+}
+
+/// Perplexity on D_large of AWQ3, with the full model's activations in the upper half of the layers.
+struct patched_perplexities {
+    std::string_view model, method;
+    double full, quantized, mlp_out, mlp_gate, mlp_up, attn_out;
+};
+
+/// Table 4. The paper's h_down is mlp_out, its h_attn attn_out.
+inline constexpr std::array<patched_perplexities, 7> patching{{
+    {"Qwen2.5-7B", "AWQ3", 9.42, 12.26, 9.73, 10.20, 12.64, 11.12},
+    {"Qwen2.5-7B", "NF3", 9.42, 12.53, 9.66, 10.61, 12.97, 11.35},
+    {"Llama3-8B", "AWQ3", 5.62, 10.68, 5.95, 6.42, 9.97, 9.27},
+    {"Llama3-8B", "NF3", 5.62, 11.02, 5.92, 6.43, 10.48, 9.49},
+    {"Mistral-12B", "AWQ3", 5.60, 8.67, 6.05, 6.13, 12.49, 7.61},
+    {"Mistral-12B", "NF3", 5.60, 10.14, 5.92, 7.12, 13.75, 8.71},
+    {"Llama3-70B", "AWQ3", 2.66, 5.25, 2.73, 2.94, 3.24, 4.73},
+}};
+
+/// Perplexity on D_large with the last 7 of 40 layers in 16 bits (§6.1), with the inputs of the gates patched, and with
+/// the weights of the gates in 16 bits in all layers (§6.2).
+struct restored_perplexity {
+    std::string_view model, method;
+    double full, quantized, restored;
+};
+inline constexpr restored_perplexity late_layers{"Mistral-12B", "AWQ3", 5.60, 8.67, 8.05};
+inline constexpr restored_perplexity gate_inputs{"Llama3-8B", "NF3", 5.62, 11.02, 6.53};
+inline constexpr restored_perplexity gate_weights{"Llama3-8B", "NF3", 5.62, 11.02, 10.45};
+
+/// Until about this layer of Mistral-12B's 40, the early-exit loss of D_large is above that of D_ctrl (figure 2).
+inline constexpr std::size_t steep_layer = 36, steep_layer_of = 40;
+
+/// Which share of the damage a change gives back, in nats: from perplexities of the quantized model with it, without it
+/// and of the full model.
+inline double share_back(double full, double quantized, double changed) noexcept {
+    return std::log(quantized / changed) / std::log(quantized / full);
+}
+
+inline table patching_table() {
+    table t{"published_patching",
+            "In the paper: perplexity on D_large with the full model's activations in the upper half (table 4)",
+            {{"model", "model"},
+             {"method", "method"},
+             {"full", "16 bits", 2},
+             {"quantized", "3 bits", 2},
+             {"mlp_out", "mlp_out", 2},
+             {"mlp_gate", "mlp_gate", 2},
+             {"mlp_up", "mlp_up", 2},
+             {"attn_out", "attn_out", 2},
+             {"share_mlp_out", "given back: mlp_out", 2},
+             {"share_mlp_gate", "mlp_gate", 2},
+             {"share_mlp_up", "mlp_up", 2},
+             {"share_attn_out", "attn_out", 2}},
+            {},
+            {std::string(source) + " D_large is that of AWQ3. Shares of the damage in nats are ours, from these "
+                                   "perplexities. The paper calls mlp_out h_down, and attn_out h_attn."}};
+    for (auto const& r : patching) {
+        const auto share = [&](double changed) { return share_back(r.full, r.quantized, changed); };
+        t.add({std::string(r.model), std::string(r.method), r.full, r.quantized, r.mlp_out, r.mlp_gate, r.mlp_up,
+               r.attn_out, share(r.mlp_out), share(r.mlp_gate), share(r.mlp_up), share(r.attn_out)});
+    }
+    return t;
+}
+
+inline table restoring_table() {
+    table t{"published_restoring",
+            "In the paper: perplexity on D_large with restored layers, gates and inputs of gates (§6.1, §6.2)",
+            {{"model", "model"},
+             {"method", "method"},
+             {"change", "change"},
+             {"full", "16 bits", 2},
+             {"quantized", "3 bits", 2},
+             {"changed", "with the change", 2},
+             {"share", "given back", 2}},
+            {},
+            {"The share of the damage, in nats, is ours."}};
+    const auto add = [&](restored_perplexity const& r, const char* change) {
+        t.add({std::string(r.model), std::string(r.method), change, r.full, r.quantized, r.restored,
+               share_back(r.full, r.quantized, r.restored)});
+    };
+    add(late_layers, "last 7 of 40 layers in 16 bits");
+    add(gate_inputs, "clean inputs of W_gate alone, upper half");
+    add(gate_weights, "W_gate in 16 bits, all layers");
     return t;
 }
 

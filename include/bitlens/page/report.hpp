@@ -9,6 +9,7 @@
 #include "bitlens/page/figures.hpp"
 #include "bitlens/page/float32_table.hpp"
 #include "bitlens/page/foretelling_tables.hpp"
+#include "bitlens/page/location_section.hpp"
 #include "bitlens/page/lost_tokens.hpp"
 #include "bitlens/page/method_choice.hpp"
 #include "bitlens/page/published.hpp"
@@ -27,6 +28,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <initializer_list>
+#include <iterator>
 #include <optional>
 #include <ostream>
 #include <span>
@@ -61,14 +63,21 @@ struct report_content {
     std::vector<set_figures> sets;            // one per method
     figure correlation_r, correlation_z_h, mlp_error, errors;
     std::optional<table> float32; // of a run in another arithmetic
+    std::optional<location_content> location;
 };
 
-inline report_content make_content(finished_study const& s, std::optional<table> float32) {
+inline report_content make_content(finished_study const& s, std::optional<table> float32,
+                                   std::optional<located_run> const& located) {
     const auto pairs = method_pairs(s);
+    auto about = claims_of({s, pairs});
+    std::optional<location_content> location;
+    if (located) location = make_location_content(s, *located);
+    if (location && location->found.empty()) location.reset();
+    if (location) std::ranges::copy(location->claims, std::back_inserter(about));
     const auto found = foretell(s);
     resampler draws(s.seed);
     report_content c{summary_lines(s, pairs, found),
-                     claims_table(claims_of({s, pairs})),
+                     claims_table(about),
                      method_table(s),
                      margins_table(s, margin_lines(s)),
                      foretelling_table(s, found),
@@ -90,7 +99,9 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      correlation_z_h_figure(s, draws),
                      mse_figure(s, draws),
                      error_figure(s),
-                     std::move(float32)};
+                     std::move(float32),
+                     std::move(location)};
+    if (c.location && !c.location->line.empty()) c.lines.push_back(c.location->line);
     if (const auto topics = study_topics(s)) {
         c.topics = topics_table(s, *topics);
         c.topic_tests = topic_tests_table(s, *topics);
@@ -117,12 +128,14 @@ inline std::vector<table const*> tables_of(report_content const& c) {
                                   &c.mse};
     for (auto const* more : {&c.topics, &c.topic_tests, &c.float32})
         if (*more) all.push_back(&**more);
+    if (c.location) std::ranges::copy(tables_of(*c.location), std::back_inserter(all));
     return all;
 }
 
 inline std::vector<figure const*> figures_of(report_content const& c) {
     std::vector<figure const*> all{&c.correlation_r, &c.correlation_z_h, &c.mlp_error, &c.errors};
     for (auto const& f : c.sets) all.insert(all.end(), {&f.curves, &f.density_r, &f.density_h, &f.kurtosis});
+    if (c.location) std::ranges::copy(figures_of(*c.location), std::back_inserter(all));
     return all;
 }
 
@@ -132,6 +145,9 @@ inline ordered_json summary_json(report_content const& c) {
     for (table const& t : {published::perplexity_table(), published::method_correlation_table(),
                            published::error_sets_table(), published::last_layer_table()})
         reported[t.name] = to_json(t);
+    if (c.location)
+        for (table const& t : {published::patching_table(), published::restoring_table()})
+            reported[t.name] = to_json(t);
     return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
 }
 
@@ -248,6 +264,28 @@ inline std::string documents_html(documents_page& page) {
     return out + to_html(documents_table(s), listed);
 }
 
+/// Where errors arise: only what was run.
+inline std::string location_html(documents_page const& page, location_content const& c) {
+    finished_study const& s = page.s;
+    const auto shown = [](table const& t) { return t.rows.empty() ? std::string() : to_html(t); };
+    const auto all_layers = [](table const& t) {
+        return t.rows.empty() ? std::string()
+                              : folded(t.title + ": all layers as a table", to_html(t, {.titled = false}));
+    };
+    std::string out = section("arise", "Where errors arise") + shown(c.patching);
+    if (!c.patching.rows.empty())
+        out += folded("Perplexities that the paper reports", to_html(published::patching_table()));
+    out += worst_located_html(s, c, [&page](std::size_t row) { return page.target(row); });
+    out += shown(c.late) + shown(c.gates);
+    if (!c.late.rows.empty() || !c.gates.rows.empty())
+        out += folded("Perplexities that the paper reports", to_html(published::restoring_table()));
+    out += shown(c.restored_projections) + shown(c.only_projections);
+    out += figure_html(c.one_layer_curves) + all_layers(c.restored_layers) + all_layers(c.only_layers);
+    out += figure_html(c.from_layer_curves) + all_layers(c.from_layer);
+    for (figure const& f : c.exit_figures) out += figure_html(f);
+    return out + all_layers(c.exits);
+}
+
 inline std::string page_html(finished_study const& s, report_content const& c) {
     const run_facts facts = facts_of(s);
     documents_page documents(s);
@@ -258,8 +296,9 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += "<nav><a href=\"#worst\">Worst documents</a><a href=\"#foretells\">What foretells the error</a><a "
             "href=\"#claims\">The paper's findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same "
             "documents?</a><a "
-            "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
-            "href=\"#examples\">Texts and all documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
+            "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a>";
+    if (c.location) body += "<a href=\"#arise\">Where errors arise</a>";
+    body += "<a href=\"#examples\">Texts and all documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
 
     body += section("worst", "The worst documents") + (s.methods.empty() ? "" : worst_documents_html(documents)) +
             folded("Where the runs part, layer by layer", to_html(c.parting));
@@ -297,6 +336,7 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += section("mlp", "Do larger inputs get larger errors?") + figure_html(c.mlp_error) +
             folded("All layers as a table", to_html(c.mse));
 
+    if (c.location) body += location_html(documents, *c.location);
     body += section("examples", "Texts and all documents") + documents_html(documents);
     body += section("manifest", "How this was made") + paragraph("By bitlens, after arXiv 2506.12044.") +
             json_html(to_json(s.run.manifest)) +
@@ -321,10 +361,12 @@ inline void expect_report_writable(std::filesystem::path const& run_folder) {
 }
 
 /// Writes summary.json, figures/*.svg with figures/*.csv, and report.html into `folder`, where float32.csv of the run
-/// may be. Equal runs give equal bytes.   Errors: io_error; format_error for a float32.csv of another run.
-inline report_summary write_report(std::filesystem::path const& folder, finished_study const& s) {
+/// may be. `located`: what variants of its methods say of where errors arise. Equal runs give equal bytes.
+/// Errors: io_error; format_error for a float32.csv of another run; those of make_location.
+inline report_summary write_report(std::filesystem::path const& folder, finished_study const& s,
+                                   std::optional<located_run> const& located = std::nullopt) {
     expect_report_writable(folder);
-    const auto content = detail::make_content(s, float32_table(folder, s));
+    const auto content = detail::make_content(s, float32_table(folder, s), located);
     const auto figures = folder / "figures";
     std::error_code code;
     std::filesystem::create_directories(figures, code);

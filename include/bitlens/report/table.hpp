@@ -48,6 +48,7 @@ private:
 /// Text, a finite number, a count, or the reason why there is none.
 struct cell {
     std::variant<std::string, double, std::uint64_t, undefined> value;
+    bool strong = false; // pages show it bold
 
     cell(std::string text) : value(std::move(text)) {}
     cell(char const* text) : value(std::string(text)) {}
@@ -194,6 +195,7 @@ inline std::string html_cell(cell const& c, int digits, std::string_view target)
         tag = "<td class=\"n\">";
         text = with_minus_sign(text);
     }
+    if (c.strong) text = "<b>" + text + "</b>";
     if (!target.empty()) text = "<a href=\"#" + html_escape(target) + "\">" + text + "</a>";
     return tag + text + "</td>";
 }
