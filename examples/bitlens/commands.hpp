@@ -43,6 +43,19 @@ struct study_arguments {
 };
 void study(study_arguments const&);
 
+struct locate_arguments {
+    std::filesystem::path run_folder, model;
+    std::vector<std::string> methods;   // names of the study's; none: all
+    std::optional<std::string> sets_of; // none: the study's first
+    std::vector<std::string> on{"large", "ctrl"};
+    std::vector<std::string> experiments{"exit", "restore", "patch", "gates"};
+    std::optional<std::string> layers; // upper, all, or A-B; none: upper, and all for sensitivity
+    std::size_t every = 1;
+    bool frozen_scale = false;
+    machine_arguments machine;
+};
+void locate(locate_arguments const&);
+
 struct report_arguments {
     std::filesystem::path run_folder;
     bool png = false;

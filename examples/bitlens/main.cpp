@@ -161,6 +161,48 @@ void add_study(CLI::App& app, study_arguments& a) {
     verb.callback([&a] { study(a); });
 }
 
+/// "A-B": layers A to B.
+std::string check_layers(std::string const& text) {
+    const auto dash = text.find('-');
+    const std::string_view all = text;
+    if (text == "upper" || text == "all" ||
+        (dash != text.npos && is_whole_number(all.substr(0, dash), 0, large) &&
+         is_whole_number(all.substr(dash + 1), 0, large)))
+        return {};
+    return "upper, all or a range as in 15-29 is expected; " + bitlens::in_quotes(text) + " was found";
+}
+
+void add_locate(CLI::App& app, locate_arguments& a) {
+    auto& verb = *app.add_subcommand("locate", "where in the model the errors of a finished study arise: early exit, "
+                                               "restoring and patching, into the study's folder and report");
+    verb.add_option("run", a.run_folder, "the folder of a finished study")->required()->check(CLI::ExistingDirectory);
+    add_model_option(verb, "--model", a.model);
+    verb.add_option("--methods", a.methods, "comma-separated names of the study's methods (default: all)")
+        ->delimiter(',');
+    verb.add_option("--sets-of", a.sets_of, "the method whose D_large and D_ctrl count (default: the study's first)");
+    verb.add_option("--on", a.on, "large, ctrl, or all: the documents that are run")
+        ->delimiter(',')
+        ->check(CLI::IsMember({"large", "ctrl", "all"}))
+        ->capture_default_str();
+    verb.add_option("--experiments", a.experiments,
+                    "exit: loss of states on their way up; restore: late layers in full precision; patch: points "
+                    "overwritten with the full model's; gates: W_gate and its inputs; sensitivity: each layer and "
+                    "projection alone; attenuation: patches from layer k on")
+        ->delimiter(',')
+        ->check(CLI::IsMember({"exit", "restore", "patch", "gates", "sensitivity", "attenuation"}))
+        ->capture_default_str();
+    verb.add_option("--layers", a.layers,
+                    "upper, all or A-B: of exits, patches, curves and sensitivity (default: upper, of sensitivity all)")
+        ->check(check_layers);
+    verb.add_option("--every", a.every, "every n-th layer of exits and curves, from the last one down")
+        ->check(whole_number(1, large))
+        ->capture_default_str();
+    verb.add_flag("--frozen-scale", a.frozen_scale,
+                  "early exits divide by the root mean square of the run's last state, not of their own");
+    add_machine_options(verb, a.machine);
+    verb.callback([&a] { locate(a); });
+}
+
 void add_report(CLI::App& app, report_arguments& a) {
     auto& verb =
         *app.add_subcommand("report", "draws tables, figures and report of a run again, from its folder alone");
@@ -285,6 +327,7 @@ int main(int argc, char** argv) try {
     app.set_version_flag("--version", std::string(bitlens::version));
     app.require_subcommand(1);
     study_arguments study;
+    locate_arguments locate;
     report_arguments report;
     model_arguments model;
     bool taken = true;
@@ -292,6 +335,7 @@ int main(int argc, char** argv) try {
     probe_arguments probe;
     perplexity_arguments perplexity;
     add_study(app, study);
+    add_locate(app, locate);
     add_report(app, report);
     add_inspect(app, model, taken);
     add_tokenize(app, tokenize);

@@ -8,6 +8,7 @@
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
 #include "bitlens/sweep/column.hpp"
+#include "bitlens/sweep/manifest.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
 #include "bitlens/sweep/variants.hpp"
 #include "bitlens/text/documents.hpp"
@@ -17,7 +18,9 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bitlens::command {
@@ -53,6 +56,22 @@ inline std::uint64_t packed_bytes(matrix_shape shape, treatment const& use) {
 
 } // namespace detail
 
+/// What a manifest says of a model: with the files that are read, those of the tokenizer only where it is.
+inline json describe_model(checkpoint const& source, std::vector<std::string> const& allowed_keys, bool has_tokenizer) {
+    json files = json::array();
+    for (auto const& file : source.files()) {
+        const auto name = file.filename();
+        if (has_tokenizer || (name != "tokenizer.json" && name != "tokenizer_config.json"))
+            files.push_back(file_identity(file));
+    }
+    json model{{"architecture", source.config().architecture},
+               {"layers", source.config().layers},
+               {"files", std::move(files)}};
+    if (!allowed_keys.empty()) // a set, however often and in what order they were named
+        model["allowed_keys"] = std::set(allowed_keys.begin(), allowed_keys.end());
+    return model;
+}
+
 /// A word to who asks for longer rows than a model was trained on, which it computes all the same.
 inline void warn_beyond_context(model_config const& config, std::string const& what, std::size_t tokens) {
     if (config.context != 0 && tokens > config.context)
@@ -60,10 +79,11 @@ inline void warn_beyond_context(model_config const& config, std::string const& w
                   << " positions at most, and its losses beyond them mean little\n";
 }
 
-/// What running the full model and `methods` on `rows` rows of `tokens` ids asks of memory. `results_per_row` is what
-/// the verb itself keeps of a row.
-inline memory_demand demand_of(checkpoint const& source, std::vector<method> const& methods, std::size_t tokens,
-                               std::size_t rows, std::uint64_t results_per_row, override_rules const& rules = {}) {
+/// What running the full model and `methods`, and what `load` says of what is made of them, on `rows` rows of `tokens`
+/// ids asks of memory. `results_per_row` is what the verb itself keeps of a row.
+inline memory_demand demand_of(checkpoint const& source, std::vector<method> const& methods, sweep_load const& load,
+                               std::size_t tokens, std::size_t rows, std::uint64_t results_per_row,
+                               override_rules const& rules = {}) {
     model_config const& config = source.config();
     memory_demand d;
     d.layers = config.layers;
@@ -84,9 +104,15 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
             for (std::size_t p = 0; p < projection_count; ++p)
                 d.quantized += detail::packed_bytes(shape_of(static_cast<projection>(p), config.block),
                                                     treatment_of(m, rules, k, static_cast<projection>(p)));
-    d.states = plan_sweep_memory(config, tokens, sweep_load::of_models(methods.size() + 1, config.layers));
+    d.states = plan_sweep_memory(config, tokens, load);
     if (!methods.empty()) d.states.once += widened;
     return d;
+}
+/// The same of the models alone.
+inline memory_demand demand_of(checkpoint const& source, std::vector<method> const& methods, std::size_t tokens,
+                               std::size_t rows, std::uint64_t results_per_row, override_rules const& rules = {}) {
+    return demand_of(source, methods, sweep_load::of_models(methods.size() + 1, source.config().layers), tokens, rows,
+                     results_per_row, rules);
 }
 
 /// One line for people: what is kept, and how large a block is.

@@ -110,7 +110,7 @@ std::vector<method_perplexity> measure(checkpoint const& source, perplexity_argu
 
     std::vector<method_perplexity> results{{full_model_name, full_model_name, std::vector<double>(windows.rows())}};
     for (auto const& m : methods) results.push_back({m.name, m.text(), std::vector<double>(windows.rows())});
-    progress shown(windows.rows() * count, windows.cols());
+    progress shown(windows.rows() * count * config.layers, config.layers, windows.cols());
     sweep<Architecture, weight>(
         model, variants, windows, plan.cut, [&](std::size_t) { return score_measurement(scored, count); },
         [&](std::size_t first, std::span<score_measurement> block) {
@@ -120,7 +120,7 @@ std::vector<method_perplexity> measure(checkpoint const& source, perplexity_argu
                     check_finite(nll, results[v].name, first + e);
                     results[v].nll[first + e] = mean<double>(nll);
                 }
-            shown.advance(block.size() * count);
+            shown.advance(block.size() * count * config.layers);
         });
     return results;
 }

@@ -46,16 +46,6 @@ std::optional<tokenizer> tokenizer_of(checkpoint const& source, bool needed) {
     }
 }
 
-/// The files of the model that this study reads.
-std::vector<std::filesystem::path> files_of(checkpoint const& source, bool has_tokenizer) {
-    auto files = source.files();
-    if (!has_tokenizer)
-        std::erase_if(files, [](std::filesystem::path const& file) {
-            return file.filename() == "tokenizer.json" || file.filename() == "tokenizer_config.json";
-        });
-    return files;
-}
-
 /// As the manifest has them.
 std::vector<run_method> named(std::vector<method> const& methods) {
     std::vector<run_method> all;
@@ -67,14 +57,9 @@ std::vector<run_method> named(std::vector<method> const& methods) {
 /// bos: whether a beginning-of-text token was put in front, or where the rows have theirs from.
 run_manifest describe_run(study_arguments const& a, checkpoint const& model, std::optional<tokenizer> const& t,
                           document_selection const& s, json bos, std::vector<method> const& methods) {
-    json files = json::array();
-    for (auto const& file : files_of(model, t.has_value())) files.push_back(file_identity(file));
     json manifest;
     manifest["bitlens"] = version;
-    manifest["model"] = {
-        {"architecture", model.config().architecture}, {"layers", model.config().layers}, {"files", files}};
-    if (!a.model.allowed_keys.empty()) // a set, however often and in what order they were named
-        manifest["model"]["allowed_keys"] = std::set(a.model.allowed_keys.begin(), a.model.allowed_keys.end());
+    manifest["model"] = describe_model(model, a.model.allowed_keys, t.has_value());
     manifest["full"] = model.format_description();
     manifest["tokenizer"] = t ? visible_text(t->description()) : "none";
     manifest["data"] = file_identity(a.data);
@@ -127,29 +112,29 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
     const auto variants = variants_of(model, methods, plan, rules);
 
     const document_statistics kind{a.first_position ? every_position : position_range{}, run.documents.bytes};
-    const std::size_t runs =
-        layers_to_do(run.table, std::span<const variant<weight>>(variants), config) / config.layers;
+    const std::size_t layers = layers_to_do(run.table, std::span<const variant<weight>>(variants), config);
     const stop_requests stop;
     const auto stop_if_asked = [&] {
         stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
     };
-    if (runs > 0) {
-        progress shown(runs, a.tokens);
+    if (layers > 0) {
+        progress shown(layers, config.layers, a.tokens);
         run_study(model, variants, folder, run, plan.cut, kind, [&](std::size_t done) {
-            shown.advance(done / config.layers);
+            shown.advance(done);
             stop_if_asked();
         });
-        folder.log(std::to_string(runs) + " model runs of " + std::to_string(a.tokens) + " tokens in " +
-                   duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
+        folder.log(std::to_string(layers / config.layers) + " model runs of " + std::to_string(a.tokens) +
+                   " tokens in " + duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
     }
     if (lacks_float32_check) {
         const auto checked = run.documents.first(float32_documents);
         std::cout << "what the arithmetic changes: " << checked.size() << " documents in float32\n";
         flush_output();
-        progress shown(checked.size() * variants.size(), a.tokens);
+        const std::size_t layers_of_all = variants.size() * config.layers; // of one document
+        progress shown(checked.size() * layers_of_all, config.layers, a.tokens);
         const auto in_float32 =
             measure_run(model.with_products(arithmetic::f32), variants, checked, plan.cut, kind, [&](std::size_t done) {
-                shown.advance(done * variants.size());
+                shown.advance(done * layers_of_all);
                 stop_if_asked();
             });
         write_float32_check(folder.path(), checked, in_float32);

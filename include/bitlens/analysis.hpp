@@ -10,6 +10,8 @@
 #include "bitlens/analysis/intervals.hpp"
 #include "bitlens/analysis/location.hpp"
 #include "bitlens/analysis/location_names.hpp"
+#include "bitlens/analysis/location_results.hpp"
+#include "bitlens/analysis/location_variants.hpp"
 #include "bitlens/analysis/margins.hpp"
 #include "bitlens/analysis/numbers.hpp"
 #include "bitlens/analysis/recorded_quantities.hpp"

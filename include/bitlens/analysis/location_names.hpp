@@ -50,6 +50,12 @@ inline std::string short_name(projection p) {
 inline std::string patch(std::string_view method, std::string_view point) {
     return std::string(method) + "_patch_" + std::string(point);
 }
+/// … in other layers than the upper half: "rtn3-g64_patch_mlp_out_l10-14".
+inline std::string patch_in(std::string_view method, std::string_view point, layer_range range, std::size_t layers) {
+    const std::string whole = patch(method, point);
+    if (range == layer_range{layers / 2, layers}) return whole;
+    return layer_column(whole, range.first) + "-" + std::to_string(range.end - 1);
+}
 /// … from layer k on: "rtn3-g64_patch_mlp_out_from_l3".
 inline std::string patch_from(std::string_view method, std::string_view point, std::size_t k) {
     return patch(method, point) + "_" + detail::from_layer(k);

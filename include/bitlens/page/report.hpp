@@ -1,6 +1,7 @@
 #pragma once
 /// write_report: turns the folder of a finished run into summary.json, figures and report.html, without a model.
 
+#include "bitlens/analysis/location_results.hpp"
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/page/claims.hpp"
 #include "bitlens/page/document_part.hpp"
@@ -377,9 +378,10 @@ inline report_summary write_report(std::filesystem::path const& folder, finished
     return {content.lines, folder / "report.html", s.run.unfinished};
 }
 
-/// The same of a run that is read from its folder.   Errors: also those of read_run and make_study.
+/// The same of a run that is read from its folder.   Errors: also those of read_run, make_study and read_location.
 inline report_summary write_report(std::filesystem::path const& folder) {
-    return write_report(folder, make_study(read_run(folder)));
+    const auto s = make_study(read_run(folder));
+    return write_report(folder, s, read_location(folder, s));
 }
 
 } // namespace bitlens

@@ -186,6 +186,9 @@ public:
     results_row(results_table& table, std::size_t variant, std::size_t row)
         : table_(table), variant_(variant), row_(row), written_(table.columns().size(), false) {}
 
+    /// What the variant is.
+    variant_kind kind() const noexcept { return table_.kinds()[variant_]; }
+
     void number(std::string_view name, double value) {
         place(name, column_shape::document).numbers[row_] = defined(value);
     }

@@ -74,12 +74,15 @@ private:
 ///     RUN/parts/…           finished blocks, `<variant>-<first>-<count>.npz`, until the run is complete
 ///     RUN/log.txt           times, threads, hosts: what differs between equal runs
 ///     RUN/.lock             held, not written
+///
+/// What goes on from a finished run keeps manifest and parts of its own in a folder within, RUN/locate/….
 class run_folder {
 public:
-    /// Creates the folder or opens an earlier run's. Errors: io_error when it cannot be written or another process has
-    /// it; option_error when it is no run folder but holds files.
-    explicit run_folder(std::filesystem::path folder)
-        : path_(std::move(folder)), lock_is_new_(is_free_for_a_run()), new_folders_(path_), lock_(take_lock()) {}
+    /// Creates the folder or opens an earlier run's. `sequel`: the folder within, where there is one. Errors: io_error
+    /// when it cannot be written or another process has it; option_error when it is no run folder but holds files.
+    explicit run_folder(std::filesystem::path folder, std::string sequel = {})
+        : path_(std::move(folder)), own_(sequel.empty() ? path_ : path_ / sequel), lock_is_new_(is_free_for_a_run()),
+          new_folders_(path_), lock_(take_lock()) {}
     run_folder(run_folder const&) = delete;
     run_folder& operator=(run_folder const&) = delete;
     ~run_folder() {
@@ -95,9 +98,11 @@ public:
 
     /// Says before a run that its manifest, log or parts could not be written.   Errors: io_error.
     void expect_writable() const {
-        for (const char* name : {manifest_name, log_name}) bitlens::expect_writable(path_ / name);
-        const auto parts = path_ / parts_name;
+        bitlens::expect_writable(path_ / log_name);
         std::error_code code;
+        if (!std::filesystem::exists(std::filesystem::symlink_status(own_, code))) return;
+        bitlens::expect_writable(own_ / manifest_name);
+        const auto parts = own_ / parts_name;
         if (!std::filesystem::exists(std::filesystem::symlink_status(parts, code))) return;
         if (!std::filesystem::is_directory(parts, code)) throw io_error(parts.string() + ": a folder is expected");
         bitlens::expect_writable(parts / "part");
@@ -105,7 +110,7 @@ public:
 
     /// The manifest that an earlier process left; nothing in a new folder.   Errors: those of manifest_from.
     std::optional<run_manifest> manifest() const {
-        const auto file = path_ / manifest_name;
+        const auto file = own_ / manifest_name;
         std::error_code unknown; // what is there and cannot be read is an error of reading
         if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
         return manifest_from(read_json_file(file), file.string());
@@ -117,13 +122,13 @@ public:
         auto earlier = manifest();
         if (!earlier) return asked;
         if (const auto difference = first_difference(*earlier, asked))
-            throw option_error(path_.string() + ": holds another run: " + *difference + "; another folder keeps both");
+            throw option_error(own_.string() + ": holds another run: " + *difference + "; another folder keeps both");
         for (run_method const& m : asked.methods) {
             const auto same = std::ranges::find(earlier->methods, m.name, &run_method::name);
             if (same == earlier->methods.end())
                 earlier->methods.push_back(m);
             else if (same->spec != m.spec)
-                throw option_error(path_.string() + ": method " + m.name + " is " + same->spec + " there, " + m.spec +
+                throw option_error(own_.string() + ": method " + m.name + " is " + same->spec + " there, " + m.spec +
                                    " asked for; another name keeps both");
         }
         return *earlier;
@@ -136,35 +141,35 @@ public:
     }
     /// And makes room for parts.   Errors: io_error; format_error for a string that is no UTF-8.
     void write_manifest(run_manifest const& manifest) const {
-        const std::string text = json_text(to_json(manifest), (path_ / manifest_name).string(), 2) + "\n";
+        const std::string text = json_text(to_json(manifest), (own_ / manifest_name).string(), 2) + "\n";
         std::error_code code;
-        std::filesystem::create_directories(path_ / parts_name, code);
-        if (code) throw io_error((path_ / parts_name).string() + ": cannot be created: " + code.message());
-        write_file_atomically(path_ / manifest_name, text);
+        std::filesystem::create_directories(own_ / parts_name, code);
+        if (code) throw io_error((own_ / parts_name).string() + ": cannot be created: " + code.message());
+        write_file_atomically(own_ / manifest_name, text);
     }
 
     /// Finished blocks of a variant, by first row. Files of other names are left alone.
     std::vector<run_part> parts(std::string_view variant) const {
         std::vector<run_part> found;
         std::error_code code;
-        std::filesystem::directory_iterator entries(path_ / parts_name, code);
-        if (code) throw io_error((path_ / parts_name).string() + ": cannot be listed: " + code.message());
+        std::filesystem::directory_iterator entries(own_ / parts_name, code);
+        if (code) throw io_error((own_ / parts_name).string() + ": cannot be listed: " + code.message());
         for (auto const& entry : entries)
             if (auto part = parse_part(entry.path(), variant)) found.push_back(*part);
         std::ranges::sort(found, {}, &run_part::first);
         return found;
     }
     std::filesystem::path part_path(std::string_view variant, std::size_t first, std::size_t count) const {
-        return path_ / parts_name /
+        return own_ / parts_name /
                (std::string(variant) + "-" + std::to_string(first) + "-" + std::to_string(count) + part_suffix);
     }
     /// Whether there are finished blocks of any variant.
     bool has_parts() const {
         std::error_code code;
-        return !std::filesystem::is_empty(path_ / parts_name, code) && !code;
+        return !std::filesystem::is_empty(own_ / parts_name, code) && !code;
     }
     /// For a complete run: its results stand elsewhere in the folder.
-    void remove_parts() const { std::filesystem::remove_all(path_ / parts_name); }
+    void remove_parts() const { std::filesystem::remove_all(own_ / parts_name); }
 
     /// Appends one line with the time to log.txt.
     void log(std::string_view line) const {
@@ -226,7 +231,7 @@ private:
         return part;
     }
 
-    std::filesystem::path path_;
+    std::filesystem::path path_, own_; // of the run, and of its manifest and parts
     bool lock_is_new_;
     detail::new_folders new_folders_;
     detail::descriptor lock_;

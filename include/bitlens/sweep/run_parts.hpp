@@ -130,16 +130,21 @@ inline void read_part(run_part const& part, results_table& table, std::size_t va
     for (const std::size_t row : rows) table.set_finished(variant, row);
 }
 
-/// What the tables of a complete run and the parts of an interrupted one hold of each variant.
-/// Errors: format_error naming file and column for tables that are not of this run.
-inline void read_finished(run_folder const& folder, results_table& table) {
-    if (has_run_tables(folder.path())) read_run_tables(folder.path(), table);
+/// What the parts of an interrupted run hold of each variant.   Errors: as read_part.
+inline void read_parts(run_folder const& folder, results_table& table) {
     for (std::size_t v = 0; v < table.variants().size(); ++v) {
         bool complete = true;
         for (std::size_t n = 0; n < table.documents(); ++n) complete = complete && table.is_finished(v, n);
         if (complete) continue;
         for (auto const& part : folder.parts(table.variants()[v])) read_part(part, table, v);
     }
+}
+
+/// What the tables of a complete run and the parts of an interrupted one hold of each variant.
+/// Errors: format_error naming file and column for tables that are not of this run.
+inline void read_finished(run_folder const& folder, results_table& table) {
+    if (has_run_tables(folder.path())) read_run_tables(folder.path(), table);
+    read_parts(folder, table);
 }
 
 /// A run of these documents in its folder, with all that earlier calls finished of it. The manifest is written, with

@@ -19,14 +19,21 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
 
+/// A variant that runs: its name, and that of its parent; the full model has none.
+struct measured_variant {
+    std::string_view name, parent;
+};
+
 /// What a measurement of one document is made for. Variants are those that run, the full model first.
 struct measured_size {
     std::size_t variants, layers, tokens, width;
+    std::span<const measured_variant> which{}; // one for each variant; none where only sizes count
 };
 
 /// What is measured of every document: the columns that it fills, and how a measurement of document n is made, whose
@@ -104,7 +111,10 @@ std::vector<patch_count> sweep_rows(transformer<Architecture, W> const& model, s
                                     document_rows const& documents, std::span<const std::size_t> rows, sweep_cut cut,
                                     Kind const& kind, Done const& done) {
     model_config const& config = model.config();
-    const measured_size size{variants.size(), config.layers, documents.ids.cols(), config.block.width};
+    std::vector<measured_variant> which;
+    for (auto const& v : variants)
+        which.push_back({v.name, v.parent.empty() && !which.empty() ? which[0].name : std::string_view(v.parent)});
+    const measured_size size{variants.size(), config.layers, documents.ids.cols(), config.block.width, which};
     matrix<std::int32_t> ids(rows.size(), documents.ids.cols());
     for (std::size_t i = 0; i < rows.size(); ++i) std::ranges::copy(documents.ids.row(rows[i]), ids.row(i).begin());
     const auto make = [&](std::size_t i) { return kind.make(size, rows[i]); };
