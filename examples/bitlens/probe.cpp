@@ -37,8 +37,10 @@ template <hook::point Point>
 std::size_t width_of(model_config const& c) {
     if constexpr (std::same_as<Point, hook::logits>)
         return c.vocabulary;
-    else if constexpr (std::same_as<Point, hook::attn_heads>)
+    else if constexpr (std::same_as<Point, hook::attn_q> || std::same_as<Point, hook::attn_heads>)
         return c.block.heads * c.block.head_dim;
+    else if constexpr (std::same_as<Point, hook::attn_k> || std::same_as<Point, hook::attn_v>)
+        return c.block.kv_heads * c.block.head_dim;
     else if constexpr (std::same_as<Point, hook::mlp_gate> || std::same_as<Point, hook::mlp_up> ||
                        std::same_as<Point, hook::mlp_act>)
         return c.block.ffn_width;

@@ -143,15 +143,25 @@ struct block_run {
         matmul(weights[projection::q], n, q, scratch);
         matmul(weights[projection::k], n, k, scratch);
         matmul(weights[projection::v], n, v, scratch);
+        constexpr bool is_heard = listens_to_any<P, hook::attn_q, hook::attn_k, hook::attn_v>;
+        const auto rotate = [&](std::size_t first, std::size_t count) {
+            rope(*state.rope, first, q.middle_rows(first, count));
+            rope(*state.rope, first, k.middle_rows(first, count));
+        };
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
             if constexpr (Architecture::qkv_bias) {
                 add_bias(weights.rest->q_bias, q.middle_rows(first, count));
                 add_bias(weights.rest->k_bias, k.middle_rows(first, count));
                 add_bias(weights.rest->v_bias, v.middle_rows(first, count));
             }
-            rope(*state.rope, first, q.middle_rows(first, count));
-            rope(*state.rope, first, k.middle_rows(first, count));
+            if constexpr (!is_heard) rotate(first, count);
         });
+        if constexpr (is_heard) {
+            emit<hook::attn_q>(probe, at, q);
+            emit<hook::attn_k>(probe, at, k);
+            emit<hook::attn_v>(probe, at, v);
+            over_rows(positions(), scratch, rotate);
+        }
         attention(q, k, v, shape.head_dim, state.heads, scratch);
         emit<hook::attn_heads>(probe, at, state.heads);
     }
