@@ -24,8 +24,9 @@ struct printer<std::tuple<Points...>> {
 int main() {
     auto config = bitlens::tiny_config<bitlens::llama>();
     config.block.head_dim = 8;
-    std::printf("d %zu, heads %zu x %zu, d_ff %zu, vocabulary %zu, T 3\n", config.block.width, config.block.heads,
-                config.block.head_dim, config.block.ffn_width, config.vocabulary);
+    auto const& sizes = config.block;
+    std::printf("d %zu, heads %zu x %zu, key heads %zu x %zu, d_ff %zu, vocabulary %zu, T 3\n", sizes.width,
+                sizes.heads, sizes.head_dim, sizes.kv_heads, sizes.head_dim, sizes.ffn_width, config.vocabulary);
     printer<decltype(std::tuple_cat(hook::all{}, hook::once{}))> probe;
     bitlens::tiny_model<bitlens::llama, weight>(config, 1).forward(std::vector<std::int32_t>{1, 2, 3}, probe);
 }

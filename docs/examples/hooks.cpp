@@ -61,4 +61,11 @@ int main() {
     std::printf("without the MLP of layer 3               %.3f\n", error(without_mlp{3}));
     std::printf("with the full model's gates from layer 2 %.3f\n", error(gates));
     std::printf("with the full model's logits             %.3f\n", error(everything));
+
+    // The same gates at every position but the first, and at positions 0 to 15 alone.
+    const std::size_t layers = low.config().layers;
+    bitlens::patch<hook::mlp_gate> not_the_first(kept, 2, layers, {1}), first_half(kept, 2, layers, {0, 16});
+    std::printf("gates, but for position 0                %.3f\n", error(not_the_first));
+    std::printf("gates at positions 0 to 15               %.3f\n", error(first_half));
+    std::printf("these patches overwrote %zu and %zu values\n", not_the_first.replaced(), first_half.replaced());
 }

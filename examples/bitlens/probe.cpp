@@ -35,15 +35,8 @@ std::vector<std::string> point_names() {
 /// Numbers of one position.
 template <hook::point Point>
 std::size_t width_of(model_config const& c) {
-    if constexpr (std::same_as<Point, hook::logits>)
-        return c.vocabulary;
-    else if constexpr (std::same_as<Point, hook::attn_heads>)
-        return c.block.heads * c.block.head_dim;
-    else if constexpr (std::same_as<Point, hook::mlp_gate> || std::same_as<Point, hook::mlp_up> ||
-                       std::same_as<Point, hook::mlp_act>)
-        return c.block.ffn_width;
-    else
-        return c.block.width;
+    if constexpr (hook::per_layer<Point>) return bitlens::width_of(hook::id_of<Point>, c.block);
+    return std::same_as<Point, hook::logits> ? c.vocabulary : c.block.width;
 }
 
 /// Bytes that the store below keeps of one position.

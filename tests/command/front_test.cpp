@@ -197,6 +197,9 @@ TEST_CASE("what probe keeps counts as memory") {
     constexpr double position = rows * tokens * sizeof(float), rounding = 1e4;
     const double one_layer = needed("resid_post --layers 0");
     CHECK(needed("resid_post") - one_layer == doctest::Approx(width * position).epsilon(rounding / (width * position)));
+    constexpr double key_width = width / 2; // two key heads for four heads
+    CHECK(one_layer - needed("attn_k --layers 0") ==
+          doctest::Approx(key_width * position).epsilon(rounding / (key_width * position)));
     const double more = static_cast<double>(here().vocabulary - width) * position +
                         static_cast<double>(here().vocabulary * tokens * sizeof(float));
     CHECK(needed("logits --layers 0") - one_layer == doctest::Approx(more).epsilon(rounding / more));

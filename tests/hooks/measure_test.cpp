@@ -26,6 +26,41 @@ TEST_CASE("norms leave out position 0 unless asked for it") {
     CHECK(from_zero.per_layer == std::vector<double>{0, 5015.0 / 3});
 }
 
+TEST_CASE("measures take the positions of a range, whose end may lie beyond the document's") {
+    auto a = three_positions(), b = three_positions();
+    b(0, 0) = 0, b(0, 1) = 0;
+    b(1, 0) = 6, b(1, 1) = 8;
+    const auto norm = [&](position_range positions) {
+        residual_norms<hook::resid_mid> p(1, positions);
+        emit<hook::resid_mid>(p, {0}, a.view());
+        return p.per_layer[0];
+    };
+    CHECK(norm({0, 1}) == 5000);
+    CHECK(norm({1, 2}) == 5);
+    CHECK(norm({0, 2}) == 2502.5);
+    CHECK(norm({1, 99}) == 7.5);
+    CHECK_THROWS_WITH_AS(norm({2, 2}), "position_range: 3 positions leave none from position 2 to below 2",
+                         shape_error);
+    CHECK_THROWS_WITH_AS(norm({3, 9}), "position_range: 3 positions leave none from position 3 on", shape_error);
+
+    token_kurtosis<hook::resid_mid> kurtosis(1, {0, 2});
+    matrix<float> one_spike(3, 4);
+    one_spike(0, 0) = one_spike(1, 3) = 1;
+    emit<hook::resid_mid>(kurtosis, {0}, one_spike.view());    // position 2, of equal numbers, would leave none
+    CHECK(*kurtosis.per_layer[0] == doctest::Approx(7.0 / 3)); // of 0.75 and three times −0.25
+    top_share<hook::resid_mid> share(1, 1, {2, 3});
+    emit<hook::resid_mid>(share, {0}, a.view());
+    CHECK(share.per_layer[0] == doctest::Approx(0.64)); // 64 of 100
+
+    latest<hook::mlp_out> before({1, 2});
+    difference<hook::mlp_out> d(1, before);
+    emit<hook::mlp_out>(before, {0}, a.view());
+    emit<hook::mlp_out>(d, {0}, b.view());
+    CHECK(before.of_layer(0).rows == 1);
+    CHECK(d.squared == std::vector<double>{12.5}); // (3, 4) more
+    CHECK(d.relative == std::vector<double>{1});
+}
+
 TEST_CASE("kurtosis of two numbers is 1, and of equal ones none") {
     auto a = three_positions();
     token_kurtosis<hook::mlp_in> k(2);

@@ -133,6 +133,67 @@ TEST_CASE("points of the whole run are patched whatever the layers") {
     CHECK(b(0, 0) == 3);
 }
 
+TEST_CASE("a patch overwrites the positions it was given, and counts the values") {
+    matrix<float> fives(4, 3);
+    for (float& v : fives.span()) v = 5;
+    record<hook::mlp_out, hook::resid_post, hook::logits> r;
+    for (std::size_t k = 0; k < 3; ++k) emit<hook::mlp_out>(r, {k}, fives.view());
+    emit<hook::resid_post>(r, {1}, fives.view());
+    emit<hook::logits>(r, {3}, fives.view());
+    const auto changed = [](auto& p, auto point, std::size_t layer) { // by row
+        matrix<float> run(4, 3);
+        emit<decltype(point)>(p, {layer}, run.view());
+        std::vector<bool> rows;
+        for (std::size_t t = 0; t < 4; ++t) {
+            CHECK(std::ranges::count(run.row(t), run(t, 0)) == 3);
+            rows.push_back(run(t, 0) == 5);
+        }
+        return rows;
+    };
+    using by_row = std::vector<bool>;
+    constexpr hook::mlp_out out{};
+    patch<hook::mlp_out> everywhere(r), all_but_first(r, 0, 3, {1}), one(r, 0, 3, {2, 3}), from_two(r, 0, 3, {2, 99});
+    CHECK(changed(everywhere, out, 0) == by_row{true, true, true, true});
+    CHECK(changed(all_but_first, out, 0) == by_row{false, true, true, true});
+    CHECK(changed(one, out, 0) == by_row{false, false, true, false});
+    CHECK(changed(from_two, out, 0) == by_row{false, false, true, true});
+    CHECK(everywhere.replaced() == 12);
+    CHECK(all_but_first.replaced() == 9);
+    CHECK(one.replaced() == 3);
+    CHECK(from_two.replaced() == 6);
+
+    // Layers and positions together, of all points and calls.
+    patch<hook::mlp_out, hook::resid_post, hook::logits> several(r, 1, 2, {0, 2});
+    CHECK(several.replaced() == 0);
+    CHECK(changed(several, out, 0) == by_row(4));
+    CHECK(changed(several, out, 1) == by_row{true, true, false, false});
+    CHECK(changed(several, hook::resid_post{}, 1) == by_row{true, true, false, false});
+    CHECK(changed(several, hook::logits{}, 3) == by_row{true, true, false, false});
+    CHECK(changed(several, out, 2) == by_row(4));
+    CHECK(several.replaced() == 18);
+    changed(several, out, 1);
+    CHECK(several.replaced() == 24);
+}
+
+TEST_CASE("a patch whose positions a document lacks is an error") {
+    matrix<float> a(4, 3), longer(5, 3);
+    record<hook::mlp_out> r;
+    emit<hook::mlp_out>(r, {0}, a.view());
+    const auto refused = [&](position_range positions, const char* what) {
+        patch<hook::mlp_out> p(r, 0, 1, positions);
+        CHECK_THROWS_WITH_AS(emit<hook::mlp_out>(p, {0}, a.view()), what, shape_error);
+        CHECK(p.replaced() == 0);
+        emit<hook::mlp_out>(p, {1}, a.view()); // not one of its layers
+    };
+    refused({4}, "patch of mlp_out at layer 0: 4 positions leave none from position 4 on");
+    refused({7, 9}, "patch of mlp_out at layer 0: 4 positions leave none from position 7 on");
+    refused({2, 2}, "patch of mlp_out at layer 0: 4 positions leave none from position 2 to below 2");
+    refused({3, 1}, "patch of mlp_out at layer 0: 4 positions leave none from position 3 to below 1");
+    patch<hook::mlp_out> p(r, 0, 1, {0, 2}); // which both have, but the record is of another document
+    CHECK_THROWS_WITH_AS(emit<hook::mlp_out>(p, {0}, longer.view()),
+                         "patch of mlp_out at layer 0: the record has shape 4 × 3, the run 5 × 3", shape_error);
+}
+
 TEST_CASE_TEMPLATE_DEFINE("every point has a name of its own", Point, every_point) {
     CHECK(!hook::name<Point>.empty());
     CHECK(std::ranges::count(hook::detail::names, hook::name<Point>) == 1);

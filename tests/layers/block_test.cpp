@@ -1,6 +1,7 @@
 #include "bitlens/layers/block.hpp"
 
 #include "bitlens/core/random.hpp"
+#include "bitlens/hooks/patch.hpp"
 #include "bitlens/hooks/record.hpp"
 #include "bitlens/layers/reference.hpp"
 
@@ -9,6 +10,8 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 using namespace bitlens;
@@ -45,6 +48,12 @@ block_weights<weights_type> random_weights() {
     return w;
 }
 
+block_weights<weights_type> without_biases(block_weights<weights_type> w) {
+    w.rest =
+        std::make_shared<const norms_and_biases>(norms_and_biases{w.rest->attn_norm, w.rest->mlp_norm, {}, {}, {}});
+    return w;
+}
+
 residual_stream start() {
     residual_stream s(positions, shape);
     random_generator random(12);
@@ -66,6 +75,32 @@ struct zero_gate_input {
     using points = hook::set<hook::mlp_gate_in>;
     void on(hook::mlp_gate_in, site, matrix_view<float> a) {
         for (std::size_t t = 0; t < a.rows; ++t) std::ranges::fill(a.row(t), 0.0f);
+    }
+};
+
+/// q twice, k with its sign turned, v three times what they are.
+struct scale_qkv {
+    using points = hook::set<hook::attn_q, hook::attn_k, hook::attn_v>;
+    void on(hook::attn_q, site, matrix_view<float> a) const { scale(a, 2); }
+    void on(hook::attn_k, site, matrix_view<float> a) const { scale(a, -1); }
+    void on(hook::attn_v, site, matrix_view<float> a) const { scale(a, 3); }
+    static void scale(matrix_view<float> a, float factor) {
+        for (std::size_t t = 0; t < a.rows; ++t)
+            for (float& x : a.row(t)) x *= factor;
+    }
+};
+
+/// Notes which points fire, one after the other.
+template <class Points>
+struct order_of;
+template <class... Points>
+struct order_of<std::tuple<Points...>> {
+    using points = hook::set<Points...>;
+    std::vector<point_id> fired;
+
+    template <hook::point Point>
+    void on(Point, site, matrix_view<const float>) {
+        fired.push_back(hook::id_of<Point>);
     }
 };
 
@@ -148,6 +183,48 @@ TEST_CASE("a block can stop after any stage and go on") {
     CHECK(std::ranges::equal(stream.x.span(), run(w, nobody).span()));
 }
 
+TEST_CASE("the points of a layer fire in the order in which they are listed") {
+    order_of<hook::all> order;
+    run(random_weights(), order);
+    REQUIRE(order.fired.size() == std::tuple_size_v<hook::all>);
+    for (std::size_t i = 0; i < order.fired.size(); ++i) CHECK(order.fired[i].index() == i);
+}
+
+TEST_CASE_TEMPLATE("attn_q, attn_k and attn_v lie between the biases and the rotary embedding", Architecture, with_bias,
+                   without_bias) {
+    auto w = random_weights();
+    if (!Architecture::qkv_bias) w = without_biases(std::move(w));
+    record<hook::attn_in, hook::attn_q, hook::attn_k, hook::attn_v> plain;
+    run<Architecture>(w, plain);
+    const auto n = plain.template get<hook::attn_in>(3);
+    auto q = product(n, w[projection::q], w.rest->q_bias), k = product(n, w[projection::k], w.rest->k_bias),
+         v = product(n, w[projection::v], w.rest->v_bias);
+    CHECK(near(plain.template get<hook::attn_q>(3), q));
+    CHECK(near(plain.template get<hook::attn_k>(3), k));
+    CHECK(near(plain.template get<hook::attn_v>(3), v));
+
+    // What is written there is what attention reads.
+    record<hook::attn_heads> scaled;
+    chain both(scale_qkv{}, scaled);
+    run<Architecture>(w, both);
+    scale_qkv::scale(q, 2), scale_qkv::scale(k, -1), scale_qkv::scale(v, 3);
+    reference::rope(shape.head_dim, shape.rope_theta, q);
+    reference::rope(shape.head_dim, shape.rope_theta, k);
+    matrix<float> heads(positions, 24);
+    reference::attention(q, k, v, shape.head_dim, heads);
+    CHECK(near(scaled.get<hook::attn_heads>(3), heads));
+}
+
+TEST_CASE_TEMPLATE("overwriting a point of q, k or v with itself changes no bit", Point, hook::attn_q, hook::attn_k,
+                   hook::attn_v) {
+    const auto w = random_weights();
+    no_probe nobody;
+    record<Point> own;
+    run(w, own);
+    patch<Point> same(own);
+    CHECK(std::ranges::equal(run(w, same, 3).span(), run(w, nobody).span()));
+}
+
 TEST_CASE("mlp_gate_in is what W_gate alone reads") {
     const auto w = random_weights();
     record<hook::mlp_in, hook::mlp_gate, hook::mlp_up> plain, zeroed;
@@ -164,10 +241,7 @@ TEST_CASE("mlp_gate_in is what W_gate alone reads") {
 }
 
 TEST_CASE("an architecture without biases adds none") {
-    const auto w = random_weights();
-    auto without = w;
-    without.rest =
-        std::make_shared<const norms_and_biases>(norms_and_biases{w.rest->attn_norm, w.rest->mlp_norm, {}, {}, {}});
+    const auto w = random_weights(), without = without_biases(w);
     no_probe nobody;
     const auto biased = run<with_bias>(w, nobody), plain = run<without_bias>(without, nobody);
     CHECK_FALSE(std::ranges::equal(biased.span(), plain.span()));

@@ -21,7 +21,7 @@ import torch
 import transformers
 
 TOLERANCE = 1e-4
-PER_LAYER = ["resid_pre", "attn_in", "attn_heads", "attn_out", "resid_mid", "mlp_in", "mlp_gate_in", "mlp_gate", "mlp_up",
+PER_LAYER = ["resid_pre", "attn_in", "attn_q", "attn_k", "attn_v", "attn_heads", "attn_out", "resid_mid", "mlp_in", "mlp_gate_in", "mlp_gate", "mlp_up",
              "mlp_act", "mlp_out", "resid_post"]
 ONCE = ["final_norm", "logits"]
 
@@ -85,6 +85,9 @@ def listen(model):
 
         before("resid_pre", layer)
         after("attn_in", layer.input_layernorm)
+        after("attn_q", layer.self_attn.q_proj)
+        after("attn_k", layer.self_attn.k_proj)
+        after("attn_v", layer.self_attn.v_proj)
         before("attn_heads", layer.self_attn.o_proj)
         after("attn_out", layer.self_attn.o_proj)
         before("resid_mid", layer.post_attention_layernorm)

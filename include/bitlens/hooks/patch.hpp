@@ -1,16 +1,22 @@
 #pragma once
 /// patch: a probe that overwrites points of one run with what a record holds of another.
 
+#include "bitlens/hooks/positions.hpp"
 #include "bitlens/hooks/record.hpp"
 
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
 #include <limits>
 #include <string>
+#include <tuple>
 
 namespace bitlens {
 
-/// Overwrites the points, at all positions, in layers first … end − 1, with the recorded ones. Points of the whole run
-/// are overwritten whatever the layers. The record must outlive the patch.
-/// Errors: shape_error when the record lacks the layer or has another shape; at construction when end < first.
+/// Overwrites the points, in layers first … end − 1 and at the positions given, with the recorded ones. Points of the
+/// whole run are overwritten whatever the layers. The record must outlive the patch, and is of the whole document
+/// whatever the positions.   Errors: shape_error when the record lacks the layer or has another shape, and when the
+/// document has none of the positions; at construction when end < first.
 template <class... Points>
 class patch {
 public:
@@ -18,22 +24,27 @@ public:
 
     template <class Record>
     explicit patch(Record const& source, std::size_t first = 0,
-                   std::size_t end = std::numeric_limits<std::size_t>::max())
-        : sources_(heard_by<Points>(source)...), first_(first), end_(end) {
+                   std::size_t end = std::numeric_limits<std::size_t>::max(), position_range positions = every_position)
+        : sources_(heard_by<Points>(source)...), first_(first), end_(end), positions_(positions) {
         if (end < first)
             throw shape_error("patch: layers " + std::to_string(first) + " to below " + std::to_string(end) +
                               ", expected an end that is not before the first");
     }
 
     template <hook::point Point>
-    void on(Point, site at, matrix_view<float> a) const {
+    void on(Point, site at, matrix_view<float> a) {
         if (hook::per_layer<Point> && (at.layer < first_ || at.layer >= end_)) return;
         const auto source = std::get<recorded<Point> const*>(sources_)->layer(hook::per_layer<Point> ? at.layer : 0);
+        const std::string who = "patch of " + std::string(hook::name<Point>) + " at layer " + std::to_string(at.layer);
         if (source.rows != a.rows || source.cols != a.cols)
-            throw shape_error("patch of " + std::string(hook::name<Point>) + " at layer " + std::to_string(at.layer) +
-                              ": the record has shape " + shape(source) + ", the run " + shape(a));
-        for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(source.row(t), a.row(t).begin());
+            throw shape_error(who + ": the record has shape " + shape(source) + ", the run " + shape(a));
+        const auto from = positions_.of(source, who);
+        const auto to = positions_.of(a, who);
+        for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+        replaced_ += to.rows * to.cols;
     }
+    /// How many values it has overwritten so far, of all its points and in every run.
+    std::size_t replaced() const noexcept { return replaced_; }
 
 private:
     template <class Point, class Record>
@@ -50,6 +61,8 @@ private:
     }
     std::tuple<recorded<Points> const*...> sources_;
     std::size_t first_, end_;
+    position_range positions_;
+    std::size_t replaced_ = 0;
 };
 
 } // namespace bitlens

@@ -25,6 +25,9 @@ struct resid_post {}; ///< after its MLP: z (eq. 6)
 
 // Attention.
 struct attn_in {};    ///< what q, k and v read: norm and γ applied (T, d)
+struct attn_q {};     ///< W_q of it, bias added, before the rotary embedding (T, heads · head_dim)
+struct attn_k {};     ///< W_k of it, likewise (T, kv_heads · head_dim)
+struct attn_v {};     ///< W_v of it, bias added (T, kv_heads · head_dim)
 struct attn_heads {}; ///< what W_o reads (T, heads · head_dim)
 struct attn_out {};   ///< what W_o gives (T, d)
 
@@ -43,8 +46,8 @@ struct final_norm {}; ///< what the head reads, γ applied (T, d)
 struct logits {};     ///< (T, vocabulary)
 
 /// The points that fire once in every layer, in the order in which they fire.
-using all = std::tuple<resid_pre, attn_in, attn_heads, attn_out, resid_mid, mlp_in, mlp_gate_in, mlp_gate, mlp_up,
-                       mlp_act, mlp_out, resid_post>;
+using all = std::tuple<resid_pre, attn_in, attn_q, attn_k, attn_v, attn_heads, attn_out, resid_mid, mlp_in, mlp_gate_in,
+                       mlp_gate, mlp_up, mlp_act, mlp_out, resid_post>;
 /// The points that fire once per run.
 using once = std::tuple<final_norm, logits>;
 
@@ -59,9 +62,9 @@ constexpr std::size_t position(std::tuple<Points...> const*) {
 template <class Point, class Tuple>
 inline constexpr std::size_t position_in = position<Point>(static_cast<Tuple const*>(nullptr));
 
-inline constexpr std::array<std::string_view, 14> names{
-    "resid_pre", "attn_in", "attn_heads", "attn_out", "resid_mid",  "mlp_in",     "mlp_gate_in",
-    "mlp_gate",  "mlp_up",  "mlp_act",    "mlp_out",  "resid_post", "final_norm", "logits"};
+inline constexpr std::array<std::string_view, 17> names{
+    "resid_pre",   "attn_in",  "attn_q", "attn_k",  "attn_v",  "attn_heads", "attn_out",   "resid_mid", "mlp_in",
+    "mlp_gate_in", "mlp_gate", "mlp_up", "mlp_act", "mlp_out", "resid_post", "final_norm", "logits"};
 
 } // namespace detail
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <limits>
 #include <string>
+#include <string_view>
 
 namespace bitlens {
 
@@ -23,12 +24,13 @@ struct position_range {
         const std::size_t last = std::min(end, positions);
         return last > first ? last - first : 0;
     }
-    /// Those rows.   Errors: shape_error when there are none.
+    /// Those rows.   Errors: shape_error when there are none, which begins with who asked.
     template <class T>
-    matrix_view<T> of(matrix_view<T> a) const {
+    matrix_view<T> of(matrix_view<T> a, std::string_view who = "position_range") const {
         if (count(a.rows) == 0)
-            throw shape_error("position_range: " + std::to_string(a.rows) + " positions leave none from position " +
-                              std::to_string(first) + (end > a.rows ? " on" : " to below " + std::to_string(end)));
+            throw shape_error(std::string(who) + ": " + std::to_string(a.rows) +
+                              " positions leave none from position " + std::to_string(first) +
+                              (end > a.rows ? " on" : " to below " + std::to_string(end)));
         return a.middle_rows(first, count(a.rows));
     }
 };

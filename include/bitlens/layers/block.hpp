@@ -79,7 +79,8 @@ enum class stage : std::uint8_t { qkv, o, gate_up, down, end };
 /// Numbers of one position at a point.
 constexpr std::size_t width_of(point_id point, block_shape const& s) noexcept {
     const auto is_any_of = [point](auto... points) { return ((point == point_id(points)) || ...); };
-    if (is_any_of(hook::attn_heads{})) return s.heads * s.head_dim;
+    if (is_any_of(hook::attn_q{}, hook::attn_heads{})) return s.heads * s.head_dim;
+    if (is_any_of(hook::attn_k{}, hook::attn_v{})) return s.kv_heads * s.head_dim;
     if (is_any_of(hook::mlp_gate{}, hook::mlp_up{}, hook::mlp_act{})) return s.ffn_width;
     return s.width;
 }
@@ -167,15 +168,25 @@ struct block_run {
         matmul(weights[projection::q], n, q, scratch);
         matmul(weights[projection::k], n, k, scratch);
         matmul(weights[projection::v], n, v, scratch);
+        constexpr bool is_heard = listens_to_any<P, hook::attn_q, hook::attn_k, hook::attn_v>;
+        const auto rotate = [&](std::size_t first, std::size_t count) {
+            rope(*buffers.rope, first, q.middle_rows(first, count));
+            rope(*buffers.rope, first, k.middle_rows(first, count));
+        };
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
             if constexpr (Architecture::qkv_bias) {
                 add_bias(weights.rest->q_bias, q.middle_rows(first, count));
                 add_bias(weights.rest->k_bias, k.middle_rows(first, count));
                 add_bias(weights.rest->v_bias, v.middle_rows(first, count));
             }
-            rope(*buffers.rope, first, q.middle_rows(first, count));
-            rope(*buffers.rope, first, k.middle_rows(first, count));
+            if constexpr (!is_heard) rotate(first, count);
         });
+        if constexpr (is_heard) {
+            emit<hook::attn_q>(probe, at, q);
+            emit<hook::attn_k>(probe, at, k);
+            emit<hook::attn_v>(probe, at, v);
+            over_rows(positions(), scratch, rotate);
+        }
         attention(q, k, v, shape.head_dim, buffers.heads, scratch);
         emit<hook::attn_heads>(probe, at, buffers.heads);
     }
