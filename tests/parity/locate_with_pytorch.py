@@ -19,8 +19,8 @@ L layers, m a method:
     exit_r_m_l<k>, exit_z_m_l<k>     −log softmax(U·φ(state)), state: after the attention of layer k, after the layer
     exit_r_frozen_m_l<k>, …          φ divides by the root mean square of the last layer's output, not by the state's own
 
-Made with torch 2.15.0, transformers 5.23.0, gguf 0.19.0, numpy 2.4.6. SmolLM2-135M, 16 documents of 256 tokens and 30
-variants take about 6 minutes on two cores.
+Made with torch 2.15.0, transformers 5.23.0, gguf 0.19.0, numpy 2.4.6. A document of 256 tokens of SmolLM2-135M takes
+2 to 3 seconds of processor time for each variant, and 0.4 for each early exit.
 """
 
 import dataclasses
