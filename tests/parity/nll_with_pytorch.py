@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """The NLLs of a study again, by PyTorch alone: quantization, model and scores in a few lines each.
 
-    python3 nll_with_pytorch.py --gguf MODEL.gguf --run RUN [--rows 256]
+    python3 nll_with_pytorch.py --gguf MODEL.gguf --run RUN [--rows 256]       (or --model FOLDER)
 
-Reads the token ids and method names of a finished run folder (tokens.npz, manifest.json), loads the same GGUF file with
+Reads the token ids and method names of a finished run folder (tokens.npz, manifest.json), loads the same model with
 transformers in float32, quantizes the linear layers of the blocks with the definitions written out below, scores every
 row, and compares with the run's examples.csv. Exits with 1 if any NLL differs by more than --tolerance.
 
-Made with torch 2.15.0, transformers 5.23.0, gguf 0.19.0, numpy 2.4.6.
+Made with torch 2.15.0, transformers 5.23.0, gguf 0.19.0 (which wants accelerate 1.15.0), numpy 2.4.6.
 """
 
 import argparse
@@ -62,7 +62,10 @@ def normal_float(weight, table, group):
 
 
 def quantizer(spec):
-    kind, bits, group, symmetric = re.fullmatch(r"(rtn|nf)(\d)-(g\d+|row)(-sym)?", spec).groups()
+    parts = re.fullmatch(r"(rtn|nf)(\d)-(g\d+|row)(-sym)?", spec)
+    if not parts:
+        sys.exit(f"{spec}: its definition is not written out here")
+    kind, bits, group, symmetric = parts.groups()
     group = 0 if group == "row" else int(group[1:])
     if kind == "rtn":
         return lambda w: round_to_nearest(w, int(bits), group, bool(symmetric))
@@ -73,33 +76,59 @@ def linear_layers(model):
     return [m for layer in model.model.layers for m in layer.modules() if isinstance(m, torch.nn.Linear)]
 
 
+def mean_nll(logits, ids):
+    """−log p(next token), mean over the positions that have a next one. Shapes: logits (1, T, vocabulary), ids (T)."""
+    return torch.nn.functional.cross_entropy(logits[0, :-1].double(), ids[1:]).item()
+
+
 @torch.no_grad()
 def row_nll(model, ids):
     ids = ids.to(model.device)
-    logits = model(ids[None]).logits[0, :-1].double()
-    return torch.nn.functional.cross_entropy(logits, ids[1:]).item()
+    return mean_nll(model(ids[None]).logits, ids)
+
+
+def command_line(description):
+    arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    model = arguments.add_mutually_exclusive_group(required=True)
+    model.add_argument("--gguf", type=pathlib.Path)
+    model.add_argument("--model", type=pathlib.Path, help="Hugging Face folder")
+    arguments.add_argument("--run", type=pathlib.Path, required=True)
+    arguments.add_argument("--rows", type=int)
+    arguments.add_argument("--tolerance", type=float, default=1e-4)
+    return arguments
+
+
+def load_model(a):
+    file = {"gguf_file": a.gguf.name} if a.gguf else {}
+    return AutoModelForCausalLM.from_pretrained(a.gguf.parent if a.gguf else a.model, dtype=torch.float32, **file).eval()
+
+
+def read_table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_run(folder):
+    """ids (rows, T), the rows of examples.csv, and {name: spec} of the variants, full first."""
+    ids = torch.from_numpy(numpy.load(folder / "tokens.npz")["ids"].astype(numpy.int64))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    if manifest["overrides"]:
+        sys.exit(f"{folder}: overrides are not read here")
+    return ids, read_table(folder / "examples.csv"), {"full": None} | {m["name"]: m["spec"] for m in manifest["methods"]}
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--gguf", type=pathlib.Path, required=True)
-    arguments.add_argument("--run", type=pathlib.Path, required=True)
-    arguments.add_argument("--rows", type=int)
+    arguments = command_line(__doc__)
     arguments.add_argument("--methods", help="comma-separated names, full among them (default: all)")
     arguments.add_argument("--device", default="cpu", help="where the model runs (default: cpu); weights are quantized on the CPU")
-    arguments.add_argument("--tolerance", type=float, default=1e-4)
     a = arguments.parse_args()
 
-    ids = torch.from_numpy(numpy.load(a.run / "tokens.npz")["ids"].astype(numpy.int64))[: a.rows]
-    with open(a.run / "examples.csv", newline="") as file:
-        ours = list(csv.DictReader(file))
-    specs = {"full": None}
-    specs |= {m["name"]: m["spec"] for m in json.loads((a.run / "manifest.json").read_text())["methods"]}
+    ids, ours, specs = read_run(a.run)
+    ids = ids[: a.rows]
     if a.methods:
         specs = {name: specs[name] for name in a.methods.split(",")}
 
-    model = AutoModelForCausalLM.from_pretrained(a.gguf.parent, gguf_file=a.gguf.name, dtype=torch.float32)
-    model.eval()
+    model = load_model(a)
     stored = [m.weight.detach().clone() for m in linear_layers(model)]
     model.to(a.device)
     worst = 0.0
