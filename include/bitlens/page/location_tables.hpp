@@ -145,9 +145,9 @@ inline table nats_table(std::string name, std::string title, finished_study cons
     const auto sets = shown_sets(l);
     for (const auto set : sets)
         add_columns(t, set,
-                    {{"nats", nats, 4},
-                     {"nats_low", "95 % from", 4},
-                     {"nats_high", "to", 4},
+                    {{"nats", nats, 3},
+                     {"nats_low", "95 % from", 3},
+                     {"nats_high", "to", 3},
                      {"share", share, 2},
                      {"share_low", "95 % from", 2},
                      {"share_high", "to", 2}});
@@ -217,13 +217,13 @@ inline table from_layer_table(finished_study const& s, location const& l) {
 /// The opposite: what one part does alone.
 inline table only_projections_table(finished_study const& s, location const& l) {
     return detail::nats_table("location_only_projections", "One projection alone quantized, in all layers", s, l,
-                              std::array{change_kind::only_projection}, "nats lost", &variant_numbers::error,
-                              "share of the method's damage", &variant_numbers::share_made);
+                              std::array{change_kind::only_projection}, "nats lost", &variant_numbers::error, "share",
+                              &variant_numbers::share_made);
 }
 inline table only_layers_table(finished_study const& s, location const& l) {
     return detail::nats_table("location_only_layers", "One layer alone quantized", s, l,
-                              std::array{change_kind::only_layer}, "nats lost", &variant_numbers::error,
-                              "share of the method's damage", &variant_numbers::share_made);
+                              std::array{change_kind::only_layer}, "nats lost", &variant_numbers::error, "share",
+                              &variant_numbers::share_made);
 }
 
 /// Every change over all documents that were run, where these are more than both sets.
