@@ -27,8 +27,8 @@ inline void replace_in(std::filesystem::path const& path, std::string const& fro
     write_file_atomically(path, bytes.replace(at, from.size(), to));
 }
 
-/// A run of two layers, or more, and three tokens a document in which error(i, method) and any other number are as given. An
-/// error that is not finite is that of a loss which is not, at the last position.
+/// A run of two layers, or more, and three tokens a document in which error(i, method) and any other number are as
+/// given. An error that is not finite is that of a loss which is not, at the last position.
 inline run_results made_up_run(std::size_t documents, std::vector<std::string> const& methods,
                                std::function<double(std::size_t, std::size_t)> const& error,
                                std::function<double(std::size_t)> const& other, std::size_t layers = 2) {

@@ -115,7 +115,7 @@ TEST_CASE("tables of where errors arise: perplexity, gap and share of each chang
     CHECK(c.patching.rows.size() == 6);
     CHECK(row_about(c.gates, "W_gate restored")["share_back_large"].get<double>() == doctest::Approx(0.05));
     CHECK(row_about(c.gates, "mlp_gate_in patched")["share_back_large"].get<double>() == doctest::Approx(0.75));
-    CHECK(row_about(c.late, "last 1 layer restored")["share_back_all"].get<double>() == doctest::Approx(0.15));
+    CHECK(row_about(c.late, "last layer restored")["share_back_ctrl"].get<double>() == doctest::Approx(0.15));
     const auto q = row_about(c.restored_projections, "W_q restored");
     CHECK(q["nats_large"].get<double>() == doctest::Approx(2.275 / 8));
     CHECK(q["share_large"].get<double>() == doctest::Approx(0.125));
@@ -126,8 +126,14 @@ TEST_CASE("tables of where errors arise: perplexity, gap and share of each chang
     CHECK(row_about(c.from_layer, "mlp_out patched from layer 5 on")["share_large"].get<double>() ==
           doctest::Approx(0.75));
     CHECK(c.exits.rows.size() == 20);
-    CHECK(c.patching.notes.front() ==
-          "D_large of a: 24 documents, D_ctrl of a: 24 documents, all documents that were run: 240.");
+    CHECK(c.about.front() == "D_large of a: 24 documents, D_ctrl of a: 24 documents; 240 documents were run.");
+    CHECK(c.all_documents.rows.size() == 9 + 4 * arise_layers);
+    const auto all = row_about(c.all_documents, "mlp_out patched");
+    CHECK(all["documents"] == 240);
+    CHECK(all["perplexity"].get<double>() == doctest::Approx(std::exp(2.1195)));
+    CHECK(all["given_back"].get<double>() == doctest::Approx(1.195 * 0.9));
+    CHECK(all["share_back"].get<double>() == doctest::Approx(0.9));
+    CHECK(row_about(c.all_documents, "only W_q quantized")["share_back"].get<double>() == doctest::Approx(0.75));
 }
 
 TEST_CASE("the paper's findings of where errors arise, and what a run that shows them says") {
@@ -142,10 +148,11 @@ TEST_CASE("the paper's findings of where errors arise, and what a run that shows
     CHECK(about(c.claims, "Restoring W_gate").run ==
           "a W_gate restored 0.05 (0.05 to 0.05), mlp_gate_in 0.75 (0.75 to 0.75)");
     CHECK(about(c.claims, "until the last tenth").run == "full model 4 of 4 layers");
-    CHECK(about(c.claims, "falls further").run.starts_with("from layer 9 to the end by "));
-    CHECK(c.line == "Where errors arise (on D_large of a, 24 documents): most of the damage comes back with, and which "
-                    "share (with its 95 % interval from 20 documents on): a: mlp_out patched 0.90 (0.90 to 0.90), "
-                    "then mlp_gate patched 0.80 (0.80 to 0.80); least: mlp_up patched −0.50 (−0.50 to −0.50).");
+    CHECK(about(c.claims, "falls further").run.starts_with("from layer 8 to the end by "));
+    CHECK(c.line ==
+          "Where errors arise, on D_large of a (24 documents), as shares of the damage given back, with their "
+          "95 % intervals: a most with mlp_out patched 0.90 (0.90 to 0.90), then with mlp_gate patched 0.80 "
+          "(0.80 to 0.80), least with mlp_up patched −0.50 (−0.50 to −0.50).");
 }
 
 TEST_CASE("a run that shows the opposite differs, one between is not decided, few documents decide nothing") {
@@ -168,7 +175,14 @@ TEST_CASE("a run that shows the opposite differs, one between is not decided, fe
     CHECK(about(content.claims, "last 18 %").verdict == "differs");
     CHECK(about(content.claims, "attn_out").verdict == "agrees");
     CHECK(about(content.claims, "attn_out").run == "a_b 0.00 (0.00 to 0.00)");
-    CHECK(content.line.find("not told apart from") != std::string::npos);
+    CHECK(content.line.find(": a most with last layer restored 0.90 (0.90 to 0.90), then with ") != std::string::npos);
+    CHECK(content.line.find("; a_b most with attn_out patched 0.00 (0.00 to 0.00).") != std::string::npos);
+
+    located_columns close(arise_rows);
+    close.run("a_patch_mlp_gate", [&](std::size_t i) { return scatter(i, 0.5); });
+    close.run("a_patch_mlp_up", [](std::size_t i) { return 2 + 0.5 * arise_error(i); });
+    const auto close_run = run_of(close);
+    CHECK(make_location_content(s, close_run).line.find(", not told apart from ") != std::string::npos);
 
     located_columns few(arise_rows);
     few.run("a_patch_mlp_out", [](std::size_t i) { return i >= 230 ? 2.0 : undefined_number; });
@@ -176,6 +190,9 @@ TEST_CASE("a run that shows the opposite differs, one between is not decided, fe
     const auto of_few = make_location_content(s, few_run);
     CHECK(about(of_few.claims, "MLP outputs").verdict == "not decided");
     CHECK(about(of_few.claims, "MLP outputs").run == "a 1.00");
+    CHECK(of_few.line ==
+          "Where errors arise, on D_large of a (10 documents), as shares of the damage given back, of too "
+          "few documents for intervals: a most with mlp_out patched 1.00.");
 }
 
 TEST_CASE("the worst documents: what each patch leaves, bold where it gives back more than half") {
@@ -244,7 +261,7 @@ TEST_CASE("a report has a section for what was run, and is what it was where not
     const auto json = read_json_file(folder.path() / "summary.json");
     for (const char* name : {"location_patching", "location_gates", "location_late", "location_restored_projections",
                              "location_only_projections", "location_restored_layers", "location_only_layers",
-                             "location_from_layer", "early_exit", "location_worst_a"})
+                             "location_from_layer", "early_exit", "location_worst_a", "location_all_documents"})
         CHECK_MESSAGE(json["tables"].contains(name), name);
     CHECK(json["tables"]["claims"]["rows"].size() == 9 + 8);
     CHECK(json["published"]["published_patching"]["rows"].size() == 7);
@@ -269,14 +286,14 @@ TEST_CASE("each experiment alone has its part of the page, and no other") {
     using parts = std::set<std::string>;
     located_columns late(arise_rows), exits(arise_rows), full_exits(arise_rows), only(arise_rows), curve(arise_rows);
     late.run("a_restore_late", [](std::size_t) { return 2.5; });
-    CHECK(parts_of(late) == parts{"location_late", "location_worst_a"});
+    CHECK(parts_of(late) == parts{"location_late", "location_worst_a", "location_all_documents"});
     exits.exit("z_frozen_a_l3", [](std::size_t) { return 2.5; });
     CHECK(parts_of(exits) == parts{"early_exit", "figure figure_02_frozen_exit_a"});
     full_exits.exit("r_full_l3", [](std::size_t) { return 2.5; });
     CHECK(parts_of(full_exits) == parts{"early_exit"});
     only.run("a_b_only_l2", [](std::size_t) { return 2.5; });
-    CHECK(parts_of(only) == parts{"location_only_layers", "figure location_one_layer"});
+    CHECK(parts_of(only) == parts{"location_only_layers", "location_all_documents", "figure location_one_layer"});
     curve.run("a_b_restore_from_l2", [](std::size_t) { return 2.5; });
-    CHECK(parts_of(curve) == parts{"location_from_layer", "figure location_from_layer"});
+    CHECK(parts_of(curve) == parts{"location_from_layer", "location_all_documents", "figure location_from_layer"});
     CHECK(parts_of(located_columns(arise_rows)).empty());
 }

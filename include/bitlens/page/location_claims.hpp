@@ -198,7 +198,7 @@ inline claim late_layers_give_little_back(finished_study const& s, location cons
                                 [](std::span<const double> means) { return !detail::gives_most_back(means); })};
 }
 
-/// The layers of the upper half before the steep ones.
+/// The layers of the upper half before the last tenth.
 inline claim large_errors_are_ready_late(finished_study const& s, location const& l) {
     claim c{
         "Early exits from r of the full model: the loss of D_large is above that of D_ctrl in the upper layers, until "
@@ -227,7 +227,7 @@ inline claim large_errors_are_ready_late(finished_study const& s, location const
     return c;
 }
 
-/// From the last early exit before the steep layers end to the model's end.
+/// From the last early exit before the last tenth to the model's end.
 inline claim large_errors_fall_late(finished_study const& s, location const& l) {
     claim c{"In the last tenth of the layers the loss of D_large falls further than that of D_ctrl (early exits from r "
             "of the full model)",
@@ -237,8 +237,7 @@ inline claim large_errors_fall_late(finished_study const& s, location const& l) 
     if (!exits) return c;
     std::optional<std::size_t> place;
     for (std::size_t i = 0; i < exits->layers.size(); ++i)
-        if (exits->layers[i] >= upper_half(s.layers()) && exits->layers[i] <= detail::steep_layer(s.layers()))
-            place = i;
+        if (exits->layers[i] >= upper_half(s.layers()) && exits->layers[i] < detail::steep_layer(s.layers())) place = i;
     if (!place) return c;
     const std::vector<std::span<const double>> columns{exits->nll[*place], s.nll_full};
     const auto large = detail::exit_losses(l, columns, located_set::large),

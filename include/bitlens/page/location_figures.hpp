@@ -42,8 +42,9 @@ inline chart exit_chart(finished_study const& s, location const& l, exit_state s
         for (const auto model : {std::optional<std::size_t>(), std::optional(method)}) {
             auto const* const curve = l.find_exit(state, scale, model);
             if (!curve) continue;
-            series one{
-                (model ? method_name : std::string("full model")) + ", " + std::string(set_title(set)), mark::band, {}};
+            series one{(model ? method_name : std::string(full_model_name)) + ", " + std::string(set_title(set)),
+                       mark::band,
+                       {}};
             for (std::size_t i = 0; i < curve->layers.size(); ++i) add_point(one, curve->layers[i], curve->on(set)[i]);
             c.series.push_back(std::move(one));
         }
@@ -120,7 +121,7 @@ inline figure from_layer_figure(finished_study const& s, location const& l) {
             if (!c) return;
             c->name = s.methods[m.method].name + (point.empty() ? " restored" : " " + std::string(point));
             c->x.title = "from layer";
-            c->note += "; " + detail::damage_note(m, l);
+            c->note = detail::damage_note(m, l);
             f.charts.push_back(std::move(*c));
         };
         add(change_kind::restore_from, {}, "Layers restored");

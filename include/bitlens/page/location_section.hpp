@@ -19,9 +19,10 @@ namespace bitlens {
 struct location_content {
     location found;
     std::vector<claim> claims;
-    std::string line; // for the summary; empty: nothing to say
+    std::string line;               // for the summary; empty: nothing to say
+    std::vector<std::string> about; // sentences above the tables
     table patching, late, gates, restored_projections, only_projections, restored_layers, only_layers, from_layer,
-        exits;
+        exits, all_documents;
     std::vector<located_documents> worst; // of each method of `found`
     std::vector<figure> exit_figures;
     figure from_layer_curves, one_layer_curves;
@@ -47,14 +48,14 @@ inline std::string most_given_back_words(finished_study const& s, location const
     const auto words = [&](located_variant const* v) {
         return change_words(v->change, s.layers()) + " " + share_text(share(v));
     };
-    std::string text = name + ": " + words(ranked[0]);
+    std::string text = name + " most with " + words(ranked[0]);
     if (ranked.size() > 1) {
         const bool told_apart =
             judge_means(s, l.rows(set), {ranked[0]->nll, ranked[1]->nll},
                         [](std::span<const double> means) { return means[0] < means[1]; }) == outcome::agrees;
-        text += (told_apart ? ", then " : ", not told apart from ") + words(ranked[1]);
+        text += (told_apart ? ", then with " : ", not told apart from ") + words(ranked[1]);
     }
-    if (ranked.size() > 2) text += "; least: " + words(ranked.back());
+    if (ranked.size() > 2) text += ", least with " + words(ranked.back());
     return text;
 }
 
@@ -64,12 +65,15 @@ inline std::string location_words(finished_study const& s, location const& l, st
     for (located_method const& m : l.methods)
         if (const auto words = most_given_back_words(s, l, m, set); !words.empty())
             text += (text.empty() ? "" : "; ") + words;
-    const std::string documents =
-        set == located_set::large ? "on D_large of " + s.methods[l.sets_of].name + ", " : "over all that were run, ";
+    const std::size_t documents = l.rows(set).size();
     if (!text.empty())
-        return "Where errors arise (" + documents + counted(l.rows(set).size(), "document") +
-               "): most of the damage comes back with, and which share (with its 95 % interval from " +
-               std::to_string(fewest_documents) + " documents on): " + text + ".";
+        return "Where errors arise, on " +
+               (set == located_set::large ? "D_large of " + s.methods[l.sets_of].name
+                                          : std::string("all that was run")) +
+               " (" + counted(documents, "document") + "), as shares of the damage given back" +
+               (documents < fewest_documents ? ", of too few documents for intervals: "
+                                             : ", with their 95 % intervals: ") +
+               text + ".";
     for (claim const& c : claims) text += (text.empty() ? "" : "; ") + c.answer.text;
     return text.empty() ? text : "Where errors arise, early exits of the full model: " + text + ".";
 }
@@ -81,6 +85,7 @@ inline location_content make_location_content(finished_study const& s, located_r
     location_content c{{},
                        location_claims_of(s, l),
                        {},
+                       {located_sets_words(s, l)},
                        location_patching_table(s, l),
                        location_late_table(s, l),
                        location_gates_table(s, l),
@@ -90,10 +95,12 @@ inline location_content make_location_content(finished_study const& s, located_r
                        only_layers_table(s, l),
                        from_layer_table(s, l),
                        early_exit_table(s, l),
+                       all_documents_table(s, l),
                        {},
                        early_exit_figures(s, l),
                        from_layer_figure(s, l),
                        one_layer_figure(s, l)};
+    if (!l.methods.empty()) c.about.emplace_back(detail::share_words);
     c.line = detail::location_words(s, l, c.claims);
     for (located_method const& m : l.methods)
         if (auto worst = worst_located(s, l, m); !worst.rows.empty()) c.worst.push_back(std::move(worst));
@@ -104,7 +111,7 @@ inline location_content make_location_content(finished_study const& s, located_r
 inline std::vector<table const*> tables_of(location_content const& c) {
     std::vector<table const*> all;
     for (table const* t : {&c.patching, &c.late, &c.gates, &c.restored_projections, &c.only_projections,
-                           &c.restored_layers, &c.only_layers, &c.from_layer, &c.exits})
+                           &c.restored_layers, &c.only_layers, &c.from_layer, &c.exits, &c.all_documents})
         if (!t->rows.empty()) all.push_back(t);
     for (auto const& w : c.worst) all.push_back(&w.errors);
     return all;

@@ -29,7 +29,9 @@ inline std::string change_words(model_change const& c, std::size_t layers) {
     case change_kind::patch_from:
         return std::string(c.point) + " patched from " + layer + " on";
     case change_kind::restore_late:
-        return "last " + counted(layers - first_late_layer(layers), "layer") + " restored";
+        return layers - first_late_layer(layers) == 1
+                   ? "last layer restored"
+                   : "last " + std::to_string(layers - first_late_layer(layers)) + " layers restored";
     case change_kind::restore_from:
         return "restored from " + layer + " on";
     case change_kind::restore_layer:
@@ -49,25 +51,25 @@ inline constexpr std::string_view set_title(located_set set) noexcept {
     return titles[static_cast<std::size_t>(set)];
 }
 
-/// Those that tables show: the two sets where they were run, all documents where these are more, or there are no sets.
+/// Those that tables and figures compare: the two sets where they were run, else all documents.
 inline std::vector<located_set> shown_sets(location const& l) {
     std::vector<located_set> shown;
     for (const auto set : {located_set::large, located_set::ctrl})
         if (!l.rows(set).empty()) shown.push_back(set);
-    if (shown.empty() || l.has_others()) shown.push_back(located_set::all);
+    if (shown.empty()) shown.push_back(located_set::all);
     return shown;
 }
 
 /// Of how many documents, and whose sets.
 inline std::string located_sets_words(finished_study const& s, location const& l) {
     std::string text;
-    for (const auto set : shown_sets(l)) {
-        text += (text.empty() ? "" : ", ") + std::string(set_title(set));
-        text += set == located_set::all
-                    ? " that were run: " + std::to_string(l.rows(set).size())
-                    : " of " + s.methods[l.sets_of].name + ": " + counted(l.rows(set).size(), "document");
-    }
-    return text + ".";
+    for (const auto set : {located_set::large, located_set::ctrl})
+        if (!l.rows(set).empty())
+            text += (text.empty() ? "" : ", ") + std::string(set_title(set)) + " of " + s.methods[l.sets_of].name +
+                    ": " + counted(l.rows(set).size(), "document");
+    const std::size_t all = l.rows(located_set::all).size();
+    return text.empty() ? counted(all, "document") + (all == 1 ? " was run." : " were run.")
+                        : text + (l.has_others() ? "; " + counted(all, "document") + " were run." : ".");
 }
 
 namespace detail {
@@ -77,12 +79,8 @@ inline std::string_view set_key(located_set set) noexcept {
     return keys[static_cast<std::size_t>(set)];
 }
 
-inline table empty_location_table(std::string name, std::string title, finished_study const& s, location const& l) {
-    return {std::move(name),
-            std::move(title),
-            {{"method", "method"}, {"change", "what is run"}},
-            {},
-            {located_sets_words(s, l)}};
+inline table empty_location_table(std::string name, std::string title) {
+    return {std::move(name), std::move(title), {{"method", "method"}, {"change", "what is run"}}, {}, {}};
 }
 
 inline void add_columns(table& t, located_set set, std::initializer_list<table::column> columns) {
@@ -100,7 +98,7 @@ inline void add_estimate(std::vector<cell>& row, estimate const& e) {
 
 inline measured difference(measured const& a, measured const& b) { return !a ? a : !b ? b : measured(*a - *b); }
 
-inline constexpr std::string_view share_note =
+inline constexpr std::string_view share_words =
     "Given back: the share of the damage in nats, (loss of the method − loss with the change) / (loss of the method − "
     "loss of the full model), of means over the documents; below 0 the change makes it worse. Intervals: 95 % of 1000 "
     "bootstrap resamples of the documents, the same documents under all models.";
@@ -108,7 +106,7 @@ inline constexpr std::string_view share_note =
 /// Perplexities as the paper has them. Rows of a method only where one of `changes` was run.
 inline table perplexity_changes_table(std::string name, std::string title, finished_study const& s, location const& l,
                                       std::span<const model_change> changes) {
-    table t = empty_location_table(std::move(name), std::move(title), s, l);
+    table t = empty_location_table(std::move(name), std::move(title));
     const auto sets = shown_sets(l);
     for (const auto set : sets)
         add_columns(t, set,
@@ -136,7 +134,6 @@ inline table perplexity_changes_table(std::string name, std::string title, finis
         add("quantized", m.itself);
         for (auto const* v : there) add(change_words(v->change, s.layers()), v->sets);
     }
-    t.notes.emplace_back(share_note);
     return t;
 }
 
@@ -144,13 +141,13 @@ inline table perplexity_changes_table(std::string name, std::string title, finis
 inline table nats_table(std::string name, std::string title, finished_study const& s, location const& l,
                         std::span<const change_kind> kinds, std::string const& nats, estimate variant_numbers::*in_nats,
                         std::string const& share, estimate variant_numbers::*as_share) {
-    table t = empty_location_table(std::move(name), std::move(title), s, l);
+    table t = empty_location_table(std::move(name), std::move(title));
     const auto sets = shown_sets(l);
     for (const auto set : sets)
         add_columns(t, set,
-                    {{"nats", nats, 4},
-                     {"nats_low", "95 % from", 4},
-                     {"nats_high", "to", 4},
+                    {{"nats", nats, 3},
+                     {"nats_low", "95 % from", 3},
+                     {"nats_high", "to", 3},
                      {"share", share, 2},
                      {"share_low", "95 % from", 2},
                      {"share_high", "to", 2}});
@@ -220,13 +217,37 @@ inline table from_layer_table(finished_study const& s, location const& l) {
 /// The opposite: what one part does alone.
 inline table only_projections_table(finished_study const& s, location const& l) {
     return detail::nats_table("location_only_projections", "One projection alone quantized, in all layers", s, l,
-                              std::array{change_kind::only_projection}, "nats lost", &variant_numbers::error,
-                              "share of the method's damage", &variant_numbers::share_made);
+                              std::array{change_kind::only_projection}, "nats lost", &variant_numbers::error, "share",
+                              &variant_numbers::share_made);
 }
 inline table only_layers_table(finished_study const& s, location const& l) {
     return detail::nats_table("location_only_layers", "One layer alone quantized", s, l,
-                              std::array{change_kind::only_layer}, "nats lost", &variant_numbers::error,
-                              "share of the method's damage", &variant_numbers::share_made);
+                              std::array{change_kind::only_layer}, "nats lost", &variant_numbers::error, "share",
+                              &variant_numbers::share_made);
+}
+
+/// Every change over all documents that were run, where these are more than both sets.
+inline table all_documents_table(finished_study const& s, location const& l) {
+    table t = detail::empty_location_table("location_all_documents", "All changes, over all documents that were run");
+    t.columns.insert(t.columns.end(), {{"documents", "documents"},
+                                       {"perplexity", "perplexity", 3},
+                                       {"given_back", "nats given back", 4},
+                                       {"given_back_low", "95 % from", 4},
+                                       {"given_back_high", "to", 4},
+                                       {"share_back", "share", 3},
+                                       {"share_back_low", "95 % from", 3},
+                                       {"share_back_high", "to", 3}});
+    if (!l.has_others()) return t;
+    for (located_method const& m : l.methods)
+        for (located_variant const& v : m.variants) {
+            auto const& n = v.on(located_set::all);
+            std::vector<cell> row{s.methods[m.method].name, change_words(v.change, s.layers()), n.documents,
+                                  n.perplexity.value};
+            detail::add_estimate(row, n.given_back);
+            detail::add_estimate(row, n.share_back);
+            t.add(std::move(row));
+        }
+    return t;
 }
 
 /// Early exits by layer.
@@ -235,9 +256,9 @@ inline table early_exit_table(finished_study const& s, location const& l) {
             "Early exits, layer by layer",
             {{"model", "model"}, {"state", "state"}, {"scale", "scale"}, {"layer", "layer"}},
             {},
-            {located_sets_words(s, l) + " Loss in nats per token. r: after the attention of the layer, z: after its "
-                                        "MLP. Scale: the last norm's, of the state itself (fresh) or of the model's "
-                                        "end (frozen)."}};
+            {"Loss in nats per token. r: after the attention of the layer, z: after its "
+             "MLP. Scale: the last norm's, of the state itself (fresh) or of the model's "
+             "end (frozen)."}};
     const auto sets = shown_sets(l);
     for (const auto set : sets)
         detail::add_columns(t, set, {{"nll", "loss", 3}, {"nll_low", "95 % from", 3}, {"nll_high", "to", 3}});

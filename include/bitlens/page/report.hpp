@@ -273,7 +273,9 @@ inline std::string location_html(documents_page const& page, location_content co
         return t.rows.empty() ? std::string()
                               : folded(t.title + ": all layers as a table", to_html(t, {.titled = false}));
     };
-    std::string out = section("arise", "Where errors arise") + shown(c.patching);
+    std::string out = section("arise", "Where errors arise");
+    for (auto const& sentence : c.about) out += paragraph(sentence);
+    out += shown(c.patching);
     if (!c.patching.rows.empty())
         out += folded("Perplexities that the paper reports", to_html(published::patching_table()));
     out += worst_located_html(s, c, [&page](std::size_t row) { return page.target(row); });
@@ -284,7 +286,10 @@ inline std::string location_html(documents_page const& page, location_content co
     out += figure_html(c.one_layer_curves) + all_layers(c.restored_layers) + all_layers(c.only_layers);
     out += figure_html(c.from_layer_curves) + all_layers(c.from_layer);
     for (figure const& f : c.exit_figures) out += figure_html(f);
-    return out + all_layers(c.exits);
+    out += all_layers(c.exits);
+    return c.all_documents.rows.empty()
+               ? out
+               : out + folded(c.all_documents.title, to_html(c.all_documents, {.titled = false, .listed = "change"}));
 }
 
 inline std::string page_html(finished_study const& s, report_content const& c) {
