@@ -56,10 +56,10 @@ namespace detail {
 struct report_content {
     std::vector<std::string> lines;
     table claims, methods, margins, foretelling, foretelling_robustness, parting, method_correlation, pair_robustness,
-        kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse;
+        kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse, long_tail;
     std::optional<table> topics, topic_tests; // where the documents have topics
     std::vector<set_figures> sets;            // one per method
-    figure correlation_r, correlation_z_h, mlp_error, errors;
+    figure correlation_r, correlation_z_h, mlp_error, errors, long_tail_dots;
     std::optional<table> float32; // of a run in another arithmetic
 };
 
@@ -83,6 +83,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      layer_correlation_table(s),
                      set_means_table(s),
                      mse_table(s),
+                     long_tail_table(s, s.nll_full, "the full model's"),
                      {},
                      {},
                      {},
@@ -90,6 +91,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      correlation_z_h_figure(s, draws),
                      mse_figure(s, draws),
                      error_figure(s),
+                     long_tail_figure(s, s.nll_full, "loss of the full model"),
                      std::move(float32)};
     if (const auto topics = study_topics(s)) {
         c.topics = topics_table(s, *topics);
@@ -114,14 +116,15 @@ inline std::vector<table const*> tables_of(report_content const& c) {
                                   &c.last_layer,
                                   &c.layer_correlation,
                                   &c.set_means,
-                                  &c.mse};
+                                  &c.mse,
+                                  &c.long_tail};
     for (auto const* more : {&c.topics, &c.topic_tests, &c.float32})
         if (*more) all.push_back(&**more);
     return all;
 }
 
 inline std::vector<figure const*> figures_of(report_content const& c) {
-    std::vector<figure const*> all{&c.correlation_r, &c.correlation_z_h, &c.mlp_error, &c.errors};
+    std::vector<figure const*> all{&c.correlation_r, &c.correlation_z_h, &c.mlp_error, &c.errors, &c.long_tail_dots};
     for (auto const& f : c.sets) all.insert(all.end(), {&f.curves, &f.density_r, &f.density_h, &f.kurtosis});
     return all;
 }
@@ -130,7 +133,7 @@ inline ordered_json summary_json(report_content const& c) {
     ordered_json tables = ordered_json::object(), reported = ordered_json::object();
     for (table const* t : tables_of(c)) tables[t->name] = to_json(*t);
     for (table const& t : {published::perplexity_table(), published::method_correlation_table(),
-                           published::error_sets_table(), published::last_layer_table()})
+                           published::error_sets_table(), published::last_layer_table(), published::long_tail_table()})
         reported[t.name] = to_json(t);
     return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
 }
@@ -201,6 +204,14 @@ inline std::string method_figures_html(set_figures const& figures, bool with_lay
     return out + figure_html(figures.kurtosis);
 }
 
+/// Thousands of dots are large: the page has them of one method.
+inline std::string long_tail_html(report_content const& c) {
+    figure const& f = c.long_tail_dots;
+    const auto shown = std::span(f.charts).first(std::min<std::size_t>(1, f.charts.size()));
+    return figure_html(shown, 1, f.caption, {f.name}) +
+           (f.charts.size() > 1 ? figure_links("The same of every method", f) : "");
+}
+
 /// All scripts that a page may run.
 inline std::array<page_script, 2> page_scripts() noexcept { return {table_script(), example_script()}; }
 
@@ -258,7 +269,8 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += "<nav><a href=\"#worst\">Worst documents</a><a href=\"#foretells\">What foretells the error</a><a "
             "href=\"#claims\">The paper's findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same "
             "documents?</a><a "
-            "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
+            "href=\"#sets\">Large errors</a><a href=\"#tail\">Hard and easy</a><a "
+            "href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
             "href=\"#examples\">Texts and all documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
 
     body += section("worst", "The worst documents") + (s.methods.empty() ? "" : worst_documents_html(documents)) +
@@ -289,6 +301,9 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
         body += v == 0 ? figures : folded("The same figures for the sets of " + s.methods[v].name, figures);
     }
     body += folded("All layers as a table", to_html(c.set_means));
+
+    body += section("tail", "Were the documents with large errors hard before?") + long_tail_html(c) +
+            to_html(c.long_tail) + folded("Mean errors that the paper reports", to_html(published::long_tail_table()));
 
     body += section("magnitudes", "Do magnitudes foretell errors?") + figure_html(c.correlation_r) +
             to_html(c.last_layer) +
