@@ -193,3 +193,18 @@ TEST_CASE("a loss that is not finite is named on the terminal and in the report,
     const auto written = read_json_file(folder.path() / "summary.json");
     CHECK(written["tables"]["methods"]["rows"][1]["mean_error"].is_number());
 }
+
+TEST_CASE("dots of more than two thousand documents are in the figure's files, not in the page") {
+    figure f{"long_tail", "Caption.", {}, 1};
+    f.charts.emplace_back();
+    f.charts[0].series.push_back({"documents", mark::dots, {}});
+    for (std::size_t i = 0; i < 2000; ++i)
+        f.charts[0].series[0].points.push_back({static_cast<double>(i), 1.0, "", {}, {}});
+    const std::string drawn = detail::long_tail_html(f);
+    CHECK(drawn.find("<circle") != std::string::npos);
+    CHECK(drawn.find("figures/long_tail.svg") == std::string::npos);
+    f.charts[0].series[0].points.push_back({2000, 1.0, "", {}, {}});
+    const std::string linked = detail::long_tail_html(f);
+    CHECK(linked.find("<circle") == std::string::npos);
+    CHECK(linked.find("figures/long_tail.svg") != std::string::npos);
+}

@@ -204,12 +204,14 @@ inline std::string method_figures_html(set_figures const& figures, bool with_lay
     return out + figure_html(figures.kurtosis);
 }
 
-/// Thousands of dots are large: the page has them of one method.
-inline std::string long_tail_html(report_content const& c) {
-    figure const& f = c.long_tail_dots;
-    const auto shown = std::span(f.charts).first(std::min<std::size_t>(1, f.charts.size()));
+/// Dots are large, about 100 bytes each: the page has those of one method, and of many documents none.
+inline std::string long_tail_html(figure const& f) {
+    constexpr std::size_t most_dots = 2000;
+    if (f.charts.empty()) return {};
+    const bool is_drawn = f.charts.front().series.back().points.size() <= most_dots;
+    const auto shown = std::span(f.charts).first(is_drawn ? 1 : 0);
     return figure_html(shown, 1, f.caption, {f.name}) +
-           (f.charts.size() > 1 ? figure_links("The same of every method", f) : "");
+           (is_drawn && f.charts.size() == 1 ? "" : figure_links("Each document under every method", f));
 }
 
 /// All scripts that a page may run.
@@ -302,7 +304,7 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     }
     body += folded("All layers as a table", to_html(c.set_means));
 
-    body += section("tail", "Were the documents with large errors hard before?") + long_tail_html(c) +
+    body += section("tail", "Were the documents with large errors hard before?") + long_tail_html(c.long_tail_dots) +
             to_html(c.long_tail) + folded("Mean errors that the paper reports", to_html(published::long_tail_table()));
 
     body += section("magnitudes", "Do magnitudes foretell errors?") + figure_html(c.correlation_r) +
