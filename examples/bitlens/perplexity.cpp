@@ -6,19 +6,15 @@
 #include "setting.hpp"
 
 #include "bitlens/analysis/numbers.hpp"
-#include "bitlens/io/byte_cursor.hpp"
+#include "bitlens/analysis/window_losses.hpp"
 #include "bitlens/io/json.hpp"
-#include "bitlens/io/mapped_file.hpp"
 #include "bitlens/page/table_json.hpp"
 #include "bitlens/report/table.hpp"
-#include "bitlens/stats/moments.hpp"
 #include "bitlens/sweep/position_scores.hpp"
 #include "bitlens/sweep/select_documents.hpp"
-#include "bitlens/sweep/sweep.hpp"
-#include "bitlens/text/documents.hpp"
+#include "bitlens/text/text_windows.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -27,59 +23,12 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace bitlens::command {
 
 namespace {
-
-struct text_windows {
-    bool bos = false;         // whether the text begins with a beginning-of-text token
-    std::size_t tokens = 0;   // ids of the whole text, with it
-    matrix<std::int32_t> ids; // (windows, window): neighbouring ones; what is left over at the end is not scored
-    /// Of the text that the scored ids stand for, which are all of a window but the first; unknown where ids do not
-    /// give the text back, as from a tokenizer that drops what it has no token for.
-    std::optional<std::size_t> bytes;
-
-    std::size_t scored() const noexcept { return ids.rows() * (ids.cols() - 1); }
-};
-
-std::string read_text(perplexity_arguments const& a) {
-    const mapped_file file(a.text);
-    const std::string_view text = checked_text(as_text(file.bytes()), a.text.string());
-    return a.join_lines ? join_lines(text) : std::string(text);
-}
-
-text_windows cut_windows(perplexity_arguments const& a, tokenizer const& t) {
-    const std::string text = read_text(a);
-    auto ids = t.encode(text);
-    const bool is_whole = t.decode(ids) == text;
-    const auto bos = bos_token(t, a.bos);
-    if (bos) ids.insert(ids.begin(), *bos);
-    text_windows windows{bos.has_value(), ids.size(), matrix<std::int32_t>(ids.size() / a.window, a.window), {}};
-    auto& cut = windows.ids;
-    if (cut.rows() == 0)
-        throw option_error(a.text.string() + ": " + std::to_string(ids.size()) + " tokens, at least one window of " +
-                           std::to_string(a.window) + " is expected");
-    std::copy_n(ids.begin(), cut.rows() * cut.cols(), cut.data());
-    if (!is_whole) return windows;
-    std::size_t bytes = 0;
-    for (std::size_t n = 0; n < cut.rows(); ++n)
-        for (const std::int32_t id : cut.row(n).subspan(1)) bytes += t.token_bytes(id).size();
-    windows.bytes = bytes;
-    return windows;
-}
-
-/// Errors: error for the first loss of a window that is no number, naming its place.
-void check_finite(std::span<const double> nll, std::string const& method, std::size_t window) {
-    const auto at = std::ranges::find_if_not(nll, [](double x) { return std::isfinite(x); });
-    if (at == nll.end()) return;
-    throw error("method " + method + ", window " + std::to_string(window) + ", position " +
-                std::to_string(at - nll.begin()) + " (both from 0): the loss is " +
-                (std::isnan(*at) ? "not a number" : "infinite") + "; what the model computes there is beyond float32");
-}
 
 /// What is known of one model.
 struct method_perplexity {
@@ -108,20 +57,12 @@ std::vector<method_perplexity> measure(checkpoint const& source, perplexity_argu
         transformer<Architecture, weight>(source, plan.full_resident).with_products(products_named(a.arithmetic));
     const auto variants = variants_of(model, methods, plan);
 
-    std::vector<method_perplexity> results{{full_model_name, full_model_name, std::vector<double>(windows.rows())}};
-    for (auto const& m : methods) results.push_back({m.name, m.text(), std::vector<double>(windows.rows())});
     progress shown(windows.rows() * count * config.layers, config.layers, windows.cols());
-    sweep<Architecture, weight>(
-        model, variants, windows, plan.cut, [&](std::size_t) { return score_measurement(scored, count); },
-        [&](std::size_t first, std::span<score_measurement> block) {
-            for (std::size_t e = 0; e < block.size(); ++e)
-                for (std::size_t v = 0; v < count; ++v) {
-                    auto const& nll = block[e].positions(v).nll;
-                    check_finite(nll, results[v].name, first + e);
-                    results[v].nll[first + e] = mean<double>(nll);
-                }
-            shown.advance(block.size() * count * config.layers);
-        });
+    auto losses = window_losses(model, variants, windows.view(), plan.cut,
+                                [&](std::size_t done) { shown.advance(done * count * config.layers); });
+    std::vector<method_perplexity> results{{full_model_name, full_model_name, std::move(losses[0])}};
+    for (std::size_t m = 0; m < methods.size(); ++m)
+        results.push_back({methods[m].name, methods[m].text(), std::move(losses[m + 1])});
     return results;
 }
 
@@ -184,7 +125,8 @@ void perplexity(perplexity_arguments const& a) {
     const checkpoint source = open_model(a.model);
     warn_beyond_context(source.config(), "--window", a.window);
     const tokenizer t = source.load_tokenizer();
-    const auto windows = cut_windows(a, t);
+    const auto windows =
+        cut_windows(read_text(a.text, a.join_lines), a.text.string(), t, bos_token(t, a.bos), a.window);
     check_rows(a.text.string(), t, windows.ids.span(), source.config().vocabulary);
     const auto results = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return measure<Architecture>(source, a, methods, windows.ids, here);

@@ -1,7 +1,5 @@
 #include "experiment.hpp"
 
-#include "measure.hpp"
-
 #include "bitlens/streams.hpp"
 
 #include "bitlens/core/error.hpp"
@@ -9,6 +7,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <string>
 
@@ -16,23 +15,38 @@
 
 namespace bitlens::paper {
 
-int run(int argc, char** argv, const char* methods, void (*show)(finished_study const&)) try {
+namespace {
+
+int run_program(int argc, char** argv, const char* methods, own_option own,
+                std::function<void(request const&)> const& show) try {
     command::open_closed_streams();
-    checkpoint_documents a;
-    std::string method_names = methods;
+    request asked;
+    std::string method_names = methods == nullptr ? "" : methods;
     CLI::App app("A table or figure of arXiv 2506.12044; without --model and --data, of a tiny random model");
-    auto* const model = app.add_option("--model", a.model, "Hugging Face folder, or GGUF file");
-    auto* const data = app.add_option("--data", a.data, "JSONL with a field text, text, or NPY of token ids");
+    auto* const model = app.add_option("--model", asked.model, "Hugging Face folder, or GGUF file");
+    auto* const data = app.add_option("--data", asked.data, "JSONL with a field text, text, or NPY of token ids");
     model->needs(data)->check(CLI::ExistingPath);
     data->needs(model)->check(CLI::ExistingFile);
-    app.add_option("--methods", method_names, "as bitlens study has them")->capture_default_str();
-    app.add_option("--tokens", a.tokens, "token ids a document; shorter ones are left out")
+    if (methods != nullptr)
+        app.add_option("--methods", method_names, "as bitlens study has them")->capture_default_str();
+    app.add_option("--tokens", asked.tokens, "token ids a document; shorter ones are left out")
         ->needs(data)
         ->check(CLI::Range(std::size_t{2}, std::size_t{1} << 20))
         ->capture_default_str();
-    app.add_option("--examples", a.examples, "the first N documents that are long enough")
+    app.add_option("--examples", asked.examples, "the first N documents that are long enough")
         ->needs(data)
         ->check(CLI::PositiveNumber);
+    if (own == own_option::text)
+        app.add_option("--text", asked.text, "WikiText as a text file, whose lines are joined by blank ones")
+            ->needs(model)
+            ->check(CLI::ExistingFile);
+    if (own == own_option::before)
+        app.add_option("--before", asked.before,
+                       "run folder of another model over the same documents, whose losses are taken for this one's")
+            ->needs(data)
+            ->check(CLI::ExistingDirectory);
+    if (own == own_option::first_position)
+        app.add_flag("--first-position", asked.first_position, "count position 0 too");
     try {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& e) {
@@ -40,14 +54,25 @@ int run(int argc, char** argv, const char* methods, void (*show)(finished_study 
         if (code == 0) command::flush_output();
         return code;
     }
-    const auto parsed = parse_methods(method_names);
-    if (parsed.empty()) throw option_error("--methods: at least one is expected");
-    show(a.model.empty() ? measure_tiny_model(parsed) : measure_checkpoint(a, parsed));
+    asked.methods = parse_methods(method_names);
+    if (methods != nullptr && asked.methods.empty()) throw option_error("--methods: at least one is expected");
+    show(asked);
     command::flush_output();
     return 0;
 } catch (std::exception const& e) {
     std::cerr << argv[0] << ": " << visible_line(e.what()) << '\n';
     return 1;
+}
+
+} // namespace
+
+int run(int argc, char** argv, const char* methods, own_option own, void (*show)(request const&)) {
+    return run_program(argc, argv, methods, own, show);
+}
+
+int run(int argc, char** argv, const char* methods, void (*show)(finished_study const&)) {
+    return run_program(argc, argv, methods, own_option::none,
+                       [show](request const& asked) { show(measure_study(asked)); });
 }
 
 } // namespace bitlens::paper

@@ -2,7 +2,9 @@
 
 #include "study_matrix/study_matrix.hpp"
 
+#include "bitlens/analysis/dimension_means.hpp"
 #include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/analysis/window_losses.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"
@@ -12,11 +14,13 @@
 #include "bitlens/recipes/quantize_model.hpp"
 #include "bitlens/sweep/run_study.hpp"
 #include "bitlens/sweep/select_documents.hpp"
+#include "bitlens/text/text_windows.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,21 +29,75 @@ namespace bitlens::paper {
 
 namespace {
 
+template <class Architecture>
+using study_model = transformer<Architecture, study_matrix>;
+
+/// The full model, then every method.
+template <class Architecture>
+std::vector<variant<study_matrix>> variants_of(study_model<Architecture> const& model,
+                                               std::span<const method> methods) {
+    std::vector<variant<study_matrix>> variants{{std::string(full_model_name), model.layers()}};
+    for (auto const& m : methods)
+        variants.push_back({m.name, std::make_shared<quantized_layers<study_matrix>>(model.layers(), m)});
+    return variants;
+}
+
+/// Every core works while it lives.
+struct all_cores {
+    unsigned threads = available_cores();
+    sweep_cut cut{4 * threads, threads};
+    thread_limit limit{threads};
+};
+
 /// Every method beside the full model on every document, all of it in memory.
 template <class Architecture>
-finished_study measure(transformer<Architecture, study_matrix> const& model, std::span<const method> methods,
+finished_study measure(study_model<Architecture> const& model, std::span<const method> methods,
                        document_rows documents) {
     const document_statistics kind{{}, documents.bytes};
     run_manifest manifest{{{"seed", 1}, {"first_position", false}, {"full", ""}}, {}, kind.columns()};
-    std::vector<variant<study_matrix>> variants{{std::string(full_model_name), model.layers()}};
-    for (auto const& m : methods) {
-        manifest.methods.push_back({m.name, m.text()});
-        variants.push_back({m.name, std::make_shared<quantized_layers<study_matrix>>(model.layers(), m)});
-    }
-    const unsigned threads = available_cores();
-    const thread_limit limit(threads);
-    auto table = measure_run(model, variants, documents, {4 * threads, threads}, kind);
+    for (auto const& m : methods) manifest.methods.push_back({m.name, m.text()});
+    const all_cores here;
+    auto table = measure_run(model, variants_of(model, methods), documents, here.cut, kind);
     return make_study({std::move(manifest), std::move(documents), std::move(table), {}, {}});
+}
+
+template <class Architecture>
+text_losses measure(study_model<Architecture> const& model, std::span<const method> methods,
+                    matrix<std::int32_t> const& windows) {
+    const all_cores here;
+    auto losses = window_losses(model, variants_of(model, methods), windows.view(), here.cut);
+    text_losses found{windows.cols(), std::move(losses[0]), {}};
+    for (std::size_t v = 1; v < losses.size(); ++v) found.methods.push_back(std::move(losses[v]));
+    return found;
+}
+
+template <class Architecture>
+std::vector<layer_outliers> outliers_of_layers(study_model<Architecture> const& model, matrix<std::int32_t> const& ids,
+                                               bool first_position) {
+    const all_cores here;
+    const auto magnitudes = dimension_means<hook::resid_mid>(model, ids.view(), here.cut,
+                                                             first_position ? every_position : position_range{});
+    std::vector<layer_outliers> layers;
+    for (std::size_t k = 0; k < magnitudes.rows(); ++k)
+        layers.push_back(outliers_of(magnitudes.row(k), model.layers()->layer(k).rest->mlp_norm));
+    return layers;
+}
+
+model_config tiny_config_of_groups() {
+    model_config config = tiny_config<llama>();
+    config.block.ffn_width = 192; // whole groups of 64
+    return config;
+}
+
+template <class W>
+transformer<llama, W> tiny(float sharpness = 1) {
+    constexpr std::uint64_t seed = 1;
+    const model_config config = tiny_config_of_groups();
+    const auto model = std::make_shared<const transformer<llama, W>>(tiny_model<llama, W>(config, seed));
+    std::vector<float> final_norm(model->final_norm().begin(), model->final_norm().end());
+    for (float& gamma : final_norm) gamma *= sharpness;
+    const auto part = [&](W const& of_model) { return std::shared_ptr<const W>(model, &of_model); };
+    return {config, model->layers(), part(model->embedding()), std::move(final_norm), part(model->head())};
 }
 
 template <class Model>
@@ -50,40 +108,69 @@ std::int32_t most_likely_next(Model const& model, std::span<const std::int32_t> 
     return static_cast<std::int32_t>(std::ranges::max_element(last) - last.begin());
 }
 
-/// From hard to easy: of document n of N, a share of n/N is what the model itself would say next, the rest any token.
-template <class Model>
-document_rows made_up_documents(Model const& model) {
-    constexpr std::size_t rows = 40, tokens = 24;
+/// From hard to easy: of row n of N, a share of n/N is what the tiny model itself would say next, the rest any token.
+matrix<std::int32_t> made_up_ids(std::size_t rows, std::size_t tokens) {
+    const auto model = tiny<packed_matrix<dense<float>>>();
     matrix<std::int32_t> all(rows, tokens);
     random_generator random(2);
     for (std::size_t n = 0; n < rows; ++n) {
-        const double share = static_cast<double>(n) / rows;
+        const double share = static_cast<double>(n) / static_cast<double>(rows);
         const auto ids = all.row(n);
         for (std::size_t t = 0; t < tokens; ++t)
             ids[t] = t > 0 && random.uniform() < share
                          ? most_likely_next(model, ids.first(t))
                          : static_cast<std::int32_t>(random.below(model.config().vocabulary));
     }
-    return document_rows::numbered(std::move(all));
+    return all;
+}
+
+document_rows made_up_documents() {
+    constexpr std::size_t topics = 7;
+    auto documents = document_rows::numbered(made_up_ids(40, 24));
+    for (std::size_t n = 0; n < documents.size(); ++n)
+        documents.topics[n] = std::string("topic ") + static_cast<char>('A' + n % topics);
+    return documents;
+}
+
+document_rows documents_of(request const& asked, checkpoint const& source) {
+    const tokenizer t = source.load_tokenizer();
+    return select_documents(asked.data, &t, t.adds_bos() ? t.bos() : std::nullopt, source.config().vocabulary,
+                            asked.tokens, asked.examples)
+        .documents;
 }
 
 } // namespace
 
-finished_study measure_tiny_model(std::span<const method> methods) {
-    constexpr std::uint64_t seed = 1;
-    model_config config = tiny_config<llama>();
-    config.block.ffn_width = 192; // whole groups of 64
-    return measure(tiny_model<llama, study_matrix>(config, seed), methods,
-                   made_up_documents(tiny_model<llama, packed_matrix<dense<float>>>(config, seed)));
+finished_study measure_study(request const& asked) {
+    if (asked.model.empty()) return measure(tiny<study_matrix>(asked.sharpness), asked.methods, made_up_documents());
+    const checkpoint source(asked.model);
+    auto documents = documents_of(asked, source);
+    return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
+        return measure(study_model<Architecture>(source, true), asked.methods, std::move(documents));
+    });
 }
 
-finished_study measure_checkpoint(checkpoint_documents const& a, std::span<const method> methods) {
-    const checkpoint source(a.model);
+std::optional<text_losses> measure_text(request const& asked) {
+    constexpr std::size_t window = 2048;
+    if (asked.model.empty()) return measure(tiny<study_matrix>(), asked.methods, made_up_ids(12, 48));
+    if (asked.text.empty()) return std::nullopt;
+    const checkpoint source(asked.model);
     const tokenizer t = source.load_tokenizer();
-    auto selected = select_documents(a.data, &t, t.adds_bos() ? t.bos() : std::nullopt, source.config().vocabulary,
-                                     a.tokens, a.examples);
+    const auto windows =
+        cut_windows(read_text(asked.text, true), asked.text.string(), t, t.adds_bos() ? t.bos() : std::nullopt, window);
+    check_rows(asked.text.string(), t, windows.ids.span(), source.config().vocabulary);
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return measure<Architecture>({source, true}, methods, std::move(selected.documents));
+        return measure(study_model<Architecture>(source, true), asked.methods, windows.ids);
+    });
+}
+
+std::vector<layer_outliers> measure_outliers(request const& asked) {
+    if (asked.model.empty())
+        return outliers_of_layers(tiny<study_matrix>(), made_up_documents().ids, asked.first_position);
+    const checkpoint source(asked.model);
+    const auto documents = documents_of(asked, source);
+    return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
+        return outliers_of_layers(study_model<Architecture>(source, true), documents.ids, asked.first_position);
     });
 }
 

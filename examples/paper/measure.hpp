@@ -1,25 +1,43 @@
 #pragma once
-/// The study that a program of this folder shows, in memory.
+/// What the programs of this folder show, measured in memory.
 
 #include "bitlens/analysis/numbers.hpp"
+#include "bitlens/analysis/outliers.hpp"
 #include "bitlens/recipes/method.hpp"
 
 #include <cstddef>
 #include <filesystem>
 #include <optional>
-#include <span>
+#include <string>
+#include <vector>
 
 namespace bitlens::paper {
 
-/// Documents of a real model: the first `examples` (all, if none) of at least `tokens` token ids.
-struct checkpoint_documents {
+/// What a program is asked for. No model: a tiny random one, and made-up documents and text.
+struct request {
     std::filesystem::path model, data;
-    std::size_t tokens = 512;
+    std::size_t tokens = 512; // of a document: the first `examples` (all, if none) of at least so many are taken
     std::optional<std::size_t> examples;
+    std::vector<method> methods;
+    std::filesystem::path text;   // to score in windows
+    std::filesystem::path before; // run folder whose losses count as those before quantization
+    bool first_position = false;  // whether position 0 counts
+    float sharpness = 1;          // of the tiny model alone: what its logits are multiplied by
 };
-finished_study measure_checkpoint(checkpoint_documents const&, std::span<const method>);
 
-/// A tiny random model and made-up documents, the same on every machine.
-finished_study measure_tiny_model(std::span<const method>);
+finished_study measure_study(request const&);
+
+/// Nats per token, the mean of each window of the text.
+struct text_losses {
+    std::size_t window;                       // token ids
+    std::vector<double> full;                 // (windows)
+    std::vector<std::vector<double>> methods; // (methods, windows)
+};
+/// By the convention of WikiText-2: lines joined by blank ones, windows of 2048. None where a model was given and no
+/// text.
+std::optional<text_losses> measure_text(request const&);
+
+/// Of each layer of the full model, over all documents.
+std::vector<layer_outliers> measure_outliers(request const&);
 
 } // namespace bitlens::paper

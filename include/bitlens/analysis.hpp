@@ -1,6 +1,7 @@
 #pragma once
 /// analysis/: what a study measures of each document, and the numbers made from a finished run.
 
+#include "bitlens/analysis/dimension_means.hpp"
 #include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/analysis/document_portraits.hpp"
 #include "bitlens/analysis/error_sets.hpp"
@@ -12,10 +13,13 @@
 #include "bitlens/analysis/location_names.hpp"
 #include "bitlens/analysis/location_results.hpp"
 #include "bitlens/analysis/location_variants.hpp"
+#include "bitlens/analysis/long_tail.hpp"
 #include "bitlens/analysis/margins.hpp"
 #include "bitlens/analysis/numbers.hpp"
+#include "bitlens/analysis/outliers.hpp"
 #include "bitlens/analysis/recorded_quantities.hpp"
 #include "bitlens/analysis/resamples.hpp"
 #include "bitlens/analysis/robustness.hpp"
 #include "bitlens/analysis/topics.hpp"
 #include "bitlens/analysis/verdicts.hpp"
+#include "bitlens/analysis/window_losses.hpp"

@@ -7,6 +7,7 @@
 #include "bitlens/text/documents.hpp"
 #include "bitlens/text/near_duplicates.hpp"
 #include "bitlens/text/split.hpp"
+#include "bitlens/text/text_windows.hpp"
 #include "bitlens/text/tokenizer.hpp"
 #include "bitlens/text/tokenizer_definition.hpp"
 #include "bitlens/text/tokenizer_gguf.hpp"

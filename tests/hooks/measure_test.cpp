@@ -114,3 +114,14 @@ TEST_CASE("the share of the largest dimension") {
     CHECK(one.per_layer[0] == doctest::Approx(0.64)); // 16 of 25, 64 of 100
     CHECK(both.per_layer[0] == 1.0);
 }
+
+TEST_CASE("magnitudes of dimensions leave out position 0 unless asked for it") {
+    auto a = three_positions();
+    dimension_magnitudes<hook::resid_mid> from_one(2), from_zero(2, every_position);
+    emit<hook::resid_mid>(from_one, {1}, a.view());
+    emit<hook::resid_mid>(from_zero, {1}, a.view());
+    CHECK(from_one.per_layer[1] == std::vector<double>{4.5, 6});
+    CHECK(from_zero.per_layer[1] == std::vector<double>{1003, 4012.0 / 3});
+    CHECK(from_one.per_layer[0].empty());
+    CHECK_THROWS_AS(emit<hook::resid_mid>(from_one, {2}, a.view()), shape_error);
+}

@@ -1,6 +1,7 @@
 #include "bitlens/page/claims.hpp"
 
 #include "bitlens/page/words.hpp"
+#include "run_for_test.hpp"
 #include "study_for_test.hpp"
 
 #include <array>
@@ -149,7 +150,7 @@ TEST_CASE("the rule of the verdicts stands below them") {
     const auto s = study_of(
         12, {"a"}, [](std::size_t i, std::size_t) { return rising(i); }, rising);
     const std::string rule = claims_table_of(s).notes.at(0);
-    for (const char* part : {"0.5", "0.97", "97.5 %", "fewer than 20", "in most"})
+    for (const char* part : {"0.5", "0.97", "97.5 %", "fewer than 20", "in most", "of every topic"})
         CHECK_MESSAGE(rule.find(part) != std::string::npos, part);
 }
 
@@ -236,4 +237,100 @@ TEST_CASE("pairs without a correlation are not counted among those of the mean")
     const auto one = study_of(
         30, {"a", "b", "c"}, [](std::size_t i, std::size_t v) { return v == 2 ? 0.25 : scattered(i, v); }, rising);
     CHECK(summary_lines(one, method_pairs(one), foretell(one))[3].find("mean over") == std::string::npos);
+}
+
+TEST_CASE("documents that were easy against hard ones: the verdict says whether they have larger errors") {
+    const auto verdict_of = [](std::size_t documents, double easy_error) {
+        auto s = study_of(
+            documents, {"a"},
+            [&](std::size_t i, std::size_t) { return (i % 2 == 0 ? easy_error : 0.0) + scattered(i, 1); }, rising);
+        std::vector<double> before(documents);
+        for (std::size_t i = 0; i < documents; ++i) before[i] = i % 2 == 0 ? 0.5 : 5.0;
+        s.nll_full = before;
+        return claim_about(s, "were easy");
+    };
+    CHECK(verdict_of(60, 2).verdict == "agrees");
+    CHECK(verdict_of(60, 2).run.find("(n = 30)") != std::string::npos);
+    CHECK(verdict_of(60, -2).verdict == "differs");
+    CHECK(verdict_of(60, 0).verdict == "not decided");
+    CHECK(verdict_of(38, 2).verdict == "not decided"); // 19 of each
+    CHECK(verdict_of(40, 2).verdict == "agrees");
+    CHECK(verdict_of(60, 2).paper.find("0.67 and 0.14") != std::string::npos);
+
+    // The full model's loss is 2 everywhere: no document is easy or hard.
+    const auto neither = claim_about(study_of(
+                                         60, {"a"}, [](std::size_t i, std::size_t) { return rising(i); }, rising),
+                                     "were easy");
+    CHECK(neither.verdict == "not defined");
+    CHECK(neither.run == "a not defined (n = 0) and not defined (n = 0)");
+}
+
+TEST_CASE("a topic prevails in D_large, none does, or too few documents say") {
+    // The worst tenth is the last one, and its documents have topics by turns; so have the others.
+    struct found {
+        std::string verdict, run;
+    };
+    const auto claim_of = [](std::size_t documents, std::size_t topics_of_large, std::size_t topics) -> found {
+        auto run = test::made_up_run(
+            documents, {"a"}, [](std::size_t i, std::size_t) { return rising(i); }, rising);
+        for (std::size_t i = 0; i < documents && topics > 0; ++i)
+            run.documents.topics[i] =
+                "t" + std::to_string(i >= documents - documents / 10 ? i % topics_of_large : i % topics);
+        const auto s = make_study(std::move(run));
+        const auto c = claims::no_topic_prevails({s, {}});
+        return {verdict(c), c.answer.text};
+    };
+    CHECK(claim_of(1200, 24, 24).verdict == "agrees"); // 120 documents, 5 of each
+    CHECK(claim_of(1200, 24, 24).run == "a 0.04 (t0)");
+    CHECK(claim_of(1200, 2, 24).verdict == "differs");
+    CHECK(claim_of(1200, 2, 24).run == "a 0.50 (t0)");
+    CHECK(claim_of(1200, 8, 24).verdict == "not decided"); // 0.125 each
+    CHECK(claim_of(190, 2, 24).verdict == "not decided");  // 19 documents
+    CHECK(claim_of(200, 2, 24).verdict == "differs");
+    CHECK(claim_of(1200, 8, 8).verdict == "no verdict");
+    CHECK(claim_of(1200, 4, 8).run == "a 0.25 (t0) (one of 8 topics always does)");
+    CHECK(claim_of(1200, 9, 9).verdict == "not decided"); // 0.111 each
+    CHECK(claim_of(200, 1, 1).run == "all documents are of one topic");
+    CHECK(claim_of(200, 1, 1).verdict == "not defined");
+    CHECK(claim_of(9, 1, 9).verdict == "not defined"); // no worst tenth
+    CHECK(claim_of(200, 1, 0).run == "the documents have no topics");
+    CHECK(claim_of(200, 1, 0).verdict == "not defined");
+}
+
+TEST_CASE("every topic is judged by the same resamples, alone") {
+    const auto of = [](std::vector<std::size_t> const& counts) {
+        std::vector<std::size_t> documents;
+        for (std::size_t t = 0; t < counts.size(); ++t) documents.insert(documents.end(), counts[t], t);
+        return documents;
+    };
+    const auto judged = [&](std::vector<std::size_t> const& counts) {
+        return detail::judge_shares(of(counts), counts.size(), 0.12, 1);
+    };
+    CHECK(judged({50, 50, 900}) == outcome::differs);
+    CHECK(judged(std::vector<std::size_t>(20, 50)) == outcome::agrees);
+    CHECK(judged({120, 80, 80, 80, 80, 80, 80, 80, 80, 80, 80, 80}) == outcome::undecided);
+    CHECK(detail::largest_share(of({3, 5, 5}), 4).topic == 1);
+    CHECK(detail::largest_share(of({3, 5, 2}), 3).share == 0.5);
+}
+
+TEST_CASE("methods of 3 bits beside those of 4, by the bits of their specs") {
+    const auto mean_error = [](double of_three, double of_four) {
+        return [=](std::size_t i, std::size_t v) { return (v == 0 ? of_three : of_four) + scattered(i, v); };
+    };
+    const std::vector<std::string> methods{"rtn3-g64", "nf4-g64", "nf4-row", "rtn8-g64"};
+    const char* words = "3 bits lose more";
+    const auto more = claim_about(study_of(30, methods, mean_error(2, 0), rising), words);
+    CHECK(more.verdict == "agrees");
+    const auto fewer = study_of(30, methods, mean_error(-2, 0), rising);
+    CHECK(claim_about(fewer, words).verdict == "differs");
+    const auto pairs = method_pairs(fewer);
+    const auto answers = claims::three_bits_lose_more({fewer, pairs}).answer.answers;
+    REQUIRE(answers.size() == 2); // rtn8 is neither
+    CHECK(answers[0].text.starts_with("rtn3-g64 and nf4-g64 −"));
+    CHECK(claim_about(study_of(19, methods, mean_error(2, 0), rising), words).verdict == "not decided");
+    CHECK(claim_about(study_of(
+                          30, {"rtn3-g64", "nf3-g64", "mine"},
+                          [](std::size_t i, std::size_t v) { return scattered(i, v); }, rising),
+                      words)
+              .run == "no method of 3 bits beside one of 4");
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <doctest/doctest.h>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ finished_study scattered_study(std::size_t documents) {
 std::vector<figure> all_figures(finished_study const& s) {
     resampler draws(s.seed);
     std::vector<figure> all{correlation_r_figure(s, draws), correlation_z_h_figure(s, draws), mse_figure(s, draws),
-                            error_figure(s)};
+                            error_figure(s), long_tail_figure(s, s.nll_full, "loss")};
     for (std::size_t v = 0; v < s.methods.size(); ++v)
         for (auto const& sets = figures_of_sets(s, v, draws);
              auto const& f : {sets.curves, sets.density_r, sets.density_h, sets.kurtosis})
@@ -155,4 +156,54 @@ TEST_CASE("errors of two methods: D_large apart, the identity, both correlations
         12, {"a", "b"}, [](std::size_t, std::size_t) { return 0.25; }, [](std::size_t) { return 1.0; });
     CHECK(error_figure(equal).charts[0].named.empty()); // none is farther than the others
     CHECK(error_figure(equal).charts[0].note == "n = 12 documents, Pearson not defined, Spearman not defined");
+}
+
+TEST_CASE("losses before against errors: a dot for each document that has both, and the means of both tails") {
+    auto s = study_of(
+        100, {"a", "b"},
+        [](std::size_t i, std::size_t v) {
+            return i == 3 && v == 1 ? std::nan("") : scattered(i, v) + (i < 40 ? 1 : 0);
+        },
+        [](std::size_t i) { return scattered(i, 3); });
+    std::vector<double> before(100); // 40 easy ones, then 35 between, then 25 hard
+    for (std::size_t i = 0; i < 100; ++i)
+        before[i] = i < 40 ? 0.5 + scattered(i, 4) / 2 : i < 75 ? 2 : 4 + scattered(i, 4);
+    before[99] = undefined_number; // the other run lacks it
+    const auto f = long_tail_figure(s, before, "loss of another model");
+    REQUIRE(f.charts.size() == 2);
+    for (std::size_t v = 0; v < 2; ++v) {
+        auto const& c = f.charts[v];
+        CHECK(c.name == s.methods[v].name);
+        CHECK(c.x.title == "loss of another model, nats per token");
+        CHECK(c.zero_line);
+        REQUIRE(c.series.size() == 3);
+        CHECK(c.series[2].points.size() == (v == 0 ? 99 : 98));
+        for (auto const& p : c.series[2].points) {
+            const auto row = static_cast<std::size_t>(std::stoul(p.label.substr(9)));
+            CHECK(p.x == before[row]);
+            CHECK(*p.y == s.methods[v].error[row]);
+        }
+        const auto tails = long_tail_of(before, s.methods[v].error, s.seed);
+        for (std::size_t k = 0; k < 2; ++k) {
+            auto const& line = c.series[k];
+            auto const& of = k == 0 ? tails.easy : tails.hard;
+            CHECK(line.mark == mark::band);
+            REQUIRE(line.points.size() == 2);
+            for (auto const& p : line.points) {
+                CHECK(*p.y == *of.mean);
+                CHECK(*p.low == *of.within.lo);
+                CHECK(*p.high == *of.within.hi);
+            }
+        }
+        CHECK(c.series[0].points[0].x == *std::ranges::min_element(std::span(before).first(99)));
+        CHECK(c.series[0].points[1].x == 1);
+        CHECK(c.series[1].points[0].x == 4);
+        CHECK(c.series[1].points[1].x == *std::ranges::max_element(std::span(before).first(99)));
+    }
+    CHECK(f.charts[0].note == "n = 99 documents, 40 of them easy, 24 hard");
+    // The full model's loss is 2 everywhere: there is neither tail, and no line.
+    for (auto const& c : long_tail_figure(s, s.nll_full, "loss").charts) {
+        CHECK(c.series[0].points.empty());
+        CHECK(c.series[1].points.empty());
+    }
 }

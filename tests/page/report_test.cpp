@@ -85,11 +85,11 @@ TEST_CASE("the report of the golden run: whole, harmless, and the same the secon
     CHECK(summary.page == folder.path() / "report.html");
     const auto files = all_files(folder.path());
     check_all(files);
-    for (const char* name :
-         {"summary.json", "report.html", "figures/figure_01a_norm_r_mine.svg",
-          "figures/figure_01b_norm_r_density_nf3-g64.csv", "figures/figure_01c_norm_h_density_rtn3-g64.svg",
-          "figures/figure_06_07_kurtosis_mine.svg", "figures/figure_08_correlation_r.svg",
-          "figures/figure_08_correlation_z_h.csv", "figures/mlp_error.svg", "figures/errors.csv"})
+    for (const char* name : {"summary.json", "report.html", "figures/figure_01a_norm_r_mine.svg",
+                             "figures/figure_01b_norm_r_density_nf3-g64.csv",
+                             "figures/figure_01c_norm_h_density_rtn3-g64.svg", "figures/figure_06_07_kurtosis_mine.svg",
+                             "figures/figure_08_correlation_r.svg", "figures/figure_08_correlation_z_h.csv",
+                             "figures/mlp_error.svg", "figures/errors.csv", "figures/figure_16_long_tail.svg"})
         CHECK_MESSAGE(files.contains(name), name);
 
     auto const& page = files.at("report.html");
@@ -102,10 +102,14 @@ TEST_CASE("the report of the golden run: whole, harmless, and the same the secon
     CHECK(page.find("<title>other documents, document 0: ") != std::string::npos); // of a dot
     CHECK(page.find("<title>&lt;model&gt;.gguf · rtn3-g64, nf3-g64, mine (rtn4-g64) · 40 documents of 24 tokens – "
                     "bitlens</title>") != std::string::npos);
+    // Of thousands of dots the page has those of one method.
+    CHECK(page.find("<a href=\"figures/figure_16_long_tail.svg\">") != std::string::npos);
+    CHECK(page.find(">Errors of rtn3-g64</text>") != std::string::npos);
+    CHECK(page.find(">Errors of nf3-g64</text>") == std::string::npos);
     std::size_t before = 0;
     for (const char* part : {"<dl class=\"facts\">", "class=\"summary\"", "id=\"worst\"", "class=\"worst\"",
                              "id=\"foretells\"", "id=\"claims\"", "id=\"methods\"", "id=\"same\"", "id=\"sets\"",
-                             "id=\"magnitudes\"", "id=\"mlp\"", "id=\"examples\"", "id=\"manifest\""}) {
+                             "id=\"tail\"", "id=\"magnitudes\"", "id=\"mlp\"", "id=\"examples\"", "id=\"manifest\""}) {
         const auto at = page.find(part);
         CHECK_MESSAGE((at != std::string::npos && at > before), part);
         before = at;
@@ -131,7 +135,7 @@ TEST_CASE("summary.json holds every table, with reasons for what is not defined"
     const auto summary = read_json_file(folder.path() / "summary.json");
     CHECK(summary["summary"].get<std::vector<std::string>>() == lines);
     for (const char* name : {"claims", "methods", "method_correlation", "kl_correlation", "error_sets", "overlap",
-                             "last_layer", "layer_correlation", "set_means", "mlp_error"})
+                             "last_layer", "layer_correlation", "set_means", "mlp_error", "long_tail"})
         CHECK_MESSAGE(summary["tables"].contains(name), name);
     CHECK(summary["tables"]["methods"]["rows"][0]["method"] == "rtn3-g64");
     CHECK(summary["published"]["published_last_layer"]["rows"][0]["pearson"] == -0.66);
@@ -188,4 +192,19 @@ TEST_CASE("a loss that is not finite is named on the terminal and in the report,
     CHECK(files.at("report.html").find("Under b the loss is not finite in 1 document") != std::string::npos);
     const auto written = read_json_file(folder.path() / "summary.json");
     CHECK(written["tables"]["methods"]["rows"][1]["mean_error"].is_number());
+}
+
+TEST_CASE("dots of more than two thousand documents are in the figure's files, not in the page") {
+    figure f{"long_tail", "Caption.", {}, 1};
+    f.charts.emplace_back();
+    f.charts[0].series.push_back({"documents", mark::dots, {}});
+    for (std::size_t i = 0; i < 2000; ++i)
+        f.charts[0].series[0].points.push_back({static_cast<double>(i), 1.0, "", {}, {}});
+    const std::string drawn = detail::long_tail_html(f);
+    CHECK(drawn.find("<circle") != std::string::npos);
+    CHECK(drawn.find("figures/long_tail.svg") == std::string::npos);
+    f.charts[0].series[0].points.push_back({2000, 1.0, "", {}, {}});
+    const std::string linked = detail::long_tail_html(f);
+    CHECK(linked.find("<circle") == std::string::npos);
+    CHECK(linked.find("figures/long_tail.svg") != std::string::npos);
 }

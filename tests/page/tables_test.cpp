@@ -3,8 +3,11 @@
 #include "bitlens/page/claims.hpp"
 #include "run_for_test.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <doctest/doctest.h>
 #include <string>
+#include <vector>
 
 using namespace bitlens;
 
@@ -113,6 +116,24 @@ TEST_CASE("what the paper reports is copied right") {
     CHECK(mean_of_rows(6, 3) == doctest::Approx(-.78).epsilon(0.01));
     CHECK(mean_of_rows(9, 2) == doctest::Approx(-.80).epsilon(0.01));
     CHECK(published::perplexity_table().rows.size() == 27);
+    // Table 5: what the claim says of 3 and 4 bits, over all pairs of methods of a model.
+    const auto perplexities = published::perplexity_table();
+    double least = 1, most = 0;
+    for (auto const& three : perplexities.rows)
+        for (auto const& four : perplexities.rows) {
+            const auto text = [](std::vector<cell> const& row, std::size_t c) {
+                return std::get<std::string>(row[c].value);
+            };
+            if (text(three, 0) != text(four, 0) || !text(three, 1).ends_with('3') || !text(four, 1).ends_with('4'))
+                continue;
+            const double more = std::log(std::get<double>(three[2].value) / std::get<double>(four[2].value));
+            least = std::min(least, more);
+            most = std::max(most, more);
+        }
+    CHECK(published::fewer_bits == rounded_text(least, 2) + " to " + rounded_text(most, 2) + " in four models");
+    const auto tails = published::long_tail_table();
+    CHECK(number(tails, 0, "hard") == 0.14);
+    CHECK(number(tails, 1, "easy") == 1.00);
 }
 
 TEST_CASE("too few documents: not defined, and why") {
@@ -152,4 +173,24 @@ TEST_CASE("keys of the data that are kept stand in the list of documents, unless
     CHECK(t.columns.back().key == "lang");
     CHECK(std::get<std::string>(t.rows.at(0).back().value) == "fr"); // the largest error comes first
     CHECK(std::get<std::string>(t.rows.at(2).back().value) == "de");
+}
+
+TEST_CASE("hard and easy documents have their own numbers, means and intervals") {
+    const test::temporary_folder folder;
+    test::write_run(
+        folder.path(), 60, {"a"}, [](std::size_t i, std::size_t) { return static_cast<double>(i); },
+        [](std::size_t) { return 1.0; });
+    const auto s = make_study(read_run(folder.path()));
+    std::vector<double> before(60, 2.0);
+    for (std::size_t i = 0; i < 20; ++i) before[i] = 1;
+    for (std::size_t i = 50; i < 60; ++i) before[i] = 4;
+    const auto t = long_tail_table(s, before, "another model's");
+    CHECK(t.notes.at(0).find("Loss: another model's.") != std::string::npos);
+    CHECK(std::get<std::uint64_t>(t.rows.at(0)[1].value) == 10);
+    CHECK(number(t, 0, "hard_error") == 54.5);
+    CHECK(reason(t, 0, 3) == too_few_documents().reason);
+    CHECK(std::get<std::uint64_t>(t.rows.at(0)[5].value) == 20);
+    CHECK(number(t, 0, "easy_error") == 9.5);
+    CHECK(number(t, 0, "easy_low") < 9.5);
+    CHECK(number(t, 0, "easy_high") > 9.5);
 }

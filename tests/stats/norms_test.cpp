@@ -92,7 +92,8 @@ TEST_CASE("the share of the largest dimensions is that of the numbers sorted, eq
         std::vector<float> row(width);
         for (const bool has_equal : {false, true})
             for (std::size_t largest = 0; largest <= width + 1; ++largest) {
-                for (float& x : row) x = has_equal ? static_cast<float>(random.below(3)) : static_cast<float>(random.normal());
+                for (float& x : row)
+                    x = has_equal ? static_cast<float>(random.below(3)) : static_cast<float>(random.normal());
                 row[width / 2] = -1e-30f; // not all are zero
                 std::vector<double> squares(width);
                 std::ranges::transform(row, squares.begin(), [](float x) { return double{x} * double{x}; });
@@ -111,4 +112,15 @@ TEST_CASE("the share of the largest dimensions is that of the numbers sorted, eq
 
 TEST_CASE("no rows have no mean length") {
     CHECK_THROWS_WITH_AS(mean_row_norm({}), "mean_row_norm: at least one row is expected", shape_error);
+}
+
+TEST_CASE("mean_magnitudes by hand") {
+    const std::vector<float> r{1, -2, 0, 3, 4, -6};
+    CHECK(mean_magnitudes({r.data(), 2, 3}) == std::vector<double>{2, 3, 3});
+    CHECK(mean_magnitudes(matrix_view<const float>(r.data(), 2, 3).middle_cols(1, 1)) == std::vector<double>{3});
+    CHECK_THROWS_AS(mean_magnitudes({r.data(), 0, 3}), shape_error);
+    const std::vector<float> broken{1, std::nanf(""), 2, 4};
+    const auto found = mean_magnitudes({broken.data(), 2, 2});
+    CHECK(found[0] == 1.5);
+    CHECK(std::isnan(found[1]));
 }

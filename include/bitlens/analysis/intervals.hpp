@@ -1,9 +1,12 @@
 #pragma once
-/// 95 % intervals of many correlations at once, or the reason why there is none.
+/// 95 % intervals of means and of many correlations at once, or the reason why there is none.
 
 #include "bitlens/analysis/numbers.hpp"
+#include "bitlens/core/random.hpp"
+#include "bitlens/stats/ranks.hpp"
 #include "bitlens/stats/resamples.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,6 +17,28 @@
 namespace bitlens {
 
 inline constexpr double interval_level = 0.95;
+
+namespace detail {
+
+/// Mean of as many of the values as there are, drawn with replacement. There is at least one.
+inline double resampled_mean(std::span<const double> values, random_generator& random) {
+    double sum = 0;
+    for (std::size_t i = 0; i < values.size(); ++i)
+        sum += values[static_cast<std::size_t>(random.below(values.size()))];
+    return sum / static_cast<double>(values.size());
+}
+
+} // namespace detail
+
+/// Of the mean of documents' numbers. Each mean of a run has a seed of its own.
+inline measured_interval mean_interval(std::span<const double> values, std::uint64_t seed) {
+    if (values.size() < fewest_documents) return {too_few_documents(), too_few_documents()};
+    random_generator random(seed);
+    std::vector<double> means(bootstrap_resamples);
+    for (double& m : means) m = detail::resampled_mean(values, random);
+    std::ranges::sort(means);
+    return {quantile(means, (1 - interval_level) / 2), quantile(means, (1 + interval_level) / 2)};
+}
 
 struct measured_intervals {
     measured_interval pearson, spearman;

@@ -77,25 +77,6 @@ inline double chance_either_way(std::size_t a, std::size_t b, std::size_t n, std
     return std::min(1.0, 2 * std::min(as_many, as_few));
 }
 
-/// Mean of a topic's errors. Each topic has a seed of its own.
-inline measured_interval mean_interval(std::span<const double> values, std::uint64_t seed) {
-    if (values.size() < fewest_documents) {
-        const undefined few{"fewer than " + std::to_string(fewest_documents) +
-                            " examples say nothing of their uncertainty"};
-        return {few, few};
-    }
-    random_generator random(seed);
-    std::vector<double> means(bootstrap_resamples);
-    for (double& m : means) {
-        double sum = 0;
-        for (std::size_t i = 0; i < values.size(); ++i)
-            sum += values[static_cast<std::size_t>(random.below(values.size()))];
-        m = sum / static_cast<double>(values.size());
-    }
-    std::ranges::sort(means);
-    return {quantile(means, (1 - interval_level) / 2), quantile(means, (1 + interval_level) / 2)};
-}
-
 /// Σ_g (Σ_{i∈g} r_i)² / n_g, all of H that depends on who is in which group.
 inline double between_groups(std::span<const double> centred_ranks, std::span<const std::size_t> group,
                              std::span<const double> sizes, std::vector<double>& sums) {
@@ -188,7 +169,7 @@ inline std::optional<topic_study> study_topics(finished_study const& s) {
                                                    : measured(detail::chance_either_way(n, all_large, all, large[t]));
             found.methods[v].push_back(
                 {n, large[t], n == 0 ? measured(undefined{"no document of the topic has an error"}) : mean(errors[t]),
-                 detail::mean_interval(errors[t], s.seed + t), share(n, all, {"no document has a topic and an error"}),
+                 mean_interval(errors[t], s.seed + t), share(n, all, {"no document has a topic and an error"}),
                  share(large[t], all_large, no_tenth()), chance,
                  chance ? measured(std::min(1.0, *chance * static_cast<double>(topics))) : chance});
         }

@@ -1,5 +1,6 @@
 #pragma once
-/// Probes that keep one number per layer: of a run alone, or of a run against another that went before it.
+/// Probes that keep one number per layer, or one per dimension of it: of a run alone, or of a run against another that
+/// went before it.
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/hooks/positions.hpp"
@@ -89,6 +90,25 @@ public:
 
 private:
     std::size_t largest_;
+    position_range positions_;
+};
+
+/// Mean |a_ti| over positions of every dimension i of one point, at every layer; see mean_magnitudes. Of each layer
+/// (d), empty before it fired.   Errors: as residual_norms.
+template <hook::point Point>
+class dimension_magnitudes {
+public:
+    using points = hook::set<Point>;
+
+    explicit dimension_magnitudes(std::size_t layers, position_range positions = {})
+        : per_layer(layers), positions_(positions) {}
+    void on(Point, site at, matrix_view<const float> a) {
+        detail::of_layer<Point>(per_layer, at) = mean_magnitudes(positions_.of(a));
+    }
+
+    std::vector<std::vector<double>> per_layer;
+
+private:
     position_range positions_;
 };
 

@@ -70,7 +70,8 @@ inline std::string verdict_rule() {
            std::to_string(fewest_documents) +
            " documents could be resampled. A correlation holds beyond its threshold (0, 0.5 or 0.97); what is said of "
            "layers holds where more than half of them show it, and agrees in most layers where not all do (of the MLP "
-           "outputs the paper itself says “most”). Overlaps are set against those of random sets, 2.5 % to each side.";
+           "outputs the paper itself says “most”). That no topic prevails agrees where it holds so of every topic, and "
+           "differs where it fails so of one. Overlaps are set against those of random sets, 2.5 % to each side.";
 }
 
 namespace detail {

@@ -1,12 +1,16 @@
 #pragma once
 /// What the paper finds, put as questions to a run: does it show the same?
 
+#include "bitlens/analysis/long_tail.hpp"
+#include "bitlens/analysis/topics.hpp"
 #include "bitlens/page/claim.hpp"
 #include "bitlens/page/published.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <iterator>
 #include <numeric>
 #include <span>
@@ -78,6 +82,43 @@ run_answer ask_sets(finished_study const& s, Count const& count) {
         const layer_count found = count(sets);
         return answer_with(m.name, found, judge(found, resamples));
     });
+}
+
+struct topic_share {
+    std::size_t topic;
+    double share;
+};
+
+/// topic_of: of each document, of which there is at least one.
+inline topic_share largest_share(std::span<const std::size_t> topic_of, std::size_t topics) {
+    std::vector<std::size_t> count(topics);
+    for (const std::size_t t : topic_of) ++count[t];
+    const auto largest = std::ranges::max_element(count);
+    return {static_cast<std::size_t>(largest - count.begin()),
+            static_cast<double>(*largest) / static_cast<double>(topic_of.size())};
+}
+
+/// Does no topic hold more than the share `most` of the documents? It is asked topic by topic: the largest of many
+/// shares is large by chance.
+inline outcome judge_shares(std::span<const std::size_t> topic_of, std::size_t topics, double most,
+                            std::uint64_t seed) {
+    const double allowed = most * static_cast<double>(topic_of.size());
+    std::vector<resampled> within(topics); // in how many resamples the topic holds no more
+    std::vector<std::size_t> count(topics);
+    const auto drawn = resample(topic_of.size(), seed, [&](random_generator& random) {
+        std::ranges::fill(count, std::size_t{0});
+        for (const std::size_t t : draw_resample(topic_of, random)) ++count[t];
+        for (std::size_t t = 0; t < topics; ++t) within[t].holds += static_cast<double>(count[t]) <= allowed ? 1u : 0u;
+        return true;
+    });
+    outcome found = outcome::agrees;
+    for (auto& of_topic : within) {
+        of_topic.of = drawn.of;
+        const outcome here = judge(of_topic);
+        if (here == outcome::differs) return here;
+        if (here == outcome::undecided) found = here;
+    }
+    return found;
 }
 
 /// Curves over the layers first … L − 1.
@@ -199,6 +240,66 @@ inline claim large_errors_were_easy(evidence const& e) {
             "9.42, 5.62, 5.60, 2.66 against 11.06, 9.57, 8.67, 7.15", detail::ask_methods(s, ask)};
 }
 
+inline claim easy_documents_lose_more(evidence const& e) {
+    auto const& s = e.study;
+    return {"Documents that were easy have larger errors than hard ones: the mean error at a loss before of 1 nat per "
+            "token or less, and at 4 or more",
+            "0.67 and 0.14, 1.00 and 0.30 (AWQ3, GPTQ3 of Llama3-70B)",
+            detail::ask_methods(s, [&](method_columns const& m, error_sets const&) -> answer {
+                const auto found = long_tail_of(s.nll_full, m.error, s.seed);
+                const auto text = [](tail const& t) {
+                    return detail::signed_text(t.mean, 2) + " (n = " + std::to_string(t.errors.size()) + ")";
+                };
+                return {m.name + " " + text(found.easy) + " and " + text(found.hard), found.easy_lose_more};
+            })};
+}
+
+inline claim no_topic_prevails(evidence const& e) {
+    auto const& s = e.study;
+    const auto labels = detail::label_topics(s.run.documents.topics);
+    const std::size_t topics = labels.names.size();
+    run_answer all = detail::ask_methods(s, [&](method_columns const& m, error_sets const& sets) -> answer {
+        std::vector<std::size_t> of; // of the documents of D_large that have one
+        for (const std::size_t i : sets.large)
+            if (labels.of[i]) of.push_back(*labels.of[i]);
+        if (of.empty()) return {m.name + " not defined", outcome::not_defined};
+        const auto [topic, share] = detail::largest_share(of, topics);
+        return {m.name + " " + detail::signed_text(share, 2) + " (" + labels.names[topic] + ")",
+                detail::judge_shares(of, topics, published::largest_topic_share, s.seed)};
+    });
+    if (topics < 2) {
+        all = {{}, topics == 0 ? "the documents have no topics" : "all documents are of one topic"};
+    } else if (static_cast<double>(topics) * published::largest_topic_share < 1) {
+        all.comparable = false;
+        all.text += " (one of " + std::to_string(topics) + " topics always does)";
+    }
+    return {"Large errors are not those of one topic: none holds more than 12 % of D_large",
+            "24 topics, of which none does", std::move(all)};
+}
+
+inline claim three_bits_lose_more(evidence const& e) {
+    auto const& s = e.study;
+    run_answer all;
+    std::vector<measured> differences;
+    for (auto const& three : s.methods)
+        for (auto const& four : s.methods) {
+            if (bits_of(three) != 3 || bits_of(four) != 4) continue;
+            const auto both = defined_pairs(three.error, four.error);
+            std::vector<double> more(both.x.size());
+            std::ranges::transform(both.x, both.y, more.begin(), std::minus{});
+            differences.push_back(overall_mean(more));
+            const auto resamples = detail::resample(more.size(), s.seed, [&](random_generator& random) {
+                return detail::resampled_mean(more, random) > 0;
+            });
+            all.answers.push_back(
+                detail::answer_with(three.name + " and " + four.name, differences.back(), 3,
+                                    differences.back() ? detail::judge(resamples) : outcome::not_defined));
+        }
+    all.text = differences.empty() ? "no method of 3 bits beside one of 4" : detail::span_text(differences, 3);
+    return {"Methods of 3 bits lose more than those of 4: by how many nats per token the mean error is larger",
+            std::string(published::fewer_bits), std::move(all)};
+}
+
 /// In the order in which the page shows them.
 inline constexpr std::array all{methods_fail_together,
                                 worst_tenths_overlap,
@@ -208,7 +309,10 @@ inline constexpr std::array all{methods_fail_together,
                                 norm_reverses_magnitudes,
                                 large_errors_have_small_kurtosis,
                                 large_inputs_get_large_errors,
-                                large_errors_were_easy};
+                                large_errors_were_easy,
+                                easy_documents_lose_more,
+                                no_topic_prevails,
+                                three_bits_lose_more};
 
 } // namespace claims
 

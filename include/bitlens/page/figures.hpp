@@ -1,6 +1,7 @@
 #pragma once
 /// The figures of a study, as charts: each becomes an SVG and the CSV with what it shows.
 
+#include "bitlens/analysis/long_tail.hpp"
 #include "bitlens/analysis/numbers.hpp"
 #include "bitlens/analysis/resamples.hpp"
 #include "bitlens/io/atomic_file.hpp"
@@ -378,6 +379,55 @@ inline figure error_figure(finished_study const& s) {
         {},
         2};
     for (std::size_t v = 1; v < s.methods.size(); ++v) f.charts.push_back(detail::scatter_chart(s, 0, v));
+    return f;
+}
+
+namespace detail {
+
+/// The mean error of some documents, flat from one loss to another, with its interval.
+inline series flat_mean(std::string name, tail const& of, double from, double to) {
+    series s{std::move(name), mark::band, {}};
+    if (of.mean)
+        for (const double x : {from, to})
+            s.points.push_back({x, of.mean.optional(), {}, of.within.lo.optional(), of.within.hi.optional()});
+    return s;
+}
+
+inline chart long_tail_chart(finished_study const& s, std::size_t v, std::span<const double> before,
+                             std::string const& whose) {
+    auto const& m = s.methods[v];
+    chart c = empty_chart(m.name, "Errors of " + m.name, {whose + ", nats per token"}, {"error, nats per token"});
+    series documents{"documents", mark::dots, {}};
+    range losses;
+    for (std::size_t i = 0; i < s.size(); ++i) {
+        if (std::isnan(before[i]) || std::isnan(m.error[i])) continue;
+        documents.points.push_back({before[i], m.error[i], "document " + std::to_string(s.run.documents.rows[i])});
+        losses.include(before[i]);
+    }
+    const auto [hard, easy, easy_lose_more] = long_tail_of(before, m.error, s.seed);
+    c.note = size_note(std::array{documents.points.size()}) + ", " + std::to_string(easy.errors.size()) +
+             " of them easy, " + std::to_string(hard.errors.size()) + " hard";
+    c.zero_line = true;
+    c.series = {flat_mean("mean, loss of 1 or less", easy, std::min(losses.low, easy_loss), easy_loss),
+                flat_mean("mean, loss of 4 or more", hard, hard_loss, std::max(losses.high, hard_loss)),
+                std::move(documents)};
+    return c;
+}
+
+} // namespace detail
+
+/// Figures 4 and 16: losses before quantization against errors, a chart for each method. before: of each document, NaN
+/// where there is none; `whose` says in a few words which loss that is.   Shapes: before (N).
+inline figure long_tail_figure(finished_study const& s, std::span<const double> before, std::string const& whose) {
+    figure f{
+        "figure_16_long_tail",
+        "Each dot is a document: how much of it the model did not foresee, and what quantization added. Lines: mean "
+        "error of the documents that were easy (a loss of 1 nat per token or less) and of those that were hard (4 "
+        "or more)." +
+            std::string(detail::bands_caption),
+        {},
+        2};
+    for (std::size_t v = 0; v < s.methods.size(); ++v) f.charts.push_back(detail::long_tail_chart(s, v, before, whose));
     return f;
 }
 

@@ -59,10 +59,10 @@ namespace detail {
 struct report_content {
     std::vector<std::string> lines;
     table claims, methods, margins, foretelling, foretelling_robustness, parting, method_correlation, pair_robustness,
-        kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse;
+        kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse, long_tail;
     std::optional<table> topics, topic_tests; // where the documents have topics
     std::vector<set_figures> sets;            // one per method
-    figure correlation_r, correlation_z_h, mlp_error, errors;
+    figure correlation_r, correlation_z_h, mlp_error, errors, long_tail_dots;
     std::optional<table> float32; // of a run in another arithmetic
     std::optional<location_content> location;
 };
@@ -93,6 +93,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      layer_correlation_table(s),
                      set_means_table(s),
                      mse_table(s),
+                     long_tail_table(s, s.nll_full, "the full model's"),
                      {},
                      {},
                      {},
@@ -100,6 +101,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      correlation_z_h_figure(s, draws),
                      mse_figure(s, draws),
                      error_figure(s),
+                     long_tail_figure(s, s.nll_full, "loss of the full model"),
                      std::move(float32),
                      std::move(location)};
     if (c.location && !c.location->line.empty()) c.lines.push_back(c.location->line);
@@ -126,7 +128,8 @@ inline std::vector<table const*> tables_of(report_content const& c) {
                                   &c.last_layer,
                                   &c.layer_correlation,
                                   &c.set_means,
-                                  &c.mse};
+                                  &c.mse,
+                                  &c.long_tail};
     for (auto const* more : {&c.topics, &c.topic_tests, &c.float32})
         if (*more) all.push_back(&**more);
     if (c.location) std::ranges::copy(tables_of(*c.location), std::back_inserter(all));
@@ -134,7 +137,7 @@ inline std::vector<table const*> tables_of(report_content const& c) {
 }
 
 inline std::vector<figure const*> figures_of(report_content const& c) {
-    std::vector<figure const*> all{&c.correlation_r, &c.correlation_z_h, &c.mlp_error, &c.errors};
+    std::vector<figure const*> all{&c.correlation_r, &c.correlation_z_h, &c.mlp_error, &c.errors, &c.long_tail_dots};
     for (auto const& f : c.sets) all.insert(all.end(), {&f.curves, &f.density_r, &f.density_h, &f.kurtosis});
     if (c.location) std::ranges::copy(figures_of(*c.location), std::back_inserter(all));
     return all;
@@ -144,7 +147,7 @@ inline ordered_json summary_json(report_content const& c) {
     ordered_json tables = ordered_json::object(), reported = ordered_json::object();
     for (table const* t : tables_of(c)) tables[t->name] = to_json(*t);
     for (table const& t : {published::perplexity_table(), published::method_correlation_table(),
-                           published::error_sets_table(), published::last_layer_table()})
+                           published::error_sets_table(), published::last_layer_table(), published::long_tail_table()})
         reported[t.name] = to_json(t);
     if (c.location)
         for (table const& t : {published::patching_table(), published::restoring_table()})
@@ -216,6 +219,16 @@ inline std::string method_figures_html(set_figures const& figures, bool with_lay
                                    std::pair("The last ten layers after the norm", &figures.density_h)})
         out += with_layers ? folded(title, figure_html(*f)) : figure_links(title, *f);
     return out + figure_html(figures.kurtosis);
+}
+
+/// Dots are large, about 100 bytes each: the page has those of one method, and of many documents none.
+inline std::string long_tail_html(figure const& f) {
+    constexpr std::size_t most_dots = 2000;
+    if (f.charts.empty()) return {};
+    const bool is_drawn = f.charts.front().series.back().points.size() <= most_dots;
+    const auto shown = std::span(f.charts).first(is_drawn ? 1 : 0);
+    return figure_html(shown, 1, f.caption, {f.name}) +
+           (is_drawn && f.charts.size() == 1 ? "" : figure_links("Each document under every method", f));
 }
 
 /// All scripts that a page may run.
@@ -302,7 +315,8 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += "<nav><a href=\"#worst\">Worst documents</a><a href=\"#foretells\">What foretells the error</a><a "
             "href=\"#claims\">The paper's findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same "
             "documents?</a><a "
-            "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a>";
+            "href=\"#sets\">Large errors</a><a href=\"#tail\">Hard and easy</a><a "
+            "href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a>";
     if (c.location) body += "<a href=\"#arise\">Where errors arise</a>";
     body += "<a href=\"#examples\">Texts and all documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
 
@@ -334,6 +348,9 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
         body += v == 0 ? figures : folded("The same figures for the sets of " + s.methods[v].name, figures);
     }
     body += folded("All layers as a table", to_html(c.set_means));
+
+    body += section("tail", "Were the documents with large errors hard before?") + long_tail_html(c.long_tail_dots) +
+            to_html(c.long_tail) + folded("Mean errors that the paper reports", to_html(published::long_tail_table()));
 
     body += section("magnitudes", "Do magnitudes foretell errors?") + figure_html(c.correlation_r) +
             to_html(c.last_layer) +

@@ -1,6 +1,7 @@
 #pragma once
 /// The tables of a study, each made from the run alone.
 
+#include "bitlens/analysis/long_tail.hpp"
 #include "bitlens/analysis/numbers.hpp"
 #include "bitlens/page/document_words.hpp"
 #include "bitlens/page/published.hpp"
@@ -254,6 +255,31 @@ inline table mse_table(finished_study const& s) {
     for (auto const& m : s.methods) {
         const auto rho = mse_correlations(s, m);
         for (std::size_t k = 0; k < s.layers(); ++k) t.add({m.name, k, overall_mean(m.mse.row(k)), rho[k]});
+    }
+    return t;
+}
+
+/// Figures 4 and 16 as numbers. before: the loss of a full model for each document, which `whose` names; NaN where
+/// there is none.
+inline table long_tail_table(finished_study const& s, std::span<const double> before, std::string const& whose) {
+    table t{"long_tail",
+            "Mean error of documents that were hard, or easy, before quantization",
+            {{"method", "method"},
+             {"hard", "documents with a loss of 4 or more"},
+             {"hard_error", "mean error", 4},
+             {"hard_low", "95 % from", 4},
+             {"hard_high", "to", 4},
+             {"easy", "of 1 or less"},
+             {"easy_error", "mean error", 4},
+             {"easy_low", "95 % from", 4},
+             {"easy_high", "to", 4}},
+            {},
+            {"In nats per token. Loss: " + whose + ". Over all documents, whether in D_large or not. Intervals: " +
+             std::to_string(bootstrap_resamples) + " bootstrap resamples of the documents."}};
+    for (auto const& m : s.methods) {
+        const auto [hard, easy, easy_lose_more] = long_tail_of(before, m.error, s.seed);
+        t.add({m.name, hard.errors.size(), hard.mean, hard.within.lo, hard.within.hi, easy.errors.size(), easy.mean,
+               easy.within.lo, easy.within.hi});
     }
     return t;
 }

@@ -21,6 +21,19 @@ inline double euclidean_norm(std::span<const float> x) noexcept {
     return std::sqrt(detail::sum_of(x.size(), [&](std::size_t i) { return double{x[i]} * double{x[i]}; }));
 }
 
+/// 1/T · Σ_t |r_ti| of every dimension i: how much each is activated.
+/// Shapes: r (T, d) → (d).   Units: those of the activations.   Errors: shape_error when T = 0.
+inline std::vector<double> mean_magnitudes(matrix_view<const float> r) {
+    if (r.rows == 0) throw shape_error("mean_magnitudes: at least one row is expected");
+    std::vector<double> magnitudes(r.cols);
+    for (std::size_t t = 0; t < r.rows; ++t) {
+        const auto row = r.row(t);
+        for (std::size_t i = 0; i < r.cols; ++i) magnitudes[i] += std::abs(double{row[i]});
+    }
+    for (double& m : magnitudes) m /= static_cast<double>(r.rows);
+    return magnitudes;
+}
+
 /// ‖r_t‖₂ of every row.   Shapes: r (T, d) → (T).   Units: those of the activations.
 inline std::vector<double> row_norms(matrix_view<const float> r) {
     std::vector<double> norms(r.rows);
