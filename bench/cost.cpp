@@ -7,8 +7,12 @@
 // with documents and layers, grow with methods as 1 + methods does, and stay with threads, which shorten the wall time
 // as long as there are cores. Memory should grow with layers and methods, which are kept, a little with threads, each
 // of which has a workspace, and not with documents.
+//
+// Then trees: a full model, a quantized one, and variants that fork from it in the middle and are patched from there
+// on. CPU seconds over layers run, of all variants, over those of the two models: should stay within a tenth of 1.
 
 #include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/analysis/location_results.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/quantizers/rtn.hpp"
@@ -56,6 +60,41 @@ void study(study_size const& size) {
     measure_run(model, variants, document_rows::numbered(std::move(ids)), {threads, threads}, document_statistics{});
 }
 
+/// A model, its quantized version and so many forks of that, on so many documents.
+constexpr std::size_t deep = 16;
+void run_tree(std::size_t forks, std::size_t documents) {
+    const thread_limit limit(1);
+    const model_config config{std::string(llama::name), deep, 256, tokens, {256, 4, 2, 64, 640, 1e-5f, 10000.0}, true};
+    const auto model = tiny_model<llama, weight>(config, 1);
+    std::vector<variant<weight>> variants{{"full", model.layers()},
+                                          {"rtn4", quantize_layers(*model.layers(), deep, rtn<format>{})}};
+    for (std::size_t i = 0; i < forks; ++i)
+        variants.push_back(variant<weight>::fork("patched " + std::to_string(i), "rtn4")
+                               .patched(hook::id_of<hook::mlp_out>, "full", {deep / 2, deep}));
+    matrix<std::int32_t> ids(documents, tokens);
+    random_generator random(2);
+    for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(config.vocabulary));
+    measure_run(model, variants, document_rows::numbered(std::move(ids)), {documents, 1}, location_losses{});
+}
+
+void print_trees(bool csv) {
+    std::printf(csv ? "forks,layers,cpu_s,cpu_of_a_layer_over_two_models\n"
+                    : "\nforks      layers     CPU s  of a layer, over two models\n");
+    constexpr std::size_t documents = 64;
+    const auto cpu = [](std::size_t forks, std::size_t of_documents) {
+        return measure_process([&] { run_tree(forks, of_documents); }).cpu;
+    };
+    double before = 0;
+    for (const std::size_t forks : {0u, 2u, 4u, 8u, 16u, 32u}) {
+        const std::size_t layers = documents * (2 * deep + forks * deep / 2);
+        const double used = cpu(forks, documents) - cpu(forks, 0), of_a_layer = used / static_cast<double>(layers);
+        if (forks == 0) before = of_a_layer;
+        std::printf(csv ? "%zu,%zu,%.3f,%.3f\n" : "%-6zu %10zu %9.3f %12.3f\n", forks, layers, used,
+                    of_a_layer / before);
+        std::fflush(stdout);
+    }
+}
+
 struct axis {
     const char* name;
     std::size_t study_size::*value;
@@ -91,4 +130,5 @@ int main(int argc, char** argv) {
             before = used.cpu;
         }
     }
+    print_trees(csv);
 }

@@ -118,10 +118,13 @@ TEST_CASE("scores refuse states, targets and room that do not fit") {
     CHECK(with(head, {states, narrow}, {first.view(), second.view()}) ==
           "vocabulary_loss: hidden is 3 × 7, expected 3 × 8");
     CHECK(with(head, {states}, {little.view()}) == "vocabulary_loss: nll has 2 elements, expected 3");
-    token_scores no_kl = second.view();
-    no_kl.kl = {};
-    CHECK(with(head, {states, states}, {first.view(), no_kl}) == "vocabulary_loss: kl has 0 elements, expected 3");
-    CHECK(with(head, {states}, {no_kl}) == "nothing was refused"); // the reference has none
+    token_scores short_kl = second.view(), short_margin = second.view();
+    short_kl.kl = short_kl.kl.first(2);
+    short_margin.margin = short_margin.margin.first(1);
+    CHECK(with(head, {states, states}, {first.view(), short_kl}) == "vocabulary_loss: kl has 2 elements, expected 3");
+    CHECK(with(head, {states, states}, {first.view(), short_margin}) ==
+          "vocabulary_loss: margin has 1 elements, expected 3");
+    CHECK(with(head, {states}, {short_kl}) == "nothing was refused"); // the reference has none
     targets[1] = 10;
     CHECK(with(head, {states}, {first.view()}) == "token id 10 at position 1 is outside the vocabulary of 10");
     targets[1] = -1;

@@ -195,6 +195,19 @@ TEST_CASE("bits depend neither on tasks nor on the other variants") {
         }
 }
 
+TEST_CASE("what is not asked for changes no bit of what is") {
+    const exact_case c(2500, 24, 5, 3, 2, 9);
+    const auto all = fast_scores(c.head, c.views(), c.targets);
+    scores some(3, 5);
+    for (auto& out : some.out) out.kl = {}, out.top = {}, out.margin = {}, out.entropy = {};
+    some.out[2].kl = some.kl[2];
+    workspace scratch(vocabulary_loss_bytes(2500, 24, 5, 3, 1));
+    vocabulary_loss(c.head, c.views(), c.targets, some.out, scratch);
+    CHECK(some.nll == all.nll);
+    CHECK(some.kl[2] == all.kl[2]);
+    CHECK(some.kl[1] == std::vector<double>(5));
+}
+
 TEST_CASE("no position, no work; a NaN stays visible") {
     exact_case c(40, 4, 2, 2, 1.0, 7);
     const std::vector<matrix_view<const float>> none{c.states[0].view().middle_rows(0, 0)};

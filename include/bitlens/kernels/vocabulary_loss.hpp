@@ -82,6 +82,7 @@ struct loss_tile {
     float* logits;      // padded
     float* exps;        // exp(logits − largest), written here
     double rescale = 1; // what the sums were multiplied with, as `largest` rose; written here
+    bool weighs = true; // running_loss::weighted is wanted
 };
 
 /// Takes a tile into the sums. For the reference itself `reference` is null.
@@ -108,9 +109,10 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
                    return e;
                });
     const vec least(no_logit); // an infinite logit has the likelihood 0, and 0·∞ is no number
-    loss.weighted += sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
-        return vec::load_unaligned(tile.exps + i) * simd::max(vec::load_unaligned(tile.logits + i) - shift, least);
-    });
+    if (tile.weighs)
+        loss.weighted += sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
+            return vec::load_unaligned(tile.exps + i) * simd::max(vec::load_unaligned(tile.logits + i) - shift, least);
+        });
     if (reference != nullptr)
         loss.dot = loss.dot * reference->rescale + sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
                        const vec p = vec::load_unaligned(reference->exps + i);
@@ -208,7 +210,8 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
                         auto& exps = v == 0 ? reference_exps(t, 0) : own_exps(task, 0);
-                        detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0), &exps};
+                        detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0),
+                                              &exps, 1,     !out[v].entropy.empty()};
                         detail::add_tile<Arch>(losses[v * positions + t], own, targets[t0 + t],
                                                is_compared ? &references[t] : nullptr, losses[t].top);
                         if (v == 0) references[t] = own;
