@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The first study: installs what is missing, builds the command bitlens, fetches a small model and runs on it.
+# The first study: installs what is missing, builds the command bitlens, fetches a small model, finds the documents that
+# quantization breaks, and where in the model that happens to the first method.
 #     bash examples/run.sh [argument of `bitlens study`]...
 # An argument given here replaces the script's own: --model and --data take files of yours, --methods and --out others.
-# Once built, `build/release/bin/bitlens study --help` lists them all.
-# It takes about 6 minutes on two cores, a quarter of it to compile, and fetches 92 MB once: the model, which is kept
-# in ~/.cache/bitlens, or in the folder that the variable BITLENS_CACHE names.
+# Once built, `build/release/bin/bitlens study --help` lists them all, and `bitlens locate --help` what else can be
+# asked of a finished study. It takes about 8 minutes on two cores, a fifth of it to compile, and fetches 92 MB once: the
+# model, which is kept in ~/.cache/bitlens, or in the folder that the variable BITLENS_CACHE names.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -27,6 +28,17 @@ given() {
         [[ $argument == "$name" || $argument == "$name="* ]] && return 0
     done
     return 1
+}
+# The value of one of them, ours or the user's.
+value_of() {
+    local name=$1 all=("${defaults[@]}" "${arguments[@]}") i
+    for ((i = 0; i < ${#all[@]}; ++i)); do
+        if [[ ${all[i]} == "$name" ]]; then
+            printf '%s' "${all[i + 1]}"
+        elif [[ ${all[i]} == "$name="* ]]; then
+            printf '%s' "${all[i]#*=}"
+        fi
+    done
 }
 arguments=("$@")
 defaults=()
@@ -70,4 +82,12 @@ if $fetch; then
     trap - EXIT
 fi
 
-exec "$root/build/release/bin/bitlens" study "${defaults[@]}" "${arguments[@]}"
+bitlens=$root/build/release/bin/bitlens
+"$bitlens" study "${defaults[@]}" "${arguments[@]}"
+
+# ---- Where errors arise. Fewer than ten documents have no worst tenth to look at.
+run=$(value_of --out)
+((10 < $(wc -l <"$run/examples.csv"))) || exit 0
+first=$(value_of --methods)
+first=${first%%,*}
+"$bitlens" locate "$run" --model "$(value_of --model)" --methods "${first%%=*}" --every 5

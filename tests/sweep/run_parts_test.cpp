@@ -73,7 +73,7 @@ TEST_CASE("the rows of a part need not be neighbours") {
     // The file's name says which row is the first.
     std::filesystem::rename(folder.part_path("m", 0, 2), folder.part_path("m", 1, 2));
     CHECK_THROWS_WITH_AS(read_finished(folder, again),
-                         doctest::Contains("rows: row 0, expected rows that rise from 1 and are below 3"),
+                         doctest::Contains("array \"rows\": row 0, expected rows that rise from 1 and are below 3"),
                          format_error);
 }
 

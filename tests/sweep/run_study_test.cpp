@@ -250,6 +250,65 @@ TEST_CASE("a tree of variants resumes from every subset of finished variants") {
     }
 }
 
+TEST_CASE("some documents and variants of a run are done, and the rest another time") {
+    const auto model = two_layers();
+    const auto variants = small_tree(model);
+    const std::span<const tree_variant> all(variants);
+    const auto documents = random_documents(model.config().vocabulary);
+    const document_statistics kind{{}, documents.bytes};
+    const auto whole = measure_run(model, variants, documents, {3, 1}, kind);
+    const test::temporary_folder parent;
+    const run_folder folder(parent.path());
+    const auto begin = [&] {
+        return begin_run(folder, manifest_of(kind, all), documents.first(data_rows), model_layers);
+    };
+    auto run = begin();
+    const run_choice choice{{0, 2, 4}, {2, 4}}; // "fork", which needs rtn2, and "late"
+    std::size_t layers = 0;
+    run_study(
+        model, variants, folder, run, {2, 1}, kind, [&](std::size_t n) { layers += n; }, choice);
+    CHECK(layers == 3 * (2 * model_layers + 2));
+    for (std::size_t v = 0; v < variants.size(); ++v)
+        for (std::size_t n = 0; n < data_rows; ++n)
+            CHECK(run.table.is_finished(v, n) == ((v == 2 || v == 4) && n % 2 == 0));
+    run = begin(); // as another process finds it
+    CHECK(run.table.is_finished(4, 4));
+    CHECK(layers_to_do(run.table, all, model.config(), choice) == 0);
+    run_study(model, variants, folder, run, {2, 1}, kind);
+    CHECK(run.table.is_complete());
+    check_equal(run.table, whole);
+}
+
+namespace {
+
+struct silent_measurement : score_measurement {
+    using score_measurement::score_measurement;
+    void write(std::size_t, results_row&) const {}
+};
+
+/// Remembers what its measurements are made for.
+struct curious_kind {
+    std::vector<std::pair<std::string, std::string>>& seen;
+
+    std::vector<column> columns() const { return {}; }
+    silent_measurement make(measured_size size, std::size_t /*document*/) const {
+        seen.clear();
+        for (auto const& v : size.which) seen.emplace_back(v.name, v.parent);
+        return silent_measurement(size.tokens - 1, size.variants);
+    }
+    std::size_t bytes_of_one(measured_size) const { return 0; }
+};
+
+} // namespace
+
+TEST_CASE("a measurement is told the names of the variants and of their parents") {
+    const auto model = two_layers();
+    std::vector<std::pair<std::string, std::string>> seen;
+    measure_run(model, small_tree(model), random_documents(model.config().vocabulary), {}, curious_kind{seen});
+    CHECK(seen == std::vector<std::pair<std::string, std::string>>{
+                      {"full", ""}, {"rtn2", "full"}, {"fork", "rtn2"}, {"rtn4", "full"}, {"late", "full"}});
+}
+
 TEST_CASE("what is left to do comes in pieces that lack the same variants, with what those fork from") {
     const std::vector<tree_variant> variants{
         {"full", nullptr}, {"a", nullptr}, tree_variant::fork("b", "a").with_weights(nullptr, {1})};

@@ -204,7 +204,7 @@ TEST_CASE("what cannot run is refused before anything runs") {
     CHECK_THROWS_AS((sweep<llama, weight>(model, full, matrix<std::int32_t>(2, 1), {}, make, done)), shape_error);
     ids(1, 1) = 0; // room for the scores of another number of variants, or positions
     const auto too_many = [](std::size_t) { return record_everything(2, 1); };
-    CHECK_THROWS_WITH_AS(sweep(model, full, ids, {}, too_many, done), "vocabulary_loss: out has 2 elements, expected 1",
+    CHECK_THROWS_WITH_AS(sweep(model, full, ids, {}, too_many, done), "sweep: scores() has 2 elements, expected 1",
                          shape_error);
     const auto too_long = [](std::size_t) { return record_everything(1, 2); };
     CHECK_THROWS_WITH_AS(sweep(model, full, ids, {}, too_long, done), "vocabulary_loss: nll has 2 elements, expected 1",

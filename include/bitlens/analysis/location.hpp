@@ -35,6 +35,7 @@ struct located_run {
 /// In what a variant differs from its method; of `only_…`, what it shares with it.
 enum class change_kind : std::uint8_t {
     patch,
+    patch_in,
     patch_from,
     restore_late,
     restore_from,
@@ -47,8 +48,11 @@ enum class change_kind : std::uint8_t {
 struct model_change {
     change_kind kind = change_kind::patch;
     std::string_view point = {}; // of a patch
-    std::size_t layer = 0;       // of patch_from, restore_from, restore_layer, only_layer
+    std::size_t layer = 0;       // of patch_from, restore_from, restore_layer, only_layer; the first of patch_in
     projection part = projection::q;
+    std::size_t last = 0; // layer of patch_in
+
+    bool operator==(model_change const&) const = default;
 
     /// Whether all but one part is the full model's: then it makes damage, and gives none back.
     bool is_only() const noexcept { return kind == change_kind::only_layer || kind == change_kind::only_projection; }
@@ -58,6 +62,8 @@ inline std::string variant_name(std::string_view method, model_change const& c) 
     switch (c.kind) {
     case change_kind::patch:
         return location_names::patch(method, c.point);
+    case change_kind::patch_in:
+        return location_names::patch_in(method, c.point, c.layer, c.last);
     case change_kind::patch_from:
         return location_names::patch_from(method, c.point, c.layer);
     case change_kind::restore_late:
@@ -79,7 +85,12 @@ inline std::string variant_name(std::string_view method, model_change const& c) 
 /// All that can be asked of a model of so many layers, in the order in which tables show them.
 inline std::vector<model_change> all_changes(std::size_t layers) {
     std::vector<model_change> all;
-    for (const auto point : patched_points) all.push_back({change_kind::patch, point});
+    for (const auto point : patched_points) {
+        all.push_back({change_kind::patch, point});
+        for (std::size_t k = 0; k < layers; ++k)
+            for (std::size_t last = k; last < layers; ++last)
+                all.push_back({change_kind::patch_in, point, k, projection::q, last});
+    }
     all.push_back({change_kind::restore_late});
     for (const auto kind : {change_kind::restore_projection, change_kind::only_projection})
         for (std::size_t p = 0; p < projection_count; ++p) all.push_back({kind, {}, 0, static_cast<projection>(p)});
@@ -134,10 +145,7 @@ struct located_method {
     variant_numbers const& itself_on(located_set set) const noexcept { return itself[static_cast<std::size_t>(set)]; }
     /// nullptr where it was not run.
     located_variant const* find(model_change const& wanted) const noexcept {
-        const auto found = std::ranges::find_if(variants, [&](located_variant const& v) {
-            return v.change.kind == wanted.kind && v.change.point == wanted.point && v.change.layer == wanted.layer &&
-                   v.change.part == wanted.part;
-        });
+        const auto found = std::ranges::find(variants, wanted, &located_variant::change);
         return found == variants.end() ? nullptr : &*found;
     }
     /// All of one kind, and of one point where it is a patch.

@@ -50,11 +50,9 @@ inline std::string short_name(projection p) {
 inline std::string patch(std::string_view method, std::string_view point) {
     return std::string(method) + "_patch_" + std::string(point);
 }
-/// … in other layers than the upper half: "rtn3-g64_patch_mlp_out_l10-14".
-inline std::string patch_in(std::string_view method, std::string_view point, layer_range range, std::size_t layers) {
-    const std::string whole = patch(method, point);
-    if (range == layer_range{layers / 2, layers}) return whole;
-    return layer_column(whole, range.first) + "-" + std::to_string(range.end - 1);
+/// … in other layers than those: "rtn3-g64_patch_mlp_out_l10-14".
+inline std::string patch_in(std::string_view method, std::string_view point, std::size_t first, std::size_t last) {
+    return layer_column(patch(method, point), first) + "-" + std::to_string(last);
 }
 /// … from layer k on: "rtn3-g64_patch_mlp_out_from_l3".
 inline std::string patch_from(std::string_view method, std::string_view point, std::size_t k) {
@@ -99,6 +97,8 @@ inline std::vector<std::string> all_of_method(std::string_view method, std::size
     std::vector<std::string> names{restore_late(method)};
     for (const std::string_view point : patched_points) {
         names.push_back(patch(method, point));
+        for (std::size_t k = 0; k < layers; ++k)
+            for (std::size_t last = k; last < layers; ++last) names.push_back(patch_in(method, point, k, last));
         for (std::size_t k = 0; k < layers; ++k) names.push_back(patch_from(method, point, k));
     }
     for (std::size_t k = 0; k < layers; ++k) {

@@ -98,9 +98,13 @@ private:
             m.name + " with " + std::string(bitlens::name(point)) + " of " + full_.name + " in " + words(range));
     }
     void add_patches(located_model<W> const& m, std::span<const point_id> points) {
+        const layer_range in = request_.layers;
+        const bool is_upper_half = in == layer_range{upper_half(layers_), layers_};
         for (const point_id point : points)
-            add_patch(m, location_names::patch_in(m.name, bitlens::name(point), request_.layers, layers_), point,
-                      request_.layers);
+            add_patch(m,
+                      is_upper_half ? location_names::patch(m.name, bitlens::name(point))
+                                    : location_names::patch_in(m.name, bitlens::name(point), in.first, in.end - 1),
+                      point, in);
     }
     void add_restored(located_model<W> const& m, std::string name, layer_range range,
                       projection_set which = every_projection(), std::string const& what = {}) {

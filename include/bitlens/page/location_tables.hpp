@@ -26,6 +26,9 @@ inline std::string change_words(model_change const& c, std::size_t layers) {
     switch (c.kind) {
     case change_kind::patch:
         return std::string(c.point) + " patched";
+    case change_kind::patch_in:
+        return std::string(c.point) + " patched in " +
+               (c.layer == c.last ? layer : "layers " + std::to_string(c.layer) + " to " + std::to_string(c.last));
     case change_kind::patch_from:
         return std::string(c.point) + " patched from " + layer + " on";
     case change_kind::restore_late:
@@ -168,14 +171,19 @@ inline table nats_table(std::string name, std::string title, finished_study cons
 
 /// The paper's table 4, also over D_ctrl.
 inline table location_patching_table(finished_study const& s, location const& l) {
-    const std::array<model_change, 4> changes{{{change_kind::patch, hook::name<hook::mlp_out>},
-                                               {change_kind::patch, hook::name<hook::mlp_gate>},
-                                               {change_kind::patch, hook::name<hook::mlp_up>},
-                                               {change_kind::patch, hook::name<hook::attn_out>}}};
+    std::vector<model_change> changes{{change_kind::patch, hook::name<hook::mlp_out>},
+                                      {change_kind::patch, hook::name<hook::mlp_gate>},
+                                      {change_kind::patch, hook::name<hook::mlp_up>},
+                                      {change_kind::patch, hook::name<hook::attn_out>}};
+    for (located_method const& m : l.methods)
+        for (located_variant const& v : m.variants)
+            if (v.change.kind == change_kind::patch_in && std::ranges::find(changes, v.change) == changes.end())
+                changes.push_back(v.change);
     table t = detail::perplexity_changes_table("location_patching", "Clean activations in the upper half of the layers",
                                                s, l, changes);
-    t.notes.emplace_back("Patched: overwritten with the full model's for the same document, at all positions of the "
-                         "upper half of the layers. mlp_out is the paper's h_down, mlp_gate its h_gate, mlp_up its "
+    t.notes.emplace_back("Patched: overwritten with the full model's for the same document, at all positions, of the "
+                         "upper half of the layers where no others are named. mlp_out is the paper's h_down, mlp_gate "
+                         "its h_gate, mlp_up its "
                          "h_up, attn_out its h_attn.");
     return t;
 }

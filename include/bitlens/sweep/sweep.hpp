@@ -238,6 +238,8 @@ public:
     }
 
     void run(matrix_view<const std::int32_t> ids, std::span<M> measurements) {
+        for (M& each : measurements)
+            check_size("sweep", "scores()", each.scores().size(), tree_.size()); // one for each variant
         parallel_for(ids.rows, [&](std::size_t e) {
             model_.embed(ids.row(e), stream(e, 0).x);
             replaced_[e].assign(tree_.patches().size(), 0);
@@ -394,9 +396,9 @@ std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, st
 /// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
 /// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, … A variant that
 /// ends early is scored where it ends, without kl and margin. Returns how many values each patch replaced.
-/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary (before anything
-/// runs), option_error for variants that are no tree (see variant_tree) or patches that replace nothing; what the
-/// sources, measurements or `done` throw passes through.
+/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary, or measurements
+/// of another number of variants (before anything runs), option_error for variants that are no tree (see variant_tree)
+/// or patches that replace nothing; what the sources, measurements or `done` throw passes through.
 template <class Architecture, class W, class Variants, class Make, class Done>
 std::vector<patch_count> sweep(transformer<Architecture, W> const& model, Variants const& variants,
                                matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make, Done const& done) {
