@@ -9,6 +9,8 @@
 #include "bitlens/layers/rms_norm.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/sweep/layer_panels.hpp"
+#include "bitlens/sweep/point_exchange.hpp"
+#include "bitlens/sweep/sweep_task.hpp"
 #include "bitlens/sweep/variant_tree.hpp"
 
 #include <algorithm>
@@ -16,11 +18,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
-#include <mutex>
 #include <span>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -34,99 +33,6 @@ concept measurement = requires(M m, no_probe& p) {
     m.with_probe(std::size_t{}, [](auto&) {});
     { m.scores() } -> std::convertible_to<std::span<const token_scores>>;
 };
-
-namespace detail {
-
-/// What variants hand to each other in one layer: a probe in front of a measurement's, which patches what one run
-/// computes and keeps what others will be patched with. `kept` lies in the task, a matrix for each kept point.
-template <class Points>
-struct point_exchange;
-template <class... Points>
-struct point_exchange<std::tuple<Points...>> {
-    using points = hook::set<Points...>;
-    layer_step const& step;
-    layer_step::run const& run;
-    std::span<const matrix_view<float>> kept;
-    std::span<std::uint64_t> replaced; // by each patch of the tree
-
-    template <hook::point Point>
-    void on(Point, site, matrix_view<float> a) {
-        for (auto const& p : run.patches) {
-            if (p.point != hook::id_of<Point>) continue;
-            const auto to = p.positions.of(a), from = p.positions.of(kept[p.kept]);
-            for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
-            replaced[p.number] += to.rows * to.cols;
-        }
-        for (const std::size_t i : run.keeps)
-            if (step.kept[i].point == hook::id_of<Point>)
-                for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(a.row(t), kept[i].row(t).begin());
-    }
-};
-
-/// What the task of one example needs beside its residual streams: only those are kept from layer to layer.
-struct sweep_task {
-    workspace scratch;
-    block_buffers buffers;
-    aligned_array<float> kept;  // what is handed over in a layer, one point after the other
-    aligned_array<float> exits; // (exits, T − 1, d)
-
-    /// Room for the points that a layer hands over.
-    std::vector<matrix_view<float>> room_for(layer_step const& step, block_shape const& shape) {
-        std::vector<matrix_view<float>> room;
-        float* free = kept.data();
-        for (auto const& each : step.kept) {
-            room.push_back({free, buffers.heads.rows(), width_of(each.point, shape)});
-            free += room.back().rows * room.back().cols;
-        }
-        return room;
-    }
-};
-
-/// Tasks are lent, not bound to threads: a thread that waits inside a kernel may take up a second example.
-class sweep_task_pool {
-public:
-    sweep_task_pool(block_shape const& shape, std::size_t tokens, sweep_load const& load, std::size_t workspace_bytes,
-                    unsigned tasks, arithmetic products)
-        : shape_(shape), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
-          products_(products), rope_(std::make_shared<const rope_table>(tokens, shape.head_dim, shape.rope_theta)) {}
-
-    /// Calls f(task) with a task that nobody else uses meanwhile.
-    template <class F>
-    void lend(F const& f) {
-        std::unique_ptr<sweep_task> task = take();
-        f(*task);
-        const std::lock_guard lock(mutex_);
-        free_.push_back(std::move(task));
-    }
-
-private:
-    std::unique_ptr<sweep_task> take() {
-        {
-            const std::lock_guard lock(mutex_);
-            if (!free_.empty()) {
-                auto task = std::move(free_.back());
-                free_.pop_back();
-                return task;
-            }
-        }
-        return std::unique_ptr<sweep_task>(
-            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_buffers(tokens_, shape_, rope_),
-                           aligned_array<float>(load_.kept_numbers * tokens_),
-                           aligned_array<float>(load_.exits * (tokens_ - 1) * shape_.width)});
-    }
-
-    block_shape shape_;
-    std::size_t tokens_;
-    sweep_load load_;
-    std::size_t workspace_bytes_;
-    unsigned tasks_;
-    arithmetic products_;
-    std::shared_ptr<const rope_table> rope_;
-    std::mutex mutex_;
-    std::vector<std::unique_ptr<sweep_task>> free_;
-};
-
-} // namespace detail
 
 /// How many values a patch of a variant replaced, in the variant itself and in those that fork from it.
 struct patch_count {
@@ -270,39 +176,52 @@ private:
         for (auto const& fork : step.forks) copy(stream(e, fork.from).x, stream(e, fork.to).x);
         pool_.lend([&](sweep_task& task) {
             const auto kept = task.room_for(step, config_.block);
-            for (std::size_t i = 0; i < step.runs.size(); ++i) {
-                auto const& run = step.runs[i];
-                const auto advance_with = [&](auto& probe) {
-                    residual_stream& s = stream(e, run.stream);
-                    s.next = stage::qkv;
-                    advance<Architecture>(config_.block, panels_[i], site{k}, s, task.buffers, run.until, task.scratch,
-                                          probe);
-                };
-                measurement.with_probe(run.variant, [&](auto& probe) {
-                    if (run.patches.empty() && run.keeps.empty()) return advance_with(probe);
-                    point_exchange<hook::all> exchange{step, run, kept, replaced_[e]};
-                    chain both(exchange, probe);
-                    advance_with(both);
-                });
-            }
+            run_variants(k, e, kept, task, measurement);
             const auto state_of = [&](layer_step::exit const& exit) -> matrix_view<const float> {
                 return exit.kept ? matrix_view<const float>(kept[*exit.kept]) : stream(e, exit.stream).x.view();
             };
             for (auto const& exit : step.frozen)
                 if (auto& waits = stream(e, exit.waits_in).x; state_of(exit).data != waits.data())
                     copy(state_of(exit), waits);
-            std::vector<matrix_view<const float>> hidden;
-            std::vector<token_scores> scores;
-            for (std::size_t i = 0; i < step.exits.size(); ++i) {
-                float* const place = task.exits.data() + i * scored_ * config_.block.width;
-                const matrix_view<float> normed(place, scored_, config_.block.width);
-                rms_norm(state_of(step.exits[i]).middle_rows(0, scored_), model_.final_norm(), config_.block.norm_eps,
-                         normed);
-                hidden.push_back(normed);
-                scores.push_back(alone(measurement.scores()[step.exits[i].variant]));
-            }
-            if (!hidden.empty()) vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch);
+            if (!step.exits.empty()) score_exits(step.exits, state_of, ids, task, measurement);
         });
+    }
+
+    void run_variants(std::size_t k, std::size_t e, std::span<const matrix_view<float>> kept, sweep_task& task,
+                      M& measurement) {
+        layer_step const& step = tree_.step(k);
+        for (std::size_t i = 0; i < step.runs.size(); ++i) {
+            auto const& run = step.runs[i];
+            const auto advance_with = [&](auto& probe) {
+                residual_stream& s = stream(e, run.stream);
+                s.next = stage::qkv;
+                advance<Architecture>(config_.block, panels_[i], site{k}, s, task.buffers, run.until, task.scratch,
+                                      probe);
+            };
+            measurement.with_probe(run.variant, [&](auto& probe) {
+                if (run.patches.empty() && run.keeps.empty()) return advance_with(probe);
+                point_exchange<hook::all> exchange{step, run, kept, replaced_[e]};
+                chain both(exchange, probe);
+                advance_with(both);
+            });
+        }
+    }
+
+    /// What a head makes of states that have not come to the end: all of a layer together, each tile of the head
+    /// decoded once.
+    template <class StateOf>
+    void score_exits(std::span<const layer_step::exit> exits, StateOf const& state_of,
+                     std::span<const std::int32_t> ids, sweep_task& task, M& measurement) {
+        const std::size_t width = config_.block.width;
+        std::vector<matrix_view<const float>> hidden;
+        std::vector<token_scores> scores;
+        for (auto const& exit : exits) {
+            const matrix_view<float> normed(task.exits.data() + hidden.size() * scored_ * width, scored_, width);
+            rms_norm(state_of(exit).middle_rows(0, scored_), model_.final_norm(), config_.block.norm_eps, normed);
+            hidden.push_back(normed);
+            scores.push_back(alone(measurement.scores()[exit.variant]));
+        }
+        vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch);
     }
 
     /// Scores of a state that stands beside no reference.

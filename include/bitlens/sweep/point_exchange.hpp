@@ -1,0 +1,42 @@
+#pragma once
+/// point_exchange: what variants hand to each other in one layer of one example.
+
+#include "bitlens/core/view.hpp"
+#include "bitlens/hooks/probe.hpp"
+#include "bitlens/sweep/variant_tree.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <tuple>
+
+namespace bitlens::detail {
+
+/// A probe in front of a measurement's: it patches what one run computes, and keeps what others will be patched with.
+/// `kept` lies in the task, a matrix for each of layer_step::kept.
+template <class Points>
+struct point_exchange;
+template <class... Points>
+struct point_exchange<std::tuple<Points...>> {
+    using points = hook::set<Points...>;
+    layer_step const& step;
+    layer_step::run const& run;
+    std::span<const matrix_view<float>> kept;
+    std::span<std::uint64_t> replaced; // by each patch of the tree
+
+    template <hook::point Point>
+    void on(Point, site, matrix_view<float> a) {
+        for (auto const& p : run.patches) {
+            if (p.point != hook::id_of<Point>) continue;
+            const auto to = p.positions.of(a), from = p.positions.of(kept[p.kept]);
+            for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+            replaced[p.number] += to.rows * to.cols;
+        }
+        for (const std::size_t i : run.keeps)
+            if (step.kept[i].point == hook::id_of<Point>)
+                for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(a.row(t), kept[i].row(t).begin());
+    }
+};
+
+} // namespace bitlens::detail
