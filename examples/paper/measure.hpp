@@ -34,8 +34,8 @@ struct located_study {
     finished_study s;
     located_run run;
 };
-/// The variants run on D_large and D_ctrl of the first method. Their layers are those of the upper half, whatever the
-/// second request says.   Errors: option_error for too few documents to have such sets.
+/// The variants run on D_large and D_ctrl of the first method, and all ranges of layers are the upper half.
+/// Errors: option_error for too few documents to have such sets.
 located_study measure_location(request const&, location_request);
 
 /// Nats per token, the mean of each window of the text.
