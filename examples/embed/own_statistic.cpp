@@ -55,7 +55,7 @@ struct drift_statistic {
     }
 };
 
-/// Returns how many times a model ran over a document.
+/// Returns how many layers ran, of both models and all documents.
 std::size_t study(std::filesystem::path const& path) {
     const auto model = tiny_model<llama, weight>(tiny_config<llama>(), 1);
     const std::size_t layers = model.config().layers, documents = 3, tokens = 16;
@@ -65,19 +65,19 @@ std::size_t study(std::filesystem::path const& path) {
     random_generator random(2);
     for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.below(model.config().vocabulary));
 
-    std::size_t runs = 0;
+    std::size_t ran = 0;
     const run_manifest manifest{
         {{"model", "tiny"}, {"ids", "seed 2"}}, {{"rtn3", "rtn3-g32"}}, drift_statistic{}.columns()};
     const run_folder folder(path); // another run's is refused, with the first difference
     auto run = begin_run(folder, manifest, document_rows::numbered(std::move(ids)), layers);
-    run_study(model, variants, folder, run, {}, drift_statistic{}, [&](std::size_t n) { runs += n; });
+    run_study(model, variants, folder, run, {}, drift_statistic{}, [&](std::size_t n) { ran += n; });
     finish_run(folder, run, [](std::int32_t id) { return std::to_string(id); });
-    return runs;
+    return ran;
 }
 
 int main() {
     std::filesystem::remove_all("drift");
-    for (const char* call : {"first", "second"}) std::printf("%s call: %zu model runs\n", call, study("drift"));
+    for (const char* call : {"first", "second"}) std::printf("%s call: %zu layers ran\n", call, study("drift"));
 
     const run_results run = read_run("drift");
     const xt::xarray<double> drift = run_arrays(run)["drift_rtn3"]; // (documents, layers)

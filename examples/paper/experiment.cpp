@@ -3,6 +3,8 @@
 #include "bitlens/streams.hpp"
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/page/location_claims.hpp"
+#include "bitlens/page/location_tables.hpp"
 #include "bitlens/report/visible_text.hpp"
 
 #include <cstddef>
@@ -10,6 +12,7 @@
 #include <functional>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -73,6 +76,21 @@ int run(int argc, char** argv, const char* methods, own_option own, void (*show)
 int run(int argc, char** argv, const char* methods, void (*show)(finished_study const&)) {
     return run_program(argc, argv, methods, own_option::none,
                        [show](request const& asked) { show(measure_study(asked)); });
+}
+
+int run(int argc, char** argv, const char* methods, location_request const& variants,
+        void (*show)(finished_study const&, location const&)) {
+    return run_program(argc, argv, methods, own_option::none, [&](request const& asked) {
+        const located_study found = measure_location(asked, variants);
+        show(found.s, make_location(found.s, found.run.table, found.run.sets_of));
+    });
+}
+
+std::vector<std::string> location_notes(finished_study const& s, location const& l) {
+    std::vector<std::string> notes{located_sets_words(s, l)};
+    for (claim const& c : location_claims_of(s, l))
+        notes.push_back(c.question + ". Here: " + c.answer.text + " (" + verdict(c) + "). The paper: " + c.paper + ".");
+    return notes;
 }
 
 } // namespace bitlens::paper

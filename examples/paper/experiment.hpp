@@ -3,7 +3,11 @@
 
 #include "measure.hpp"
 
+#include "bitlens/analysis/location.hpp"
 #include "bitlens/analysis/numbers.hpp"
+
+#include <string>
+#include <vector>
 
 namespace bitlens::paper {
 
@@ -17,5 +21,12 @@ int run(int argc, char** argv, const char* methods, own_option, void (*show)(req
 
 /// The same for what needs no more than a study of the documents.
 int run(int argc, char** argv, const char* methods, void (*show)(finished_study const&));
+
+/// The same with what `variants` of the methods left on D_large and D_ctrl of the first one, in the upper half.
+int run(int argc, char** argv, const char* methods, location_request const& variants,
+        void (*show)(finished_study const&, location const&));
+
+/// What the paper finds of where errors arise, and what the run says to it: notes for below a table.
+std::vector<std::string> location_notes(finished_study const&, location const&);
 
 } // namespace bitlens::paper

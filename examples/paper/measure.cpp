@@ -4,6 +4,7 @@
 
 #include "bitlens/analysis/dimension_means.hpp"
 #include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/analysis/location_results.hpp"
 #include "bitlens/analysis/window_losses.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
@@ -49,16 +50,59 @@ struct all_cores {
     thread_limit limit{threads};
 };
 
-/// Every method beside the full model on every document, all of it in memory.
+/// Every method beside the full model on every document, all of it in memory. `variants`: those of `methods`.
 template <class Architecture>
 finished_study measure(study_model<Architecture> const& model, std::span<const method> methods,
-                       document_rows documents) {
+                       std::span<const variant<study_matrix>> variants, document_rows documents) {
     const document_statistics kind{{}, documents.bytes};
     run_manifest manifest{{{"seed", 1}, {"first_position", false}, {"full", ""}}, {}, kind.columns()};
     for (auto const& m : methods) manifest.methods.push_back({m.name, m.text()});
     const all_cores here;
-    auto table = measure_run(model, variants_of(model, methods), documents, here.cut, kind);
+    auto table = measure_run(model, variants, documents, here.cut, kind);
     return make_study({std::move(manifest), std::move(documents), std::move(table), {}, {}});
+}
+
+template <class Architecture>
+finished_study measure(study_model<Architecture> const& model, std::span<const method> methods,
+                       document_rows documents) {
+    const auto variants = variants_of(model, methods);
+    return measure(model, methods, std::span<const variant<study_matrix>>(variants), std::move(documents));
+}
+
+/// Losses of some rows as a table of all `documents`: the other rows are those that were not run.
+results_table spread(results_table const& some, std::span<const std::size_t> rows, std::size_t documents) {
+    results_table all(some.declared(), some.variants(), {documents, some.layers(), some.positions()},
+                      {some.kinds().begin(), some.kinds().end()});
+    for (std::size_t c = 0; c < all.columns().size(); ++c)
+        for (std::size_t i = 0; i < rows.size(); ++i) all.columns()[c].numbers[rows[i]] = some.columns()[c].numbers[i];
+    return all;
+}
+
+template <class Architecture>
+located_study locate(study_model<Architecture> const& model, std::span<const method> methods, document_rows documents,
+                     location_request wanted) {
+    const auto of_study = variants_of(model, methods);
+    finished_study s = measure(model, methods, std::span<const variant<study_matrix>>(of_study), std::move(documents));
+    std::vector<located_model<study_matrix>> models;
+    for (std::size_t v = 0; v < of_study.size(); ++v)
+        models.push_back({of_study[v].name, v == 0 ? "" : methods[v - 1].text(), of_study[v].weights[0].source});
+    wanted.layers = wanted.sensitive_layers = {upper_half(s.layers()), s.layers()};
+    const auto variants = make_location_variants<study_matrix>(models, wanted, s.layers()).variants;
+
+    constexpr std::size_t sets_of = 0;
+    std::vector<std::size_t> rows = s.sets[sets_of].large;
+    rows.insert(rows.end(), s.sets[sets_of].ctrl.begin(), s.sets[sets_of].ctrl.end());
+    if (rows.empty())
+        throw option_error(s.methods[sets_of].name + " has no D_large and D_ctrl among " + std::to_string(s.size()) +
+                           " documents, of which a tenth is too few");
+    matrix<std::int32_t> ids(rows.size(), s.run.documents.ids.cols());
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        std::ranges::copy(s.run.documents.ids.row(rows[i]), ids.row(i).begin());
+    const all_cores here;
+    const auto table =
+        measure_run(model, variants, document_rows::numbered(std::move(ids)), here.cut, location_losses{});
+    const std::size_t documents_of_study = s.size();
+    return {std::move(s), {spread(table, rows, documents_of_study), sets_of}};
 }
 
 template <class Architecture>
@@ -147,6 +191,16 @@ finished_study measure_study(request const& asked) {
     auto documents = documents_of(asked, source);
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return measure(study_model<Architecture>(source, true), asked.methods, std::move(documents));
+    });
+}
+
+located_study measure_location(request const& asked, location_request wanted) {
+    if (asked.model.empty())
+        return locate(tiny<study_matrix>(asked.sharpness), asked.methods, made_up_documents(), wanted);
+    const checkpoint source(asked.model);
+    auto documents = documents_of(asked, source);
+    return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
+        return locate(study_model<Architecture>(source, true), asked.methods, std::move(documents), wanted);
     });
 }
 

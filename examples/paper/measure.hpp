@@ -1,6 +1,8 @@
 #pragma once
 /// What the programs of this folder show, measured in memory.
 
+#include "bitlens/analysis/location.hpp"
+#include "bitlens/analysis/location_variants.hpp"
 #include "bitlens/analysis/numbers.hpp"
 #include "bitlens/analysis/outliers.hpp"
 #include "bitlens/recipes/method.hpp"
@@ -26,6 +28,15 @@ struct request {
 };
 
 finished_study measure_study(request const&);
+
+/// A study, and what variants of its methods left.
+struct located_study {
+    finished_study s;
+    located_run run;
+};
+/// The variants run on D_large and D_ctrl of the first method, and all ranges of layers are the upper half.
+/// Errors: option_error for too few documents to have such sets.
+located_study measure_location(request const&, location_request);
 
 /// Nats per token, the mean of each window of the text.
 struct text_losses {

@@ -25,9 +25,9 @@ struct location_request {
     bool sensitivity = false; // each layer and each projection restored alone, and quantized alone
     bool attenuation = false; // mlp_out overwritten from layer k on, as a curve
 
-    layer_range layers;           // of exits, patches and curves: within the model
-    std::size_t every = 1;        // of the layers of exits and curves, from the last one down
-    layer_range sensitive_layers; // of sensitivity
+    layer_range layers{};           // of exits, patches and curves: within the model
+    std::size_t every = 1;          // of the layers of exits and curves, from the last one down
+    layer_range sensitive_layers{}; // of sensitivity
     exit_scale scale = exit_scale::fresh;
 };
 
