@@ -2961,6 +2961,19 @@ inline double euclidean_norm(std::span<const float> x) noexcept {
     return std::sqrt(detail::sum_of(x.size(), [&](std::size_t i) { return double{x[i]} * double{x[i]}; }));
 }
 
+/// 1/T · Σ_t |r_ti| of every dimension i: how much each is activated.
+/// Shapes: r (T, d) → (d).   Units: those of the activations.   Errors: shape_error when T = 0.
+inline std::vector<double> mean_magnitudes(matrix_view<const float> r) {
+    if (r.rows == 0) throw shape_error("mean_magnitudes: at least one row is expected");
+    std::vector<double> magnitudes(r.cols);
+    for (std::size_t t = 0; t < r.rows; ++t) {
+        const auto row = r.row(t);
+        for (std::size_t i = 0; i < r.cols; ++i) magnitudes[i] += std::abs(double{row[i]});
+    }
+    for (double& m : magnitudes) m /= static_cast<double>(r.rows);
+    return magnitudes;
+}
+
 /// ‖r_t‖₂ of every row.   Shapes: r (T, d) → (T).   Units: those of the activations.
 inline std::vector<double> row_norms(matrix_view<const float> r) {
     std::vector<double> norms(r.rows);
@@ -7552,6 +7565,7 @@ private:
 /// Text, a finite number, a count, or the reason why there is none.
 struct cell {
     std::variant<std::string, double, std::uint64_t, undefined> value;
+    bool strong = false; // pages show it bold
 
     cell(std::string text) : value(std::move(text)) {}
     cell(char const* text) : value(std::string(text)) {}
@@ -7698,6 +7712,7 @@ inline std::string html_cell(cell const& c, int digits, std::string_view target)
         tag = "<td class=\"n\">";
         text = with_minus_sign(text);
     }
+    if (c.strong) text = "<b>" + text + "</b>";
     if (!target.empty()) text = "<a href=\"#" + html_escape(target) + "\">" + text + "</a>";
     return tag + text + "</td>";
 }
@@ -8935,6 +8950,9 @@ void for_each_word(std::span<const split_rule> rules, std::string_view text, OnW
 
 } // namespace bitlens
 
+// ---- bitlens/text/text_windows.hpp
+/// text_windows: one text as windows of equally many token ids, as perplexities are taken over them.
+
 // ---- bitlens/text/tokenizer.hpp
 /// Byte-level BPE tokenizers, as GGUF metadata and Hugging Face's tokenizer.json describe them.
 
@@ -9766,6 +9784,58 @@ inline std::vector<std::int32_t> tokenizer::encode(std::string_view text, bool s
     encoder call(*this, text.size());
     call.run(text, special);
     return call.take();
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace bitlens {
+
+struct text_windows {
+    bool bos = false;         // whether the text begins with a beginning-of-text token
+    std::size_t tokens = 0;   // ids of the whole text, with it
+    matrix<std::int32_t> ids; // (windows, window): neighbouring ones; what is left over at the end is not scored
+    /// Of the text that the scored ids stand for, which are all of a window but the first; unknown where ids do not
+    /// give the text back, as from a tokenizer that drops what it has no token for.
+    std::optional<std::size_t> bytes;
+
+    std::size_t scored() const noexcept { return ids.rows() * (ids.cols() - 1); }
+};
+
+/// A whole file of UTF-8, without the byte order mark that may stand before it. is_joined: as join_lines has it, by the
+/// convention of WikiText-2.   Errors: io_error; format_error as checked_text.
+inline std::string read_text(std::filesystem::path const& path, bool is_joined) {
+    const mapped_file file(path);
+    const std::string_view text = checked_text(as_text(file.bytes()), path.string());
+    return is_joined ? join_lines(text) : std::string(text);
+}
+
+/// The whole text is tokenized once; `bos`, if there is one, stands before the first window alone. who: what messages
+/// call the text.   Errors: those of encode; option_error where the text has no whole window.
+inline text_windows cut_windows(std::string_view text, std::string const& who, tokenizer const& t,
+                                std::optional<std::int32_t> bos, std::size_t window) {
+    auto ids = t.encode(text);
+    const bool is_whole = t.decode(ids) == text;
+    if (bos) ids.insert(ids.begin(), *bos);
+    text_windows windows{bos.has_value(), ids.size(), matrix<std::int32_t>(ids.size() / window, window), {}};
+    auto& cut = windows.ids;
+    if (cut.rows() == 0)
+        throw option_error(who + ": " + std::to_string(ids.size()) + " tokens, at least one window of " +
+                           std::to_string(window) + " is expected");
+    std::copy_n(ids.begin(), cut.rows() * cut.cols(), cut.data());
+    if (!is_whole) return windows;
+    std::size_t bytes = 0;
+    for (std::size_t n = 0; n < cut.rows(); ++n)
+        for (const std::int32_t id : cut.row(n).subspan(1)) bytes += t.token_bytes(id).size();
+    windows.bytes = bytes;
+    return windows;
 }
 
 } // namespace bitlens
@@ -11322,6 +11392,7 @@ struct loss_tile {
     float* logits;      // padded
     float* exps;        // exp(logits − largest), written here
     double rescale = 1; // what the sums were multiplied with, as `largest` rose; written here
+    bool weighs = true; // running_loss::weighted is wanted
 };
 
 /// Takes a tile into the sums. For the reference itself `reference` is null.
@@ -11348,9 +11419,10 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
                    return e;
                });
     const vec least(no_logit); // an infinite logit has the likelihood 0, and 0·∞ is no number
-    loss.weighted += sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
-        return vec::load_unaligned(tile.exps + i) * simd::max(vec::load_unaligned(tile.logits + i) - shift, least);
-    });
+    if (tile.weighs)
+        loss.weighted += sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
+            return vec::load_unaligned(tile.exps + i) * simd::max(vec::load_unaligned(tile.logits + i) - shift, least);
+        });
     if (reference != nullptr)
         loss.dot = loss.dot * reference->rescale + sum_of_row<Arch>(tile.padded_count, [&](std::size_t i) {
                        const vec p = vec::load_unaligned(reference->exps + i);
@@ -11382,9 +11454,12 @@ inline void check_loss_operands(std::size_t vocabulary, std::size_t width,
     for (auto const& states : hidden) check_shape(who, "hidden", states, targets.size(), width);
     for (std::size_t v = 0; v < out.size(); ++v) {
         check_size(who, "nll", out[v].nll.size(), targets.size());
-        if (v != 0) check_size(who, "kl", out[v].kl.size(), targets.size());
-        check_size(who, "top", out[v].top.size(), targets.size());
-        check_size(who, "margin", out[v].margin.size(), targets.size());
+        const auto check_if_asked = [&](const char* what, std::size_t size) {
+            if (size != 0) check_size(who, what, size, targets.size());
+        };
+        if (v != 0) check_if_asked("kl", out[v].kl.size());
+        check_if_asked("top", out[v].top.size());
+        check_if_asked("margin", out[v].margin.size());
     }
     check_token_ids(targets, vocabulary);
 }
@@ -11440,13 +11515,15 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
             tile_of_head.pack(head, first, scratch.tasks());
             for (std::size_t v = 0; v < hidden.size(); ++v) {
                 const auto logits = v == 0 ? reference_logits : own_logits;
+                const bool is_compared = v != 0 && !(out[v].kl.empty() && out[v].margin.empty());
                 matmul(tile_of_head, hidden[v].middle_rows(t0, positions), logits.middle_cols(0, count), scratch);
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
                         auto& exps = v == 0 ? reference_exps(t, 0) : own_exps(task, 0);
-                        detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0), &exps};
+                        detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0),
+                                              &exps, 1,     !out[v].entropy.empty()};
                         detail::add_tile<Arch>(losses[v * positions + t], own, targets[t0 + t],
-                                               v == 0 ? nullptr : &references[t], losses[t].top);
+                                               is_compared ? &references[t] : nullptr, losses[t].top);
                         if (v == 0) references[t] = own;
                     }
                 });
@@ -11520,7 +11597,8 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
 /// What a run lets others read and overwrite, and the probes that do.
 
 // ---- bitlens/hooks/measure.hpp
-/// Probes that keep one number per layer: of a run alone, or of a run against another that went before it.
+/// Probes that keep one number per layer, or one per dimension of it: of a run alone, or of a run against another that
+/// went before it.
 
 // ---- bitlens/hooks/positions.hpp
 /// position_range: which positions of a document count.
@@ -11529,6 +11607,7 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
 #include <cstddef>
 #include <limits>
 #include <string>
+#include <string_view>
 
 namespace bitlens {
 
@@ -11544,12 +11623,13 @@ struct position_range {
         const std::size_t last = std::min(end, positions);
         return last > first ? last - first : 0;
     }
-    /// Those rows.   Errors: shape_error when there are none.
+    /// Those rows.   Errors: shape_error when there are none, which begins with who asked.
     template <class T>
-    matrix_view<T> of(matrix_view<T> a) const {
+    matrix_view<T> of(matrix_view<T> a, std::string_view who = "position_range") const {
         if (count(a.rows) == 0)
-            throw shape_error("position_range: " + std::to_string(a.rows) + " positions leave none from position " +
-                              std::to_string(first) + (end > a.rows ? " on" : " to below " + std::to_string(end)));
+            throw shape_error(std::string(who) + ": " + std::to_string(a.rows) +
+                              " positions leave none from position " + std::to_string(first) +
+                              (end > a.rows ? " on" : " to below " + std::to_string(end)));
         return a.middle_rows(first, count(a.rows));
     }
 };
@@ -11566,6 +11646,7 @@ inline constexpr position_range every_position{0};
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 #include <tuple>
 
@@ -11586,6 +11667,9 @@ struct resid_post {}; ///< after its MLP: z (eq. 6)
 
 // Attention.
 struct attn_in {};    ///< what q, k and v read: norm and γ applied (T, d)
+struct attn_q {};     ///< W_q of it, bias added, before the rotary embedding (T, heads · head_dim)
+struct attn_k {};     ///< W_k of it, likewise (T, kv_heads · head_dim)
+struct attn_v {};     ///< W_v of it, bias added (T, kv_heads · head_dim)
 struct attn_heads {}; ///< what W_o reads (T, heads · head_dim)
 struct attn_out {};   ///< what W_o gives (T, d)
 
@@ -11604,8 +11688,8 @@ struct final_norm {}; ///< what the head reads, γ applied (T, d)
 struct logits {};     ///< (T, vocabulary)
 
 /// The points that fire once in every layer, in the order in which they fire.
-using all = std::tuple<resid_pre, attn_in, attn_heads, attn_out, resid_mid, mlp_in, mlp_gate_in, mlp_gate, mlp_up,
-                       mlp_act, mlp_out, resid_post>;
+using all = std::tuple<resid_pre, attn_in, attn_q, attn_k, attn_v, attn_heads, attn_out, resid_mid, mlp_in, mlp_gate_in,
+                       mlp_gate, mlp_up, mlp_act, mlp_out, resid_post>;
 /// The points that fire once per run.
 using once = std::tuple<final_norm, logits>;
 
@@ -11620,9 +11704,9 @@ constexpr std::size_t position(std::tuple<Points...> const*) {
 template <class Point, class Tuple>
 inline constexpr std::size_t position_in = position<Point>(static_cast<Tuple const*>(nullptr));
 
-inline constexpr std::array<std::string_view, 14> names{
-    "resid_pre", "attn_in", "attn_heads", "attn_out", "resid_mid",  "mlp_in",     "mlp_gate_in",
-    "mlp_gate",  "mlp_up",  "mlp_act",    "mlp_out",  "resid_post", "final_norm", "logits"};
+inline constexpr std::array<std::string_view, 17> names{
+    "resid_pre",   "attn_in",  "attn_q", "attn_k",  "attn_v",  "attn_heads", "attn_out",   "resid_mid", "mlp_in",
+    "mlp_gate_in", "mlp_gate", "mlp_up", "mlp_act", "mlp_out", "resid_post", "final_norm", "logits"};
 
 } // namespace detail
 
@@ -11659,6 +11743,39 @@ struct set {
     template <class P>
     static constexpr bool has = (std::same_as<P, Points> || ...);
 };
+
+} // namespace hook
+
+/// A point that fires in every layer, as a value: what a program chooses when it runs.
+class point_id {
+public:
+    template <hook::point P>
+    constexpr explicit point_id(P) noexcept : index_(hook::detail::position_in<P, hook::all>) {
+        static_assert(hook::per_layer<P>, "bitlens: final_norm and logits fire once per run, not in every layer");
+    }
+    /// Its place in hook::all.
+    constexpr std::size_t index() const noexcept { return index_; }
+    bool operator==(point_id const&) const = default;
+
+private:
+    std::size_t index_;
+};
+constexpr std::string_view name(point_id id) noexcept { return hook::detail::names[id.index()]; }
+
+namespace hook {
+
+template <point P>
+inline constexpr point_id id_of{P{}};
+
+/// The point that fires in every layer under this name.
+constexpr std::optional<point_id> named(std::string_view text) noexcept {
+    std::optional<point_id> found;
+    const auto look_at = [&]<point P>(P p) {
+        if (text == name<P>) found = point_id(p);
+    };
+    std::apply([&](auto... p) { (look_at(p), ...); }, all{});
+    return found;
+}
 
 } // namespace hook
 } // namespace bitlens
@@ -11879,6 +11996,25 @@ private:
     position_range positions_;
 };
 
+/// Mean |a_ti| over positions of every dimension i of one point, at every layer; see mean_magnitudes. Of each layer
+/// (d), empty before it fired.   Errors: as residual_norms.
+template <hook::point Point>
+class dimension_magnitudes {
+public:
+    using points = hook::set<Point>;
+
+    explicit dimension_magnitudes(std::size_t layers, position_range positions = {})
+        : per_layer(layers), positions_(positions) {}
+    void on(Point, site at, matrix_view<const float> a) {
+        detail::of_layer<Point>(per_layer, at) = mean_magnitudes(positions_.of(a));
+    }
+
+    std::vector<std::vector<double>> per_layer;
+
+private:
+    position_range positions_;
+};
+
 /// Copies one point, and keeps the copy until the next layer's comes: for runs that go side by side, layer by layer, as
 /// those of a sweep do.
 template <hook::point Point>
@@ -12014,14 +12150,19 @@ private:
 
 } // namespace bitlens
 
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
 #include <limits>
 #include <string>
+#include <tuple>
 
 namespace bitlens {
 
-/// Overwrites the points, at all positions, in layers first … end − 1, with the recorded ones. Points of the whole run
-/// are overwritten whatever the layers. The record must outlive the patch.
-/// Errors: shape_error when the record lacks the layer or has another shape; at construction when end < first.
+/// Overwrites the points, in layers first … end − 1 and at the positions given, with the recorded ones. Points of the
+/// whole run are overwritten whatever the layers. The record must outlive the patch, and is of the whole document
+/// whatever the positions.   Errors: shape_error when the record lacks the layer or has another shape, and when the
+/// document has none of the positions; at construction when end < first.
 template <class... Points>
 class patch {
 public:
@@ -12029,22 +12170,27 @@ public:
 
     template <class Record>
     explicit patch(Record const& source, std::size_t first = 0,
-                   std::size_t end = std::numeric_limits<std::size_t>::max())
-        : sources_(heard_by<Points>(source)...), first_(first), end_(end) {
+                   std::size_t end = std::numeric_limits<std::size_t>::max(), position_range positions = every_position)
+        : sources_(heard_by<Points>(source)...), first_(first), end_(end), positions_(positions) {
         if (end < first)
             throw shape_error("patch: layers " + std::to_string(first) + " to below " + std::to_string(end) +
                               ", expected an end that is not before the first");
     }
 
     template <hook::point Point>
-    void on(Point, site at, matrix_view<float> a) const {
+    void on(Point, site at, matrix_view<float> a) {
         if (hook::per_layer<Point> && (at.layer < first_ || at.layer >= end_)) return;
         const auto source = std::get<recorded<Point> const*>(sources_)->layer(hook::per_layer<Point> ? at.layer : 0);
+        const std::string who = "patch of " + std::string(hook::name<Point>) + " at layer " + std::to_string(at.layer);
         if (source.rows != a.rows || source.cols != a.cols)
-            throw shape_error("patch of " + std::string(hook::name<Point>) + " at layer " + std::to_string(at.layer) +
-                              ": the record has shape " + shape(source) + ", the run " + shape(a));
-        for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(source.row(t), a.row(t).begin());
+            throw shape_error(who + ": the record has shape " + shape(source) + ", the run " + shape(a));
+        const auto from = positions_.of(source, who);
+        const auto to = positions_.of(a, who);
+        for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+        replaced_ += to.rows * to.cols;
     }
+    /// How many values it has overwritten so far, of all its points and in every run.
+    std::size_t replaced() const noexcept { return replaced_; }
 
 private:
     template <class Point, class Record>
@@ -12061,6 +12207,8 @@ private:
     }
     std::tuple<recorded<Points> const*...> sources_;
     std::size_t first_, end_;
+    position_range positions_;
+    std::size_t replaced_ = 0;
 };
 
 } // namespace bitlens
@@ -12800,19 +12948,28 @@ float sum_of_squares(std::span<const float> x) noexcept {
 
 } // namespace detail
 
-/// y_t = γ ⊙ x_t / √(mean(x_t²) + ε).   Shapes: x, y (T, d), γ (d); y may be x.   ε > 0 keeps a row of zeros at zero.
+/// y_t = γ ⊙ x_t / √(mean(s_t²) + ε): x in the scale of other states s.   Shapes: x, s, y (T, d), γ (d); y may be x.
 /// Errors: shape_error where they do not fit.
 template <class Arch = simd::default_arch>
-void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
+void rms_norm_of_scale(matrix_view<const float> x, matrix_view<const float> s, std::span<const float> gamma,
+                       float epsilon, matrix_view<float> y) {
     using vec = simd::batch<float, Arch>;
     detail::check_size("rms_norm", "gamma", gamma.size(), x.cols);
+    detail::check_shape("rms_norm", "s", s, x.rows, x.cols);
     detail::check_shape("rms_norm", "y", y, x.rows, x.cols);
     for (std::size_t t = 0; t < x.rows; ++t) {
-        const float mean = detail::sum_of_squares<Arch>(x.row(t)) / static_cast<float>(x.cols);
+        const float mean = detail::sum_of_squares<Arch>(s.row(t)) / static_cast<float>(s.cols);
         const vec inverse(1.0f / std::sqrt(mean + epsilon));
         simd::map<Arch>(
             x.cols, [&](vec v, vec g) { return g * (v * inverse); }, y.row(t).data(), x.row(t).data(), gamma.data());
     }
+}
+
+/// y_t = γ ⊙ x_t / √(mean(x_t²) + ε).   Shapes: x, y (T, d), γ (d); y may be x.   ε > 0 keeps a row of zeros at zero.
+/// Errors: shape_error where they do not fit.
+template <class Arch = simd::default_arch>
+void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
+    rms_norm_of_scale<Arch>(x, x, gamma, epsilon, y);
 }
 
 } // namespace bitlens
@@ -12891,6 +13048,7 @@ inline void rope(rope_table const& table, std::size_t first, matrix_view<float> 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -12946,17 +13104,40 @@ struct block_weights {
 /// The stages of a block, named after the matrices they multiply with.
 enum class stage : std::uint8_t { qkv, o, gate_up, down, end };
 
-/// What one example is between two stages.
-struct block_state {
-    matrix<float> x;     // the residual stream (T, d)
-    matrix<float> heads; // input of W_o (T, heads · head_dim), after stage qkv
-    matrix<float> act;   // input of W_down (T, d_ff), after stage gate_up
-    std::shared_ptr<const rope_table> rope;
+/// Numbers of one position at a point.
+constexpr std::size_t width_of(point_id point, block_shape const& s) noexcept {
+    const auto is_any_of = [point](auto... points) { return ((point == point_id(points)) || ...); };
+    if (is_any_of(hook::attn_q{}, hook::attn_heads{})) return s.heads * s.head_dim;
+    if (is_any_of(hook::attn_k{}, hook::attn_v{})) return s.kv_heads * s.head_dim;
+    if (is_any_of(hook::mlp_gate{}, hook::mlp_up{}, hook::mlp_act{})) return s.ffn_width;
+    return s.width;
+}
+
+/// What an example keeps from stage to stage and from block to block.
+struct residual_stream {
+    matrix<float> x; // (T, d)
     stage next = stage::qkv;
 
-    block_state(std::size_t positions, block_shape const& s)
-        : x(positions, s.width), heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width),
-          rope(std::make_shared<const rope_table>(positions, s.head_dim, s.rope_theta)) {}
+    residual_stream(std::size_t positions, block_shape const& s) : x(positions, s.width) {}
+};
+
+/// What the task that runs a block works with. The heads of a stage qkv, and the activations of gate_up, lie in it
+/// until the next stage has read them: a stream that rests before o or down goes on with the same buffers.
+struct block_buffers {
+    matrix<float> heads; // input of W_o (T, heads · head_dim)
+    matrix<float> act;   // input of W_down (T, d_ff)
+    std::shared_ptr<const rope_table> rope;
+
+    /// With a table that other tasks have too, of at least so many positions.
+    block_buffers(std::size_t positions, block_shape const& s, std::shared_ptr<const rope_table> table)
+        : heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width), rope(std::move(table)) {}
+    block_buffers(std::size_t positions, block_shape const& s)
+        : block_buffers(positions, s, std::make_shared<const rope_table>(positions, s.head_dim, s.rope_theta)) {}
+
+    /// Bytes of one, but for the table.
+    static constexpr std::size_t bytes(std::size_t positions, block_shape const& s) noexcept {
+        return positions * (s.heads * s.head_dim + s.ffn_width) * sizeof(float);
+    }
 };
 
 /// Bytes of workspace that advance needs, whoever listens.
@@ -12989,20 +13170,21 @@ struct block_run {
     block_shape const& shape;
     block_weights<W> const& weights;
     site at;
-    block_state& state;
+    residual_stream& stream;
+    block_buffers& buffers;
     workspace& scratch;
     P& probe;
 
-    std::size_t positions() const noexcept { return state.x.rows(); }
+    std::size_t positions() const noexcept { return stream.x.rows(); }
     void normalise(std::vector<float> const& gamma, matrix_view<float> y) {
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
-            rms_norm(state.x.view().middle_rows(first, count), gamma, shape.norm_eps, y.middle_rows(first, count));
+            rms_norm(stream.x.view().middle_rows(first, count), gamma, shape.norm_eps, y.middle_rows(first, count));
         });
     }
 
     /// heads = attention(norm(x)).
     void qkv() {
-        emit<hook::resid_pre>(probe, at, state.x);
+        emit<hook::resid_pre>(probe, at, stream.x);
         workspace::frame frame(scratch);
         const auto n = frame.template take<float>(positions(), shape.width);
         normalise(weights.rest->attn_norm, n);
@@ -13014,27 +13196,37 @@ struct block_run {
         matmul(weights[projection::q], n, q, scratch);
         matmul(weights[projection::k], n, k, scratch);
         matmul(weights[projection::v], n, v, scratch);
+        constexpr bool is_heard = listens_to_any<P, hook::attn_q, hook::attn_k, hook::attn_v>;
+        const auto rotate = [&](std::size_t first, std::size_t count) {
+            rope(*buffers.rope, first, q.middle_rows(first, count));
+            rope(*buffers.rope, first, k.middle_rows(first, count));
+        };
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
             if constexpr (Architecture::qkv_bias) {
                 add_bias(weights.rest->q_bias, q.middle_rows(first, count));
                 add_bias(weights.rest->k_bias, k.middle_rows(first, count));
                 add_bias(weights.rest->v_bias, v.middle_rows(first, count));
             }
-            rope(*state.rope, first, q.middle_rows(first, count));
-            rope(*state.rope, first, k.middle_rows(first, count));
+            if constexpr (!is_heard) rotate(first, count);
         });
-        attention(q, k, v, shape.head_dim, state.heads, scratch);
-        emit<hook::attn_heads>(probe, at, state.heads);
+        if constexpr (is_heard) {
+            emit<hook::attn_q>(probe, at, q);
+            emit<hook::attn_k>(probe, at, k);
+            emit<hook::attn_v>(probe, at, v);
+            over_rows(positions(), scratch, rotate);
+        }
+        attention(q, k, v, shape.head_dim, buffers.heads, scratch);
+        emit<hook::attn_heads>(probe, at, buffers.heads);
     }
 
     /// x += W_o · heads.
     void o() {
         workspace::frame frame(scratch);
         const auto out = frame.template take<float>(positions(), shape.width);
-        matmul(weights[projection::o], state.heads, out, scratch);
+        matmul(weights[projection::o], buffers.heads, out, scratch);
         emit<hook::attn_out>(probe, at, out);
-        add(state.x, out);
-        emit<hook::resid_mid>(probe, at, state.x);
+        add(stream.x, out);
+        emit<hook::resid_mid>(probe, at, stream.x);
     }
 
     /// act = σ(W_gate · norm(x)) ⊙ W_up · norm(x).
@@ -13044,7 +13236,7 @@ struct block_run {
         normalise(weights.rest->mlp_norm, n);
         emit<hook::mlp_in>(probe, at, n);
 
-        const auto gate = state.act.view();
+        const auto gate = buffers.act.view();
         if constexpr (listens<P, hook::mlp_gate_in>) { // W_gate alone reads what the probe leaves there
             const auto gate_in = frame.template take<float>(positions(), shape.width);
             std::copy(n.data, n.data + n.rows * n.cols, gate_in.data);
@@ -13073,16 +13265,17 @@ struct block_run {
     void down() {
         workspace::frame frame(scratch);
         const auto out = frame.template take<float>(positions(), shape.width);
-        matmul(weights[projection::down], state.act, out, scratch);
+        matmul(weights[projection::down], buffers.act, out, scratch);
         emit<hook::mlp_out>(probe, at, out);
-        add(state.x, out);
-        emit<hook::resid_post>(probe, at, state.x);
+        add(stream.x, out);
+        emit<hook::resid_post>(probe, at, stream.x);
     }
 };
 
-/// Errors: shape_error where weights or state do not fit the shape.
+/// Errors: shape_error where weights, stream or buffers do not fit the shape.
 template <class Architecture, class W>
-void check_block(block_shape const& shape, block_weights<W> const& weights, block_state const& state) {
+void check_block(block_shape const& shape, block_weights<W> const& weights, residual_stream const& stream,
+                 block_buffers const& buffers) {
     constexpr const char* who = "advance";
     for (std::size_t p = 0; p < projection_count; ++p) {
         const auto which = static_cast<projection>(p);
@@ -13099,26 +13292,26 @@ void check_block(block_shape const& shape, block_weights<W> const& weights, bloc
     check_size(who, "q_bias", weights.rest->q_bias.size(), Architecture::qkv_bias ? query : 0);
     check_size(who, "k_bias", weights.rest->k_bias.size(), Architecture::qkv_bias ? key : 0);
     check_size(who, "v_bias", weights.rest->v_bias.size(), Architecture::qkv_bias ? key : 0);
-    const std::size_t positions = state.x.rows();
-    check_shape(who, "the state's x", state.x.view(), positions, shape.width);
-    check_shape(who, "the state's heads", state.heads.view(), positions, query);
-    check_shape(who, "the state's act", state.act.view(), positions, shape.ffn_width);
+    const std::size_t positions = stream.x.rows();
+    check_shape(who, "the stream's x", stream.x.view(), positions, shape.width);
+    check_shape(who, "the buffers' heads", buffers.heads.view(), positions, query);
+    check_shape(who, "the buffers' act", buffers.act.view(), positions, shape.ffn_width);
 }
 
 } // namespace detail
 
-/// Runs the stages state.next … until − 1 of one block on one example and speaks to the probe on the way; after the
-/// last stage the state is ready for the next block. Each stage's inputs lie in the state or follow from it (norm of x,
-/// heads, act), so that weights may change between two calls: a stage that left x alone (qkv, gate_up) can be run
-/// again.   Scratch: advance_bytes.   Errors: shape_error where weights or state do not fit the shape, or the workspace
-/// is too small.
+/// Runs the stages stream.next … until − 1 of one block on one example and speaks to the probe on the way; after the
+/// last stage the stream is ready for the next block. Weights may change between two calls: a stage that left x alone
+/// (qkv, gate_up) can be run again.   Scratch: advance_bytes.   Errors: shape_error where weights, stream or buffers do
+/// not fit the shape, or the workspace is too small.
 template <class Architecture, product_weights W, detail::meant_as_probe P>
-void advance(block_shape const& shape, block_weights<W> const& weights, site at, block_state& state, stage until,
-             workspace& scratch, P& p) {
-    detail::check_block<Architecture>(shape, weights, state);
-    scratch.require("advance", advance_bytes(shape, state.x.rows(), scratch.tasks()));
-    detail::block_run<Architecture, W, P> run{shape, weights, at, state, scratch, p};
-    for (; state.next < until; state.next = static_cast<stage>(static_cast<int>(state.next) + 1)) switch (state.next) {
+void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
+             block_buffers& buffers, stage until, workspace& scratch, P& p) {
+    detail::check_block<Architecture>(shape, weights, stream, buffers);
+    scratch.require("advance", advance_bytes(shape, stream.x.rows(), scratch.tasks()));
+    detail::block_run<Architecture, W, P> run{shape, weights, at, stream, buffers, scratch, p};
+    for (; stream.next < until; stream.next = static_cast<stage>(static_cast<int>(stream.next) + 1))
+        switch (stream.next) {
         case stage::qkv:
             run.qkv();
             break;
@@ -13134,7 +13327,7 @@ void advance(block_shape const& shape, block_weights<W> const& weights, site at,
         case stage::end:
             break;
         }
-    if (state.next == stage::end) state.next = stage::qkv;
+    if (stream.next == stage::end) stream.next = stage::qkv;
 }
 
 } // namespace bitlens
@@ -15226,17 +15419,18 @@ private:
     void run(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
         if (ids.empty()) throw shape_error("forward: at least one token id is expected");
         scratch.require("forward", forward_bytes(ids.size(), scratch.tasks()));
-        block_state state(ids.size(), config_.block);
-        embed(ids, state.x);
+        residual_stream stream(ids.size(), config_.block);
+        block_buffers buffers(ids.size(), config_.block);
+        embed(ids, stream.x);
         for (std::size_t k = 0; k < config_.layers; ++k)
-            advance<Architecture>(config_.block, layers_->layer(k), site{k}, state, stage::end, scratch, p);
+            advance<Architecture>(config_.block, layers_->layer(k), site{k}, stream, buffers, stage::end, scratch, p);
         if constexpr (listens_to_any<P, hook::final_norm, hook::logits>) {
-            rms_norm(state.x.view(), final_norm(), config_.block.norm_eps, state.x.view());
-            emit<hook::final_norm>(p, site{config_.layers}, state.x);
+            rms_norm(stream.x.view(), final_norm(), config_.block.norm_eps, stream.x.view());
+            emit<hook::final_norm>(p, site{config_.layers}, stream.x);
         }
         if constexpr (listens<P, hook::logits>) {
             matrix<float> logits(ids.size(), config_.vocabulary);
-            matmul(*head_, state.x.view(), logits.view(), scratch);
+            matmul(*head_, stream.x.view(), logits.view(), scratch);
             emit<hook::logits>(p, site{config_.layers}, logits);
         }
     }
@@ -15435,7 +15629,8 @@ std::vector<double> score(transformer<Architecture, W> const& model, std::span<c
 } // namespace bitlens
 
 // ---- bitlens/sweep.hpp
-/// sweep/: variants of a model side by side on many examples, what is measured of them, and the folder that keeps a run.
+/// sweep/: variants of a model side by side on many examples, what is measured of them, and the folder that keeps a
+/// run.
 
 // ---- bitlens/sweep/column.hpp
 /// column: what a measurement says of the numbers that it leaves.
@@ -15454,8 +15649,11 @@ inline constexpr const char* full_model_name = "full";
 /// How many numbers a column has of each document.
 enum class column_shape : std::uint8_t { document, layer, position };
 
-/// Of which variants it has them.
-enum class column_owner : std::uint8_t { full_model, each_method, each_variant };
+/// What a variant of a run is: the first, another one that runs to the end, or one that ends before.
+enum class variant_kind : std::uint8_t { full_model, method, early_exit };
+
+/// Of which variants it has them; `each_variant` is the full model and each method.
+enum class column_owner : std::uint8_t { full_model, each_method, each_variant, each_exit };
 
 /// One quantity of a table of results. Files, readers, the plan of memory and the tables in the docs follow from it.
 struct column {
@@ -15468,9 +15666,18 @@ struct column {
 
     bool operator==(column const&) const = default;
 
-    /// Whether variant v of a sweep has it; 0 is the full model.
-    bool is_of(std::size_t v) const noexcept {
-        return owner == column_owner::each_variant || (owner == column_owner::full_model) == (v == 0);
+    bool is_of(variant_kind v) const noexcept {
+        switch (owner) {
+        case column_owner::full_model:
+            return v == variant_kind::full_model;
+        case column_owner::each_method:
+            return v == variant_kind::method;
+        case column_owner::each_variant:
+            return v != variant_kind::early_exit;
+        case column_owner::each_exit:
+            break;
+        }
+        return v == variant_kind::early_exit;
     }
     /// What files call it: "norm_r" of the full model alone, else with the variant: "nll_full", "mse_rtn3-g64".
     std::string stored_name(std::string_view variant) const {
@@ -15489,7 +15696,7 @@ inline std::string_view name(column_shape shape) noexcept {
     return names[static_cast<std::size_t>(shape)];
 }
 inline std::string_view name(column_owner owner) noexcept {
-    constexpr std::string_view names[] = {"full model", "each method", "each variant"};
+    constexpr std::string_view names[] = {"full model", "each method", "each variant", "each early exit"};
     return names[static_cast<std::size_t>(owner)];
 }
 
@@ -15575,6 +15782,7 @@ struct document_rows {
 // ---- bitlens/sweep/layer_panels.hpp
 /// layer_panels: one layer of every variant, laid out for the products of many examples.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <memory>
@@ -15583,42 +15791,62 @@ struct document_rows {
 
 namespace bitlens {
 
-/// Each layer's weights are decoded once for all examples of a block, into memory that the layers take in turn.
+/// Each layer's weights are decoded once for all examples of a block, and once for all variants that share them, into
+/// memory that the layers take in turn.
 class layer_panels {
 public:
-    layer_panels(block_shape const& shape, std::size_t variants, arithmetic products)
-        : memory_(variants), layers_(variants) {
-        for (std::size_t v = 0; v < variants; ++v)
-            for (std::size_t p = 0; p < projection_count; ++p) {
-                const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
-                layers_[v].linear[p] = memory_[v][p] = std::make_shared<weight_panels<>>(rows, cols, products);
-            }
+    /// Distinct matrices of each projection, in the layer that has most.
+    using matrix_counts = std::array<std::size_t, projection_count>;
+
+    layer_panels(block_shape const& shape, matrix_counts const& matrices, arithmetic products) {
+        for (std::size_t p = 0; p < projection_count; ++p) {
+            const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
+            for (std::size_t i = 0; i < matrices[p]; ++i)
+                memory_[p].push_back(std::make_shared<weight_panels<>>(rows, cols, products));
+        }
     }
 
-    /// Bytes that the panels of one variant take.
-    static std::size_t bytes(block_shape const& shape, arithmetic products) noexcept {
+    /// Bytes that the panels take.
+    static std::size_t bytes(block_shape const& shape, matrix_counts const& matrices, arithmetic products) noexcept {
         std::size_t bytes = 0;
         for (std::size_t p = 0; p < projection_count; ++p) {
             const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
-            bytes += weight_panels<>::bytes(rows, cols, products);
+            bytes += matrices[p] * weight_panels<>::bytes(rows, cols, products);
         }
         return bytes;
     }
 
-    /// Takes over the weights of variant v from weights[v], where there are any.
+    /// Takes over the weights of block i from weights[i]. Matrices that are one object are laid out once; there are no
+    /// more distinct ones than there is memory for.
     template <class W>
     void pack(std::span<const block_weights<W>> weights) {
-        for (std::size_t v = 0; v < weights.size(); ++v) layers_[v].rest = weights[v].rest;
-        parallel_for(weights.size() * projection_count, [&](std::size_t i) {
-            auto const& from = weights[i / projection_count].linear[i % projection_count];
-            if (from) memory_[i / projection_count][i % projection_count]->pack(*from);
-        });
+        struct layout {
+            W const* from;
+            weight_panels<>* to;
+        };
+        std::vector<layout> layouts;
+        layers_.assign(weights.size(), {});
+        for (std::size_t p = 0; p < projection_count; ++p) {
+            std::vector<W const*> distinct;
+            for (std::size_t i = 0; i < weights.size(); ++i) {
+                W const* const from = weights[i].linear[p].get();
+                const auto place = static_cast<std::size_t>(std::ranges::find(distinct, from) - distinct.begin());
+                BITLENS_ASSERT(place < memory_[p].size());
+                if (place == distinct.size()) {
+                    distinct.push_back(from);
+                    layouts.push_back({from, memory_[p][place].get()});
+                }
+                layers_[i].linear[p] = memory_[p][place];
+            }
+        }
+        for (std::size_t i = 0; i < weights.size(); ++i) layers_[i].rest = weights[i].rest;
+        parallel_for(layouts.size(), [&](std::size_t i) { layouts[i].to->pack(*layouts[i].from); });
     }
 
-    block_weights<weight_panels<>> const& operator[](std::size_t v) const noexcept { return layers_[v]; }
+    block_weights<weight_panels<>> const& operator[](std::size_t i) const noexcept { return layers_[i]; }
 
 private:
-    std::vector<std::array<std::shared_ptr<weight_panels<>>, projection_count>> memory_;
+    std::array<std::vector<std::shared_ptr<weight_panels<>>>, projection_count> memory_;
     std::vector<block_weights<weight_panels<>>> layers_; // the same panels, as layers take them
 };
 
@@ -15643,6 +15871,8 @@ namespace bitlens {
 /// A variant beside the full model, and how it is made: "mine" and "nf3-g64".
 struct run_method {
     std::string name, spec;
+    bool ends_early = false;
+
     bool operator==(run_method const&) const = default;
 };
 
@@ -15692,8 +15922,8 @@ inline json to_json(column const& c) {
     return out;
 }
 
-template <class Word>
-Word word_from(json const& object, const char* key, std::array<Word, 3> const& words, std::string const& who) {
+template <class Word, std::size_t N>
+Word word_from(json const& object, const char* key, std::array<Word, N> const& words, std::string const& who) {
     const auto text = required<std::string>(object, key, who);
     std::string known;
     for (const Word w : words) {
@@ -15706,8 +15936,10 @@ Word word_from(json const& object, const char* key, std::array<Word, 3> const& w
 inline column column_from(json const& object, std::string const& who) {
     column c;
     c.name = required<std::string>(object, "name", who);
-    c.owner = word_from(
-        object, "of", std::array{column_owner::full_model, column_owner::each_method, column_owner::each_variant}, who);
+    c.owner = word_from(object, "of",
+                        std::array{column_owner::full_model, column_owner::each_method, column_owner::each_variant,
+                                   column_owner::each_exit},
+                        who);
     c.shape =
         word_from(object, "per", std::array{column_shape::document, column_shape::layer, column_shape::position}, who);
     c.unit = required<std::string>(object, "unit", who);
@@ -15727,7 +15959,11 @@ inline json const& required_array(json const& object, const char* key, std::stri
 inline json to_json(run_manifest const& m) {
     json out = m.setting;
     out[detail::methods_key] = json::array();
-    for (auto const& [name, spec] : m.methods) out[detail::methods_key].push_back({{"name", name}, {"spec", spec}});
+    for (run_method const& method : m.methods) {
+        json entry{{"name", method.name}, {"spec", method.spec}};
+        if (method.ends_early) entry["ends_early"] = true;
+        out[detail::methods_key].push_back(std::move(entry));
+    }
     out[detail::columns_key] = json::array();
     for (column const& c : m.columns) out[detail::columns_key].push_back(detail::to_json(c));
     if (!m.kept.empty()) out[detail::kept_key] = m.kept;
@@ -15741,7 +15977,8 @@ inline run_manifest manifest_from(json const& file, std::string const& who) {
     std::set<std::string, std::less<>> names{std::string(full_model_name)};
     for (json const& entry : detail::required_array(file, detail::methods_key, who)) {
         const std::string place = who + ": " + detail::methods_key;
-        m.methods.push_back({required<std::string>(entry, "name", place), required<std::string>(entry, "spec", place)});
+        m.methods.push_back({required<std::string>(entry, "name", place), required<std::string>(entry, "spec", place),
+                             if_present<bool>(entry, "ends_early", place).value_or(false)});
         if (!names.insert(m.methods.back().name).second)
             throw format_error(place + ": the name " + in_quotes(m.methods.back().name) + " is taken");
     }
@@ -15778,35 +16015,124 @@ inline std::optional<std::string> first_difference(run_manifest const& found, ru
 // ---- bitlens/sweep/sweep.hpp
 /// The engine of every experiment: block of examples → layer → example (in parallel) → variant.
 
-// ---- bitlens/sweep/variants.hpp
-/// variant: one model among those that a sweep runs side by side on the same examples.
+// ---- bitlens/sweep/point_exchange.hpp
+/// point_exchange: what variants hand to each other in one layer of one example.
 
+// ---- bitlens/sweep/variant_tree.hpp
+/// variant_tree: variants that refer to each other by name, checked, and what of them runs in each layer.
+
+// ---- bitlens/sweep/variants.hpp
+/// variant: one model among those that a sweep runs side by side on the same examples, told by what it changes.
+
+#include <array>
+#include <bitset>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace bitlens {
 
-/// Variants form a tree. Variant 0 is the root, the full-precision model; another one shares every block before
-/// `fork_layer` with its parent, whose states it copies there, and goes on with weights of its own.
+/// Layers first … end − 1, or to the last where the model has fewer.
+struct layer_range {
+    std::size_t first = 0, end = std::numeric_limits<std::size_t>::max();
+
+    bool operator==(layer_range const&) const = default;
+    constexpr bool has(std::size_t layer) const noexcept { return first <= layer && layer < end; }
+};
+
+/// Some of the projections of a block.
+using projection_set = std::bitset<projection_count>;
+inline projection_set every_projection() noexcept { return projection_set().set(); }
+inline projection_set only(projection p) noexcept { return projection_set().set(static_cast<std::size_t>(p)); }
+
+/// Other weights in some layers; norms and biases are taken over with the whole block.
+template <class W>
+struct weights_change {
+    std::shared_ptr<layer_source<W>> source;
+    layer_range layers{};
+    projection_set projections = every_projection();
+};
+
+/// A point overwritten with what another variant has just computed there, at the same layer of the same example.
+struct point_patch {
+    point_id point;
+    std::string source; // the other variant's name
+    layer_range layers{};
+    position_range positions = every_position;
+};
+
+/// Where a model ends early: after the attention of a layer (r), or after its block (z).
+enum class exit_state : std::uint8_t { r, z };
+/// Whose root mean square the last norm divides by there: the state's own, or that of the parent's last state.
+enum class exit_scale : std::uint8_t { fresh, frozen };
+
+inline constexpr std::array exit_states{exit_state::r, exit_state::z};
+inline constexpr std::array exit_scales{exit_scale::fresh, exit_scale::frozen};
+
+constexpr std::string_view name(exit_state state) noexcept { return state == exit_state::r ? "r" : "z"; }
+
+struct early_exit {
+    std::size_t layer = 0; // the last that runs
+    exit_state state = exit_state::z;
+    exit_scale scale = exit_scale::fresh;
+};
+
+/// Variants form a tree. The first is the root, the full model. Another one is what its parent is but for its changes,
+/// whose layers are taken from its parent where they are not its own: everything before the first of them is shared.
+///
+///     {"full", full}, {"rtn3", quantized}                                       two models
+///     variant<W>::fork("late", "rtn3").with_weights(full, {25, 30})             the last five layers restored
+///     variant<W>::fork("gate", "rtn3").with_weights(full, {}, only(projection::gate))
+///     variant<W>::fork("patch", "rtn3").patched(hook::id_of<hook::mlp_out>, "full", {15, 30})
+///     variant<W>::fork("exit", "rtn3").ending({20, exit_state::r})
 template <class W>
 struct variant {
     std::string name;
-    std::shared_ptr<layer_source<W>> weights;
-    std::size_t parent = 0;     // index of an earlier variant
-    std::size_t fork_layer = 0; // 0: on its own from the embedding on
+    std::string parent{};                     // the name of an earlier variant; empty: the root
+    std::vector<weights_change<W>> weights{}; // of those that overlap, the last holds
+    std::vector<point_patch> patches{};       // beside the parent's; of those that overlap, the last holds
+    std::optional<early_exit> exit{};
 
     variant() = default;
-    /// Does not compile for a source of another type of weight.
+    /// With weights of its own in every layer. Does not compile for a source of another type of weight.
     template <class Source>
-    variant(std::string its_name, Source source, std::size_t its_parent = 0, std::size_t its_fork_layer = 0)
-        : name(std::move(its_name)), parent(its_parent), fork_layer(its_fork_layer) {
+    variant(std::string its_name, Source source) : name(std::move(its_name)) {
         static_assert(source_of<Source, W>, "bitlens: variant<W>{name, source}: the source is a std::shared_ptr to a "
                                             "layer_source<W>, of the same type of weight as the model");
-        if constexpr (source_of<Source, W>) weights = std::move(source);
+        if constexpr (source_of<Source, W>) weights.push_back({std::move(source)});
+    }
+
+    /// What its parent is, to begin with.
+    static variant fork(std::string its_name, std::string its_parent = {}) {
+        variant v;
+        v.name = std::move(its_name);
+        v.parent = std::move(its_parent);
+        return v;
+    }
+    template <class Source>
+    variant with_weights(Source source, layer_range layers = {}, projection_set projections = every_projection()) && {
+        static_assert(source_of<Source, W>,
+                      "bitlens: with_weights takes a std::shared_ptr to a layer_source<W>, of the "
+                      "same type of weight as the model");
+        if constexpr (source_of<Source, W>) weights.push_back({std::move(source), layers, projections});
+        return std::move(*this);
+    }
+    variant patched(point_id point, std::string source, layer_range layers = {},
+                    position_range positions = every_position) && {
+        patches.push_back({point, std::move(source), layers, positions});
+        return std::move(*this);
+    }
+    variant ending(early_exit where) && {
+        exit = where;
+        return std::move(*this);
     }
 };
 
@@ -15823,62 +16149,414 @@ std::span<const variant<W>> variants_of(Variants const& variants) {
         return {};
 }
 
-/// Errors: option_error when there is no root, a variant has no weights, or its parent does not come before it or
-/// starts after the fork.
-template <class W>
-void check_variants(std::span<const variant<W>> variants, std::size_t layers) {
-    if (variants.empty()) throw option_error("sweep: at least one variant is expected, the full-precision model");
-    if (variants[0].fork_layer != 0) throw option_error("sweep: variant 0 has no parent to fork from");
-    for (auto const& v : variants)
-        if (v.weights == nullptr)
-            throw option_error("sweep: variant '" + v.name + "' has no weights; a layer_source is expected");
-    for (std::size_t v = 1; v < variants.size(); ++v) {
-        auto const& [name, weights, parent, fork] = variants[v];
-        if (parent >= v || variants[parent].fork_layer > fork || fork >= layers)
-            throw option_error("sweep: variant '" + name + "' forks from variant " + std::to_string(parent) +
-                               " at layer " + std::to_string(fork) +
-                               "; expected an earlier variant that runs at that layer, below " +
-                               std::to_string(layers));
-    }
-}
-
 } // namespace bitlens
 
 #include <algorithm>
-#include <concepts>
+#include <array>
 #include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <mutex>
+#include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
 
-/// What a sweep fills for one example. `with_probe(v, f)` calls f(probe) once, with the probe that watches variant v in
-/// the block about to run; `scores()` gives room for what variant v made of each of the tokens − 1 scored positions.
-/// A measurement belongs to one example and is never used by two threads at once.
-template <class M>
-concept measurement = requires(M m, no_probe& p) {
-    m.with_probe(std::size_t{}, [](auto&) {});
-    { m.scores() } -> std::convertible_to<std::span<const token_scores>>;
+/// What of the variants runs in one layer, the same for every example. Streams are numbered: a variant has one from its
+/// fork to its end, and another takes it then. What variants hand to each other at points is kept for this layer only.
+struct layer_step {
+    struct copy {
+        std::size_t from, to; // streams
+    };
+    struct kept_point {
+        std::size_t variant; // whose
+        point_id point;
+        bool operator==(kept_point const&) const = default;
+    };
+    struct patch {
+        point_id point;
+        std::size_t kept; // what it is overwritten with: of layer_step::kept
+        position_range positions;
+        std::size_t number; // of the tree's patches
+    };
+    struct run {
+        std::size_t variant, stream;
+        stage until;
+        std::vector<patch> patches;
+        std::vector<std::size_t> keeps; // of layer_step::kept
+    };
+    struct exit {
+        std::size_t variant;
+        std::optional<std::size_t> kept; // else it is in the stream
+        std::size_t stream;
+        std::size_t waits_in; // the variant's own stream, where its scale is frozen
+    };
+
+    std::vector<copy> forks; // before anything runs
+    std::vector<run> runs;   // in this order
+    std::vector<kept_point> kept;
+    std::vector<exit> exits;  // scored as the layer ends
+    std::vector<exit> frozen; // these wait for the scale of the last layer
 };
 
-namespace detail {
+/// What a sweep of a tree takes, in numbers of streams, states and matrices.
+struct sweep_load {
+    std::size_t streams = 1;
+    std::size_t kept_numbers = 0;                         // of one position, in the layer that hands over most
+    std::size_t exits = 0;                                // in the layer that has most
+    std::size_t scored = 1;                               // after the last layer
+    std::array<std::size_t, projection_count> matrices{}; // distinct ones of a layer, where there are most
+    std::size_t layers_run = 0;                           // of all variants: the cost of an example
 
-/// What the task of one example needs beside its residual stream: only that is kept from layer to layer.
+    /// Of models that share nothing.
+    static sweep_load of_models(std::size_t models, std::size_t layers) noexcept {
+        sweep_load load;
+        load.streams = load.scored = models;
+        load.matrices.fill(models);
+        load.layers_run = models * layers;
+        return load;
+    }
+};
+
+template <class W>
+class variant_tree {
+public:
+    /// Errors: option_error naming the variant, and what it refers to that is not there, comes later, or has ended; for
+    /// a change that would never come into effect; for a root that is no whole model.
+    variant_tree(std::span<const variant<W>> variants, block_shape const& shape, std::size_t layers)
+        : variants_(variants), layers_(layers) {
+        if (variants.empty()) throw option_error("sweep: at least one variant is expected, the full-precision model");
+        std::set<std::string_view> names;
+        for (auto const& v : variants)
+            if (!names.insert(v.name).second) refuse(v, "has the name of an earlier one");
+        for (auto const& v : variants) add(v);
+        for (std::size_t v = 0; v < variants.size(); ++v)
+            for (std::size_t k = nodes_[v].first; k < nodes_[v].end; ++k) check_sources(v, k);
+        assign_streams();
+        for (std::size_t k = 0; k < layers; ++k) steps_.push_back(make_step(k));
+        weigh(shape);
+    }
+
+    std::size_t size() const noexcept { return variants_.size(); }
+    std::string const& name(std::size_t v) const noexcept { return variants_[v].name; }
+    layer_step const& step(std::size_t layer) const noexcept { return steps_[layer]; }
+    sweep_load const& load() const noexcept { return load_; }
+
+    /// Streams, and variants, that are scored after the last layer: those that run to the end.
+    struct last_state {
+        std::size_t variant, stream;
+        std::optional<std::size_t> scale_of; // the stream in whose scale it is normalised
+    };
+    std::vector<last_state> const& last_states() const noexcept { return last_; }
+
+    /// The patches of all variants, by number.
+    struct numbered_patch {
+        std::size_t variant;
+        point_patch const* patch;
+    };
+    std::span<const numbered_patch> patches() const noexcept { return patches_; }
+
+    /// Layers that a variant runs by itself.
+    std::size_t layers_of(std::size_t v) const noexcept { return nodes_[v].end - nodes_[v].first; }
+
+    /// The source of one matrix of a variant at a layer, and of its norms and biases.
+    layer_source<W>* source_of_matrix(std::size_t v, std::size_t layer, std::size_t p) const {
+        return find_source(v, layer, [p](projection_set const& s) { return s.test(p); });
+    }
+    layer_source<W>* source_of_rest(std::size_t v, std::size_t layer) const {
+        return find_source(v, layer, [](projection_set const& s) { return s.all(); });
+    }
+
+private:
+    /// A variant runs layers first … end − 1 by itself, the last of them to the end only if `complete` reaches it.
+    struct node {
+        std::size_t parent, first, end, complete;
+        std::size_t stream = 0;
+        std::size_t first_patch = 0; // of patches_
+    };
+
+    [[noreturn]] static void refuse(variant<W> const& v, std::string const& what) {
+        throw option_error("sweep: variant '" + visible_text(v.name) + "' " + what);
+    }
+    static std::string text(layer_range const& r) {
+        return "layers " + std::to_string(r.first) +
+               (r.end == layer_range().end ? " and above" : " to below " + std::to_string(r.end));
+    }
+
+    /// The earlier variant of that name.
+    std::size_t earlier(variant<W> const& v, std::string const& name, const char* role) const {
+        const auto found = std::ranges::find(variants_, name, &variant<W>::name);
+        if (found == variants_.end())
+            refuse(v, "has '" + visible_text(name) + "' as its " + role + ", and there is no variant of that name");
+        const auto index = static_cast<std::size_t>(found - variants_.begin());
+        if (index == nodes_.size()) refuse(v, "has itself as its " + std::string(role));
+        if (index > nodes_.size())
+            refuse(v, "has '" + visible_text(name) + "' as its " + role + ", which comes after it" +
+                          (found->parent == v.name || refers_to(*found, v.name) ? " and refers to it, a cycle" : "") +
+                          "; an earlier variant is expected");
+        return index;
+    }
+    static bool refers_to(variant<W> const& v, std::string const& name) {
+        return std::ranges::find(v.patches, name, &point_patch::source) != v.patches.end();
+    }
+
+    static constexpr std::size_t last_of_r = hook::id_of<hook::resid_mid>.index(); // points up to it fire before r
+
+    /// Whether a point fires in a layer of a variant: one that ends after attention never comes to the MLP.
+    static bool fires(node const& n, std::size_t layer, point_id point) noexcept {
+        return layer < n.complete || (layer < n.end && point.index() <= last_of_r);
+    }
+
+    void add(variant<W> const& v) {
+        const bool is_root = nodes_.empty();
+        node n{};
+        n.complete = n.end = layers_;
+        if (v.exit) {
+            if (v.exit->layer >= layers_)
+                refuse(v, "ends in layer " + std::to_string(v.exit->layer) + " of a model with layers 0 to " +
+                              std::to_string(layers_ - 1));
+            n.end = v.exit->layer + 1;
+            n.complete = v.exit->state == exit_state::z ? n.end : v.exit->layer;
+        }
+        n.first = n.end;
+        for (auto const& w : v.weights) {
+            if (w.source == nullptr) refuse(v, "has no weights; a layer_source is expected");
+            if (w.projections.none()) refuse(v, "changes the weights of no projection");
+            if (w.layers.first >= std::min(w.layers.end, n.end))
+                refuse(v, "changes weights in " + text(w.layers) + ", of which it runs none: it has layers 0 to " +
+                              std::to_string(n.end - 1));
+            n.first = std::min(n.first, w.layers.first);
+        }
+        n.first_patch = patches_.size();
+        if (is_root) check_root(v);
+        for (auto const& p : v.patches) {
+            std::size_t k = p.layers.first;
+            while (k < std::min(p.layers.end, n.end) && !fires(n, k, p.point)) ++k;
+            if (k >= std::min(p.layers.end, n.end))
+                refuse(v, "patches " + std::string(bitlens::name(p.point)) + " in " + text(p.layers) +
+                              ", where it never fires");
+            earlier(v, p.source, "source");
+            n.first = std::min(n.first, p.layers.first);
+            patches_.push_back({nodes_.size(), &p});
+        }
+        if (!is_root) {
+            n.parent = v.parent.empty() ? 0 : earlier(v, v.parent, "parent");
+            node const& parent = nodes_[n.parent];
+            if (parent.complete < n.first)
+                refuse(v, "forks at layer " + std::to_string(std::min(n.first, layers_ - 1)) + " from '" +
+                              visible_text(variants_[n.parent].name) + "', which has ended there");
+            if (v.exit && v.exit->scale == exit_scale::frozen && parent.complete < layers_)
+                refuse(v, "ends in the scale of '" + visible_text(variants_[n.parent].name) +
+                              "', which never comes to the last layer");
+        }
+        nodes_.push_back(n);
+    }
+    void check_root(variant<W> const& v) const {
+        if (!v.parent.empty() || v.exit || !v.patches.empty())
+            refuse(v, "comes first: it is the root, which has weights and nothing else");
+        if (v.weights.empty() || v.weights[0].layers.first != 0 || v.weights[0].layers.end < layers_ ||
+            !v.weights[0].projections.all())
+            refuse(v, "has no weights for the whole model; a layer_source is expected");
+    }
+
+    /// The variant whose run of a layer is that of v: itself, or what it has not yet forked from.
+    std::size_t runner(std::size_t v, std::size_t layer) const noexcept {
+        while (layer < nodes_[v].first) v = nodes_[v].parent;
+        return v;
+    }
+
+    /// f(patch, its number) for those that are in effect at a layer, the root's first.
+    template <class F>
+    void each_patch(std::size_t v, std::size_t layer, F const& f) const {
+        if (v != 0) each_patch(nodes_[v].parent, layer, f);
+        for (std::size_t i = 0; i < variants_[v].patches.size(); ++i)
+            if (variants_[v].patches[i].layers.has(layer)) f(variants_[v].patches[i], nodes_[v].first_patch + i);
+    }
+    std::size_t index_of(std::string const& name) const {
+        return static_cast<std::size_t>(std::ranges::find(variants_, name, &variant<W>::name) - variants_.begin());
+    }
+    void check_sources(std::size_t v, std::size_t layer) const {
+        each_patch(v, layer, [&](point_patch const& p, std::size_t) {
+            if (fires(nodes_[v], layer, p.point) && !fires(nodes_[index_of(p.source)], layer, p.point))
+                refuse(variants_[v], "patches " + std::string(bitlens::name(p.point)) + " of layer " +
+                                         std::to_string(layer) + " with that of '" + visible_text(p.source) +
+                                         "', which has ended there");
+        });
+    }
+
+    template <class Covers>
+    layer_source<W>* find_source(std::size_t v, std::size_t layer, Covers const& covers) const {
+        for (;; v = nodes_[v].parent) {
+            auto const& changes = variants_[v].weights;
+            for (auto w = changes.rbegin(); w != changes.rend(); ++w)
+                if (w->layers.has(layer) && covers(w->projections)) return w->source.get();
+            BITLENS_ASSERT(v != 0);
+        }
+    }
+
+    bool is_frozen(std::size_t v) const noexcept {
+        return variants_[v].exit && variants_[v].exit->scale == exit_scale::frozen;
+    }
+
+    /// A stream is free for others once no fork of the layer after its last can read it any more.
+    void assign_streams() {
+        std::vector<std::size_t> order, free_from; // of streams: the first layer at which another may begin
+        const auto begins = [&](std::size_t v) { return std::min(nodes_[v].first, nodes_[v].end - 1); };
+        for (std::size_t v = 0; v < size(); ++v)
+            if (nodes_[v].first < nodes_[v].end || is_frozen(v)) order.push_back(v);
+        std::ranges::stable_sort(order, {}, begins);
+        for (const std::size_t v : order) {
+            const auto free = std::ranges::find_if(free_from, [&](std::size_t layer) { return layer <= begins(v); }) -
+                              free_from.begin();
+            nodes_[v].stream = static_cast<std::size_t>(free);
+            if (nodes_[v].stream == free_from.size()) free_from.push_back(0);
+            const bool waits = is_frozen(v) || nodes_[v].end == layers_;
+            free_from[nodes_[v].stream] = waits ? layers_ + 1 : nodes_[v].end + 1;
+        }
+        load_.streams = free_from.size();
+    }
+
+    layer_step make_step(std::size_t k) const {
+        layer_step step;
+        const auto keep = [&](std::size_t v, point_id point) {
+            const layer_step::kept_point wanted{runner(v, k), point};
+            const auto found = std::ranges::find(step.kept, wanted);
+            if (found == step.kept.end()) step.kept.push_back(wanted);
+            return static_cast<std::size_t>(std::ranges::find(step.kept, wanted) - step.kept.begin());
+        };
+        for (std::size_t v = 0; v < size(); ++v) {
+            node const& n = nodes_[v];
+            if (k < n.first || k >= n.end) continue;
+            if (v != 0 && k == n.first)
+                step.forks.push_back({k == 0 ? nodes_[0].stream : nodes_[runner(n.parent, k - 1)].stream, n.stream});
+            layer_step::run run{v, n.stream, k < n.complete ? stage::end : stage::gate_up, {}, {}};
+            each_patch(v, k, [&](point_patch const& p, std::size_t number) {
+                if (fires(n, k, p.point))
+                    run.patches.push_back({p.point, keep(index_of(p.source), p.point), p.positions, number});
+            });
+            step.runs.push_back(std::move(run));
+        }
+        for (std::size_t v = 0; v < size(); ++v) {
+            node const& n = nodes_[v];
+            if (!variants_[v].exit || k + 1 != n.end) continue;
+            layer_step::exit exit{v, {}, nodes_[runner(v, k)].stream, n.stream};
+            if (runner(v, k) != v && variants_[v].exit->state == exit_state::r)
+                exit.kept = keep(v, hook::id_of<hook::resid_mid>); // its parent goes on
+            (is_frozen(v) ? step.frozen : step.exits).push_back(exit);
+        }
+        for (std::size_t i = 0; i < step.kept.size(); ++i)
+            std::ranges::find(step.runs, step.kept[i].variant, &layer_step::run::variant)->keeps.push_back(i);
+        return step;
+    }
+
+    void weigh(block_shape const& shape) {
+        for (std::size_t v = 0; v < size(); ++v) {
+            const bool runs_to_the_end = !variants_[v].exit;
+            if (runs_to_the_end)
+                last_.push_back({v, nodes_[runner(v, layers_ - 1)].stream, {}});
+            else if (is_frozen(v))
+                last_.push_back({v, nodes_[v].stream, nodes_[runner(nodes_[v].parent, layers_ - 1)].stream});
+            load_.layers_run += layers_of(v);
+        }
+        load_.scored = last_.size();
+        for (std::size_t k = 0; k < layers_; ++k) {
+            std::size_t numbers = 0;
+            for (auto const& kept : steps_[k].kept) numbers += width_of(kept.point, shape);
+            load_.kept_numbers = std::max(load_.kept_numbers, numbers);
+            load_.exits = std::max(load_.exits, steps_[k].exits.size());
+            for (std::size_t p = 0; p < projection_count; ++p) {
+                std::set<layer_source<W>*> distinct;
+                for (auto const& run : steps_[k].runs) distinct.insert(source_of_matrix(run.variant, k, p));
+                load_.matrices[p] = std::max(load_.matrices[p], distinct.size());
+            }
+        }
+    }
+
+    std::span<const variant<W>> variants_;
+    std::size_t layers_;
+    std::vector<node> nodes_;
+    std::vector<numbered_patch> patches_;
+    std::vector<layer_step> steps_;
+    std::vector<last_state> last_;
+    sweep_load load_;
+};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <tuple>
+
+namespace bitlens::detail {
+
+/// A probe in front of a measurement's: it patches what one run computes, and keeps what others will be patched with.
+/// `kept` lies in the task, a matrix for each of layer_step::kept.
+template <class Points>
+struct point_exchange;
+template <class... Points>
+struct point_exchange<std::tuple<Points...>> {
+    using points = hook::set<Points...>;
+    layer_step const& step;
+    layer_step::run const& run;
+    std::span<const matrix_view<float>> kept;
+    std::span<std::uint64_t> replaced; // by each patch of the tree
+
+    template <hook::point Point>
+    void on(Point, site, matrix_view<float> a) {
+        for (auto const& p : run.patches) {
+            if (p.point != hook::id_of<Point>) continue;
+            const auto to = p.positions.of(a), from = p.positions.of(kept[p.kept]);
+            for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+            replaced[p.number] += to.rows * to.cols;
+        }
+        for (const std::size_t i : run.keeps)
+            if (step.kept[i].point == hook::id_of<Point>)
+                for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(a.row(t), kept[i].row(t).begin());
+    }
+};
+
+} // namespace bitlens::detail
+
+// ---- bitlens/sweep/sweep_task.hpp
+/// sweep_task: what one example at work in a sweep needs beside its residual streams.
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace bitlens::detail {
+
+/// Only streams are kept from layer to layer.
 struct sweep_task {
     workspace scratch;
-    block_state state;
+    block_buffers buffers;
+    aligned_array<float> kept;  // what is handed over in a layer, one point after the other
+    aligned_array<float> exits; // (exits, T − 1, d)
+
+    /// Room for the points that a layer hands over.
+    std::vector<matrix_view<float>> room_for(layer_step const& step, block_shape const& shape) {
+        std::vector<matrix_view<float>> room;
+        float* free = kept.data();
+        for (auto const& each : step.kept) {
+            room.push_back({free, buffers.heads.rows(), width_of(each.point, shape)});
+            free += room.back().rows * room.back().cols;
+        }
+        return room;
+    }
 };
 
 /// Tasks are lent, not bound to threads: a thread that waits inside a kernel may take up a second example.
 class sweep_task_pool {
 public:
-    sweep_task_pool(block_shape const& shape, std::size_t tokens, std::size_t workspace_bytes, unsigned tasks,
-                    arithmetic products)
-        : shape_(shape), tokens_(tokens), workspace_bytes_(workspace_bytes), tasks_(tasks), products_(products) {}
+    sweep_task_pool(block_shape const& shape, std::size_t tokens, sweep_load const& load, std::size_t workspace_bytes,
+                    unsigned tasks, arithmetic products)
+        : shape_(shape), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
+          products_(products), rope_(std::make_shared<const rope_table>(tokens, shape.head_dim, shape.rope_theta)) {}
 
     /// Calls f(task) with a task that nobody else uses meanwhile.
     template <class F>
@@ -15900,18 +16578,51 @@ private:
             }
         }
         return std::unique_ptr<sweep_task>(
-            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_state(tokens_, shape_)});
+            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_buffers(tokens_, shape_, rope_),
+                           aligned_array<float>(load_.kept_numbers * tokens_),
+                           aligned_array<float>(load_.exits * (tokens_ - 1) * shape_.width)});
     }
 
     block_shape shape_;
-    std::size_t tokens_, workspace_bytes_;
+    std::size_t tokens_;
+    sweep_load load_;
+    std::size_t workspace_bytes_;
     unsigned tasks_;
     arithmetic products_;
+    std::shared_ptr<const rope_table> rope_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<sweep_task>> free_;
 };
 
-} // namespace detail
+} // namespace bitlens::detail
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What a sweep fills for one example. `with_probe(v, f)` calls f(probe) once, with the probe that watches variant v in
+/// the block about to run; `scores()` gives room for what variant v made of each of the tokens − 1 scored positions.
+/// A measurement belongs to one example and is never used by two threads at once.
+template <class M>
+concept measurement = requires(M m, no_probe& p) {
+    m.with_probe(std::size_t{}, [](auto&) {});
+    { m.scores() } -> std::convertible_to<std::span<const token_scores>>;
+};
+
+/// How many values a patch of a variant replaced, in the variant itself and in those that fork from it.
+struct patch_count {
+    std::string variant;
+    point_id point;
+    std::uint64_t values = 0;
+};
 
 /// How the work is cut. Neither number changes a result.
 struct sweep_cut {
@@ -15924,19 +16635,21 @@ struct sweep_memory {
     std::size_t per_example = 0, per_thread = 0, once = 0;
 };
 
-inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t tokens, std::size_t variants,
+inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t tokens, sweep_load const& load,
                                          unsigned tasks) {
     return std::max(advance_bytes(config.block, tokens, tasks),
-                    vocabulary_loss_bytes(config.vocabulary, config.block.width, tokens - 1, variants, tasks));
+                    vocabulary_loss_bytes(config.vocabulary, config.block.width, tokens - 1,
+                                          std::max(load.scored, load.exits), tasks));
 }
 
 /// In whatever arithmetic: float32 takes most.
-inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t tokens, std::size_t variants) {
+inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t tokens, sweep_load const& load) {
     auto const& shape = config.block;
-    const std::size_t row_of_state = shape.width + shape.heads * shape.head_dim + shape.ffn_width;
-    return {variants * tokens * shape.width * sizeof(float),
-            tokens * row_of_state * sizeof(float) + sweep_workspace_bytes(config, tokens, variants, 1),
-            variants * layer_panels::bytes(shape, arithmetic::f32)};
+    return {load.streams * tokens * shape.width * sizeof(float),
+            block_buffers::bytes(tokens, shape) +
+                (load.kept_numbers * tokens + load.exits * (tokens - 1) * shape.width) * sizeof(float) +
+                sweep_workspace_bytes(config, tokens, load, 1),
+            layer_panels::bytes(shape, load.matrices, arithmetic::f32)};
 }
 
 namespace detail {
@@ -15979,76 +16692,203 @@ constexpr bool check_measurement() {
     return false;
 }
 
+/// The weights of each run of a layer. Every source is asked for the layer once.
+template <class W>
+std::vector<block_weights<W>> weights_of_runs(variant_tree<W> const& tree, std::size_t layer) {
+    std::map<layer_source<W>*, block_weights<W>> given;
+    const auto from = [&](layer_source<W>* source) -> block_weights<W> const& {
+        auto [place, is_new] = given.try_emplace(source);
+        if (is_new) place->second = source->layer(layer);
+        return place->second;
+    };
+    std::vector<block_weights<W>> all;
+    for (auto const& run : tree.step(layer).runs) {
+        block_weights<W> w;
+        for (std::size_t p = 0; p < projection_count; ++p)
+            w.linear[p] = from(tree.source_of_matrix(run.variant, layer, p)).linear[p];
+        w.rest = from(tree.source_of_rest(run.variant, layer)).rest;
+        all.push_back(std::move(w));
+    }
+    return all;
+}
+
+/// One sweep at work: what is the same for all its blocks of examples.
+template <class Architecture, class W, class M>
+class sweep_run {
+public:
+    sweep_run(transformer<Architecture, W> const& model, variant_tree<W> const& tree, std::size_t tokens,
+              std::size_t block, unsigned threads)
+        : model_(model), config_(model.config()), tree_(tree), scored_(tokens - 1),
+          pool_(config_.block, tokens, tree.load(),
+                sweep_workspace_bytes(config_, tokens, tree.load(), tasks(threads, block)), tasks(threads, block),
+                model.products()),
+          panels_(config_.block, tree.load().matrices, model.products()), replaced_(block) {
+        for (std::size_t i = 0; i < block * streams(); ++i) streams_.emplace_back(tokens, config_.block);
+    }
+
+    void run(matrix_view<const std::int32_t> ids, std::span<M> measurements) {
+        for (M& each : measurements)
+            check_size("sweep", "scores()", each.scores().size(), tree_.size()); // one for each variant
+        parallel_for(ids.rows, [&](std::size_t e) {
+            model_.embed(ids.row(e), stream(e, 0).x);
+            replaced_[e].assign(tree_.patches().size(), 0);
+        });
+        for (std::size_t k = 0; k < config_.layers; ++k) {
+            const auto weights = weights_of_runs(tree_, k);
+            panels_.pack(std::span<const block_weights<W>>(weights));
+            parallel_for(ids.rows, [&](std::size_t e) { run_layer(k, e, ids.row(e), measurements[e]); });
+        }
+        parallel_for(ids.rows, [&](std::size_t e) { end(e, ids.row(e), measurements[e]); });
+    }
+    /// Values that a patch, by its number in the tree, replaced in example e of the last block.
+    std::uint64_t replaced(std::size_t e, std::size_t patch) const noexcept { return replaced_[e][patch]; }
+
+private:
+    /// Inside one example.
+    static unsigned tasks(unsigned threads, std::size_t block) {
+        return static_cast<unsigned>((threads + block - 1) / block);
+    }
+    std::size_t streams() const noexcept { return tree_.load().streams; }
+    residual_stream& stream(std::size_t e, std::size_t number) { return streams_[e * streams() + number]; }
+    static void copy(matrix_view<const float> from, matrix_view<float> to) {
+        for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+    }
+
+    void run_layer(std::size_t k, std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
+        layer_step const& step = tree_.step(k);
+        for (auto const& fork : step.forks) copy(stream(e, fork.from).x, stream(e, fork.to).x);
+        pool_.lend([&](sweep_task& task) {
+            const auto kept = task.room_for(step, config_.block);
+            run_variants(k, e, kept, task, measurement);
+            const auto state_of = [&](layer_step::exit const& exit) -> matrix_view<const float> {
+                return exit.kept ? matrix_view<const float>(kept[*exit.kept]) : stream(e, exit.stream).x.view();
+            };
+            for (auto const& exit : step.frozen)
+                if (auto& waits = stream(e, exit.waits_in).x; state_of(exit).data != waits.data())
+                    copy(state_of(exit), waits);
+            if (!step.exits.empty()) score_exits(step.exits, state_of, ids, task, measurement);
+        });
+    }
+
+    void run_variants(std::size_t k, std::size_t e, std::span<const matrix_view<float>> kept, sweep_task& task,
+                      M& measurement) {
+        layer_step const& step = tree_.step(k);
+        for (std::size_t i = 0; i < step.runs.size(); ++i) {
+            auto const& run = step.runs[i];
+            const auto advance_with = [&](auto& probe) {
+                residual_stream& s = stream(e, run.stream);
+                s.next = stage::qkv;
+                advance<Architecture>(config_.block, panels_[i], site{k}, s, task.buffers, run.until, task.scratch,
+                                      probe);
+            };
+            measurement.with_probe(run.variant, [&](auto& probe) {
+                if (run.patches.empty() && run.keeps.empty()) return advance_with(probe);
+                point_exchange<hook::all> exchange{step, run, kept, replaced_[e]};
+                chain both(exchange, probe);
+                advance_with(both);
+            });
+        }
+    }
+
+    /// What a head makes of states that have not come to the end: all of a layer together, each tile of the head
+    /// decoded once.
+    template <class StateOf>
+    void score_exits(std::span<const layer_step::exit> exits, StateOf const& state_of,
+                     std::span<const std::int32_t> ids, sweep_task& task, M& measurement) {
+        const std::size_t width = config_.block.width;
+        std::vector<matrix_view<const float>> hidden;
+        std::vector<token_scores> scores;
+        for (auto const& exit : exits) {
+            const matrix_view<float> normed(task.exits.data() + hidden.size() * scored_ * width, scored_, width);
+            rms_norm(state_of(exit).middle_rows(0, scored_), model_.final_norm(), config_.block.norm_eps, normed);
+            hidden.push_back(normed);
+            scores.push_back(alone(measurement.scores()[exit.variant]));
+        }
+        vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch);
+    }
+
+    /// Scores of a state that stands beside no reference.
+    static token_scores alone(token_scores scores) {
+        scores.kl = {};
+        scores.margin = {};
+        return scores;
+    }
+
+    void end(std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
+        const auto x = [&](std::size_t number) { return stream(e, number).x.view().middle_rows(0, scored_); };
+        const auto room = measurement.scores();
+        std::vector<matrix_view<const float>> hidden;
+        std::vector<token_scores> scores;
+        std::vector<bool> is_normed(streams());
+        for (auto const& last : tree_.last_states())
+            if (last.scale_of)
+                rms_norm_of_scale(x(last.stream), x(*last.scale_of), model_.final_norm(), config_.block.norm_eps,
+                                  x(last.stream));
+        for (auto const& last : tree_.last_states()) {
+            if (!last.scale_of && !is_normed[last.stream]) {
+                rms_norm(x(last.stream), model_.final_norm(), config_.block.norm_eps, x(last.stream));
+                is_normed[last.stream] = true;
+            }
+            hidden.push_back(x(last.stream));
+            scores.push_back(last.scale_of ? alone(room[last.variant]) : room[last.variant]);
+        }
+        pool_.lend(
+            [&](sweep_task& task) { vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch); });
+    }
+
+    transformer<Architecture, W> const& model_;
+    model_config const& config_;
+    variant_tree<W> const& tree_;
+    std::size_t scored_;
+    sweep_task_pool pool_;
+    layer_panels panels_;
+    std::vector<residual_stream> streams_;             // of example e: streams_[e · streams() + number]
+    std::vector<std::vector<std::uint64_t>> replaced_; // [example][patch]
+};
+
+/// Errors: option_error for a patch of positions that a row of so many tokens does not have.
+template <class W>
+void check_positions(variant_tree<W> const& tree, std::size_t tokens) {
+    for (auto const& [v, patch] : tree.patches())
+        if (patch->positions.count(tokens) == 0)
+            throw option_error("sweep: variant '" + visible_text(tree.name(v)) + "': its patch of " +
+                               std::string(name(patch->point)) + " begins at position " +
+                               std::to_string(patch->positions.first) + " and ends before " +
+                               std::to_string(patch->positions.end) + "; the rows have " + std::to_string(tokens));
+}
+
 template <class Architecture, class W, class Make, class Done>
-void run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-               matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make, Done const& done) {
+std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
+                                   matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make,
+                                   Done const& done) {
     using measurement_type = std::invoke_result_t<Make const&, std::size_t>;
-    model_config const& config = model.config();
-    check_variants(variants, config.layers);
+    const variant_tree<W> tree(variants, model.config().block, model.config().layers);
     if (ids.cols < 2)
         throw shape_error("sweep: rows of at least 2 token ids are expected, found " + std::to_string(ids.cols));
-    for (std::size_t n = 0; n < ids.rows; ++n) check_token_ids(ids.row(n), config.vocabulary);
-    if (ids.rows == 0) return;
+    for (std::size_t n = 0; n < ids.rows; ++n) check_token_ids(ids.row(n), model.config().vocabulary);
+    check_positions(tree, ids.cols);
+    std::vector<patch_count> counts;
+    for (auto const& [v, patch] : tree.patches()) counts.push_back({tree.name(v), patch->point, 0});
+    if (ids.rows == 0) return counts;
 
-    const std::size_t tokens = ids.cols, scored = tokens - 1, variant_count = variants.size();
     const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
-    const auto tasks = static_cast<unsigned>((cut.threads + block - 1) / block); // inside one example
-    sweep_task_pool pool(config.block, tokens, sweep_workspace_bytes(config, tokens, variant_count, tasks), tasks,
-                         model.products());
-    layer_panels layer(config.block, variant_count, model.products());
-
-    std::vector<matrix<float>> streams; // residual stream of example e and variant v: streams[e · variant_count + v]
-    for (std::size_t i = 0; i < block * variant_count; ++i) streams.emplace_back(tokens, config.block.width);
-    const auto copy = [](matrix<float> const& from, matrix<float>& to) { std::ranges::copy(from.span(), to.data()); };
-
+    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.cols, block, cut.threads);
     for (std::size_t first = 0; first < ids.rows; first += block) {
         const std::size_t count = std::min(block, ids.rows - first);
         std::vector<measurement_type> measurements;
         measurements.reserve(count);
         for (std::size_t e = 0; e < count; ++e) measurements.push_back(make(first + e));
-
-        parallel_for(count, [&](std::size_t e) {
-            matrix<float>* const stream = &streams[e * variant_count];
-            model.embed(ids.row(first + e), stream[0]);
-            for (std::size_t v = 1; v < variant_count; ++v)
-                if (variants[v].fork_layer == 0) copy(stream[0], stream[v]);
-        });
-        for (std::size_t k = 0; k < config.layers; ++k) {
-            std::vector<block_weights<W>> weights(variant_count);
-            for (std::size_t v = 0; v < variant_count; ++v)
-                if (variants[v].fork_layer <= k) weights[v] = variants[v].weights->layer(k);
-            layer.pack(std::span<const block_weights<W>>(weights));
-            parallel_for(count, [&](std::size_t e) {
-                matrix<float>* const stream = &streams[e * variant_count];
-                for (std::size_t v = 1; v < variant_count; ++v)
-                    if (k > 0 && variants[v].fork_layer == k) copy(stream[variants[v].parent], stream[v]);
-                pool.lend([&](sweep_task& task) {
-                    for (std::size_t v = 0; v < variant_count; ++v) {
-                        if (variants[v].fork_layer > k) continue;
-                        std::swap(task.state.x, stream[v]);
-                        measurements[e].with_probe(v, [&](auto& probe) {
-                            advance<Architecture>(config.block, layer[v], site{k}, task.state, stage::end, task.scratch,
-                                                  probe);
-                        });
-                        std::swap(task.state.x, stream[v]);
-                    }
-                });
-            });
-        }
-        parallel_for(count, [&](std::size_t e) {
-            std::vector<matrix_view<const float>> hidden;
-            for (std::size_t v = 0; v < variant_count; ++v) {
-                matrix_view<float> x = streams[e * variant_count + v].view().middle_rows(0, scored);
-                rms_norm(x, model.final_norm(), config.block.norm_eps, x);
-                hidden.push_back(x);
+        run.run(ids.middle_rows(first, count), measurements);
+        for (std::size_t i = 0; i < counts.size(); ++i)
+            for (std::size_t e = 0; e < count; ++e) {
+                if (run.replaced(e, i) == 0)
+                    throw option_error("sweep: variant '" + visible_text(counts[i].variant) + "': its patch of " +
+                                       std::string(name(counts[i].point)) + " replaced no value");
+                counts[i].values += run.replaced(e, i);
             }
-            pool.lend([&](sweep_task& task) {
-                vocabulary_loss(model.head(), hidden, ids.row(first + e).subspan(1), measurements[e].scores(),
-                                task.scratch);
-            });
-        });
         done(first, std::span<measurement_type>(measurements));
     }
+    return counts;
 }
 
 } // namespace detail
@@ -16056,15 +16896,19 @@ void run_sweep(transformer<Architecture, W> const& model, std::span<const varian
 /// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
 ///
 /// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
-/// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, …
-/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary (before anything
-/// runs), option_error for variants that are no tree; what the sources, measurements or `done` throw passes through.
+/// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, … A variant that
+/// ends early is scored where it ends, without kl and margin. Returns how many values each patch replaced.
+/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary, or measurements
+/// of another number of variants (before anything runs), option_error for variants that are no tree (see variant_tree)
+/// or patches that replace nothing; what the sources, measurements or `done` throw passes through.
 template <class Architecture, class W, class Variants, class Make, class Done>
-void sweep(transformer<Architecture, W> const& model, Variants const& variants, matrix_view<const std::int32_t> ids,
-           sweep_cut cut, Make const& make, Done const& done) {
+std::vector<patch_count> sweep(transformer<Architecture, W> const& model, Variants const& variants,
+                               matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make, Done const& done) {
     const auto list = variants_of<W>(variants);
     if constexpr (detail::check_measurement<typename detail::made_by<Make const&>::type, Done>())
-        detail::run_sweep(model, list, ids, cut, make, done);
+        return detail::run_sweep(model, list, ids, cut, make, done);
+    else
+        return {};
 }
 
 } // namespace bitlens
@@ -16248,14 +17092,18 @@ class results_table {
 public:
     results_table() = default;
 
-    /// No row is finished; every number is undefined. variants[0] is the full model.
-    /// Errors: option_error for a column as check_column, and for two columns of one file with the same name.
-    results_table(std::vector<column> columns, std::vector<std::string> variants, results_size size)
-        : declared_(std::move(columns)), variants_(std::move(variants)), size_(size),
+    /// No row is finished; every number is undefined. variants[0] is the full model, the others are methods unless
+    /// `kinds` says otherwise. Errors: option_error for a column as check_column, and for two columns of one file with
+    /// the same name.
+    results_table(std::vector<column> columns, std::vector<std::string> variants, results_size size,
+                  std::vector<variant_kind> kinds = {})
+        : declared_(std::move(columns)), variants_(std::move(variants)),
+          kinds_(kinds.empty() ? kinds_of_methods(variants_.size()) : std::move(kinds)), size_(size),
           finished_(variants_.size(), std::vector<bool>(size.documents, false)) {
+        BITLENS_ASSERT(kinds_.size() == variants_.size());
         for (std::size_t v = 0; v < variants_.size(); ++v)
             for (column const& c : declared_)
-                if (c.is_of(v)) stored_.push_back({c, v, c.stored_name(variants_[v]), {}, {}, {}});
+                if (c.is_of(kinds_[v])) stored_.push_back({c, v, c.stored_name(variants_[v]), {}, {}, {}});
         check_names();
         for (stored_column& s : stored_)
             if (s.declared.shape != column_shape::position)
@@ -16267,11 +17115,11 @@ public:
     }
 
     /// Bytes that one document takes.
-    static std::size_t bytes_per_document(std::span<const column> columns, std::size_t variants,
+    static std::size_t bytes_per_document(std::span<const column> columns, std::span<const variant_kind> variants,
                                           results_size size) noexcept {
         std::size_t bytes = 0;
         for (column const& c : columns)
-            for (std::size_t v = 0; v < variants; ++v) {
+            for (const variant_kind v : variants) {
                 if (!c.is_of(v)) continue;
                 if (c.shape == column_shape::position)
                     bytes += size.positions * (c.holds_ids ? sizeof(std::int32_t) : sizeof(float));
@@ -16281,11 +17129,19 @@ public:
         return bytes;
     }
 
+    /// The full model and methods.
+    static std::vector<variant_kind> kinds_of_methods(std::size_t variants) {
+        std::vector<variant_kind> kinds(variants, variant_kind::method);
+        if (variants > 0) kinds[0] = variant_kind::full_model;
+        return kinds;
+    }
+
     std::size_t documents() const noexcept { return size_.documents; }
     std::size_t layers() const noexcept { return size_.layers; }
     std::size_t positions() const noexcept { return size_.positions; }
     results_size size() const noexcept { return size_; }
     std::vector<std::string> const& variants() const noexcept { return variants_; }
+    std::span<const variant_kind> kinds() const noexcept { return kinds_; }
     std::vector<column> const& declared() const noexcept { return declared_; }
 
     /// Every column of every variant, variant by variant, in the order of their declaration.
@@ -16363,6 +17219,7 @@ private:
 
     std::vector<column> declared_;
     std::vector<std::string> variants_;
+    std::vector<variant_kind> kinds_;
     results_size size_;
     std::vector<stored_column> stored_;
     std::vector<std::vector<bool>> finished_; // [variant][document]
@@ -16376,6 +17233,9 @@ class results_row {
 public:
     results_row(results_table& table, std::size_t variant, std::size_t row)
         : table_(table), variant_(variant), row_(row), written_(table.columns().size(), false) {}
+
+    /// What the variant is.
+    variant_kind kind() const noexcept { return table_.kinds()[variant_]; }
 
     void number(std::string_view name, double value) {
         place(name, column_shape::document).numbers[row_] = defined(value);
@@ -16571,6 +17431,13 @@ inline std::vector<std::string> variant_names(std::span<const run_method> method
     return names;
 }
 
+/// And their kinds.
+inline std::vector<variant_kind> variant_kinds(std::span<const run_method> methods) {
+    std::vector<variant_kind> kinds{variant_kind::full_model};
+    for (run_method const& m : methods) kinds.push_back(m.ends_early ? variant_kind::early_exit : variant_kind::method);
+    return kinds;
+}
+
 /// Every id of the documents and of the table's columns of ids.
 inline std::vector<std::int32_t> ids_of(document_rows const& documents, results_table const& table) {
     std::vector<std::int32_t> all(documents.ids.span().begin(), documents.ids.span().end());
@@ -16695,10 +17562,10 @@ inline void read_variant(csv_table const& examples, npz_reader const& tokens, re
 
 /// Whether the files of a run hold the results of a method: always, where nothing is measured of methods.
 inline bool holds_method(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
-                         std::string const& method) {
+                         std::string const& method, variant_kind kind) {
     if (std::ranges::count(columns, column_owner::full_model, &column::owner) == std::ssize(columns)) return true;
     return std::ranges::any_of(columns, [&](column const& c) {
-        if (c.owner == column_owner::full_model) return false;
+        if (c.owner == column_owner::full_model || !c.is_of(kind)) return false;
         const std::string name = c.stored_name(method);
         if (c.shape == column_shape::position) return tokens.contains(name);
         return examples.has(c.shape == column_shape::layer ? layer_column(name, 0) : name);
@@ -16712,10 +17579,10 @@ inline bool is_kept(run_manifest const& manifest, std::string_view column) {
 
 /// As many layers as the first column of layers has.
 inline std::size_t layers_of(csv_table const& examples, run_manifest const& manifest,
-                             std::span<const std::string> variants) {
+                             std::span<const std::string> variants, std::span<const variant_kind> kinds) {
     for (column const& c : manifest.columns)
         for (std::size_t v = 0; v < variants.size(); ++v) {
-            if (c.shape != column_shape::layer || !c.is_of(v)) continue;
+            if (c.shape != column_shape::layer || !c.is_of(kinds[v])) continue;
             const std::string name = c.stored_name(variants[v]);
             examples.column(layer_column(name, 0)); // a model has a layer
             std::size_t layers = 1;
@@ -16729,10 +17596,10 @@ inline std::size_t layers_of(csv_table const& examples, run_manifest const& mani
 
 /// Refuses what results_table would make room for and the files do not hold.
 inline void check_columns(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
-                          std::span<const std::string> variants) {
+                          std::span<const std::string> variants, std::span<const variant_kind> kinds) {
     for (column const& c : columns)
         for (std::size_t v = 0; v < variants.size(); ++v) {
-            if (!c.is_of(v)) continue;
+            if (!c.is_of(kinds[v])) continue;
             const std::string name = c.stored_name(variants[v]);
             if (c.shape == column_shape::position)
                 tokens.array(name);
@@ -16827,7 +17694,7 @@ inline void read_run_tables(std::filesystem::path const& folder, results_table& 
         throw format_error(examples.who() + ": " + std::to_string(examples.rows()) + " rows, expected " +
                            std::to_string(table.documents()));
     for (std::size_t v = 0; v < table.variants().size(); ++v)
-        if (v == 0 || detail::holds_method(examples, tokens, table.declared(), table.variants()[v]))
+        if (v == 0 || detail::holds_method(examples, tokens, table.declared(), table.variants()[v], table.kinds()[v]))
             detail::read_variant(examples, tokens, table, v);
 }
 
@@ -16846,12 +17713,16 @@ inline run_results read_run(std::filesystem::path const& folder) {
     run.documents = detail::read_documents(examples, tokens, run.manifest.kept);
     run.texts = token_texts::read(tokens, (folder / detail::tokens_name).string());
     for (run_method const& m : run.manifest.methods)
-        if (!detail::holds_method(examples, tokens, run.manifest.columns, m.name)) run.unfinished.push_back(m.name);
+        if (!detail::holds_method(examples, tokens, run.manifest.columns, m.name,
+                                  m.ends_early ? variant_kind::early_exit : variant_kind::method))
+            run.unfinished.push_back(m.name);
     const auto variants = variant_names(run.methods());
-    const results_size size{run.size(), detail::layers_of(examples, run.manifest, variants), run.documents.positions()};
-    detail::check_columns(examples, tokens, run.manifest.columns, variants);
+    const auto kinds = variant_kinds(run.methods());
+    const results_size size{run.size(), detail::layers_of(examples, run.manifest, variants, kinds),
+                            run.documents.positions()};
+    detail::check_columns(examples, tokens, run.manifest.columns, variants, kinds);
     try {
-        run.table = results_table(run.manifest.columns, variants, size);
+        run.table = results_table(run.manifest.columns, variants, size, kinds);
         check_kept(run.manifest.kept, run.table);
     } catch (option_error const& e) {
         throw format_error(manifest_path.string() + ": " + e.what());
@@ -17051,12 +17922,15 @@ private:
 ///     RUN/parts/…           finished blocks, `<variant>-<first>-<count>.npz`, until the run is complete
 ///     RUN/log.txt           times, threads, hosts: what differs between equal runs
 ///     RUN/.lock             held, not written
+///
+/// What goes on from a finished run keeps manifest and parts of its own in a folder within, RUN/locate/….
 class run_folder {
 public:
-    /// Creates the folder or opens an earlier run's. Errors: io_error when it cannot be written or another process has
-    /// it; option_error when it is no run folder but holds files.
-    explicit run_folder(std::filesystem::path folder)
-        : path_(std::move(folder)), lock_is_new_(is_free_for_a_run()), new_folders_(path_), lock_(take_lock()) {}
+    /// Creates the folder or opens an earlier run's. `sequel`: the folder within, where there is one. Errors: io_error
+    /// when it cannot be written or another process has it; option_error when it is no run folder but holds files.
+    explicit run_folder(std::filesystem::path folder, std::string sequel = {})
+        : path_(std::move(folder)), own_(sequel.empty() ? path_ : path_ / sequel), lock_is_new_(is_free_for_a_run()),
+          new_folders_(path_), lock_(take_lock()) {}
     run_folder(run_folder const&) = delete;
     run_folder& operator=(run_folder const&) = delete;
     ~run_folder() {
@@ -17072,9 +17946,11 @@ public:
 
     /// Says before a run that its manifest, log or parts could not be written.   Errors: io_error.
     void expect_writable() const {
-        for (const char* name : {manifest_name, log_name}) bitlens::expect_writable(path_ / name);
-        const auto parts = path_ / parts_name;
+        bitlens::expect_writable(path_ / log_name);
         std::error_code code;
+        if (!std::filesystem::exists(std::filesystem::symlink_status(own_, code))) return;
+        bitlens::expect_writable(own_ / manifest_name);
+        const auto parts = own_ / parts_name;
         if (!std::filesystem::exists(std::filesystem::symlink_status(parts, code))) return;
         if (!std::filesystem::is_directory(parts, code)) throw io_error(parts.string() + ": a folder is expected");
         bitlens::expect_writable(parts / "part");
@@ -17082,7 +17958,7 @@ public:
 
     /// The manifest that an earlier process left; nothing in a new folder.   Errors: those of manifest_from.
     std::optional<run_manifest> manifest() const {
-        const auto file = path_ / manifest_name;
+        const auto file = own_ / manifest_name;
         std::error_code unknown; // what is there and cannot be read is an error of reading
         if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
         return manifest_from(read_json_file(file), file.string());
@@ -17094,13 +17970,13 @@ public:
         auto earlier = manifest();
         if (!earlier) return asked;
         if (const auto difference = first_difference(*earlier, asked))
-            throw option_error(path_.string() + ": holds another run: " + *difference + "; another folder keeps both");
+            throw option_error(own_.string() + ": holds another run: " + *difference + "; another folder keeps both");
         for (run_method const& m : asked.methods) {
             const auto same = std::ranges::find(earlier->methods, m.name, &run_method::name);
             if (same == earlier->methods.end())
                 earlier->methods.push_back(m);
             else if (same->spec != m.spec)
-                throw option_error(path_.string() + ": method " + m.name + " is " + same->spec + " there, " + m.spec +
+                throw option_error(own_.string() + ": method " + m.name + " is " + same->spec + " there, " + m.spec +
                                    " asked for; another name keeps both");
         }
         return *earlier;
@@ -17113,35 +17989,35 @@ public:
     }
     /// And makes room for parts.   Errors: io_error; format_error for a string that is no UTF-8.
     void write_manifest(run_manifest const& manifest) const {
-        const std::string text = json_text(to_json(manifest), (path_ / manifest_name).string(), 2) + "\n";
+        const std::string text = json_text(to_json(manifest), (own_ / manifest_name).string(), 2) + "\n";
         std::error_code code;
-        std::filesystem::create_directories(path_ / parts_name, code);
-        if (code) throw io_error((path_ / parts_name).string() + ": cannot be created: " + code.message());
-        write_file_atomically(path_ / manifest_name, text);
+        std::filesystem::create_directories(own_ / parts_name, code);
+        if (code) throw io_error((own_ / parts_name).string() + ": cannot be created: " + code.message());
+        write_file_atomically(own_ / manifest_name, text);
     }
 
     /// Finished blocks of a variant, by first row. Files of other names are left alone.
     std::vector<run_part> parts(std::string_view variant) const {
         std::vector<run_part> found;
         std::error_code code;
-        std::filesystem::directory_iterator entries(path_ / parts_name, code);
-        if (code) throw io_error((path_ / parts_name).string() + ": cannot be listed: " + code.message());
+        std::filesystem::directory_iterator entries(own_ / parts_name, code);
+        if (code) throw io_error((own_ / parts_name).string() + ": cannot be listed: " + code.message());
         for (auto const& entry : entries)
             if (auto part = parse_part(entry.path(), variant)) found.push_back(*part);
         std::ranges::sort(found, {}, &run_part::first);
         return found;
     }
     std::filesystem::path part_path(std::string_view variant, std::size_t first, std::size_t count) const {
-        return path_ / parts_name /
+        return own_ / parts_name /
                (std::string(variant) + "-" + std::to_string(first) + "-" + std::to_string(count) + part_suffix);
     }
     /// Whether there are finished blocks of any variant.
     bool has_parts() const {
         std::error_code code;
-        return !std::filesystem::is_empty(path_ / parts_name, code) && !code;
+        return !std::filesystem::is_empty(own_ / parts_name, code) && !code;
     }
     /// For a complete run: its results stand elsewhere in the folder.
-    void remove_parts() const { std::filesystem::remove_all(path_ / parts_name); }
+    void remove_parts() const { std::filesystem::remove_all(own_ / parts_name); }
 
     /// Appends one line with the time to log.txt.
     void log(std::string_view line) const {
@@ -17203,7 +18079,7 @@ private:
         return part;
     }
 
-    std::filesystem::path path_;
+    std::filesystem::path path_, own_; // of the run, and of its manifest and parts
     bool lock_is_new_;
     detail::new_folders new_folders_;
     detail::descriptor lock_;
@@ -17218,6 +18094,7 @@ private:
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
@@ -17248,32 +18125,68 @@ struct part_layout {
     std::vector<std::size_t> stretches;
     std::size_t stretch; // numbers of each
 
-    part_layout(stored_column const& s, results_table const& table, std::size_t first, std::size_t count) {
+    part_layout(stored_column const& s, results_table const& table, std::span<const std::size_t> rows) {
         if (s.declared.shape == column_shape::position) {
-            shape = {count, table.positions()};
-            stretches = {first * table.positions()};
-            stretch = count * table.positions();
+            shape = {rows.size(), table.positions()};
+            stretch = table.positions();
+            for (const std::size_t row : rows) stretches.push_back(row * stretch);
         } else {
-            shape = {table.layers_of(s), count};
-            for (std::size_t k = 0; k < shape[0]; ++k) stretches.push_back(k * table.documents() + first);
-            stretch = count;
+            shape = {table.layers_of(s), rows.size()};
+            stretch = 1;
+            for (std::size_t k = 0; k < shape[0]; ++k)
+                for (const std::size_t row : rows) stretches.push_back(k * table.documents() + row);
         }
     }
 };
 
+inline constexpr const char* part_rows = "rows"; // of a part whose rows are no neighbours
+
+inline std::vector<std::size_t> neighbours(std::size_t first, std::size_t count) {
+    std::vector<std::size_t> rows(count);
+    std::iota(rows.begin(), rows.end(), first);
+    return rows;
+}
+
+/// The rows of a part.   Errors: format_error for rows that the run does not have, or do not rise from the first.
+inline std::vector<std::size_t> rows_of(run_part const& part, npz_reader const& file, std::size_t documents) {
+    if (part.first > documents || part.count > documents - part.first)
+        throw format_error(part.path.string() + ": rows up to " + std::to_string(part.first + part.count) +
+                           ", expected at most " + std::to_string(documents));
+    if (!file.contains(part_rows)) return neighbours(part.first, part.count);
+    std::vector<std::size_t> rows;
+    const npy_array array = file.array(part_rows);
+    for (const std::int32_t row : read_rows<std::int32_t>(array, 1, part.count)) {
+        const bool fits =
+            row >= 0 && static_cast<std::size_t>(row) < documents &&
+            (rows.empty() ? static_cast<std::size_t>(row) == part.first : static_cast<std::size_t>(row) > rows.back());
+        if (!fits)
+            throw format_error(array.who + ": row " + std::to_string(row) + ", expected rows that rise from " +
+                               std::to_string(part.first) + " and are below " + std::to_string(documents));
+        rows.push_back(static_cast<std::size_t>(row));
+    }
+    return rows;
+}
+
 } // namespace detail
 
-/// Writes rows first … first + count − 1 of a variant as a part of the run.   Errors: io_error.
-inline void write_part(run_folder const& folder, results_table const& table, std::size_t variant, std::size_t first,
-                       std::size_t count) {
-    npz_writer part(folder.part_path(table.variants()[variant], first, count));
+/// Writes some rows of a variant, rising, as a part of the run.   Errors: io_error.
+inline void write_part(run_folder const& folder, results_table const& table, std::size_t variant,
+                       std::span<const std::size_t> rows) {
+    BITLENS_ASSERT(!rows.empty());
+    npz_writer part(folder.part_path(table.variants()[variant], rows[0], rows.size()));
+    if (rows.back() - rows[0] + 1 != rows.size()) {
+        const std::vector<std::int32_t> numbers(rows.begin(), rows.end());
+        part.add<std::int32_t>(detail::part_rows, std::array{std::size_t{1}, rows.size()}, numbers);
+    }
     for (stored_column const& s : table.columns()) {
         if (s.variant != variant) continue;
-        const detail::part_layout layout(s, table, first, count);
+        const detail::part_layout layout(s, table, rows);
         detail::with_list(s, [&]<class T>(std::vector<T> const& all) {
-            part.begin<T>(detail::part_array(s.declared), layout.shape);
+            std::vector<T> numbers;
             for (const std::size_t from : layout.stretches)
-                part.append(std::span<const T>(all).subspan(from, layout.stretch));
+                numbers.insert(numbers.end(), all.begin() + static_cast<std::ptrdiff_t>(from),
+                               all.begin() + static_cast<std::ptrdiff_t>(from + layout.stretch));
+            part.add<T>(detail::part_array(s.declared), layout.shape, numbers);
         });
     }
     part.finish();
@@ -17281,14 +18194,12 @@ inline void write_part(run_folder const& folder, results_table const& table, std
 
 /// Reads a part into the rows it stands for.   Errors: format_error when it has other rows or columns than the run.
 inline void read_part(run_part const& part, results_table& table, std::size_t variant) {
-    if (part.first > table.documents() || part.count > table.documents() - part.first)
-        throw format_error(part.path.string() + ": rows up to " + std::to_string(part.first + part.count) +
-                           ", expected at most " + std::to_string(table.documents()));
     const npz_reader file(part.path);
+    const auto rows = detail::rows_of(part, file, table.documents());
     for (stored_column& s : table.columns()) {
         if (s.variant != variant) continue;
         const npy_array array = file.array(detail::part_array(s.declared));
-        const detail::part_layout layout(s, table, part.first, part.count);
+        const detail::part_layout layout(s, table, rows);
         detail::with_list(s, [&]<class T>(std::vector<T>& all) {
             const auto values = detail::read_rows<T>(array, layout.shape[0], layout.shape[1]);
             auto next = values.begin();
@@ -17299,19 +18210,24 @@ inline void read_part(run_part const& part, results_table& table, std::size_t va
             }
         });
     }
-    for (std::size_t n = 0; n < part.count; ++n) table.set_finished(variant, part.first + n);
+    for (const std::size_t row : rows) table.set_finished(variant, row);
 }
 
-/// What the tables of a complete run and the parts of an interrupted one hold of each variant.
-/// Errors: format_error naming file and column for tables that are not of this run.
-inline void read_finished(run_folder const& folder, results_table& table) {
-    if (has_run_tables(folder.path())) read_run_tables(folder.path(), table);
+/// What the parts of an interrupted run hold of each variant.   Errors: as read_part.
+inline void read_parts(run_folder const& folder, results_table& table) {
     for (std::size_t v = 0; v < table.variants().size(); ++v) {
         bool complete = true;
         for (std::size_t n = 0; n < table.documents(); ++n) complete = complete && table.is_finished(v, n);
         if (complete) continue;
         for (auto const& part : folder.parts(table.variants()[v])) read_part(part, table, v);
     }
+}
+
+/// What the tables of a complete run and the parts of an interrupted one hold of each variant.
+/// Errors: format_error naming file and column for tables that are not of this run.
+inline void read_finished(run_folder const& folder, results_table& table) {
+    if (has_run_tables(folder.path())) read_run_tables(folder.path(), table);
+    read_parts(folder, table);
 }
 
 /// A run of these documents in its folder, with all that earlier calls finished of it. The manifest is written, with
@@ -17323,7 +18239,7 @@ inline run_results begin_run(run_folder const& folder, run_manifest asked, docum
     run_results run;
     run.manifest = folder.agree(std::move(asked));
     run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods),
-                              {documents.size(), layers, documents.positions()});
+                              {documents.size(), layers, documents.positions()}, variant_kinds(run.manifest.methods));
     check_kept(run.manifest.kept, run.table);
     run.documents = std::move(documents);
     folder.write_manifest(run.manifest);
@@ -17352,16 +18268,24 @@ void finish_run(run_folder const& folder, run_results& run, TextOf const& text_o
 #include <concepts>
 #include <cstddef>
 #include <functional>
+#include <numeric>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
 
+/// A variant that runs: its name, and that of its parent; the full model has none.
+struct measured_variant {
+    std::string_view name, parent;
+};
+
 /// What a measurement of one document is made for. Variants are those that run, the full model first.
 struct measured_size {
     std::size_t variants, layers, tokens, width;
+    std::span<const measured_variant> which{}; // one for each variant; none where only sizes count
 };
 
 /// What is measured of every document: the columns that it fills, and how a measurement of document n is made, whose
@@ -17375,36 +18299,51 @@ concept measurement_kind = requires(K const& kind, measured_size size, std::size
     { kind.bytes_of_one(size) } -> std::convertible_to<std::size_t>;
 };
 
-/// Rows first … first + count − 1, all of which lack the same variants, and what has to run for those: they, the full
-/// model, which all are compared with, and whatever they fork from. Indices into the run's variants, rising.
+/// Rows that lack the same variants, rising, and what has to run for those: they, the full model, which all are
+/// compared with, and whatever they fork from or are patched with. Indices into the run's variants, rising.
 struct missing_rows {
-    std::size_t first = 0, count = 0;
-    std::vector<std::size_t> variants, running;
+    std::vector<std::size_t> rows, variants, running;
+};
+
+/// What of a run shall be done, where that is not all: some documents, some variants. Empty: all.
+struct run_choice {
+    std::vector<std::size_t> rows{}, variants{};
 };
 
 namespace detail {
 
 template <class W>
-std::vector<std::size_t> with_ancestors(std::vector<std::size_t> const& wanted, std::span<const variant<W>> variants) {
+std::size_t index_of(std::span<const variant<W>> variants, std::string const& name) {
+    const auto found = std::ranges::find(variants, name, &variant<W>::name);
+    if (found == variants.end()) throw option_error("sweep: there is no variant '" + visible_text(name) + "'");
+    return static_cast<std::size_t>(found - variants.begin());
+}
+
+/// The wanted variants, the root, and all that they refer to.
+template <class W>
+std::vector<std::size_t> with_what_they_need(std::span<const std::size_t> wanted,
+                                             std::span<const variant<W>> variants) {
     std::vector<bool> runs(variants.size(), false);
-    runs[0] = true;
-    for (std::size_t v : wanted)
-        for (; !runs[v]; v = variants[v].parent) runs[v] = true;
+    std::vector<std::size_t> open(wanted.begin(), wanted.end());
+    open.push_back(0);
+    while (!open.empty()) {
+        const std::size_t v = open.back();
+        open.pop_back();
+        if (runs[v]) continue;
+        runs[v] = true;
+        if (!variants[v].parent.empty()) open.push_back(index_of(variants, variants[v].parent));
+        for (auto const& patch : variants[v].patches) open.push_back(index_of(variants, patch.source));
+    }
     std::vector<std::size_t> running;
     for (std::size_t v = 0; v < runs.size(); ++v)
         if (runs[v]) running.push_back(v);
     return running;
 }
 
-/// Some variants of a tree that hold their parents, as a tree of its own.
 template <class W>
 std::vector<variant<W>> chosen_variants(std::span<const variant<W>> variants, std::span<const std::size_t> chosen) {
     std::vector<variant<W>> out;
-    for (const std::size_t v : chosen) {
-        out.push_back(variants[v]);
-        out.back().parent =
-            static_cast<std::size_t>(std::ranges::lower_bound(chosen, variants[v].parent) - chosen.begin());
-    }
+    for (const std::size_t v : chosen) out.push_back(variants[v]);
     return out;
 }
 
@@ -17418,96 +18357,155 @@ void check_full_model(M& measured, document_rows const& documents, std::size_t r
                                std::to_string(t + 1) + "; its errors would mean nothing");
 }
 
-/// Runs `variants` on some of the rows and hands each finished block to done(first row, measurements).
+/// Runs `variants` on some of the rows and hands each finished block to done(rows of it, measurements).
 template <class Architecture, class W, measurement_kind Kind, class Done>
-void sweep_rows(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-                document_rows const& documents, missing_rows const& rows, sweep_cut cut, Kind const& kind,
-                Done const& done) {
+std::vector<patch_count> sweep_rows(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
+                                    document_rows const& documents, std::span<const std::size_t> rows, sweep_cut cut,
+                                    Kind const& kind, Done const& done) {
     model_config const& config = model.config();
-    const measured_size size{variants.size(), config.layers, documents.ids.cols(), config.block.width};
-    const auto make = [&](std::size_t n) { return kind.make(size, rows.first + n); };
+    std::vector<measured_variant> which;
+    for (auto const& v : variants)
+        which.push_back({v.name, v.parent.empty() && !which.empty() ? which[0].name : std::string_view(v.parent)});
+    const measured_size size{variants.size(), config.layers, documents.ids.cols(), config.block.width, which};
+    matrix<std::int32_t> ids(rows.size(), documents.ids.cols());
+    for (std::size_t i = 0; i < rows.size(); ++i) std::ranges::copy(documents.ids.row(rows[i]), ids.row(i).begin());
+    const auto make = [&](std::size_t i) { return kind.make(size, rows[i]); };
     using measured = std::invoke_result_t<decltype(make) const&, std::size_t>;
-    sweep(model, variants, documents.ids.view().middle_rows(rows.first, rows.count), cut, make,
-          [&](std::size_t first, std::span<measured> block) {
-              for (std::size_t e = 0; e < block.size(); ++e)
-                  check_full_model(block[e], documents, rows.first + first + e);
-              done(rows.first + first, block);
-          });
+    return sweep(model, variants, ids.view(), cut, make, [&](std::size_t first, std::span<measured> block) {
+        const auto of_block = rows.subspan(first, block.size());
+        for (std::size_t e = 0; e < block.size(); ++e) check_full_model(block[e], documents, of_block[e]);
+        done(of_block, block);
+    });
+}
+
+inline std::vector<std::size_t> all_of(std::size_t count) {
+    std::vector<std::size_t> all(count);
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    return all;
+}
+
+/// Layers that the variants run of one document.
+template <class W>
+std::size_t layers_run(std::span<const variant<W>> variants, model_config const& config) {
+    return variant_tree<W>(variants, config.block, config.layers).load().layers_run;
+}
+
+inline void add_counts(std::vector<patch_count>& all, std::span<const patch_count> more) {
+    for (auto const& m : more) {
+        const auto same = std::ranges::find_if(
+            all, [&](patch_count const& c) { return c.variant == m.variant && c.point == m.point; });
+        if (same == all.end())
+            all.push_back(m);
+        else
+            same->values += m.values;
+    }
 }
 
 } // namespace detail
 
-/// What is left to do, in order of the rows. Rows that lack nothing are in no piece.
-/// Errors: shape_error for a table of another number of variants.
+/// What is left to do of what is chosen: rows that lack the same variants together, in the order of their first ones.
+/// Errors: shape_error for a table of another number of variants; option_error for a variant that refers to none.
 template <class W>
-std::vector<missing_rows> rows_to_do(results_table const& table, std::span<const variant<W>> variants) {
+std::vector<missing_rows> rows_to_do(results_table const& table, std::span<const variant<W>> variants,
+                                     run_choice const& choice = {}) {
     detail::check_size("rows_to_do", "variants", variants.size(), table.variants().size());
+    const auto or_all = [](std::vector<std::size_t> const& chosen, std::size_t count) {
+        return chosen.empty() ? detail::all_of(count) : chosen;
+    };
+    const auto wanted = or_all(choice.variants, variants.size());
     std::vector<missing_rows> pieces;
-    for (std::size_t n = 0; n < table.documents(); ++n) {
+    for (const std::size_t n : or_all(choice.rows, table.documents())) {
         std::vector<std::size_t> missing;
-        for (std::size_t v = 0; v < variants.size(); ++v)
+        for (const std::size_t v : wanted)
             if (!table.is_finished(v, n)) missing.push_back(v);
         if (missing.empty()) continue;
-        if (!pieces.empty() && pieces.back().first + pieces.back().count == n && pieces.back().variants == missing)
-            ++pieces.back().count;
+        const auto same = std::ranges::find(pieces, missing, &missing_rows::variants);
+        if (same != pieces.end())
+            same->rows.push_back(n);
         else
-            pieces.push_back({n, 1, missing, detail::with_ancestors(missing, variants)});
+            pieces.push_back(
+                {{n}, missing, detail::with_what_they_need(std::span<const std::size_t>(missing), variants)});
     }
     return pieces;
 }
 
+/// Layers, of all variants and rows, that run_study will run: what its progress counts.   Errors: as rows_to_do and
+/// variant_tree.
+template <class W>
+std::size_t layers_to_do(results_table const& table, std::span<const variant<W>> variants, model_config const& config,
+                         run_choice const& choice = {}) {
+    std::size_t layers = 0;
+    for (auto const& piece : rows_to_do(table, variants, choice)) {
+        const auto running = detail::chosen_variants(variants, std::span<const std::size_t>(piece.running));
+        layers += piece.rows.size() * detail::layers_run(std::span<const variant<W>>(running), config);
+    }
+    return layers;
+}
+
 /// Fills the rows of the run's table that are missing, writing every finished block to the folder: see begin_run,
 /// finish_run. variants[0] is the full model, and the table has a variant for each. Rows that were finished before stay
-/// as they are. `progress(runs)` is called after each block with the number of rows × variants that ran, and may throw.
+/// as they are. `progress(layers)` is called after each block with the number of layers that ran, of all its rows and
+/// variants (see layers_to_do), and may throw. Returns how many values each patch replaced in what ran.
 /// Errors: those of sweep and of the measurement; io_error when a part cannot be written; format_error where a loss of
 /// the full model is not finite.
 template <class Architecture, class W, class Variants, measurement_kind Kind>
-void run_study(
+std::vector<patch_count> run_study(
     transformer<Architecture, W> const& model, Variants const& variants, run_folder const& folder, run_results& run,
-    sweep_cut cut, Kind const& kind, std::function<void(std::size_t)> const& progress = [](std::size_t) {}) {
+    sweep_cut cut, Kind const& kind, std::function<void(std::size_t)> const& progress = [](std::size_t) {},
+    run_choice const& choice = {}) {
     const auto list = variants_of<W>(variants);
     results_table& table = run.table;
-    for (auto const& piece : rows_to_do(table, list)) {
+    std::vector<patch_count> replaced;
+    for (auto const& piece : rows_to_do(table, list, choice)) {
         const auto running = detail::chosen_variants(list, std::span<const std::size_t>(piece.running));
-        const auto done = [&](std::size_t first, auto block) {
+        const std::size_t layers = detail::layers_run(std::span<const variant<W>>(running), model.config());
+        const auto done = [&](std::span<const std::size_t> rows, auto block) {
             for (std::size_t i = 0; i < running.size(); ++i) {
                 const std::size_t v = piece.running[i];
-                if (table.is_finished(v, first)) continue;
+                if (std::ranges::find(piece.variants, v) == piece.variants.end()) continue;
                 for (std::size_t e = 0; e < block.size(); ++e) {
-                    results_row row(table, v, first + e);
+                    results_row row(table, v, rows[e]);
                     block[e].write(i, row);
                     row.finish();
                 }
-                write_part(folder, table, v, first, block.size());
+                write_part(folder, table, v, rows);
             }
-            progress(block.size() * running.size());
+            progress(block.size() * layers);
         };
-        detail::sweep_rows(model, std::span<const variant<W>>(running), run.documents, piece, cut, kind, done);
+        detail::add_counts(replaced, detail::sweep_rows(model, std::span<const variant<W>>(running), run.documents,
+                                                        std::span<const std::size_t>(piece.rows), cut, kind, done));
     }
+    return replaced;
 }
 
-/// The same in memory, for programs that need no run folder: every variant on every document. variants[0] is the full
-/// model. on_documents(n) is called when n more documents are done, and may throw.   Errors: as run_study.
+/// The same in memory, for programs that need no run folder: every variant on every document, or on the rows given.
+/// variants[0] is the full model. on_documents(n) is called when n more documents are done, and may throw.
+/// Errors: as run_study.
 template <class Architecture, class W, class Variants, measurement_kind Kind>
 results_table measure_run(
     transformer<Architecture, W> const& model, Variants const& variants, document_rows const& documents, sweep_cut cut,
-    Kind const& kind, std::function<void(std::size_t)> const& on_documents = [](std::size_t) {}) {
+    Kind const& kind, std::function<void(std::size_t)> const& on_documents = [](std::size_t) {},
+    std::vector<std::size_t> const& only_rows = {}) {
     const auto list = variants_of<W>(variants);
     std::vector<std::string> names;
-    for (auto const& v : list) names.push_back(v.name);
+    auto kinds = results_table::kinds_of_methods(list.size());
+    for (std::size_t v = 0; v < list.size(); ++v) {
+        names.push_back(list[v].name);
+        if (list[v].exit) kinds[v] = variant_kind::early_exit;
+    }
     results_table table(kind.columns(), std::move(names),
-                        {documents.size(), model.config().layers, documents.positions()});
-    const auto done = [&](std::size_t first, auto block) {
+                        {documents.size(), model.config().layers, documents.positions()}, std::move(kinds));
+    const auto done = [&](std::span<const std::size_t> rows, auto block) {
         for (std::size_t e = 0; e < block.size(); ++e)
             for (std::size_t v = 0; v < list.size(); ++v) {
-                results_row row(table, v, first + e);
+                results_row row(table, v, rows[e]);
                 block[e].write(v, row);
                 row.finish();
             }
         on_documents(block.size());
     };
-    if (documents.size() > 0)
-        detail::sweep_rows(model, list, documents, {0, documents.size(), {}, {}}, cut, kind, done);
+    const auto rows = only_rows.empty() ? detail::all_of(documents.size()) : only_rows;
+    if (!rows.empty()) detail::sweep_rows(model, list, documents, std::span<const std::size_t>(rows), cut, kind, done);
     return table;
 }
 
@@ -18208,6 +19206,61 @@ private:
 // ---- bitlens/analysis.hpp
 /// analysis/: what a study measures of each document, and the numbers made from a finished run.
 
+// ---- bitlens/analysis/dimension_means.hpp
+/// dimension_means: how much each dimension of a model's states is activated over many documents.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// A sweep's measurement of one document under the full model alone.
+template <hook::point Point>
+struct dimension_measurement {
+    dimension_magnitudes<Point> magnitudes;
+    score_measurement losses;
+
+    template <class F>
+    void with_probe(std::size_t, F const& f) {
+        f(magnitudes);
+    }
+    std::span<const token_scores> scores() noexcept { return losses.scores(); }
+};
+
+} // namespace detail
+
+/// Mean |a_i| of every dimension i of one point at every layer, over all documents and the positions that count. Every
+/// document counts alike.   Shapes: ids (N, tokens), N ≥ 1 → (L, d).   Errors: those of sweep; shape_error for no
+/// document.
+template <hook::point Point, class Architecture, class W>
+matrix<double> dimension_means(transformer<Architecture, W> const& model, matrix_view<const std::int32_t> ids,
+                               sweep_cut cut, position_range positions = {}) {
+    using measured_document = detail::dimension_measurement<Point>;
+    if (ids.rows == 0) throw shape_error("dimension_means: at least one document is expected");
+    const std::size_t layers = model.config().layers;
+    matrix<double> means(layers, model.config().block.width);
+    const std::vector<variant<W>> full{{"full", model.layers()}};
+    sweep(
+        model, full, ids, cut,
+        [&](std::size_t) {
+            return measured_document{dimension_magnitudes<Point>(layers, positions), score_measurement(ids.cols - 1)};
+        },
+        [&](std::size_t, std::span<measured_document> block) {
+            for (auto const& document : block)
+                for (std::size_t k = 0; k < layers; ++k)
+                    for (std::size_t i = 0; i < means.cols(); ++i)
+                        means(k, i) += document.magnitudes.per_layer[k][i] / static_cast<double>(ids.rows);
+        });
+    return means;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/analysis/document_measurement.hpp
 /// document_measurement: what a study measures of one document, of the full model and of each quantized one.
 
@@ -18585,6 +19638,7 @@ inline finished_study make_study(run_results run) {
 } // namespace bitlens
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -18593,6 +19647,7 @@ inline finished_study make_study(run_results run) {
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -18726,6 +19781,14 @@ inline measured set_overlap(std::span<const std::size_t> a, std::span<const std:
 /// The letters a method's spec begins with: "rtn3-g64" → "rtn". Methods of one family differ in bits and groups only.
 inline std::string_view family(method_columns const& m) {
     return std::string_view(m.spec).substr(0, m.spec.find_first_of("0123456789-:/"));
+}
+
+/// The bits that a method's spec names behind those letters: "rtn3-g64" → 3; none where it names none.
+inline std::optional<unsigned> bits_of(method_columns const& m) {
+    const std::string_view digits = std::string_view(m.spec).substr(family(m).size());
+    unsigned bits = 0;
+    if (std::from_chars(digits.data(), digits.data() + digits.size(), bits).ec != std::errc{}) return std::nullopt;
+    return bits;
 }
 
 /// Two methods and how their errors go together over all examples.
@@ -19060,8 +20123,9 @@ bool has_float32_check(std::filesystem::path const& run_folder, Names const& met
 /// having picked the best of many.
 
 // ---- bitlens/analysis/intervals.hpp
-/// 95 % intervals of many correlations at once, or the reason why there is none.
+/// 95 % intervals of means and of many correlations at once, or the reason why there is none.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -19072,6 +20136,28 @@ bool has_float32_check(std::filesystem::path const& run_folder, Names const& met
 namespace bitlens {
 
 inline constexpr double interval_level = 0.95;
+
+namespace detail {
+
+/// Mean of as many of the values as there are, drawn with replacement. There is at least one.
+inline double resampled_mean(std::span<const double> values, random_generator& random) {
+    double sum = 0;
+    for (std::size_t i = 0; i < values.size(); ++i)
+        sum += values[static_cast<std::size_t>(random.below(values.size()))];
+    return sum / static_cast<double>(values.size());
+}
+
+} // namespace detail
+
+/// Of the mean of documents' numbers. Each mean of a run has a seed of its own.
+inline measured_interval mean_interval(std::span<const double> values, std::uint64_t seed) {
+    if (values.size() < fewest_documents) return {too_few_documents(), too_few_documents()};
+    random_generator random(seed);
+    std::vector<double> means(bootstrap_resamples);
+    for (double& m : means) m = detail::resampled_mean(values, random);
+    std::ranges::sort(means);
+    return {quantile(means, (1 - interval_level) / 2), quantile(means, (1 + interval_level) / 2)};
+}
 
 struct measured_intervals {
     measured_interval pearson, spearman;
@@ -19365,115 +20451,145 @@ inline foretold const* naive_best(std::span<const foretold> list) noexcept {
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/margins.hpp
-/// Decision margins: how far the full model's choice of the next token survives a method, from the margins alone.
+// ---- bitlens/analysis/location.hpp
+/// location: where a method's errors arise, as variants of the method and of the full model tell it. Which part gives
+/// how much of the damage back, and which alone makes it.
 
-#include <algorithm>
-#include <cmath>
+// ---- bitlens/analysis/location_names.hpp
+/// What the variants of "where errors arise" are called: who runs them and who reads their results say the same. Names
+/// are made and looked up, never taken apart, so that a method may be called anything.
+
+#include <array>
 #include <cstddef>
+#include <cstdint>
+#include <set>
 #include <span>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 namespace bitlens {
 
-/// margin_method ≈ intercept + slope · margin_full over all positions of all documents where both are finite. Where the
-/// margin of the method is below 0, quantization changed the most likely token: a flip.
-struct margin_line {
-    std::size_t positions;
-    measured intercept, slope;
-    measured residual;          // standard deviation around the line, logits
-    measured explained;         // r²
-    measured predicted_flips;   // mean of P(intercept + slope · margin_full + residual · N(0, 1) < 0)
-    measured observed_flips;    // share of the positions
-    std::vector<double> slopes; // of each document's own line; NaN where it has none
-    measured pearson, spearman; // of a document's slope with its error
-    measured_interval pearson_interval, spearman_interval;
-};
+/// What is overwritten with the full model's, one in each variant: the paper's four, and the input of W_gate alone.
+inline constexpr std::array patched_points{hook::name<hook::mlp_out>, hook::name<hook::mlp_gate>,
+                                           hook::name<hook::mlp_up>, hook::name<hook::attn_out>,
+                                           hook::name<hook::mlp_gate_in>};
+
+/// The first of the late layers that are restored: the last ⌊0.18 · L⌋, the paper's 7 of 40, and at least one.
+constexpr std::size_t first_late_layer(std::size_t layers) noexcept {
+    const std::size_t late = layers * 18 / 100;
+    return layers - (late > 0 || layers == 0 ? late : 1);
+}
+
+/// Names of variants. `model`: a method's name, or full_model_name.
+namespace location_names {
 
 namespace detail {
 
-/// The margins of one document that are finite in both.
-struct margin_pairs {
-    std::vector<double> full, method;
+inline std::string from_layer(std::size_t k) { return "from_l" + std::to_string(k); }
 
-    margin_pairs(std::span<const float> of_full, std::span<const float> of_method) {
-        for (std::size_t t = 0; t < of_full.size(); ++t)
-            if (std::isfinite(of_full[t]) && std::isfinite(of_method[t])) {
-                full.push_back(double{of_full[t]});
-                method.push_back(double{of_method[t]});
-            }
-    }
-};
+/// "gate" of "gate_proj".
+inline std::string short_name(projection p) {
+    const std::string_view whole = bitlens::name(p);
+    return std::string(whole.substr(0, whole.find('_')));
+}
 
 } // namespace detail
 
-/// All but the correlations with the error. Sums are joined document by document, so that threads change nothing.
-/// Shapes: (N, T).   Errors: shape_error when the two differ in shape.   Source of the idea: arXiv 2608.06564.
-inline margin_line fit_margins(matrix_view<const float> full, matrix_view<const float> method) {
-    detail::check_shape("fit_margins", "method", method, full.rows, full.cols);
-    std::vector<pair_moments> of_document(full.rows);
-    std::vector<std::size_t> flips(full.rows);
-    parallel_for(full.rows, [&](std::size_t n) {
-        const detail::margin_pairs pairs(full.row(n), method.row(n));
-        of_document[n] = moments_of_pairs(pairs.full, pairs.method);
-        flips[n] =
-            static_cast<std::size_t>(std::ranges::count_if(pairs.method, [](double margin) { return margin < 0; }));
-    });
-    pair_moments all;
-    std::size_t flipped = 0;
-    std::vector<double> slopes;
-    for (std::size_t n = 0; n < full.rows; ++n) {
-        all.join(of_document[n]);
-        flipped += flips[n];
-        const auto own = fit_line(of_document[n]);
-        slopes.push_back(own ? own->slope : undefined_number);
-    }
-    const undefined none{"there is no line: fewer than three positions with finite margins, or margins all the same"};
-    margin_line found{all.n, none, none,         none,        none, none, none, std::move(slopes),
-                      none,  none, {none, none}, {none, none}};
-    const double positions = static_cast<double>(all.n);
-    if (all.n > 0) found.observed_flips = static_cast<double>(flipped) / positions;
-    const auto line = fit_line(all);
-    if (!line) return found;
-    std::vector<double> predicted(full.rows);
-    parallel_for(full.rows, [&](std::size_t n) {
-        const detail::margin_pairs pairs(full.row(n), method.row(n));
-        predicted[n] = detail::sum_of(pairs.full.size(), [&](std::size_t t) {
-            return chance_below_zero(line->intercept + line->slope * pairs.full[t], line->residual);
-        });
-    });
-    found.intercept = line->intercept;
-    found.slope = line->slope;
-    found.residual = line->residual;
-    found.explained = line->explained;
-    found.predicted_flips = detail::sum_of(predicted.size(), [&](std::size_t n) { return predicted[n]; }) / positions;
-    return found;
+/// `point`, overwritten in the upper half of the layers: "rtn3-g64_patch_mlp_out".
+inline std::string patch(std::string_view method, std::string_view point) {
+    return std::string(method) + "_patch_" + std::string(point);
+}
+/// … in other layers than those: "rtn3-g64_patch_mlp_out_l10-14".
+inline std::string patch_in(std::string_view method, std::string_view point, std::size_t first, std::size_t last) {
+    return layer_column(patch(method, point), first) + "-" + std::to_string(last);
+}
+/// … from layer k on: "rtn3-g64_patch_mlp_out_from_l3".
+inline std::string patch_from(std::string_view method, std::string_view point, std::size_t k) {
+    return patch(method, point) + "_" + detail::from_layer(k);
 }
 
-/// One for each method; empty where the run has no margins.
-inline std::vector<margin_line> margin_lines(finished_study const& s) {
-    const auto column = [&s](std::string const& variant) {
-        return s.run.table.find("margin_" + variant, column_shape::position);
+/// The layers from first_late_layer on in full precision.
+inline std::string restore_late(std::string_view method) { return std::string(method) + "_restore_late"; }
+/// Layers k … L − 1 in full precision.
+inline std::string restore_from(std::string_view method, std::size_t k) {
+    return std::string(method) + "_restore_" + detail::from_layer(k);
+}
+/// Layer k alone in full precision.
+inline std::string restore_layer(std::string_view method, std::size_t k) {
+    return layer_column(std::string(method) + "_restore", k);
+}
+/// Layer k alone quantized.
+inline std::string only_layer(std::string_view method, std::size_t k) {
+    return layer_column(std::string(method) + "_only", k);
+}
+/// That projection in full precision, in all layers: "rtn3-g64_restore_gate".
+inline std::string restore_projection(std::string_view method, projection p) {
+    return std::string(method) + "_restore_" + detail::short_name(p);
+}
+/// That projection alone quantized, in all layers.
+inline std::string only_projection(std::string_view method, projection p) {
+    return std::string(method) + "_only_" + detail::short_name(p);
+}
+
+/// "r_full_l3"; "z_frozen_rtn3-g64_l3".
+inline std::string early_exit(exit_state state, exit_scale scale, std::string_view model, std::size_t k) {
+    return layer_column(
+        std::string(bitlens::name(state)) + (scale == exit_scale::frozen ? "_frozen_" : "_") + std::string(model), k);
+}
+
+/// The column of a variant that runs to the end, and of one that ends early.
+inline std::string nll_column(std::string_view variant) { return "nll_" + std::string(variant); }
+inline std::string exit_column(std::string_view variant) { return "exit_" + std::string(variant); }
+
+/// Every variant of a method that runs to the end.
+inline std::vector<std::string> all_of_method(std::string_view method, std::size_t layers) {
+    std::vector<std::string> names{restore_late(method)};
+    for (const std::string_view point : patched_points) {
+        names.push_back(patch(method, point));
+        for (std::size_t k = 0; k < layers; ++k)
+            for (std::size_t last = k; last < layers; ++last) names.push_back(patch_in(method, point, k, last));
+        for (std::size_t k = 0; k < layers; ++k) names.push_back(patch_from(method, point, k));
+    }
+    for (std::size_t k = 0; k < layers; ++k) {
+        names.push_back(restore_from(method, k));
+        names.push_back(restore_layer(method, k));
+        names.push_back(only_layer(method, k));
+    }
+    for (std::size_t i = 0; i < projection_count; ++i) {
+        names.push_back(restore_projection(method, static_cast<projection>(i)));
+        names.push_back(only_projection(method, static_cast<projection>(i)));
+    }
+    return names;
+}
+/// Every early exit of a model.
+inline std::vector<std::string> all_exits(std::string_view model, std::size_t layers) {
+    std::vector<std::string> names;
+    for (const exit_state state : exit_states)
+        for (const exit_scale scale : exit_scales)
+            for (std::size_t k = 0; k < layers; ++k) names.push_back(early_exit(state, scale, model, k));
+    return names;
+}
+
+} // namespace location_names
+
+/// Errors: option_error where two variants could have one name: of methods "a" and "frozen_a", or "a" and
+/// "a_patch_mlp_up". Whoever reads the results could not tell them apart.
+inline void check_location_names(std::span<const std::string> methods, std::size_t layers) {
+    std::set<std::string> taken;
+    const auto take = [&taken](std::vector<std::string> const& names, std::string_view method) {
+        for (std::string const& each : names)
+            if (!taken.insert(each).second)
+                throw option_error("two variants would be called " + visible_text(each) + ", one of them of method " +
+                                   visible_text(method) + "; a study with a method of another name keeps both");
     };
-    if (!column(full_model_name)) return {};
-    std::vector<margin_line> lines;
-    std::vector<resampled_pair> pairs;
-    for (auto const& m : s.methods) {
-        if (!column(m.name)) return {};
-        auto& line = lines.emplace_back(fit_margins(s.run.table.of_positions("margin_" + std::string(full_model_name)),
-                                                    s.run.table.of_positions("margin_" + m.name)));
-        line.pearson = correlation(line.slopes, m.error);
-        line.spearman = rank_correlation(line.slopes, m.error);
-        pairs.emplace_back(line.slopes, m.error);
+    take({full_model_name}, full_model_name);
+    take(location_names::all_exits(full_model_name, layers), full_model_name);
+    for (std::string const& method : methods) {
+        take({method}, method);
+        take(location_names::all_of_method(method, layers), method);
+        take(location_names::all_exits(method, layers), method);
     }
-    const auto intervals = measured_intervals_of(pairs, s.size(), s.seed);
-    for (std::size_t v = 0; v < lines.size(); ++v) {
-        lines[v].pearson_interval = intervals[v].pearson;
-        lines[v].spearman_interval = intervals[v].spearman;
-    }
-    return lines;
 }
 
 } // namespace bitlens
@@ -19654,6 +20770,12 @@ public:
         return curves;
     }
 
+    /// nullptr for fewer than fewest_documents. They stay where they are as long as this does.
+    resample_counts const* draws_of(std::size_t documents, std::uint64_t seed) {
+        if (documents < fewest_documents) return nullptr;
+        return &draws_.try_emplace({documents, seed}, documents, seed).first->second;
+    }
+
 private:
     struct sample {
         std::vector<double> numbers;
@@ -19675,14 +20797,1085 @@ private:
         numbers = defined_numbers(numbers);
         return {numbers, draws_of(numbers.size(), seed)};
     }
-    resample_counts const* draws_of(std::size_t documents, std::uint64_t seed) {
-        if (documents < fewest_documents) return nullptr;
-        return &draws_.try_emplace({documents, seed}, documents, seed).first->second;
-    }
-
     std::uint64_t seed_;
     std::map<std::pair<std::size_t, std::uint64_t>, resample_counts> draws_; // its addresses stay
 };
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <iterator>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What the variants of a finished study left. The rows are those of the study; NaN where a document was not run.
+struct located_run {
+    results_table table;
+    std::size_t sets_of = 0; // the method of the study whose D_large and D_ctrl count
+};
+
+/// In what a variant differs from its method; of `only_…`, what it shares with it.
+enum class change_kind : std::uint8_t {
+    patch,
+    patch_in,
+    patch_from,
+    restore_late,
+    restore_from,
+    restore_layer,
+    only_layer,
+    restore_projection,
+    only_projection
+};
+
+struct model_change {
+    change_kind kind = change_kind::patch;
+    std::string_view point = {}; // of a patch
+    std::size_t layer = 0;       // of patch_from, restore_from, restore_layer, only_layer; the first of patch_in
+    projection part = projection::q;
+    std::size_t last = 0; // layer of patch_in
+
+    bool operator==(model_change const&) const = default;
+
+    /// Whether all but one part is the full model's: then it makes damage, and gives none back.
+    bool is_only() const noexcept { return kind == change_kind::only_layer || kind == change_kind::only_projection; }
+};
+
+inline std::string variant_name(std::string_view method, model_change const& c) {
+    switch (c.kind) {
+    case change_kind::patch:
+        return location_names::patch(method, c.point);
+    case change_kind::patch_in:
+        return location_names::patch_in(method, c.point, c.layer, c.last);
+    case change_kind::patch_from:
+        return location_names::patch_from(method, c.point, c.layer);
+    case change_kind::restore_late:
+        return location_names::restore_late(method);
+    case change_kind::restore_from:
+        return location_names::restore_from(method, c.layer);
+    case change_kind::restore_layer:
+        return location_names::restore_layer(method, c.layer);
+    case change_kind::only_layer:
+        return location_names::only_layer(method, c.layer);
+    case change_kind::restore_projection:
+        return location_names::restore_projection(method, c.part);
+    case change_kind::only_projection:
+        break;
+    }
+    return location_names::only_projection(method, c.part);
+}
+
+/// All that can be asked of a model of so many layers, in the order in which tables show them.
+inline std::vector<model_change> all_changes(std::size_t layers) {
+    std::vector<model_change> all;
+    for (const auto point : patched_points) {
+        all.push_back({change_kind::patch, point});
+        for (std::size_t k = 0; k < layers; ++k)
+            for (std::size_t last = k; last < layers; ++last)
+                all.push_back({change_kind::patch_in, point, k, projection::q, last});
+    }
+    all.push_back({change_kind::restore_late});
+    for (const auto kind : {change_kind::restore_projection, change_kind::only_projection})
+        for (std::size_t p = 0; p < projection_count; ++p) all.push_back({kind, {}, 0, static_cast<projection>(p)});
+    for (const auto kind : {change_kind::restore_from, change_kind::restore_layer, change_kind::only_layer})
+        for (std::size_t k = 0; k < layers; ++k) all.push_back({kind, {}, k});
+    for (const auto point : patched_points)
+        for (std::size_t k = 0; k < layers; ++k) all.push_back({change_kind::patch_from, point, k});
+    return all;
+}
+
+/// A number and its 95 % bootstrap interval over documents.
+struct estimate {
+    measured value = undefined{};
+    measured_interval within{undefined{}, undefined{}};
+};
+
+/// Of which documents: the sets of located_run::sets_of, or all that were run.
+enum class located_set : std::uint8_t { large, ctrl, all };
+inline constexpr std::size_t located_sets = 3;
+
+template <class T>
+using of_sets = std::array<T, located_sets>;
+
+/// A variant over one set: over those documents that have a loss under it, under its method and under the full model.
+struct variant_numbers {
+    std::size_t documents = 0;
+    estimate nll, perplexity;
+    estimate error;      // nll − nll_full: what is left of the damage, or what this part alone makes
+    estimate given_back; // nll_m − nll
+    /// (nll_m − nll) / (nll_m − nll_full), of means: below 0 where the variant is worse than its method, above 1 where
+    /// it is better than the full model. Not defined where the damage is less than two standard errors from none.
+    estimate share_back;
+    estimate share_made; // (nll − nll_full) / (nll_m − nll_full)
+};
+
+struct located_variant {
+    model_change change;
+    std::string name;
+    std::span<const double> nll; // of each document of the study
+    of_sets<variant_numbers> sets;
+
+    variant_numbers const& on(located_set set) const noexcept { return sets[static_cast<std::size_t>(set)]; }
+};
+
+struct located_method {
+    std::size_t method = 0; // of the study
+    std::span<const double> nll_full, nll;
+    of_sets<variant_numbers> full, itself;
+    std::vector<located_variant> variants; // those that were run, in the order of all_changes
+
+    variant_numbers const& full_on(located_set set) const noexcept { return full[static_cast<std::size_t>(set)]; }
+    variant_numbers const& itself_on(located_set set) const noexcept { return itself[static_cast<std::size_t>(set)]; }
+    /// nullptr where it was not run.
+    located_variant const* find(model_change const& wanted) const noexcept {
+        const auto found = std::ranges::find(variants, wanted, &located_variant::change);
+        return found == variants.end() ? nullptr : &*found;
+    }
+    /// All of one kind, and of one point where it is a patch.
+    std::vector<located_variant const*> all_of(change_kind kind, std::string_view point = {}) const {
+        std::vector<located_variant const*> found;
+        for (auto const& v : variants)
+            if (v.change.kind == kind && v.change.point == point) found.push_back(&v);
+        return found;
+    }
+};
+
+/// Loss of a model that ends early, by layer.
+struct exit_curve {
+    exit_state state = exit_state::r;
+    exit_scale scale = exit_scale::fresh;
+    std::optional<std::size_t> method;        // of the study; none: the full model
+    std::vector<std::size_t> layers;          // those that were run
+    std::vector<std::span<const double>> nll; // [place in layers][document]
+    of_sets<std::vector<estimate>> means;     // [set][place in layers]
+
+    std::vector<estimate> const& on(located_set set) const noexcept { return means[static_cast<std::size_t>(set)]; }
+};
+
+/// Its spans are into the study and into the table that it was made from.
+struct location {
+    std::size_t sets_of = 0;                // method of the study
+    of_sets<std::vector<std::size_t>> sets; // rows of the study that were run
+    std::vector<located_method> methods;    // those with variants
+    std::vector<exit_curve> exits;          // those that were run
+
+    std::vector<std::size_t> const& rows(located_set set) const noexcept { return sets[static_cast<std::size_t>(set)]; }
+    /// Whether more was run than both sets.
+    bool has_others() const noexcept {
+        return rows(located_set::all).size() > rows(located_set::large).size() + rows(located_set::ctrl).size();
+    }
+    bool empty() const noexcept { return methods.empty() && exits.empty(); }
+    exit_curve const* find_exit(exit_state state, exit_scale scale, std::optional<std::size_t> method) const noexcept {
+        const auto found = std::ranges::find_if(
+            exits, [&](exit_curve const& c) { return c.state == state && c.scale == scale && c.method == method; });
+        return found == exits.end() ? nullptr : &*found;
+    }
+};
+
+namespace detail {
+
+/// Seed of a set's resamples: sets are drawn independently of each other.
+inline std::uint64_t seed_of(located_set set, std::uint64_t seed) noexcept {
+    return set == located_set::ctrl ? seed + 1 : seed;
+}
+
+/// Losses of the documents that have all three.
+struct paired_losses {
+    std::vector<double> full, method, variant;
+
+    paired_losses(std::span<const std::size_t> rows, std::span<const double> f, std::span<const double> m,
+                  std::span<const double> v) {
+        for (const std::size_t i : rows)
+            if (!std::isnan(f[i]) && !std::isnan(m[i]) && !std::isnan(v[i])) {
+                full.push_back(f[i]);
+                method.push_back(m[i]);
+                variant.push_back(v[i]);
+            }
+    }
+    std::size_t size() const noexcept { return full.size(); }
+    /// Why there is no share of the damage, if there is none.
+    std::optional<undefined> no_share() const {
+        constexpr double clear = 2; // standard errors
+        std::vector<double> damage;
+        for (std::size_t i = 0; i < size(); ++i) damage.push_back(method[i] - full[i]);
+        const auto spread = standard_error(damage);
+        if (!spread) return undefined{"the damage of fewer than two documents has no spread"};
+        if (std::abs(mean(damage)) > clear * *spread) return std::nullopt;
+        return undefined{"the damage is less than two standard errors from none: it has no shares"};
+    }
+};
+
+inline undefined not_located() { return {"no document of the set was run"}; }
+
+/// f(nll_full, nll_m, nll) → std::optional<double> of the means, and of those of each resample.
+struct loss_means {
+    std::array<double, 3> found{};
+    std::array<std::vector<double>, 3> drawn; // empty: too few documents
+
+    loss_means(paired_losses const& p, resample_counts const* draws)
+        : found{mean(p.full), mean(p.method), mean(p.variant)} {
+        if (draws)
+            drawn = {resampled_means(*draws, p.full), resampled_means(*draws, p.method),
+                     resampled_means(*draws, p.variant)};
+    }
+    template <class F>
+    estimate operator()(F const& f) const {
+        estimate e;
+        e.value = {f(found[0], found[1], found[2]), "the damage is zero"};
+        e.within = {too_few_documents(), too_few_documents()};
+        if (drawn[0].empty()) return e;
+        std::vector<double> answers;
+        for (std::size_t i = 0; i < drawn[0].size(); ++i)
+            if (const std::optional<double> answer = f(drawn[0][i], drawn[1][i], drawn[2][i]))
+                answers.push_back(*answer);
+        e.within = interval_of(std::move(answers));
+        return e;
+    }
+};
+
+inline estimate perplexity(estimate const& nll) {
+    return {bitlens::perplexity(nll.value), {bitlens::perplexity(nll.within.lo), bitlens::perplexity(nll.within.hi)}};
+}
+
+inline variant_numbers numbers_of_variant(paired_losses const& p, resample_counts const* draws) {
+    variant_numbers n;
+    n.documents = p.size();
+    const auto set_all = [](std::initializer_list<estimate*> all, undefined const& why) {
+        for (estimate* e : all) *e = {why, {why, why}};
+    };
+    if (p.size() == 0) {
+        set_all({&n.nll, &n.perplexity, &n.error, &n.given_back, &n.share_back, &n.share_made}, not_located());
+        return n;
+    }
+    using answer = std::optional<double>;
+    const loss_means means(p, draws);
+    n.nll = means([](double, double, double v) -> answer { return v; });
+    n.perplexity = perplexity(n.nll);
+    n.error = means([](double f, double, double v) -> answer { return v - f; });
+    n.given_back = means([](double, double m, double v) -> answer { return m - v; });
+    if (const auto why = p.no_share()) {
+        set_all({&n.share_back, &n.share_made}, *why);
+        return n;
+    }
+    n.share_back =
+        means([](double f, double m, double v) -> answer { return m == f ? std::nullopt : answer((m - v) / (m - f)); });
+    n.share_made =
+        means([](double f, double m, double v) -> answer { return m == f ? std::nullopt : answer((v - f) / (m - f)); });
+    return n;
+}
+
+inline bool is_method(finished_study const& s, std::string_view name) noexcept {
+    return name == full_model_name || std::ranges::find(s.methods, name, &method_columns::name) != s.methods.end();
+}
+
+/// A column with numbers; empty where it was not run.
+inline std::span<const double> losses_run(results_table const& table, std::string const& column) {
+    auto const* const found = table.find(column, column_shape::document);
+    if (!found || defined_numbers(found->numbers).empty()) return {};
+    return found->numbers;
+}
+
+/// The column of a model itself: of the study where the variants' table has it not.
+inline std::span<const double> own_losses(results_table const& table, std::string_view model,
+                                          std::span<const double> of_study) {
+    const auto found = losses_run(table, location_names::nll_column(model));
+    return found.empty() ? of_study : found;
+}
+
+inline located_method find_variants(finished_study const& s, results_table const& table, std::size_t v) {
+    located_method m;
+    m.method = v;
+    m.nll_full = own_losses(table, full_model_name, s.nll_full);
+    m.nll = own_losses(table, s.methods[v].name, s.methods[v].nll);
+    for (model_change const& change : all_changes(s.layers())) {
+        const std::string name = variant_name(s.methods[v].name, change);
+        if (is_method(s, name)) continue; // that is what its column is of
+        if (const auto nll = losses_run(table, location_names::nll_column(name)); !nll.empty())
+            m.variants.push_back({change, name, nll, {}});
+    }
+    return m;
+}
+
+inline std::vector<exit_curve> find_exits(finished_study const& s, results_table const& table) {
+    std::vector<exit_curve> curves;
+    for (std::size_t model = 0; model <= s.methods.size(); ++model)
+        for (const exit_scale scale : exit_scales)
+            for (const exit_state state : exit_states) {
+                exit_curve c;
+                c.state = state;
+                c.scale = scale;
+                if (model > 0) c.method = model - 1;
+                const std::string name = model == 0 ? full_model_name : s.methods[model - 1].name;
+                for (std::size_t k = 0; k < s.layers(); ++k)
+                    if (const auto nll = losses_run(
+                            table, location_names::exit_column(location_names::early_exit(state, scale, name, k)));
+                        !nll.empty()) {
+                        c.layers.push_back(k);
+                        c.nll.push_back(nll);
+                    }
+                if (!c.layers.empty()) curves.push_back(std::move(c));
+            }
+    return curves;
+}
+
+/// Those of the rows of which the variants have any number.
+inline std::vector<std::size_t> rows_run(results_table const& table, std::span<const std::size_t> rows) {
+    std::vector<std::size_t> run;
+    std::ranges::copy_if(rows, std::back_inserter(run), [&](std::size_t i) {
+        return std::ranges::any_of(table.columns(), [i](stored_column const& c) {
+            return c.declared.shape == column_shape::document && !std::isnan(c.numbers[i]);
+        });
+    });
+    return run;
+}
+
+inline estimate mean_of_set(std::span<const double> values, std::span<const std::size_t> rows,
+                            resample_counts const* draws) {
+    std::vector<double> numbers;
+    for (const std::size_t i : rows)
+        if (!std::isnan(values[i])) numbers.push_back(values[i]);
+    if (numbers.empty()) return {not_located(), {not_located(), not_located()}};
+    if (!draws) return {mean(numbers), {too_few_documents(), too_few_documents()}};
+    return {mean(numbers), interval_of(resampled_means(*draws, numbers))};
+}
+
+} // namespace detail
+
+/// All numbers of a run of variants; `table` has the rows of the study, and columns as location_names says.
+/// Errors: shape_error for a table of other rows, or sets of a method that the study has not.
+inline location make_location(finished_study const& s, results_table const& table, std::size_t sets_of) {
+    detail::check_size("make_location", "documents", table.documents(), s.size());
+    detail::check_range("make_location", "methods", sets_of, 1, s.methods.size());
+    location found;
+    found.sets_of = sets_of;
+    std::vector<std::size_t> everything(s.size());
+    std::iota(everything.begin(), everything.end(), std::size_t{0});
+    found.sets = {detail::rows_run(table, s.sets[sets_of].large), detail::rows_run(table, s.sets[sets_of].ctrl),
+                  detail::rows_run(table, everything)};
+    for (std::size_t v = 0; v < s.methods.size(); ++v)
+        if (auto m = detail::find_variants(s, table, v); !m.variants.empty()) found.methods.push_back(std::move(m));
+    found.exits = detail::find_exits(s, table);
+
+    std::vector<std::function<void()>> tasks; // draws are made here, and shared by what runs side by side
+    resampler draws(s.seed);
+    for (std::size_t k = 0; k < located_sets; ++k) {
+        const std::uint64_t seed = detail::seed_of(static_cast<located_set>(k), s.seed);
+        std::span<const std::size_t> rows = found.sets[k];
+        const auto add = [&](located_method const& m, std::span<const double> nll, variant_numbers& to) {
+            auto const* const drawn = draws.draws_of(detail::paired_losses(rows, m.nll_full, m.nll, nll).size(), seed);
+            tasks.push_back([rows, &m, nll, &to, drawn] {
+                to = detail::numbers_of_variant({rows, m.nll_full, m.nll, nll}, drawn);
+            });
+        };
+        for (located_method& m : found.methods) {
+            add(m, m.nll_full, m.full[k]);
+            add(m, m.nll, m.itself[k]);
+            for (located_variant& v : m.variants) add(m, v.nll, v.sets[k]);
+        }
+        for (exit_curve& c : found.exits) {
+            c.means[k].resize(c.layers.size());
+            for (std::size_t i = 0; i < c.layers.size(); ++i) {
+                const auto nll = c.nll[i];
+                const auto numbers = std::ranges::count_if(rows, [nll](std::size_t r) { return !std::isnan(nll[r]); });
+                auto const* const drawn = draws.draws_of(static_cast<std::size_t>(numbers), seed);
+                tasks.push_back(
+                    [rows, nll, &to = c.means[k][i], drawn] { to = detail::mean_of_set(nll, rows, drawn); });
+            }
+        }
+    }
+    parallel_for(tasks.size(), [&](std::size_t i) { tasks[i](); });
+    return found;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/location_results.hpp
+/// What `bitlens locate` leaves in the folder of a study: locate.csv, and until it is complete RUN/locate/parts.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Losses of one document under many variants, and nothing else.
+class location_measurement {
+public:
+    location_measurement(std::size_t variants, std::size_t positions) : nll_(variants, std::vector<double>(positions)) {
+        for (auto& nll : nll_) views_.push_back({nll, {}, {}, {}});
+    }
+    template <class F>
+    void with_probe(std::size_t, F const& f) {
+        no_probe nobody;
+        f(nobody);
+    }
+    std::span<const token_scores> scores() noexcept { return views_; }
+    void write(std::size_t v, results_row& row) const {
+        row.number(row.kind() == variant_kind::early_exit ? "exit" : "nll", mean<double>(nll_[v]));
+    }
+
+private:
+    std::vector<std::vector<double>> nll_;
+    std::vector<token_scores> views_;
+};
+
+/// What `bitlens locate` measures of every document.
+struct location_losses {
+    std::vector<column> columns() const {
+        const std::string nats = "nats per token";
+        return {{"nll", column_shape::document, column_owner::each_variant, nats,
+                 "mean over the scored positions of -log p(next token)"},
+                {"exit", column_shape::document, column_owner::each_exit, nats,
+                 "the same of a state on its way up, through the last norm and the head"}};
+    }
+    location_measurement make(measured_size size, std::size_t /*document*/) const {
+        return {size.variants, size.tokens - 1};
+    }
+    std::size_t bytes_of_one(measured_size size) const noexcept {
+        return size.variants * ((size.tokens - 1) * sizeof(double) + sizeof(token_scores));
+    }
+};
+static_assert(measurement_kind<location_losses>);
+
+/// The folder within a study's that `bitlens locate` keeps its manifest and parts in, and its table beside it.
+inline constexpr const char *location_folder = "locate", *location_table = "locate.csv";
+
+namespace detail {
+
+inline constexpr const char *set_column = "set", *large_word = "large", *ctrl_word = "ctrl";
+
+/// Fills the rows of the table that the file has numbers of. An empty cell is a row that was not run, or a loss that is
+/// not finite.   Errors: format_error naming file, line and column.
+inline void read_location_table(csv_table const& file, document_rows const& documents, results_table& table) {
+    std::vector<std::size_t> rows;
+    const auto examples = file.counts("example");
+    for (std::size_t line = 0; line < examples.size(); ++line) {
+        const auto found = std::ranges::find(documents.rows, examples[line]);
+        if (found == documents.rows.end()) file.refuse(line, file.column("example"), "a document of examples.csv");
+        rows.push_back(static_cast<std::size_t>(found - documents.rows.begin()));
+    }
+    for (stored_column& s : table.columns()) {
+        if (!file.has(s.name)) continue;
+        const auto numbers = file.optional_numbers(s.name);
+        for (std::size_t line = 0; line < rows.size(); ++line) {
+            if (!numbers[line]) continue;
+            if (std::abs(*numbers[line]) > largest_number)
+                file.refuse(line, file.column(s.name), "a number of at most 1e80");
+            s.numbers[rows[line]] = *numbers[line];
+            table.set_finished(s.variant, rows[line]);
+        }
+    }
+}
+
+inline std::vector<std::string> set_words(error_sets const& sets, std::size_t documents) {
+    std::vector<std::string> words(documents);
+    for (const std::size_t i : sets.large) words[i] = large_word;
+    for (const std::size_t i : sets.ctrl) words[i] = ctrl_word;
+    return words;
+}
+
+/// Whether any variant has run on the document.
+inline bool is_located(results_table const& table, std::size_t row) {
+    for (std::size_t v = 0; v < table.variants().size(); ++v)
+        if (table.is_finished(v, row)) return true;
+    return false;
+}
+
+/// The method of the study whose sets the file tells.   Errors: format_error where there is none.
+inline std::size_t method_of_sets(csv_table const& file, finished_study const& s) {
+    const auto examples = file.counts("example");
+    const auto told = file.texts(set_column);
+    for (std::size_t v = 0; v < s.sets.size(); ++v) {
+        const auto words = set_words(s.sets[v], s.size());
+        bool fits = true;
+        for (std::size_t line = 0; line < told.size() && fits; ++line) {
+            const auto row = std::ranges::find(s.run.documents.rows, examples[line]) - s.run.documents.rows.begin();
+            fits = static_cast<std::size_t>(row) < s.size() && words[static_cast<std::size_t>(row)] == told[line];
+        }
+        if (fits) return v;
+    }
+    throw format_error(file.who() + ": column 'set' is expected to hold D_large and D_ctrl of a method of the study");
+}
+
+} // namespace detail
+
+/// The variants of a study's folder, with all that earlier calls finished of them. The manifest is written.
+/// Errors: as run_folder::agree, results_table and read_part; format_error for a locate.csv of other documents.
+inline run_results begin_location(run_folder const& folder, run_manifest const& asked, finished_study const& s) {
+    run_results run;
+    run.manifest = folder.agree(asked);
+    run.documents = s.run.documents.first(s.size());
+    run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods), s.run.table.size(),
+                              variant_kinds(run.manifest.methods));
+    folder.write_manifest(run.manifest);
+    if (const auto path = folder.path() / location_table; std::filesystem::exists(path))
+        detail::read_location_table(read_csv(path), run.documents, run.table);
+    read_parts(folder, run.table);
+    return run;
+}
+
+/// Writes RUN/locate.csv, a row for each document on which anything has run, in place of the parts.
+/// sets: of the study's documents.   Errors: io_error.
+inline void finish_location(run_folder const& folder, run_results const& run, error_sets const& sets) {
+    const auto words = detail::set_words(sets, run.size());
+    std::vector<std::string> names{"example", detail::set_column};
+    const auto order = detail::csv_order(run.table);
+    for (stored_column const* s : order) names.push_back(s->name);
+    csv_writer csv(names);
+    for (std::size_t n = 0; n < run.size(); ++n) {
+        if (!detail::is_located(run.table, n)) continue;
+        csv.count(run.documents.rows[n]).text(words[n]);
+        for (stored_column const* s : order) std::isfinite(s->numbers[n]) ? csv.number(s->numbers[n]) : csv.empty();
+        csv.end_row();
+    }
+    write_file_atomically(folder.path() / location_table, csv.bytes());
+    folder.remove_parts();
+}
+
+/// What is known of where a study's errors arise; nothing where `bitlens locate` has not come to an end.
+/// Errors: io_error; format_error naming the file and what is missing or wrong.
+inline std::optional<located_run> read_location(std::filesystem::path const& folder, finished_study const& s) {
+    const auto path = folder / location_table;
+    std::error_code unknown;
+    if (!std::filesystem::exists(path, unknown)) return std::nullopt;
+    const auto manifest_path = folder / location_folder / "manifest.json";
+    const run_manifest manifest = manifest_from(read_json_file(manifest_path), manifest_path.string());
+    const csv_table file = read_csv(path);
+    located_run run;
+    try {
+        run.table = results_table(manifest.columns, variant_names(manifest.methods), s.run.table.size(),
+                                  variant_kinds(manifest.methods));
+    } catch (option_error const& e) {
+        throw format_error(manifest_path.string() + ": " + e.what());
+    }
+    detail::read_location_table(file, s.run.documents, run.table);
+    run.sets_of = detail::method_of_sets(file, s);
+    return run;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/location_variants.hpp
+/// The variants that tell where errors arise, made from a model and its quantized versions.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What is asked of every method.
+struct location_request {
+    bool exits = false;       // the loss of states on their way up, also of the full model
+    bool restore = false;     // late layers in full precision: the last ⌊0.18 · L⌋, and a curve
+    bool patch = false;       // the paper's four points, in `layers`
+    bool gates = false;       // the inputs of W_gate, its output, and W_gate itself
+    bool sensitivity = false; // each layer and each projection restored alone, and quantized alone
+    bool attenuation = false; // mlp_out overwritten from layer k on, as a curve
+
+    layer_range layers{};           // of exits, patches and curves: within the model
+    std::size_t every = 1;          // of the layers of exits and curves, from the last one down
+    layer_range sensitive_layers{}; // of sensitivity
+    exit_scale scale = exit_scale::fresh;
+};
+
+/// One of the models: its variant's name, what it is made by, its blocks.
+template <class W>
+struct located_model {
+    std::string name, spec;
+    std::shared_ptr<layer_source<W>> layers;
+};
+
+/// Variants and, of all but the first, what they are in words: what a manifest says of them.
+template <class W>
+struct location_variants {
+    std::vector<variant<W>> variants;
+    std::vector<run_method> described;
+};
+
+namespace detail {
+
+/// Every n-th layer of a range, rising, its last among them.
+inline std::vector<std::size_t> layers_of_curve(layer_range range, std::size_t every) {
+    std::vector<std::size_t> layers;
+    for (std::size_t k = range.end; k > range.first; k -= std::min(k - range.first, every)) layers.push_back(k - 1);
+    std::ranges::reverse(layers);
+    return layers;
+}
+
+inline std::string words(layer_range range) {
+    return range.end - range.first == 1 ? "layer " + std::to_string(range.first)
+                                        : "layers " + std::to_string(range.first) + "-" + std::to_string(range.end - 1);
+}
+
+template <class W>
+class location_maker {
+public:
+    location_maker(std::span<const located_model<W>> models, location_request const& request, std::size_t layers)
+        : full_(models[0]), request_(request), layers_(layers) {
+        for (auto const& m : models) {
+            found_.variants.push_back({m.name, m.layers});
+            if (&m != &models[0]) found_.described.push_back({m.name, m.spec});
+        }
+        if (request.exits)
+            for (auto const& m : models) add_exits(m);
+        for (auto const& m : models.subspan(1)) add_changes(m);
+    }
+    location_variants<W> take() && { return std::move(found_); }
+
+private:
+    layer_range from(std::size_t k) const noexcept { return {k, layers_}; }
+
+    void add(variant<W> v, std::string words) {
+        const auto taken = std::ranges::find(found_.variants, v.name, &variant<W>::name);
+        if (taken != found_.variants.end()) return; // another experiment has it
+        found_.described.push_back({v.name, std::move(words), v.exit.has_value()});
+        found_.variants.push_back(std::move(v));
+    }
+    void add_exits(located_model<W> const& m) {
+        const exit_scale scale = request_.scale;
+        for (const std::size_t k : layers_of_curve(request_.layers, request_.every))
+            for (const exit_state state : exit_states)
+                add(variant<W>::fork(location_names::early_exit(state, scale, m.name, k), m.name)
+                        .ending({k, state, scale}),
+                    m.name + " ends after " + (state == exit_state::r ? "the attention of " : "") + "layer " +
+                        std::to_string(k) + (scale == exit_scale::frozen ? ", in the scale of its last state" : ""));
+    }
+    void add_patch(located_model<W> const& m, std::string name, point_id point, layer_range range) {
+        add(variant<W>::fork(std::move(name), m.name).patched(point, full_.name, range),
+            m.name + " with " + std::string(bitlens::name(point)) + " of " + full_.name + " in " + words(range));
+    }
+    void add_patches(located_model<W> const& m, std::span<const point_id> points) {
+        const layer_range in = request_.layers;
+        const bool is_upper_half = in == layer_range{upper_half(layers_), layers_};
+        for (const point_id point : points)
+            add_patch(m,
+                      is_upper_half ? location_names::patch(m.name, bitlens::name(point))
+                                    : location_names::patch_in(m.name, bitlens::name(point), in.first, in.end - 1),
+                      point, in);
+    }
+    void add_restored(located_model<W> const& m, std::string name, layer_range range,
+                      projection_set which = every_projection(), std::string const& what = {}) {
+        add(variant<W>::fork(std::move(name), m.name).with_weights(full_.layers, range, which),
+            m.name + " with " + what + words(range) + " of " + full_.name);
+    }
+    void add_only(located_model<W> const& m, std::string name, layer_range range,
+                  projection_set which = every_projection(), std::string const& what = {}) {
+        add(variant<W>::fork(std::move(name), full_.name).with_weights(m.layers, range, which),
+            full_.name + " with " + what + words(range) + " of " + m.name);
+    }
+    void add_projection(located_model<W> const& m, projection p, bool with_only) {
+        const std::string what = std::string(bitlens::name(p)) + " in ";
+        add_restored(m, location_names::restore_projection(m.name, p), from(0), only(p), what);
+        if (with_only) add_only(m, location_names::only_projection(m.name, p), from(0), only(p), what);
+    }
+    void add_changes(located_model<W> const& m) {
+        using hook::id_of, hook::mlp_out, hook::mlp_gate, hook::mlp_up, hook::mlp_gate_in, hook::attn_out;
+        const auto curve = layers_of_curve(request_.layers, request_.every);
+        if (request_.patch) add_patches(m, std::array{id_of<mlp_out>, id_of<mlp_gate>, id_of<mlp_up>, id_of<attn_out>});
+        if (request_.gates) {
+            add_patches(m, std::array{id_of<mlp_gate>, id_of<mlp_gate_in>});
+            add_projection(m, projection::gate, false);
+        }
+        if (request_.restore) {
+            add_restored(m, location_names::restore_late(m.name), from(first_late_layer(layers_)));
+            for (const std::size_t k : curve) add_restored(m, location_names::restore_from(m.name, k), from(k));
+        }
+        if (request_.sensitivity) {
+            for (const std::size_t k : layers_of_curve(request_.sensitive_layers, 1)) {
+                add_restored(m, location_names::restore_layer(m.name, k), {k, k + 1});
+                add_only(m, location_names::only_layer(m.name, k), {k, k + 1});
+            }
+            for (std::size_t p = 0; p < projection_count; ++p) add_projection(m, static_cast<projection>(p), true);
+        }
+        if (request_.attenuation)
+            for (const std::size_t k : curve)
+                add_patch(m, location_names::patch_from(m.name, hook::name<mlp_out>, k), id_of<mlp_out>, from(k));
+    }
+
+    located_model<W> const& full_;
+    location_request request_;
+    std::size_t layers_;
+    location_variants<W> found_;
+};
+
+} // namespace detail
+
+/// The models, the full one first, then what is asked of each, under the names of location_names. Ranges of layers are
+/// within the `layers` of the model.   Errors: as check_location_names.
+template <class W>
+location_variants<W> make_location_variants(std::span<const located_model<W>> models, location_request const& request,
+                                            std::size_t layers) {
+    std::vector<std::string> names;
+    for (auto const& m : models.subspan(1)) names.push_back(m.name);
+    check_location_names(names, layers);
+    return detail::location_maker<W>(models, request, layers).take();
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/long_tail.hpp
+/// long_tail: the errors of the documents that were hard before quantization, and of those that were easy.
+
+// ---- bitlens/analysis/verdicts.hpp
+/// Verdicts: whether the numbers of a run decide a question, and how.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+/// `mostly`: in more than half of the layers.
+enum class outcome { agrees, mostly, differs, undecided, not_defined };
+
+namespace detail {
+
+/// What chance alone would show so rarely, to either side, decides.
+inline constexpr double decisive_share = 0.025;
+
+enum class side { above, below };
+
+/// Does a correlation lie on that side of the threshold? Its whole interval has to.
+inline outcome judge(measured const& rho, measured_interval const& within, side wanted, double threshold) {
+    if (!rho) return outcome::not_defined;
+    if (!within.lo || !within.hi) return outcome::undecided;
+    if (*within.lo > threshold) return wanted == side::above ? outcome::agrees : outcome::differs;
+    if (*within.hi < threshold) return wanted == side::below ? outcome::agrees : outcome::differs;
+    return outcome::undecided;
+}
+
+/// In how many resamples a statement holds; of none where there are too few documents.
+struct resampled {
+    std::size_t holds = 0, of = 0;
+};
+
+/// `holds(random)` → bool draws a resample and looks; it is asked as often as an interval resamples.
+template <class Holds>
+resampled resample(std::size_t documents, std::uint64_t seed, Holds const& holds) {
+    if (documents < fewest_documents) return {};
+    resampled found{0, bootstrap_resamples};
+    random_generator random(seed);
+    for (std::size_t i = 0; i < found.of; ++i) found.holds += holds(random) ? 1u : 0u;
+    return found;
+}
+
+/// As many as the set has, with replacement.
+inline std::vector<std::size_t> draw_resample(std::span<const std::size_t> set, random_generator& random) {
+    std::vector<std::size_t> drawn(set.size());
+    for (auto& member : drawn) member = set[static_cast<std::size_t>(random.below(set.size()))];
+    return drawn;
+}
+
+inline outcome judge(resampled const& found) noexcept {
+    const double of = static_cast<double>(found.of), holds = static_cast<double>(found.holds);
+    if (found.of == 0) return outcome::undecided;
+    if (of - holds <= decisive_share * of) return outcome::agrees;
+    return holds <= decisive_share * of ? outcome::differs : outcome::undecided;
+}
+
+/// A count of layers, and in how many resamples it is more than half of them.
+inline outcome judge(layer_count count, resampled const& more_than_half) noexcept {
+    if (count.of == 0) return outcome::not_defined;
+    const outcome found = judge(more_than_half);
+    return found == outcome::agrees && count.holds < count.of ? outcome::mostly : found;
+}
+
+/// Do two sets of n documents have more in common than random ones of their sizes?
+inline outcome judge_overlap(std::span<const std::size_t> a, std::span<const std::size_t> b, std::size_t n) {
+    if (a.empty() || b.empty()) return outcome::not_defined;
+    const std::size_t common = common_members(a, b);
+    if (chance_of_common(a.size(), b.size(), n, common) <= decisive_share) return outcome::agrees;
+    return 1 - chance_of_common(a.size(), b.size(), n, common + 1) <= decisive_share ? outcome::differs
+                                                                                     : outcome::undecided;
+}
+
+} // namespace detail
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// The paper's bounds in nats per token (§7.2): rare documents are those of at least the one, common ones those of at
+/// most the other.
+inline constexpr double hard_loss = 4, easy_loss = 1;
+
+/// Errors of some documents, whichever their place in D_large or out of it.
+struct tail {
+    std::vector<double> errors;
+    measured mean;
+    measured_interval within; // 95 %, by bootstrap over them
+};
+
+struct long_tail {
+    tail hard, easy;
+    outcome easy_lose_more; // is the mean error of the easy ones above that of the hard ones?
+};
+
+namespace detail {
+
+inline tail tail_of(std::vector<double> errors, std::string const& which, std::uint64_t seed) {
+    const measured mean_error = errors.empty() ? measured(undefined{"no document " + which}) : mean(errors);
+    auto within = mean_error ? mean_interval(errors, seed)
+                             : measured_interval{undefined{mean_error.reason()}, undefined{mean_error.reason()}};
+    return {std::move(errors), mean_error, std::move(within)};
+}
+
+} // namespace detail
+
+/// Of the documents that have both numbers. before: the loss of a full model, the same one or another.
+/// Shapes: before (N), error (N).   Errors: shape_error for columns of different lengths.
+inline long_tail long_tail_of(std::span<const double> before, std::span<const double> error, std::uint64_t seed) {
+    const auto both = defined_pairs(before, error);
+    std::vector<double> hard, easy;
+    for (std::size_t i = 0; i < both.x.size(); ++i) {
+        if (both.x[i] >= hard_loss) hard.push_back(both.y[i]);
+        if (both.x[i] <= easy_loss) easy.push_back(both.y[i]);
+    }
+    long_tail found{detail::tail_of(std::move(hard), "has a loss of 4 nats per token or more", seed),
+                    detail::tail_of(std::move(easy), "has a loss of 1 nat per token or less", seed + 1),
+                    outcome::not_defined};
+    if (found.hard.mean && found.easy.mean)
+        found.easy_lose_more = detail::judge(detail::resample(
+            std::min(found.hard.errors.size(), found.easy.errors.size()), seed, [&](random_generator& random) {
+                const double easy_mean = detail::resampled_mean(found.easy.errors, random);
+                return easy_mean > detail::resampled_mean(found.hard.errors, random);
+            }));
+    return found;
+}
+
+/// The full model's loss of each document in another run over the same data, perhaps of another model whose tokenizer
+/// makes other ids of it; NaN for those that the other run lacks. Documents are the same where they have the same row
+/// number in the data and the same id. who: what messages call the other run.   Errors: format_error, which names the
+/// document, where a row has another id there, and where no row is in both.
+inline std::vector<double> losses_in(finished_study const& other, std::string const& who,
+                                     document_rows const& documents) {
+    document_rows const& theirs = other.run.documents;
+    std::unordered_map<std::size_t, std::size_t> place;
+    for (std::size_t n = 0; n < theirs.size(); ++n) place[theirs.rows[n]] = n;
+    std::vector<double> losses(documents.size(), undefined_number);
+    bool any = false;
+    for (std::size_t n = 0; n < documents.size(); ++n) {
+        const auto found = place.find(documents.rows[n]);
+        if (found == place.end()) continue;
+        if (theirs.names[found->second] != documents.names[n])
+            throw format_error(who + ": a run of the same documents is expected; its document " +
+                               std::to_string(documents.rows[n]) + " has the id " +
+                               in_quotes(theirs.names[found->second]) + ", here it has " +
+                               in_quotes(documents.names[n]));
+        losses[n] = other.nll_full[found->second];
+        any = true;
+    }
+    if (!any)
+        throw format_error(who + ": a run of the same documents is expected; none of its " +
+                           counted(theirs.size(), "document") + " has the row number of one of the " +
+                           std::to_string(documents.size()) + " here");
+    return losses;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/margins.hpp
+/// Decision margins: how far the full model's choice of the next token survives a method, from the margins alone.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// margin_method ≈ intercept + slope · margin_full over all positions of all documents where both are finite. Where the
+/// margin of the method is below 0, quantization changed the most likely token: a flip.
+struct margin_line {
+    std::size_t positions;
+    measured intercept, slope;
+    measured residual;          // standard deviation around the line, logits
+    measured explained;         // r²
+    measured predicted_flips;   // mean of P(intercept + slope · margin_full + residual · N(0, 1) < 0)
+    measured observed_flips;    // share of the positions
+    std::vector<double> slopes; // of each document's own line; NaN where it has none
+    measured pearson, spearman; // of a document's slope with its error
+    measured_interval pearson_interval, spearman_interval;
+};
+
+namespace detail {
+
+/// The margins of one document that are finite in both.
+struct margin_pairs {
+    std::vector<double> full, method;
+
+    margin_pairs(std::span<const float> of_full, std::span<const float> of_method) {
+        for (std::size_t t = 0; t < of_full.size(); ++t)
+            if (std::isfinite(of_full[t]) && std::isfinite(of_method[t])) {
+                full.push_back(double{of_full[t]});
+                method.push_back(double{of_method[t]});
+            }
+    }
+};
+
+} // namespace detail
+
+/// All but the correlations with the error. Sums are joined document by document, so that threads change nothing.
+/// Shapes: (N, T).   Errors: shape_error when the two differ in shape.   Source of the idea: arXiv 2608.06564.
+inline margin_line fit_margins(matrix_view<const float> full, matrix_view<const float> method) {
+    detail::check_shape("fit_margins", "method", method, full.rows, full.cols);
+    std::vector<pair_moments> of_document(full.rows);
+    std::vector<std::size_t> flips(full.rows);
+    parallel_for(full.rows, [&](std::size_t n) {
+        const detail::margin_pairs pairs(full.row(n), method.row(n));
+        of_document[n] = moments_of_pairs(pairs.full, pairs.method);
+        flips[n] =
+            static_cast<std::size_t>(std::ranges::count_if(pairs.method, [](double margin) { return margin < 0; }));
+    });
+    pair_moments all;
+    std::size_t flipped = 0;
+    std::vector<double> slopes;
+    for (std::size_t n = 0; n < full.rows; ++n) {
+        all.join(of_document[n]);
+        flipped += flips[n];
+        const auto own = fit_line(of_document[n]);
+        slopes.push_back(own ? own->slope : undefined_number);
+    }
+    const undefined none{"there is no line: fewer than three positions with finite margins, or margins all the same"};
+    margin_line found{all.n, none, none,         none,        none, none, none, std::move(slopes),
+                      none,  none, {none, none}, {none, none}};
+    const double positions = static_cast<double>(all.n);
+    if (all.n > 0) found.observed_flips = static_cast<double>(flipped) / positions;
+    const auto line = fit_line(all);
+    if (!line) return found;
+    std::vector<double> predicted(full.rows);
+    parallel_for(full.rows, [&](std::size_t n) {
+        const detail::margin_pairs pairs(full.row(n), method.row(n));
+        predicted[n] = detail::sum_of(pairs.full.size(), [&](std::size_t t) {
+            return chance_below_zero(line->intercept + line->slope * pairs.full[t], line->residual);
+        });
+    });
+    found.intercept = line->intercept;
+    found.slope = line->slope;
+    found.residual = line->residual;
+    found.explained = line->explained;
+    found.predicted_flips = detail::sum_of(predicted.size(), [&](std::size_t n) { return predicted[n]; }) / positions;
+    return found;
+}
+
+/// One for each method; empty where the run has no margins.
+inline std::vector<margin_line> margin_lines(finished_study const& s) {
+    const auto column = [&s](std::string const& variant) {
+        return s.run.table.find("margin_" + variant, column_shape::position);
+    };
+    if (!column(full_model_name)) return {};
+    std::vector<margin_line> lines;
+    std::vector<resampled_pair> pairs;
+    for (auto const& m : s.methods) {
+        if (!column(m.name)) return {};
+        auto& line = lines.emplace_back(fit_margins(s.run.table.of_positions("margin_" + std::string(full_model_name)),
+                                                    s.run.table.of_positions("margin_" + m.name)));
+        line.pearson = correlation(line.slopes, m.error);
+        line.spearman = rank_correlation(line.slopes, m.error);
+        pairs.emplace_back(line.slopes, m.error);
+    }
+    const auto intervals = measured_intervals_of(pairs, s.size(), s.seed);
+    for (std::size_t v = 0; v < lines.size(); ++v) {
+        lines[v].pearson_interval = intervals[v].pearson;
+        lines[v].spearman_interval = intervals[v].spearman;
+    }
+    return lines;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/outliers.hpp
+/// outliers: the most activated dimensions of a layer's states, and what the norm after them makes of these.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// A dimension of the states, and its weight in the norm.
+struct outlier {
+    std::size_t dimension;
+    double magnitude; // mean |r_i|
+    float gamma;
+    std::size_t rank; // of |γ_i| among all dimensions, from 1, the smallest; equal ones share the smallest rank
+};
+
+struct layer_outliers {
+    double median_gamma;           // of |γ|
+    std::vector<outlier> outliers; // the most activated first, equal ones by dimension
+};
+
+inline constexpr std::size_t shown_outliers = 5;
+
+/// The most activated dimensions of r against γ of the norm that reads r. magnitude: mean |r_i| of every dimension; see
+/// dimension_magnitudes.   Shapes: magnitude (d), gamma (d).   Errors: shape_error unless they are equally many and
+/// there are any; error for a magnitude that is not finite.   Source: arXiv 2506.12044, table 8, whose ranks (1 or 2
+/// for weights far below the median, of 5120 dimensions above 5000 for large ones) rise with |γ| although its caption
+/// says that they fall.
+inline layer_outliers outliers_of(std::span<const double> magnitude, std::span<const float> gamma,
+                                  std::size_t count = shown_outliers) {
+    detail::check_size("outliers_of", "gamma", gamma.size(), magnitude.size());
+    if (gamma.empty()) throw shape_error("outliers_of: at least one dimension is expected");
+    for (std::size_t i = 0; i < magnitude.size(); ++i)
+        if (!std::isfinite(magnitude[i]))
+            throw error("outliers_of: the mean magnitude of dimension " + std::to_string(i) + " is not finite");
+    std::vector<std::size_t> order(magnitude.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return magnitude[a] > magnitude[b]; });
+    order.resize(std::min(order.size(), count));
+
+    std::vector<double> sizes; // of γ, rising
+    for (const float g : gamma) sizes.push_back(std::abs(double{g}));
+    std::ranges::sort(sizes);
+    layer_outliers found{quantile(sizes, 0.5), {}};
+    for (const std::size_t i : order) {
+        const auto place = std::ranges::lower_bound(sizes, std::abs(double{gamma[i]})) - sizes.begin();
+        found.outliers.push_back({i, magnitude[i], gamma[i], static_cast<std::size_t>(place) + 1});
+    }
+    return found;
+}
 
 } // namespace bitlens
 
@@ -19757,25 +21950,6 @@ inline topic_labels label_topics(std::span<const std::string> topics) {
 inline double chance_either_way(std::size_t a, std::size_t b, std::size_t n, std::size_t common) {
     const double as_many = chance_of_common(a, b, n, common), as_few = chance_of_common(n - a, b, n, b - common);
     return std::min(1.0, 2 * std::min(as_many, as_few));
-}
-
-/// Mean of a topic's errors. Each topic has a seed of its own.
-inline measured_interval mean_interval(std::span<const double> values, std::uint64_t seed) {
-    if (values.size() < fewest_documents) {
-        const undefined few{"fewer than " + std::to_string(fewest_documents) +
-                            " examples say nothing of their uncertainty"};
-        return {few, few};
-    }
-    random_generator random(seed);
-    std::vector<double> means(bootstrap_resamples);
-    for (double& m : means) {
-        double sum = 0;
-        for (std::size_t i = 0; i < values.size(); ++i)
-            sum += values[static_cast<std::size_t>(random.below(values.size()))];
-        m = sum / static_cast<double>(values.size());
-    }
-    std::ranges::sort(means);
-    return {quantile(means, (1 - interval_level) / 2), quantile(means, (1 + interval_level) / 2)};
 }
 
 /// Σ_g (Σ_{i∈g} r_i)² / n_g, all of H that depends on who is in which group.
@@ -19870,7 +22044,7 @@ inline std::optional<topic_study> study_topics(finished_study const& s) {
                                                    : measured(detail::chance_either_way(n, all_large, all, large[t]));
             found.methods[v].push_back(
                 {n, large[t], n == 0 ? measured(undefined{"no document of the topic has an error"}) : mean(errors[t]),
-                 detail::mean_interval(errors[t], s.seed + t), share(n, all, {"no document has a topic and an error"}),
+                 mean_interval(errors[t], s.seed + t), share(n, all, {"no document has a topic and an error"}),
                  share(large[t], all_large, no_tenth()), chance,
                  chance ? measured(std::min(1.0, *chance * static_cast<double>(topics))) : chance});
         }
@@ -19886,81 +22060,56 @@ inline std::optional<topic_study> study_topics(finished_study const& s) {
 
 } // namespace bitlens
 
-// ---- bitlens/analysis/verdicts.hpp
-/// Verdicts: whether the numbers of a run decide a question, and how.
+// ---- bitlens/analysis/window_losses.hpp
+/// window_losses: what a model and its quantized versions lose in each window of a text.
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace bitlens {
 
-/// `mostly`: in more than half of the layers.
-enum class outcome { agrees, mostly, differs, undecided, not_defined };
-
 namespace detail {
 
-/// What chance alone would show so rarely, to either side, decides.
-inline constexpr double decisive_share = 0.025;
-
-enum class side { above, below };
-
-/// Does a correlation lie on that side of the threshold? Its whole interval has to.
-inline outcome judge(measured const& rho, measured_interval const& within, side wanted, double threshold) {
-    if (!rho) return outcome::not_defined;
-    if (!within.lo || !within.hi) return outcome::undecided;
-    if (*within.lo > threshold) return wanted == side::above ? outcome::agrees : outcome::differs;
-    if (*within.hi < threshold) return wanted == side::below ? outcome::agrees : outcome::differs;
-    return outcome::undecided;
-}
-
-/// In how many resamples a statement holds; of none where there are too few documents.
-struct resampled {
-    std::size_t holds = 0, of = 0;
-};
-
-/// `holds(random)` → bool draws a resample and looks; it is asked as often as an interval resamples.
-template <class Holds>
-resampled resample(std::size_t documents, std::uint64_t seed, Holds const& holds) {
-    if (documents < fewest_documents) return {};
-    resampled found{0, bootstrap_resamples};
-    random_generator random(seed);
-    for (std::size_t i = 0; i < found.of; ++i) found.holds += holds(random) ? 1u : 0u;
-    return found;
-}
-
-/// As many as the set has, with replacement.
-inline std::vector<std::size_t> draw_resample(std::span<const std::size_t> set, random_generator& random) {
-    std::vector<std::size_t> drawn(set.size());
-    for (auto& member : drawn) member = set[static_cast<std::size_t>(random.below(set.size()))];
-    return drawn;
-}
-
-inline outcome judge(resampled const& found) noexcept {
-    const double of = static_cast<double>(found.of), holds = static_cast<double>(found.holds);
-    if (found.of == 0) return outcome::undecided;
-    if (of - holds <= decisive_share * of) return outcome::agrees;
-    return holds <= decisive_share * of ? outcome::differs : outcome::undecided;
-}
-
-/// A count of layers, and in how many resamples it is more than half of them.
-inline outcome judge(layer_count count, resampled const& more_than_half) noexcept {
-    if (count.of == 0) return outcome::not_defined;
-    const outcome found = judge(more_than_half);
-    return found == outcome::agrees && count.holds < count.of ? outcome::mostly : found;
-}
-
-/// Do two sets of n documents have more in common than random ones of their sizes?
-inline outcome judge_overlap(std::span<const std::size_t> a, std::span<const std::size_t> b, std::size_t n) {
-    if (a.empty() || b.empty()) return outcome::not_defined;
-    const std::size_t common = common_members(a, b);
-    if (chance_of_common(a.size(), b.size(), n, common) <= decisive_share) return outcome::agrees;
-    return 1 - chance_of_common(a.size(), b.size(), n, common + 1) <= decisive_share ? outcome::differs
-                                                                                     : outcome::undecided;
+/// Errors: error for the first loss of a window that is no number, naming its place.
+inline void check_finite(std::span<const double> nll, std::string const& method, std::size_t window) {
+    const auto at = std::ranges::find_if_not(nll, [](double x) { return std::isfinite(x); });
+    if (at == nll.end()) return;
+    throw error("method " + method + ", window " + std::to_string(window) + ", position " +
+                std::to_string(at - nll.begin()) + " (both from 0): the loss is " +
+                (std::isnan(*at) ? "not a number" : "infinite") + "; what the model computes there is beyond float32");
 }
 
 } // namespace detail
+
+/// Nats per token, the mean of each window over all its ids but the first: a list per variant, (windows). `progress(n)`
+/// is called when n more windows are done, and may throw.   Shapes: windows (W, tokens).   Errors: those of sweep;
+/// error for a loss that is not finite.
+template <class Architecture, class W>
+std::vector<std::vector<double>> window_losses(
+    transformer<Architecture, W> const& model, std::vector<variant<W>> const& variants,
+    matrix_view<const std::int32_t> windows, sweep_cut cut,
+    std::function<void(std::size_t)> const& progress = [](std::size_t) {}) {
+    std::vector<std::vector<double>> losses(variants.size(), std::vector<double>(windows.rows));
+    sweep(
+        model, variants, windows, cut,
+        [&](std::size_t) { return score_measurement(windows.cols - 1, variants.size()); },
+        [&](std::size_t first, std::span<score_measurement> block) {
+            for (std::size_t e = 0; e < block.size(); ++e)
+                for (std::size_t v = 0; v < variants.size(); ++v) {
+                    auto const& nll = block[e].positions(v).nll;
+                    detail::check_finite(nll, variants[v].name, first + e);
+                    losses[v][first + e] = mean<double>(nll);
+                }
+            progress(block.size());
+        });
+    return losses;
+}
 
 } // namespace bitlens
 
@@ -20037,7 +22186,8 @@ inline std::string verdict_rule() {
            std::to_string(fewest_documents) +
            " documents could be resampled. A correlation holds beyond its threshold (0, 0.5 or 0.97); what is said of "
            "layers holds where more than half of them show it, and agrees in most layers where not all do (of the MLP "
-           "outputs the paper itself says “most”). Overlaps are set against those of random sets, 2.5 % to each side.";
+           "outputs the paper itself says “most”). That no topic prevails agrees where it holds so of every topic, and "
+           "differs where it fails so of one. Overlaps are set against those of random sets, 2.5 % to each side.";
 }
 
 namespace detail {
@@ -20079,6 +22229,8 @@ run_answer ask_methods(finished_study const& s, Ask const& ask) {
 /// methods: for orientation, not for comparison number by number.
 
 #include <array>
+#include <cmath>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20100,6 +22252,11 @@ inline constexpr std::string_view overlap_note =
 inline constexpr double least_kl_correlation = 0.97;
 /// Pearson correlation of norm(x; h) with the MSE of the MLP output, above this in most upper layers (§5.3).
 inline constexpr double norm_h_mse_correlation = 0.6;
+
+/// Table 5, FineWeb: logarithms of the quotients of perplexities, over all such pairs of methods of a model.
+inline constexpr std::string_view fewer_bits = "0.06 to 0.32 in four models";
+/// The largest share of D_large that one of 24 topics holds, at most (§7.1, figure 3).
+inline constexpr double largest_topic_share = 0.12;
 
 struct pair_correlation {
     std::string_view model, first, second;
@@ -20192,6 +22349,21 @@ inline table last_layer_table() {
     return t;
 }
 
+/// §7.2 and figure 4: mean error of the documents on which Llama3-70B in 16 bits loses much, or little.
+inline table long_tail_table() {
+    table t{"published_long_tail",
+            "In the paper: mean error of hard and of easy documents (figure 4)",
+            {{"model", "model"},
+             {"method", "method"},
+             {"hard", "loss before of 4 or more: mean error", 2},
+             {"easy", "of 1 or less", 2}},
+            {},
+            {std::string(source)}};
+    t.add({"Llama3-70B", "AWQ3", .14, .67});
+    t.add({"Llama3-70B", "GPTQ3", .30, 1.00});
+    return t;
+}
+
 /// Appendix B (overlap of D_large) and table 4 (perplexity of the full model on the D_large of AWQ3).
 inline table error_sets_table() {
     table t{
@@ -20210,11 +22382,97 @@ inline table error_sets_table() {
     return t;
 }
 
+/// Perplexity on D_large of AWQ3, with the full model's activations in the upper half of the layers.
+struct patched_perplexities {
+    std::string_view model, method;
+    double full, quantized, mlp_out, mlp_gate, mlp_up, attn_out;
+};
+
+/// Table 4. The paper's h_down is mlp_out, its h_attn attn_out.
+inline constexpr std::array<patched_perplexities, 7> patching{{
+    {"Qwen2.5-7B", "AWQ3", 9.42, 12.26, 9.73, 10.20, 12.64, 11.12},
+    {"Qwen2.5-7B", "NF3", 9.42, 12.53, 9.66, 10.61, 12.97, 11.35},
+    {"Llama3-8B", "AWQ3", 5.62, 10.68, 5.95, 6.42, 9.97, 9.27},
+    {"Llama3-8B", "NF3", 5.62, 11.02, 5.92, 6.43, 10.48, 9.49},
+    {"Mistral-12B", "AWQ3", 5.60, 8.67, 6.05, 6.13, 12.49, 7.61},
+    {"Mistral-12B", "NF3", 5.60, 10.14, 5.92, 7.12, 13.75, 8.71},
+    {"Llama3-70B", "AWQ3", 2.66, 5.25, 2.73, 2.94, 3.24, 4.73},
+}};
+
+/// Perplexity on D_large with the last 7 of 40 layers in 16 bits (§6.1), with the inputs of the gates patched, and with
+/// the weights of the gates in 16 bits in all layers (§6.2).
+struct restored_perplexity {
+    std::string_view model, method;
+    double full, quantized, restored;
+};
+inline constexpr restored_perplexity late_layers{"Mistral-12B", "AWQ3", 5.60, 8.67, 8.05};
+inline constexpr restored_perplexity gate_inputs{"Llama3-8B", "NF3", 5.62, 11.02, 6.53};
+inline constexpr restored_perplexity gate_weights{"Llama3-8B", "NF3", 5.62, 11.02, 10.45};
+
+/// Until about this layer of Mistral-12B's 40, the early-exit loss of D_large is above that of D_ctrl (figure 2).
+inline constexpr std::size_t steep_layer = 36, steep_layer_of = 40;
+
+/// Which share of the damage a change gives back, in nats: from perplexities of the quantized model with it, without it
+/// and of the full model.
+inline double share_back(double full, double quantized, double changed) noexcept {
+    return std::log(quantized / changed) / std::log(quantized / full);
+}
+
+inline table patching_table() {
+    table t{"published_patching",
+            "In the paper: perplexity on D_large with the full model's activations in the upper half (table 4)",
+            {{"model", "model"},
+             {"method", "method"},
+             {"full", "16 bits", 2},
+             {"quantized", "3 bits", 2},
+             {"mlp_out", "mlp_out", 2},
+             {"mlp_gate", "mlp_gate", 2},
+             {"mlp_up", "mlp_up", 2},
+             {"attn_out", "attn_out", 2},
+             {"share_mlp_out", "given back: mlp_out", 2},
+             {"share_mlp_gate", "mlp_gate", 2},
+             {"share_mlp_up", "mlp_up", 2},
+             {"share_attn_out", "attn_out", 2}},
+            {},
+            {std::string(source) + " D_large is that of AWQ3. Shares of the damage in nats are ours, from these "
+                                   "perplexities. The paper calls mlp_out h_down, and attn_out h_attn."}};
+    for (auto const& r : patching) {
+        const auto share = [&](double changed) { return share_back(r.full, r.quantized, changed); };
+        t.add({std::string(r.model), std::string(r.method), r.full, r.quantized, r.mlp_out, r.mlp_gate, r.mlp_up,
+               r.attn_out, share(r.mlp_out), share(r.mlp_gate), share(r.mlp_up), share(r.attn_out)});
+    }
+    return t;
+}
+
+inline table restoring_table() {
+    table t{"published_restoring",
+            "In the paper: perplexity on D_large with restored layers, gates and inputs of gates (§6.1, §6.2)",
+            {{"model", "model"},
+             {"method", "method"},
+             {"change", "change"},
+             {"full", "16 bits", 2},
+             {"quantized", "3 bits", 2},
+             {"changed", "with the change", 2},
+             {"share", "given back", 2}},
+            {},
+            {"The share of the damage, in nats, is ours."}};
+    const auto add = [&](restored_perplexity const& r, const char* change) {
+        t.add({std::string(r.model), std::string(r.method), change, r.full, r.quantized, r.restored,
+               share_back(r.full, r.quantized, r.restored)});
+    };
+    add(late_layers, "last 7 of 40 layers in 16 bits");
+    add(gate_inputs, "clean inputs of W_gate alone, upper half");
+    add(gate_weights, "W_gate in 16 bits, all layers");
+    return t;
+}
+
 } // namespace bitlens::published
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <iterator>
 #include <numeric>
 #include <span>
@@ -20286,6 +22544,43 @@ run_answer ask_sets(finished_study const& s, Count const& count) {
         const layer_count found = count(sets);
         return answer_with(m.name, found, judge(found, resamples));
     });
+}
+
+struct topic_share {
+    std::size_t topic;
+    double share;
+};
+
+/// topic_of: of each document, of which there is at least one.
+inline topic_share largest_share(std::span<const std::size_t> topic_of, std::size_t topics) {
+    std::vector<std::size_t> count(topics);
+    for (const std::size_t t : topic_of) ++count[t];
+    const auto largest = std::ranges::max_element(count);
+    return {static_cast<std::size_t>(largest - count.begin()),
+            static_cast<double>(*largest) / static_cast<double>(topic_of.size())};
+}
+
+/// Does no topic hold more than the share `most` of the documents? It is asked topic by topic: the largest of many
+/// shares is large by chance.
+inline outcome judge_shares(std::span<const std::size_t> topic_of, std::size_t topics, double most,
+                            std::uint64_t seed) {
+    const double allowed = most * static_cast<double>(topic_of.size());
+    std::vector<resampled> within(topics); // in how many resamples the topic holds no more
+    std::vector<std::size_t> count(topics);
+    const auto drawn = resample(topic_of.size(), seed, [&](random_generator& random) {
+        std::ranges::fill(count, std::size_t{0});
+        for (const std::size_t t : draw_resample(topic_of, random)) ++count[t];
+        for (std::size_t t = 0; t < topics; ++t) within[t].holds += static_cast<double>(count[t]) <= allowed ? 1u : 0u;
+        return true;
+    });
+    outcome found = outcome::agrees;
+    for (auto& of_topic : within) {
+        of_topic.of = drawn.of;
+        const outcome here = judge(of_topic);
+        if (here == outcome::differs) return here;
+        if (here == outcome::undecided) found = here;
+    }
+    return found;
 }
 
 /// Curves over the layers first … L − 1.
@@ -20407,6 +22702,66 @@ inline claim large_errors_were_easy(evidence const& e) {
             "9.42, 5.62, 5.60, 2.66 against 11.06, 9.57, 8.67, 7.15", detail::ask_methods(s, ask)};
 }
 
+inline claim easy_documents_lose_more(evidence const& e) {
+    auto const& s = e.study;
+    return {"Documents that were easy have larger errors than hard ones: the mean error at a loss before of 1 nat per "
+            "token or less, and at 4 or more",
+            "0.67 and 0.14, 1.00 and 0.30 (AWQ3, GPTQ3 of Llama3-70B)",
+            detail::ask_methods(s, [&](method_columns const& m, error_sets const&) -> answer {
+                const auto found = long_tail_of(s.nll_full, m.error, s.seed);
+                const auto text = [](tail const& t) {
+                    return detail::signed_text(t.mean, 2) + " (n = " + std::to_string(t.errors.size()) + ")";
+                };
+                return {m.name + " " + text(found.easy) + " and " + text(found.hard), found.easy_lose_more};
+            })};
+}
+
+inline claim no_topic_prevails(evidence const& e) {
+    auto const& s = e.study;
+    const auto labels = detail::label_topics(s.run.documents.topics);
+    const std::size_t topics = labels.names.size();
+    run_answer all = detail::ask_methods(s, [&](method_columns const& m, error_sets const& sets) -> answer {
+        std::vector<std::size_t> of; // of the documents of D_large that have one
+        for (const std::size_t i : sets.large)
+            if (labels.of[i]) of.push_back(*labels.of[i]);
+        if (of.empty()) return {m.name + " not defined", outcome::not_defined};
+        const auto [topic, share] = detail::largest_share(of, topics);
+        return {m.name + " " + detail::signed_text(share, 2) + " (" + labels.names[topic] + ")",
+                detail::judge_shares(of, topics, published::largest_topic_share, s.seed)};
+    });
+    if (topics < 2) {
+        all = {{}, topics == 0 ? "the documents have no topics" : "all documents are of one topic"};
+    } else if (static_cast<double>(topics) * published::largest_topic_share < 1) {
+        all.comparable = false;
+        all.text += " (one of " + std::to_string(topics) + " topics always does)";
+    }
+    return {"Large errors are not those of one topic: none holds more than 12 % of D_large",
+            "24 topics, of which none does", std::move(all)};
+}
+
+inline claim three_bits_lose_more(evidence const& e) {
+    auto const& s = e.study;
+    run_answer all;
+    std::vector<measured> differences;
+    for (auto const& three : s.methods)
+        for (auto const& four : s.methods) {
+            if (bits_of(three) != 3 || bits_of(four) != 4) continue;
+            const auto both = defined_pairs(three.error, four.error);
+            std::vector<double> more(both.x.size());
+            std::ranges::transform(both.x, both.y, more.begin(), std::minus{});
+            differences.push_back(overall_mean(more));
+            const auto resamples = detail::resample(more.size(), s.seed, [&](random_generator& random) {
+                return detail::resampled_mean(more, random) > 0;
+            });
+            all.answers.push_back(
+                detail::answer_with(three.name + " and " + four.name, differences.back(), 3,
+                                    differences.back() ? detail::judge(resamples) : outcome::not_defined));
+        }
+    all.text = differences.empty() ? "no method of 3 bits beside one of 4" : detail::span_text(differences, 3);
+    return {"Methods of 3 bits lose more than those of 4: by how many nats per token the mean error is larger",
+            std::string(published::fewer_bits), std::move(all)};
+}
+
 /// In the order in which the page shows them.
 inline constexpr std::array all{methods_fail_together,
                                 worst_tenths_overlap,
@@ -20416,7 +22771,10 @@ inline constexpr std::array all{methods_fail_together,
                                 norm_reverses_magnitudes,
                                 large_errors_have_small_kurtosis,
                                 large_inputs_get_large_errors,
-                                large_errors_were_easy};
+                                large_errors_were_easy,
+                                easy_documents_lose_more,
+                                no_topic_prevails,
+                                three_bits_lose_more};
 
 } // namespace claims
 
@@ -21034,24 +23392,27 @@ inline std::vector<std::size_t> heads_of(std::span<const std::vector<std::size_t
 
 } // namespace detail
 
+/// The first `count` of some rows, without near-duplicates of those before them.
+inline std::vector<std::size_t> first_distinct(run_results const& run, std::vector<std::size_t> rows,
+                                               std::size_t count) {
+    constexpr std::size_t most_searched = 1000; // copies of one document end there
+    constexpr double largest_similarity = 0.1;
+    rows.resize(std::min(rows.size(), most_searched));
+    std::vector<std::span<const std::int32_t>> ids;
+    for (const std::size_t row : rows) ids.push_back(run.documents.ids.row(row));
+    std::vector<std::size_t> distinct;
+    for (const std::size_t place : keep_distinct(ids, count, largest_similarity)) distinct.push_back(rows[place]);
+    return distinct;
+}
+
 /// The ten worst of each method, as D_large takes them, and five ordinary ones. Of runs of many tokens or methods the
 /// page has the text of fewer, but of the three worst of each method: it is to stay a page that opens at once.
 inline shown_documents choose_documents(finished_study const& s) {
-    constexpr std::size_t most_searched = 1000; // copies of one document end there
     constexpr std::size_t most_worst = 10, least_texts = 3, most_ordinary = 5;
     constexpr std::size_t most_numbers = 40 * 512 * 7; // documents, tokens, variants: about 3 MB
-    constexpr double largest_similarity = 0.1;
     shown_documents shown;
     if (s.methods.empty()) return shown;
-    for (auto const& m : s.methods) {
-        auto ranked = rank_by_error(m.error);
-        ranked.resize(std::min(ranked.size(), most_searched));
-        std::vector<std::span<const std::int32_t>> ids;
-        for (const std::size_t row : ranked) ids.push_back(s.run.documents.ids.row(row));
-        auto& worst = shown.worst.emplace_back();
-        for (const std::size_t place : keep_distinct(ids, most_worst, largest_similarity))
-            worst.push_back(ranked[place]);
-    }
+    for (auto const& m : s.methods) shown.worst.push_back(first_distinct(s.run, rank_by_error(m.error), most_worst));
     const std::size_t numbers_of_one = std::max<std::size_t>(s.run.documents.ids.cols() * (s.methods.size() + 1), 1);
     std::size_t count = most_worst;
     do shown.texts = detail::heads_of(shown.worst, count);
@@ -21900,6 +24261,55 @@ inline figure error_figure(finished_study const& s) {
     return f;
 }
 
+namespace detail {
+
+/// The mean error of some documents, flat from one loss to another, with its interval.
+inline series flat_mean(std::string name, tail const& of, double from, double to) {
+    series s{std::move(name), mark::band, {}};
+    if (of.mean)
+        for (const double x : {from, to})
+            s.points.push_back({x, of.mean.optional(), {}, of.within.lo.optional(), of.within.hi.optional()});
+    return s;
+}
+
+inline chart long_tail_chart(finished_study const& s, std::size_t v, std::span<const double> before,
+                             std::string const& whose) {
+    auto const& m = s.methods[v];
+    chart c = empty_chart(m.name, "Errors of " + m.name, {whose + ", nats per token"}, {"error, nats per token"});
+    series documents{"documents", mark::dots, {}};
+    range losses;
+    for (std::size_t i = 0; i < s.size(); ++i) {
+        if (std::isnan(before[i]) || std::isnan(m.error[i])) continue;
+        documents.points.push_back({before[i], m.error[i], "document " + std::to_string(s.run.documents.rows[i])});
+        losses.include(before[i]);
+    }
+    const auto [hard, easy, easy_lose_more] = long_tail_of(before, m.error, s.seed);
+    c.note = size_note(std::array{documents.points.size()}) + ", " + std::to_string(easy.errors.size()) +
+             " of them easy, " + std::to_string(hard.errors.size()) + " hard";
+    c.zero_line = true;
+    c.series = {flat_mean("mean, loss of 1 or less", easy, std::min(losses.low, easy_loss), easy_loss),
+                flat_mean("mean, loss of 4 or more", hard, hard_loss, std::max(losses.high, hard_loss)),
+                std::move(documents)};
+    return c;
+}
+
+} // namespace detail
+
+/// Figures 4 and 16: losses before quantization against errors, a chart for each method. before: of each document, NaN
+/// where there is none; `whose` says in a few words which loss that is.   Shapes: before (N).
+inline figure long_tail_figure(finished_study const& s, std::span<const double> before, std::string const& whose) {
+    figure f{
+        "figure_16_long_tail",
+        "Each dot is a document: how much of it the model did not foresee, and what quantization added. Lines: mean "
+        "error of the documents that were easy (a loss of 1 nat per token or less) and of those that were hard (4 "
+        "or more)." +
+            std::string(detail::bands_caption),
+        {},
+        2};
+    for (std::size_t v = 0; v < s.methods.size(); ++v) f.charts.push_back(detail::long_tail_chart(s, v, before, whose));
+    return f;
+}
+
 } // namespace bitlens
 
 // ---- bitlens/page/float32_table.hpp
@@ -22211,6 +24621,755 @@ inline table parting_table(finished_study const& s, document_portraits const& po
 
 } // namespace bitlens
 
+// ---- bitlens/page/location_claims.hpp
+/// What the paper finds of where errors arise (§6), put as questions to a run.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+inline constexpr double most_of_damage = 0.5;
+
+/// Columns of losses over the documents of a set that have all of them.
+struct loss_columns {
+    std::vector<std::vector<double>> losses; // [column][document]
+
+    loss_columns(std::span<const std::size_t> rows, std::span<const std::span<const double>> columns)
+        : losses(columns.size()) {
+        for (const std::size_t i : rows) {
+            if (std::ranges::any_of(columns, [i](std::span<const double> c) { return std::isnan(c[i]); })) continue;
+            for (std::size_t c = 0; c < columns.size(); ++c) losses[c].push_back(columns[c][i]);
+        }
+    }
+    std::size_t documents() const noexcept { return losses.empty() ? 0 : losses.front().size(); }
+    std::vector<double> means(std::span<const std::size_t> drawn) const {
+        std::vector<double> found;
+        for (auto const& column : losses) found.push_back(*mean_over(column, drawn));
+        return found;
+    }
+    std::vector<std::size_t> places() const {
+        std::vector<std::size_t> all(documents());
+        std::iota(all.begin(), all.end(), std::size_t{0});
+        return all;
+    }
+};
+
+/// Does `holds(means)` of the columns, in resamples of a set?
+template <class Holds>
+outcome judge_means(finished_study const& s, std::span<const std::size_t> set,
+                    std::vector<std::span<const double>> const& columns, Holds const& holds) {
+    const loss_columns of(set, columns);
+    if (of.documents() == 0) return outcome::not_defined;
+    const auto all = of.places();
+    return judge(resample(all.size(), s.seed,
+                          [&](random_generator& random) { return holds(of.means(draw_resample(all, random))); }));
+}
+
+/// "0.88 (0.81 to 0.93)".
+inline std::string share_text(estimate const& share) {
+    std::string text = signed_text(share.value, 2);
+    if (share.value && share.within.lo && share.within.hi)
+        text += " (" + signed_text(share.within.lo, 2) + " to " + signed_text(share.within.hi, 2) + ")";
+    return text;
+}
+
+/// Of each method that has all of `changes`: the shares that they give back of its damage on D_large, and
+/// `holds(means)` of the losses of the full model, of the method, and under each change. `names`: of each change, where
+/// there are several. No answers: no method has them all.
+template <class Holds>
+run_answer ask_changes(finished_study const& s, location const& l, std::vector<model_change> const& changes,
+                       std::vector<std::string> const& names, Holds const& holds) {
+    run_answer all;
+    for (located_method const& m : l.methods) {
+        std::vector<std::span<const double>> columns{m.nll_full, m.nll};
+        std::string text = s.methods[m.method].name;
+        auto const& damage = m.itself_on(located_set::large).error.value;
+        bool defined = damage && *damage > 0;
+        for (std::size_t i = 0; i < changes.size(); ++i) {
+            auto const* const v = m.find(changes[i]);
+            if (!v) break;
+            columns.push_back(v->nll);
+            auto const& share = v->on(located_set::large).share_back;
+            text += (i == 0 ? " " : ", ") + (names.empty() ? std::string() : names[i] + " ") + share_text(share);
+            defined = defined && share.value;
+        }
+        if (columns.size() < changes.size() + 2) continue;
+        all.text += (all.text.empty() ? "" : "; ") + text;
+        all.answers.push_back(
+            {text, defined ? judge_means(s, l.rows(located_set::large), columns, holds) : outcome::not_defined});
+    }
+    return all;
+}
+
+/// means: of the full model, the method and changes.
+inline bool gives_most_back(std::span<const double> means, std::size_t change = 0) {
+    return means[1] - means[2 + change] > most_of_damage * (means[1] - means[0]);
+}
+
+/// "AWQ3 0.88, NF3 0.91 of Qwen2.5-7B; …": shares of the paper's table 4.
+inline std::string published_shares(double published::patched_perplexities::*changed) {
+    std::string text;
+    std::string_view model;
+    for (auto const& r : published::patching) {
+        text += r.model == model ? ", " : (text.empty() ? "" : "; ") + std::string(r.model) + " ";
+        text += std::string(r.method) + " " +
+                with_minus_sign(rounded_text(published::share_back(r.full, r.quantized, r.*changed), 2));
+        model = r.model;
+    }
+    return text;
+}
+inline std::string published_share(published::restored_perplexity const& r) {
+    return with_minus_sign(rounded_text(published::share_back(r.full, r.quantized, r.restored), 2)) + " (" +
+           std::string(r.model) + ", " + std::string(r.method) + ")";
+}
+
+/// Layer at which, in the paper, the early-exit loss of D_large begins to fall steeply: 36 of 40.
+inline std::size_t steep_layer(std::size_t layers) noexcept {
+    return layers * published::steep_layer / published::steep_layer_of;
+}
+
+/// Losses of early exits of the full model, over a set.
+inline loss_columns exit_losses(location const& l, std::span<const std::span<const double>> columns, located_set set) {
+    return {l.rows(set), columns};
+}
+
+/// Draws both sets anew.
+template <class Holds>
+outcome judge_sets(finished_study const& s, loss_columns const& large, loss_columns const& ctrl, Holds const& holds) {
+    if (large.documents() == 0 || ctrl.documents() == 0) return outcome::not_defined;
+    const auto all_large = large.places(), all_ctrl = ctrl.places();
+    return judge(resample(std::min(large.documents(), ctrl.documents()), s.seed, [&](random_generator& random) {
+        const auto of_large = large.means(draw_resample(all_large, random));
+        return holds(of_large, ctrl.means(draw_resample(all_ctrl, random)));
+    }));
+}
+
+inline layer_count count_above(std::span<const double> large, std::span<const double> ctrl) {
+    layer_count count{0, large.size()};
+    for (std::size_t k = 0; k < large.size(); ++k) count.holds += large[k] > ctrl[k] ? 1u : 0u;
+    return count;
+}
+
+} // namespace detail
+
+/// The paper's findings of §6, each by name; without answers where what it needs was not run.
+namespace location_claims {
+
+inline claim clean_mlp_outputs_give_most_back(finished_study const& s, location const& l) {
+    return {"Clean MLP outputs (mlp_out) in the upper half give back most of the damage on D_large: more than half",
+            detail::published_shares(&published::patched_perplexities::mlp_out),
+            detail::ask_changes(s, l, {{change_kind::patch, hook::name<hook::mlp_out>}}, {},
+                                [](std::span<const double> means) { return detail::gives_most_back(means); })};
+}
+
+inline claim gates_give_more_back_than_up(finished_study const& s, location const& l) {
+    return {"Clean outputs of the gates (mlp_gate) give back more than those of W_up (mlp_up)",
+            "in all seven: mlp_gate " + detail::published_shares(&published::patched_perplexities::mlp_gate),
+            detail::ask_changes(
+                s, l,
+                {{change_kind::patch, hook::name<hook::mlp_gate>}, {change_kind::patch, hook::name<hook::mlp_up>}},
+                {"mlp_gate", "mlp_up"}, [](std::span<const double> means) { return means[2] < means[3]; })};
+}
+
+inline claim up_alone_gives_little_back(finished_study const& s, location const& l) {
+    return {"Clean outputs of W_up (mlp_up) alone are ineffective: they give back less than half",
+            detail::published_shares(&published::patched_perplexities::mlp_up) + "; below 0 is worse than no patch",
+            detail::ask_changes(s, l, {{change_kind::patch, hook::name<hook::mlp_up>}}, {},
+                                [](std::span<const double> means) { return !detail::gives_most_back(means); })};
+}
+
+inline claim attention_gives_little_back(finished_study const& s, location const& l) {
+    return {"Clean attention outputs (attn_out) give back little: less than half",
+            detail::published_shares(&published::patched_perplexities::attn_out),
+            detail::ask_changes(s, l, {{change_kind::patch, hook::name<hook::attn_out>}}, {},
+                                [](std::span<const double> means) { return !detail::gives_most_back(means); })};
+}
+
+inline claim inputs_of_gates_not_their_weights(finished_study const& s, location const& l) {
+    return {
+        "Restoring W_gate in all layers gives back less than half, clean inputs of the gates in the upper half more",
+        "W_gate restored " + detail::published_share(published::gate_weights) + ", mlp_gate_in " +
+            detail::published_share(published::gate_inputs),
+        detail::ask_changes(s, l,
+                            {{change_kind::restore_projection, {}, 0, projection::gate},
+                             {change_kind::patch, hook::name<hook::mlp_gate_in>}},
+                            {"W_gate restored", "mlp_gate_in"}, [](std::span<const double> means) {
+                                return !detail::gives_most_back(means, 0) && detail::gives_most_back(means, 1);
+                            })};
+}
+
+inline claim late_layers_give_little_back(finished_study const& s, location const& l) {
+    return {"Restoring the last 18 % of the layers gives back only a small part: less than half",
+            detail::published_share(published::late_layers),
+            detail::ask_changes(s, l, {{change_kind::restore_late}}, {},
+                                [](std::span<const double> means) { return !detail::gives_most_back(means); })};
+}
+
+/// The layers of the upper half before the last tenth.
+inline claim large_errors_are_ready_late(finished_study const& s, location const& l) {
+    claim c{
+        "Early exits from r of the full model: the loss of D_large is above that of D_ctrl in the upper layers, until "
+        "the last tenth",
+        "until about layer 36 of 40 (Mistral-12B)",
+        {}};
+    auto const* const exits = l.find_exit(exit_state::r, exit_scale::fresh, std::nullopt);
+    if (!exits) return c;
+    std::vector<std::span<const double>> columns;
+    for (std::size_t i = 0; i < exits->layers.size(); ++i)
+        if (exits->layers[i] >= upper_half(s.layers()) && exits->layers[i] < detail::steep_layer(s.layers()))
+            columns.push_back(exits->nll[i]);
+    const auto large = detail::exit_losses(l, columns, located_set::large),
+               ctrl = detail::exit_losses(l, columns, located_set::ctrl);
+    if (large.documents() == 0 || ctrl.documents() == 0) return c;
+    const auto count = [](std::span<const double> a, std::span<const double> b) { return detail::count_above(a, b); };
+    const layer_count found = count(large.means(large.places()), ctrl.means(ctrl.places()));
+    const auto more_than_half = [&](std::span<const double> a, std::span<const double> b) {
+        const auto drawn = count(a, b);
+        return 2 * drawn.holds > drawn.of;
+    };
+    outcome judged = detail::judge_sets(s, large, ctrl, more_than_half);
+    if (judged == outcome::agrees && found.holds < found.of) judged = outcome::mostly;
+    c.answer.answers.push_back(detail::answer_with("full model", found, judged));
+    c.answer.text = c.answer.answers.back().text + " layers";
+    return c;
+}
+
+/// From the last early exit before the last tenth to the model's end.
+inline claim large_errors_fall_late(finished_study const& s, location const& l) {
+    claim c{"In the last tenth of the layers the loss of D_large falls further than that of D_ctrl (early exits from r "
+            "of the full model)",
+            "falls sharply from about layer 36 of 40 on (Mistral-12B); in all four models late",
+            {}};
+    auto const* const exits = l.find_exit(exit_state::r, exit_scale::fresh, std::nullopt);
+    if (!exits) return c;
+    std::optional<std::size_t> place;
+    for (std::size_t i = 0; i < exits->layers.size(); ++i)
+        if (exits->layers[i] >= upper_half(s.layers()) && exits->layers[i] < detail::steep_layer(s.layers())) place = i;
+    if (!place) return c;
+    const std::vector<std::span<const double>> columns{exits->nll[*place], s.nll_full};
+    const auto large = detail::exit_losses(l, columns, located_set::large),
+               ctrl = detail::exit_losses(l, columns, located_set::ctrl);
+    if (large.documents() == 0 || ctrl.documents() == 0) return c;
+    const auto fall = [](std::span<const double> means) { return means[0] - means[1]; };
+    const outcome judged = detail::judge_sets(
+        s, large, ctrl, [&](std::span<const double> a, std::span<const double> b) { return fall(a) > fall(b); });
+    const auto text = [&](detail::loss_columns const& of) {
+        return detail::signed_text(fall(of.means(of.places())), 2);
+    };
+    c.answer.text = "from layer " + std::to_string(exits->layers[*place]) + " to the end by " + text(large) +
+                    " against " + text(ctrl) + " nats";
+    c.answer.answers.push_back({c.answer.text, judged});
+    return c;
+}
+
+/// In the order in which the page shows them.
+inline constexpr std::array all{large_errors_are_ready_late,  large_errors_fall_late,
+                                late_layers_give_little_back, clean_mlp_outputs_give_most_back,
+                                gates_give_more_back_than_up, up_alone_gives_little_back,
+                                attention_gives_little_back,  inputs_of_gates_not_their_weights};
+
+} // namespace location_claims
+
+/// The paper's findings about what was run.
+inline std::vector<claim> location_claims_of(finished_study const& s, location const& l) {
+    std::vector<claim> found;
+    for (auto* const about : location_claims::all)
+        if (claim c = about(s, l); !c.answer.answers.empty()) found.push_back(std::move(c));
+    return found;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/location_figures.hpp
+/// Figures of where errors arise: early exits, and curves over the layer from which on, or in which alone, a model is
+/// changed.
+
+// ---- bitlens/page/location_tables.hpp
+/// Tables of where errors arise: what each change of a quantized model gives back of its damage.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <initializer_list>
+#include <iterator>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What a change is, in few words.
+inline std::string change_words(model_change const& c, std::size_t layers) {
+    const std::string layer = "layer " + std::to_string(c.layer);
+    const std::string matrix = "W_" + location_names::detail::short_name(c.part);
+    switch (c.kind) {
+    case change_kind::patch:
+        return std::string(c.point) + " patched";
+    case change_kind::patch_in:
+        return std::string(c.point) + " patched in " +
+               (c.layer == c.last ? layer : "layers " + std::to_string(c.layer) + " to " + std::to_string(c.last));
+    case change_kind::patch_from:
+        return std::string(c.point) + " patched from " + layer + " on";
+    case change_kind::restore_late:
+        return layers - first_late_layer(layers) == 1
+                   ? "last layer restored"
+                   : "last " + std::to_string(layers - first_late_layer(layers)) + " layers restored";
+    case change_kind::restore_from:
+        return "restored from " + layer + " on";
+    case change_kind::restore_layer:
+        return layer + " restored";
+    case change_kind::only_layer:
+        return "only " + layer + " quantized";
+    case change_kind::restore_projection:
+        return matrix + " restored";
+    case change_kind::only_projection:
+        break;
+    }
+    return "only " + matrix + " quantized";
+}
+
+inline constexpr std::string_view set_title(located_set set) noexcept {
+    constexpr std::array<std::string_view, located_sets> titles{"D_large", "D_ctrl", "all documents"};
+    return titles[static_cast<std::size_t>(set)];
+}
+
+/// Those that tables and figures compare: the two sets where they were run, else all documents.
+inline std::vector<located_set> shown_sets(location const& l) {
+    std::vector<located_set> shown;
+    for (const auto set : {located_set::large, located_set::ctrl})
+        if (!l.rows(set).empty()) shown.push_back(set);
+    if (shown.empty()) shown.push_back(located_set::all);
+    return shown;
+}
+
+/// Of how many documents, and whose sets.
+inline std::string located_sets_words(finished_study const& s, location const& l) {
+    std::string text;
+    for (const auto set : {located_set::large, located_set::ctrl})
+        if (!l.rows(set).empty())
+            text += (text.empty() ? "" : ", ") + std::string(set_title(set)) + " of " + s.methods[l.sets_of].name +
+                    ": " + counted(l.rows(set).size(), "document");
+    const std::size_t all = l.rows(located_set::all).size();
+    return text.empty() ? counted(all, "document") + (all == 1 ? " was run." : " were run.")
+                        : text + (l.has_others() ? "; " + counted(all, "document") + " were run." : ".");
+}
+
+namespace detail {
+
+inline std::string_view set_key(located_set set) noexcept {
+    constexpr std::array<std::string_view, located_sets> keys{"large", "ctrl", "all"};
+    return keys[static_cast<std::size_t>(set)];
+}
+
+inline table empty_location_table(std::string name, std::string title) {
+    return {std::move(name), std::move(title), {{"method", "method"}, {"change", "what is run"}}, {}, {}};
+}
+
+inline void add_columns(table& t, located_set set, std::initializer_list<table::column> columns) {
+    bool is_first = true;
+    for (table::column c : columns) {
+        c.key += "_" + std::string(set_key(set));
+        if (std::exchange(is_first, false)) c.title = std::string(set_title(set)) + ": " + c.title;
+        t.columns.push_back(std::move(c));
+    }
+}
+
+inline void add_estimate(std::vector<cell>& row, estimate const& e) {
+    row.insert(row.end(), {e.value, e.within.lo, e.within.hi});
+}
+
+inline measured difference(measured const& a, measured const& b) { return !a ? a : !b ? b : measured(*a - *b); }
+
+inline constexpr std::string_view share_words =
+    "Given back: the share of the damage in nats, (loss of the method − loss with the change) / (loss of the method − "
+    "loss of the full model), of means over the documents; below 0 the change makes it worse. Intervals: 95 % of 1000 "
+    "bootstrap resamples of the documents, the same documents under all models.";
+
+/// Perplexities as the paper has them. Rows of a method only where one of `changes` was run.
+inline table perplexity_changes_table(std::string name, std::string title, finished_study const& s, location const& l,
+                                      std::span<const model_change> changes) {
+    table t = empty_location_table(std::move(name), std::move(title));
+    const auto sets = shown_sets(l);
+    for (const auto set : sets)
+        add_columns(t, set,
+                    {{"perplexity", "perplexity", 2},
+                     {"gap", "gap to full", 2},
+                     {"share_back", "given back", 2},
+                     {"share_back_low", "95 % from", 2},
+                     {"share_back_high", "to", 2}});
+    for (located_method const& m : l.methods) {
+        std::vector<located_variant const*> there;
+        for (auto const& change : changes)
+            if (auto const* v = m.find(change)) there.push_back(v);
+        if (there.empty()) continue;
+        const auto add = [&](std::string const& what, of_sets<variant_numbers> const& numbers) {
+            std::vector<cell> row{s.methods[m.method].name, what};
+            for (const auto set : sets) {
+                auto const& n = numbers[static_cast<std::size_t>(set)];
+                row.insert(row.end(),
+                           {n.perplexity.value, difference(n.perplexity.value, m.full_on(set).perplexity.value)});
+                add_estimate(row, n.share_back);
+            }
+            t.add(std::move(row));
+        };
+        add("full model", m.full);
+        add("quantized", m.itself);
+        for (auto const* v : there) add(change_words(v->change, s.layers()), v->sets);
+    }
+    return t;
+}
+
+/// Nats per token and the share of the damage.
+inline table nats_table(std::string name, std::string title, finished_study const& s, location const& l,
+                        std::span<const change_kind> kinds, std::string const& nats, estimate variant_numbers::*in_nats,
+                        std::string const& share, estimate variant_numbers::*as_share) {
+    table t = empty_location_table(std::move(name), std::move(title));
+    const auto sets = shown_sets(l);
+    for (const auto set : sets)
+        add_columns(t, set,
+                    {{"nats", nats, 3},
+                     {"nats_low", "95 % from", 3},
+                     {"nats_high", "to", 3},
+                     {"share", share, 2},
+                     {"share_low", "95 % from", 2},
+                     {"share_high", "to", 2}});
+    for (located_method const& m : l.methods)
+        for (located_variant const& v : m.variants) {
+            if (std::ranges::find(kinds, v.change.kind) == kinds.end()) continue;
+            std::vector<cell> row{s.methods[m.method].name, change_words(v.change, s.layers())};
+            for (const auto set : sets) {
+                add_estimate(row, v.on(set).*in_nats);
+                add_estimate(row, v.on(set).*as_share);
+            }
+            t.add(std::move(row));
+        }
+    return t;
+}
+
+} // namespace detail
+
+/// The paper's table 4, also over D_ctrl.
+inline table location_patching_table(finished_study const& s, location const& l) {
+    std::vector<model_change> changes{{change_kind::patch, hook::name<hook::mlp_out>},
+                                      {change_kind::patch, hook::name<hook::mlp_gate>},
+                                      {change_kind::patch, hook::name<hook::mlp_up>},
+                                      {change_kind::patch, hook::name<hook::attn_out>}};
+    for (located_method const& m : l.methods)
+        for (located_variant const& v : m.variants)
+            if (v.change.kind == change_kind::patch_in && std::ranges::find(changes, v.change) == changes.end())
+                changes.push_back(v.change);
+    table t = detail::perplexity_changes_table("location_patching", "Clean activations in the upper half of the layers",
+                                               s, l, changes);
+    t.notes.emplace_back("Patched: overwritten with the full model's for the same document, at all positions, of the "
+                         "upper half of the layers where no others are named. mlp_out is the paper's h_down, mlp_gate "
+                         "its h_gate, mlp_up its "
+                         "h_up, attn_out its h_attn.");
+    return t;
+}
+
+/// §6.2: is it the gates' weights or what they read?
+inline table location_gates_table(finished_study const& s, location const& l) {
+    const std::array<model_change, 3> changes{{{change_kind::patch, hook::name<hook::mlp_gate>},
+                                               {change_kind::patch, hook::name<hook::mlp_gate_in>},
+                                               {change_kind::restore_projection, {}, 0, projection::gate}}};
+    table t =
+        detail::perplexity_changes_table("location_gates", "Gates: their weights, or what they read?", s, l, changes);
+    t.notes.emplace_back("mlp_gate_in: what W_gate alone reads, in the upper half; W_up reads the quantized model's. "
+                         "W_gate restored: in full precision in all layers.");
+    return t;
+}
+
+/// §6.1.
+inline table location_late_table(finished_study const& s, location const& l) {
+    const std::array<model_change, 1> changes{{{change_kind::restore_late}}};
+    return detail::perplexity_changes_table("location_late", "The last layers in full precision", s, l, changes);
+}
+
+/// Whole matrices, layers, or layers from one on, in full precision; and clean activations from one layer on.
+inline table restored_projections_table(finished_study const& s, location const& l) {
+    return detail::nats_table("location_restored_projections", "One projection in full precision, in all layers", s, l,
+                              std::array{change_kind::restore_projection}, "nats given back",
+                              &variant_numbers::given_back, "share", &variant_numbers::share_back);
+}
+inline table restored_layers_table(finished_study const& s, location const& l) {
+    return detail::nats_table("location_restored_layers", "One layer in full precision", s, l,
+                              std::array{change_kind::restore_layer}, "nats given back", &variant_numbers::given_back,
+                              "share", &variant_numbers::share_back);
+}
+inline table from_layer_table(finished_study const& s, location const& l) {
+    return detail::nats_table("location_from_layer", "Restored or patched from a layer on", s, l,
+                              std::array{change_kind::restore_from, change_kind::patch_from}, "nats given back",
+                              &variant_numbers::given_back, "share", &variant_numbers::share_back);
+}
+/// The opposite: what one part does alone.
+inline table only_projections_table(finished_study const& s, location const& l) {
+    return detail::nats_table("location_only_projections", "One projection alone quantized, in all layers", s, l,
+                              std::array{change_kind::only_projection}, "nats lost", &variant_numbers::error, "share",
+                              &variant_numbers::share_made);
+}
+inline table only_layers_table(finished_study const& s, location const& l) {
+    return detail::nats_table("location_only_layers", "One layer alone quantized", s, l,
+                              std::array{change_kind::only_layer}, "nats lost", &variant_numbers::error, "share",
+                              &variant_numbers::share_made);
+}
+
+/// Every change over all documents that were run, where these are more than both sets.
+inline table all_documents_table(finished_study const& s, location const& l) {
+    table t = detail::empty_location_table("location_all_documents", "All changes, over all documents that were run");
+    t.columns.insert(t.columns.end(), {{"documents", "documents"},
+                                       {"perplexity", "perplexity", 3},
+                                       {"given_back", "nats given back", 4},
+                                       {"given_back_low", "95 % from", 4},
+                                       {"given_back_high", "to", 4},
+                                       {"share_back", "share", 3},
+                                       {"share_back_low", "95 % from", 3},
+                                       {"share_back_high", "to", 3}});
+    if (!l.has_others()) return t;
+    for (located_method const& m : l.methods)
+        for (located_variant const& v : m.variants) {
+            auto const& n = v.on(located_set::all);
+            std::vector<cell> row{s.methods[m.method].name, change_words(v.change, s.layers()), n.documents,
+                                  n.perplexity.value};
+            detail::add_estimate(row, n.given_back);
+            detail::add_estimate(row, n.share_back);
+            t.add(std::move(row));
+        }
+    return t;
+}
+
+/// Early exits by layer.
+inline table early_exit_table(finished_study const& s, location const& l) {
+    table t{"early_exit",
+            "Early exits, layer by layer",
+            {{"model", "model"}, {"state", "state"}, {"scale", "scale"}, {"layer", "layer"}},
+            {},
+            {"Loss in nats per token. r: after the attention of the layer, z: after its "
+             "MLP. Scale: the last norm's, of the state itself (fresh) or of the model's "
+             "end (frozen)."}};
+    const auto sets = shown_sets(l);
+    for (const auto set : sets)
+        detail::add_columns(t, set, {{"nll", "loss", 3}, {"nll_low", "95 % from", 3}, {"nll_high", "to", 3}});
+    for (exit_curve const& c : l.exits)
+        for (std::size_t i = 0; i < c.layers.size(); ++i) {
+            std::vector<cell> row{c.method ? s.methods[*c.method].name : std::string(full_model_name),
+                                  std::string(name(c.state)), c.scale == exit_scale::fresh ? "fresh" : "frozen",
+                                  c.layers[i]};
+            for (const auto set : sets) detail::add_estimate(row, c.on(set)[i]);
+            t.add(std::move(row));
+        }
+    return t;
+}
+
+/// The documents that a method breaks most among those that were run, without near-duplicates; what is left of the
+/// error of each under the changes that are one variant. Rows of the study.
+struct located_documents {
+    std::size_t method = 0; // of the study
+    std::vector<std::size_t> rows;
+    table errors;
+};
+
+inline located_documents worst_located(finished_study const& s, location const& l, located_method const& m) {
+    constexpr std::size_t most = 10;
+    constexpr double bold = 0.5; // of the damage
+    auto const& study = s.methods[m.method];
+    std::vector<located_variant const*> shown;
+    for (located_variant const& v : m.variants)
+        if (v.change.kind == change_kind::patch || v.change.kind == change_kind::restore_late ||
+            (v.change.kind == change_kind::restore_projection && v.change.part == projection::gate))
+            shown.push_back(&v);
+    auto const& run = l.rows(located_set::all); // rising
+    std::vector<std::size_t> ranked;
+    std::ranges::copy_if(rank_by_error(study.error), std::back_inserter(ranked),
+                         [&](std::size_t i) { return std::ranges::binary_search(run, i); });
+    located_documents worst{m.method,
+                            first_distinct(s.run, ranked, most),
+                            {"location_worst_" + study.name,
+                             "What is left of the errors of " + study.name,
+                             {{"example", "document"}, {"words", "first words"}, {"error", "error"}},
+                             {},
+                             {"Errors in nats per token, above the full model's loss; bold where a change gives back "
+                              "more than half."}}};
+    if (shown.empty()) worst.rows.clear();
+    for (auto const* v : shown) worst.errors.columns.push_back({v->name, change_words(v->change, s.layers())});
+    const std::size_t first = have_common_start(s.run.documents) ? 1 : 0;
+    for (const std::size_t i : worst.rows) {
+        const double damage = m.nll[i] - m.nll_full[i];
+        std::vector<cell> row{s.run.documents.rows[i], first_words(s.run, i, first, 48), number_or_gap(damage)};
+        for (auto const* v : shown) {
+            row.emplace_back(number_or_gap(v->nll[i] - m.nll_full[i]));
+            row.back().strong = damage > 0 && m.nll[i] - v->nll[i] > bold * damage;
+        }
+        worst.errors.add(std::move(row));
+    }
+    return worst;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+inline void add_point(series& to, std::size_t layer, estimate const& e) {
+    to.points.push_back(
+        {static_cast<double>(layer), e.value.optional(), {}, e.within.lo.optional(), e.within.hi.optional()});
+}
+
+inline std::string located_note(location const& l) {
+    std::string text;
+    for (const auto set : shown_sets(l))
+        text +=
+            (text.empty() ? "n = " : ", ") + std::to_string(l.rows(set).size()) + " in " + std::string(set_title(set));
+    return text;
+}
+
+/// The full model and a method, over each set.
+inline chart exit_chart(finished_study const& s, location const& l, exit_state state, exit_scale scale,
+                        std::size_t method) {
+    const std::string letter(name(state));
+    auto const& method_name = s.methods[method].name;
+    chart c = empty_chart("exit_" + letter, "Loss of early exits from " + letter + ", " + method_name, layer_axis(),
+                          {"nats per token"});
+    for (const auto set : shown_sets(l))
+        for (const auto model : {std::optional<std::size_t>(), std::optional(method)}) {
+            auto const* const curve = l.find_exit(state, scale, model);
+            if (!curve) continue;
+            series one{(model ? method_name : std::string(full_model_name)) + ", " + std::string(set_title(set)),
+                       mark::band,
+                       {}};
+            for (std::size_t i = 0; i < curve->layers.size(); ++i) add_point(one, curve->layers[i], curve->on(set)[i]);
+            c.series.push_back(std::move(one));
+        }
+    c.note = located_note(l);
+    return c;
+}
+
+/// One estimate of variants that differ in their layer, over each set.
+inline std::optional<chart> layer_chart(location const& l, std::vector<located_variant const*> const& variants,
+                                        std::string name, std::string title, std::string y,
+                                        estimate variant_numbers::*number) {
+    if (variants.empty()) return std::nullopt;
+    chart c = empty_chart(std::move(name), std::move(title), layer_axis(), {std::move(y)});
+    for (const auto set : shown_sets(l)) {
+        series one{std::string(set_title(set)), mark::band, {}};
+        for (auto const* v : variants) add_point(one, v->change.layer, v->on(set).*number);
+        c.series.push_back(std::move(one));
+    }
+    c.zero_line = true;
+    c.note = located_note(l);
+    return c;
+}
+
+inline void add_if_any(figure& f, std::optional<chart> c) {
+    if (c) f.charts.push_back(std::move(*c));
+}
+
+/// How much is lost where nothing is changed.
+inline std::string damage_note(located_method const& m, location const& l) {
+    std::string text;
+    for (const auto set : shown_sets(l))
+        if (auto const& e = m.itself_on(set).error.value)
+            text += (text.empty() ? "unchanged: " : ", ") + with_minus_sign(rounded_text(*e, 3)) + " in " +
+                    std::string(set_title(set));
+    return text;
+}
+
+} // namespace detail
+
+/// Figures 2 and 12 to 15: one per method that has early exits.
+inline std::vector<figure> early_exit_figures(finished_study const& s, location const& l) {
+    std::vector<figure> all;
+    for (const exit_scale scale : exit_scales)
+        for (std::size_t v = 0; v < s.methods.size(); ++v) {
+            const bool fresh = scale == exit_scale::fresh;
+            figure f{(fresh ? "figure_02_early_exit_" : "figure_02_frozen_exit_") +
+                         detail::file_stem(s.methods[v].name),
+                     "Loss where the model ends after the attention (r) or the MLP (z) of a layer and goes straight "
+                     "to the last norm and the head" +
+                         std::string(fresh ? "." : ", whose scale is that of the model's end.") +
+                         std::string(detail::bands_caption),
+                     {},
+                     2};
+            for (const exit_state state : exit_states)
+                if (l.find_exit(state, scale, v)) f.charts.push_back(detail::exit_chart(s, l, state, scale, v));
+            if (!f.charts.empty()) all.push_back(std::move(f));
+        }
+    return all;
+}
+
+/// Restored from layer k on, and patched from layer k on.
+inline figure from_layer_figure(finished_study const& s, location const& l) {
+    figure f{"location_from_layer",
+             "What is left of the error, by the layer from which on weights are restored or activations patched with "
+             "the full model's." +
+                 std::string(detail::bands_caption),
+             {},
+             2};
+    const std::string left = "error left, nats per token";
+    for (located_method const& m : l.methods) {
+        const auto add = [&](change_kind kind, std::string_view point, std::string const& title) {
+            auto c = detail::layer_chart(l, m.all_of(kind, point), "", title + ", " + s.methods[m.method].name, left,
+                                         &variant_numbers::error);
+            if (!c) return;
+            c->name = s.methods[m.method].name + (point.empty() ? " restored" : " " + std::string(point));
+            c->x.title = "from layer";
+            c->note = detail::damage_note(m, l);
+            f.charts.push_back(std::move(*c));
+        };
+        add(change_kind::restore_from, {}, "Layers restored");
+        for (const auto point : patched_points) add(change_kind::patch_from, point, std::string(point) + " patched");
+    }
+    return f;
+}
+
+/// One layer restored, and one layer alone quantized.
+inline figure one_layer_figure(finished_study const& s, location const& l) {
+    figure f{"location_one_layer",
+             "What one layer gives back when it alone is restored, and what it loses when it alone is quantized." +
+                 std::string(detail::bands_caption),
+             {},
+             2};
+    for (located_method const& m : l.methods) {
+        auto const& name = s.methods[m.method].name;
+        detail::add_if_any(f, detail::layer_chart(l, m.all_of(change_kind::restore_layer), name + " restored",
+                                                  "One layer restored, " + name, "nats per token given back",
+                                                  &variant_numbers::given_back));
+        detail::add_if_any(f, detail::layer_chart(l, m.all_of(change_kind::only_layer), name + " only",
+                                                  "One layer alone quantized, " + name, "nats per token lost",
+                                                  &variant_numbers::error));
+    }
+    return f;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/location_section.hpp
+/// location_content: the part of a report on where errors arise, where variants of a study's methods were run.
+
 // ---- bitlens/page/method_choice.hpp
 /// method_choice: parts of a page of which the reader sees those of one method, without a script.
 
@@ -22247,6 +25406,145 @@ inline std::string method_choice_style(std::size_t methods) {
                         : out + "{display:block}\n@media "
                                 "print{.choice>input:not(:checked),.choice>input:not(:checked)+label{display:none}}\n";
 }
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What page and summary.json show of it. A table without rows and a figure without charts are left out.
+struct location_content {
+    location found;
+    std::vector<claim> claims;
+    std::string line;               // for the summary; empty: nothing to say
+    std::vector<std::string> about; // sentences above the tables
+    table patching, late, gates, restored_projections, only_projections, restored_layers, only_layers, from_layer,
+        exits, all_documents;
+    std::vector<located_documents> worst; // of each method of `found`
+    std::vector<figure> exit_figures;
+    figure from_layer_curves, one_layer_curves;
+};
+
+namespace detail {
+
+/// What a method gets most of its damage back from, and whether the next is told apart from it.
+inline std::string most_given_back_words(finished_study const& s, location const& l, located_method const& m,
+                                         located_set set) {
+    std::vector<located_variant const*> ranked;
+    for (located_variant const& v : m.variants) {
+        const auto kind = v.change.kind;
+        const bool is_curve = kind == change_kind::restore_from || kind == change_kind::patch_from;
+        if (!v.change.is_only() && !is_curve) ranked.push_back(&v);
+    }
+    if (ranked.empty()) return {};
+    const std::string name = s.methods[m.method].name;
+    const auto share = [set](located_variant const* v) -> estimate const& { return v->on(set).share_back; };
+    const auto without = std::ranges::find_if(ranked, [&](auto const* v) { return !share(v).value; });
+    if (without != ranked.end()) return name + ": not defined, " + share(*without).value.reason();
+    std::ranges::stable_sort(ranked, [&](auto const* a, auto const* b) { return *share(a).value > *share(b).value; });
+    const auto words = [&](located_variant const* v) {
+        return change_words(v->change, s.layers()) + " " + share_text(share(v));
+    };
+    std::string text = name + " most with " + words(ranked[0]);
+    if (ranked.size() > 1) {
+        const bool told_apart =
+            judge_means(s, l.rows(set), {ranked[0]->nll, ranked[1]->nll},
+                        [](std::span<const double> means) { return means[0] < means[1]; }) == outcome::agrees;
+        text += (told_apart ? ", then with " : ", not told apart from ") + words(ranked[1]);
+    }
+    if (ranked.size() > 2) text += ", least with " + words(ranked.back());
+    return text;
+}
+
+inline std::string location_words(finished_study const& s, location const& l, std::vector<claim> const& claims) {
+    const auto set = l.rows(located_set::large).empty() ? located_set::all : located_set::large;
+    std::string text;
+    for (located_method const& m : l.methods)
+        if (const auto words = most_given_back_words(s, l, m, set); !words.empty())
+            text += (text.empty() ? "" : "; ") + words;
+    const std::size_t documents = l.rows(set).size();
+    if (!text.empty())
+        return "Where errors arise, on " +
+               (set == located_set::large ? "D_large of " + s.methods[l.sets_of].name
+                                          : std::string("all that was run")) +
+               " (" + counted(documents, "document") + "), as shares of the damage given back" +
+               (documents < fewest_documents ? ", of too few documents for intervals: "
+                                             : ", with their 95 % intervals: ") +
+               text + ".";
+    for (claim const& c : claims) text += (text.empty() ? "" : "; ") + c.answer.text;
+    return text.empty() ? text : "Where errors arise, early exits of the full model: " + text + ".";
+}
+
+} // namespace detail
+
+inline location_content make_location_content(finished_study const& s, located_run const& run) {
+    location l = make_location(s, run.table, run.sets_of);
+    location_content c{{},
+                       location_claims_of(s, l),
+                       {},
+                       {located_sets_words(s, l)},
+                       location_patching_table(s, l),
+                       location_late_table(s, l),
+                       location_gates_table(s, l),
+                       restored_projections_table(s, l),
+                       only_projections_table(s, l),
+                       restored_layers_table(s, l),
+                       only_layers_table(s, l),
+                       from_layer_table(s, l),
+                       early_exit_table(s, l),
+                       all_documents_table(s, l),
+                       {},
+                       early_exit_figures(s, l),
+                       from_layer_figure(s, l),
+                       one_layer_figure(s, l)};
+    if (!l.methods.empty()) c.about.emplace_back(detail::share_words);
+    c.line = detail::location_words(s, l, c.claims);
+    for (located_method const& m : l.methods)
+        if (auto worst = worst_located(s, l, m); !worst.rows.empty()) c.worst.push_back(std::move(worst));
+    c.found = std::move(l);
+    return c;
+}
+
+inline std::vector<table const*> tables_of(location_content const& c) {
+    std::vector<table const*> all;
+    for (table const* t : {&c.patching, &c.late, &c.gates, &c.restored_projections, &c.only_projections,
+                           &c.restored_layers, &c.only_layers, &c.from_layer, &c.exits, &c.all_documents})
+        if (!t->rows.empty()) all.push_back(t);
+    for (auto const& w : c.worst) all.push_back(&w.errors);
+    return all;
+}
+
+inline std::vector<figure const*> figures_of(location_content const& c) {
+    std::vector<figure const*> all;
+    for (figure const& f : c.exit_figures) all.push_back(&f);
+    for (figure const* f : {&c.from_layer_curves, &c.one_layer_curves})
+        if (!f->charts.empty()) all.push_back(f);
+    return all;
+}
+
+namespace detail {
+
+/// Of each method, what is left of its worst documents' errors; `target(row)`: where the page has the document.
+template <class Target>
+std::string worst_located_html(finished_study const& s, location_content const& c, Target const& target) {
+    if (c.worst.empty()) return {};
+    std::vector<std::string> names, tables;
+    for (located_documents const& worst : c.worst) {
+        names.push_back(s.methods[worst.method].name);
+        html_use use{.titled = false};
+        for (const std::size_t row : worst.rows) use.targets.push_back(target(row));
+        tables.push_back(to_html(worst.errors, use));
+    }
+    return "<h3>The worst documents: what is left of the error</h3>\n" + method_choice("arise-worst", names, tables);
+}
+
+} // namespace detail
 
 } // namespace bitlens
 
@@ -22614,6 +25912,31 @@ inline table mse_table(finished_study const& s) {
     return t;
 }
 
+/// Figures 4 and 16 as numbers. before: the loss of a full model for each document, which `whose` names; NaN where
+/// there is none.
+inline table long_tail_table(finished_study const& s, std::span<const double> before, std::string const& whose) {
+    table t{"long_tail",
+            "Mean error of documents that were hard, or easy, before quantization",
+            {{"method", "method"},
+             {"hard", "documents with a loss of 4 or more"},
+             {"hard_error", "mean error", 4},
+             {"hard_low", "95 % from", 4},
+             {"hard_high", "to", 4},
+             {"easy", "of 1 or less"},
+             {"easy_error", "mean error", 4},
+             {"easy_low", "95 % from", 4},
+             {"easy_high", "to", 4}},
+            {},
+            {"In nats per token. Loss: " + whose + ". Over all documents, whether in D_large or not. Intervals: " +
+             std::to_string(bootstrap_resamples) + " bootstrap resamples of the documents."}};
+    for (auto const& m : s.methods) {
+        const auto [hard, easy, easy_lose_more] = long_tail_of(before, m.error, s.seed);
+        t.add({m.name, hard.errors.size(), hard.mean, hard.within.lo, hard.within.hi, easy.errors.size(), easy.mean,
+               easy.within.lo, easy.within.hi});
+    }
+    return t;
+}
+
 } // namespace bitlens
 
 // ---- bitlens/page/words.hpp
@@ -22899,6 +26222,7 @@ inline std::string_view worst_documents_style() noexcept {
 #include <cstddef>
 #include <filesystem>
 #include <initializer_list>
+#include <iterator>
 #include <optional>
 #include <ostream>
 #include <span>
@@ -22928,19 +26252,26 @@ namespace detail {
 struct report_content {
     std::vector<std::string> lines;
     table claims, methods, margins, foretelling, foretelling_robustness, parting, method_correlation, pair_robustness,
-        kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse;
+        kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse, long_tail;
     std::optional<table> topics, topic_tests; // where the documents have topics
     std::vector<set_figures> sets;            // one per method
-    figure correlation_r, correlation_z_h, mlp_error, errors;
+    figure correlation_r, correlation_z_h, mlp_error, errors, long_tail_dots;
     std::optional<table> float32; // of a run in another arithmetic
+    std::optional<location_content> location;
 };
 
-inline report_content make_content(finished_study const& s, std::optional<table> float32) {
+inline report_content make_content(finished_study const& s, std::optional<table> float32,
+                                   std::optional<located_run> const& located) {
     const auto pairs = method_pairs(s);
+    auto about = claims_of({s, pairs});
+    std::optional<location_content> location;
+    if (located) location = make_location_content(s, *located);
+    if (location && location->found.empty()) location.reset();
+    if (location) std::ranges::copy(location->claims, std::back_inserter(about));
     const auto found = foretell(s);
     resampler draws(s.seed);
     report_content c{summary_lines(s, pairs, found),
-                     claims_table(claims_of({s, pairs})),
+                     claims_table(about),
                      method_table(s),
                      margins_table(s, margin_lines(s)),
                      foretelling_table(s, found),
@@ -22955,6 +26286,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      layer_correlation_table(s),
                      set_means_table(s),
                      mse_table(s),
+                     long_tail_table(s, s.nll_full, "the full model's"),
                      {},
                      {},
                      {},
@@ -22962,7 +26294,10 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      correlation_z_h_figure(s, draws),
                      mse_figure(s, draws),
                      error_figure(s),
-                     std::move(float32)};
+                     long_tail_figure(s, s.nll_full, "loss of the full model"),
+                     std::move(float32),
+                     std::move(location)};
+    if (c.location && !c.location->line.empty()) c.lines.push_back(c.location->line);
     if (const auto topics = study_topics(s)) {
         c.topics = topics_table(s, *topics);
         c.topic_tests = topic_tests_table(s, *topics);
@@ -22986,15 +26321,18 @@ inline std::vector<table const*> tables_of(report_content const& c) {
                                   &c.last_layer,
                                   &c.layer_correlation,
                                   &c.set_means,
-                                  &c.mse};
+                                  &c.mse,
+                                  &c.long_tail};
     for (auto const* more : {&c.topics, &c.topic_tests, &c.float32})
         if (*more) all.push_back(&**more);
+    if (c.location) std::ranges::copy(tables_of(*c.location), std::back_inserter(all));
     return all;
 }
 
 inline std::vector<figure const*> figures_of(report_content const& c) {
-    std::vector<figure const*> all{&c.correlation_r, &c.correlation_z_h, &c.mlp_error, &c.errors};
+    std::vector<figure const*> all{&c.correlation_r, &c.correlation_z_h, &c.mlp_error, &c.errors, &c.long_tail_dots};
     for (auto const& f : c.sets) all.insert(all.end(), {&f.curves, &f.density_r, &f.density_h, &f.kurtosis});
+    if (c.location) std::ranges::copy(figures_of(*c.location), std::back_inserter(all));
     return all;
 }
 
@@ -23002,8 +26340,11 @@ inline ordered_json summary_json(report_content const& c) {
     ordered_json tables = ordered_json::object(), reported = ordered_json::object();
     for (table const* t : tables_of(c)) tables[t->name] = to_json(*t);
     for (table const& t : {published::perplexity_table(), published::method_correlation_table(),
-                           published::error_sets_table(), published::last_layer_table()})
+                           published::error_sets_table(), published::last_layer_table(), published::long_tail_table()})
         reported[t.name] = to_json(t);
+    if (c.location)
+        for (table const& t : {published::patching_table(), published::restoring_table()})
+            reported[t.name] = to_json(t);
     return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
 }
 
@@ -23073,6 +26414,16 @@ inline std::string method_figures_html(set_figures const& figures, bool with_lay
     return out + figure_html(figures.kurtosis);
 }
 
+/// Dots are large, about 100 bytes each: the page has those of one method, and of many documents none.
+inline std::string long_tail_html(figure const& f) {
+    constexpr std::size_t most_dots = 2000;
+    if (f.charts.empty()) return {};
+    const bool is_drawn = f.charts.front().series.back().points.size() <= most_dots;
+    const auto shown = std::span(f.charts).first(is_drawn ? 1 : 0);
+    return figure_html(shown, 1, f.caption, {f.name}) +
+           (is_drawn && f.charts.size() == 1 ? "" : figure_links("Each document under every method", f));
+}
+
 /// All scripts that a page may run.
 inline std::array<page_script, 2> page_scripts() noexcept { return {table_script(), example_script()}; }
 
@@ -23120,6 +26471,33 @@ inline std::string documents_html(documents_page& page) {
     return out + to_html(documents_table(s), listed);
 }
 
+/// Where errors arise: only what was run.
+inline std::string location_html(documents_page const& page, location_content const& c) {
+    finished_study const& s = page.s;
+    const auto shown = [](table const& t) { return t.rows.empty() ? std::string() : to_html(t); };
+    const auto all_layers = [](table const& t) {
+        return t.rows.empty() ? std::string()
+                              : folded(t.title + ": all layers as a table", to_html(t, {.titled = false}));
+    };
+    std::string out = section("arise", "Where errors arise");
+    for (auto const& sentence : c.about) out += paragraph(sentence);
+    out += shown(c.patching);
+    if (!c.patching.rows.empty())
+        out += folded("Perplexities that the paper reports", to_html(published::patching_table()));
+    out += worst_located_html(s, c, [&page](std::size_t row) { return page.target(row); });
+    out += shown(c.late) + shown(c.gates);
+    if (!c.late.rows.empty() || !c.gates.rows.empty())
+        out += folded("Perplexities that the paper reports", to_html(published::restoring_table()));
+    out += shown(c.restored_projections) + shown(c.only_projections);
+    out += figure_html(c.one_layer_curves) + all_layers(c.restored_layers) + all_layers(c.only_layers);
+    out += figure_html(c.from_layer_curves) + all_layers(c.from_layer);
+    for (figure const& f : c.exit_figures) out += figure_html(f);
+    out += all_layers(c.exits);
+    return c.all_documents.rows.empty()
+               ? out
+               : out + folded(c.all_documents.title, to_html(c.all_documents, {.titled = false, .listed = "change"}));
+}
+
 inline std::string page_html(finished_study const& s, report_content const& c) {
     const run_facts facts = facts_of(s);
     documents_page documents(s);
@@ -23130,8 +26508,10 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += "<nav><a href=\"#worst\">Worst documents</a><a href=\"#foretells\">What foretells the error</a><a "
             "href=\"#claims\">The paper's findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same "
             "documents?</a><a "
-            "href=\"#sets\">Large errors</a><a href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a><a "
-            "href=\"#examples\">Texts and all documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
+            "href=\"#sets\">Large errors</a><a href=\"#tail\">Hard and easy</a><a "
+            "href=\"#magnitudes\">Magnitudes</a><a href=\"#mlp\">MLP errors</a>";
+    if (c.location) body += "<a href=\"#arise\">Where errors arise</a>";
+    body += "<a href=\"#examples\">Texts and all documents</a><a href=\"#manifest\">Manifest</a></nav>\n";
 
     body += section("worst", "The worst documents") + (s.methods.empty() ? "" : worst_documents_html(documents)) +
             folded("Where the runs part, layer by layer", to_html(c.parting));
@@ -23162,6 +26542,9 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     }
     body += folded("All layers as a table", to_html(c.set_means));
 
+    body += section("tail", "Were the documents with large errors hard before?") + long_tail_html(c.long_tail_dots) +
+            to_html(c.long_tail) + folded("Mean errors that the paper reports", to_html(published::long_tail_table()));
+
     body += section("magnitudes", "Do magnitudes foretell errors?") + figure_html(c.correlation_r) +
             to_html(c.last_layer) +
             folded("Correlations that the paper reports", to_html(published::last_layer_table())) +
@@ -23169,6 +26552,7 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
     body += section("mlp", "Do larger inputs get larger errors?") + figure_html(c.mlp_error) +
             folded("All layers as a table", to_html(c.mse));
 
+    if (c.location) body += location_html(documents, *c.location);
     body += section("examples", "Texts and all documents") + documents_html(documents);
     body += section("manifest", "How this was made") + paragraph("By bitlens, after arXiv 2506.12044.") +
             json_html(to_json(s.run.manifest)) +
@@ -23193,10 +26577,12 @@ inline void expect_report_writable(std::filesystem::path const& run_folder) {
 }
 
 /// Writes summary.json, figures/*.svg with figures/*.csv, and report.html into `folder`, where float32.csv of the run
-/// may be. Equal runs give equal bytes.   Errors: io_error; format_error for a float32.csv of another run.
-inline report_summary write_report(std::filesystem::path const& folder, finished_study const& s) {
+/// may be. `located`: what variants of its methods say of where errors arise. Equal runs give equal bytes.
+/// Errors: io_error; format_error for a float32.csv of another run; those of make_location.
+inline report_summary write_report(std::filesystem::path const& folder, finished_study const& s,
+                                   std::optional<located_run> const& located = std::nullopt) {
     expect_report_writable(folder);
-    const auto content = detail::make_content(s, float32_table(folder, s));
+    const auto content = detail::make_content(s, float32_table(folder, s), located);
     const auto figures = folder / "figures";
     std::error_code code;
     std::filesystem::create_directories(figures, code);
@@ -23207,9 +26593,10 @@ inline report_summary write_report(std::filesystem::path const& folder, finished
     return {content.lines, folder / "report.html", s.run.unfinished};
 }
 
-/// The same of a run that is read from its folder.   Errors: also those of read_run and make_study.
+/// The same of a run that is read from its folder.   Errors: also those of read_run, make_study and read_location.
 inline report_summary write_report(std::filesystem::path const& folder) {
-    return write_report(folder, make_study(read_run(folder)));
+    const auto s = make_study(read_run(folder));
+    return write_report(folder, s, read_location(folder, s));
 }
 
 } // namespace bitlens

@@ -69,15 +69,6 @@ finished_study measure(study_model<Architecture> const& model, std::span<const m
     return measure(model, methods, std::span<const variant<study_matrix>>(variants), std::move(documents));
 }
 
-/// Losses of some rows as a table of all `documents`: the other rows are those that were not run.
-results_table spread(results_table const& some, std::span<const std::size_t> rows, std::size_t documents) {
-    results_table all(some.declared(), some.variants(), {documents, some.layers(), some.positions()},
-                      {some.kinds().begin(), some.kinds().end()});
-    for (std::size_t c = 0; c < all.columns().size(); ++c)
-        for (std::size_t i = 0; i < rows.size(); ++i) all.columns()[c].numbers[rows[i]] = some.columns()[c].numbers[i];
-    return all;
-}
-
 template <class Architecture>
 located_study locate(study_model<Architecture> const& model, std::span<const method> methods, document_rows documents,
                      location_request wanted) {
@@ -95,14 +86,10 @@ located_study locate(study_model<Architecture> const& model, std::span<const met
     if (rows.empty())
         throw option_error(s.methods[sets_of].name + " has no D_large and D_ctrl among " + std::to_string(s.size()) +
                            " documents, of which a tenth is too few");
-    matrix<std::int32_t> ids(rows.size(), s.run.documents.ids.cols());
-    for (std::size_t i = 0; i < rows.size(); ++i)
-        std::ranges::copy(s.run.documents.ids.row(rows[i]), ids.row(i).begin());
     const all_cores here;
-    const auto table =
-        measure_run(model, variants, document_rows::numbered(std::move(ids)), here.cut, location_losses{});
-    const std::size_t documents_of_study = s.size();
-    return {std::move(s), {spread(table, rows, documents_of_study), sets_of}};
+    auto table = measure_run(
+        model, variants, s.run.documents, here.cut, location_losses{}, [](std::size_t) {}, rows);
+    return {std::move(s), {std::move(table), sets_of}};
 }
 
 template <class Architecture>

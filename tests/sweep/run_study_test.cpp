@@ -271,6 +271,10 @@ TEST_CASE("some documents and variants of a run are done, and the rest another t
     for (std::size_t v = 0; v < variants.size(); ++v)
         for (std::size_t n = 0; n < data_rows; ++n)
             CHECK(run.table.is_finished(v, n) == ((v == 2 || v == 4) && n % 2 == 0));
+    const auto in_memory = measure_run(
+        model, variants, documents, {2, 1}, kind, [](std::size_t) {}, choice.rows);
+    for (std::size_t n = 0; n < data_rows; ++n) CHECK(in_memory.is_finished(0, n) == (n % 2 == 0));
+    CHECK(in_memory.of_documents("nll_late")[2] == whole.of_documents("nll_late")[2]);
     run = begin(); // as another process finds it
     CHECK(run.table.is_finished(4, 4));
     CHECK(layers_to_do(run.table, all, model.config(), choice) == 0);

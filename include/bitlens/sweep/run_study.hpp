@@ -226,12 +226,14 @@ std::vector<patch_count> run_study(
     return replaced;
 }
 
-/// The same in memory, for programs that need no run folder: every variant on every document. variants[0] is the full
-/// model. on_documents(n) is called when n more documents are done, and may throw.   Errors: as run_study.
+/// The same in memory, for programs that need no run folder: every variant on every document, or on the rows given.
+/// variants[0] is the full model. on_documents(n) is called when n more documents are done, and may throw.
+/// Errors: as run_study.
 template <class Architecture, class W, class Variants, measurement_kind Kind>
 results_table measure_run(
     transformer<Architecture, W> const& model, Variants const& variants, document_rows const& documents, sweep_cut cut,
-    Kind const& kind, std::function<void(std::size_t)> const& on_documents = [](std::size_t) {}) {
+    Kind const& kind, std::function<void(std::size_t)> const& on_documents = [](std::size_t) {},
+    std::vector<std::size_t> const& only_rows = {}) {
     const auto list = variants_of<W>(variants);
     std::vector<std::string> names;
     auto kinds = results_table::kinds_of_methods(list.size());
@@ -250,7 +252,7 @@ results_table measure_run(
             }
         on_documents(block.size());
     };
-    const auto rows = detail::all_of(documents.size());
+    const auto rows = only_rows.empty() ? detail::all_of(documents.size()) : only_rows;
     if (!rows.empty()) detail::sweep_rows(model, list, documents, std::span<const std::size_t>(rows), cut, kind, done);
     return table;
 }
