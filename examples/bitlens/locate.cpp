@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -58,6 +59,9 @@ located_study study_of(locate_arguments const& a, std::string const& who) {
     located_study l{make_study(read_run(a.run_folder)), {}, {}, 0, {}};
     finished_study const& s = l.s;
     if (s.methods.empty()) throw option_error(a.run_folder.string() + ": a study with a finished method is expected");
+    std::vector<std::string> names;
+    for (auto const& m : s.methods) names.push_back(m.name);
+    check_location_names(names, s.layers());
     std::set<std::size_t> chosen;
     for (auto const& name : a.methods)
         if (!chosen.insert(method_named(s, "--methods", name)).second)
@@ -180,6 +184,17 @@ location_variants<weight> variants_asked_for(located_study const& l, location_re
     return make_location_variants<weight>(models, request, l.s.layers());
 }
 
+/// Columns of a method that the study has, and that nobody asked for, may not be those of a variant.
+/// Errors: option_error.
+void check_unlike_methods(std::span<const run_method> made, finished_study const& s) {
+    for (run_method const& v : made) {
+        const auto method = std::ranges::find(s.methods, v.name, &method_columns::name);
+        if (method != s.methods.end() && method->spec != v.spec)
+            throw option_error(in_quotes(v.name) + " would be " + v.spec + ", and is a method of the study: " +
+                               method->spec + "; a study with a method of another name keeps both");
+    }
+}
+
 /// One for each variant of the table. Those of earlier calls keep their places, and are not run.
 std::vector<variant<weight>> in_table_order(std::vector<variant<weight>> const& asked, results_table const& table) {
     std::vector<variant<weight>> all;
@@ -198,26 +213,35 @@ struct location_pass {
 };
 
 /// As few passes as memory allows: variants are added to one until the threads would not all have an example at work.
+/// Errors: as plan_memory, for the variant that takes most where there is no room for it alone.
 template <class Demand>
 std::vector<location_pass> plan_passes(std::span<const std::size_t> wanted, Demand const& demand_of_variants,
                                        machine const& here) {
+    std::vector<location_pass> alone;
+    for (const std::size_t v : wanted) alone.push_back({{v}, demand_of_variants(std::vector{v}), {}});
+    std::ranges::stable_sort(alone, std::greater(), [&](location_pass const& pass) {
+        sweep_memory const& states = pass.demand.states;
+        return states.once + states.per_example + here.threads * states.per_thread;
+    });
+    for (auto& pass : alone) pass.plan = plan_memory(pass.demand, here.memory, here.threads);
+
+    std::ranges::sort(alone, {}, &location_pass::variants);
     std::vector<location_pass> passes;
-    for (const std::size_t v : wanted) {
+    for (auto& each : alone) {
         if (!passes.empty()) {
-            auto more = passes.back().variants;
-            more.push_back(v);
-            const memory_demand demand = demand_of_variants(more);
+            location_pass both{passes.back().variants, {}, {}};
+            both.variants.push_back(each.variants[0]);
+            both.demand = demand_of_variants(both.variants);
             try {
-                const memory_plan plan = plan_memory(demand, here.memory, here.threads);
-                if (plan.cut.examples_per_block >= std::min<std::size_t>(here.threads, demand.rows)) {
-                    passes.back() = {std::move(more), demand, plan};
+                both.plan = plan_memory(both.demand, here.memory, here.threads);
+                if (both.plan.cut.examples_per_block >= std::min<std::size_t>(here.threads, both.demand.rows)) {
+                    passes.back() = std::move(both);
                     continue;
                 }
             } catch (option_error const&) { // a pass of its own
             }
         }
-        const memory_demand demand = demand_of_variants(std::vector{v});
-        passes.push_back({{v}, demand, plan_memory(demand, here.memory, here.threads)});
+        passes.push_back(std::move(each));
     }
     return passes;
 }
@@ -226,11 +250,6 @@ std::vector<location_pass> plan_passes(std::span<const std::size_t> wanted, Dema
 struct location_plan {
     std::vector<location_pass> passes;
     std::size_t layers = 0, exits = 0; // to run, of all documents; to score, of each
-
-    /// What all passes can keep in memory.
-    bool keeps(bool memory_plan::*resident) const {
-        return std::ranges::all_of(passes, [resident](location_pass const& pass) { return pass.plan.*resident; });
-    }
 };
 
 /// asked: in the order of the table; `run`: with all that is finished.   Errors: as plan_memory.
@@ -266,7 +285,7 @@ location_plan make_plan(checkpoint const& source, located_study const& l, std::s
     return plan;
 }
 
-/// "12.3 model runs a document, …": what is about to be computed.
+/// "246.0 model runs on 20 documents; …": what is about to be computed.
 std::string price_text(std::size_t layers_to_run, std::size_t exits, std::size_t documents,
                        model_config const& config) {
     double products = 0; // of a layer, a token
@@ -301,17 +320,32 @@ void announce(location_plan const& plan, located_study const& l, model_config co
     flush_output();
 }
 
+/// The models and their variants, as much of them in memory as a plan says.
+template <class Architecture>
+struct located_models {
+    transformer<Architecture, weight> model;
+    std::vector<variant<weight>> variants; // one for each of the table
+    bool full_resident, quantized_resident;
+
+    located_models(checkpoint const& source, located_study const& l, location_request const& request,
+                   arithmetic products, results_table const& table, memory_plan const& plan)
+        : model(transformer<Architecture, weight>(source, plan.full_resident).with_products(products)),
+          full_resident(plan.full_resident), quantized_resident(plan.quantized_resident) {
+        layer_sources sources{model.layers()};
+        for (auto const& m : l.methods)
+            sources.push_back(
+                std::make_shared<quantized_layers<weight>>(model.layers(), m, l.rules, quantized_resident));
+        variants = in_table_order(variants_asked_for(l, request, sources).variants, table);
+    }
+    bool fit(memory_plan const& plan) const noexcept {
+        return plan.full_resident == full_resident && plan.quantized_resident == quantized_resident;
+    }
+};
+
 /// Runs all passes, and fills the table.   Errors: those of run_study and check_losses; interrupted.
 template <class Architecture>
 void run_passes(checkpoint const& source, located_study const& l, location_request const& request, arithmetic products,
                 location_plan const& plan, run_folder const& folder, run_results& run, machine const& here) {
-    const auto model =
-        transformer<Architecture, weight>(source, plan.keeps(&memory_plan::full_resident)).with_products(products);
-    layer_sources sources{model.layers()};
-    for (auto const& m : l.methods)
-        sources.push_back(std::make_shared<quantized_layers<weight>>(model.layers(), m, l.rules,
-                                                                     plan.keeps(&memory_plan::quantized_resident)));
-    const auto variants = in_table_order(variants_asked_for(l, request, sources).variants, run.table);
     const std::size_t layers_of_model = source.config().layers;
     const stop_requests stop;
     progress shown(plan.layers, layers_of_model, run.documents.ids.cols());
@@ -320,10 +354,14 @@ void run_passes(checkpoint const& source, located_study const& l, location_reque
         check_losses(run.table, l.s);
         stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
     };
+    std::optional<located_models<Architecture>> models;
     std::vector<patch_count> replaced;
-    for (auto const& pass : plan.passes)
-        bitlens::detail::add_counts(replaced, run_study(model, variants, folder, run, pass.plan.cut, location_losses{},
-                                                        block_is_done, {l.rows, pass.variants}));
+    for (auto const& pass : plan.passes) {
+        if (models && !models->fit(pass.plan)) models.reset(); // before others take its place in memory
+        if (!models) models.emplace(source, l, request, products, run.table, pass.plan);
+        bitlens::detail::add_counts(replaced, run_study(models->model, models->variants, folder, run, pass.plan.cut,
+                                                        location_losses{}, block_is_done, {l.rows, pass.variants}));
+    }
     for (auto const& p : replaced)
         folder.log(p.variant + ": " + std::to_string(p.values) + " values of " + std::string(name(p.point)) +
                    " replaced");
@@ -343,6 +381,7 @@ report_summary locate_in(run_folder const& folder, locate_arguments const& a, ch
     finished_study const& s = l.s;
     const auto request = request_of(a, s.layers());
     const auto made = variants_asked_for(l, request, planned_sources(l.methods.size()));
+    check_unlike_methods(made.described, s);
     run_results run = begin_location(
         folder,
         {{{"bitlens", version}, {"study", s.run.manifest.setting}}, made.described, location_losses{}.columns()}, s);
