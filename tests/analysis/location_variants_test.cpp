@@ -125,9 +125,10 @@ TEST_CASE("every column equals transformers', on two tiny models") {
                              golden.at("methods").get<std::vector<std::string>>(), documents);
         });
         CHECK(golden.at("columns").size() > 140);
-        for (auto const& [name, losses] : golden.at("columns").items()) {
-            CAPTURE(name);
-            const auto column = found.find(name);
+        for (auto const& each : golden.at("columns").items()) {
+            json const& losses = each.value();
+            CAPTURE(each.key());
+            const auto column = found.find(each.key());
             REQUIRE(column != found.end());
             REQUIRE(losses.size() == documents.size());
             for (std::size_t n = 0; n < documents.size(); ++n)
