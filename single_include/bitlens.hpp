@@ -21207,10 +21207,13 @@ inline location make_location(finished_study const& s, results_table const& tabl
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -21260,18 +21263,33 @@ inline constexpr const char *location_folder = "locate", *location_table = "loca
 
 namespace detail {
 
-inline constexpr const char *set_column = "set", *large_word = "large", *ctrl_word = "ctrl";
+inline constexpr const char *example_column = "example", *set_column = "set", *large_word = "large",
+                            *ctrl_word = "ctrl";
+
+/// The row of the study that each line of the file is about.   Errors: format_error naming file and line for a document
+/// that the study does not have, or that has a line already.
+inline std::vector<std::size_t> rows_of_lines(csv_table const& file, document_rows const& documents) {
+    std::map<std::uint64_t, std::size_t> left;
+    for (std::size_t n = 0; n < documents.size(); ++n) left.emplace(documents.rows[n], n);
+    std::vector<std::size_t> rows;
+    for (const std::uint64_t example : file.counts(example_column)) {
+        const auto found = left.find(example);
+        if (found == left.end())
+            file.refuse(rows.size(), file.column(example_column), "a document of examples.csv that has no other line");
+        rows.push_back(found->second);
+        left.erase(found);
+    }
+    return rows;
+}
 
 /// Fills the rows of the table that the file has numbers of. An empty cell is a row that was not run, or a loss that is
-/// not finite.   Errors: format_error naming file, line and column.
+/// not finite.   Errors: format_error naming file, line and column; for a column that the table does not have.
 inline void read_location_table(csv_table const& file, document_rows const& documents, results_table& table) {
-    std::vector<std::size_t> rows;
-    const auto examples = file.counts("example");
-    for (std::size_t line = 0; line < examples.size(); ++line) {
-        const auto found = std::ranges::find(documents.rows, examples[line]);
-        if (found == documents.rows.end()) file.refuse(line, file.column("example"), "a document of examples.csv");
-        rows.push_back(static_cast<std::size_t>(found - documents.rows.begin()));
-    }
+    for (auto const& name : file.columns())
+        if (name != example_column && name != set_column && table.find(name, column_shape::document) == nullptr)
+            throw format_error(file.who() + ": column '" + visible_text(name) + "' belongs to no variant of " +
+                               location_folder + "/manifest.json");
+    const auto rows = rows_of_lines(file, documents);
     for (stored_column& s : table.columns()) {
         if (!file.has(s.name)) continue;
         const auto numbers = file.optional_numbers(s.name);
@@ -21285,6 +21303,30 @@ inline void read_location_table(csv_table const& file, document_rows const& docu
     }
 }
 
+/// A table of those variants whose columns the file has: the manifest may name others, of a call that has not come to
+/// its end.   Errors: format_error where the file has none of the full model; option_error for a manifest whose columns
+/// are not of documents, or as results_table.
+inline results_table table_of_columns(csv_table const& file, run_manifest const& manifest, results_size size) {
+    for (column const& c : manifest.columns) {
+        if (c.shape != column_shape::document)
+            throw option_error("column " + in_quotes(c.name) + " is per " + std::string(name(c.shape)) +
+                               ", expected per document");
+        if (c.is_of(variant_kind::full_model)) file.column(c.stored_name(full_model_name));
+    }
+    std::vector<run_method> there;
+    for (run_method const& m : manifest.methods) {
+        const auto kind = m.ends_early ? variant_kind::early_exit : variant_kind::method;
+        std::size_t expected = 0, found = 0;
+        for (column const& c : manifest.columns) {
+            if (!c.is_of(kind)) continue;
+            ++expected;
+            if (file.has(c.stored_name(m.name))) ++found;
+        }
+        if (expected > 0 && found == expected) there.push_back(m);
+    }
+    return results_table(manifest.columns, variant_names(there), size, variant_kinds(there));
+}
+
 inline std::vector<std::string> set_words(error_sets const& sets, std::size_t documents) {
     std::vector<std::string> words(documents);
     for (const std::size_t i : sets.large) words[i] = large_word;
@@ -21292,24 +21334,26 @@ inline std::vector<std::string> set_words(error_sets const& sets, std::size_t do
     return words;
 }
 
-/// Whether any variant has run on the document.
+/// Whether any variant has run on the document, and whether the variant has on any.
 inline bool is_located(results_table const& table, std::size_t row) {
     for (std::size_t v = 0; v < table.variants().size(); ++v)
         if (table.is_finished(v, row)) return true;
     return false;
 }
+inline bool has_run(results_table const& table, std::size_t variant) {
+    for (std::size_t n = 0; n < table.documents(); ++n)
+        if (table.is_finished(variant, n)) return true;
+    return false;
+}
 
-/// The method of the study whose sets the file tells.   Errors: format_error where there is none.
+/// The first method of the study whose sets the file tells.   Errors: format_error where there is none.
 inline std::size_t method_of_sets(csv_table const& file, finished_study const& s) {
-    const auto examples = file.counts("example");
+    const auto rows = rows_of_lines(file, s.run.documents);
     const auto told = file.texts(set_column);
     for (std::size_t v = 0; v < s.sets.size(); ++v) {
         const auto words = set_words(s.sets[v], s.size());
         bool fits = true;
-        for (std::size_t line = 0; line < told.size() && fits; ++line) {
-            const auto row = std::ranges::find(s.run.documents.rows, examples[line]) - s.run.documents.rows.begin();
-            fits = static_cast<std::size_t>(row) < s.size() && words[static_cast<std::size_t>(row)] == told[line];
-        }
+        for (std::size_t line = 0; line < told.size() && fits; ++line) fits = words[rows[line]] == told[line];
         if (fits) return v;
     }
     throw format_error(file.who() + ": column 'set' is expected to hold D_large and D_ctrl of a method of the study");
@@ -21317,27 +21361,41 @@ inline std::size_t method_of_sets(csv_table const& file, finished_study const& s
 
 } // namespace detail
 
-/// The variants of a study's folder, with all that earlier calls finished of them. The manifest is written.
-/// Errors: as run_folder::agree, results_table and read_part; format_error for a locate.csv of other documents.
+/// The variants of a study's folder, with all that earlier calls finished of them. Nothing is written: see
+/// run_folder::write_manifest.
+/// Errors: as run_folder::agree, results_table and read_part; format_error for a locate.csv of other documents or
+/// variants, or one without its manifest.
 inline run_results begin_location(run_folder const& folder, run_manifest const& asked, finished_study const& s) {
     run_results run;
     run.manifest = folder.agree(asked);
     run.documents = s.run.documents.first(s.size());
     run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods), s.run.table.size(),
                               variant_kinds(run.manifest.methods));
-    folder.write_manifest(run.manifest);
-    if (const auto path = folder.path() / location_table; std::filesystem::exists(path))
+    const auto path = folder.path() / location_table;
+    std::error_code unknown;
+    if (std::filesystem::exists(path, unknown)) {
+        if (!folder.manifest())
+            throw format_error(path.string() + ": there is no " + location_folder +
+                               "/manifest.json, which says what its columns are; both are expected, or neither");
         detail::read_location_table(read_csv(path), run.documents, run.table);
-    read_parts(folder, run.table);
+    }
+    if (folder.has_parts()) read_parts(folder, run.table);
     return run;
 }
 
-/// Writes RUN/locate.csv, a row for each document on which anything has run, in place of the parts.
-/// sets: of the study's documents.   Errors: io_error.
+/// Writes RUN/locate.csv, a row for each document on which anything has run and a column for each variant that has, in
+/// place of the parts. Columns that it had stay.   sets: of the study's documents.   Errors: io_error; as read_csv.
 inline void finish_location(run_folder const& folder, run_results const& run, error_sets const& sets) {
+    const auto path = folder.path() / location_table;
+    std::optional<csv_table> before;
+    std::error_code unknown;
+    if (std::filesystem::exists(path, unknown)) before = read_csv(path);
     const auto words = detail::set_words(sets, run.size());
-    std::vector<std::string> names{"example", detail::set_column};
-    const auto order = detail::csv_order(run.table);
+    std::vector<std::string> names{detail::example_column, detail::set_column};
+    auto order = detail::csv_order(run.table);
+    std::erase_if(order, [&](stored_column const* s) {
+        return !detail::has_run(run.table, s->variant) && !(before && before->has(s->name));
+    });
     for (stored_column const* s : order) names.push_back(s->name);
     csv_writer csv(names);
     for (std::size_t n = 0; n < run.size(); ++n) {
@@ -21346,7 +21404,7 @@ inline void finish_location(run_folder const& folder, run_results const& run, er
         for (stored_column const* s : order) std::isfinite(s->numbers[n]) ? csv.number(s->numbers[n]) : csv.empty();
         csv.end_row();
     }
-    write_file_atomically(folder.path() / location_table, csv.bytes());
+    write_file_atomically(path, csv.bytes());
     folder.remove_parts();
 }
 
@@ -21361,8 +21419,7 @@ inline std::optional<located_run> read_location(std::filesystem::path const& fol
     const csv_table file = read_csv(path);
     located_run run;
     try {
-        run.table = results_table(manifest.columns, variant_names(manifest.methods), s.run.table.size(),
-                                  variant_kinds(manifest.methods));
+        run.table = detail::table_of_columns(file, manifest, s.run.table.size());
     } catch (option_error const& e) {
         throw format_error(manifest_path.string() + ": " + e.what());
     }
@@ -21396,7 +21453,7 @@ struct location_request {
     bool sensitivity = false; // each layer and each projection restored alone, and quantized alone
     bool attenuation = false; // mlp_out overwritten from layer k on, as a curve
 
-    layer_range layers{};           // of exits, patches and curves: within the model
+    layer_range layers{};           // of exits, patches and curves
     std::size_t every = 1;          // of the layers of exits and curves, from the last one down
     layer_range sensitive_layers{}; // of sensitivity
     exit_scale scale = exit_scale::fresh;
@@ -21436,6 +21493,8 @@ class location_maker {
 public:
     location_maker(std::span<const located_model<W>> models, location_request const& request, std::size_t layers)
         : full_(models[0]), request_(request), layers_(layers) {
+        for (layer_range* const range : {&request_.layers, &request_.sensitive_layers})
+            range->end = std::min(range->end, layers);
         for (auto const& m : models) {
             found_.variants.push_back({m.name, m.layers});
             if (&m != &models[0]) found_.described.push_back({m.name, m.spec});
@@ -21450,8 +21509,13 @@ private:
     layer_range from(std::size_t k) const noexcept { return {k, layers_}; }
 
     void add(variant<W> v, std::string words) {
-        const auto taken = std::ranges::find(found_.variants, v.name, &variant<W>::name);
-        if (taken != found_.variants.end()) return; // another experiment has it
+        const auto taken = std::ranges::find(found_.described, v.name, &run_method::name);
+        if (taken != found_.described.end()) {
+            if (taken->spec == words) return; // another experiment has it
+            throw option_error("two variants would be called " + visible_text(v.name) + ": " +
+                               visible_text(taken->spec) + ", and " + visible_text(words) +
+                               "; a study with a method of another name keeps both");
+        }
         found_.described.push_back({v.name, std::move(words), v.exit.has_value()});
         found_.variants.push_back(std::move(v));
     }
@@ -21524,8 +21588,9 @@ private:
 
 } // namespace detail
 
-/// The models, the full one first, then what is asked of each, under the names of location_names. Ranges of layers are
-/// within the `layers` of the model.   Errors: as check_location_names.
+/// The models, the full one first, then what is asked of each, under the names of location_names. The model has
+/// `layers` layers.   Errors: as check_location_names; option_error for a method that is called like a
+/// variant of another.
 template <class W>
 location_variants<W> make_location_variants(std::span<const located_model<W>> models, location_request const& request,
                                             std::size_t layers) {

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -38,7 +39,8 @@ namespace {
 /// The study that the errors are of, and what of it is looked at.
 struct located_study {
     finished_study s;
-    std::vector<run_method> methods; // asked for
+    std::vector<method> methods; // asked for
+    override_rules rules;        // of all of them
     std::size_t sets_of = 0;
     std::vector<std::size_t> rows; // rising
 };
@@ -53,16 +55,22 @@ std::size_t method_named(finished_study const& s, char const* option, std::strin
                        (there.empty() ? "none" : there));
 }
 
-located_study study_of(locate_arguments const& a) {
-    located_study l{make_study(read_run(a.run_folder)), {}, 0, {}};
+located_study study_of(locate_arguments const& a, std::string const& who) {
+    located_study l{make_study(read_run(a.run_folder)), {}, {}, 0, {}};
     finished_study const& s = l.s;
     if (s.methods.empty()) throw option_error(a.run_folder.string() + ": a study with a finished method is expected");
+    std::vector<std::string> names;
+    for (auto const& m : s.methods) names.push_back(m.name);
+    check_location_names(names, s.layers());
     std::set<std::size_t> chosen;
     for (auto const& name : a.methods)
         if (!chosen.insert(method_named(s, "--methods", name)).second)
             throw option_error("--methods: " + in_quotes(name) + " is named twice");
     for (std::size_t v = 0; v < s.methods.size(); ++v)
-        if (chosen.empty() || chosen.contains(v)) l.methods.push_back({s.methods[v].name, s.methods[v].spec});
+        if (chosen.empty() || chosen.contains(v))
+            l.methods.push_back(parse_method(s.methods[v].name + "=" + s.methods[v].spec));
+    if (json const* const rules = find_value(s.run.manifest.setting, "overrides", who))
+        l.rules = override_rules(*rules, who, s.layers());
     if (a.sets_of) l.sets_of = method_named(s, "--sets-of", *a.sets_of);
 
     std::set<std::size_t> rows;
@@ -86,7 +94,8 @@ layer_range layers_named(std::string const& text, std::size_t layers) {
     if (text == "upper") return {upper_half(layers), layers};
     const auto dash = text.find('-');
     const layer_range range{std::stoull(text.substr(0, dash)), std::stoull(text.substr(dash + 1)) + 1};
-    if (range.first >= range.end || range.end > layers)
+    if (range.first >= range.end) throw option_error("--layers " + text + ": the first layer comes first");
+    if (range.end > layers)
         throw option_error("--layers " + text + ": the model has layers 0 to " + std::to_string(layers - 1));
     return range;
 }
@@ -118,13 +127,22 @@ arithmetic arithmetic_of(run_manifest const& study, std::string const& who) {
                        in_quotes(arithmetic_text(arithmetic::f32)) + ": its losses would not be the study's");
 }
 
-/// Errors: option_error with the first difference where the model is not that of the study.
-void check_model(checkpoint const& source, run_manifest const& study, std::vector<std::string> const& allowed_keys,
-                 std::string const& who) {
-    const bool has_tokenizer = required<std::string>(study.setting, "tokenizer", who) != "none";
+/// The model of the study.   Errors: option_error with the first difference where it is another; format_error for a
+/// study of another number of layers.
+checkpoint model_of(std::filesystem::path const& path, finished_study const& s, std::string const& who) {
+    json const& setting = s.run.manifest.setting;
+    const auto allowed_keys =
+        if_present<std::vector<std::string>>(required_object(setting, "model", who), "allowed_keys", who)
+            .value_or(std::vector<std::string>());
+    checkpoint source(path, allowed_keys);
+    const bool has_tokenizer = required<std::string>(setting, "tokenizer", who) != "none";
     if (const auto difference =
-            first_difference(study.setting.at("model"), describe_model(source, allowed_keys, has_tokenizer), "model"))
-        throw option_error("--model " + source.path().string() + " is not the model of the study: " + *difference);
+            first_difference(setting.at("model"), describe_model(source, allowed_keys, has_tokenizer), "model"))
+        throw option_error("--model " + path.string() + " is not the model of the study: " + *difference);
+    if (s.layers() != source.config().layers)
+        throw format_error("examples.csv: " + std::to_string(s.layers()) + " layers, expected " +
+                           std::to_string(source.config().layers) + ", which the model has");
+    return source;
 }
 
 /// Every loss of a model itself must be the study's, bit for bit.   Errors: format_error naming document and method.
@@ -144,10 +162,48 @@ void check_losses(results_table const& table, finished_study const& s) {
     }
 }
 
+/// Blocks of the full model, then of each method.
+using layer_sources = std::vector<std::shared_ptr<layer_source<weight>>>;
+
 /// A source that stands for one while memory is planned.
 struct planned_layers final : layer_source<weight> {
     block_weights<weight> layer(std::size_t) override { return {}; }
 };
+
+layer_sources planned_sources(std::size_t methods) {
+    layer_sources sources;
+    for (std::size_t v = 0; v <= methods; ++v) sources.push_back(std::make_shared<planned_layers>());
+    return sources;
+}
+
+location_variants<weight> variants_asked_for(located_study const& l, location_request const& request,
+                                             layer_sources const& sources) {
+    std::vector<located_model<weight>> models{{full_model_name, {}, sources[0]}};
+    for (std::size_t v = 0; v < l.methods.size(); ++v)
+        models.push_back({l.methods[v].name, l.methods[v].text(), sources[v + 1]});
+    return make_location_variants<weight>(models, request, l.s.layers());
+}
+
+/// Columns of a method that the study has, and that nobody asked for, may not be those of a variant.
+/// Errors: option_error.
+void check_unlike_methods(std::span<const run_method> made, finished_study const& s) {
+    for (run_method const& v : made) {
+        const auto method = std::ranges::find(s.methods, v.name, &method_columns::name);
+        if (method != s.methods.end() && method->spec != v.spec)
+            throw option_error(in_quotes(v.name) + " would be " + v.spec + ", and is a method of the study: " +
+                               method->spec + "; a study with a method of another name keeps both");
+    }
+}
+
+/// One for each variant of the table. Those of earlier calls keep their places, and are not run.
+std::vector<variant<weight>> in_table_order(std::vector<variant<weight>> const& asked, results_table const& table) {
+    std::vector<variant<weight>> all;
+    for (auto const& name : table.variants()) {
+        const auto found = std::ranges::find(asked, name, &variant<weight>::name);
+        all.push_back(found == asked.end() ? variant<weight>::fork(name) : *found);
+    }
+    return all;
+}
 
 /// Variants that are run at once, and what that takes.
 struct location_pass {
@@ -157,31 +213,79 @@ struct location_pass {
 };
 
 /// As few passes as memory allows: variants are added to one until the threads would not all have an example at work.
+/// Errors: as plan_memory, for the variant that takes most where there is no room for it alone.
 template <class Demand>
 std::vector<location_pass> plan_passes(std::span<const std::size_t> wanted, Demand const& demand_of_variants,
                                        machine const& here) {
+    std::vector<location_pass> alone;
+    for (const std::size_t v : wanted) alone.push_back({{v}, demand_of_variants(std::vector{v}), {}});
+    std::ranges::stable_sort(alone, std::greater(), [&](location_pass const& pass) {
+        sweep_memory const& states = pass.demand.states;
+        return states.once + states.per_example + here.threads * states.per_thread;
+    });
+    for (auto& pass : alone) pass.plan = plan_memory(pass.demand, here.memory, here.threads);
+
+    std::ranges::sort(alone, {}, &location_pass::variants);
     std::vector<location_pass> passes;
-    for (const std::size_t v : wanted) {
+    for (auto& each : alone) {
         if (!passes.empty()) {
-            auto more = passes.back().variants;
-            more.push_back(v);
-            const memory_demand demand = demand_of_variants(more);
+            location_pass both{passes.back().variants, {}, {}};
+            both.variants.push_back(each.variants[0]);
+            both.demand = demand_of_variants(both.variants);
             try {
-                const memory_plan plan = plan_memory(demand, here.memory, here.threads);
-                if (plan.cut.examples_per_block >= std::min<std::size_t>(here.threads, demand.rows)) {
-                    passes.back() = {std::move(more), demand, plan};
+                both.plan = plan_memory(both.demand, here.memory, here.threads);
+                if (both.plan.cut.examples_per_block >= std::min<std::size_t>(here.threads, both.demand.rows)) {
+                    passes.back() = std::move(both);
                     continue;
                 }
             } catch (option_error const&) { // a pass of its own
             }
         }
-        const memory_demand demand = demand_of_variants(std::vector{v});
-        passes.push_back({{v}, demand, plan_memory(demand, here.memory, here.threads)});
+        passes.push_back(std::move(each));
     }
     return passes;
 }
 
-/// "12.3 model runs a document, …": what is about to be computed.
+/// What of the variants is still to be run, and how.
+struct location_plan {
+    std::vector<location_pass> passes;
+    std::size_t layers = 0, exits = 0; // to run, of all documents; to score, of each
+};
+
+/// asked: in the order of the table; `run`: with all that is finished.   Errors: as plan_memory.
+location_plan make_plan(checkpoint const& source, located_study const& l, std::span<const variant<weight>> asked,
+                        location_variants<weight> const& made, run_results const& run, machine const& here) {
+    model_config const& config = source.config();
+    std::vector<std::size_t> wanted;
+    location_plan plan;
+    for (std::size_t v = 0; v < asked.size(); ++v) {
+        const bool is_asked_for =
+            std::ranges::find(made.variants, asked[v].name, &variant<weight>::name) != made.variants.end();
+        if (!is_asked_for || std::ranges::all_of(l.rows, [&](std::size_t n) { return run.table.is_finished(v, n); }))
+            continue;
+        wanted.push_back(v);
+        plan.exits += asked[v].exit ? 1u : 0u;
+    }
+    const auto bytes_of = [](results_table const& table) {
+        return table.documents() * results_table::bytes_per_document(table.declared(), table.kinds(), table.size());
+    };
+    const std::size_t tokens = run.documents.ids.cols();
+    const auto demand_of_variants = [&](std::vector<std::size_t> const& chosen) {
+        const auto tree = bitlens::detail::chosen_variants(
+            asked, std::span<const std::size_t>(bitlens::detail::with_what_they_need(std::span(chosen), asked)));
+        const auto load = variant_tree<weight>(tree, config.block, config.layers).load();
+        auto demand = demand_of(source, l.methods, load, tokens, l.rows.size(), 0, l.rules);
+        demand.results = bytes_of(run.table) + bytes_of(l.s.run.table);
+        demand.states.per_example +=
+            location_losses{}.bytes_of_one({tree.size(), config.layers, tokens, config.block.width});
+        return demand;
+    };
+    plan.passes = plan_passes(wanted, demand_of_variants, here);
+    for (auto const& pass : plan.passes) plan.layers += layers_to_do(run.table, asked, config, {l.rows, pass.variants});
+    return plan;
+}
+
+/// "246.0 model runs on 20 documents; …": what is about to be computed.
 std::string price_text(std::size_t layers_to_run, std::size_t exits, std::size_t documents,
                        model_config const& config) {
     double products = 0; // of a layer, a token
@@ -202,138 +306,117 @@ std::string price_text(std::size_t layers_to_run, std::size_t exits, std::size_t
     return line + text;
 }
 
+/// Says on standard output and in the log what is about to be computed, and in what memory.
+void announce(location_plan const& plan, located_study const& l, model_config const& config, run_folder const& folder,
+              machine const& here) {
+    const auto say = [&](std::string const& line) {
+        std::cout << line << '\n';
+        folder.log(line);
+    };
+    say(price_text(plan.layers, plan.exits, l.rows.size(), config));
+    for (auto const& pass : plan.passes)
+        say((plan.passes.size() > 1 ? std::to_string(pass.variants.size()) + " variants at once, " : "") +
+            plan_text(pass.demand, pass.plan, here.memory));
+    flush_output();
+}
+
+/// The models and their variants, as much of them in memory as a plan says.
 template <class Architecture>
-report_summary run(locate_arguments const& a, checkpoint const& source, located_study& l, run_folder const& folder,
-                   arithmetic products, machine const& here) {
-    model_config const& config = source.config();
-    finished_study& s = l.s;
-    const std::string who = (folder.path() / "manifest.json").string();
-    json const& setting = s.run.manifest.setting;
-    const override_rules rules = setting.at("overrides").is_null()
-                                     ? override_rules()
-                                     : override_rules(setting.at("overrides"), who, config.layers);
-    std::vector<method> methods;
-    for (run_method const& m : l.methods) methods.push_back(parse_method(m.name + "=" + m.spec));
+struct located_models {
+    transformer<Architecture, weight> model;
+    std::vector<variant<weight>> variants; // one for each of the table
+    bool full_resident, quantized_resident;
 
-    const auto variants_from = [&](auto const& sources) {
-        std::vector<located_model<weight>> models{{full_model_name, {}, sources[0]}};
-        for (std::size_t v = 0; v < methods.size(); ++v)
-            models.push_back({methods[v].name, methods[v].text(), sources[v + 1]});
-        return make_location_variants<weight>(models, request_of(a, config.layers), config.layers);
-    };
-    std::vector<std::shared_ptr<layer_source<weight>>> sources;
-    for (std::size_t v = 0; v <= methods.size(); ++v) sources.push_back(std::make_shared<planned_layers>());
-    auto asked = variants_from(sources);
-
-    run_manifest manifest{{{"bitlens", version}, {"study", setting}}, asked.described, location_losses{}.columns()};
-    const run_manifest agreed = folder.agree(manifest);
-    folder.expect_names_writable(agreed.methods);
-    run_results run = begin_location(folder, manifest, s);
-    // Variants of earlier calls keep their places in the table, and are not run.
-    const auto in_table_order = [&](std::vector<variant<weight>> const& made) {
-        std::vector<variant<weight>> all;
-        for (auto const& name : run.table.variants()) {
-            const auto found = std::ranges::find(made, name, &variant<weight>::name);
-            all.push_back(found == made.end() ? variant<weight>::fork(name) : *found);
-        }
-        return all;
-    };
-    auto variants = in_table_order(asked.variants);
-    std::vector<std::size_t> wanted;
-    for (std::size_t v = 0; v < variants.size(); ++v)
-        if (std::ranges::find(asked.variants, variants[v].name, &variant<weight>::name) != asked.variants.end() &&
-            std::ranges::any_of(l.rows, [&](std::size_t n) { return !run.table.is_finished(v, n); }))
-            wanted.push_back(v);
-
-    const auto running = [&](std::span<const std::size_t> chosen) {
-        const std::span<const variant<weight>> all(variants);
-        return bitlens::detail::chosen_variants(all, std::span<const std::size_t>(bitlens::detail::with_what_they_need(chosen, all)));
-    };
-    const auto demand_of_variants = [&](std::vector<std::size_t> const& chosen) {
-        const auto tree = running(chosen);
-        const auto load = variant_tree<weight>(tree, config.block, config.layers).load();
-        auto demand = demand_of(source, methods, load, s.run.documents.ids.cols(), l.rows.size(), 0, rules);
-        demand.results =
-            s.size() * results_table::bytes_per_document(run.manifest.columns, run.table.kinds(), run.table.size());
-        demand.states.per_example += location_losses{}.bytes_of_one(
-            {tree.size(), config.layers, s.run.documents.ids.cols(), config.block.width});
-        return demand;
-    };
-    const auto passes = plan_passes(wanted, demand_of_variants, here);
-    memory_plan keep; // what all passes can keep in memory
-    for (auto const& pass : passes) {
-        keep.full_resident = keep.full_resident && pass.plan.full_resident;
-        keep.quantized_resident = keep.quantized_resident && pass.plan.quantized_resident;
+    located_models(checkpoint const& source, located_study const& l, location_request const& request,
+                   arithmetic products, results_table const& table, memory_plan const& plan)
+        : model(transformer<Architecture, weight>(source, plan.full_resident).with_products(products)),
+          full_resident(plan.full_resident), quantized_resident(plan.quantized_resident) {
+        layer_sources sources{model.layers()};
+        for (auto const& m : l.methods)
+            sources.push_back(
+                std::make_shared<quantized_layers<weight>>(model.layers(), m, l.rules, quantized_resident));
+        variants = in_table_order(variants_asked_for(l, request, sources).variants, table);
     }
-    std::size_t layers = 0, exits = 0;
-    for (auto const& pass : passes)
-        layers += layers_to_do(run.table, std::span<const variant<weight>>(variants), config, {l.rows, pass.variants});
-    for (const std::size_t v : wanted) exits += variants[v].exit ? 1u : 0u;
-    if (!wanted.empty()) {
-        const std::string price = price_text(layers, exits, l.rows.size(), config);
-        std::cout << price << '\n';
-        folder.log(price);
-        for (auto const& pass : passes) {
-            const std::string line =
-                (passes.size() > 1 ? std::to_string(pass.variants.size()) + " variants at once, " : "") +
-                plan_text(pass.demand, pass.plan, here.memory);
-            std::cout << line << '\n';
-            folder.log(line);
-        }
-        flush_output();
+    bool fit(memory_plan const& plan) const noexcept {
+        return plan.full_resident == full_resident && plan.quantized_resident == quantized_resident;
+    }
+};
 
-        const auto model = transformer<Architecture, weight>(source, keep.full_resident).with_products(products);
-        sources[0] = model.layers();
-        for (std::size_t v = 0; v < methods.size(); ++v)
-            sources[v + 1] =
-                std::make_shared<quantized_layers<weight>>(model.layers(), methods[v], rules, keep.quantized_resident);
-        asked = variants_from(sources);
-        variants = in_table_order(asked.variants);
-        const stop_requests stop;
-        progress shown(layers, config.layers, s.run.documents.ids.cols());
-        std::vector<patch_count> replaced;
-        for (auto const& pass : passes)
-            bitlens::detail::add_counts(
-                replaced, run_study(model, variants, folder, run, pass.plan.cut, location_losses{},
-                                    [&](std::size_t done) {
-                                        shown.advance(done);
-                                        check_losses(run.table, s);
-                                        stop.check(folder.path().string() +
-                                                   ": holds all finished blocks; the same command goes on from there");
-                                    },
-                                    {l.rows, pass.variants}));
-        for (auto const& p : replaced)
-            folder.log(p.variant + ": " + std::to_string(p.values) + " values of " + std::string(name(p.point)) +
-                       " replaced");
-        folder.log(std::to_string(layers / config.layers) + " model runs in " + duration_text(shown.seconds()) +
-                   " on " + std::to_string(here.threads) + " threads");
+/// Runs all passes, and fills the table.   Errors: those of run_study and check_losses; interrupted.
+template <class Architecture>
+void run_passes(checkpoint const& source, located_study const& l, location_request const& request, arithmetic products,
+                location_plan const& plan, run_folder const& folder, run_results& run, machine const& here) {
+    const std::size_t layers_of_model = source.config().layers;
+    const stop_requests stop;
+    progress shown(plan.layers, layers_of_model, run.documents.ids.cols());
+    const auto block_is_done = [&](std::size_t layers) {
+        shown.advance(layers);
+        check_losses(run.table, l.s);
+        stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
+    };
+    std::optional<located_models<Architecture>> models;
+    std::vector<patch_count> replaced;
+    for (auto const& pass : plan.passes) {
+        if (models && !models->fit(pass.plan)) models.reset(); // before others take its place in memory
+        if (!models) models.emplace(source, l, request, products, run.table, pass.plan);
+        bitlens::detail::add_counts(replaced, run_study(models->model, models->variants, folder, run, pass.plan.cut,
+                                                        location_losses{}, block_is_done, {l.rows, pass.variants}));
+    }
+    for (auto const& p : replaced)
+        folder.log(p.variant + ": " + std::to_string(p.values) + " values of " + std::string(name(p.point)) +
+                   " replaced");
+    folder.log(std::to_string(plan.layers / layers_of_model) + " model runs in " + duration_text(shown.seconds()) +
+               " on " + std::to_string(here.threads) + " threads");
+}
+
+/// A part is called by its variant: the longest name is one while it is being written.   Errors: io_error.
+void expect_parts_writable(run_folder const& folder, run_manifest const& manifest, std::size_t documents) {
+    for (run_method const& m : manifest.methods)
+        expect_writable(folder.path() / folder.part_path(m.name, documents, documents).filename());
+}
+
+/// All of it, in the folder that it has to itself.
+report_summary locate_in(run_folder const& folder, locate_arguments const& a, checkpoint const& source,
+                         located_study const& l, arithmetic products, machine const& here) {
+    finished_study const& s = l.s;
+    const auto request = request_of(a, s.layers());
+    const auto made = variants_asked_for(l, request, planned_sources(l.methods.size()));
+    check_unlike_methods(made.described, s);
+    run_results run = begin_location(
+        folder,
+        {{{"bitlens", version}, {"study", s.run.manifest.setting}}, made.described, location_losses{}.columns()}, s);
+    const auto asked = in_table_order(made.variants, run.table);
+    const auto plan = make_plan(source, l, asked, made, run, here);
+    if (!plan.passes.empty()) {
+        expect_parts_writable(folder, run.manifest, run.size());
+        // Not before all this has passed: later calls take up what the manifest names.
+        folder.write_manifest(run.manifest);
+        announce(plan, l, source.config(), folder, here);
+        visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
+            run_passes<Architecture>(source, l, request, products, plan, folder, run, here);
+        });
     }
     check_losses(run.table, s);
     finish_location(folder, run, s.sets[l.sets_of]);
-    return write_report(folder.path(), s, located_run{std::move(run.table), l.sets_of});
+    return write_report(folder.path(), s, read_location(folder.path(), s)); // as `bitlens report` draws it
 }
 
 } // namespace
 
 void locate(locate_arguments const& a) {
     const machine here(a.machine);
-    if (!std::filesystem::exists(a.run_folder / "manifest.json"))
+    const auto manifest = a.run_folder / "manifest.json";
+    if (!std::filesystem::exists(manifest))
         throw option_error(a.run_folder.string() + ": the folder of a finished study is expected");
     const run_folder folder(a.run_folder, location_folder);
     folder.expect_writable();
     expect_writable(a.run_folder / location_table);
     expect_report_writable(a.run_folder);
-    located_study l = study_of(a);
-    const std::string who = (a.run_folder / "manifest.json").string();
-    std::vector<std::string> allowed_keys;
-    if (json const& model = l.s.run.manifest.setting.at("model"); model.contains("allowed_keys"))
-        allowed_keys = required<std::vector<std::string>>(model, "allowed_keys", who);
-    const checkpoint source(a.model, allowed_keys);
-    check_model(source, l.s.run.manifest, allowed_keys, who);
+    const std::string who = manifest.string();
+    const located_study l = study_of(a, who);
+    const checkpoint source = model_of(a.model, l.s, who);
     const arithmetic products = arithmetic_of(l.s.run.manifest, who);
-    const auto summary = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return run<Architecture>(a, source, l, folder, products, here);
-    });
+    const auto summary = locate_in(folder, a, source, l, products, here);
     std::cout << summary << "table: " << visible_line((a.run_folder / location_table).native())
               << "\nreport: " << visible_line(summary.page.native()) << '\n';
 }

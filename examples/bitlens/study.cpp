@@ -9,6 +9,7 @@
 
 #include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/analysis/float32_check.hpp"
+#include "bitlens/analysis/location_results.hpp"
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/page/report.hpp"
 #include "bitlens/recipes/method.hpp"
@@ -140,7 +141,8 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
         write_float32_check(folder.path(), checked, in_float32);
     }
     finish_run(folder, run, [&](std::int32_t id) { return t ? t->text_of(id) : id_text(id); });
-    return write_report(folder.path(), make_study(std::move(run)));
+    const auto s = make_study(std::move(run));
+    return write_report(folder.path(), s, read_location(folder.path(), s));
 }
 
 /// Says before the first document is read what the run would end with.   Errors: io_error.

@@ -62,8 +62,8 @@ TEST_CASE("a run that is no study, or whose full model has no finite loss, is re
         3, {"a"}, [](std::size_t, std::size_t) { return 1.0; }, rising);
     for (auto& s : run.table.columns())
         if (s.name == "nll_full" && s.declared.shape == column_shape::document) s.numbers[1] = gap;
-    CHECK_THROWS_WITH_AS(make_study(std::move(run)), "examples.csv: nll_full of document 1 is expected to be a finite number",
-                         format_error);
+    CHECK_THROWS_WITH_AS(make_study(std::move(run)),
+                         "examples.csv: nll_full of document 1 is expected to be a finite number", format_error);
 
     run = test::made_up_run(
         3, {"a"}, [](std::size_t, std::size_t) { return 1.0; }, rising);

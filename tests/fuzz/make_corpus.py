@@ -848,22 +848,117 @@ def runs_corpus():
     tokens("offsets_empty", method=8, token_offsets=npy("'<i8'", shape="(0,)", data=b""))
     write("run_tokens", "empty.npz", b"")
 
-    def part(name, rows=2, **other):
+    def part(name, count=2, **other):
         full = ["document." + n for n, of in OF_DOCUMENTS.items() if of != "each method"] + ["layer." + n for n, of in OF_LAYERS.items() if of != "each method"]
-        arrays = {n: npy("'<f8'", shape=f"(1, {rows})", data=struct.pack(f"<{rows}d", *range(rows))) for n in full}
-        arrays |= {f"position.{n}": npy("'<f4'", shape=f"({rows}, {POSITIONS})", data=bytes(4 * rows * POSITIONS)) for n in ("nll", "margin", "entropy")}
-        arrays |= {"position.top": npy(shape=f"({rows}, {POSITIONS})", data=bytes(4 * rows * POSITIONS))} | other
+        arrays = {n: npy("'<f8'", shape=f"(1, {count})", data=struct.pack(f"<{count}d", *range(count))) for n in full}
+        arrays |= {f"position.{n}": npy("'<f4'", shape=f"({count}, {POSITIONS})", data=bytes(4 * count * POSITIONS)) for n in ("nll", "margin", "entropy")}
+        arrays |= {"position.top": npy(shape=f"({count}, {POSITIONS})", data=bytes(4 * count * POSITIONS))} | other
         write("run_part", name + ".npz", zip_file([{"name": k + ".npy", "data": v} for k, v in arrays.items() if v]))
 
     part("valid")
-    part("of_other_rows", rows=3)
+    part("of_other_rows", count=3)
     part("array_missing", **{"position.top": None})
     part("of_another_type", **{"position.top": npy("'<i8'", shape=f"(2, {POSITIONS})", data=bytes(48))})
     part("of_another_shape", **{"layer.norm_r": npy("'<f8'", shape="(2, 1)", data=bytes(16))})
     part("with_kl_of_the_full_model", **{"position.kl": npy("'<f4'", shape="(2, 3)")})
+
+    def part_of_rows(name, *numbers, count=2, **other):
+        part(name, **{"rows": npy(shape=f"(1, {count})", data=struct.pack(f"<{len(numbers)}i", *numbers))} | other)
+
+    part_of_rows("valid_rows_apart", 3, 7)
+    part_of_rows("rows_from_another_first_one", 4, 7)
+    part_of_rows("rows_fall", 3, 2)
+    part_of_rows("row_twice", 3, 3)
+    part_of_rows("row_negative", -3, 4)
+    part_of_rows("row_beyond_the_documents", 3, EXAMPLES)
+    part_of_rows("row_2_to_the_31_minus_1", 3, 2**31 - 1)
+    part_of_rows("rows_fewer", 3, count=1)
+    part_of_rows("rows_more", 3, 4, 5, count=3)
+    part("rows_none", rows=npy(shape="(1, 0)", data=b""))
+    part("rows_of_another_type", rows=npy("'<i8'", shape="(1, 2)", data=struct.pack("<2q", 3, 7)))
+    part("rows_of_rank_1", rows=npy(shape="(2,)", data=struct.pack("<2i", 3, 7)))
     write("run_part", "empty.npz", b"")
 
 
+LOCATED = {f"{METHOD}_patch_mlp_out": False, f"{METHOD}_restore_gate": False, f"{METHOD}_restore_l0": False, f"{METHOD}_only_q": False,
+           "r_full_l0": True, f"z_frozen_{METHOD}_l0": True}
+LOCATE_MANIFEST = {"bitlens": "1", "study": {}, "methods": [{"name": METHOD, "spec": METHOD}] + [
+    {"name": name, "spec": "a variant"} | ({"ends_early": True} if ends else {}) for name, ends in LOCATED.items()],
+    "columns": [{"name": name, "of": of, "per": "document", "unit": "nats per token", "meaning": ""} for name, of in (("nll", "each variant"), ("exit", "each early exit"))]}
+
+
+# The document with the largest error, and its control.
+LARGE, CTRL = 7, 8
+
+
+def located_rows():
+    """Every document but two."""
+    names = ["example", "set", "nll_full", f"nll_{METHOD}", *(("exit_" if ends else "nll_") + name for name, ends in LOCATED.items())]
+    return names, [[i, {LARGE: "large", CTRL: "ctrl"}.get(i, ""), 2 + i / 8, 2 + i / 8 + ((5 * i) % 12) / 16, *(2 + i / 8 + k / 4 for k in range(len(LOCATED)))] for i in range(EXAMPLES - 2)]
+
+
+def located_corpus():
+    names, rows = located_rows()
+
+    def table(name, content):
+        write("run_locate", name + ".csv", content)
+
+    def changed(column, cell, row=1):
+        copy = [list(r) for r in rows]
+        copy[row][names.index(column)] = cell
+        return csv_text(names, copy)
+
+    valid = csv_text(names, rows)
+    table("valid", valid)
+    table("valid_rows_in_another_order", csv_text(names, rows[::-1]))
+    table("valid_cells_empty", csv_text(names, [r[:4] + [""] * len(LOCATED) for r in rows]))
+    table("valid_without_some_variants", csv_text(names[:5], [r[:5] for r in rows]))
+    table("valid_no_rows", csv_text(names, []))
+    table("empty", "")
+    table("header_empty", "\n")
+    table("only_examples", csv_text(names[:2], [r[:2] for r in rows]))
+    table("example_of_no_study", changed("example", 99))
+    table("example_twice", csv_text(names, rows + rows[:1]))
+    table("example_negative", changed("example", -1))
+    table("example_2_to_the_64", changed("example", 2**64))
+    table("set_missing", csv_text(names[:1] + names[2:], [r[:1] + r[2:] for r in rows]))
+    table("set_of_no_method", changed("set", "large"))
+    table("set_unknown", changed("set", "<script>"))
+    table("column_twice", csv_text(names + names[-1:], [r + r[-1:] for r in rows]))
+    table("column_of_no_variant", csv_text(names + [f"nll_{METHOD}_restore_l1"], [r + [1] for r in rows]))
+    table("column_that_wants_out", csv_text(names + ["<script>"], [r + [1] for r in rows]))
+    table("exit_that_runs_to_the_end", valid.replace("exit_r_full_l0", "nll_r_full_l0"))
+    table("full_model_missing", valid.replace("nll_full", "nll_none"))
+    table("cell_nan", changed("nll_full", "nan"))
+    table("cell_infinite", changed("exit_r_full_l0", "inf"))
+    table("cell_beyond_the_largest", changed("nll_full", "1e81"))
+    table("cell_with_number_and_more", changed("nll_full", "1 "))
+    table("valid_losses_near_the_largest", csv_text(names, [r[:2] + [f"{'-' if (i + k) % 2 else ''}1e80" for k in range(len(r) - 2)] for i, r in enumerate(rows)]))
+    table("row_too_short", valid + "1,2\n")
+
+    def manifest(name, **other):
+        write("run_locate_manifest", name + ".json", json.dumps({k: v for k, v in (LOCATE_MANIFEST | other).items() if v is not None}))
+
+    methods, columns = LOCATE_MANIFEST["methods"], LOCATE_MANIFEST["columns"]
+    manifest("valid")
+    manifest("valid_more_variants_than_columns", methods=methods + [{"name": f"{METHOD}_only_v", "spec": "of a call that was killed"}])
+    manifest("valid_a_thousand_variants_more", methods=methods + [{"name": f"v{k}", "spec": ""} for k in range(1000)])
+    manifest("no_methods", methods=[])
+    manifest("variant_missing", methods=methods[:-1])
+    manifest("variant_twice", methods=methods * 2)
+    manifest("exit_that_runs_to_the_end", methods=[{k: v for k, v in m.items() if k != "ends_early"} for m in methods])
+    manifest("ends_early_is_text", methods=[m | {"ends_early": "yes"} for m in methods])
+    manifest("no_columns", columns=[])
+    manifest("columns_missing", columns=None)
+    manifest("column_of_each_layer", columns=[c | {"per": "layer"} for c in columns])
+    manifest("column_of_each_position", columns=[c | {"per": "position"} for c in columns])
+    manifest("column_of_token_ids", columns=[c | {"token_ids": True} for c in columns])
+    manifest("column_of_methods_alone", columns=[columns[0] | {"of": "each method"}, columns[1]])
+    manifest("column_twice", columns=columns * 2)
+    manifest("columns_a_thousand_times", columns=columns * 1000)
+    hostile_json("run_locate_manifest")
+
+
 shutil.rmtree(CORPUS, ignore_errors=True)
-for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, runs_corpus, float32_corpus):
+for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, runs_corpus, float32_corpus, located_corpus):
     make()

@@ -2,6 +2,7 @@
 #include "targets.hpp"
 
 #include "bitlens/analysis/document_measurement.hpp"
+#include "bitlens/analysis/location_results.hpp"
 #include "bitlens/io/gzip.hpp"
 #include "bitlens/page/report.hpp"
 #include "bitlens/sweep/run_parts.hpp"
@@ -41,6 +42,23 @@ void use(finished_study const& study) {
 /// Errors: as write_report.
 void read_and_use(folder const& run) { use(make_study(read_run(run.path()))); }
 
+/// A run in which `bitlens locate` has come to an end.
+folder make_located_run() {
+    return folder{{"manifest.json", "run_manifest/valid.json"},
+                  {"examples.csv", "run_examples/valid.csv"},
+                  {"tokens.npz", "run_tokens/valid.npz"},
+                  {"locate.csv", "run_locate/valid.csv"},
+                  {"locate/manifest.json", "run_locate_manifest/valid.json"}};
+}
+
+/// Errors: as read_location and make_location.
+void read_and_use_location(folder const& run) {
+    static const finished_study study = make_study(read_run(run.path()));
+    const auto located = read_location(run.path(), study);
+    must(located && located->table.documents() == study.size(), "a row for each document of the study");
+    make_location(study, located->table, located->sets_of);
+}
+
 /// The report itself, for one input in long_for_one_in.
 void report(folder const& run, input bytes) {
     if (crc32_of(std::as_bytes(bytes)) % long_for_one_in == 0) write_report(run.path());
@@ -69,6 +87,20 @@ void run_float32(input bytes) {
     run.write("float32.csv", bytes);
     const auto changes = float32_table(run.path(), study);
     must(changes && changes->rows.size() == 1 + study.methods.size(), "a row for each variant");
+    report(run, bytes);
+}
+
+void run_locate(input bytes) {
+    static const folder run = make_located_run();
+    run.write("locate.csv", bytes);
+    read_and_use_location(run);
+    report(run, bytes);
+}
+
+void run_locate_manifest(input bytes) {
+    static const folder run = make_located_run();
+    run.write("locate/manifest.json", bytes);
+    read_and_use_location(run);
     report(run, bytes);
 }
 

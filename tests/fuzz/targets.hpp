@@ -34,6 +34,8 @@ void overrides(input);
 void run_manifest(input);
 void run_examples(input);
 void run_float32(input);
+void run_locate(input);
+void run_locate_manifest(input);
 void run_tokens(input);
 void run_part(input);
 
@@ -46,7 +48,7 @@ struct target {
 };
 
 /// JSON takes 80 bytes for "{},"; deflate reaches 1032 bytes for one.
-inline constexpr std::array<target, 18> targets{{
+inline constexpr std::array<target, 20> targets{{
     {"gguf", "A GGUF file as a model", gguf, 40, false},
     {"safetensors", "`model.safetensors` of a Hugging Face folder", safetensors, 100, true},
     {"safetensors_index", "`model.safetensors.index.json`", safetensors_index, 100, true},
@@ -63,6 +65,8 @@ inline constexpr std::array<target, 18> targets{{
     {"run_manifest", "`manifest.json` of a run", run_manifest, 100, true},
     {"run_examples", "`examples.csv` of a run", run_examples, 100, true},
     {"run_float32", "`float32.csv` of a run", run_float32, 100, true},
+    {"run_locate", "`locate.csv` of a run", run_locate, 100, true},
+    {"run_locate_manifest", "`locate/manifest.json` of a run", run_locate_manifest, 100, true},
     {"run_tokens", "`tokens.npz` of a run", run_tokens, 4 * 1032, true},
     {"run_part", "A finished block of a run", run_part, 4 * 1032, true},
 }};

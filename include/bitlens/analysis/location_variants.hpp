@@ -2,6 +2,8 @@
 /// The variants that tell where errors arise, made from a model and its quantized versions.
 
 #include "bitlens/analysis/location.hpp"
+#include "bitlens/core/error.hpp"
+#include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/manifest.hpp"
 #include "bitlens/sweep/variants.hpp"
 
@@ -25,7 +27,7 @@ struct location_request {
     bool sensitivity = false; // each layer and each projection restored alone, and quantized alone
     bool attenuation = false; // mlp_out overwritten from layer k on, as a curve
 
-    layer_range layers{};           // of exits, patches and curves: within the model
+    layer_range layers{};           // of exits, patches and curves
     std::size_t every = 1;          // of the layers of exits and curves, from the last one down
     layer_range sensitive_layers{}; // of sensitivity
     exit_scale scale = exit_scale::fresh;
@@ -65,6 +67,8 @@ class location_maker {
 public:
     location_maker(std::span<const located_model<W>> models, location_request const& request, std::size_t layers)
         : full_(models[0]), request_(request), layers_(layers) {
+        for (layer_range* const range : {&request_.layers, &request_.sensitive_layers})
+            range->end = std::min(range->end, layers);
         for (auto const& m : models) {
             found_.variants.push_back({m.name, m.layers});
             if (&m != &models[0]) found_.described.push_back({m.name, m.spec});
@@ -79,8 +83,13 @@ private:
     layer_range from(std::size_t k) const noexcept { return {k, layers_}; }
 
     void add(variant<W> v, std::string words) {
-        const auto taken = std::ranges::find(found_.variants, v.name, &variant<W>::name);
-        if (taken != found_.variants.end()) return; // another experiment has it
+        const auto taken = std::ranges::find(found_.described, v.name, &run_method::name);
+        if (taken != found_.described.end()) {
+            if (taken->spec == words) return; // another experiment has it
+            throw option_error("two variants would be called " + visible_text(v.name) + ": " +
+                               visible_text(taken->spec) + ", and " + visible_text(words) +
+                               "; a study with a method of another name keeps both");
+        }
         found_.described.push_back({v.name, std::move(words), v.exit.has_value()});
         found_.variants.push_back(std::move(v));
     }
@@ -153,8 +162,9 @@ private:
 
 } // namespace detail
 
-/// The models, the full one first, then what is asked of each, under the names of location_names. Ranges of layers are
-/// within the `layers` of the model.   Errors: as check_location_names.
+/// The models, the full one first, then what is asked of each, under the names of location_names. The model has
+/// `layers` layers.   Errors: as check_location_names; option_error for a method that is called like a
+/// variant of another.
 template <class W>
 location_variants<W> make_location_variants(std::span<const located_model<W>> models, location_request const& request,
                                             std::size_t layers) {
