@@ -184,17 +184,6 @@ location_variants<weight> variants_asked_for(located_study const& l, location_re
     return make_location_variants<weight>(models, request, l.s.layers());
 }
 
-/// Columns of a method that the study has, and that nobody asked for, may not be those of a variant.
-/// Errors: option_error.
-void check_unlike_methods(std::span<const run_method> made, finished_study const& s) {
-    for (run_method const& v : made) {
-        const auto method = std::ranges::find(s.methods, v.name, &method_columns::name);
-        if (method != s.methods.end() && method->spec != v.spec)
-            throw option_error(in_quotes(v.name) + " would be " + v.spec + ", and is a method of the study: " +
-                               method->spec + "; a study with a method of another name keeps both");
-    }
-}
-
 /// One for each variant of the table. Those of earlier calls keep their places, and are not run.
 std::vector<variant<weight>> in_table_order(std::vector<variant<weight>> const& asked, results_table const& table) {
     std::vector<variant<weight>> all;
@@ -381,7 +370,6 @@ report_summary locate_in(run_folder const& folder, locate_arguments const& a, ch
     finished_study const& s = l.s;
     const auto request = request_of(a, s.layers());
     const auto made = variants_asked_for(l, request, planned_sources(l.methods.size()));
-    check_unlike_methods(made.described, s);
     run_results run = begin_location(
         folder,
         {{{"bitlens", version}, {"study", s.run.manifest.setting}}, made.described, location_losses{}.columns()}, s);

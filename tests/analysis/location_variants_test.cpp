@@ -253,6 +253,6 @@ TEST_CASE("a method that is called like a variant of another is refused, in ever
     refused({"a", "a_patch_mlp_up"}, {3, 6});
     refused({"a", "a_patch_mlp_up_l1-2"}, {1, 3});
     refused({"a", "frozen_a"}, {3, 6});
-    CHECK_NOTHROW(named_variants({"a", "a_patch_mlp_up_l1-2"}, everything({3, 6}, 6), 6)); // nobody asks for it
+    refused({"a", "a_patch_mlp_up_l1-2"}, {3, 6}); // whoever reads the results could not know
     CHECK_NOTHROW(named_variants({"a", "a-b", "a_b", "a_restore", "-", "_"}, everything({3, 6}, 6), 6));
 }

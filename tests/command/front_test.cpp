@@ -60,9 +60,9 @@ const fs::path root = fs::path(BITLENS_TEST_DATA) / ".." / "..";
 
 TEST_CASE("a word that nobody knows is named, with where to look") {
     check("bitlens stduy --model M", 2,
-          {"there is no verb \"stduy\"; there are study, report, inspect, tokenize, probe, perplexity",
+          {"there is no verb \"stduy\"; there are study, locate, report, inspect, tokenize, probe, perplexity",
            "bitlens --help"});
-    check("bitlens", 2, {"a verb is expected; there are study, report"});
+    check("bitlens", 2, {"a verb is expected; there are study, locate, report"});
     check("bitlens study --modle M", 2,
           {"bitlens study: there is no option \"--modle\"; 'bitlens study --help' lists the options"});
     check("bitlens --modle M study", 2, {"there is no option \"--modle\""});
