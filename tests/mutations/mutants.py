@@ -30,8 +30,8 @@ class Mutant:
 
 MUTANTS = [
     # What is measured.
-    Mutant("first position in the means of a probe", "hooks/measure", "hooks/measure.hpp",
-           [("std::size_t first = 1;", "std::size_t first = 0;")]),
+    Mutant("first position in the means of a probe", "hooks/measure", "hooks/positions.hpp",
+           [("std::size_t first = 1, end", "std::size_t first = 0, end")]),
     Mutant("first position in the means of a study", "analysis/document_measurement", "analysis/document_measurement.hpp",
            [("norm_r(layers, p), norm_z(layers, p)", "norm_r(layers, every_position), norm_z(layers, p)")]),
     Mutant("norm of an example: root mean square of the lengths, not their mean", "stats/norms", "stats/norms.hpp",
@@ -55,7 +55,7 @@ MUTANTS = [
     Mutant("error: full minus quantized", "analysis/document_measurement", "analysis/document_measurement.hpp",
            [('row.number("error", nll - mean<double>(full.nll));', 'row.number("error", mean<double>(full.nll) - nll);')]),
     Mutant("a variant resumes from the full model, not from what it forks from", "sweep/run_study", "sweep/run_study.hpp",
-           [("for (; !runs[v]; v = variants[v].parent) runs[v] = true;", "runs[v] = true;")]),
+           [("if (!variants[v].parent.empty()) open.push_back(index_of(variants, variants[v].parent));", "")]),
     Mutant("worst documents by the size of the error, whatever its sign", "analysis/error_sets",
            "analysis/error_sets.hpp", [("return error[a] > error[b];", "return error[a] * error[a] > error[b] * error[b];")]),
     Mutant("control documents from all, not from the lower half", "analysis/error_sets", "analysis/error_sets.hpp",
@@ -66,7 +66,17 @@ MUTANTS = [
            [("drawn_y[i] = y[pair];", "drawn_y[i] = y[static_cast<std::size_t>(random.below(y.size()))];")]),
     # What is scored.
     Mutant("each token scored on itself", "sweep/sweep", "sweep/sweep.hpp",
-           [("ids.row(first + e).subspan(1)", "ids.row(first + e).first(scored)")]),
+           [("[&](sweep_task& task) { vocabulary_loss(model_.head(), hidden, ids.subspan(1),",
+             "[&](sweep_task& task) { vocabulary_loss(model_.head(), hidden, ids.first(scored_),")]),
+    Mutant("a patch takes the full model's numbers, whatever its source", "sweep/variant_tree", "sweep/variant_tree.hpp",
+           [("keep(index_of(p.source), p.point)", "keep(0, p.point)")]),
+    Mutant("a frozen scale that is the state's own", "sweep/variant_tree", "sweep/sweep.hpp",
+           [("rms_norm_of_scale(x(last.stream), x(*last.scale_of),", "rms_norm_of_scale(x(last.stream), x(last.stream),")]),
+    Mutant("a patch of all positions, whatever it is limited to", "sweep/variant_tree", "sweep/point_exchange.hpp",
+           [("const auto to = p.positions.of(a), from = p.positions.of(kept[p.kept]);",
+             "const auto to = a, from = kept[p.kept];")]),
+    Mutant("a restored projection in the parent's weights", "sweep/variant_tree", "sweep/variant_tree.hpp",
+           [("return s.test(p);", "return s.all();")]),
     Mutant("no beginning-of-text token", "sweep/select_documents", "sweep/select_documents.hpp",
            [("if (bos) d.ids.insert(d.ids.begin(), *bos);", "")]),
     Mutant("KL from the quantized model, in kernel and reference alike", "kernels/vocabulary_loss",
