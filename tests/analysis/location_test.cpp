@@ -1,5 +1,7 @@
 #include "bitlens/analysis/location.hpp"
 
+#include "bitlens/stats/resamples.hpp"
+
 #include "located_for_test.hpp"
 #include "run_for_test.hpp"
 
