@@ -100,12 +100,14 @@ void print_parts(transformer<Architecture, weight> const& model, double core_sec
     });
     const std::size_t q_width = shape.heads * shape.head_dim, k_width = shape.kv_heads * shape.head_dim;
     matrix<float> q(tokens, q_width), k(tokens, k_width), v(tokens, k_width), normed(tokens, shape.width);
-    const double attend = time_of([&] { attention(q, k, v, shape.head_dim, buffers.heads, scratch); });
+    const double attend = time_of([&] {
+        attention(q, k, v, shape.head_dim, {.scale = attention_scale(shape.head_dim)}, buffers.heads, scratch);
+    });
     const double norms = time_of([&] {
         for (auto const* gamma : {&layer.rest->attn_norm, &layer.rest->mlp_norm})
             rms_norm(stream.x, *gamma, shape.norm_eps, normed);
     });
-    const double activations = time_of([&] { silu_multiply(buffers.act, y); });
+    const double activations = time_of([&] { activate_multiply<activation::silu>(buffers.act, y); });
     const double turns = time_of([&] {
         rope(*buffers.rope, 0, q);
         rope(*buffers.rope, 0, k);
@@ -113,7 +115,7 @@ void print_parts(transformer<Architecture, weight> const& model, double core_sec
     score_measurement row(tokens - 1);
     const double vocabulary = time_of([&] {
         const matrix_view<const float> hidden = stream.x.view().middle_rows(0, tokens - 1);
-        vocabulary_loss(model.head(), std::span(&hidden, 1), ids.row(0).subspan(1), row.scores(), scratch);
+        vocabulary_loss(model.head(), no_soft_cap, std::span(&hidden, 1), ids.row(0).subspan(1), row.scores(), scratch);
     });
 
     const auto layers = static_cast<double>(config.layers), rows = static_cast<double>(rows_per_block);

@@ -26,6 +26,6 @@ int main(int, char** argv) {
     std::vector<float> margin(scored);
     const token_scores scores{nll, {}, top, margin};
     workspace scratch(vocabulary_loss_bytes(model.config().vocabulary, hidden.cols, scored, 1, 1));
-    vocabulary_loss(model.head(), {&hidden, 1}, std::span(ids).subspan(1), {&scores, 1}, scratch);
+    vocabulary_loss(model.head(), no_soft_cap, {&hidden, 1}, std::span(ids).subspan(1), {&scores, 1}, scratch);
     for (const double x : nll) std::printf("%.4f\n", x);
 }

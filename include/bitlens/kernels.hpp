@@ -12,5 +12,6 @@
 #include "bitlens/kernels/micro_kernel.hpp"
 #include "bitlens/kernels/micro_kernels.hpp"
 #include "bitlens/kernels/reference.hpp"
+#include "bitlens/kernels/soft_cap.hpp"
 #include "bitlens/kernels/vocabulary_loss.hpp"
 #include "bitlens/kernels/weight_panels.hpp"

@@ -111,7 +111,7 @@ TEST_CASE("scores refuse states, targets and room that do not fit") {
     room first(3), second(3), little(2);
     workspace scratch(vocabulary_loss_bytes(10, 8, 3, 2, 1));
     const auto with = [&](auto const& h, std::vector<matrix_view<const float>> hidden, std::vector<token_scores> out) {
-        return refused([&] { vocabulary_loss(h, hidden, targets, out, scratch); });
+        return refused([&] { vocabulary_loss(h, no_soft_cap, hidden, targets, out, scratch); });
     };
     CHECK(with(empty, {states}, {first.view()}) == "vocabulary_loss: the head has no rows, expected at least 1");
     CHECK(with(head, {states}, {}) == "vocabulary_loss: out has 0 elements, expected 1");
@@ -134,6 +134,6 @@ TEST_CASE("scores refuse states, targets and room that do not fit") {
     const std::vector<matrix_view<const float>> hidden{states};
     const std::vector<token_scores> out{first.view()};
     CHECK(refused([&] {
-              vocabulary_loss(head, hidden, targets, out, small);
+              vocabulary_loss(head, no_soft_cap, hidden, targets, out, small);
           }).starts_with("vocabulary_loss: the workspace has 64 of 64 bytes free"));
 }

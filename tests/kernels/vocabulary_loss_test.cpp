@@ -60,14 +60,14 @@ scores fast_scores(W const& head, std::vector<matrix_view<const float>> const& h
                    std::vector<std::int32_t> const& targets, unsigned tasks = 1) {
     scores s(hidden.size(), targets.size());
     workspace scratch(vocabulary_loss_bytes(head.rows(), head.cols(), targets.size(), hidden.size(), tasks), tasks);
-    vocabulary_loss(head, hidden, targets, s.out, scratch);
+    vocabulary_loss(head, no_soft_cap, hidden, targets, s.out, scratch);
     return s;
 }
 template <weight_matrix W>
 scores slow_scores(W const& head, std::vector<matrix_view<const float>> const& hidden,
                    std::vector<std::int32_t> const& targets) {
     scores s(hidden.size(), targets.size());
-    reference::vocabulary_loss(head, hidden, targets, s.out);
+    reference::vocabulary_loss(head, no_soft_cap, hidden, targets, s.out);
     return s;
 }
 
@@ -202,7 +202,7 @@ TEST_CASE("what is not asked for changes no bit of what is") {
     for (auto& out : some.out) out.kl = {}, out.top = {}, out.margin = {}, out.entropy = {};
     some.out[2].kl = some.kl[2];
     workspace scratch(vocabulary_loss_bytes(2500, 24, 5, 3, 1));
-    vocabulary_loss(c.head, c.views(), c.targets, some.out, scratch);
+    vocabulary_loss(c.head, no_soft_cap, c.views(), c.targets, some.out, scratch);
     CHECK(some.nll == all.nll);
     CHECK(some.kl[2] == all.kl[2]);
     CHECK(some.kl[1] == std::vector<double>(5));

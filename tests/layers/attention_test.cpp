@@ -37,11 +37,14 @@ struct inputs {
     }
 };
 
+attention_rule plain(heads_case c) { return {.scale = attention_scale(c.head_dim)}; }
+
 template <class Arch>
-matrix<float> attend(heads_case c, inputs const& in, unsigned tasks, arithmetic a = arithmetic::f32) {
+matrix<float> attend(heads_case c, inputs const& in, attention_rule const& rule, unsigned tasks,
+                     arithmetic a = arithmetic::f32) {
     matrix<float> out(c.positions, c.heads * c.head_dim);
     workspace scratch(attention_bytes<Arch>(c.positions, c.kv_heads, c.head_dim, tasks), tasks, a);
-    attention<Arch>(in.q, in.k, in.v, c.head_dim, out, scratch);
+    attention<Arch>(in.q, in.k, in.v, c.head_dim, rule, out, scratch);
     return out;
 }
 
@@ -52,9 +55,9 @@ TEST_CASE_TEMPLATE("attention is what its formula says", Arch, simd::default_arc
         CAPTURE(c.positions);
         CAPTURE(c.head_dim);
         const inputs in(c);
-        const auto out = attend<Arch>(c, in, 1);
+        const auto out = attend<Arch>(c, in, plain(c), 1);
         matrix<float> truth(out.rows(), out.cols());
-        reference::attention(in.q, in.k, in.v, c.head_dim, truth);
+        reference::attention(in.q, in.k, in.v, c.head_dim, plain(c), truth);
         // A score q·k/√d sums d products of size ~1: it is off by less than d·ε·Σ|q_i k_i|/√d ~ d^1.5·ε, relatively the
         // probabilities as much; values are normal numbers, below 5 here.
         const double bound = 5 * std::pow(static_cast<double>(c.head_dim), 1.5) * 1.2e-7;
@@ -72,11 +75,11 @@ TEST_CASE("attention in bf16 rounds its four operands and nothing else") {
             CAPTURE(c.positions);
             CAPTURE(c.head_dim);
             inputs in(c);
-            const auto out = attend<simd::default_arch>(c, in, 1, a);
+            const auto out = attend<simd::default_arch>(c, in, plain(c), 1, a);
             for (auto* m : {&in.q, &in.k, &in.v})
                 for (float& x : m->span()) x = float{bf16(x)};
             matrix<float> truth(out.rows(), out.cols());
-            reference::attention(in.q, in.k, in.v, c.head_dim, truth);
+            reference::attention(in.q, in.k, in.v, c.head_dim, plain(c), truth);
             // As above, and each probability is off by 2⁻⁹ of itself.
             const double bound = 5 * (std::pow(static_cast<double>(c.head_dim), 1.5) * 1.2e-7 + 0x1p-9);
             double worst = 0;
@@ -92,8 +95,9 @@ TEST_CASE("attention has the same bits for any number of tasks and any length of
         for (const auto c : cases) {
             CAPTURE(c.positions);
             const inputs in(c);
-            const auto one = attend<simd::default_arch>(c, in, 1, a);
-            for (unsigned tasks : {2u, 3u, 16u}) CHECK(same_bits(attend<simd::default_arch>(c, in, tasks, a), one));
+            const auto one = attend<simd::default_arch>(c, in, plain(c), 1, a);
+            for (unsigned tasks : {2u, 3u, 16u})
+                CHECK(same_bits(attend<simd::default_arch>(c, in, plain(c), tasks, a), one));
 
             heads_case shorter = c;
             shorter.positions = (c.positions + 1) / 2;
@@ -103,7 +107,7 @@ TEST_CASE("attention has the same bits for any number of tasks and any length of
                 std::ranges::copy(in.k.row(t), start.k.row(t).begin());
                 std::ranges::copy(in.v.row(t), start.v.row(t).begin());
             }
-            const auto of_start = attend<simd::default_arch>(shorter, start, 1, a);
+            const auto of_start = attend<simd::default_arch>(shorter, start, plain(c), 1, a);
             CHECK(same_bits(of_start, one.view().middle_rows(0, shorter.positions)));
         }
     });
@@ -114,7 +118,7 @@ TEST_CASE("scores too large for an exponential are no trouble") {
     inputs in(c);
     for (std::size_t t = 0; t < 3; ++t)
         for (std::size_t i = 0; i < 4; ++i) in.q(t, i) = in.k(t, i) = 1000.0f * static_cast<float>(t + 1);
-    const auto out = attend<simd::default_arch>(c, in, 1);
+    const auto out = attend<simd::default_arch>(c, in, plain(c), 1);
     for (std::size_t t = 0; t < 3; ++t) // all the weight lies on the position itself
         for (std::size_t i = 0; i < 4; ++i) CHECK(out(t, i) == in.v(t, i));
 }

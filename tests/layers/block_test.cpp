@@ -135,13 +135,13 @@ TEST_CASE("a block is the formula of its parts") {
     reference::rms_norm(state.x, w.rest->attn_norm, shape.norm_eps, n);
     auto q = product(n, w[projection::q], w.rest->q_bias), k = product(n, w[projection::k], w.rest->k_bias);
     const auto v = product(n, w[projection::v], w.rest->v_bias);
-    reference::rope(shape.head_dim, shape.rope_theta, q);
-    reference::rope(shape.head_dim, shape.rope_theta, k);
-    reference::attention(q, k, v, shape.head_dim, heads);
+    reference::rope(shape.head_dim, rope_rule{.theta = shape.rope_theta}, q);
+    reference::rope(shape.head_dim, rope_rule{.theta = shape.rope_theta}, k);
+    reference::attention(q, k, v, shape.head_dim, {.scale = attention_scale(shape.head_dim)}, heads);
     add(state.x, product(heads, w[projection::o]));
     reference::rms_norm(state.x, w.rest->mlp_norm, shape.norm_eps, n);
     auto gate = product(n, w[projection::gate]);
-    reference::silu_multiply(gate, product(n, w[projection::up]));
+    reference::activate_multiply<activation::silu>(gate, product(n, w[projection::up]));
     add(state.x, product(gate, w[projection::down]));
 
     no_probe nobody;
@@ -208,10 +208,10 @@ TEST_CASE_TEMPLATE("attn_q, attn_k and attn_v lie between the biases and the rot
     chain both(scale_qkv{}, scaled);
     run<Architecture>(w, both);
     scale_qkv::scale(q, 2), scale_qkv::scale(k, -1), scale_qkv::scale(v, 3);
-    reference::rope(shape.head_dim, shape.rope_theta, q);
-    reference::rope(shape.head_dim, shape.rope_theta, k);
+    reference::rope(shape.head_dim, rope_rule{.theta = shape.rope_theta}, q);
+    reference::rope(shape.head_dim, rope_rule{.theta = shape.rope_theta}, k);
     matrix<float> heads(positions, 24);
-    reference::attention(q, k, v, shape.head_dim, heads);
+    reference::attention(q, k, v, shape.head_dim, {.scale = attention_scale(shape.head_dim)}, heads);
     CHECK(near(scaled.get<hook::attn_heads>(3), heads));
 }
 

@@ -62,10 +62,10 @@ TEST_CASE_TEMPLATE("the gate is what its formula says, in one pass or in two", A
         matrix<float> truth(2, width), two_passes(2, width);
         std::ranges::copy(gate.span(), truth.data());
         std::ranges::copy(gate.span(), two_passes.data());
-        reference::silu_multiply(truth, up);
-        silu_multiply<Arch>(gate, up);
+        reference::activate_multiply<activation::silu>(truth, up);
+        activate_multiply<activation::silu, Arch>(gate, up);
         CHECK(worst_relative(gate.span(), truth.span()) <= 1e-6); // an exponential of 2 ulp, and 3 roundings
-        silu<Arch>(two_passes);
+        activate<activation::silu, Arch>(two_passes);
         multiply<Arch>(two_passes, up);
         CHECK(std::ranges::equal(gate.span(), two_passes.span()));
     }
@@ -74,14 +74,14 @@ TEST_CASE_TEMPLATE("the gate is what its formula says, in one pass or in two", A
 TEST_CASE("the gate at the ends of the number line") {
     matrix<float> a(1, 3);
     a(0, 0) = -200, a(0, 1) = 200, a(0, 2) = 0;
-    silu(a);
+    activate<activation::silu>(a);
     CHECK(a(0, 0) == 0);
     CHECK(a(0, 1) == 200);
     CHECK(a(0, 2) == 0);
 }
 
 TEST_CASE("rotary embedding turns pairs half a head apart") {
-    const rope_table table(3, 4, 10000.0);
+    const rope_table table(3, 4, rope_rule{});
     matrix<float> x(3, 8);
     for (std::size_t t = 0; t < 3; ++t) x(t, 0) = x(t, 5) = 1; // dimension 0 of head 0, dimension 1 of head 1
     rope(table, 0, x);
@@ -100,9 +100,9 @@ TEST_CASE("rotary embedding agrees with the exact angles as far as a float angle
     matrix<float> x(600, 3 * 64), truth(600, 3 * 64), tail(100, 3 * 64);
     std::ranges::copy(original.span(), x.data());
     std::ranges::copy(original.span(), truth.data());
-    const rope_table table(600, 64, 10000.0);
+    const rope_table table(600, 64, rope_rule{});
     rope(table, 0, x);
-    reference::rope(64, 10000.0, truth);
+    reference::rope(64, rope_rule{}, truth);
     double worst = 0;
     for (std::size_t i = 0; i < x.span().size(); ++i)
         worst = std::max(worst, std::abs(double{x.span()[i]} - double{truth.span()[i]}));

@@ -60,14 +60,14 @@ TEST_CASE("the parts of a block refuse operands that do not fit") {
     CHECK_THROWS_AS(reference::rms_norm(a.view(), seven, 1e-5f, a.view()), shape_error);
     CHECK_THROWS_WITH_AS(add(a.view(), b.view()), "add: b is 3 × 7, expected 3 × 8", shape_error);
     CHECK_THROWS_AS(multiply(a.view(), c.view()), shape_error);
-    CHECK_THROWS_AS(silu_multiply(a.view(), c.view()), shape_error);
-    CHECK_THROWS_AS(reference::silu_multiply(a.view(), c.view()), shape_error);
+    CHECK_THROWS_AS(activate_multiply<activation::silu>(a.view(), c.view()), shape_error);
+    CHECK_THROWS_AS(reference::activate_multiply<activation::silu>(a.view(), c.view()), shape_error);
     CHECK_THROWS_WITH_AS(add_bias(seven, a.view()), "add_bias: b has 7 elements, expected 8", shape_error);
     add_bias({}, a.view());
 
-    CHECK_THROWS_WITH_AS(rope_table(4, 5, 1e4), "rope_table: head_dim 5, expected an even number", shape_error);
-    CHECK_THROWS_AS(rope_table(4, 4, 0), option_error);
-    const rope_table table(4, 4, 1e4);
+    CHECK_THROWS_WITH_AS(rope_table(4, 5, rope_rule{}), "rope: head_dim 5, expected an even number", shape_error);
+    CHECK_THROWS_AS(rope_table(4, 4, rope_rule{.theta = 0}), option_error);
+    const rope_table table(4, 4, rope_rule{});
     CHECK_THROWS_WITH_AS(rope(table, 2, a.view()), "rope: 3 positions from 2 on, of 4", shape_error);
     CHECK_THROWS_WITH_AS(rope(table, 0, b.view()), "rope: x has 7 columns, expected whole heads of 4", shape_error);
 
@@ -81,21 +81,22 @@ TEST_CASE("the parts of a block refuse operands that do not fit") {
 TEST_CASE("attention refuses heads, shapes and a workspace that do not fit") {
     const matrix<float> q(3, 16), k(3, 8), uneven(3, 12), short_k(2, 8);
     matrix<float> out(3, 16), narrow(3, 8);
+    const attention_rule rule{.scale = 0.5f};
     workspace scratch(attention_bytes(3, 2, 4, 1)), small(64);
     CHECK_THROWS_WITH_AS(
-        attention(q, uneven, uneven, 4, out, scratch),
+        attention(q, uneven, uneven, 4, rule, out, scratch),
         "attention: q has 16 columns and k 12, expected whole heads of 4, and as many of q for each of k", shape_error);
-    CHECK_THROWS_AS(attention(q, k, k, 0, out, scratch), shape_error);
-    CHECK_THROWS_AS(attention(q, k, k, 3, out, scratch), shape_error);
-    CHECK_THROWS_WITH_AS(attention(q, short_k, k, 4, out, scratch), "attention: k is 2 × 8, expected 3 × 8",
+    CHECK_THROWS_AS(attention(q, k, k, 0, rule, out, scratch), shape_error);
+    CHECK_THROWS_AS(attention(q, k, k, 3, rule, out, scratch), shape_error);
+    CHECK_THROWS_WITH_AS(attention(q, short_k, k, 4, rule, out, scratch), "attention: 3 queries from 0 on, of 2",
                          shape_error);
-    CHECK_THROWS_WITH_AS(attention(q, k, k, 4, narrow, scratch), "attention: out is 3 × 8, expected 3 × 16",
+    CHECK_THROWS_WITH_AS(attention(q, k, k, 4, rule, narrow, scratch), "attention: out is 3 × 8, expected 3 × 16",
                          shape_error);
-    CHECK_THROWS_WITH_AS(attention(q, k, k, 4, out, small),
+    CHECK_THROWS_WITH_AS(attention(q, k, k, 4, rule, out, small),
                          doctest::Contains("attention: the workspace has 64 of 64 bytes free, expected at least"),
                          shape_error);
-    CHECK_THROWS_AS(reference::attention(q, uneven, uneven, 4, out), shape_error);
-    attention(q, k, k, 4, out, scratch);
+    CHECK_THROWS_AS(reference::attention(q, uneven, uneven, 4, rule, out), shape_error);
+    attention(q, k, k, 4, rule, out, scratch);
 }
 
 TEST_CASE("a block refuses weights, buffers and workspace of another shape") {

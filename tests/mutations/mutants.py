@@ -66,8 +66,8 @@ MUTANTS = [
            [("drawn_y[i] = y[pair];", "drawn_y[i] = y[static_cast<std::size_t>(random.below(y.size()))];")]),
     # What is scored.
     Mutant("each token scored on itself", "sweep/sweep", "sweep/sweep.hpp",
-           [("[&](sweep_task& task) { vocabulary_loss(model_.head(), hidden, ids.subspan(1),",
-             "[&](sweep_task& task) { vocabulary_loss(model_.head(), hidden, ids.first(scored_),")]),
+           [("            vocabulary_loss(model_.head(), no_soft_cap, hidden, ids.subspan(1),",
+             "            vocabulary_loss(model_.head(), no_soft_cap, hidden, ids.first(scored_),")]),
     Mutant("a patch takes the full model's numbers, whatever its source", "sweep/variant_tree", "sweep/variant_tree.hpp",
            [("keep(index_of(p.source), p.point)", "keep(0, p.point)")]),
     Mutant("a frozen scale that is the state's own", "sweep/variant_tree", "sweep/sweep.hpp",
@@ -121,7 +121,7 @@ MUTANTS = [
     Mutant("ε outside the root", "layers/elementwise", "layers/rms_norm.hpp",
            [("1.0f / std::sqrt(mean + epsilon)", "1.0f / (std::sqrt(mean) + epsilon)")]),
     Mutant("attention sees the next position", "layers/attention", "layers/attention.hpp",
-           [("first(padded), t + r + 1, scale)", "first(padded), std::min(t + r + 2, seen_by(t)), scale)")]),
+           [("rule.first + t + r + 1 - begin;", "std::min(rule.first + t + r + 2, seen_by(t)) - begin;")]),
     Mutant("heads share keys in turn, not in neighbouring groups", "layers/attention", "layers/attention.hpp",
            [("kv_head = head / (heads / kv_heads);", "kv_head = head % kv_heads;")]),
 ]

@@ -216,7 +216,8 @@ TEST_CASE("a variant that ends early is scored where it ends, afresh or in the s
         position_scores scores(forked_tokens - 1, true);
         const token_scores view = scores.view();
         workspace scratch(vocabulary_loss_bytes(m.model.config().vocabulary, x.cols, forked_tokens - 1, 1, 1));
-        vocabulary_loss(m.model.head(), std::span(&hidden, 1), ids.row(n).subspan(1), std::span(&view, 1), scratch);
+        vocabulary_loss(m.model.head(), no_soft_cap, std::span(&hidden, 1), ids.row(n).subspan(1), std::span(&view, 1),
+                        scratch);
         return scores.nll;
     };
     for (const char* parent : {"full", "low"})

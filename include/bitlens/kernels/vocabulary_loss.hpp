@@ -4,6 +4,7 @@
 #include "bitlens/simd/arch.hpp" // before oneTBB, which includes the compiler's headers that warn (see there)
 
 #include "bitlens/core/parallel.hpp"
+#include "bitlens/kernels/soft_cap.hpp"
 #include "bitlens/kernels/weight_panels.hpp"
 #include "bitlens/simd/rows.hpp"
 
@@ -81,8 +82,8 @@ struct loss_tile {
     std::size_t first, count, padded_count;
     float* logits;      // padded
     float* exps;        // exp(logits − largest), written here
-    double rescale = 1; // what the sums were multiplied with, as `largest` rose; written here
     bool weighs = true; // running_loss::weighted is wanted
+    double rescale = 1; // what the sums were multiplied with, as `largest` rose; written here
 };
 
 /// Takes a tile into the sums. For the reference itself `reference` is null.
@@ -135,10 +136,11 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
 }
 
 /// Errors: those of vocabulary_loss, but for the workspace.
-inline void check_loss_operands(std::size_t vocabulary, std::size_t width,
+inline void check_loss_operands(std::size_t vocabulary, std::size_t width, float soft_cap,
                                 std::span<const matrix_view<const float>> hidden, std::span<const std::int32_t> targets,
                                 std::span<const token_scores> out) {
     constexpr const char* who = "vocabulary_loss";
+    check_soft_cap(who, soft_cap);
     if (vocabulary == 0) throw shape_error("vocabulary_loss: the head has no rows, expected at least 1");
     check_size(who, "out", out.size(), hidden.size());
     for (auto const& states : hidden) check_shape(who, "hidden", states, targets.size(), width);
@@ -169,19 +171,19 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
            workspace::bytes_for<detail::loss_tile>(block) + matmul_bytes<Arch>(tile, width, block, tasks);
 }
 
-/// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, one tile of
-/// the vocabulary at a time, log Σ exp and KL by rescaling sums as the largest logit rises (Milakov & Gimelshein 2018).
-/// Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the reference. targets (T), out[v].
-/// Errors: shape_error where they do not fit, for a target outside the vocabulary, an empty vocabulary, and a workspace
-/// that is too small.
-/// A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other variants; states
-/// equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|), so it may come
-/// out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the vocabulary has one
-/// word. Agrees with reference::vocabulary_loss.
+/// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, or
+/// c · tanh(l/c) of them where there is a soft cap c, one tile of the vocabulary at a time, log Σ exp and KL by
+/// rescaling sums as the largest logit rises (Milakov & Gimelshein 2018). Shapes: head (vocabulary, d), hidden[v] (T,
+/// d) after the final norm; v = 0 is the reference. targets (T), out[v]. Errors: shape_error where they do not fit, for
+/// a target outside the vocabulary, an empty vocabulary, and a workspace that is too small; option_error for a cap
+/// below 0, or infinite. A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the
+/// other variants; states equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ −
+/// l|), so it may come out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the
+/// vocabulary has one word. Agrees with reference::vocabulary_loss.
 template <class Arch = simd::default_arch, weight_matrix W>
-void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
+void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out, workspace& scratch) {
-    detail::check_loss_operands(head.rows(), head.cols(), hidden, targets, out);
+    detail::check_loss_operands(head.rows(), head.cols(), soft_cap, hidden, targets, out);
     scratch.require("vocabulary_loss", vocabulary_loss_bytes<Arch>(head.rows(), head.cols(), targets.size(),
                                                                    hidden.size(), scratch.tasks()));
     const std::size_t vocabulary = head.rows(),
@@ -210,8 +212,9 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
                         auto& exps = v == 0 ? reference_exps(t, 0) : own_exps(task, 0);
-                        detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0),
-                                              &exps, 1,     !out[v].entropy.empty()};
+                        detail::loss_tile own{first,         count, detail::padded_row(count),
+                                              &logits(t, 0), &exps, !out[v].entropy.empty()};
+                        if (soft_cap != no_soft_cap) detail::cap_row<Arch>(logits.row(t).first(count), 1, soft_cap);
                         detail::add_tile<Arch>(losses[v * positions + t], own, targets[t0 + t],
                                                is_compared ? &references[t] : nullptr, losses[t].top);
                         if (v == 0) references[t] = own;
@@ -238,9 +241,9 @@ namespace reference {
 
 /// The same in double, straight from the formulas, with all logits of a position at once.
 template <weight_matrix W>
-void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
+void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out) {
-    detail::check_loss_operands(head.rows(), head.cols(), hidden, targets, out);
+    detail::check_loss_operands(head.rows(), head.cols(), soft_cap, hidden, targets, out);
     std::vector<std::vector<double>> logits(hidden.size(), std::vector<double>(head.rows()));
     std::vector<double> log_sums(hidden.size());
     for (std::size_t t = 0; t < targets.size(); ++t) {
@@ -249,6 +252,8 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
                 logits[v][r] = 0;
                 for (std::size_t c = 0; c < head.cols(); ++c)
                     logits[v][r] += double{head.value(r, c)} * double{hidden[v](t, c)};
+                if (soft_cap != no_soft_cap)
+                    logits[v][r] = double{soft_cap} * std::tanh(logits[v][r] / double{soft_cap});
             }
             const double largest = *std::max_element(logits[v].begin(), logits[v].end());
             double sum = 0;

@@ -104,7 +104,8 @@ struct block_buffers {
     block_buffers(std::size_t positions, block_shape const& s, std::shared_ptr<const rope_table> table)
         : heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width), rope(std::move(table)) {}
     block_buffers(std::size_t positions, block_shape const& s)
-        : block_buffers(positions, s, std::make_shared<const rope_table>(positions, s.head_dim, s.rope_theta)) {}
+        : block_buffers(positions, s,
+                        std::make_shared<const rope_table>(positions, s.head_dim, rope_rule{.theta = s.rope_theta})) {}
 
     /// Bytes of one, but for the table.
     static constexpr std::size_t bytes(std::size_t positions, block_shape const& s) noexcept {
@@ -187,7 +188,7 @@ struct block_run {
             emit<hook::attn_v>(probe, at, v);
             over_rows(positions(), scratch, rotate);
         }
-        attention(q, k, v, shape.head_dim, buffers.heads, scratch);
+        attention(q, k, v, shape.head_dim, {.scale = attention_scale(shape.head_dim)}, buffers.heads, scratch);
         emit<hook::attn_heads>(probe, at, buffers.heads);
     }
 
@@ -221,9 +222,9 @@ struct block_run {
         matmul(weights[projection::up], n, up, scratch);
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
             if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>)
-                silu(gate.middle_rows(first, count));
+                activate<activation::silu>(gate.middle_rows(first, count));
             else
-                silu_multiply(gate.middle_rows(first, count), up.middle_rows(first, count));
+                activate_multiply<activation::silu>(gate.middle_rows(first, count), up.middle_rows(first, count));
         });
         if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>) {
             emit<hook::mlp_gate>(probe, at, gate);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -52,6 +53,19 @@ void rms_norm_of_scale(matrix_view<const float> x, matrix_view<const float> s, s
 template <class Arch = simd::default_arch>
 void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
     rms_norm_of_scale<Arch>(x, x, gamma, epsilon, y);
+}
+
+/// rms_norm of each head on its own, all with one γ: for queries and keys.   Shapes: x, y (T, heads · head_dim),
+/// γ (head_dim); y may be x.   Errors: shape_error where they do not fit.
+template <class Arch = simd::default_arch>
+void rms_norm_of_heads(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
+    const std::size_t head_dim = gamma.size();
+    if (head_dim == 0 || x.cols % head_dim != 0)
+        throw shape_error("rms_norm_of_heads: x has " + std::to_string(x.cols) + " columns, expected whole heads of " +
+                          std::to_string(head_dim));
+    detail::check_shape("rms_norm_of_heads", "y", y, x.rows, x.cols);
+    for (std::size_t i = 0; i < x.cols; i += head_dim)
+        rms_norm<Arch>(x.middle_cols(i, head_dim), gamma, epsilon, y.middle_cols(i, head_dim));
 }
 
 } // namespace bitlens

@@ -36,7 +36,7 @@ struct scorer {
         std::vector<float> margin(nll.size());
         const matrix_view<const float> hidden = x.middle_rows(0, nll.size());
         const token_scores scores{nll, {}, top, margin};
-        vocabulary_loss(head, std::span(&hidden, 1), ids.subspan(1), std::span(&scores, 1), scratch);
+        vocabulary_loss(head, no_soft_cap, std::span(&hidden, 1), ids.subspan(1), std::span(&scores, 1), scratch);
     }
 };
 

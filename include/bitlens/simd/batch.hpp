@@ -90,6 +90,13 @@ xsimd::batch<float, Arch> exp(xsimd::batch<float, Arch> const& x) noexcept {
 }
 inline scalar_batch<float> exp(scalar_batch<float> x) noexcept { return scalar_batch<float>(std::exp(x.value)); }
 
+/// tanh x.
+template <class Arch>
+xsimd::batch<float, Arch> tanh(xsimd::batch<float, Arch> const& x) noexcept {
+    return xsimd::tanh(x);
+}
+inline scalar_batch<float> tanh(scalar_batch<float> x) noexcept { return scalar_batch<float>(std::tanh(x.value)); }
+
 template <class Arch>
 xsimd::batch<float, Arch> to_float(xsimd::batch<std::int32_t, Arch> const& a) noexcept {
 #ifdef __AVX512F__

@@ -221,7 +221,7 @@ private:
             hidden.push_back(normed);
             scores.push_back(alone(measurement.scores()[exit.variant]));
         }
-        vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch);
+        vocabulary_loss(model_.head(), no_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
     }
 
     /// Scores of a state that stands beside no reference.
@@ -249,8 +249,9 @@ private:
             hidden.push_back(x(last.stream));
             scores.push_back(last.scale_of ? alone(room[last.variant]) : room[last.variant]);
         }
-        pool_.lend(
-            [&](sweep_task& task) { vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch); });
+        pool_.lend([&](sweep_task& task) {
+            vocabulary_loss(model_.head(), no_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
+        });
     }
 
     transformer<Architecture, W> const& model_;

@@ -39,7 +39,8 @@ public:
     sweep_task_pool(block_shape const& shape, std::size_t tokens, sweep_load const& load, std::size_t workspace_bytes,
                     unsigned tasks, arithmetic products)
         : shape_(shape), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
-          products_(products), rope_(std::make_shared<const rope_table>(tokens, shape.head_dim, shape.rope_theta)) {}
+          products_(products),
+          rope_(std::make_shared<const rope_table>(tokens, shape.head_dim, rope_rule{.theta = shape.rope_theta})) {}
 
     /// Calls f(task) with a task that nobody else uses meanwhile.
     template <class F>
