@@ -4,7 +4,6 @@
 #include "bitlens/layers/linear.hpp"
 #include "bitlens/layers/reference.hpp"
 #include "bitlens/layers/rms_norm.hpp"
-#include "bitlens/layers/rope.hpp"
 
 #include <doctest/doctest.h>
 
@@ -78,39 +77,6 @@ TEST_CASE("the gate at the ends of the number line") {
     CHECK(a(0, 0) == 0);
     CHECK(a(0, 1) == 200);
     CHECK(a(0, 2) == 0);
-}
-
-TEST_CASE("rotary embedding turns pairs half a head apart") {
-    const rope_table table(3, 4, rope_rule{});
-    matrix<float> x(3, 8);
-    for (std::size_t t = 0; t < 3; ++t) x(t, 0) = x(t, 5) = 1; // dimension 0 of head 0, dimension 1 of head 1
-    rope(table, 0, x);
-    for (std::size_t t = 0; t < 3; ++t) {
-        const double fast = static_cast<double>(t), slow = fast / 100;
-        CHECK(double{x(t, 0)} == doctest::Approx(std::cos(fast)).epsilon(1e-6));
-        CHECK(double{x(t, 2)} == doctest::Approx(std::sin(fast)).epsilon(1e-6));
-        CHECK(double{x(t, 5)} == doctest::Approx(std::cos(slow)).epsilon(1e-6));
-        CHECK(double{x(t, 7)} == doctest::Approx(std::sin(slow)).epsilon(1e-6));
-        CHECK(x(t, 1) == 0);
-    }
-}
-
-TEST_CASE("rotary embedding agrees with the exact angles as far as a float angle can") {
-    const auto original = random_matrix(600, 3 * 64, 1, 5);
-    matrix<float> x(600, 3 * 64), truth(600, 3 * 64), tail(100, 3 * 64);
-    std::ranges::copy(original.span(), x.data());
-    std::ranges::copy(original.span(), truth.data());
-    const rope_table table(600, 64, rope_rule{});
-    rope(table, 0, x);
-    reference::rope(64, rope_rule{}, truth);
-    double worst = 0;
-    for (std::size_t i = 0; i < x.span().size(); ++i)
-        worst = std::max(worst, std::abs(double{x.span()[i]} - double{truth.span()[i]}));
-    CHECK(worst <= 600 * 2.5 * 6e-8 * 5 * 1.5); // an angle up to 600, 2.5 roundings, numbers below 5, two of them
-
-    for (std::size_t t = 0; t < 100; ++t) std::ranges::copy(original.row(500 + t), tail.row(t).begin());
-    rope(table, 500, tail); // the rows of a document in pieces
-    for (std::size_t t = 0; t < 100; ++t) CHECK(std::ranges::equal(tail.row(t), x.row(500 + t)));
 }
 
 TEST_CASE("a bias is added to every row, and an empty one to none") {

@@ -113,7 +113,7 @@ MUTANTS = [
     Mutant("rows of q and k of a llama GGUF put in order the wrong way round", "models/checkpoint",
            "models/checkpoint.hpp",
            [("2 * (in_head % half) + in_head / half", "in_head % 2 * half + in_head / 2")]),
-    Mutant("rotary pairs next to each other", "layers/elementwise", "layers/rope.hpp",
+    Mutant("rotary pairs next to each other", "layers/rope", "layers/rope.hpp",
            [("float* const b = a + half;", "float* const b = a + 1;"),
             ("const float ai = a[i], bi = b[i];", "const float ai = a[2 * i], bi = b[2 * i];"),
             ("a[i] = ai * c[i] - bi * s[i];", "a[2 * i] = ai * c[i] - bi * s[i];"),

@@ -53,7 +53,7 @@ struct rope_yarn {
     std::size_t original_context = 0;
     double fast = 32, slow = 1;
     bool truncate = true;              // where the mean begins and ends, to whole i
-    std::optional<double> magnitude;   // A; else from factor and the next two
+    std::optional<double> magnitude{}; // A; else from factor and the next two
     double mscale = 0, mscale_all = 0; // used where neither is 0
     bool operator==(rope_yarn const&) const = default;
 };
@@ -63,8 +63,8 @@ struct rope_yarn {
 struct rope_longrope {
     std::vector<double> short_factors, long_factors; // (r/2)
     std::size_t original_context = 0;
-    double factor = 1;               // context / original context
-    std::optional<double> magnitude; // A, of short texts too; else √(1 + ln factor / ln original_context)
+    double factor = 1;                 // context / original context
+    std::optional<double> magnitude{}; // A, of short texts too; else √(1 + ln factor / ln original_context)
     bool operator==(rope_longrope const&) const = default;
 };
 
