@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -133,6 +134,10 @@ TEST_CASE("scores refuse states, targets and room that do not fit") {
     workspace small(64);
     const std::vector<matrix_view<const float>> hidden{states};
     const std::vector<token_scores> out{first.view()};
+    CHECK_THROWS_WITH_AS(vocabulary_loss(head, -30.0f, hidden, targets, out, scratch),
+                         "vocabulary_loss: soft cap -30.000000, expected a positive number, or 0 for none",
+                         option_error);
+    CHECK_THROWS_AS(reference::vocabulary_loss(head, std::nanf(""), hidden, targets, out), option_error);
     CHECK(refused([&] {
               vocabulary_loss(head, no_soft_cap, hidden, targets, out, small);
           }).starts_with("vocabulary_loss: the workspace has 64 of 64 bytes free"));

@@ -2,6 +2,8 @@
 
 #include "bitlens/core/random.hpp"
 
+#include "every_arithmetic.hpp"
+
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -57,17 +59,18 @@ struct exact_case {
 
 template <weight_matrix W>
 scores fast_scores(W const& head, std::vector<matrix_view<const float>> const& hidden,
-                   std::vector<std::int32_t> const& targets, unsigned tasks = 1) {
+                   std::vector<std::int32_t> const& targets, unsigned tasks = 1, float soft_cap = no_soft_cap,
+                   arithmetic a = arithmetic::f32) {
     scores s(hidden.size(), targets.size());
-    workspace scratch(vocabulary_loss_bytes(head.rows(), head.cols(), targets.size(), hidden.size(), tasks), tasks);
-    vocabulary_loss(head, no_soft_cap, hidden, targets, s.out, scratch);
+    workspace scratch(vocabulary_loss_bytes(head.rows(), head.cols(), targets.size(), hidden.size(), tasks), tasks, a);
+    vocabulary_loss(head, soft_cap, hidden, targets, s.out, scratch);
     return s;
 }
 template <weight_matrix W>
 scores slow_scores(W const& head, std::vector<matrix_view<const float>> const& hidden,
-                   std::vector<std::int32_t> const& targets) {
+                   std::vector<std::int32_t> const& targets, float soft_cap = no_soft_cap) {
     scores s(hidden.size(), targets.size());
-    reference::vocabulary_loss(head, no_soft_cap, hidden, targets, s.out);
+    reference::vocabulary_loss(head, soft_cap, hidden, targets, s.out);
     return s;
 }
 
@@ -230,4 +233,92 @@ TEST_CASE("equal logits have the largest entropy, a certain one none, and an imp
     for (std::size_t r = 0; r < 1500; ++r)
         head.writable_row(r)[0] = r < 2 ? 1.0f : -std::numeric_limits<float>::infinity();
     CHECK(entropy() == doctest::Approx(std::log(2.0)).epsilon(1e-6));
+}
+
+TEST_CASE("a cap comes before everything that is scored") {
+    head_matrix head(3, 1); // logits 100, 50 and -60 of the reference, 10, 5 and -6 of the variant
+    head.writable_row(0)[0] = 100, head.writable_row(1)[0] = 50, head.writable_row(2)[0] = -60;
+    matrix<float> one(1, 1), tenth(1, 1);
+    one(0, 0) = 1, tenth(0, 0) = 0.1f;
+    const auto p_of = [](std::vector<double> const& l) {
+        double sum = 0;
+        for (const double x : l) sum += std::exp(x);
+        std::vector<double> p;
+        for (const double x : l) p.push_back(std::exp(x) / sum);
+        return p;
+    };
+    // transformers 5.24 in float32 for the reference's.
+    const std::vector<double> full{29.9237404, 27.9332886, -28.9208279};
+    const std::vector<double> other{9.64538288, 30 * std::tanh(5 / 30.0), 30 * std::tanh(-6 / 30.0)};
+    const auto p0 = p_of(full), p = p_of(other);
+    double kl = 0, entropy = 0;
+    for (std::size_t i = 0; i < 3; ++i) {
+        kl += p0[i] * std::log(p0[i] / p[i]);
+        entropy -= p[i] * std::log(p[i]);
+    }
+    constexpr double logit_error = 30 * 7e-7;
+    for (scores const& s :
+         {fast_scores(head, {one, tenth}, {1}, 1, 30.0f), slow_scores(head, {one, tenth}, {1}, 30.0f)}) {
+        CHECK(std::abs(s.nll[0][0] + std::log(p0[1])) <= 2 * logit_error);
+        CHECK(std::abs(s.nll[1][0] + std::log(p[1])) <= 2 * logit_error);
+        CHECK(std::abs(s.kl[1][0] - kl) <= 4 * logit_error);
+        CHECK(std::abs(s.entropy[1][0] - entropy) <= 20 * logit_error); // l − largest is up to 16
+        CHECK(std::abs(double{s.margin[0][0]} - (full[0] - full[1])) <= 2 * logit_error);
+        CHECK(std::abs(double{s.margin[1][0]} - (other[0] - other[1])) <= 2 * logit_error);
+        CHECK(s.top[1][0] == 0);
+    }
+}
+
+TEST_CASE("capped scores agree with their reference, for any number of tiles and tasks") {
+    constexpr float cap = 10;
+    constexpr double logit_error = double{cap} * 5e-7; // a tanh right to 2.5e-7, and 3 roundings
+    for (const std::size_t vocabulary : {1u, 15u, 17u, 1025u, 2500u}) {
+        CAPTURE(vocabulary);
+        const exact_case c(vocabulary, 8, 5, 3, 1.0, vocabulary);
+        const auto fast = fast_scores(c.head, c.views(), c.targets, 1, cap);
+        const auto slow = slow_scores(c.head, c.views(), c.targets, cap);
+        for (std::size_t v = 0; v < 3; ++v)
+            for (std::size_t t = 0; t < 5; ++t) {
+                CHECK(std::abs(fast.nll[v][t] - slow.nll[v][t]) <= 2 * logit_error + rounding);
+                CHECK(fast.top[v][t] == slow.top[v][t]);
+                if (vocabulary > 1)
+                    CHECK(std::abs(double{fast.margin[v][t]} - double{slow.margin[v][t]}) <= 2 * logit_error);
+                CHECK(std::abs(fast.entropy[v][t] - slow.entropy[v][t]) <=
+                      (2 * logit_error + 2 * rounding) * (1 + std::log(static_cast<double>(vocabulary))) * 2);
+                if (v != 0)
+                    CHECK(std::abs(fast.kl[v][t] - slow.kl[v][t]) <= 4 * logit_error + 2 * rounding * (1 + 2.0));
+            }
+        const auto tasks = fast_scores(c.head, c.views(), c.targets, 3, cap);
+        CHECK(tasks.nll == fast.nll);
+        CHECK(tasks.kl == fast.kl);
+        const auto same = fast_scores(c.head, {c.states[0].view(), c.states[0].view()}, c.targets, 1, cap);
+        for (const double kl : same.kl[1]) CHECK(kl == 0);
+    }
+}
+
+TEST_CASE("scores are those of logits that were capped before, in every arithmetic") {
+    // Logits that a head of the identity writes as they are, capped by hand.
+    test::for_every_arithmetic([](arithmetic a) {
+        constexpr std::size_t n = 40;
+        head_matrix identity(n, n);
+        matrix<float> logits(6, n), changed(6, n), capped(6, n), changed_capped(6, n);
+        random_generator random(3);
+        for (std::size_t r = 0; r < n; ++r) identity.writable_row(r)[r] = 1;
+        for (std::size_t i = 0; i < logits.span().size(); ++i) {
+            const float l = float{bf16(static_cast<float>(8 * random.normal()))};
+            logits.span()[i] = l, changed.span()[i] = float{bf16(l + static_cast<float>(random.normal()))};
+        }
+        std::ranges::copy(logits.span(), capped.data());
+        std::ranges::copy(changed.span(), changed_capped.data());
+        soft_cap(5, capped);
+        soft_cap(5, changed_capped);
+        const std::vector<std::int32_t> targets{0, 7, 39, 12, 31, 2};
+        const auto s = fast_scores(identity, {logits, changed}, targets, 1, 5.0f, a);
+        const auto by_hand = fast_scores(identity, {capped, changed_capped}, targets);
+        CHECK(s.nll == by_hand.nll);
+        CHECK(s.kl == by_hand.kl);
+        CHECK(s.top == by_hand.top);
+        CHECK(s.margin == by_hand.margin);
+        CHECK(s.entropy == by_hand.entropy);
+    });
 }

@@ -203,7 +203,8 @@ TEST_CASE("known frequencies: llama3") {
                                                    {35, 9.55621217e-05},
                                                    {36, 7.78465546e-05},
                                                    {63, 3.06892588e-07}};
-    for (auto const& [i, f] : some) CHECK(double{llama_31[i]} == doctest::Approx(f).epsilon(rounding).scale(0));
+    for (auto const& at : some)
+        CHECK(double{llama_31[at.first]} == doctest::Approx(at.second).epsilon(rounding).scale(0));
 
     const auto llama_32 = frequencies_of({5e5, 0, rope_llama3{32, 1, 4, 8192}}, 64, 100).of_pair; // of 1B
     const auto plain_64 = frequencies_of({5e5, 0, rope_unscaled{}}, 64, 100).of_pair;

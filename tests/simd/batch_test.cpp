@@ -56,6 +56,25 @@ TEST_CASE_TEMPLATE("a square is transposed", Arch, simd::default_arch, simd::sca
     CHECK(out[1 + n] == -1.0f); // between rows
 }
 
+TEST_CASE_TEMPLATE("tanh keeps its promise", Arch, simd::default_arch, simd::scalar) {
+    using vec = simd::batch<float, Arch>;
+    const auto tanh_of = [](float x) {
+        std::array<float, vec::size> each;
+        simd::tanh(vec(x)).store_unaligned(each.data());
+        return each[0];
+    };
+    double worst = 0;
+    for (float x = 1e-6f; x < 20; x *= 1.0001f)
+        for (const float y : {x, -x}) worst = std::max(worst, std::abs(double{tanh_of(y)} / std::tanh(double{y}) - 1));
+    CHECK(worst < 2.5e-7);
+    CHECK(tanh_of(0) == 0);
+    for (const float large : {1e30f, std::numeric_limits<float>::infinity()}) {
+        CHECK(tanh_of(large) == 1);
+        CHECK(tanh_of(-large) == -1);
+    }
+    CHECK(std::isnan(tanh_of(std::nanf(""))));
+}
+
 TEST_CASE_TEMPLATE("exp keeps its promise", Arch, simd::default_arch, simd::scalar) {
     using vec = simd::batch<float, Arch>;
     const auto exp_of = [](float x) {

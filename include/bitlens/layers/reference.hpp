@@ -5,6 +5,7 @@
 #include "bitlens/core/view.hpp"
 #include "bitlens/layers/attention.hpp"
 #include "bitlens/layers/gated_mlp.hpp"
+#include "bitlens/layers/rms_norm.hpp"
 #include "bitlens/layers/rope.hpp"
 
 #include <cmath>
@@ -30,6 +31,7 @@ inline void rms_norm(matrix_view<const float> x, std::span<const float> gamma, f
 /// See bitlens::rms_norm_of_heads.
 inline void rms_norm_of_heads(matrix_view<const float> x, std::span<const float> gamma, float epsilon,
                               matrix_view<float> y) {
+    bitlens::detail::check_heads("reference::rms_norm_of_heads", x, gamma, y);
     for (std::size_t i = 0; i < x.cols; i += gamma.size())
         rms_norm(x.middle_cols(i, gamma.size()), gamma, epsilon, y.middle_cols(i, gamma.size()));
 }

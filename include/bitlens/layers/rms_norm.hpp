@@ -29,6 +29,15 @@ float sum_of_squares(std::span<const float> x) noexcept {
     return total;
 }
 
+/// Errors: shape_error unless x is whole heads of γ, and y as large.
+inline void check_heads(const char* who, matrix_view<const float> x, std::span<const float> gamma,
+                        matrix_view<float> y) {
+    if (gamma.empty() || x.cols % gamma.size() != 0)
+        throw shape_error(std::string(who) + ": x has " + std::to_string(x.cols) +
+                          " columns, expected whole heads of " + std::to_string(gamma.size()));
+    check_shape(who, "y", y, x.rows, x.cols);
+}
+
 } // namespace detail
 
 /// y_t = γ ⊙ x_t / √(mean(s_t²) + ε): x in the scale of other states s.   Shapes: x, s, y (T, d), γ (d); y may be x.
@@ -59,11 +68,8 @@ void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float ep
 /// γ (head_dim); y may be x.   Errors: shape_error where they do not fit.
 template <class Arch = simd::default_arch>
 void rms_norm_of_heads(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
+    detail::check_heads("rms_norm_of_heads", x, gamma, y);
     const std::size_t head_dim = gamma.size();
-    if (head_dim == 0 || x.cols % head_dim != 0)
-        throw shape_error("rms_norm_of_heads: x has " + std::to_string(x.cols) + " columns, expected whole heads of " +
-                          std::to_string(head_dim));
-    detail::check_shape("rms_norm_of_heads", "y", y, x.rows, x.cols);
     for (std::size_t i = 0; i < x.cols; i += head_dim)
         rms_norm<Arch>(x.middle_cols(i, head_dim), gamma, epsilon, y.middle_cols(i, head_dim));
 }

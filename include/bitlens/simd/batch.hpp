@@ -90,7 +90,7 @@ xsimd::batch<float, Arch> exp(xsimd::batch<float, Arch> const& x) noexcept {
 }
 inline scalar_batch<float> exp(scalar_batch<float> x) noexcept { return scalar_batch<float>(std::exp(x.value)); }
 
-/// tanh x.
+/// tanh x, relative error < 2.5e-7.
 template <class Arch>
 xsimd::batch<float, Arch> tanh(xsimd::batch<float, Arch> const& x) noexcept {
     return xsimd::tanh(x);
