@@ -64,7 +64,7 @@ std::vector<attention_rule> rules_for(heads_case c) {
                                                                                           {100, no_soft_cap},
                                                                                           {513, 0.8f},
                                                                                           {1100, no_soft_cap}})
-        if (window < c.positions || window == everything)
+        if (window == everything || (window < c.positions && window >= c.positions / 4)) // short ones in short texts
             rules.push_back({.scale = attention_scale(c.head_dim), .window = window, .soft_cap = cap});
     return rules;
 }
@@ -278,7 +278,8 @@ TEST_CASE("attention has the same bits for any number of tasks and any length of
             std::vector<matrix<float>> whole;
             for (attention_rule const& rule : rules) {
                 whole.push_back(attend<simd::default_arch>(c, in, rule, 1, a));
-                for (unsigned tasks : {2u, 3u, 16u})
+                const bool is_first = whole.size() == 1;
+                for (unsigned tasks : is_first ? std::vector{2u, 3u, 16u} : std::vector{3u})
                     CHECK(same_bits(attend<simd::default_arch>(c, in, rule, tasks, a), whole.back()));
             }
 

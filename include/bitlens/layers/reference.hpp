@@ -62,11 +62,11 @@ inline void attention(matrix_view<const float> q, matrix_view<const float> k, ma
     const std::size_t heads = q.cols / head_dim, group = heads / (k.cols / head_dim);
     for (std::size_t h = 0; h < heads; ++h)
         for (std::size_t t = 0; t < q.rows; ++t) {
-            const std::size_t position = rule.first + t, key = h / group * head_dim;
-            std::vector<double> p(k.rows);
+            const std::size_t key = h / group * head_dim, end = rule.first + t + 1;
+            const std::size_t begin = end > rule.window ? end - rule.window : 0;
+            std::vector<double> p(end);
             double sum = 0;
-            for (std::size_t s = 0; s < k.rows; ++s) {
-                if (s > position || position - s >= rule.window) continue;
+            for (std::size_t s = begin; s < end; ++s) {
                 double score = 0;
                 for (std::size_t i = 0; i < head_dim; ++i)
                     score += double{q(t, h * head_dim + i)} * double{k(s, key + i)};
@@ -78,7 +78,7 @@ inline void attention(matrix_view<const float> q, matrix_view<const float> k, ma
             }
             for (std::size_t i = 0; i < head_dim; ++i) {
                 double result = 0;
-                for (std::size_t s = 0; s < k.rows; ++s) result += p[s] / sum * double{v(s, key + i)};
+                for (std::size_t s = begin; s < end; ++s) result += p[s] / sum * double{v(s, key + i)};
                 out(t, h * head_dim + i) = static_cast<float>(result);
             }
         }
