@@ -184,8 +184,8 @@ private:
             while (end < text_.size() && (is_line_end(text_[end]) || (slashes && text_[end] == '/'))) ++end;
             return end;
         }
-        const std::string_view spaces = text_.substr(at, run_end(character_class::space, at) - at);
-        if (const std::size_t last = spaces.find_last_of("\r\n"); last != std::string_view::npos) return at + last + 1;
+        const std::string_view blank = text_.substr(at, run_end(character_class::space, at) - at);
+        if (const std::size_t last = blank.find_last_of("\r\n"); last != std::string_view::npos) return at + last + 1;
         return spaces_end(at);
     }
 
