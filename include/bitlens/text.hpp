@@ -6,6 +6,8 @@
 #include "bitlens/text/byte_pair.hpp"
 #include "bitlens/text/documents.hpp"
 #include "bitlens/text/near_duplicates.hpp"
+#include "bitlens/text/normalizer.hpp"
+#include "bitlens/text/pre_tokenizer.hpp"
 #include "bitlens/text/split.hpp"
 #include "bitlens/text/text_windows.hpp"
 #include "bitlens/text/tokenizer.hpp"

@@ -186,8 +186,8 @@ private:
     byte_pair_merges merges_{0, {}, ""};
     std::vector<symbol> whole_words_; // tokens of the vocabulary by rising bytes, where whole words go first
     added_token_finder raw_added_, normalized_added_;
-    std::vector<split_rule> splits_;
-    bool composes_;
+    std::vector<pre_tokenizer::step> splits_;
+    std::vector<normalizer::step> steps_;
     std::optional<std::int32_t> bos_;
     bool adds_bos_;
 };
@@ -196,8 +196,8 @@ private:
 // definition
 
 inline tokenizer::tokenizer(tokenizer_definition definition)
-    : who_(std::move(definition.who)), splits_(std::move(definition.splits)), composes_(definition.composes),
-      bos_(definition.bos), adds_bos_(definition.adds_bos) {
+    : who_(std::move(definition.who)), splits_(std::move(definition.pre_tokenizer)),
+      steps_(std::move(definition.normalizer)), bos_(definition.bos), adds_bos_(definition.adds_bos) {
     definition.who = who_;
     const std::vector<named_token> all = join_by_text(definition);
     fill_tokens(all);
@@ -209,10 +209,6 @@ inline tokenizer::tokenizer(tokenizer_definition definition)
     for (unsigned b = 0; b < 256; ++b)
         byte_symbols_[b] =
             static_cast<symbol>(symbols.find(in_byte_alphabet(static_cast<unsigned char>(b))).value_or(no_symbol));
-    if (!definition.answer_to_unknown.empty() && bytes_without_token() > 0)
-        throw format_error(who_ + ": " + definition.answer_to_unknown + " is set and " +
-                           std::to_string(bytes_without_token()) +
-                           " bytes have no token; that is supported only where all 256 have one");
     fill_merges(definition, symbols);
     fill_added(definition.added);
     check_bos();
@@ -307,7 +303,7 @@ inline void tokenizer::fill_added(std::vector<tokenizer_definition::added_token>
             throw format_error(who_ + ": the text of the added token with id " + std::to_string(t.id) +
                                " is not UTF-8");
         if (t.text.empty()) continue; // found nowhere
-        if (t.normalized && composes_) t.text = compose_nfc(t.text);
+        if (t.normalized) t.text = normalize(steps_, t.text);
         (t.normalized ? normalized : raw).push_back({std::move(t.text), t.id, t.special});
     }
     raw_added_ = added_token_finder(std::move(raw));
@@ -359,9 +355,10 @@ inline std::string tokenizer::description() const {
     std::string text = "byte-level BPE, " + std::to_string(tokens_.size()) + " tokens (" + count(token_kind::special) +
                        " special, " + count(token_kind::added) + " added, " + count(token_kind::unused) + " unused), " +
                        std::to_string(merges_.size()) + " merges; words split by ";
-    for (std::size_t i = 0; i < splits_.size(); ++i) text += (i > 0 ? ", then " : "") + std::string(name(splits_[i]));
+    for (std::size_t i = 0; i < splits_.size(); ++i)
+        text += (i > 0 ? ", then " : "") + std::string(name(std::get<split_rule>(splits_[i])));
     if (splits_.empty()) text += "nothing";
-    text += composes_ ? "; NFC" : "; no normalization";
+    text += !steps_.empty() ? "; NFC" : "; no normalization";
     if (!whole_words_.empty()) text += "; whole words first";
     if (bytes_without_token() > 0)
         text += "; " + std::to_string(bytes_without_token()) + " bytes without a token, dropped";
@@ -390,13 +387,13 @@ public:
     void run(std::string_view text, bool special) {
         const auto push = [&](std::int32_t id) { ids_.push_back(id); };
         const auto words = [&](std::string_view part) {
-            for_each_word(tokenizer_.splits_, part, [&](std::string_view word) { append(word); });
+            for_each_word(tokenizer_.splits_, part, true, composed_, [&](std::string_view word) { append(word); });
         };
-        const auto normalize = [&](std::string_view part) {
-            if (tokenizer_.composes_) part = composed_.emplace_front(compose_nfc(part));
+        const auto between = [&](std::string_view part) {
+            if (!tokenizer_.steps_.empty()) part = composed_.emplace_front(normalize(tokenizer_.steps_, part));
             tokenizer_.normalized_added_.cut(part, special, words, push);
         };
-        tokenizer_.raw_added_.cut(text, special, normalize, push);
+        tokenizer_.raw_added_.cut(text, special, between, push);
     }
 
     std::vector<std::int32_t> take() { return std::move(ids_); }

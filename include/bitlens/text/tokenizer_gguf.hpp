@@ -75,8 +75,8 @@ inline tokenizer_definition read_tokenizer(gguf_file const& file) {
         throw format_error(out.who + ": key \"tokenizer.ggml.model\": " + in_quotes(model) +
                            " is not known; known are: gpt2 (byte-level BPE)");
     detail::gguf_pre const& pre = detail::find_gguf_pre(file.required<std::string>("tokenizer.ggml.pre"), out.who);
-    out.splits = pre.splits;
-    out.composes = pre.composes;
+    out.pre_tokenizer.assign(pre.splits.begin(), pre.splits.end());
+    if (pre.composes) out.normalizer.push_back(normalizer::compose{});
     if (file.if_present<bool>("tokenizer.ggml.add_space_prefix").value_or(false))
         throw format_error(out.who + ": key \"tokenizer.ggml.add_space_prefix\": true is not supported");
 

@@ -94,8 +94,6 @@ private:
         for (std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"})
             if (!if_present<std::string>(model, key, where("model")).value_or("").empty())
                 fail("model", std::string(key) + " is not supported; byte-level tokenizers have none");
-        if (if_present<std::string>(model, "unk_token", where("model"))) out_.answer_to_unknown = "model.unk_token";
-        if (flag(model, "byte_fallback", "model", false)) out_.answer_to_unknown = "model.byte_fallback";
         out_.prefers_whole_words = flag(model, "ignore_merges", "model", false);
         json const& vocabulary = required_object(model, "vocab", where("model"));
         const std::string vocabulary_name = where("model.vocab");
@@ -142,7 +140,7 @@ private:
     void read_normalizer(json const& step) {
         if (type(step, "normalizer") != "NFC") refuse_type(step, "normalizer", "NFC, Sequence");
         only(step, "normalizer", {"type"});
-        out_.composes = true;
+        out_.normalizer.push_back(normalizer::compose{});
     }
 
     /// Rules that split, then ByteLevel, which may split once more.
@@ -167,7 +165,7 @@ private:
         only(step, "pre_tokenizer Digits", {"type", "individual_digits"});
         if (!required<bool>(step, "individual_digits", where("pre_tokenizer Digits")))
             fail("pre_tokenizer Digits", "individual_digits = false is not supported");
-        out_.splits.push_back(split_rule::single_digits);
+        out_.pre_tokenizer.push_back(split_rule::single_digits);
     }
 
     void read_split(json const& step) {
@@ -180,24 +178,18 @@ private:
         if (behavior != "Isolated")
             fail(part, "the behavior " + in_quotes(behavior) + " is not known; known are: Isolated");
         flag(step, "invert", part, false); // matches and gaps are pieces alike, so it changes nothing
-        std::string known;
-        for (split_pattern const& p : split_patterns) {
-            if (p.regex.empty()) continue;
-            if (p.regex == regex) {
-                out_.splits.push_back(p.rule);
-                return;
-            }
-            known += "\n  " + std::string(p.name) + ": " + std::string(p.regex);
+        try {
+            out_.pre_tokenizer.push_back(find_split_rule(regex));
+        } catch (option_error const& e) {
+            fail(part, e.what());
         }
-        constexpr std::size_t longest = 2000;
-        fail(part, "the pattern\n  " + regex.substr(0, longest) + "\nis not known; known are:" + known);
     }
 
     void read_byte_level(json const& step) {
         constexpr std::string_view part = "pre_tokenizer ByteLevel";
         only(step, part, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
         if (flag(step, "add_prefix_space", part, true)) fail(part, "add_prefix_space = true is not supported");
-        if (flag(step, "use_regex", part, true)) out_.splits.push_back(split_rule::gpt2);
+        if (flag(step, "use_regex", part, true)) out_.pre_tokenizer.push_back(split_rule::gpt2);
     }
 
     void read_post_processor(json const& step) {

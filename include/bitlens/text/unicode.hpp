@@ -117,6 +117,36 @@ inline character_class class_of(char32_t code) noexcept {
     return code < 0x80 ? detail::ascii_class[code] : detail::look_up_class(code);
 }
 
+/// The sides on which a letter or a mark can stand where a pattern asks for capitals and then small letters.
+enum class letter_case : std::uint8_t {
+    upper,  // `[\p{Lu}\p{Lt}]`
+    lower,  // `\p{Ll}`
+    either, // `[\p{Lm}\p{Lo}\p{M}]`
+    none
+};
+
+inline letter_case case_of(char32_t code) noexcept {
+    if (code < 0x80)
+        return detail::ascii_class[code] != character_class::letter ? letter_case::none
+               : code >= 'a'                                        ? letter_case::lower
+                                                                    : letter_case::upper;
+    switch (utf8proc_category(static_cast<utf8proc_int32_t>(code))) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LT:
+        return letter_case::upper;
+    case UTF8PROC_CATEGORY_LL:
+        return letter_case::lower;
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+        return letter_case::either;
+    default:
+        return letter_case::none;
+    }
+}
+
 /// What the step `Digits` splits off: `\p{N}`, and the numbers of Unicode 17.
 inline bool is_numeric(char32_t code) noexcept {
     return class_of(code) == character_class::number || detail::in_ranges(detail::numbers_since_16, code);

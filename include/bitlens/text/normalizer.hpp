@@ -1,0 +1,64 @@
+#pragma once
+/// What a tokenizer does to a text before it cuts it: a short list of steps.
+
+#include "bitlens/text/unicode.hpp"
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens {
+
+namespace normalizer {
+
+struct compose {};         // NFC
+struct collapse_spaces {}; // no U+0020 at either end, one where there were several
+struct prepend {           // before a text that is not empty
+    std::string text;
+};
+struct replace { // every occurrence, from the left
+    std::string from, to;
+};
+using step = std::variant<compose, collapse_spaces, prepend, replace>;
+
+} // namespace normalizer
+
+namespace detail {
+
+struct normalizer_visitor {
+    std::string text;
+
+    std::string operator()(normalizer::compose) { return compose_nfc(text); }
+    std::string operator()(normalizer::collapse_spaces) {
+        std::string out;
+        for (const char c : text)
+            if (c != ' ' || (!out.empty() && out.back() != ' ')) out += c;
+        if (out.ends_with(' ')) out.pop_back();
+        return out;
+    }
+    std::string operator()(normalizer::prepend const& s) { return text.empty() ? text : s.text + text; }
+    std::string operator()(normalizer::replace const& s) {
+        if (s.from.empty()) return std::move(text);
+        std::string out;
+        out.reserve(text.size() + text.size() / 4);
+        std::size_t begin = 0;
+        for (std::size_t at; (at = text.find(s.from, begin)) != std::string::npos; begin = at + s.from.size())
+            out.append(text, begin, at - begin).append(s.to);
+        return out.append(text, begin);
+    }
+};
+
+} // namespace detail
+
+/// The text after all steps. It must be valid UTF-8.
+inline std::string normalize(std::span<const normalizer::step> steps, std::string_view text) {
+    detail::normalizer_visitor visitor{std::string(text)};
+    for (auto const& step : steps) visitor.text = std::visit(visitor, step);
+    return std::move(visitor.text);
+}
+
+} // namespace bitlens
