@@ -129,6 +129,10 @@ TEST_CASE("what contradicts itself is refused") {
           }) == "tekken.json: 20 special tokens were found; config says 10");
     CHECK(refusal([](json& f) { f["config"]["default_vocab_size"] = 130; }) ==
           "tekken.json: 156 of the 256 bytes are no tokens; all are expected");
+    CHECK(refusal([](json& f) {
+              f["config"]["default_vocab_size"] = 2147483647;
+              f["config"]["default_num_special_tokens"] = 2147483646;
+          }) == "tekken.json: config: default_num_special_tokens is 2147483646; at most 10000 are read");
     CHECK(refusal([](json& f) { f["vocab"][5]["rank"] = 6; }) ==
           "tekken.json: vocab[5]: the rank must be the place in the list");
     CHECK(refusal([](json& f) { f["vocab"][5]["token_bytes"] = "B"; }) ==

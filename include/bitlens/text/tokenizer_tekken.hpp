@@ -42,6 +42,10 @@ public:
         if (special_ < 0 || ids <= special_)
             fail("config: default_vocab_size is " + std::to_string(ids) + " and default_num_special_tokens " +
                  std::to_string(special_) + "; the first must be greater, and neither negative");
+        constexpr std::int32_t most = 10000; // each gets a name, whatever the size of the file
+        if (special_ > most)
+            fail("config: default_num_special_tokens is " + std::to_string(special_) + "; at most " +
+                 std::to_string(most) + " are read");
         ranks_ = static_cast<std::size_t>(ids - special_);
         read_special(required<std::string>(config, "version", where));
         if (json const* const vocabulary = find_value(file_, "vocab", out_.who))
