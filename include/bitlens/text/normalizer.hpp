@@ -1,6 +1,7 @@
 #pragma once
 /// What a tokenizer does to a text before it cuts it: a short list of steps.
 
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/text/unicode.hpp"
 
 #include <cstddef>
@@ -24,6 +25,18 @@ struct replace { // every occurrence, from the left
     std::string from, to;
 };
 using step = std::variant<compose, collapse_spaces, prepend, replace>;
+
+namespace detail {
+inline std::string name_of(compose) { return "NFC"; }
+inline std::string name_of(collapse_spaces) { return "spaces collapsed"; }
+inline std::string name_of(prepend const& s) { return s.text + " before"; }
+inline std::string name_of(replace const& s) { return in_quotes(s.from) + " → " + s.to; }
+} // namespace detail
+
+/// For people.
+inline std::string name(step const& s) {
+    return std::visit([](auto const& kind) { return detail::name_of(kind); }, s);
+}
 
 } // namespace normalizer
 

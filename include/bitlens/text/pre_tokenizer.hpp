@@ -2,6 +2,7 @@
 /// How a tokenizer cuts a text into the words that are merged apart from each other: a list of steps, each applied to
 /// every piece that the one before made.
 
+#include "bitlens/core/utf8.hpp"
 #include "bitlens/text/normalizer.hpp"
 #include "bitlens/text/split.hpp"
 
@@ -37,6 +38,23 @@ struct metaspace {
 struct leading_space {}; // U+0020 before a piece that does not begin with it
 
 using step = std::variant<split_rule, split_at, metaspace, leading_space>;
+
+namespace detail {
+inline std::string name_of(split_rule rule) { return std::string(bitlens::name(rule)); }
+inline std::string name_of(split_at const& s) { return in_quotes(s.text); }
+inline std::string name_of(metaspace const& s) {
+    return s.mark + " for spaces" +
+           (s.before == prefix::always  ? " and before each piece"
+            : s.before == prefix::first ? " and before the text"
+                                        : "");
+}
+inline std::string name_of(leading_space) { return "a space before"; }
+} // namespace detail
+
+/// For people.
+inline std::string name(step const& s) {
+    return std::visit([](auto const& kind) { return detail::name_of(kind); }, s);
+}
 
 } // namespace pre_tokenizer
 

@@ -63,6 +63,10 @@ inline constexpr std::array<code_range, 7> numbers_since_15{{{0x10D40, 0x10D49},
 /// Numbers that came with Unicode 17.
 inline constexpr std::array<code_range, 2> numbers_since_16{{{0x11DE0, 0x11DE9}, {0x16FF4, 0x16FF6}}};
 
+/// Zero-width joiners and circled letters, which are of words though neither letters nor numbers.
+inline constexpr std::array<code_range, 5> others_of_words{
+    {{0x200C, 0x200D}, {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}}};
+
 /// Characters that stay where they are, though utf8proc would reorder or join them: those that came after Unicode 9,
 /// and U+11A7, which utf8proc 2.8 takes for a trailing consonant of Hangul and lets disappear.
 inline constexpr std::array<code_range, 48> never_composed{
@@ -145,6 +149,16 @@ inline letter_case case_of(char32_t code) noexcept {
     default:
         return letter_case::none;
     }
+}
+
+/// `\w`: letters, marks, decimal and letter-like numbers, circled letters, what joins words.
+inline bool is_of_word(char32_t code) noexcept {
+    if (code < 0x80) return code == U'_' || detail::ascii_class[code] <= character_class::number;
+    if (case_of(code) != letter_case::none) return true;
+    const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
+    if (category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_PC)
+        return true;
+    return detail::in_ranges(detail::others_of_words, code);
 }
 
 /// What the step `Digits` splits off: `\p{N}`, and the numbers of Unicode 17.
