@@ -14,7 +14,7 @@ using bitlens::test::tiktoken_text;
 
 namespace {
 
-const word_rules rules{{normalizer::compose{}}, {split_rule::qwen2}};
+const word_rules rules{{normalizer::compose{}}, {split_rule::qwen2}, false};
 
 tokenizer_definition read(std::string const& text, word_rules const* with = &rules) {
     return read_tiktoken(as_bytes(text), "x.model", with);

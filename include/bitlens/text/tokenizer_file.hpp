@@ -206,6 +206,7 @@ inline tokenizer_definition read_vocabulary_and_merges(std::filesystem::path con
     out.who = vocabulary_path.string();
     out.normalizer = std::move(rules.normalizer);
     out.pre_tokenizer = std::move(rules.pre_tokenizer);
+    out.prefers_whole_words = rules.prefers_whole_words;
     const json vocabulary = read_json_file(vocabulary_path);
     for (auto const& [text, id] : expect_object(vocabulary, out.who).items())
         out.vocabulary.push_back({text, required<std::int32_t>(vocabulary, text, out.who)});
@@ -316,7 +317,11 @@ private:
     std::optional<word_rules> rules_of_caller() {
         if (pre_.empty()) return std::nullopt;
         rules_used_ = true;
-        return find_word_rules(pre_, path_.string());
+        auto rules = find_word_rules(pre_);
+        if (!rules)
+            throw option_error(path_.string() + ": " + in_quotes(pre_) +
+                               " names no rule that splits words; known are: " + word_rule_names());
+        return rules;
     }
 
     static bool begins_as_json(std::string_view text) {
