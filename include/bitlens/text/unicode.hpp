@@ -51,6 +51,27 @@ inline constexpr std::array<code_range, 22> letters_since_15{
      {0x13460, 0x143FA}, {0x16100, 0x1611D}, {0x16D40, 0x16D6C}, {0x18CFF, 0x18CFF}, {0x1E5D0, 0x1E5ED},
      {0x1E5F0, 0x1E5F0}, {0x2EBF0, 0x2EE5D}}};
 
+/// Of those, the capital ones and the small ones; the rest have no case.
+inline constexpr std::array<code_range, 5> capitals_since_15{
+    {{0x1C89, 0x1C89}, {0xA7CB, 0xA7CC}, {0xA7DA, 0xA7DA}, {0xA7DC, 0xA7DC}, {0x10D50, 0x10D65}}};
+inline constexpr std::array<code_range, 4> small_since_15{
+    {{0x1C8A, 0x1C8A}, {0xA7CD, 0xA7CD}, {0xA7DB, 0xA7DB}, {0x10D70, 0x10D85}}};
+
+/// Marks that came with Unicode 16.
+inline constexpr std::array<code_range, 13> marks_since_15{{{0x897, 0x897},
+                                                            {0x10D69, 0x10D6D},
+                                                            {0x10EFC, 0x10EFC},
+                                                            {0x113B8, 0x113C0},
+                                                            {0x113C2, 0x113C2},
+                                                            {0x113C5, 0x113C5},
+                                                            {0x113C7, 0x113CA},
+                                                            {0x113CC, 0x113D0},
+                                                            {0x113D2, 0x113D2},
+                                                            {0x113E1, 0x113E2},
+                                                            {0x11F5A, 0x11F5A},
+                                                            {0x1611E, 0x1612F},
+                                                            {0x1E5EE, 0x1E5EF}}};
+
 /// Numbers that came with Unicode 16.
 inline constexpr std::array<code_range, 7> numbers_since_15{{{0x10D40, 0x10D49},
                                                              {0x116D0, 0x116E3},
@@ -146,6 +167,12 @@ inline letter_case case_of(char32_t code) noexcept {
     case UTF8PROC_CATEGORY_MC:
     case UTF8PROC_CATEGORY_ME:
         return letter_case::either;
+    case UTF8PROC_CATEGORY_CN:
+        if (detail::in_ranges(detail::capitals_since_15, code)) return letter_case::upper;
+        if (detail::in_ranges(detail::small_since_15, code)) return letter_case::lower;
+        if (detail::in_ranges(detail::letters_since_15, code) || detail::in_ranges(detail::marks_since_15, code))
+            return letter_case::either;
+        return letter_case::none;
     default:
         return letter_case::none;
     }
@@ -158,7 +185,8 @@ inline bool is_of_word(char32_t code) noexcept {
     const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
     if (category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_PC)
         return true;
-    return detail::in_ranges(detail::others_of_words, code);
+    return detail::in_ranges(detail::others_of_words, code) ||
+           (category == UTF8PROC_CATEGORY_CN && detail::in_ranges(detail::numbers_since_15, code));
 }
 
 /// What the step `Digits` splits off: `\p{N}`, and the numbers of Unicode 17.
