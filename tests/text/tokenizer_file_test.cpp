@@ -200,21 +200,22 @@ TEST_CASE("the ids of tiny tokenizers are those of the programs that their files
     struct golden {
         std::string name, file, pre;
     };
-    for (auto const& [name, file, pre] :
+    for (golden const& g :
          {golden{"llama", "tiny_llama.model", ""}, golden{"gemma", "tiny_gemma.model", ""},
           golden{"llama3", "tiny_llama3.model", "llama-bpe"}, golden{"tekken", "tiny_tekken.json", ""}}) {
-        const auto t = load_tokenizer(data / file, pre);
+        const auto t = load_tokenizer(data / g.file, g.pre);
         line_reader lines(data / "file_goldens.jsonl");
         int compared = 0;
         for (std::string_view line; lines.next(line); ++compared) {
             const json golden_line = parse_json(line, "file_goldens.jsonl");
-            const auto text = required<std::string>(golden_line, "text", file);
-            const auto expected = required<ids>(golden_line, name, file);
+            const auto text = required<std::string>(golden_line, "text", g.file);
+            const auto expected = required<ids>(golden_line, g.name, g.file);
             const ids found = t.encode(text);
-            CHECK_MESSAGE(found == expected, file, ": ", json(text).dump());
+            CHECK_MESSAGE(found == expected, g.file, ": ", json(text).dump());
             // SentencePiece writes a space as U+2581, and so cannot tell the two apart.
-            const bool has_mark = text.find("\u2581") != std::string::npos && file.ends_with(".model") && pre.empty();
-            if (!has_mark) CHECK_MESSAGE(t.decode(found) == text, file, ": ", json(text).dump());
+            const bool has_mark =
+                text.find("\u2581") != std::string::npos && g.file.ends_with(".model") && g.pre.empty();
+            if (!has_mark) CHECK_MESSAGE(t.decode(found) == text, g.file, ": ", json(text).dump());
         }
         CHECK(compared == 187);
     }
