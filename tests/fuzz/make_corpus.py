@@ -395,8 +395,9 @@ def tokenizer_corpus():
     put("vocabulary_empty", **model(vocab={}, merges=[]), added_tokens=[])
     put("vocabulary_is_an_array", **model(vocab=[]))
     put("token_outside_the_byte_alphabet", **model(vocab=VOCABULARY | {"\u4e2d": 8}))
+    put("valid_unknown_token", **model(unk_token="<s>", fuse_unk=True))
+    put("unknown_token_that_is_none", **model(unk_token="?"))
     put("byte_fallback_without_all_bytes", **model(byte_fallback=True, vocab=VOCABULARY | {"<0x0A>": 8}))
-    put("unknown_token_without_all_bytes", **model(unk_token="<s>"))
     put("dropout", **model(dropout=0.1))
     put("model_unigram", **model(type="Unigram"))
     put("model_unknown_key", **model(threads=4))
@@ -407,21 +408,35 @@ def tokenizer_corpus():
     put("added_of_an_id_in_use", **added({"id": 1}))
     put("added_of_no_characters", **added({"id": 8, "content": ""}))
     put("added_of_1025_bytes", **added({"id": 8, "content": "x" * 1025}))
-    put("added_stripping_spaces", **added({"lstrip": True}))
+    put("valid_added_stripping_spaces", **added({"lstrip": True, "rstrip": True}, {"id": 8, "content": "it", "single_word": True, "normalized": True}))
     put("added_is_an_object", added_tokens={})
     put("pattern_unknown", **split(r"(a+)+$"))
     put("pattern_of_another_behavior", **split(GPT2, behavior="Removed"))
-    put("pattern_is_text", **split(GPT2, pattern={"String": " "}))
-    put("pre_tokenizer_missing", pre_tokenizer=None)
-    put("pre_tokenizer_metaspace", pre_tokenizer={"type": "Metaspace"})
-    put("pre_tokenizer_without_bytes", pre_tokenizer={"type": "Digits", "individual_digits": True})
+    put("valid_pattern_of_text", **split(GPT2, pattern={"String": " "}, behavior="MergedWithPrevious"))
+    put("pattern_of_no_text", **split(GPT2, pattern={"String": ""}))
+    put("pattern_of_text_inverted", **split(GPT2, pattern={"String": " "}, invert=True))
+    put("valid_pattern_removed_with_invert", **split(GPT2, behavior="Removed", invert=True))
+    put("pre_tokenizer_unknown", pre_tokenizer={"type": "Whitespace"})
+    put("bytes_before_another_step", pre_tokenizer={"type": "Sequence", "pretokenizers": [TOKENIZER["pre_tokenizer"], digits["pretokenizers"][0]]})
+    characters = model(vocab=VOCABULARY | {"\u2581": 8, "\u2581a": 9, "<0xC3>": 10, "<0xA9>": 11}, merges=["\u2581 a", "a b"], unk_token="<s>", fuse_unk=True,
+                       byte_fallback=True)
+    marks = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    metaspace = {"type": "Metaspace", "replacement": "\u2581"}
+    put("valid_characters", **characters, pre_tokenizer=None, decoder=None,
+        normalizer={"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, marks]})
+    put("valid_metaspace", **characters, pre_tokenizer=metaspace | {"prepend_scheme": "first", "split": True},
+        decoder={"type": "Sequence", "decoders": [marks, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})
+    put("metaspace_of_two_characters", **characters, pre_tokenizer=metaspace | {"replacement": "__"})
+    put("metaspace_of_an_unknown_scheme", **characters, pre_tokenizer=metaspace | {"prepend_scheme": "last"})
+    put("replace_of_a_pattern", **characters, pre_tokenizer=None, normalizer=marks | {"pattern": {"Regex": " +"}})
+    put("prepend_of_a_number", **characters, pre_tokenizer=None, normalizer={"type": "Prepend", "prepend": 1})
     put("pre_tokenizer_of_nine_steps", pre_tokenizer={"type": "Sequence", "pretokenizers": [digits["pretokenizers"][0]] * 8 + [TOKENIZER["pre_tokenizer"]]})
     deep = TOKENIZER["pre_tokenizer"]
     for _ in range(25):
         deep = {"type": "Sequence", "pretokenizers": [deep]}
     put("valid_sequence_in_sequence", pre_tokenizer=deep)
-    put("sequence_without_steps", pre_tokenizer={"type": "Sequence", "pretokenizers": []})
-    put("prefix_space", pre_tokenizer=TOKENIZER["pre_tokenizer"] | {"add_prefix_space": True})
+    put("valid_sequence_without_steps", pre_tokenizer={"type": "Sequence", "pretokenizers": []})
+    put("valid_prefix_space", pre_tokenizer=TOKENIZER["pre_tokenizer"] | {"add_prefix_space": True})
     put("normalizer_unknown", normalizer={"type": "Lowercase"})
     put("decoder_unknown", decoder={"type": "WordPiece"})
     hostile_json("tokenizer_json")
@@ -445,7 +460,31 @@ def tokenizer_corpus():
     put_gguf("valid", vocabulary(extra=[g_key("tokenizer.ggml.bos_token_id", U32, 0), g_key("tokenizer.ggml.add_bos_token", BOOL, 1)]))
     put_gguf("valid_qwen2", vocabulary(pre=g_key("tokenizer.ggml.pre", STRING, "qwen2"), types=[3, 1, 1, 1, 1, 1, 1, 1]))
     put_gguf("valid_every_kind_of_token", vocabulary(tokens=list(VOCABULARY) + ["?", "user", "[PAD1]"], types=[3] + [1] * 7 + [2, 4, 5]))
-    put_gguf("model_llama", vocabulary(model=g_key("tokenizer.ggml.model", STRING, "llama")))
+    put_gguf("model_unknown", vocabulary(model=g_key("tokenizer.ggml.model", STRING, "bert")))
+    put_gguf("pre_missing", vocabulary(pre=None))
+    put_gguf("whole_file_is_no_json", vocabulary(extra=[g_key("tokenizer.huggingface.json", STRING, "{")]))
+    put_gguf("valid_whole_file", vocabulary(pre=None, extra=[g_key("tokenizer.huggingface.json", STRING, json.dumps(TOKENIZER))]))
+
+    pieces = ["<unk>", "<s>", "<0xC3>", "<0xA9>", "\u2581", "a", "b", "\u2581a", "ab", "  ", "aab"]
+
+    def sentencepiece(tokens=pieces, types=(2, 3, 6, 6, 1, 1, 1, 1, 1, 4, 5), scores=(0, 0, 0, 0, -5, -4, -3, -2, -1, 0, -6), merges=None, prefix=True, extra=()):
+        return g_file([p for p in (g_key("tokenizer.ggml.model", STRING, "llama"), g_array("tokenizer.ggml.tokens", STRING, list(tokens)),
+                                   g_array("tokenizer.ggml.token_type", I32, list(types)), g_array("tokenizer.ggml.scores", F32, list(scores)) if scores else None,
+                                   g_key("tokenizer.ggml.add_space_prefix", BOOL, prefix), g_array("tokenizer.ggml.merges", STRING, merges) if merges else None) if p]
+                      + list(extra))
+
+    put_gguf("valid_sentencepiece", sentencepiece())
+    put_gguf("valid_sentencepiece_frozen", sentencepiece(prefix=False))
+    put_gguf("valid_sentencepiece_merges", sentencepiece(scores=[-1] * 11, merges=["\u2581 a", "a b"]))
+    put_gguf("valid_sentencepiece_spaces", sentencepiece(extra=[g_key("tokenizer.ggml.remove_extra_whitespaces", BOOL, 1)]))
+    put_gguf("scores_all_the_same", sentencepiece(scores=[-1] * 11))
+    put_gguf("scores_missing", sentencepiece(scores=()))
+    put_gguf("scores_of_another_number", sentencepiece(scores=[0] * 10))
+    put_gguf("score_is_not_a_number", sentencepiece(scores=[float("nan")] * 11))
+    put_gguf("byte_of_another_name", sentencepiece(types=[2, 3, 6, 6, 6, 1, 1, 1, 1, 4, 5]))
+    put_gguf("type_7", sentencepiece(types=[7] * 11))
+    put_gguf("unknown_is_not_there", sentencepiece(types=[3, 3, 6, 6, 1, 1, 1, 1, 1, 4, 5]))
+    put_gguf("piece_no_utf8", sentencepiece(tokens=pieces[:-1] + [b"\xff"]))
     put_gguf("pre_unknown", vocabulary(pre=g_key("tokenizer.ggml.pre", STRING, "deepseek")))
     put_gguf("no_tokens", vocabulary(tokens=[], types=[], merges=[]))
     put_gguf("tokens_missing", g_file([g_key("tokenizer.ggml.model", STRING, "gpt2"), g_key("tokenizer.ggml.pre", STRING, "qwen2")]))
