@@ -3,6 +3,7 @@
 
 #include "bitlens/text/documents.hpp"
 #include "bitlens/text/tokenizer.hpp"
+#include "bitlens/text/tokenizer_file.hpp"
 
 #include <algorithm>
 #include <array>
@@ -70,6 +71,33 @@ void tokenizer_json(input bytes) {
 void tokenizer_gguf(input bytes) {
     static const folder place;
     use(tokenizer::from_gguf(gguf_file(place.write("vocabulary.gguf", bytes))));
+}
+
+void tokenizer_sentencepiece(input bytes) {
+    static const folder place;
+    use(load_tokenizer(place.write("tokenizer.model", bytes)));
+}
+
+void tokenizer_tiktoken(input bytes) {
+    static const folder place;
+    use(load_tokenizer(place.write("tokenizer.model", bytes), "qwen2"));
+}
+
+void tokenizer_tekken(input bytes) {
+    static const folder place;
+    use(load_tokenizer(place.write("tekken.json", bytes)));
+}
+
+void tokenizer_merges(input bytes) {
+    static const folder place{{"vocab.json", "tokenizer_vocabulary/vocab.json"}};
+    place.write("merges.txt", bytes);
+    use(load_tokenizer(place.path(), "qwen2"));
+}
+
+void tokenizer_added(input bytes) {
+    static const folder place{{"tokenizer.model", "tokenizer_sentencepiece/valid.model"}};
+    place.write("tokenizer_config.json", bytes);
+    use(load_tokenizer(place.path()));
 }
 
 void text(input bytes) {
