@@ -30,3 +30,9 @@ TEST_CASE("of several spaces one is left, at the ends none; other white space st
     CHECK(after({normalizer::collapse_spaces{}}, "  a   b \n  c ") == "a b \n c");
     CHECK(after({normalizer::collapse_spaces{}}, "a\u00a0\u00a0b\t\t") == "a\u00a0\u00a0b\t\t");
 }
+
+TEST_CASE("what stands at the end goes, as often as it is there") {
+    CHECK(after({normalizer::strip_end{"ab"}}, "ababab") == "");
+    CHECK(after({normalizer::strip_end{"ab"}}, "xababa") == "xababa");
+    CHECK(after({normalizer::strip_end{"ab"}}, "abxabab") == "abx");
+}

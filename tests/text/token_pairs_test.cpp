@@ -12,18 +12,18 @@ using namespace bitlens;
 
 namespace {
 
-using rules = std::vector<std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>>;
+using pair_list = std::vector<std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>>;
 
-rules sorted(std::vector<byte_pair_merge> const& pairs) {
-    rules all;
+pair_list sorted(std::vector<byte_pair_merge> const& pairs) {
+    pair_list all;
     for (auto const& p : pairs) all.emplace_back(p.left, p.right, p.result, p.rank);
     std::sort(all.begin(), all.end());
     return all;
 }
 
 /// The definition: every two texts that are a third together.
-rules all_pairs_slowly(std::vector<std::string> const& texts, std::vector<std::uint32_t> const& ranks) {
-    rules all;
+pair_list all_pairs_slowly(std::vector<std::string> const& texts, std::vector<std::uint32_t> const& ranks) {
+    pair_list all;
     const auto count = static_cast<std::uint32_t>(texts.size());
     for (std::uint32_t l = 0; l < count; ++l)
         for (std::uint32_t r = 0; r < count; ++r)

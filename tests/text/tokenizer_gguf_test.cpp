@@ -40,7 +40,7 @@ public:
         std::string bytes = "GGUF" + number(3u) + number(std::uint64_t{0}) + number(std::uint64_t{values_.size()});
         for (auto const& [key, value] : values_) bytes += text(key) + value;
         const test::temporary_folder folder;
-        return tokenizer::from_model(folder.write("tokenizer.gguf", bytes));
+        return tokenizer::from_gguf(gguf_file(folder.write("tokenizer.gguf", bytes)));
     }
 
 private:
@@ -125,7 +125,7 @@ TEST_CASE("GGUF: what is missing, unknown or contradicts itself is refused by na
         says("tokenizer.ggml." + key, [&](small_gguf& f) { f.erase("tokenizer.ggml." + key); });
     says("\"bert\" is not known; known are: gpt2",
          [](small_gguf& f) { f.set("tokenizer.ggml.model", std::string("bert")); });
-    says("\"deepseek-llm\" is not known; known are: llama-bpe, llama3",
+    says("\"deepseek-llm\" is not known; known are: gpt-2, olmo",
          [](small_gguf& f) { f.set("tokenizer.ggml.pre", std::string("deepseek-llm")); });
     says("it is missing, so how words are split is not known", [](small_gguf& f) { f.erase("tokenizer.ggml.pre"); });
     says("it is \"default\", so how words are split is not known",
@@ -190,7 +190,7 @@ TEST_CASE("GGUF: the whole tokenizer.json goes first where a file has it") {
 namespace {
 
 /// 0 <unk>, 1 <s>, 2 </s>, the bytes from 3, then pieces.
-small_gguf sentencepiece(std::vector<std::pair<std::string, float>> const& pieces) {
+small_gguf gguf_of_pieces(std::vector<std::pair<std::string, float>> const& pieces) {
     small_gguf file;
     std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
     std::vector<std::int32_t> types{2, 3, 3};
@@ -214,7 +214,7 @@ small_gguf sentencepiece(std::vector<std::pair<std::string, float>> const& piece
 
 /// ▁ a b ▁a ab <|u|> [PAD] from 259.
 small_gguf spaced() {
-    return sentencepiece(
+    return gguf_of_pieces(
         {{"\u2581", -9}, {"a", -8}, {"b", -7}, {"\u2581a", -2}, {"ab", -1}, {"<|u|>", 0}, {"[PAD]", 0}});
 }
 
@@ -240,7 +240,7 @@ TEST_CASE("GGUF of SentencePiece: merged by score, a space before each piece, by
 }
 
 TEST_CASE("GGUF of SentencePiece: without a space before the text, user-defined pieces are frozen") {
-    small_gguf file = sentencepiece({{"\u2581", -9}, {"a", -8}, {"\u2581a", -2}, {"  ", -1000}});
+    small_gguf file = gguf_of_pieces({{"\u2581", -9}, {"a", -8}, {"\u2581a", -2}, {"  ", -1000}});
     file.set("tokenizer.ggml.add_space_prefix", false);
     const tokenizer t = file.read();
     CHECK(t.encode("a a") == ids{260, 261});
@@ -254,16 +254,18 @@ TEST_CASE("GGUF of SentencePiece: spaces that are removed") {
     small_gguf file = spaced();
     file.set("tokenizer.ggml.remove_extra_whitespaces", true);
     CHECK(file.read().encode("  a   a ") == ids{262, 262});
+    CHECK(file.read().encode("a \u2581") == ids{262}); // at the end a mark that is of the text goes, too
+    CHECK(file.read().encode("\u2581\u2581") == ids{});
 }
 
 TEST_CASE("GGUF of SentencePiece: scores that are all the same need merges, where a space is written as \u0120") {
-    small_gguf file = sentencepiece({{"\u2581", 0}, {"a", 0}, {"b", 0}, {"\u2581a", 0}, {"ab", 0}});
+    small_gguf file = gguf_of_pieces({{"\u2581", 0}, {"a", 0}, {"b", 0}, {"\u2581a", 0}, {"ab", 0}});
     CHECK_THROWS_WITH_AS(file.read(), doctest::Contains("all 5 normal tokens have the same score"), format_error);
     file.set("tokenizer.ggml.merges", std::vector<std::string>{"\u2581 a", "a b"});
     CHECK(file.read().encode("ab a") == ids{262, 261, 262});
     file.set("tokenizer.ggml.merges", std::vector<std::string>{"a b", "\u2581 a"});
     CHECK(file.read().encode("ab a") == ids{259, 263, 262});
-    file = sentencepiece({{"a", 0}, {" ", 0}, {"a ", 0}});
+    file = gguf_of_pieces({{"a", 0}, {" ", 0}, {"a ", 0}});
     file.set("tokenizer.ggml.add_space_prefix", false);
     file.set("tokenizer.ggml.merges", std::vector<std::string>{"a \u0120"});
     CHECK(file.read().token_bytes(261) == "a ");

@@ -110,6 +110,9 @@ private:
                               std::vector<std::uint32_t>& ranks, std::string const& who);
     void find_ends_before_space(std::span<const token> tokens, std::string_view space);
     void fill_whole_words(std::span<const token> tokens);
+    static bool is_character(std::string_view text) noexcept {
+        return !text.empty() && decode_utf8(text).size == text.size();
+    }
     static char32_t character_before(std::string_view text, std::size_t at) noexcept;
     std::size_t slot_of_word(std::string_view word) const noexcept;
     bool falls_back(std::string_view bytes) const noexcept;
@@ -155,8 +158,7 @@ inline byte_pair_model::byte_pair_model(std::span<const token> tokens, tokenizer
         if (const auto byte = byte_of_fallback_token(t.text); byte && definition.byte_fallback && t.is == role::normal)
             fallback_[*byte] = s;
         if (in_characters_) {
-            if (!t.form.empty() && decode_utf8(t.form).size == t.form.size() && (t.is == role::normal || derived_))
-                character_symbols_.set(decode_utf8(t.form).code, s);
+            if (is_character(t.form) && t.is == role::normal) character_symbols_.set(decode_utf8(t.form).code, s);
         } else if (t.form.size() == 1 && t.is == role::normal) {
             byte_symbols_[static_cast<unsigned char>(t.form[0])] = s;
         }
@@ -203,9 +205,11 @@ inline void byte_pair_model::derive_merges(std::span<const token> tokens, tokeni
     std::vector<symbol> results, watched;
     for (symbol s = 0; s < tokens.size(); ++s) {
         token const& t = tokens[s];
-        if (t.is == role::unused && by_score) watched.push_back(s);
         const bool is_byte = definition.byte_fallback && byte_of_fallback_token(t.text);
-        if (!(t.is == role::normal && !is_byte) && !(t.is == role::unused && by_score)) continue;
+        // Of one character, an unused piece is as none: there is nothing to take it apart into.
+        const bool is_watched = t.is == role::unused && by_score && !is_character(t.form);
+        if (is_watched) watched.push_back(s);
+        if (!is_watched && (t.is != role::normal || is_byte)) continue;
         texts[s] = t.form;
         results.push_back(s);
     }
@@ -258,9 +262,7 @@ inline void byte_pair_model::rank_by_score(std::span<const token> tokens, std::s
 /// Where the character that writes a space is never inside a token but after another of itself, no merge reaches from
 /// the character before it to it: a word may be cut there. Characters that some token has before it are exceptions.
 inline void byte_pair_model::find_ends_before_space(std::span<const token> tokens, std::string_view space) {
-    if (space.empty() || decode_utf8(space).size != space.size() ||
-        character_symbols_.find(decode_utf8(space).code) == none)
-        return;
+    if (!is_character(space) || character_symbols_.find(decode_utf8(space).code) == none) return;
     space_ = space;
     for (token const& t : tokens) {
         if (t.is == role::outside) continue;

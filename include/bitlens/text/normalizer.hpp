@@ -24,12 +24,16 @@ struct prepend {           // before a text that is not empty
 struct replace { // every occurrence, from the left
     std::string from, to;
 };
-using step = std::variant<compose, collapse_spaces, prepend, replace>;
+struct strip_end { // every occurrence at the end goes
+    std::string text;
+};
+using step = std::variant<compose, collapse_spaces, prepend, replace, strip_end>;
 
 namespace detail {
 inline std::string name_of(compose) { return "NFC"; }
 inline std::string name_of(collapse_spaces) { return "spaces collapsed"; }
 inline std::string name_of(prepend const& s) { return s.text + " before"; }
+inline std::string name_of(strip_end const& s) { return "none of " + in_quotes(s.text) + " at the end"; }
 inline std::string name_of(replace const& s) { return in_quotes(s.from) + " → " + s.to; }
 } // namespace detail
 
@@ -54,6 +58,10 @@ struct normalizer_visitor {
         return out;
     }
     std::string operator()(normalizer::prepend const& s) { return text.empty() ? text : s.text + text; }
+    std::string operator()(normalizer::strip_end const& s) {
+        while (!s.text.empty() && text.ends_with(s.text)) text.resize(text.size() - s.text.size());
+        return std::move(text);
+    }
     std::string operator()(normalizer::replace const& s) {
         if (s.from.empty()) return std::move(text);
         std::string out;

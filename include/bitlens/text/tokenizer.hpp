@@ -1,5 +1,5 @@
 #pragma once
-/// BPE tokenizers of bytes and of characters, as GGUF metadata and Hugging Face's tokenizer.json describe them.
+/// BPE tokenizers of bytes and of characters. tokenizer_file.hpp loads one from any file.
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/name_index.hpp"
@@ -28,7 +28,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -58,16 +57,6 @@ public:
 
     /// From tokenizer.ggml.* of a model or vocabulary file.
     static tokenizer from_gguf(gguf_file const& file) { return tokenizer(read_tokenizer(file)); }
-
-    /// From a model: a GGUF file, or a Hugging Face folder with its tokenizer.json and, for the name of the
-    /// beginning-of-text token, its tokenizer_config.json. No weight is looked at.
-    static tokenizer from_model(std::filesystem::path const& path) {
-        if (!std::filesystem::is_directory(path)) return from_gguf(gguf_file(path));
-        const auto file = path / "tokenizer.json";
-        detail::require_tokenizer(path);
-        const json parsed = read_json_file(file);
-        return from_json(parsed, file.string(), named_bos(path / "tokenizer_config.json", parsed, file.string()));
-    }
 
     /// From a tokenizer.json. It names a beginning-of-text token only where it puts one before every text; `bos` is the
     /// one that another file of the same folder names, if any.
@@ -167,8 +156,6 @@ private:
     void fill_tokens(std::vector<named_token>& by_id, tokenizer_definition const& definition);
     void fill_added(std::vector<tokenizer_definition::added_token>& added);
     void check_bos() const;
-    static std::optional<std::int32_t> named_bos(std::filesystem::path const& config_path, json const& tokenizer_file,
-                                                 std::string const& who);
     token const* look_up(std::int32_t id) const noexcept;
     token const& find(std::int32_t id) const;
 
@@ -311,24 +298,6 @@ inline void tokenizer::check_bos() const {
     if (bos_) find(*bos_);
     if (adds_bos_ && !bos_)
         throw format_error(who_ + ": a beginning-of-text token is to be added, but none is named (bos_token_id)");
-}
-
-/// The id of the beginning-of-text token that tokenizer_config.json names, a string or an object with `content`.
-inline std::optional<std::int32_t> tokenizer::named_bos(std::filesystem::path const& config_path,
-                                                        json const& tokenizer_file, std::string const& who) {
-    if (std::error_code unknown; !std::filesystem::exists(config_path, unknown)) return std::nullopt;
-    const json parsed = read_json_file(config_path);
-    json const* const named = find_value(parsed, "bos_token", config_path.string());
-    if (!named) return std::nullopt;
-    const std::string text = named->is_object() ? required<std::string>(*named, "content", config_path.string())
-                                                : required<std::string>(parsed, "bos_token", config_path.string());
-    if (json const* const added = find_value(tokenizer_file, "added_tokens", who); added && added->is_array())
-        for (auto const& token : *added)
-            if (if_present<std::string>(token, "content", who) == text) return required<std::int32_t>(token, "id", who);
-    if (json const* const model = find_object(tokenizer_file, "model", who))
-        if (json const* const vocabulary = find_object(*model, "vocab", who))
-            return if_present<std::int32_t>(*vocabulary, text, who);
-    return std::nullopt;
 }
 
 inline tokenizer::token const* tokenizer::look_up(std::int32_t id) const noexcept {

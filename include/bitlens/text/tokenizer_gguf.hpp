@@ -8,9 +8,9 @@
 #include "bitlens/io/json.hpp"
 #include "bitlens/text/byte_pair_model.hpp"
 #include "bitlens/text/normalizer.hpp"
-#include "bitlens/text/split.hpp"
 #include "bitlens/text/tokenizer_definition.hpp"
 #include "bitlens/text/tokenizer_json.hpp"
+#include "bitlens/text/word_rules.hpp"
 
 #include <algorithm>
 #include <array>
@@ -90,42 +90,21 @@ private:
             out_.bos = std::nullopt;
     }
 
-    /// What a value of tokenizer.ggml.pre stands for. The file holds the name alone, so all it means comes from the
-    /// model family's own tokenizer.json. Returns whether a beginning-of-text token is added.
+    /// What a value of tokenizer.ggml.pre stands for. Returns whether a beginning-of-text token is added where no other
+    /// key says it.
     bool read_pre(std::optional<std::string> const& name) {
-        struct known_pre {
-            std::string_view name;
-            std::vector<split_rule> splits;
-            bool composes, prefers_whole_words, adds_bos;
-        };
-        static const std::array<known_pre, 9> known{{
-            {"llama-bpe", {split_rule::llama3}, false, true, true},
-            {"llama3", {split_rule::llama3}, false, true, true},
-            {"llama-v3", {split_rule::llama3}, false, true, true},
-            {"tekken", {split_rule::tekken}, false, true, true},
-            {"qwen2", {split_rule::qwen2}, true, false, false},
-            {"smollm", {split_rule::single_digits, split_rule::gpt2}, false, false, false},
-            {"gpt-2", {split_rule::gpt2}, false, false, false},
-            {"olmo", {split_rule::gpt2}, false, false, false},
-            {"dbrx", {split_rule::llama3}, false, false, false},
-        }};
-        std::string names;
-        for (known_pre const& pre : known) {
-            if (name == pre.name) {
-                out_.pre_tokenizer.assign(pre.splits.begin(), pre.splits.end());
-                if (pre.composes) out_.normalizer.push_back(normalizer::compose{});
-                out_.prefers_whole_words = pre.prefers_whole_words;
-                return pre.adds_bos;
-            }
-            names += (names.empty() ? "" : ", ") + std::string(pre.name);
-        }
         if (!name || name == "default")
             fail(
                 key("pre") + ": " + (name ? "it is \"default\"" : "it is missing") +
                 ", so how words are split is not known: files that older converters wrote split numbers otherwise than "
                 "their models learnt; convert the model again, or give the tokenizer.json. Known are: " +
-                names);
-        fail(key("pre") + ": " + in_quotes(*name) + " is not known; known are: " + names);
+                word_rule_names());
+        auto rules = find_word_rules(*name);
+        if (!rules) fail(key("pre") + ": " + in_quotes(*name) + " is not known; known are: " + word_rule_names());
+        out_.normalizer = std::move(rules->normalizer);
+        out_.pre_tokenizer = std::move(rules->pre_tokenizer);
+        out_.prefers_whole_words = rules->prefers_whole_words;
+        return *name == "llama-bpe" || *name == "llama3" || *name == "llama-v3" || *name == "tekken";
     }
 
     void read_sentencepiece() {
@@ -138,10 +117,11 @@ private:
         out_.spelling = token_spelling::characters;
         out_.byte_fallback = true;
         out_.fuses_unknown = true;
-        if (file_.if_present<bool>("tokenizer.ggml.remove_extra_whitespaces").value_or(false))
-            out_.normalizer.push_back(normalizer::collapse_spaces{});
+        const bool removes_spaces = file_.if_present<bool>("tokenizer.ggml.remove_extra_whitespaces").value_or(false);
+        if (removes_spaces) out_.normalizer.push_back(normalizer::collapse_spaces{});
         if (space_prefix) out_.normalizer.push_back(normalizer::prepend{mark});
         out_.normalizer.push_back(normalizer::replace{" ", mark});
+        if (removes_spaces) out_.normalizer.push_back(normalizer::strip_end{mark}); // also one that is of the text
 
         for (std::size_t i = 0; i < tokens_.size(); ++i) {
             const auto id = static_cast<std::int32_t>(i);

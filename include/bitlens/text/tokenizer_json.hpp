@@ -10,12 +10,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -310,27 +308,12 @@ private:
     tokenizer_definition out_;
 };
 
-/// Errors: io_error for a folder without tokenizer.json, saying what there is.
-inline void require_tokenizer(std::filesystem::path const& folder) {
-    const auto is_there = [&](const char* name) {
-        std::error_code unknown; // what cannot be asked for cannot be opened either
-        return std::filesystem::exists(folder / name, unknown);
-    };
-    if (is_there("tokenizer.json")) return;
-    std::string others;
-    for (const char* name : {"tokenizer.model", "vocab.json", "merges.txt", "tekken.json", "spiece.model"})
-        if (is_there(name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
-    throw io_error(folder.string() + ": holds no tokenizer.json" +
-                   (others.empty() ? "" : ", and " + others + " in its place is not read") +
-                   "; AutoTokenizer of transformers writes one when it loads and saves the folder's tokenizer");
-}
-
 } // namespace detail
 
 /// What a tokenizer.json says. `who` is its name in messages. `truncation` and `padding` are passed over: they are
 /// settings of a batch. Errors: format_error for a missing key, a value of the wrong type, and everything that is not
-/// known here: a normalizer but NFC, a split pattern (quoted, with those that are known), a model but BPE, an option
-/// that would change ids.
+/// known here: a step of normalizer or pre-tokenizer, a split pattern (quoted, with those that are known), a model but
+/// BPE, an option that would change ids.
 inline tokenizer_definition read_tokenizer(json const& file, std::string who) {
     return detail::tokenizer_json_reader(file, std::move(who)).read();
 }
