@@ -463,7 +463,6 @@ def tokenizer_corpus():
     put_gguf("model_unknown", vocabulary(model=g_key("tokenizer.ggml.model", STRING, "bert")))
     put_gguf("pre_missing", vocabulary(pre=None))
     put_gguf("whole_file_is_no_json", vocabulary(extra=[g_key("tokenizer.huggingface.json", STRING, "{")]))
-    put_gguf("valid_whole_file", vocabulary(pre=None, extra=[g_key("tokenizer.huggingface.json", STRING, json.dumps(TOKENIZER))]))
 
     pieces = ["<unk>", "<s>", "<0xC3>", "<0xA9>", "\u2581", "a", "b", "\u2581a", "ab", "  ", "aab"]
 

@@ -1,6 +1,10 @@
 #include "bitlens/text/pre_tokenizer.hpp"
 
+#include "bitlens/io/gzip.hpp"
+#include "bitlens/io/json.hpp"
+
 #include <doctest/doctest.h>
+#include <filesystem>
 #include <forward_list>
 #include <string>
 #include <string_view>
@@ -27,8 +31,7 @@ words smollm(std::string_view text) { return split({split_rule::single_digits, s
 
 } // namespace
 
-// Expected by reading the patterns in split.hpp; the goldens of the tokenizers test the rest. tests/data/text/
-// compare_splits.py compares all of them with the regular expressions themselves.
+// Expected by reading the patterns in split.hpp; the goldens test the rest.
 TEST_CASE("gpt2: a word takes one space before it, the last of several") {
     CHECK(gpt2("") == words{});
     CHECK(gpt2("Hello world, it's 2024!") == words{"Hello", " world", ",", " it", "'s", " 2024", "!"});
@@ -88,6 +91,25 @@ TEST_CASE("o200k: as tekken, with contractions after words and up to three numbe
 
 TEST_CASE("runs of digits") {
     CHECK(split({split_rule::digit_runs}, "on 17 May\u00bd2") == words{"on ", "17", " May", "\u00bd2"});
+}
+
+// Pieces of Hugging Face tokenizers 0.23.3; see tests/data/text/make_split_goldens.py.
+TEST_CASE("every rule cuts as its regular expression does") {
+    line_reader lines(std::filesystem::path(BITLENS_TEST_DATA) / "text" / "split_goldens.jsonl");
+    std::size_t compared = 0;
+    for (std::string_view line; lines.next(line); ++compared) {
+        const json golden = parse_json(line, "split_goldens.jsonl");
+        const auto text = golden.at("text").get<std::string>();
+        CAPTURE(text);
+        for (auto const& p : split_patterns) {
+            if (p.regex.empty()) continue;
+            CAPTURE(p.name);
+            std::vector<std::size_t> sizes;
+            for (auto const& word : split({p.rule}, text)) sizes.push_back(word.size());
+            CHECK(sizes == golden.at(std::string(p.name)).get<std::vector<std::size_t>>());
+        }
+    }
+    CHECK(compared >= 500);
 }
 
 TEST_CASE("a pattern that is not known is refused with its text") {
