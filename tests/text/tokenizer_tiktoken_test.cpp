@@ -76,9 +76,9 @@ TEST_CASE("lines that are none are refused with their number") {
 }
 
 TEST_CASE("such a file is told from others by its first line") {
-    for (const std::string_view text : {"IQ== 0", "IQ== 0\n", "IQ== 0\r\nIg== 1\r\n", "AAAA 0\n"})
+    for (const std::string_view text : {"IQ== 0", "IQ== 0\n", "IQ== 0\r\nIg== 1\r\n", "AAAA 0\n", "\n\r\nIQ== 0\n"})
         CHECK(is_tiktoken(text));
     for (const std::string_view text :
-         {"", "IQ==", "IQ== 1\n", "IQ= 0\n", " 0\n", "\x0A\x0E\x0A\x05<unk>", "{\"a\": 0}"})
+         {"", "\n", "IQ==", "IQ== 1\n", "IQ= 0\n", " 0\n", "\x0A\x0E\x0A\x05<unk>", "{\"a\": 0}"})
         CHECK_FALSE(is_tiktoken(text));
 }

@@ -25,8 +25,9 @@
 
 namespace bitlens {
 
-/// Whether a text begins as such a file does: with a token of rank 0.
+/// Whether a text begins as such a file does: with a token of rank 0, perhaps after blank lines.
 inline bool is_tiktoken(std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of("\r\n"), text.size()));
     const std::string_view line = text.substr(0, text.find('\n'));
     const std::size_t space = line.find(' ');
     const std::string_view rank = space == line.npos ? "" : line.substr(space + 1);
