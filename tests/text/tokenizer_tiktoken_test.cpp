@@ -16,14 +16,14 @@ namespace {
 
 const word_rules rules{{normalizer::compose{}}, {split_rule::qwen2}, false};
 
-tokenizer_definition read(std::string const& text, word_rules const* with = &rules) {
+tokenizer_definition read_ranks(std::string const& text, word_rules const* with = &rules) {
     return read_tiktoken(as_bytes(text), "x.model", with);
 }
 
 } // namespace
 
 TEST_CASE("a line gives a token's bytes and its rank, which is its id") {
-    const auto d = read(tiktoken_text({"ab", " the"}));
+    const auto d = read_ranks(tiktoken_text({"ab", " the"}));
     REQUIRE(d.vocabulary.size() == 258);
     for (unsigned b = 0; b < 256; ++b) {
         CHECK(d.vocabulary[b].text == std::string(1, static_cast<char>(static_cast<unsigned char>(b))));
@@ -43,16 +43,16 @@ TEST_CASE("a line gives a token's bytes and its rank, which is its id") {
 
 TEST_CASE("line ends of Windows, blank lines and a last line without an end change nothing") {
     std::string text = tiktoken_text({"ab"});
-    const auto expected = read(text).vocabulary.size();
+    const auto expected = read_ranks(text).vocabulary.size();
     std::string other = "\n";
     for (const char c : text) other += c == '\n' ? std::string("\r\n\r\n") : std::string(1, c);
-    CHECK(read(other).vocabulary.size() == expected);
+    CHECK(read_ranks(other).vocabulary.size() == expected);
     text.pop_back();
-    CHECK(read(text).vocabulary.size() == expected);
+    CHECK(read_ranks(text).vocabulary.size() == expected);
 }
 
 TEST_CASE("a file of which nothing more is known asks for rules") {
-    CHECK_REFUSED(read(tiktoken_text({"ab"}), nullptr),
+    CHECK_REFUSED(read_ranks(tiktoken_text({"ab"}), nullptr),
                   "x.model: a tiktoken file of 257 tokens says neither how words are split nor which tokens are "
                   "special, and this is none of those of which that is known (Llama 3, cl100k_base",
                   "tokenizer.ggml.pre");
@@ -60,7 +60,7 @@ TEST_CASE("a file of which nothing more is known asks for rules") {
 
 TEST_CASE("lines that are none are refused with their number") {
     const auto refused = [](std::string const& more) {
-        return files::error_of([&] { read(tiktoken_text({}) + more); });
+        return files::error_of([&] { read_ranks(tiktoken_text({}) + more); });
     };
     CHECK(refused("YWI=\n") ==
           "x.model: line 257: a token in base64, a space and a rank are expected, \"YWI=\" was found");
@@ -71,8 +71,8 @@ TEST_CASE("lines that are none are refused with their number") {
     CHECK(refused("YWI= 0256\n") == "x.model: line 257: the rank 256 is expected, \"0256\" was found");
     CHECK(refused("YWI= 256 \n") == "x.model: line 257: the rank 256 is expected, \"256 \" was found");
     CHECK(refused("YWI= -1\n") == "x.model: line 257: the rank 256 is expected, \"-1\" was found");
-    CHECK(files::error_of([] { read("AA== 0\n"); }) == "x.model: 255 of the 256 bytes are no tokens; all are expected");
-    CHECK(files::error_of([] { read(""); }) == "x.model: 256 of the 256 bytes are no tokens; all are expected");
+    CHECK(files::error_of([] { read_ranks("AA== 0\n"); }) == "x.model: 255 of the 256 bytes are no tokens; all are expected");
+    CHECK(files::error_of([] { read_ranks(""); }) == "x.model: 256 of the 256 bytes are no tokens; all are expected");
 }
 
 TEST_CASE("such a file is told from others by its first line") {
