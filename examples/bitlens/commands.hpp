@@ -66,7 +66,8 @@ void report(report_arguments const&);
 bool inspect(model_arguments const&);
 
 struct tokenize_arguments {
-    std::filesystem::path model;
+    std::filesystem::path model, tokenizer; // one of the two
+    std::string pre;
     std::string bos = "no";
 };
 void tokenize(tokenize_arguments const&);

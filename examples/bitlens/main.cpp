@@ -103,8 +103,8 @@ std::string check_model(std::string const& text) {
                : std::string();
 }
 
-void add_model_option(CLI::App& verb, std::string const& name, std::filesystem::path& path) {
-    verb.add_option(name, path, "Hugging Face folder, or GGUF file")->required()->check(check_model);
+CLI::Option* add_model_option(CLI::App& verb, std::string const& name, std::filesystem::path& path) {
+    return verb.add_option(name, path, "Hugging Face folder, or GGUF file")->required()->check(check_model);
 }
 
 void add_model_options(CLI::App& verb, std::string const& name, model_arguments& model) {
@@ -222,7 +222,15 @@ void add_inspect(CLI::App& app, model_arguments& model, bool& taken) {
 void add_tokenize(CLI::App& app, tokenize_arguments& a) {
     auto& verb = *app.add_subcommand("tokenize",
                                      "reads standard input: a JSON string a line in, a JSON array of ids a line out");
-    add_model_option(verb, "--model", a.model);
+    auto& from = *verb.add_option_group("tokenizer", "where the tokenizer is");
+    add_model_option(from, "--model", a.model)->required(false);
+    from.add_option("--tokenizer", a.tokenizer,
+                    "tokenizer.json, tokenizer.model (SentencePiece or tiktoken), tekken.json, GGUF, or a folder")
+        ->check(CLI::ExistingPath);
+    from.require_option(1);
+    verb.add_option("--pre", a.pre,
+                    "how words are split, named as in GGUF (qwen2 …), for a tiktoken file, or a folder of vocab.json "
+                    "and merges.txt, that does not say it");
     add_bos_option(verb, a.bos);
     verb.callback([&a] { tokenize(a); });
 }

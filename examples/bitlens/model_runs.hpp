@@ -59,11 +59,10 @@ inline std::uint64_t packed_bytes(matrix_shape shape, treatment const& use) {
 /// What a manifest says of a model: with the files that are read, those of the tokenizer only where it is.
 inline json describe_model(checkpoint const& source, std::vector<std::string> const& allowed_keys, bool has_tokenizer) {
     json files = json::array();
-    for (auto const& file : source.files()) {
-        const auto name = file.filename();
-        if (has_tokenizer || (name != "tokenizer.json" && name != "tokenizer_config.json"))
+    const auto of_tokenizer = tokenizer_files(source.path());
+    for (auto const& file : source.files())
+        if (has_tokenizer || std::ranges::find(of_tokenizer, file) == of_tokenizer.end())
             files.push_back(file_identity(file));
-    }
     json model{{"architecture", source.config().architecture},
                {"layers", source.config().layers},
                {"files", std::move(files)}};

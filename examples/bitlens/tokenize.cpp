@@ -5,6 +5,7 @@
 #include "streams.hpp"
 
 #include "bitlens/io/json.hpp"
+#include "bitlens/text/tokenizer_file.hpp"
 
 #include <iostream>
 #include <string>
@@ -12,7 +13,7 @@
 namespace bitlens::command {
 
 void tokenize(tokenize_arguments const& a) {
-    const auto t = tokenizer::from_model(a.model);
+    const auto t = load_tokenizer(a.tokenizer.empty() ? a.model : a.tokenizer, a.pre);
     const auto bos = bos_token(t, a.bos);
     std::size_t number = 0;
     for (std::string line; std::getline(std::cin, line);) {

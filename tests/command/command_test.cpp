@@ -7,6 +7,7 @@
 #include "bitlens/sweep/run_folder.hpp"
 #include "bitlens/sweep/run_results.hpp"
 #include "bitlens/text/tokenizer.hpp"
+#include "bitlens/text/tokenizer_file.hpp"
 
 #include "address_space.hpp"
 
@@ -28,6 +29,7 @@
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -744,6 +746,28 @@ TEST_CASE("tokenize reads JSON strings and writes the tokenizer's ids") {
     CHECK(result.text == json(t.encode("two words\n")).dump() + "\n[]\n");
     std::ofstream(input) << "no JSON\n";
     CHECK(run({"tokenize", "--model", here().model}, input).code == 1);
+}
+
+TEST_CASE("tokenize takes the file of a tokenizer alone, of any kind, and what it does not say") {
+    const auto input = here().folder / "lines_for_files.txt";
+    std::ofstream(input) << "\"the model is small\"\n";
+    const fs::path data = fs::path(BITLENS_TEST_DATA) / "text";
+    for (const char* name : {"tiny_llama.model", "tiny_gemma.model", "tiny_tekken.json", "tiny_qwen2.json"}) {
+        const auto ids = load_tokenizer(data / name).encode("the model is small");
+        CHECK(run({"tokenize", "--tokenizer", data / name}, input).text == json(ids).dump() + "\n");
+    }
+    const auto without = run({"tokenize", "--tokenizer", data / "tiny_llama3.model"}, input);
+    CHECK(without.code == 1);
+    CHECK_MESSAGE(without.text.find("a tiktoken file of 620 tokens says neither how words are split") !=
+                      std::string::npos,
+                  without.text);
+    const auto ids = load_tokenizer(data / "tiny_llama3.model", "llama-bpe").encode("the model is small");
+    CHECK(run({"tokenize", "--tokenizer", data / "tiny_llama3.model", "--pre", "llama-bpe"}, input).text ==
+          json(ids).dump() + "\n");
+    for (auto const& [file, pre] : {std::pair{"tiny_llama3.model", "deepseek"}, {"tiny_llama.model", "qwen2"}})
+        CHECK(run({"tokenize", "--tokenizer", data / file, "--pre", pre}, input).code == 2);
+    CHECK(run({"tokenize"}, input).code == 2);
+    CHECK(run({"tokenize", "--tokenizer", data / "tiny_llama.model", "--model", here().model}, input).code == 2);
 }
 
 TEST_CASE("probe writes what the library computes, perplexity its mean") {

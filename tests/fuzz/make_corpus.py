@@ -8,6 +8,7 @@ import json
 import shutil
 import struct
 import zlib
+from base64 import b64encode
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -343,6 +344,8 @@ def config_corpus():
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+          r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 VOCABULARY = {"<s>": 0, "a": 1, "b": 2, "ab": 3, "\u0120": 4, "\u0120a": 5, "1": 6, "aab": 7}
 TOKENIZER = {"version": "1.0", "truncation": None, "padding": None,
              "added_tokens": [{"id": 0, "content": "<s>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}],
@@ -392,8 +395,9 @@ def tokenizer_corpus():
     put("vocabulary_empty", **model(vocab={}, merges=[]), added_tokens=[])
     put("vocabulary_is_an_array", **model(vocab=[]))
     put("token_outside_the_byte_alphabet", **model(vocab=VOCABULARY | {"\u4e2d": 8}))
+    put("valid_unknown_token", **model(unk_token="<s>", fuse_unk=True))
+    put("unknown_token_that_is_none", **model(unk_token="?"))
     put("byte_fallback_without_all_bytes", **model(byte_fallback=True, vocab=VOCABULARY | {"<0x0A>": 8}))
-    put("unknown_token_without_all_bytes", **model(unk_token="<s>"))
     put("dropout", **model(dropout=0.1))
     put("model_unigram", **model(type="Unigram"))
     put("model_unknown_key", **model(threads=4))
@@ -404,21 +408,35 @@ def tokenizer_corpus():
     put("added_of_an_id_in_use", **added({"id": 1}))
     put("added_of_no_characters", **added({"id": 8, "content": ""}))
     put("added_of_1025_bytes", **added({"id": 8, "content": "x" * 1025}))
-    put("added_stripping_spaces", **added({"lstrip": True}))
+    put("valid_added_stripping_spaces", **added({"lstrip": True, "rstrip": True}, {"id": 8, "content": "it", "single_word": True, "normalized": True}))
     put("added_is_an_object", added_tokens={})
     put("pattern_unknown", **split(r"(a+)+$"))
     put("pattern_of_another_behavior", **split(GPT2, behavior="Removed"))
-    put("pattern_is_text", **split(GPT2, pattern={"String": " "}))
-    put("pre_tokenizer_missing", pre_tokenizer=None)
-    put("pre_tokenizer_metaspace", pre_tokenizer={"type": "Metaspace"})
-    put("pre_tokenizer_without_bytes", pre_tokenizer={"type": "Digits", "individual_digits": True})
+    put("valid_pattern_of_text", **split(GPT2, pattern={"String": " "}, behavior="MergedWithPrevious"))
+    put("pattern_of_no_text", **split(GPT2, pattern={"String": ""}))
+    put("pattern_of_text_inverted", **split(GPT2, pattern={"String": " "}, invert=True))
+    put("valid_pattern_removed_with_invert", **split(GPT2, behavior="Removed", invert=True))
+    put("pre_tokenizer_unknown", pre_tokenizer={"type": "Whitespace"})
+    put("bytes_before_another_step", pre_tokenizer={"type": "Sequence", "pretokenizers": [TOKENIZER["pre_tokenizer"], digits["pretokenizers"][0]]})
+    characters = model(vocab=VOCABULARY | {"\u2581": 8, "\u2581a": 9, "<0xC3>": 10, "<0xA9>": 11}, merges=["\u2581 a", "a b"], unk_token="<s>", fuse_unk=True,
+                       byte_fallback=True)
+    marks = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    metaspace = {"type": "Metaspace", "replacement": "\u2581"}
+    put("valid_characters", **characters, pre_tokenizer=None, decoder=None,
+        normalizer={"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, marks]})
+    put("valid_metaspace", **characters, pre_tokenizer=metaspace | {"prepend_scheme": "first", "split": True},
+        decoder={"type": "Sequence", "decoders": [marks, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})
+    put("metaspace_of_two_characters", **characters, pre_tokenizer=metaspace | {"replacement": "__"})
+    put("metaspace_of_an_unknown_scheme", **characters, pre_tokenizer=metaspace | {"prepend_scheme": "last"})
+    put("replace_of_a_pattern", **characters, pre_tokenizer=None, normalizer=marks | {"pattern": {"Regex": " +"}})
+    put("prepend_of_a_number", **characters, pre_tokenizer=None, normalizer={"type": "Prepend", "prepend": 1})
     put("pre_tokenizer_of_nine_steps", pre_tokenizer={"type": "Sequence", "pretokenizers": [digits["pretokenizers"][0]] * 8 + [TOKENIZER["pre_tokenizer"]]})
     deep = TOKENIZER["pre_tokenizer"]
     for _ in range(25):
         deep = {"type": "Sequence", "pretokenizers": [deep]}
     put("valid_sequence_in_sequence", pre_tokenizer=deep)
-    put("sequence_without_steps", pre_tokenizer={"type": "Sequence", "pretokenizers": []})
-    put("prefix_space", pre_tokenizer=TOKENIZER["pre_tokenizer"] | {"add_prefix_space": True})
+    put("valid_sequence_without_steps", pre_tokenizer={"type": "Sequence", "pretokenizers": []})
+    put("valid_prefix_space", pre_tokenizer=TOKENIZER["pre_tokenizer"] | {"add_prefix_space": True})
     put("normalizer_unknown", normalizer={"type": "Lowercase"})
     put("decoder_unknown", decoder={"type": "WordPiece"})
     hostile_json("tokenizer_json")
@@ -442,7 +460,30 @@ def tokenizer_corpus():
     put_gguf("valid", vocabulary(extra=[g_key("tokenizer.ggml.bos_token_id", U32, 0), g_key("tokenizer.ggml.add_bos_token", BOOL, 1)]))
     put_gguf("valid_qwen2", vocabulary(pre=g_key("tokenizer.ggml.pre", STRING, "qwen2"), types=[3, 1, 1, 1, 1, 1, 1, 1]))
     put_gguf("valid_every_kind_of_token", vocabulary(tokens=list(VOCABULARY) + ["?", "user", "[PAD1]"], types=[3] + [1] * 7 + [2, 4, 5]))
-    put_gguf("model_llama", vocabulary(model=g_key("tokenizer.ggml.model", STRING, "llama")))
+    put_gguf("model_unknown", vocabulary(model=g_key("tokenizer.ggml.model", STRING, "bert")))
+    put_gguf("pre_missing", vocabulary(pre=None))
+    put_gguf("whole_file_is_no_json", vocabulary(extra=[g_key("tokenizer.huggingface.json", STRING, "{")]))
+
+    pieces = ["<unk>", "<s>", "<0xC3>", "<0xA9>", "\u2581", "a", "b", "\u2581a", "ab", "  ", "aab"]
+
+    def sentencepiece(tokens=pieces, types=(2, 3, 6, 6, 1, 1, 1, 1, 1, 4, 5), scores=(0, 0, 0, 0, -5, -4, -3, -2, -1, 0, -6), merges=None, prefix=True, extra=()):
+        return g_file([p for p in (g_key("tokenizer.ggml.model", STRING, "llama"), g_array("tokenizer.ggml.tokens", STRING, list(tokens)),
+                                   g_array("tokenizer.ggml.token_type", I32, list(types)), g_array("tokenizer.ggml.scores", F32, list(scores)) if scores else None,
+                                   g_key("tokenizer.ggml.add_space_prefix", BOOL, prefix), g_array("tokenizer.ggml.merges", STRING, merges) if merges else None) if p]
+                      + list(extra))
+
+    put_gguf("valid_sentencepiece", sentencepiece())
+    put_gguf("valid_sentencepiece_frozen", sentencepiece(prefix=False))
+    put_gguf("valid_sentencepiece_merges", sentencepiece(scores=[-1] * 11, merges=["\u2581 a", "a b"]))
+    put_gguf("valid_sentencepiece_spaces", sentencepiece(extra=[g_key("tokenizer.ggml.remove_extra_whitespaces", BOOL, 1)]))
+    put_gguf("scores_all_the_same", sentencepiece(scores=[-1] * 11))
+    put_gguf("scores_missing", sentencepiece(scores=()))
+    put_gguf("scores_of_another_number", sentencepiece(scores=[0] * 10))
+    put_gguf("score_is_not_a_number", sentencepiece(scores=[float("nan")] * 11))
+    put_gguf("byte_of_another_name", sentencepiece(types=[2, 3, 6, 6, 6, 1, 1, 1, 1, 4, 5]))
+    put_gguf("type_7", sentencepiece(types=[7] * 11))
+    put_gguf("unknown_is_not_there", sentencepiece(types=[3, 3, 6, 6, 1, 1, 1, 1, 1, 4, 5]))
+    put_gguf("piece_no_utf8", sentencepiece(tokens=pieces[:-1] + [b"\xff"]))
     put_gguf("pre_unknown", vocabulary(pre=g_key("tokenizer.ggml.pre", STRING, "deepseek")))
     put_gguf("no_tokens", vocabulary(tokens=[], types=[], merges=[]))
     put_gguf("tokens_missing", g_file([g_key("tokenizer.ggml.model", STRING, "gpt2"), g_key("tokenizer.ggml.pre", STRING, "qwen2")]))
@@ -462,6 +503,176 @@ def tokenizer_corpus():
     put_gguf("bos_minus_1", vocabulary(extra=[g_key("tokenizer.ggml.bos_token_id", I32, -1)]))
     put_gguf("bos_added_but_not_named", vocabulary(extra=[g_key("tokenizer.ggml.add_bos_token", BOOL, 1)]))
     put_gguf("space_before_the_text", vocabulary(extra=[g_key("tokenizer.ggml.add_space_prefix", BOOL, 1)]))
+
+
+# ---- Tokenizers in other files
+
+
+def p_varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+def p_number(number, value):
+    return p_varint(number << 3) + p_varint(value % 2**64)
+
+
+def p_bytes(number, content):
+    content = content.encode() if isinstance(content, str) else content
+    return p_varint(number << 3 | 2) + p_varint(len(content)) + content
+
+
+def p_float(number, value):
+    return p_varint(number << 3 | 5) + struct.pack("<f", value)
+
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
+
+
+def sp_piece(text, score=0.0, kind=NORMAL):
+    return p_bytes(1, p_bytes(1, text) + p_float(2, score) + p_number(3, kind))
+
+
+SP_PIECES = [sp_piece("<unk>", 0, UNKNOWN), sp_piece("<s>", 0, CONTROL), sp_piece("</s>", 0, CONTROL), sp_piece("a", -1), sp_piece("b", -2),
+             sp_piece("ab", -3), sp_piece("\u2581", -4), sp_piece("\u2581a", -5), sp_piece("1", -6)]
+
+
+def sp_model(pieces=SP_PIECES, trainer=p_number(3, 2), normalizer=p_bytes(1, "identity") + p_number(4, 0), more=b""):
+    return b"".join(pieces) + p_bytes(2, trainer) + p_bytes(3, normalizer) + more
+
+
+def sentencepiece_corpus():
+    def put(name, content):
+        write("tokenizer_sentencepiece", name + ".model", content)
+
+    all_bytes = [sp_piece(f"<0x{b:02X}>", 0, BYTE) for b in range(256)]
+    put("valid", sp_model())
+    put("valid_byte_fallback", sp_model(SP_PIECES + all_bytes, p_number(3, 2) + p_number(35, 1)))
+    put("valid_every_type", sp_model(SP_PIECES + [sp_piece("\n\n", 0, USER_DEFINED), sp_piece("aab", -7, UNUSED)]))
+    put("valid_without_dummy_prefix", sp_model(normalizer=p_number(3, 0) + p_number(4, 0)))
+    put("valid_defaults_of_the_normalizer", sp_model(normalizer=b""))
+    put("valid_unknown_fields", sp_model(more=p_bytes(4, "x") + p_number(1000, 5) + p_float(77, 1.0) + p_varint(9 << 3 | 1) + bytes(8)))
+    put("valid_no_score_and_no_type", sp_model([SP_PIECES[0], p_bytes(1, p_bytes(1, "a"))]))
+    put("valid_equal_scores", sp_model([SP_PIECES[0]] + [sp_piece(text) for text in ["a", "b", "aa", "aaa", "ab", "\u2581"]]))
+    put("empty", b"")
+    put("json", b"{}")
+    put("no_pieces", sp_model([]))
+    put("no_trainer", b"".join(SP_PIECES))
+    for name, number in [("unigram", 1), ("word", 3), ("char", 4), ("type_9", 9), ("type_minus_1", -1)]:
+        put("model_" + name, sp_model(trainer=p_number(3, number)))
+    put("whitespace_as_suffix", sp_model(trainer=p_number(3, 2) + p_number(24, 1)))
+    put("charsmap", sp_model(normalizer=p_bytes(1, "nmt_nfkc") + p_bytes(2, "table")))
+    put("spaces_not_escaped", sp_model(normalizer=p_number(5, 0)))
+    put("byte_fallback_without_all_bytes", sp_model(SP_PIECES + all_bytes[:255], p_number(3, 2) + p_number(35, 1)))
+    put("bytes_without_byte_fallback", sp_model(SP_PIECES + all_bytes[:1]))
+    put("no_unknown", sp_model(SP_PIECES[1:]))
+    put("two_unknown", sp_model(SP_PIECES + [sp_piece("<u>", 0, UNKNOWN)]))
+    put("piece_twice", sp_model(SP_PIECES + [sp_piece("a", -9)]))
+    put("piece_empty", sp_model(SP_PIECES + [sp_piece("")]))
+    put("piece_no_utf8", sp_model(SP_PIECES + [sp_piece(b"\xff")]))
+    put("piece_of_type_7", sp_model(SP_PIECES + [sp_piece("x", 0, 7)]))
+    put("score_nan", sp_model(SP_PIECES + [sp_piece("x", float("nan"))]))
+    put("score_infinite", sp_model(SP_PIECES + [sp_piece("x", float("-inf"))]))
+    put("score_is_a_number", sp_model(SP_PIECES + [p_bytes(1, p_bytes(1, "x") + p_number(2, 1))]))
+    put("type_beyond_int32", sp_model(trainer=p_number(3, 2**31)))
+    put("bool_of_2", sp_model(normalizer=p_number(3, 2)))
+    put("cut_short", sp_model()[:-3])
+    put("length_beyond_the_file", b"\x0a\xff\xff\xff\xff\x0f")
+    put("length_2_to_the_64", b"\x0a" + b"\xff" * 9 + b"\x01")
+    put("varint_of_eleven_bytes", b"\x0a" + b"\x80" * 10 + b"\x01")
+    put("field_0", sp_model() + b"\x00\x01")
+    put("group", sp_model() + b"\x5b\x5c")
+    put("type_6", sp_model() + b"\x5e")
+    put("piece_longer_than_its_message", b"\x0a\x03\x0a\x09a")
+
+    def add(name, content):
+        write("tokenizer_added", name + ".json", json.dumps(content))
+
+    def decoder(**tokens):
+        return {"added_tokens_decoder": {key.strip("_"): token for key, token in tokens.items()}}
+
+    add("valid_nothing", {})
+    add("valid", {"bos_token": "<s>", "add_bos_token": False} | decoder(_9={"content": "<a>", "special": True}, _2={"content": "</s>", "special": True, "rstrip": True}))
+    add("valid_every_flag", decoder(_9={"content": "<a>", "lstrip": True, "rstrip": True, "single_word": True, "normalized": True, "special": False}))
+    add("valid_piece_that_is_found_whole", decoder(_5={"content": "ab"}))
+    add("another_id", decoder(_3={"content": "b"}))
+    add("id_in_use", decoder(_3={"content": "<a>"}))
+    add("id_is_no_number", decoder(x={"content": "<a>"}))
+    add("id_beyond_int32", decoder(_2147483648={"content": "<a>"}))
+    add("id_negative", {"added_tokens_decoder": {"-1": {"content": "<a>"}}})
+    add("token_without_content", decoder(_9={}))
+    add("token_is_text", decoder(_9="<a>"))
+    add("flag_is_a_number", decoder(_9={"content": "<a>", "lstrip": 1}))
+    add("decoder_is_an_array", {"added_tokens_decoder": []})
+    add("add_bos_is_a_number", {"add_bos_token": 1})
+    hostile_json("tokenizer_added")
+
+
+def ranks_corpus():
+    tokens = [bytes([b]) for b in range(256)] + [b"ab", b"aa", b"aab", b"\xe4\xb8", b" a"]
+    base64 = [b64encode(t).decode() for t in tokens]
+
+    def put(name, lines, end="\n"):
+        write("tokenizer_tiktoken", name + ".model", end.join(lines) + end)
+
+    lines = [f"{t} {rank}" for rank, t in enumerate(base64)]
+    put("valid", lines)
+    put("valid_line_ends_of_windows", lines, "\r\n")
+    put("valid_blank_lines", ["", *lines, ""])
+    put("empty", [], "")
+    put("bytes_missing", lines[:200])
+    put("rank_twice", [*lines, f"{b64encode(b'xy').decode()} 260"])
+    put("rank_left_out", [*lines, f"{b64encode(b'xy').decode()} 262"])
+    put("rank_negative", [*lines, f"{b64encode(b'xy').decode()} -1"])
+    put("rank_is_text", [*lines, f"{b64encode(b'xy').decode()} x"])
+    put("rank_missing", [*lines, b64encode(b"xy").decode()])
+    put("token_twice", [*lines, f"{base64[256]} 261"])
+    put("token_empty", [*lines, " 261"])
+    put("base64_of_other_signs", [*lines, "a-_= 261"])
+    put("base64_cut_short", [*lines, "YWI 261"])
+    put("base64_of_loose_bits", [*lines, "YWJ= 261"])
+    put("zero_byte", [*lines, "\0"])
+
+    config = {"pattern": TEKKEN, "num_vocab_tokens": 261, "default_vocab_size": 280, "default_num_special_tokens": 20, "version": "v3"}
+    vocabulary = [{"rank": rank, "token_bytes": t, "token_str": None} for rank, t in enumerate(base64)]
+    special = [{"rank": 0, "token_str": "<unk>", "is_control": True}, {"rank": 1, "token_str": "<s>", "is_control": True}]
+
+    def tekken(name, **other):
+        content = {"config": config, "vocab": vocabulary} | other
+        write("tokenizer_tekken", name + ".json", json.dumps({key: value for key, value in content.items() if value is not None}))
+
+    tekken("valid")
+    tekken("valid_words", vocab=None, bpe_ranks="! 0 " + " ".join(base64))
+    tekken("valid_special", special_tokens=special, config=config | {"version": "v13"})
+    tekken("pattern_unknown", config=config | {"pattern": "(a+)+$"})
+    tekken("size_missing", config={key: config[key] for key in config if key != "default_vocab_size"})
+    tekken("size_negative", config=config | {"default_vocab_size": -1})
+    tekken("size_of_the_special_ones_alone", config=config | {"default_vocab_size": 20})
+    tekken("size_of_more_than_there_are", config=config | {"default_vocab_size": 282})
+    tekken("size_2_to_the_31", config=config | {"default_vocab_size": 2**31})
+    tekken("special_2_to_the_31_minus_2", config=config | {"default_vocab_size": 2**31 - 1, "default_num_special_tokens": 2**31 - 2})
+    tekken("special_too_many", config=config | {"default_num_special_tokens": 1, "default_vocab_size": 261})
+    tekken("special_missing", config=config | {"version": "v13"})
+    tekken("special_of_another_rank", special_tokens=special[1:])
+    tekken("special_twice", special_tokens=[special[0], special[0] | {"rank": 1}])
+    tekken("vocabulary_is_text", vocab="x")
+    tekken("token_of_another_rank", vocab=vocabulary[1:])
+    tekken("token_is_no_base64", vocab=[vocabulary[0] | {"token_bytes": "x"}, *vocabulary[1:]])
+    tekken("token_twice", vocab=[*vocabulary[:-1], vocabulary[-2] | {"rank": 260}])
+    tekken("words_without_a_header", vocab=None, bpe_ranks=" ".join(base64))
+    tekken("words_of_another_first", vocab=None, bpe_ranks="! 1 " + " ".join(base64))
+    tekken("words_are_an_array", vocab=None, bpe_ranks=base64)
+    hostile_json("tokenizer_tekken")
+
+    write("tokenizer_vocabulary", "vocab.json", json.dumps(VOCABULARY))
+    for name, content in {"valid": "#version: 0.2\na b\n\u0120 a\na ab\n", "valid_without_version": "a b", "valid_nothing": "", "version_in_the_middle": "a b\n#version: 0.2\n",
+                          "three_parts": "a b c\n", "one_part": "ab\n", "blank_line": "a b\n\na ab\n", "merge_of_an_unknown_token": "a c\n",
+                          "merge_into_an_unknown_token": "b b\n", "merge_twice": "a b\na b\n", "no_utf8": b"a \xff\n", "zero_byte": b"a b\0\n",
+                          "gzip_cut_short": gzip.compress(b"a b\n" * 50, mtime=0)[:-9]}.items():
+        write("tokenizer_merges", name + ".txt", content)
 
 
 # ---- Arrays
@@ -960,5 +1171,5 @@ def located_corpus():
 
 
 shutil.rmtree(CORPUS, ignore_errors=True)
-for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, runs_corpus, float32_corpus, located_corpus):
+for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, sentencepiece_corpus, ranks_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, runs_corpus, float32_corpus, located_corpus):
     make()

@@ -25,6 +25,11 @@ void config(input);
 void tokenizer_json(input);
 void tokenizer_config(input);
 void tokenizer_gguf(input);
+void tokenizer_sentencepiece(input);
+void tokenizer_tiktoken(input);
+void tokenizer_tekken(input);
+void tokenizer_merges(input);
+void tokenizer_added(input);
 void npy(input);
 void npz(input);
 void documents(input);
@@ -48,7 +53,7 @@ struct target {
 };
 
 /// JSON takes 80 bytes for "{},"; deflate reaches 1032 bytes for one.
-inline constexpr std::array<target, 20> targets{{
+inline constexpr std::array<target, 25> targets{{
     {"gguf", "A GGUF file as a model", gguf, 40, false},
     {"safetensors", "`model.safetensors` of a Hugging Face folder", safetensors, 100, true},
     {"safetensors_index", "`model.safetensors.index.json`", safetensors_index, 100, true},
@@ -56,6 +61,11 @@ inline constexpr std::array<target, 20> targets{{
     {"tokenizer_json", "`tokenizer.json`", tokenizer_json, 100, true},
     {"tokenizer_config", "`tokenizer_config.json`", tokenizer_config, 100, true},
     {"tokenizer_gguf", "The tokenizer in a GGUF file", tokenizer_gguf, 100, false},
+    {"tokenizer_sentencepiece", "`tokenizer.model` of SentencePiece", tokenizer_sentencepiece, 100, false},
+    {"tokenizer_tiktoken", "`tokenizer.model` of tiktoken", tokenizer_tiktoken, 200, false},
+    {"tokenizer_tekken", "`tekken.json`", tokenizer_tekken, 200, true},
+    {"tokenizer_merges", "`merges.txt`", tokenizer_merges, 100, true},
+    {"tokenizer_added", "`tokenizer_config.json` beside a `tokenizer.model`", tokenizer_added, 100, true},
     {"npy", "An NPY file", npy, 40, false},
     {"npz", "An NPZ file", npz, 4 * 1032, false},
     {"documents", "A file of documents", documents, 16 * 1032, true},

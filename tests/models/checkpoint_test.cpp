@@ -297,10 +297,15 @@ TEST_CASE("a file that stands in place of another is told by its bytes") {
         CHECK_THROWS_WITH_AS(checkpoint(model).load_tokenizer(), doctest::Contains(found.c_str()), format_error);
     }
     std::filesystem::remove(model / "tokenizer.json");
+    write_text(model / "spiece.model", "x");
+    CHECK_THROWS_WITH_AS(checkpoint(model).load_tokenizer(), doctest::Contains("; \"spiece.model\" alone is not read"),
+                         io_error);
     write_text(model / "tokenizer.model", "x");
     CHECK_THROWS_WITH_AS(checkpoint(model).load_tokenizer(),
-                         doctest::Contains("holds no tokenizer.json, and \"tokenizer.model\" in its place is not read"),
-                         io_error);
+                         doctest::Contains("tokenizer.model: a tokenizer.json, a tokenizer.model of SentencePiece or"),
+                         format_error);
+    std::filesystem::remove(model / "tokenizer.model");
+    std::filesystem::remove(model / "spiece.model");
     for (const char* name : {"model.safetensors", "config.json"})
         CHECK(has(refusal(model / name), std::string(name) +
                                              ": this is one file of a Hugging Face folder; give the "

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace bitlens;
@@ -28,13 +29,18 @@ public:
         for (auto v : list) bytes += number(v);
         values_[key] = bytes;
     }
+    void set(std::string const& key, std::vector<float> const& list) {
+        std::string bytes = number(9u) + number(6u) + number(std::uint64_t{list.size()});
+        for (auto v : list) bytes += number(v);
+        values_[key] = bytes;
+    }
     void erase(std::string const& key) { values_.erase(key); }
 
     tokenizer read() const {
         std::string bytes = "GGUF" + number(3u) + number(std::uint64_t{0}) + number(std::uint64_t{values_.size()});
         for (auto const& [key, value] : values_) bytes += text(key) + value;
         const test::temporary_folder folder;
-        return tokenizer::from_model(folder.write("tokenizer.gguf", bytes));
+        return tokenizer::from_gguf(gguf_file(folder.write("tokenizer.gguf", bytes)));
     }
 
 private:
@@ -115,12 +121,15 @@ TEST_CASE("GGUF: what is missing, unknown or contradicts itself is refused by na
         CAPTURE(words);
         CHECK_THROWS_WITH_AS(file.read(), doctest::Contains(words.c_str()), format_error);
     };
-    for (std::string key : {"model", "pre", "tokens", "token_type", "merges"})
+    for (std::string key : {"model", "tokens", "token_type", "merges"})
         says("tokenizer.ggml." + key, [&](small_gguf& f) { f.erase("tokenizer.ggml." + key); });
-    says("\"llama\" is not known; known are: gpt2",
-         [](small_gguf& f) { f.set("tokenizer.ggml.model", std::string("llama")); });
-    says("\"dbrx\" is not known; known are: smollm, qwen2",
-         [](small_gguf& f) { f.set("tokenizer.ggml.pre", std::string("dbrx")); });
+    says("\"bert\" is not known; known are: gpt2",
+         [](small_gguf& f) { f.set("tokenizer.ggml.model", std::string("bert")); });
+    says("\"deepseek-llm\" is not known; known are: gpt-2, olmo",
+         [](small_gguf& f) { f.set("tokenizer.ggml.pre", std::string("deepseek-llm")); });
+    says("it is missing, so how words are split is not known", [](small_gguf& f) { f.erase("tokenizer.ggml.pre"); });
+    says("it is \"default\", so how words are split is not known",
+         [](small_gguf& f) { f.set("tokenizer.ggml.pre", std::string("default")); });
     says("add_space_prefix", [](small_gguf& f) { f.set("tokenizer.ggml.add_space_prefix", true); });
     says("tokenizer.ggml.token_type 2", [](small_gguf& f) { f.set("tokenizer.ggml.token_type", ids{1, 1}); });
     says("element 0 is 6", [](small_gguf& f) { f.set("tokenizer.ggml.token_type", ids(261, 6)); });
@@ -136,4 +145,147 @@ TEST_CASE("GGUF: what is missing, unknown or contradicts itself is refused by na
     says("merges[0]: \"ab\" is not a token",
          [](small_gguf& f) { f.set("tokenizer.ggml.merges", std::vector<std::string>{"a b"}); });
     says("no token has the id 261", [](small_gguf& f) { f.set("tokenizer.ggml.bos_token_id", 261u); });
+}
+
+TEST_CASE("GGUF: a name of the pre-tokenizer stands for splits, normalization, whole words and the beginning of text") {
+    const auto described = [](std::string const& pre) { return good(pre).read().description(); };
+    for (std::string pre : {"llama-bpe", "llama3", "llama-v3"})
+        CHECK(described(pre).find(
+                  "split by llama3; no normalization; whole words first; beginning of text <s> (0), added") !=
+              std::string::npos);
+    CHECK(described("tekken").find(
+              "split by tekken; no normalization; whole words first; beginning of text <s> (0), added") !=
+          std::string::npos);
+    for (std::string pre : {"gpt-2", "olmo"})
+        CHECK(described(pre).find("split by gpt2; no normalization; beginning of text <s> (0), not added") !=
+              std::string::npos);
+    CHECK(described("dbrx").find("split by llama3; no normalization; beginning of text <s> (0), not added") !=
+          std::string::npos);
+}
+
+TEST_CASE("GGUF: an id of 11 that is an ordinary token is no beginning of text") {
+    small_gguf file = good("qwen2");
+    file.set("tokenizer.ggml.bos_token_id", 11u);
+    CHECK(file.read().bos() == std::nullopt);
+    file.set("tokenizer.ggml.bos_token_id", 12u);
+    CHECK(file.read().bos() == 12);
+}
+
+TEST_CASE("GGUF: the whole tokenizer.json goes first where a file has it") {
+    small_gguf file = good("default"); // which alone is refused
+    file.set("tokenizer.huggingface.json",
+             std::string(R"({"added_tokens": [{"id": 0, "content": "<s>", "special": true}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+        "model": {"type": "BPE", "vocab": {"a": 5, "aa": 6}, "merges": ["a a"]}})"));
+    CHECK(file.read().encode("aa") == ids{6});
+    CHECK(file.read().bos() == 0);
+    CHECK(!file.read().adds_bos());
+    file.set("tokenizer.ggml.add_bos_token", true);
+    CHECK(file.read().encode_with_bos("a") == ids{0, 5});
+    file.set("tokenizer.huggingface.json", std::string("{"));
+    CHECK_THROWS_WITH_AS(file.read(), doctest::Contains("key \"tokenizer.huggingface.json\": no valid JSON"),
+                         format_error);
+}
+
+namespace {
+
+/// 0 <unk>, 1 <s>, 2 </s>, the bytes from 3, then pieces.
+small_gguf gguf_of_pieces(std::vector<std::pair<std::string, float>> const& pieces) {
+    small_gguf file;
+    std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
+    std::vector<std::int32_t> types{2, 3, 3};
+    std::vector<float> scores(259, 0.0f);
+    for (unsigned b = 0; b < 256; ++b) {
+        const char* const digits = "0123456789ABCDEF";
+        tokens.push_back(std::string("<0x") + digits[b / 16] + digits[b % 16] + ">");
+        types.push_back(6);
+    }
+    for (auto const& [text, score] : pieces) {
+        tokens.push_back(text);
+        types.push_back(text == "  " || text == "<|u|>" ? 4 : text == "[PAD]" ? 5 : 1);
+        scores.push_back(score);
+    }
+    file.set("tokenizer.ggml.model", std::string("llama"));
+    file.set("tokenizer.ggml.tokens", tokens);
+    file.set("tokenizer.ggml.token_type", types);
+    file.set("tokenizer.ggml.scores", scores);
+    return file;
+}
+
+/// ▁ a b ▁a ab <|u|> [PAD] from 259.
+small_gguf spaced() {
+    return gguf_of_pieces(
+        {{"\u2581", -9}, {"a", -8}, {"b", -7}, {"\u2581a", -2}, {"ab", -1}, {"<|u|>", 0}, {"[PAD]", 0}});
+}
+
+} // namespace
+
+TEST_CASE("GGUF of SentencePiece: merged by score, a space before each piece, bytes of what is unknown") {
+    const tokenizer t = spaced().read();
+    CHECK(t.encode("ab a") == ids{259, 263, 262});
+    CHECK(t.encode("\u00e9") == ids{259, 0xC3 + 3, 0xA9 + 3});
+    CHECK(t.encode("a<|u|>a") == ids{262, 264, 262});
+    CHECK(t.encode("[PAD]").size() == 6);
+    CHECK(t.encode("<0x0A>").size() == 7); // bytes are no text
+    CHECK(t.bos() == 1);                   // by default, as that they are added
+    CHECK(t.encode_with_bos("a") == ids{1, 262});
+    CHECK(t.token_bytes(262) == " a");
+    CHECK(t.token_bytes(13) == "\n");
+    CHECK(t.decode(t.encode("ab a\u00e9<|u|> b\n")) == "ab a\u00e9<|u|> b\n");
+    small_gguf file = spaced();
+    file.set("tokenizer.ggml.add_bos_token", false);
+    file.set("tokenizer.ggml.bos_token_id", 2u);
+    CHECK(!file.read().adds_bos());
+    CHECK(file.read().bos() == 2);
+}
+
+TEST_CASE("GGUF of SentencePiece: without a space before the text, user-defined pieces are frozen") {
+    small_gguf file = gguf_of_pieces({{"\u2581", -9}, {"a", -8}, {"\u2581a", -2}, {"  ", -1000}});
+    file.set("tokenizer.ggml.add_space_prefix", false);
+    const tokenizer t = file.read();
+    CHECK(t.encode("a a") == ids{260, 261});
+    CHECK(t.encode("a  a") == ids{260, 262, 260});
+    CHECK(t.encode("   a") == ids{262, 261});
+    CHECK(t.encode("\u2581\u2581") == ids{262});
+    CHECK(t.decode(t.encode(" a   a")) == " a   a");
+}
+
+TEST_CASE("GGUF of SentencePiece: spaces that are removed") {
+    small_gguf file = spaced();
+    file.set("tokenizer.ggml.remove_extra_whitespaces", true);
+    CHECK(file.read().encode("  a   a ") == ids{262, 262});
+    CHECK(file.read().encode("a \u2581") == ids{262}); // at the end a mark that is of the text goes, too
+    CHECK(file.read().encode("\u2581\u2581") == ids{});
+}
+
+TEST_CASE("GGUF of SentencePiece: scores that are all the same need merges, where a space is written as \u0120") {
+    small_gguf file = gguf_of_pieces({{"\u2581", 0}, {"a", 0}, {"b", 0}, {"\u2581a", 0}, {"ab", 0}});
+    CHECK_THROWS_WITH_AS(file.read(), doctest::Contains("all 5 normal tokens have the same score"), format_error);
+    file.set("tokenizer.ggml.merges", std::vector<std::string>{"\u2581 a", "a b"});
+    CHECK(file.read().encode("ab a") == ids{262, 261, 262});
+    file.set("tokenizer.ggml.merges", std::vector<std::string>{"a b", "\u2581 a"});
+    CHECK(file.read().encode("ab a") == ids{259, 263, 262});
+    file = gguf_of_pieces({{"a", 0}, {" ", 0}, {"a ", 0}});
+    file.set("tokenizer.ggml.add_space_prefix", false);
+    file.set("tokenizer.ggml.merges", std::vector<std::string>{"a \u0120"});
+    CHECK(file.read().token_bytes(261) == "a ");
+    file.set("tokenizer.ggml.merges", std::vector<std::string>{"a \u0121"});
+    CHECK_THROWS_WITH_AS(file.read(), doctest::Contains("is not a token"), format_error);
+}
+
+TEST_CASE("GGUF of SentencePiece: what is missing or contradicts itself is refused by name") {
+    const auto says = [](std::string const& words, std::function<void(small_gguf&)> const& change) {
+        small_gguf file = spaced();
+        change(file);
+        CAPTURE(words);
+        CHECK_THROWS_WITH_AS(file.read(), doctest::Contains(words.c_str()), format_error);
+    };
+    says("tokenizer.ggml.scores", [](small_gguf& f) { f.erase("tokenizer.ggml.scores"); });
+    says("tokenizer.ggml.scores 2", [](small_gguf& f) { f.set("tokenizer.ggml.scores", std::vector<float>{1, 2}); });
+    says("\"qwen2\" is not known with the model \"llama\"",
+         [](small_gguf& f) { f.set("tokenizer.ggml.pre", std::string("qwen2")); });
+    says("element 0 is 7; 1 … 6 are expected", [](small_gguf& f) { f.set("tokenizer.ggml.token_type", ids(266, 7)); });
+    says("its type is that of a byte", [](small_gguf& f) { f.set("tokenizer.ggml.token_type", ids(266, 6)); });
+    says("there are 0 byte tokens", [](small_gguf& f) { f.set("tokenizer.ggml.token_type", ids(266, 1)); });
+    says("no token has that id", [](small_gguf& f) { f.set("tokenizer.ggml.unknown_token_id", 400u); });
 }

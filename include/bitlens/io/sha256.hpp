@@ -37,7 +37,7 @@ public:
     }
 
     /// 64 hexadecimal digits. Once; no update may follow.
-    std::string hex() noexcept {
+    std::string hex() {
         const std::uint64_t bits = length_ * 8;
         std::array<std::byte, 72> padding{std::byte{0x80}};
         const std::size_t zeros = (119 - filled_) % 64; // up to 8 bytes before the end of a block

@@ -13,6 +13,7 @@
 #include "bitlens/models/config.hpp"
 #include "bitlens/models/weights.hpp"
 #include "bitlens/text/tokenizer.hpp"
+#include "bitlens/text/tokenizer_file.hpp"
 
 #include <algorithm>
 #include <array>
@@ -29,6 +30,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -369,9 +371,9 @@ public:
         if (is_gguf()) return {path()};
         std::vector<std::filesystem::path> all;
         for (auto const& file : contents_->safetensors->files()) all.push_back(file.path());
-        for (const char* name :
-             {"config.json", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json"})
+        for (const char* name : {"config.json", "model.safetensors.index.json"})
             if (std::error_code unknown; std::filesystem::exists(path() / name, unknown)) all.push_back(path() / name);
+        for (auto& file : tokenizer_files(path())) all.push_back(std::move(file));
         std::ranges::sort(all);
         return all;
     }
@@ -431,9 +433,9 @@ public:
     }
 
     /// The tokenizer that the checkpoint carries.
-    /// Errors: io_error where a folder has no tokenizer.json; format_error as tokenizer.
+    /// Errors: io_error where a folder has none that is read; format_error as bitlens::load_tokenizer.
     tokenizer load_tokenizer() const {
-        return is_gguf() ? tokenizer::from_gguf(*contents_->gguf) : tokenizer::from_model(path());
+        return is_gguf() ? tokenizer::from_gguf(*contents_->gguf) : bitlens::load_tokenizer(path());
     }
 
 private:

@@ -5,41 +5,63 @@
 /// A backtracking regular expression overflows its stack, or its patience, on ten million spaces. These scanners look
 /// at each character at most a constant number of times.
 
+#include "bitlens/core/error.hpp"
 #include "bitlens/text/unicode.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 namespace bitlens {
 
-/// The rules that exist. A tokenizer applies a list of them, each to every piece of the one before.
+/// The rules that exist.
 enum class split_rule : std::uint8_t {
     single_digits, // every numeric character is a piece; what lies between is one, too
-    gpt2,
-    qwen2
+    digit_runs,    // numeric characters side by side are a piece; what lies between is one, too
+    gpt2,          // GPT-2, OLMo
+    llama3,        // Llama 3, OLMo 2; cl100k
+    qwen2,         // Qwen2 to Qwen3
+    tekken,        // Mistral Nemo and later
+    o200k
 };
 
 /// A rule as files write it.
 struct split_pattern {
     split_rule rule;
     std::string_view name;  // for people
-    std::string_view regex; // empty for single_digits, which files name as a step `Digits`
+    std::string_view regex; // empty for digits, which files name as a step `Digits`
 };
 
-inline constexpr std::array<split_pattern, 3> split_patterns{{
+inline constexpr std::array<split_pattern, 7> split_patterns{{
     {split_rule::single_digits, "single digits", ""},
+    {split_rule::digit_runs, "runs of digits", ""},
     {split_rule::gpt2, "gpt2", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
+    {split_rule::llama3, "llama3",
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
     {split_rule::qwen2, "qwen2",
      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {split_rule::tekken, "tekken",
+     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {split_rule::o200k, "o200k",
+     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
 }};
 
 inline std::string_view name(split_rule rule) noexcept { return split_patterns[static_cast<std::size_t>(rule)].name; }
+
+/// The rule that a regular expression writes. Errors: option_error with the expression and those that are known.
+inline split_rule find_split_rule(std::string_view regex) {
+    std::string known;
+    for (split_pattern const& p : split_patterns) {
+        if (p.regex.empty()) continue;
+        if (p.regex == regex) return p.rule;
+        known += "\n  " + std::string(p.name) + ": " + std::string(p.regex);
+    }
+    constexpr std::size_t longest = 2000;
+    throw option_error("the pattern\n  " + std::string(regex.substr(0, longest)) +
+                       "\nis not known; known are:" + known);
+}
 
 namespace detail {
 
@@ -52,22 +74,29 @@ public:
     std::size_t piece_end(split_rule rule, std::size_t at) const noexcept {
         switch (rule) {
         case split_rule::single_digits:
-            return digit_or_rest_end(at);
+            if (const character first = decode_utf8(text_, at); is_numeric(first.code)) return at + first.size;
+            return numeric_run_end(at, false);
+        case split_rule::digit_runs:
+            return numeric_run_end(at, is_numeric(decode_utf8(text_, at).code));
         case split_rule::gpt2:
             return gpt2_end(at);
+        case split_rule::llama3:
+            return letters_in_any_case_end(at, 3);
         case split_rule::qwen2:
-            return qwen2_end(at);
+            return letters_in_any_case_end(at, 1);
+        case split_rule::tekken:
+            return letters_by_case_end(at, 1, false);
+        case split_rule::o200k:
+            return letters_by_case_end(at, 3, true);
         }
         return text_.size();
     }
 
 private:
-    std::size_t digit_or_rest_end(std::size_t at) const noexcept {
-        const character first = decode_utf8(text_, at);
-        if (is_numeric(first.code)) return at + first.size;
+    std::size_t numeric_run_end(std::size_t at, bool numeric) const noexcept {
         while (at < text_.size()) {
             const character c = decode_utf8(text_, at);
-            if (is_numeric(c.code)) break;
+            if (is_numeric(c.code) != numeric) break;
             at += c.size;
         }
         return at;
@@ -83,26 +112,86 @@ private:
         return spaces_end(at);
     }
 
-    std::size_t qwen2_end(std::size_t at) const noexcept {
+    /// llama3 and qwen2: a contraction, or letters with any one character but a line end before them, or what follows.
+    std::size_t letters_in_any_case_end(std::size_t at, std::size_t most_numbers) const noexcept {
         if (const std::size_t end = contraction_end(at, true); end != at) return end;
         const character first = decode_utf8(text_, at);
         const character_class kind = class_of(first.code);
         if (kind == character_class::letter) return run_end(kind, at);
-        if (kind == character_class::number) return at + first.size;
-        const std::size_t second = at + first.size; // any one character but a line end leads letters
+        if (kind == character_class::number) return numbers_end(at, most_numbers);
+        const std::size_t second = at + first.size;
         if (!is_line_end(text_[at]) && second < text_.size() && class_at(second) == character_class::letter)
             return run_end(character_class::letter, second);
+        return signs_or_spaces_end(at, false);
+    }
+
+    /// tekken and o200k: capitals and then small letters, where letters without case and marks are both; the same
+    /// character may lead; a contraction may follow.
+    std::size_t letters_by_case_end(std::size_t at, std::size_t most_numbers, bool contractions) const noexcept {
+        const character first = decode_utf8(text_, at);
+        const character_class kind = class_of(first.code);
+        if (kind == character_class::number) return numbers_end(at, most_numbers);
+        const bool may_lead = kind != character_class::letter && !is_line_end(text_[at]);
+        const std::size_t end = cased_run_end(at, may_lead ? at + first.size : at);
+        if (end != at) return contractions ? contraction_end(end, true) : end;
+        return signs_or_spaces_end(at, true);
+    }
+
+    /// End of the capitals and small letters that begin at `begin`, or at `at` before it where that is a mark; `at`
+    /// where there are none. As a regular expression backtracks: first all that may be capitals, then at least one that
+    /// may be small; to have one, capitals are given back; if none of them may be small, capitals alone will do.
+    std::size_t cased_run_end(std::size_t at, std::size_t begin) const noexcept {
+        std::size_t end = begin, last_either = begin; // end of the last character that may be both
+        letter_case kind = letter_case::none;
+        while (end < text_.size()) {
+            const character c = decode_utf8(text_, end);
+            kind = case_of(c.code);
+            if (kind != letter_case::upper && kind != letter_case::either) break;
+            end += c.size;
+            if (kind == letter_case::either) last_either = end;
+        }
+        if (end < text_.size() && kind == letter_case::lower) return small_letters_end(end);
+        if (last_either > begin) return last_either;
+        if (begin > at && case_of(decode_utf8(text_, at).code) == letter_case::either) return begin;
+        return end > begin ? end : at;
+    }
+
+    std::size_t small_letters_end(std::size_t at) const noexcept {
+        while (at < text_.size()) {
+            const character c = decode_utf8(text_, at);
+            const letter_case kind = case_of(c.code);
+            if (kind != letter_case::lower && kind != letter_case::either) break;
+            at += c.size;
+        }
+        return at;
+    }
+
+    std::size_t numbers_end(std::size_t at, std::size_t most) const noexcept {
+        for (; most > 0 && at < text_.size(); --most) {
+            const character c = decode_utf8(text_, at);
+            if (class_of(c.code) != character_class::number) break;
+            at += c.size;
+        }
+        return at;
+    }
+
+    /// Signs, one space before them and line ends (and slashes) after them; or white space up to its last line end; or
+    /// other white space.
+    std::size_t signs_or_spaces_end(std::size_t at, bool slashes) const noexcept {
         const std::size_t body = after_one_space(at);
-        if (body < text_.size() && class_at(body) == character_class::other)
-            return line_ends_end(run_end(character_class::other, body));
-        const std::size_t last_line_end = text_.substr(0, run_end(character_class::space, at)).find_last_of("\r\n");
-        if (last_line_end != std::string_view::npos && last_line_end >= at) return last_line_end + 1;
+        if (body < text_.size() && class_at(body) == character_class::other) {
+            std::size_t end = run_end(character_class::other, body);
+            while (end < text_.size() && (is_line_end(text_[end]) || (slashes && text_[end] == '/'))) ++end;
+            return end;
+        }
+        const std::string_view blank = text_.substr(at, run_end(character_class::space, at) - at);
+        if (const std::size_t last = blank.find_last_of("\r\n"); last != std::string_view::npos) return at + last + 1;
         return spaces_end(at);
     }
 
     /// 's 't 're 've 'm 'll 'd, or `at` where there is none. Without regard to case, ſ is an s, too.
     std::size_t contraction_end(std::size_t at, bool any_case) const noexcept {
-        if (text_[at] != '\'') return at;
+        if (at == text_.size() || text_[at] != '\'') return at;
         const auto letter = [&](std::size_t i) {
             const char c = i < text_.size() ? text_[i] : '\0';
             return any_case && c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -133,11 +222,6 @@ private:
         return at;
     }
 
-    std::size_t line_ends_end(std::size_t at) const noexcept {
-        while (at < text_.size() && is_line_end(text_[at])) ++at;
-        return at;
-    }
-
     std::size_t after_one_space(std::size_t at) const noexcept { return text_[at] == ' ' ? at + 1 : at; }
     character_class class_at(std::size_t at) const noexcept { return class_of(decode_utf8(text_, at).code); }
     static bool is_line_end(char c) noexcept { return c == '\r' || c == '\n'; }
@@ -146,26 +230,5 @@ private:
 };
 
 } // namespace detail
-
-/// Calls on_word(std::string_view) for every word of `text`, in order: the pieces of the last rule within those of the
-/// one before, and so on. No rule: the text is one word. An empty text has none. The text must be valid UTF-8.
-template <class OnWord>
-void for_each_word(std::span<const split_rule> rules, std::string_view text, OnWord&& on_word) {
-    std::vector<std::string_view> open(rules.size() + 1); // [k]: what is left of the piece that rule k cuts
-    open[0] = text;
-    for (std::size_t k = 0;;) {
-        if (open[k].empty()) {
-            if (k == 0) return;
-            --k;
-        } else if (k == rules.size()) {
-            on_word(std::exchange(open[k], {}));
-        } else {
-            const std::size_t end = detail::piece_scanner(open[k]).piece_end(rules[k], 0);
-            open[k + 1] = open[k].substr(0, end);
-            open[k].remove_prefix(end);
-            ++k;
-        }
-    }
-}
 
 } // namespace bitlens

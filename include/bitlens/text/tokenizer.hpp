@@ -1,5 +1,5 @@
 #pragma once
-/// Byte-level BPE tokenizers, as GGUF metadata and Hugging Face's tokenizer.json describe them.
+/// BPE tokenizers of bytes and of characters. tokenizer_file.hpp loads one from any file.
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/name_index.hpp"
@@ -10,28 +10,26 @@
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/text/added_tokens.hpp"
 #include "bitlens/text/byte_alphabet.hpp"
-#include "bitlens/text/byte_pair.hpp"
-#include "bitlens/text/split.hpp"
+#include "bitlens/text/byte_pair_model.hpp"
+#include "bitlens/text/normalizer.hpp"
+#include "bitlens/text/pre_tokenizer.hpp"
+#include "bitlens/text/text_encoder.hpp"
 #include "bitlens/text/tokenizer_definition.hpp"
 #include "bitlens/text/tokenizer_gguf.hpp"
 #include "bitlens/text/tokenizer_json.hpp"
-#include "bitlens/text/unicode.hpp"
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <forward_list>
-#include <functional>
 #include <limits>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace bitlens {
@@ -49,9 +47,9 @@ enum class bos_policy : std::uint8_t {
 /// Text → ids and back. What it does is what its file says; the ids are those of Hugging Face `tokenizers` 0.23, byte
 /// for byte (tests/data/text/compare_with_tokenizers.py). Immutable: any number of threads may use one at once.
 ///
-/// Two things are as there, though one may not expect them. A byte that has no token is dropped (SmolLM2 has none for
-/// 21 bytes that rare planes need); `description` counts them. Truncation and padding, which some files ask for, belong
-/// to batches and are not done.
+/// Two things are as there, though one may not expect them. A byte that has no token is dropped where the file names no
+/// token for what is unknown (SmolLM2 has none for 21 bytes that rare planes need); `description` counts them.
+/// Truncation and padding, which some files ask for, belong to batches and are not done.
 class tokenizer {
 public:
     /// Errors: format_error where the definition contradicts itself: see the messages.
@@ -59,16 +57,6 @@ public:
 
     /// From tokenizer.ggml.* of a model or vocabulary file.
     static tokenizer from_gguf(gguf_file const& file) { return tokenizer(read_tokenizer(file)); }
-
-    /// From a model: a GGUF file, or a Hugging Face folder with its tokenizer.json and, for the name of the
-    /// beginning-of-text token, its tokenizer_config.json. No weight is looked at.
-    static tokenizer from_model(std::filesystem::path const& path) {
-        if (!std::filesystem::is_directory(path)) return from_gguf(gguf_file(path));
-        const auto file = path / "tokenizer.json";
-        detail::require_tokenizer(path);
-        const json parsed = read_json_file(file);
-        return from_json(parsed, file.string(), named_bos(path / "tokenizer_config.json", parsed, file.string()));
-    }
 
     /// From a tokenizer.json. It names a beginning-of-text token only where it puts one before every text; `bos` is the
     /// one that another file of the same folder names, if any.
@@ -108,12 +96,9 @@ public:
     }
     bool has_token(std::int32_t id) const noexcept { return look_up(id) != nullptr; }
 
-    /// The bytes of all tokens, one after the other. Ids cut within a character give text that is not UTF-8.
-    std::string decode(std::span<const std::int32_t> ids) const {
-        std::string text;
-        for (std::int32_t id : ids) text += token_bytes(id);
-        return text;
-    }
+    /// The bytes of all tokens, one after the other, without the space that encoding puts before a text or a piece of
+    /// it. Ids cut within a character give text that is not UTF-8.
+    std::string decode(std::span<const std::int32_t> ids) const;
 
     /// One more than the highest id. Files may leave ids out.
     std::size_t vocabulary_size() const noexcept {
@@ -150,7 +135,7 @@ public:
     std::string description() const;
 
 private:
-    enum class token_kind : std::uint8_t { normal, added, special, unused };
+    enum class token_kind : std::uint8_t { normal, added, frozen, special, unused };
     struct token {
         std::int32_t id;
         token_kind kind;
@@ -159,90 +144,72 @@ private:
     struct named_token { // while the tables are built
         std::string text;
         std::int32_t id;
+        float score;
         token_kind kind;
         bool in_vocabulary;
     };
-    using symbol = std::uint32_t; // place in tokens_
-    static constexpr symbol no_symbol = std::numeric_limits<symbol>::max();
-    class encoder;
+    enum class space_before : std::uint8_t { nothing, text, pieces }; // what encoding puts a space before
 
     static std::vector<named_token> join_by_text(tokenizer_definition& definition);
-    void fill_tokens(std::vector<named_token> const& by_id);
-    void fill_merges(tokenizer_definition const& definition, name_index const& symbols);
+    void describe(tokenizer_definition const& definition);
+    void find_space_before();
+    void fill_tokens(std::vector<named_token>& by_id, tokenizer_definition const& definition);
     void fill_added(std::vector<tokenizer_definition::added_token>& added);
     void check_bos() const;
-    static std::optional<std::int32_t> named_bos(std::filesystem::path const& config_path, json const& tokenizer_file,
-                                                 std::string const& who);
     token const* look_up(std::int32_t id) const noexcept;
     token const& find(std::int32_t id) const;
-    symbol whole_word(std::string_view bytes) const;
-    std::size_t bytes_without_token() const noexcept {
-        return static_cast<std::size_t>(std::count(byte_symbols_.begin(), byte_symbols_.end(), no_symbol));
-    }
 
     std::string who_;
     std::vector<token> tokens_; // by rising id
-    std::array<symbol, 256> byte_symbols_{};
-    byte_pair_merges merges_{0, {}, ""};
-    std::vector<symbol> whole_words_; // tokens of the vocabulary by rising bytes, where whole words go first
-    added_token_finder raw_added_, normalized_added_;
-    std::vector<split_rule> splits_;
-    bool composes_;
+    text_encoder encoder_;
+    space_before space_before_ = space_before::nothing;
     std::optional<std::int32_t> bos_;
     bool adds_bos_;
+    std::string summary_; // of the model: the part of the description that is not of tokens
 };
 
 // ---------------------------------------------------------------------------------------------------- reading a
 // definition
 
 inline tokenizer::tokenizer(tokenizer_definition definition)
-    : who_(std::move(definition.who)), splits_(std::move(definition.splits)), composes_(definition.composes),
-      bos_(definition.bos), adds_bos_(definition.adds_bos) {
-    definition.who = who_;
-    const std::vector<named_token> all = join_by_text(definition);
-    fill_tokens(all);
-    name_index symbols;
-    symbols.reserve(all.size());
-    for (symbol s = 0; s < all.size(); ++s)
-        if (all[s].kind != token_kind::unused) symbols.add(all[s].text, s);
-    symbols.sort();
-    for (unsigned b = 0; b < 256; ++b)
-        byte_symbols_[b] =
-            static_cast<symbol>(symbols.find(in_byte_alphabet(static_cast<unsigned char>(b))).value_or(no_symbol));
-    if (!definition.answer_to_unknown.empty() && bytes_without_token() > 0)
-        throw format_error(who_ + ": " + definition.answer_to_unknown + " is set and " +
-                           std::to_string(bytes_without_token()) +
-                           " bytes have no token; that is supported only where all 256 have one");
-    fill_merges(definition, symbols);
+    : who_(definition.who), bos_(definition.bos), adds_bos_(definition.adds_bos) {
+    encoder_.normalizer = definition.normalizer;
+    encoder_.pre_tokenizer = definition.pre_tokenizer;
+    std::vector<named_token> all = join_by_text(definition);
+    fill_tokens(all, definition);
     fill_added(definition.added);
+    find_space_before();
+    describe(definition);
     check_bos();
-    if (!definition.prefers_whole_words) return;
-    name_index words;
-    for (symbol s = 0; s < all.size(); ++s)
-        if (all[s].in_vocabulary && bytes_of_alphabet(all[s].text)) words.add(tokens_[s].bytes, s);
-    words.sort();
-    for (auto const& word : words.entries()) whole_words_.push_back(static_cast<symbol>(word.place));
 }
 
 /// All tokens once, by rising id: one that is both in the vocabulary and added is one token, if the two agree on its
-/// id.
+/// id. A vocabulary of bytes may spell an added token's text and mean another token.
 inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_definition& definition) {
     std::vector<named_token> all;
-    all.reserve(definition.vocabulary.size() + definition.added.size() + definition.unused.size());
-    for (auto& t : definition.vocabulary) all.push_back({std::move(t.text), t.id, token_kind::normal, true});
+    all.reserve(definition.vocabulary.size() + definition.added.size() + definition.frozen.size() +
+                definition.unused.size());
+    const auto take = [&](std::vector<tokenizer_definition::token>& tokens, token_kind kind) {
+        for (auto& t : tokens) all.push_back({std::move(t.text), t.id, t.score, kind, kind == token_kind::normal});
+    };
+    take(definition.vocabulary, token_kind::normal);
     for (auto const& t : definition.added)
-        all.push_back({t.text, t.id, t.special ? token_kind::special : token_kind::added, false});
-    for (auto& t : definition.unused) all.push_back({std::move(t.text), t.id, token_kind::unused, false});
+        all.push_back({t.text, t.id, 0, t.special ? token_kind::special : token_kind::added, false});
+    take(definition.frozen, token_kind::frozen);
+    take(definition.unused, token_kind::unused);
     name_index by_text;
     by_text.reserve(all.size());
     for (std::size_t i = 0; i < all.size(); ++i) by_text.add(all[i].text, i);
     by_text.sort();
+    const bool in_bytes = definition.spelling == token_spelling::bytes;
     std::vector<std::uint64_t> order; // id, and place in `all`
     order.reserve(all.size());
     named_token* earlier = nullptr; // the first of its text
     for (auto const& [text, place] : by_text.entries()) {
         named_token& t = all[place];
-        if (!earlier || earlier->text != text) {
+        const bool repeats =
+            earlier && earlier->text == text && !(in_bytes && earlier->in_vocabulary != t.in_vocabulary);
+        if (!repeats) {
             if (t.id < 0)
                 throw format_error(definition.who + ": token " + in_quotes(text) + " has the id " +
                                    std::to_string(t.id));
@@ -262,37 +229,49 @@ inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_def
     return by_id;
 }
 
-inline void tokenizer::fill_tokens(std::vector<named_token> const& by_id) {
+/// What a space is written as within words of characters: the file's own replacement, or a space.
+inline std::string space_mark(tokenizer_definition const& definition) {
+    for (auto const& step : definition.normalizer)
+        if (auto const* const replace = std::get_if<normalizer::replace>(&step); replace && replace->from == " ")
+            return replace->to;
+    for (auto const& step : definition.pre_tokenizer)
+        if (auto const* const space = std::get_if<pre_tokenizer::metaspace>(&step)) return space->mark;
+    return " ";
+}
+
+inline void tokenizer::fill_tokens(std::vector<named_token>& by_id, tokenizer_definition const& definition) {
+    using role = byte_pair_model::role;
     if (by_id.empty()) throw format_error(who_ + ": the vocabulary is empty");
+    const bool in_characters = definition.spelling == token_spelling::characters;
+    const std::string mark = in_characters ? space_mark(definition) : "";
+    const std::array<normalizer::step, 1> to_space{normalizer::replace{mark, " "}};
+    std::vector<byte_pair_model::token> words;
+    words.reserve(by_id.size());
     tokens_.reserve(by_id.size());
-    for (named_token const& t : by_id) {
+    for (named_token& t : by_id) {
         if (!tokens_.empty() && tokens_.back().id == t.id)
             throw format_error(who_ + ": two tokens have the id " + std::to_string(t.id) + "; one is " +
                                in_quotes(t.text));
-        if (t.kind != token_kind::normal) {
-            tokens_.push_back({t.id, t.kind, t.text});
-            continue;
-        }
-        std::optional<std::string> bytes = bytes_of_alphabet(t.text);
-        if (!bytes)
+        if (in_characters && !is_utf8(t.text))
+            throw format_error(who_ + ": the text of the token with id " + std::to_string(t.id) + " is not UTF-8");
+        std::optional<std::string> form = t.text;
+        if (definition.spelling == token_spelling::alphabet) form = bytes_of_alphabet(t.text);
+        if (!form && t.kind == token_kind::normal)
             throw format_error(who_ + ": token " + in_quotes(t.text) + " (id " + std::to_string(t.id) +
                                ") has a character that is not in the byte alphabet");
-        tokens_.push_back({t.id, t.kind, std::move(*bytes)});
+        const auto byte = definition.byte_fallback ? byte_of_fallback_token(t.text) : std::nullopt;
+        std::string bytes = t.kind != token_kind::normal ? t.text : *form;
+        if (in_characters)
+            bytes = byte && t.kind == token_kind::normal ? std::string(1, static_cast<char>(*byte))
+                                                         : normalize(to_space, bytes);
+        tokens_.push_back({t.id, t.kind, std::move(bytes)});
+        const role is = t.in_vocabulary                ? role::normal
+                        : t.kind == token_kind::frozen ? role::frozen
+                        : t.kind == token_kind::unused ? role::unused
+                                                       : role::outside;
+        words.push_back({std::move(t.text), form ? std::move(*form) : "", t.id, t.score, is});
     }
-}
-
-inline void tokenizer::fill_merges(tokenizer_definition const& definition, name_index const& symbols) {
-    std::vector<byte_pair_merge> merges;
-    merges.reserve(definition.merges.size());
-    const auto known = [&](std::string_view text) {
-        const auto s = symbols.find(text);
-        if (!s)
-            throw format_error(who_ + ": merges[" + std::to_string(merges.size()) + "]: " + in_quotes(text) +
-                               " is not a token of the vocabulary");
-        return static_cast<symbol>(*s);
-    };
-    for (auto const& m : definition.merges) merges.push_back({known(m.left), known(m.right), known(m.left + m.right)});
-    merges_ = byte_pair_merges(tokens_.size(), merges, who_);
+    encoder_.model = byte_pair_model(words, definition, mark);
 }
 
 inline void tokenizer::fill_added(std::vector<tokenizer_definition::added_token>& added) {
@@ -306,36 +285,19 @@ inline void tokenizer::fill_added(std::vector<tokenizer_definition::added_token>
         if (!is_utf8(t.text))
             throw format_error(who_ + ": the text of the added token with id " + std::to_string(t.id) +
                                " is not UTF-8");
+        if (t.normalized) t.text = normalize(encoder_.normalizer, t.text);
         if (t.text.empty()) continue; // found nowhere
-        if (t.normalized && composes_) t.text = compose_nfc(t.text);
-        (t.normalized ? normalized : raw).push_back({std::move(t.text), t.id, t.special});
+        (t.normalized ? normalized : raw)
+            .push_back({std::move(t.text), t.id, t.special, t.strips_left, t.strips_right, t.single_word});
     }
-    raw_added_ = added_token_finder(std::move(raw));
-    normalized_added_ = added_token_finder(std::move(normalized));
+    encoder_.raw_added = added_token_finder(std::move(raw));
+    encoder_.normalized_added = added_token_finder(std::move(normalized));
 }
 
 inline void tokenizer::check_bos() const {
     if (bos_) find(*bos_);
     if (adds_bos_ && !bos_)
         throw format_error(who_ + ": a beginning-of-text token is to be added, but none is named (bos_token_id)");
-}
-
-/// The id of the beginning-of-text token that tokenizer_config.json names, a string or an object with `content`.
-inline std::optional<std::int32_t> tokenizer::named_bos(std::filesystem::path const& config_path,
-                                                        json const& tokenizer_file, std::string const& who) {
-    if (std::error_code unknown; !std::filesystem::exists(config_path, unknown)) return std::nullopt;
-    const json parsed = read_json_file(config_path);
-    json const* const named = find_value(parsed, "bos_token", config_path.string());
-    if (!named) return std::nullopt;
-    const std::string text = named->is_object() ? required<std::string>(*named, "content", config_path.string())
-                                                : required<std::string>(parsed, "bos_token", config_path.string());
-    if (json const* const added = find_value(tokenizer_file, "added_tokens", who); added && added->is_array())
-        for (auto const& token : *added)
-            if (if_present<std::string>(token, "content", who) == text) return required<std::int32_t>(token, "id", who);
-    if (json const* const model = find_object(tokenizer_file, "model", who))
-        if (json const* const vocabulary = find_object(*model, "vocab", who))
-            return if_present<std::int32_t>(*vocabulary, text, who);
-    return std::nullopt;
 }
 
 inline tokenizer::token const* tokenizer::look_up(std::int32_t id) const noexcept {
@@ -351,105 +313,75 @@ inline tokenizer::token const& tokenizer::find(std::int32_t id) const {
     return *found;
 }
 
-inline std::string tokenizer::description() const {
-    const auto count = [&](token_kind kind) {
-        return std::to_string(
-            std::count_if(tokens_.begin(), tokens_.end(), [&](token const& t) { return t.kind == kind; }));
-    };
-    std::string text = "byte-level BPE, " + std::to_string(tokens_.size()) + " tokens (" + count(token_kind::special) +
-                       " special, " + count(token_kind::added) + " added, " + count(token_kind::unused) + " unused), " +
-                       std::to_string(merges_.size()) + " merges; words split by ";
-    for (std::size_t i = 0; i < splits_.size(); ++i) text += (i > 0 ? ", then " : "") + std::string(name(splits_[i]));
-    if (splits_.empty()) text += "nothing";
-    text += composes_ ? "; NFC" : "; no normalization";
-    if (!whole_words_.empty()) text += "; whole words first";
-    if (bytes_without_token() > 0)
-        text += "; " + std::to_string(bytes_without_token()) + " bytes without a token, dropped";
-    text += bos_ ? "; beginning of text " + token_bytes(*bos_) + " (" + std::to_string(*bos_) + "), " +
-                       (adds_bos_ ? "added" : "not added")
-                 : "; no beginning of text";
+inline void tokenizer::find_space_before() {
+    for (auto const& step : encoder_.normalizer)
+        if (std::holds_alternative<normalizer::prepend>(step)) space_before_ = space_before::pieces;
+    for (auto const& step : encoder_.pre_tokenizer) {
+        if (std::holds_alternative<pre_tokenizer::leading_space>(step)) space_before_ = space_before::pieces;
+        if (auto const* const space = std::get_if<pre_tokenizer::metaspace>(&step);
+            space && space_before_ == space_before::nothing && space->before != pre_tokenizer::prefix::never)
+            space_before_ = space->before == pre_tokenizer::prefix::first ? space_before::text : space_before::pieces;
+    }
+}
+
+inline std::string tokenizer::decode(std::span<const std::int32_t> ids) const {
+    std::string text;
+    bool after_space = space_before_ != space_before::nothing; // which encoding put there
+    for (std::int32_t id : ids) {
+        token const& t = find(id);
+        const bool cut_out = t.kind == token_kind::special || t.kind == token_kind::added;
+        text.append(t.bytes, after_space && !cut_out && t.bytes.starts_with(' ') ? 1 : 0);
+        if (cut_out)
+            after_space = space_before_ == space_before::pieces ||
+                          (after_space && t.kind == token_kind::special); // a beginning-of-text token is put there last
+        else
+            after_space = false;
+    }
     return text;
 }
 
-// ------------------------------------------------------------------------------------------------------------ encoding
-
-inline tokenizer::symbol tokenizer::whole_word(std::string_view bytes) const {
-    const auto found = std::lower_bound(whole_words_.begin(), whole_words_.end(), bytes,
-                                        [&](symbol s, std::string_view b) { return tokens_[s].bytes < b; });
-    return found != whole_words_.end() && tokens_[*found].bytes == bytes ? *found : no_symbol;
+/// What the description says of the model.
+inline void tokenizer::describe(tokenizer_definition const& definition) {
+    const bool in_characters = definition.spelling == token_spelling::characters;
+    summary_ = std::to_string(encoder_.model.merge_count()) + " merges";
+    if (definition.order == merge_order::by_id) summary_ += " by rank";
+    if (definition.order == merge_order::by_score) summary_ += " by score";
+    summary_ += "; words split by ";
+    for (std::size_t i = 0; i < definition.pre_tokenizer.size(); ++i)
+        summary_ += (i > 0 ? ", then " : "") + pre_tokenizer::name(definition.pre_tokenizer[i]);
+    if (definition.pre_tokenizer.empty()) summary_ += "nothing";
+    summary_ += "; ";
+    for (std::size_t i = 0; i < definition.normalizer.size(); ++i)
+        summary_ += (i > 0 ? ", " : "") + normalizer::name(definition.normalizer[i]);
+    if (definition.normalizer.empty()) summary_ += "no normalization";
+    if (definition.prefers_whole_words) summary_ += "; whole words first";
+    const std::size_t without = encoder_.model.bytes_without_token();
+    if (without > 0)
+        summary_ +=
+            "; " + std::to_string(without) + " bytes without a token, " + (definition.unknown ? "unknown" : "dropped");
+    if (in_characters) summary_ += definition.byte_fallback ? "; bytes of unknown characters" : "";
 }
 
-/// One call of `encode`: the ids so far, and where in them the words met lately have theirs.
-class tokenizer::encoder {
-public:
-    encoder(tokenizer const& t, std::size_t text_size)
-        : tokenizer_(t), cache_(std::bit_ceil(std::clamp<std::size_t>(text_size / 8, 16, 8192))) {
-        ids_.reserve(text_size / 4);
-    }
-
-    void run(std::string_view text, bool special) {
-        const auto push = [&](std::int32_t id) { ids_.push_back(id); };
-        const auto words = [&](std::string_view part) {
-            for_each_word(tokenizer_.splits_, part, [&](std::string_view word) { append(word); });
-        };
-        const auto normalize = [&](std::string_view part) {
-            if (tokenizer_.composes_) part = composed_.emplace_front(compose_nfc(part));
-            tokenizer_.normalized_added_.cut(part, special, words, push);
-        };
-        tokenizer_.raw_added_.cut(text, special, normalize, push);
-    }
-
-    std::vector<std::int32_t> take() { return std::move(ids_); }
-
-private:
-    /// A word and its ids, which are ids_[first … first + count − 1].
-    struct known_word {
-        std::string_view word; // of the caller's text or of composed_
-        std::size_t first = 0, count = 0;
+inline std::string tokenizer::description() const {
+    const auto count = [&](auto... kinds) {
+        return std::to_string(
+            std::count_if(tokens_.begin(), tokens_.end(), [&](token const& t) { return ((t.kind == kinds) || ...); }));
     };
-
-    /// The cache has one place for a word and forgets what was there, so its size and its time are bounded.
-    void append(std::string_view word) {
-        known_word& place = cache_[std::hash<std::string_view>{}(word) & (cache_.size() - 1)];
-        if (place.word == word) {
-            for (std::size_t i = 0; i < place.count; ++i) ids_.push_back(ids_[place.first + i]);
-            return;
-        }
-        const std::size_t first = ids_.size();
-        merge(word);
-        place = {word, first, ids_.size() - first};
-    }
-
-    void merge(std::string_view word) {
-        if (const symbol whole = tokenizer_.whole_word(word); whole != no_symbol) {
-            ids_.push_back(tokenizer_.tokens_[whole].id);
-            return;
-        }
-        symbols_.clear();
-        for (char c : word) {
-            const symbol s = tokenizer_.byte_symbols_[static_cast<unsigned char>(c)];
-            if (s != no_symbol) symbols_.push_back(s);
-        }
-        tokenizer_.merges_.apply(symbols_, memory_);
-        for (symbol s : symbols_) ids_.push_back(tokenizer_.tokens_[s].id);
-    }
-
-    tokenizer const& tokenizer_;
-    std::vector<known_word> cache_;
-    std::forward_list<std::string> composed_; // each stays where it is
-    std::vector<symbol> symbols_;
-    byte_pair_merges::scratch memory_;
-    std::vector<std::int32_t> ids_;
-};
+    return (encoder_.model.in_characters() ? "BPE of characters, " : "byte-level BPE, ") +
+           std::to_string(tokens_.size()) + " tokens (" + count(token_kind::special) + " special, " +
+           count(token_kind::added, token_kind::frozen) + " added, " + count(token_kind::unused) + " unused), " +
+           summary_ +
+           (bos_ ? "; beginning of text " + token_bytes(*bos_) + " (" + std::to_string(*bos_) + "), " +
+                       (adds_bos_ ? "added" : "not added")
+                 : "; no beginning of text");
+}
 
 inline std::vector<std::int32_t> tokenizer::encode(std::string_view text, bool special) const {
     if (text.size() >= std::numeric_limits<std::uint32_t>::max())
         throw format_error("text of " + std::to_string(text.size()) + " bytes: less than 4 GiB can be encoded at once");
     if (const std::size_t valid = valid_utf8_length(text); valid != text.size())
         throw format_error("text is not UTF-8 at byte " + std::to_string(valid));
-    encoder call(*this, text.size());
-    call.run(text, special);
-    return call.take();
+    return encoder_.encode(text, special);
 }
 
 } // namespace bitlens

@@ -10,12 +10,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -37,8 +35,7 @@ public:
         for (json const* step : steps("normalizer", "normalizers")) read_normalizer(*step);
         read_pre_tokenizer(steps("pre_tokenizer", "pretokenizers"));
         for (json const* step : steps("post_processor", "processors")) read_post_processor(*step);
-        for (json const* step : steps("decoder", "decoders"))
-            if (type(*step, "decoder") != "ByteLevel") refuse_type(*step, "decoder", "ByteLevel");
+        for (json const* step : steps("decoder", "decoders")) check_decoder(*step);
         return std::move(out_);
     }
 
@@ -93,19 +90,27 @@ private:
             fail("model", "dropout makes ids a matter of chance and is not supported");
         for (std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"})
             if (!if_present<std::string>(model, key, where("model")).value_or("").empty())
-                fail("model", std::string(key) + " is not supported; byte-level tokenizers have none");
-        if (if_present<std::string>(model, "unk_token", where("model"))) out_.answer_to_unknown = "model.unk_token";
-        if (flag(model, "byte_fallback", "model", false)) out_.answer_to_unknown = "model.byte_fallback";
+                fail("model", std::string(key) + " is not supported");
+        out_.byte_fallback = flag(model, "byte_fallback", "model", false);
+        out_.fuses_unknown = flag(model, "fuse_unk", "model", false);
         out_.prefers_whole_words = flag(model, "ignore_merges", "model", false);
         json const& vocabulary = required_object(model, "vocab", where("model"));
         const std::string vocabulary_name = where("model.vocab");
         out_.vocabulary.reserve(vocabulary.size());
         for (auto const& [text, id] : vocabulary.items())
             out_.vocabulary.push_back({text, required<std::int32_t>(vocabulary, text, vocabulary_name)});
+        if (const auto unknown = if_present<std::string>(model, "unk_token", where("model")))
+            out_.unknown = id_of_unknown(*unknown);
         json const* const merges = find_value(model, "merges", where("model"));
         if (!merges || !merges->is_array()) fail("model", "there is no array \"merges\"");
         out_.merges.reserve(merges->size());
         for (json const& merge : *merges) read_merge(merge);
+    }
+
+    std::int32_t id_of_unknown(std::string const& text) const {
+        for (auto const& t : out_.vocabulary)
+            if (t.text == text) return t.id;
+        fail("model", "unk_token is " + in_quotes(text) + ", which is not in the vocabulary");
     }
 
     /// "a b", or ["a", "b"].
@@ -130,74 +135,148 @@ private:
             json const& token = (*list)[i];
             const std::string part = "added_tokens[" + std::to_string(i) + "]";
             only(token, part, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
-            for (std::string_view key : {"single_word", "lstrip", "rstrip"})
-                if (flag(token, key, part, false)) fail(part, std::string(key) + " = true is not supported");
             const bool special = required<bool>(token, "special", where(part));
             out_.added.push_back({required<std::string>(token, "content", where(part)),
                                   required<std::int32_t>(token, "id", where(part)), special,
-                                  flag(token, "normalized", part, !special)});
+                                  flag(token, "normalized", part, !special), flag(token, "lstrip", part, false),
+                                  flag(token, "rstrip", part, false), flag(token, "single_word", part, false)});
         }
     }
 
     void read_normalizer(json const& step) {
-        if (type(step, "normalizer") != "NFC") refuse_type(step, "normalizer", "NFC, Sequence");
-        only(step, "normalizer", {"type"});
-        out_.composes = true;
+        constexpr std::string_view part = "normalizer";
+        const std::string kind = type(step, part);
+        if (kind == "NFC") {
+            only(step, "normalizer NFC", {"type"});
+            out_.normalizer.push_back(normalizer::compose{});
+        } else if (kind == "Prepend") {
+            only(step, "normalizer Prepend", {"type", "prepend"});
+            out_.normalizer.push_back(normalizer::prepend{required<std::string>(step, "prepend", where(part))});
+        } else if (kind == "Replace") {
+            only(step, "normalizer Replace", {"type", "pattern", "content"});
+            out_.normalizer.push_back(normalizer::replace{literal(step, "normalizer Replace"),
+                                                          required<std::string>(step, "content", where(part))});
+        } else {
+            refuse_type(step, part, "NFC, Prepend, Replace, Sequence");
+        }
     }
 
-    /// Rules that split, then ByteLevel, which may split once more.
+    /// The text that step.pattern stands for: a String, or a Regex without anything but letters, digits and spaces.
+    std::string literal(json const& step, std::string const& part) const {
+        json const& pattern = required_object(step, "pattern", where(part));
+        only(pattern, part + " pattern", {"Regex", "String"});
+        std::string text;
+        if (const auto regex = if_present<std::string>(pattern, "Regex", where(part))) {
+            const bool plain = std::none_of(regex->begin(), regex->end(), [](char c) {
+                return std::string_view("\\^$.|?*+()[]{}&~#-").find(c) != std::string_view::npos;
+            });
+            if (!plain) fail(part, "the pattern " + in_quotes(*regex) + " is not supported; only plain text is");
+            text = *regex;
+        } else {
+            text = required<std::string>(pattern, "String", where(part));
+        }
+        if (text.empty()) fail(part, "the pattern is empty");
+        return text;
+    }
+
+    /// Steps that split or rewrite; where the last is ByteLevel, the vocabulary is one of bytes.
     void read_pre_tokenizer(std::vector<json const*> const& list) {
         constexpr std::string_view part = "pre_tokenizer";
         constexpr std::size_t most = 8; // no tokenizer has more than three
         if (list.size() > most) fail(part, std::to_string(list.size()) + " steps; at most 8 are read");
-        if (list.empty()) fail(part, "there is none; one that ends with ByteLevel is expected");
+        out_.spelling = token_spelling::characters;
         for (json const* step : list) {
             const std::string kind = type(*step, part);
-            const bool last = step == list.back();
-            if (kind != "Digits" && kind != "Split" && kind != "ByteLevel")
-                refuse_type(*step, part, "Sequence, Digits, Split, ByteLevel");
-            if ((kind == "ByteLevel") != last) fail(part, "the last step must be ByteLevel, and no other may");
-            if (kind == "Digits") read_digits(*step);
-            if (kind == "Split") read_split(*step);
-            if (kind == "ByteLevel") read_byte_level(*step);
+            if (kind == "ByteLevel" && step != list.back()) fail(part, "ByteLevel is not the last step");
+            if (kind == "Digits")
+                read_digits(*step);
+            else if (kind == "Split")
+                read_split(*step);
+            else if (kind == "Metaspace")
+                read_metaspace(*step);
+            else if (kind == "ByteLevel")
+                read_byte_level(*step);
+            else
+                refuse_type(*step, part, "Sequence, Digits, Split, Metaspace, ByteLevel");
         }
     }
 
     void read_digits(json const& step) {
         only(step, "pre_tokenizer Digits", {"type", "individual_digits"});
-        if (!required<bool>(step, "individual_digits", where("pre_tokenizer Digits")))
-            fail("pre_tokenizer Digits", "individual_digits = false is not supported");
-        out_.splits.push_back(split_rule::single_digits);
+        out_.pre_tokenizer.push_back(required<bool>(step, "individual_digits", where("pre_tokenizer Digits"))
+                                         ? split_rule::single_digits
+                                         : split_rule::digit_runs);
     }
 
     void read_split(json const& step) {
         constexpr std::string_view part = "pre_tokenizer Split";
         only(step, part, {"type", "pattern", "behavior", "invert"});
         json const& pattern = required_object(step, "pattern", where(part));
-        only(pattern, "pre_tokenizer Split pattern", {"Regex"});
-        const auto regex = required<std::string>(pattern, "Regex", where(part));
         const auto behavior = required<std::string>(step, "behavior", where(part));
-        if (behavior != "Isolated")
-            fail(part, "the behavior " + in_quotes(behavior) + " is not known; known are: Isolated");
-        flag(step, "invert", part, false); // matches and gaps are pieces alike, so it changes nothing
-        std::string known;
-        for (split_pattern const& p : split_patterns) {
-            if (p.regex.empty()) continue;
-            if (p.regex == regex) {
-                out_.splits.push_back(p.rule);
-                return;
-            }
-            known += "\n  " + std::string(p.name) + ": " + std::string(p.regex);
+        const bool invert = flag(step, "invert", part, false);
+        if (find_value(pattern, "String", where(part))) {
+            if (invert) fail(part, "invert = true with a String is not supported");
+            out_.pre_tokenizer.push_back(
+                pre_tokenizer::split_at{literal(step, std::string(part)), occurrence(behavior)});
+            return;
         }
-        constexpr std::size_t longest = 2000;
-        fail(part, "the pattern\n  " + regex.substr(0, longest) + "\nis not known; known are:" + known);
+        only(pattern, "pre_tokenizer Split pattern", {"Regex", "String"});
+        const auto regex = required<std::string>(pattern, "Regex", where(part));
+        // The patterns that are known leave nothing between their matches, so these two are one.
+        if (behavior != "Isolated" && !(behavior == "Removed" && invert))
+            fail(part, "the behavior " + in_quotes(behavior) + (invert ? " with" : " without") +
+                           " invert is not known for a Regex; known are: Isolated, Removed with invert");
+        try {
+            out_.pre_tokenizer.push_back(find_split_rule(regex));
+        } catch (option_error const& e) {
+            fail(part, e.what());
+        }
+    }
+
+    pre_tokenizer::occurrence occurrence(std::string const& behavior) const {
+        using pre_tokenizer::occurrence;
+        if (behavior == "Isolated") return occurrence::isolated;
+        if (behavior == "Removed") return occurrence::removed;
+        if (behavior == "MergedWithPrevious") return occurrence::with_previous;
+        if (behavior == "MergedWithNext") return occurrence::with_next;
+        fail("pre_tokenizer Split",
+             "the behavior " + in_quotes(behavior) +
+                 " is not known; known are: Isolated, Removed, MergedWithPrevious, MergedWithNext");
+    }
+
+    void read_metaspace(json const& step) {
+        constexpr std::string_view part = "pre_tokenizer Metaspace";
+        only(step, part, {"type", "replacement", "prepend_scheme", "add_prefix_space", "split", "str_rep"});
+        const bool prefix_by_default = flag(step, "add_prefix_space", part, true);
+        const std::string scheme = if_present<std::string>(step, "prepend_scheme", where(part))
+                                       .value_or(prefix_by_default ? "always" : "never");
+        pre_tokenizer::metaspace out{required<std::string>(step, "replacement", where(part)),
+                                     pre_tokenizer::prefix::always, flag(step, "split", part, true)};
+        if (out.mark.empty() || decode_utf8(out.mark).size != out.mark.size())
+            fail(part, "the replacement is " + in_quotes(out.mark) + "; one character is expected");
+        if (scheme == "first")
+            out.before = pre_tokenizer::prefix::first;
+        else if (scheme == "never")
+            out.before = pre_tokenizer::prefix::never;
+        else if (scheme != "always")
+            fail(part, "the prepend_scheme " + in_quotes(scheme) + " is not known; known are: always, first, never");
+        out_.pre_tokenizer.push_back(std::move(out));
     }
 
     void read_byte_level(json const& step) {
         constexpr std::string_view part = "pre_tokenizer ByteLevel";
         only(step, part, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
-        if (flag(step, "add_prefix_space", part, true)) fail(part, "add_prefix_space = true is not supported");
-        if (flag(step, "use_regex", part, true)) out_.splits.push_back(split_rule::gpt2);
+        out_.spelling = token_spelling::alphabet;
+        if (flag(step, "add_prefix_space", part, true)) out_.pre_tokenizer.push_back(pre_tokenizer::leading_space{});
+        if (flag(step, "use_regex", part, true)) out_.pre_tokenizer.push_back(split_rule::gpt2);
+    }
+
+    /// Decoding turns encoding round, whatever the file says of it; but what it says must be of that kind.
+    void check_decoder(json const& step) const {
+        const std::string kind = type(step, "decoder");
+        for (std::string_view known : {"ByteLevel", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"})
+            if (kind == known) return;
+        refuse_type(step, "decoder", "ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace, Sequence");
     }
 
     void read_post_processor(json const& step) {
@@ -229,27 +308,12 @@ private:
     tokenizer_definition out_;
 };
 
-/// Errors: io_error for a folder without tokenizer.json, saying what there is.
-inline void require_tokenizer(std::filesystem::path const& folder) {
-    const auto is_there = [&](const char* name) {
-        std::error_code unknown; // what cannot be asked for cannot be opened either
-        return std::filesystem::exists(folder / name, unknown);
-    };
-    if (is_there("tokenizer.json")) return;
-    std::string others;
-    for (const char* name : {"tokenizer.model", "vocab.json", "merges.txt", "tekken.json", "spiece.model"})
-        if (is_there(name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
-    throw io_error(folder.string() + ": holds no tokenizer.json" +
-                   (others.empty() ? "" : ", and " + others + " in its place is not read") +
-                   "; AutoTokenizer of transformers writes one when it loads and saves the folder's tokenizer");
-}
-
 } // namespace detail
 
 /// What a tokenizer.json says. `who` is its name in messages. `truncation` and `padding` are passed over: they are
 /// settings of a batch. Errors: format_error for a missing key, a value of the wrong type, and everything that is not
-/// known here: a normalizer but NFC, a split pattern (quoted, with those that are known), a model but BPE, an option
-/// that would change ids.
+/// known here: a step of normalizer or pre-tokenizer, a split pattern (quoted, with those that are known), a model but
+/// BPE, an option that would change ids.
 inline tokenizer_definition read_tokenizer(json const& file, std::string who) {
     return detail::tokenizer_json_reader(file, std::move(who)).read();
 }

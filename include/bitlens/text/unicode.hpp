@@ -51,6 +51,27 @@ inline constexpr std::array<code_range, 22> letters_since_15{
      {0x13460, 0x143FA}, {0x16100, 0x1611D}, {0x16D40, 0x16D6C}, {0x18CFF, 0x18CFF}, {0x1E5D0, 0x1E5ED},
      {0x1E5F0, 0x1E5F0}, {0x2EBF0, 0x2EE5D}}};
 
+/// Of those, the capital ones and the small ones; the rest have no case.
+inline constexpr std::array<code_range, 5> capitals_since_15{
+    {{0x1C89, 0x1C89}, {0xA7CB, 0xA7CC}, {0xA7DA, 0xA7DA}, {0xA7DC, 0xA7DC}, {0x10D50, 0x10D65}}};
+inline constexpr std::array<code_range, 4> small_since_15{
+    {{0x1C8A, 0x1C8A}, {0xA7CD, 0xA7CD}, {0xA7DB, 0xA7DB}, {0x10D70, 0x10D85}}};
+
+/// Marks that came with Unicode 16.
+inline constexpr std::array<code_range, 13> marks_since_15{{{0x897, 0x897},
+                                                            {0x10D69, 0x10D6D},
+                                                            {0x10EFC, 0x10EFC},
+                                                            {0x113B8, 0x113C0},
+                                                            {0x113C2, 0x113C2},
+                                                            {0x113C5, 0x113C5},
+                                                            {0x113C7, 0x113CA},
+                                                            {0x113CC, 0x113D0},
+                                                            {0x113D2, 0x113D2},
+                                                            {0x113E1, 0x113E2},
+                                                            {0x11F5A, 0x11F5A},
+                                                            {0x1611E, 0x1612F},
+                                                            {0x1E5EE, 0x1E5EF}}};
+
 /// Numbers that came with Unicode 16.
 inline constexpr std::array<code_range, 7> numbers_since_15{{{0x10D40, 0x10D49},
                                                              {0x116D0, 0x116E3},
@@ -62,6 +83,10 @@ inline constexpr std::array<code_range, 7> numbers_since_15{{{0x10D40, 0x10D49},
 
 /// Numbers that came with Unicode 17.
 inline constexpr std::array<code_range, 2> numbers_since_16{{{0x11DE0, 0x11DE9}, {0x16FF4, 0x16FF6}}};
+
+/// Zero-width joiners and circled letters, which are of words though neither letters nor numbers.
+inline constexpr std::array<code_range, 5> others_of_words{
+    {{0x200C, 0x200D}, {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}}};
 
 /// Characters that stay where they are, though utf8proc would reorder or join them: those that came after Unicode 9,
 /// and U+11A7, which utf8proc 2.8 takes for a trailing consonant of Hangul and lets disappear.
@@ -115,6 +140,53 @@ inline constexpr std::array<character_class, 128> ascii_class = [] {
 /// `\p{L}` → letter, `\p{N}` → number, `\s` → space, the rest → other.
 inline character_class class_of(char32_t code) noexcept {
     return code < 0x80 ? detail::ascii_class[code] : detail::look_up_class(code);
+}
+
+/// The sides on which a letter or a mark can stand where a pattern asks for capitals and then small letters.
+enum class letter_case : std::uint8_t {
+    upper,  // `[\p{Lu}\p{Lt}]`
+    lower,  // `\p{Ll}`
+    either, // `[\p{Lm}\p{Lo}\p{M}]`
+    none
+};
+
+inline letter_case case_of(char32_t code) noexcept {
+    if (code < 0x80)
+        return detail::ascii_class[code] != character_class::letter ? letter_case::none
+               : code >= 'a'                                        ? letter_case::lower
+                                                                    : letter_case::upper;
+    switch (utf8proc_category(static_cast<utf8proc_int32_t>(code))) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LT:
+        return letter_case::upper;
+    case UTF8PROC_CATEGORY_LL:
+        return letter_case::lower;
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+        return letter_case::either;
+    case UTF8PROC_CATEGORY_CN:
+        if (detail::in_ranges(detail::capitals_since_15, code)) return letter_case::upper;
+        if (detail::in_ranges(detail::small_since_15, code)) return letter_case::lower;
+        if (detail::in_ranges(detail::letters_since_15, code) || detail::in_ranges(detail::marks_since_15, code))
+            return letter_case::either;
+        return letter_case::none;
+    default:
+        return letter_case::none;
+    }
+}
+
+/// `\w`: letters, marks, decimal and letter-like numbers, circled letters, what joins words.
+inline bool is_of_word(char32_t code) noexcept {
+    if (code < 0x80) return code == U'_' || detail::ascii_class[code] <= character_class::number;
+    if (case_of(code) != letter_case::none) return true;
+    const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
+    if (category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_PC)
+        return true;
+    return detail::in_ranges(detail::others_of_words, code) ||
+           (category == UTF8PROC_CATEGORY_CN && detail::in_ranges(detail::numbers_since_15, code));
 }
 
 /// What the step `Digits` splits off: `\p{N}`, and the numbers of Unicode 17.

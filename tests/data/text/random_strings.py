@@ -44,7 +44,14 @@ def scalar(rng):
             return chr(code)
 
 
-def piece(rng):
+# What means something to SentencePiece, or to files that are made of it.
+SENTENCEPIECE_PHRASES = ["\u2581", "\u2581\u2581", "\u2581a", " \u2581 b", "<0x0A>", "<0x41>", "<unk>", "<s>", "</s>", "<bos>", "<pad>",
+                         "<table>", "</td>", "<b>", "<start_of_turn>", "<unused7>", "[INST]", "[/INST]", " " * 9, " " * 33,
+                         "\n" * 5, "\n" * 35, "\t" * 3, "\t" * 33, "\u2581" * 17, " \n \n ", "<<table>>", "<SPECIAL_20>",
+                         "<|begin_of_text|>", "fooBARBaz", "HTTPServer//\n/x", "McDonald\u2019s", "\u01c5ungla", "a/b\n/c"]
+
+
+def piece(rng, phrases):
     kind = rng.randrange(14)
     if kind == 0:
         return scalar(rng)
@@ -55,19 +62,20 @@ def piece(rng):
     if kind == 3:
         return rng.choice(EMOJI)
     if kind in (4, 5, 6):
-        return rng.choice(PHRASES)
+        return rng.choice(phrases)
     if kind == 7:
         return chr(rng.randrange(0x20, 0x7F)) * rng.randint(1, 9)
     ranges = RANGES[rng.choice(list(RANGES))]
     return "".join(chr(rng.randint(*rng.choice(ranges))) for _ in range(rng.randint(1, 6)))
 
 
-def random_strings(count, seed):
+def random_strings(count, seed, more_phrases=()):
     """Every eighth string is uniform over all planes, the others are a mixture of awkward things."""
     rng = random.Random(seed)
+    phrases = [*PHRASES, *more_phrases]
     for i in range(count):
         length = rng.randint(1, 24)
-        yield "".join(scalar(rng) if i % 8 == 0 else piece(rng) for _ in range(length))
+        yield "".join(scalar(rng) if i % 8 == 0 else piece(rng, phrases) for _ in range(length))
 
 
 AWKWARD = ["", " ", "  ", "\n", "\n\n\n", "\t \t", "a", " a", "a ", "a  b", "a   ", "   a", "\u00a0a", "a\u3000\u3000b",
