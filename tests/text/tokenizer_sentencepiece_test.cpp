@@ -59,18 +59,21 @@ TEST_CASE("what a file does not say holds as SentencePiece's schema has it") {
             text += std::holds_alternative<normalizer::collapse_spaces>(step) ? "collapse "
                     : std::holds_alternative<normalizer::prepend>(step)       ? "prepend "
                     : std::holds_alternative<normalizer::replace>(step)       ? "replace "
+                    : std::holds_alternative<normalizer::strip_end>(step)     ? "strip "
                                                                               : "? ";
         return text;
     };
-    CHECK(kinds("") == "collapse prepend replace ");
-    CHECK(kinds(bytes_field(3, "")) == "collapse prepend replace ");
-    CHECK(kinds(bytes_field(3, number_field(3, 0))) == "collapse replace ");
+    CHECK(kinds("") == "collapse prepend replace strip ");
+    CHECK(kinds(bytes_field(3, "")) == "collapse prepend replace strip ");
+    CHECK(kinds(bytes_field(3, number_field(3, 0))) == "collapse replace strip ");
     CHECK(kinds(bytes_field(3, number_field(4, 0))) == "prepend replace ");
     CHECK(kinds(normalizer_spec()) == "prepend replace ");
     CHECK(kinds(normalizer_spec(false)) == "replace ");
     CHECK(kinds(normalizer_spec(false, bytes_field(2, ""))) == "replace "); // a table of nothing
     CHECK(normalize(steps(""), "  a   b ") == "\u2581a\u2581b");
     CHECK(normalize(steps(normalizer_spec()), "  a   b ") == "\u2581\u2581\u2581a\u2581\u2581\u2581b\u2581");
+    CHECK(normalize(steps(""), "\u2581\u2581") == "");
+    CHECK(normalize(steps(""), "a \u2581") == "\u2581a");
     CHECK(normalize(steps(normalizer_spec()), "") == "");
     const auto unnamed = read(bytes_field(1, bytes_field(1, "a")) + begin + trainer());
     CHECK(unnamed.vocabulary[0].score == 0);

@@ -42,6 +42,7 @@ public:
         if (removes_extra_spaces_) out_.normalizer.push_back(normalizer::collapse_spaces{});
         if (adds_dummy_prefix_) out_.normalizer.push_back(normalizer::prepend{" "});
         out_.normalizer.push_back(normalizer::replace{" ", "\u2581"});
+        if (removes_extra_spaces_) out_.normalizer.push_back(normalizer::strip_end{"\u2581"}); // also one of the text
         out_.spelling = token_spelling::characters;
         out_.order = merge_order::by_score;
         out_.fuses_unknown = true;

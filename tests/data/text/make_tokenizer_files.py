@@ -75,13 +75,32 @@ def sentencepiece_pieces(path):
             yield piece[1].decode(), piece.get(2, 0.0), piece.get(3, NORMAL)
 
 
-def sentencepiece_model(pieces, names, dummy_prefix):
-    """A ModelProto of type BPE with byte fallback. `names`: the fields of trainer_spec that name pieces."""
+def sentencepiece_model(pieces, names, dummy_prefix, extra_spaces_go=0):
+    """A ModelProto of type BPE, with byte fallback where pieces are bytes. `names`: the fields of trainer_spec that name pieces."""
     out = b"".join(text(1, text(1, piece) + varint(2 << 3 | 5) + struct.pack("<f", score) + number(3, kind)) for piece, score, kind in pieces)
     ids = {piece: i for i, (piece, _, _) in enumerate(pieces)}
-    trainer = number(3, 2) + number(4, len(pieces)) + number(35, 1)
+    trainer = number(3, 2) + number(4, len(pieces)) + number(35, any(kind == BYTE for _, _, kind in pieces))
     trainer += b"".join(number(field - 5, ids[name]) + text(field, name) for field, name in names.items())
-    return out + text(2, trainer) + text(3, text(1, "identity") + text(2, b"") + number(3, dummy_prefix) + number(4, 0) + number(5, 1))
+    return out + text(2, trainer) + text(3, text(1, "identity") + text(2, b"") + number(3, dummy_prefix) + number(4, extra_spaces_go) + number(5, 1))
+
+
+def changed_models(pieces):
+    """(name, ModelProto): what no published BPE model is, but the format allows."""
+    names = {45: "<unk>", 46: "<s>", 47: "</s>"}
+
+    def model(change=lambda i, piece, score, kind: (piece, score, kind), dummy_prefix=1, extra_spaces_go=0):
+        return sentencepiece_model([change(i, *piece) for i, piece in enumerate(pieces)], names, dummy_prefix, extra_spaces_go)
+
+    own = {"the", "ing", "\u2581\u2581", "\n", "ab", "a", "\u2581t", "\u00e9", "Hel"}
+    yield "extra spaces go", model(extra_spaces_go=1)
+    yield "extra spaces go, none in front", model(dummy_prefix=0, extra_spaces_go=1)
+    yield "none in front", model(dummy_prefix=0)
+    yield "no byte fallback", model(lambda i, p, s, k: (p, s, NORMAL if k == BYTE else k))
+    yield "user-defined", model(lambda i, p, s, k: (p, s, USER_DEFINED if p in own and k == NORMAL else k))
+    yield "every second unused", model(lambda i, p, s, k: (p, s, UNUSED if k == NORMAL and i % 2 == 0 else k))
+    yield "equal scores", model(lambda i, p, s, k: (p, 0.0, k))
+    yield "three scores", model(lambda i, p, s, k: (p, -float(i % 3), k))
+    yield "characters that are no pieces", model(lambda i, p, s, k: (f"\ue000xyz{i}" if k == NORMAL and len(p) < 3 and i % 3 == 0 else p, s, k))
 
 
 # ---- Merges that follow from tokens
@@ -215,6 +234,10 @@ def make_all(out, shared, gemma=None, smollm2=None, cl100k=None):
     pieces = list(sentencepiece_pieces(llama2))
     for layout in ("legacy", "first"):
         add(f"llama-2, tokenizer.json, {layout}", "tokenizers", write_characters(out / f"llama-2-{layout}.json", pieces, layout))
+    for number_of, (name, model) in enumerate(changed_models(pieces)):
+        path = out / f"llama-2-changed-{number_of}.model"
+        path.write_bytes(model)
+        add(f"llama-2, changed: {name}", "sentencepiece", path)
     files = mistral_files()
     for name in ("tokenizer.model.v1", "mistral_instruct_tokenizer_240323.model.v3"):
         add(f"mistral, {name}", "sentencepiece", files[name])
