@@ -80,7 +80,7 @@ void print_parts(transformer<Architecture, weight> const& model, double core_sec
     auto const& shape = config.block;
     workspace scratch(sweep_workspace_bytes(config, tokens, {}, 1), 1, model.products());
     residual_stream stream(tokens, shape);
-    block_buffers buffers(tokens, shape);
+    block_buffers buffers(tokens, shape, config.ropes);
     const auto ids = random_rows(1, config.vocabulary);
     layer_panels panels(shape, sweep_load::of_models(1, config.layers).matrices, model.products());
     const block_weights<weight> weights[] = {model.layers()->layer(0)};
@@ -89,7 +89,7 @@ void print_parts(transformer<Architecture, weight> const& model, double core_sec
     no_probe nobody;
     const double block = time_of([&] {
         model.embed(ids.row(0), stream.x);
-        advance<Architecture>(shape, layer, site{0}, stream, buffers, stage::end, scratch, nobody);
+        advance<Architecture::description.form>(shape, layer, site{0}, stream, buffers, stage::end, scratch, nobody);
     });
     matrix<float> x(tokens, shape.ffn_width), y(tokens, shape.ffn_width);
     const double products = time_of([&] {
@@ -100,17 +100,16 @@ void print_parts(transformer<Architecture, weight> const& model, double core_sec
     });
     const std::size_t q_width = shape.heads * shape.head_dim, k_width = shape.kv_heads * shape.head_dim;
     matrix<float> q(tokens, q_width), k(tokens, k_width), v(tokens, k_width), normed(tokens, shape.width);
-    const double attend = time_of([&] {
-        attention(q, k, v, shape.head_dim, {.scale = attention_scale(shape.head_dim)}, buffers.heads, scratch);
-    });
+    const double attend =
+        time_of([&] { attention(q, k, v, shape.head_dim, shape.attention(), buffers.heads, scratch); });
     const double norms = time_of([&] {
-        for (auto const* gamma : {&layer.rest->attn_norm, &layer.rest->mlp_norm})
-            rms_norm(stream.x, *gamma, shape.norm_eps, normed);
+        for (const block_norm n : {block_norm::attn, block_norm::mlp})
+            rms_norm(stream.x, layer.rest->gamma(n), shape.norm_eps, normed);
     });
     const double activations = time_of([&] { activate_multiply<activation::silu>(buffers.act, y); });
     const double turns = time_of([&] {
-        rope(*buffers.rope, 0, q);
-        rope(*buffers.rope, 0, k);
+        rope(buffers.ropes->front(), 0, q);
+        rope(buffers.ropes->front(), 0, k);
     });
     score_measurement row(tokens - 1);
     const double vocabulary = time_of([&] {

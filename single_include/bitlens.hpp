@@ -660,6 +660,13 @@ struct matrix_view {
     }
 };
 
+/// to ← from, which has its shape.
+template <class T>
+void copy_rows(std::type_identity_t<matrix_view<const T>> from, matrix_view<T> to) noexcept {
+    BITLENS_ASSERT(from.rows == to.rows && from.cols == to.cols);
+    for (std::size_t r = 0; r < to.rows; ++r) std::copy_n(from.row(r).data(), to.cols, to.row(r).data());
+}
+
 /// Numbers on a cache line of their own, zero at first. Move-only: a copy of a weight matrix is never meant by
 /// accident. What was moved from is empty.
 template <class T>
@@ -1143,6 +1150,13 @@ xsimd::batch<float, Arch> exp(xsimd::batch<float, Arch> const& x) noexcept {
     return xsimd::exp(x);
 }
 inline scalar_batch<float> exp(scalar_batch<float> x) noexcept { return scalar_batch<float>(std::exp(x.value)); }
+
+/// tanh x, relative error < 2.5e-7.
+template <class Arch>
+xsimd::batch<float, Arch> tanh(xsimd::batch<float, Arch> const& x) noexcept {
+    return xsimd::tanh(x);
+}
+inline scalar_batch<float> tanh(scalar_batch<float> x) noexcept { return scalar_batch<float>(std::tanh(x.value)); }
 
 template <class Arch>
 xsimd::batch<float, Arch> to_float(xsimd::batch<std::int32_t, Arch> const& a) noexcept {
@@ -3326,7 +3340,8 @@ inline std::vector<correlation_intervals> bootstrap_intervals(std::span<const re
 } // namespace bitlens
 
 // ---- bitlens/io.hpp
-/// Files: mapped, hashed, compressed, written all or nothing, and the formats JSON, NPY, NPZ, safetensors and GGUF.
+/// Files: mapped, hashed, compressed, written all or nothing, and the formats JSON, NPY, NPZ, safetensors, GGUF and
+/// Protocol Buffers.
 
 // ---- bitlens/io/atomic_file.hpp
 /// atomic_file: a file that appears under its name complete or not at all. And what else is written: lines of a log.
@@ -3735,6 +3750,58 @@ inline void append_to_file(std::filesystem::path const& path, std::string_view t
         if (n < 0) detail::throw_io_error(path, "cannot be written");
         text.remove_prefix(static_cast<std::size_t>(n));
     }
+}
+
+} // namespace bitlens
+
+// ---- bitlens/io/base64.hpp
+/// Base64 as RFC 4648 has it in section 4, read strictly.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+namespace detail {
+
+/// The value of each digit; 64 for what is none.
+inline constexpr std::array<std::uint8_t, 256> base64_digits = [] {
+    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::array<std::uint8_t, 256> values{};
+    values.fill(64);
+    for (std::size_t i = 0; i < digits.size(); ++i)
+        values[static_cast<unsigned char>(digits[i])] = static_cast<std::uint8_t>(i);
+    return values;
+}();
+
+} // namespace detail
+
+/// The bytes that a text stands for, or nothing where it is not what an encoder writes: four digits for three bytes,
+/// the last four filled with '=', no bit set beyond the last byte, no blanks.
+inline std::optional<std::string> decode_base64(std::string_view text) {
+    if (text.size() % 4 != 0) return std::nullopt;
+    const std::size_t filled = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
+    text.remove_suffix(filled);
+    std::string bytes;
+    bytes.reserve(text.size() / 4 * 3 + 2);
+    std::uint32_t bits = 0;
+    unsigned count = 0; // of bits not yet in a byte
+    for (const char c : text) {
+        const std::uint8_t digit = detail::base64_digits[static_cast<unsigned char>(c)];
+        if (digit == 64) return std::nullopt;
+        bits = (bits << 6 | digit) & 0xFFFF;
+        count += 6;
+        if (count < 8) continue;
+        count -= 8;
+        bytes.push_back(static_cast<char>(static_cast<unsigned char>(bits >> count)));
+    }
+    const bool is_clean = (bits & ((1u << count) - 1)) == 0;
+    return is_clean ? std::optional(std::move(bytes)) : std::nullopt;
 }
 
 } // namespace bitlens
@@ -5895,6 +5962,180 @@ private:
 
 } // namespace bitlens
 
+// ---- bitlens/io/protobuf.hpp
+/// protobuf_reader: the fields of a message of Protocol Buffers, one after the other.
+/// Source: the encoding's own description, protobuf.dev/programming-guides/encoding.
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+/// How the value of a field is written.
+enum class protobuf_type : std::uint8_t { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
+
+constexpr std::string_view name(protobuf_type type) noexcept {
+    switch (type) {
+    case protobuf_type::varint:
+        return "a varint";
+    case protobuf_type::fixed64:
+        return "a number of 8 bytes";
+    case protobuf_type::bytes:
+        return "a string of bytes";
+    default:
+        return "a number of 4 bytes";
+    }
+}
+
+class protobuf_reader;
+
+/// One field: its number and its value, which is borrowed.
+class protobuf_field {
+public:
+    std::uint32_t number() const noexcept { return number_; }
+
+    /// The value as the message's schema has it; `what` is its name there.
+    /// Errors: format_error where it is written in another way, or has no such value.
+    std::int32_t as_int32(std::string_view what) const {
+        const auto value = static_cast<std::int64_t>(expect(protobuf_type::varint, what)); // −1 takes ten bytes
+        if (!std::in_range<std::int32_t>(value))
+            fail(what, "an integer from " + std::to_string(std::numeric_limits<std::int32_t>::min()) + " to " +
+                           std::to_string(std::numeric_limits<std::int32_t>::max()) + " is expected, " +
+                           std::to_string(value) + " was found");
+        return static_cast<std::int32_t>(value);
+    }
+    bool as_bool(std::string_view what) const {
+        const std::uint64_t value = expect(protobuf_type::varint, what);
+        if (value > 1) fail(what, "0 or 1 is expected, " + std::to_string(value) + " was found");
+        return value == 1;
+    }
+    float as_float(std::string_view what) const {
+        return std::bit_cast<float>(static_cast<std::uint32_t>(expect(protobuf_type::fixed32, what)));
+    }
+    std::string_view as_text(std::string_view what) const { return bitlens::as_text(as_bytes(what)); }
+    std::span<const std::byte> as_bytes(std::string_view what) const {
+        expect(protobuf_type::bytes, what);
+        return bytes_;
+    }
+
+    protobuf_reader as_message(std::string_view what) const;
+
+    /// "<who>: <what> (field 3 at byte 120): <reason>".
+    [[noreturn]] void fail(std::string_view what, std::string const& reason) const {
+        throw format_error(std::string(who_) + ": " + std::string(what) + " (field " + std::to_string(number_) +
+                           " at byte " + std::to_string(offset_) + "): " + reason);
+    }
+
+private:
+    friend protobuf_reader;
+    protobuf_field() = default;
+
+    std::uint64_t expect(protobuf_type type, std::string_view what) const {
+        if (type_ != type)
+            fail(what, std::string(name(type)) + " is expected, " + std::string(name(type_)) + " was found");
+        return value_;
+    }
+
+    std::string_view who_;
+    std::size_t offset_ = 0; // of the field in the file
+    std::uint32_t number_ = 0;
+    protobuf_type type_ = protobuf_type::varint;
+    std::uint64_t value_ = 0; // of bytes, where in the file they begin
+    std::span<const std::byte> bytes_;
+};
+
+/// Reads forward through the borrowed bytes of a message. What is in a field of bytes, a message perhaps, is not looked
+/// at.
+/// Errors: format_error naming the file and the byte: a field that leaves its message, a varint of more than 64 bits, a
+/// field of number 0, groups (which nobody writes any more) and the two types that do not exist.
+class protobuf_reader {
+public:
+    /// `who` (borrowed) begins the text of every error: the file. `first`: place of the message in it.
+    protobuf_reader(std::span<const std::byte> message, std::string_view who, std::size_t first = 0) noexcept
+        : message_(message), who_(who), first_(first) {}
+
+    /// The next field, or nothing at the end.
+    std::optional<protobuf_field> next() {
+        if (at_ == message_.size()) return std::nullopt;
+        const std::size_t begin = at_;
+        const std::uint64_t tag = varint(begin), number = tag >> 3, type = tag & 7;
+        constexpr std::uint64_t highest = (std::uint64_t{1} << 29) - 1;
+        if (number == 0 || number > highest) fail(begin, "a field of the number " + std::to_string(number));
+        protobuf_field field;
+        field.who_ = who_;
+        field.offset_ = first_ + begin;
+        field.number_ = static_cast<std::uint32_t>(number);
+        field.type_ = static_cast<protobuf_type>(type);
+        switch (type) {
+        case 0:
+            field.value_ = varint(begin);
+            return field;
+        case 1:
+            field.value_ = load<std::uint64_t>(take(8, begin).data());
+            return field;
+        case 2:
+            field.bytes_ = take(varint(begin), begin);
+            field.value_ = first_ + at_ - field.bytes_.size();
+            return field;
+        case 5:
+            field.value_ = load<std::uint32_t>(take(4, begin).data());
+            return field;
+        case 3:
+        case 4:
+            fail(begin, "field " + std::to_string(number) + " is a group, which is not read");
+        default:
+            fail(begin,
+                 "field " + std::to_string(number) + " is of type " + std::to_string(type) + ", which does not exist");
+        }
+    }
+
+private:
+    [[noreturn]] void fail(std::size_t begin, std::string const& reason) const {
+        throw format_error(std::string(who_) + ": no protobuf message at byte " + std::to_string(first_ + begin) +
+                           ": " + reason);
+    }
+
+    std::span<const std::byte> take(std::uint64_t count, std::size_t begin) {
+        const std::size_t left = message_.size() - at_;
+        if (count > left)
+            fail(begin,
+                 std::to_string(count) + " bytes are needed, " + std::to_string(left) + " are left of the message");
+        const auto taken = message_.subspan(at_, static_cast<std::size_t>(count));
+        at_ += taken.size();
+        return taken;
+    }
+
+    /// Seven bits a byte, the lowest first; all bytes but the last have the top bit set.
+    std::uint64_t varint(std::size_t begin) {
+        std::uint64_t value = 0;
+        for (unsigned shift = 0;; shift += 7) {
+            const auto byte = std::to_integer<std::uint64_t>(take(1, begin)[0]);
+            if (shift == 63 && byte > 1) fail(begin, "a varint of more than 64 bits");
+            value |= (byte & 0x7F) << shift;
+            if (byte < 0x80) return value;
+        }
+    }
+
+    std::span<const std::byte> message_;
+    std::string_view who_;
+    std::size_t first_; // of the message in the file
+    std::size_t at_ = 0;
+};
+
+inline protobuf_reader protobuf_field::as_message(std::string_view what) const {
+    const auto first = static_cast<std::size_t>(expect(protobuf_type::bytes, what));
+    return {bytes_, who_, first};
+}
+
+} // namespace bitlens
+
 // ---- bitlens/io/safetensors.hpp
 /// Safetensors: named tensors of one file, or of a folder of shards.
 
@@ -6321,7 +6562,7 @@ public:
     }
 
     /// 64 hexadecimal digits. Once; no update may follow.
-    std::string hex() noexcept {
+    std::string hex() {
         const std::uint64_t bits = length_ * 8;
         std::array<std::byte, 72> padding{std::byte{0x80}};
         const std::size_t zeros = (119 - filled_) % 64; // up to 8 bytes before the end of a block
@@ -7930,86 +8171,6 @@ button{cursor:pointer}
 // ---- bitlens/text/added_tokens.hpp
 /// Tokens that are found in the text as they are written, before any word is cut: `<|im_start|>` and its kin.
 
-#include <algorithm>
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-namespace bitlens {
-
-/// Finds added tokens: the leftmost first, and of those that begin at the same place the longest.
-class added_token_finder {
-public:
-    struct token {
-        std::string text; // not empty
-        std::int32_t id;
-        bool special; // found only when asked for
-    };
-
-    added_token_finder() = default;
-    explicit added_token_finder(std::vector<token> tokens) {
-        name_index by_text;
-        for (std::size_t i = 0; i < tokens.size(); ++i) by_text.add(tokens[i].text, i);
-        by_text.sort();
-        tokens_.reserve(tokens.size());
-        for (auto const& [text, place] : by_text.entries()) {
-            begins_[static_cast<unsigned char>(text[0])] = true;
-            tokens_.push_back(std::move(tokens[place]));
-        }
-    }
-
-    /// Calls on_text(std::string_view) and on_token(id) for what the text consists of, in order. Without `special`, the
-    /// text of a special token is text; it still hides tokens that overlap it, as in Hugging Face with
-    /// `encode_special_tokens`. Time: bytes of the text × bytes of the longest token.
-    template <class OnText, class OnToken>
-    void cut(std::string_view text, bool special, OnText&& on_text, OnToken&& on_token) const {
-        std::size_t begin = 0; // of the text not handed on yet
-        for (std::size_t at = 0; at < text.size();) {
-            token const* found = longest_at(text, at);
-            if (!found) {
-                ++at;
-                continue;
-            }
-            if (special || !found->special) {
-                if (begin < at) on_text(text.substr(begin, at - begin));
-                on_token(found->id);
-                begin = at + found->text.size();
-            }
-            at += found->text.size();
-        }
-        if (begin < text.size()) on_text(text.substr(begin));
-    }
-
-private:
-    token const* longest_at(std::string_view text, std::size_t at) const noexcept {
-        if (!begins_[static_cast<unsigned char>(text[at])]) return nullptr;
-        token const* longest = nullptr;
-        auto first = tokens_.begin(), last = tokens_.end(); // those that begin with the `depth` bytes at `at`
-        for (std::size_t depth = 0; first != last && at + depth < text.size(); ++depth) {
-            const unsigned next = static_cast<unsigned char>(text[at + depth]);
-            const auto byte = [&](token const& t) {
-                return depth < t.text.size() ? static_cast<unsigned char>(t.text[depth]) + 1u : 0u;
-            };
-            first = std::partition_point(first, last, [&](token const& t) { return byte(t) < next + 1u; });
-            last = std::partition_point(first, last, [&](token const& t) { return byte(t) == next + 1u; });
-            if (first != last && first->text.size() == depth + 1) longest = &*first; // the shortest comes first
-        }
-        return longest;
-    }
-
-    std::vector<token> tokens_; // by rising text
-    std::array<bool, 256> begins_{};
-};
-
-} // namespace bitlens
-
-// ---- bitlens/text/byte_alphabet.hpp
-/// The alphabet in which byte-level tokenizers write bytes: a printable character for each of the 256.
-
 // ---- bitlens/text/unicode.hpp
 /// What tokenizers know of Unicode: the classes that split patterns speak of, and composition (NFC).
 ///
@@ -8061,6 +8222,27 @@ inline constexpr std::array<code_range, 22> letters_since_15{
      {0x13460, 0x143FA}, {0x16100, 0x1611D}, {0x16D40, 0x16D6C}, {0x18CFF, 0x18CFF}, {0x1E5D0, 0x1E5ED},
      {0x1E5F0, 0x1E5F0}, {0x2EBF0, 0x2EE5D}}};
 
+/// Of those, the capital ones and the small ones; the rest have no case.
+inline constexpr std::array<code_range, 5> capitals_since_15{
+    {{0x1C89, 0x1C89}, {0xA7CB, 0xA7CC}, {0xA7DA, 0xA7DA}, {0xA7DC, 0xA7DC}, {0x10D50, 0x10D65}}};
+inline constexpr std::array<code_range, 4> small_since_15{
+    {{0x1C8A, 0x1C8A}, {0xA7CD, 0xA7CD}, {0xA7DB, 0xA7DB}, {0x10D70, 0x10D85}}};
+
+/// Marks that came with Unicode 16.
+inline constexpr std::array<code_range, 13> marks_since_15{{{0x897, 0x897},
+                                                            {0x10D69, 0x10D6D},
+                                                            {0x10EFC, 0x10EFC},
+                                                            {0x113B8, 0x113C0},
+                                                            {0x113C2, 0x113C2},
+                                                            {0x113C5, 0x113C5},
+                                                            {0x113C7, 0x113CA},
+                                                            {0x113CC, 0x113D0},
+                                                            {0x113D2, 0x113D2},
+                                                            {0x113E1, 0x113E2},
+                                                            {0x11F5A, 0x11F5A},
+                                                            {0x1611E, 0x1612F},
+                                                            {0x1E5EE, 0x1E5EF}}};
+
 /// Numbers that came with Unicode 16.
 inline constexpr std::array<code_range, 7> numbers_since_15{{{0x10D40, 0x10D49},
                                                              {0x116D0, 0x116E3},
@@ -8072,6 +8254,10 @@ inline constexpr std::array<code_range, 7> numbers_since_15{{{0x10D40, 0x10D49},
 
 /// Numbers that came with Unicode 17.
 inline constexpr std::array<code_range, 2> numbers_since_16{{{0x11DE0, 0x11DE9}, {0x16FF4, 0x16FF6}}};
+
+/// Zero-width joiners and circled letters, which are of words though neither letters nor numbers.
+inline constexpr std::array<code_range, 5> others_of_words{
+    {{0x200C, 0x200D}, {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}}};
 
 /// Characters that stay where they are, though utf8proc would reorder or join them: those that came after Unicode 9,
 /// and U+11A7, which utf8proc 2.8 takes for a trailing consonant of Hangul and lets disappear.
@@ -8125,6 +8311,53 @@ inline constexpr std::array<character_class, 128> ascii_class = [] {
 /// `\p{L}` → letter, `\p{N}` → number, `\s` → space, the rest → other.
 inline character_class class_of(char32_t code) noexcept {
     return code < 0x80 ? detail::ascii_class[code] : detail::look_up_class(code);
+}
+
+/// The sides on which a letter or a mark can stand where a pattern asks for capitals and then small letters.
+enum class letter_case : std::uint8_t {
+    upper,  // `[\p{Lu}\p{Lt}]`
+    lower,  // `\p{Ll}`
+    either, // `[\p{Lm}\p{Lo}\p{M}]`
+    none
+};
+
+inline letter_case case_of(char32_t code) noexcept {
+    if (code < 0x80)
+        return detail::ascii_class[code] != character_class::letter ? letter_case::none
+               : code >= 'a'                                        ? letter_case::lower
+                                                                    : letter_case::upper;
+    switch (utf8proc_category(static_cast<utf8proc_int32_t>(code))) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LT:
+        return letter_case::upper;
+    case UTF8PROC_CATEGORY_LL:
+        return letter_case::lower;
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+        return letter_case::either;
+    case UTF8PROC_CATEGORY_CN:
+        if (detail::in_ranges(detail::capitals_since_15, code)) return letter_case::upper;
+        if (detail::in_ranges(detail::small_since_15, code)) return letter_case::lower;
+        if (detail::in_ranges(detail::letters_since_15, code) || detail::in_ranges(detail::marks_since_15, code))
+            return letter_case::either;
+        return letter_case::none;
+    default:
+        return letter_case::none;
+    }
+}
+
+/// `\w`: letters, marks, decimal and letter-like numbers, circled letters, what joins words.
+inline bool is_of_word(char32_t code) noexcept {
+    if (code < 0x80) return code == U'_' || detail::ascii_class[code] <= character_class::number;
+    if (case_of(code) != letter_case::none) return true;
+    const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
+    if (category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_PC)
+        return true;
+    return detail::in_ranges(detail::others_of_words, code) ||
+           (category == UTF8PROC_CATEGORY_CN && detail::in_ranges(detail::numbers_since_15, code));
 }
 
 /// What the step `Digits` splits off: `\p{N}`, and the numbers of Unicode 17.
@@ -8213,6 +8446,129 @@ inline std::string compose_nfc(std::string_view text) {
 
 } // namespace bitlens
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Finds added tokens: the leftmost first, and of those that begin at the same place the longest.
+class added_token_finder {
+public:
+    struct token {
+        std::string text; // not empty
+        std::int32_t id = 0;
+        bool special = false;     // found only when asked for
+        bool strips_left = false; // takes the white space before it
+        bool strips_right = false;
+        bool single_word = false; // found only where neither neighbour is of a word
+    };
+    static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+
+    added_token_finder() = default;
+    explicit added_token_finder(std::vector<token> tokens) {
+        name_index by_text;
+        for (std::size_t i = 0; i < tokens.size(); ++i) by_text.add(tokens[i].text, i);
+        by_text.sort();
+        tokens_.reserve(tokens.size());
+        for (auto const& [text, place] : by_text.entries()) {
+            begins_[static_cast<unsigned char>(text[0])] = true;
+            tokens_.push_back(std::move(tokens[place]));
+        }
+    }
+
+    /// Calls on_text(std::string_view) and on_token(id) for what the text consists of, in order. Without `special`, the
+    /// text of a special token is text; it still hides tokens that overlap it, as in Hugging Face with
+    /// `encode_special_tokens`. So does one that is refused as no single word. Time: bytes of the text × bytes of the
+    /// longest token.
+    template <class OnText, class OnToken>
+    void cut(std::string_view text, bool special, OnText&& on_text, OnToken&& on_token) const {
+        std::size_t begin = 0; // of the text not handed on yet
+        for (std::size_t at = 0; at < text.size();) {
+            const std::size_t place = longest_at(text, at);
+            if (place == none) {
+                ++at;
+                continue;
+            }
+            token const& found = tokens_[place];
+            const std::size_t end = at + found.text.size();
+            if ((special || !found.special) && !(found.single_word && touches_word(text, at, end))) {
+                const std::size_t left = found.strips_left ? spaces_begin(text, begin, at) : at;
+                if (begin < left) on_text(text.substr(begin, left - begin));
+                on_token(found.id);
+                begin = !found.strips_right ? end : begin > end ? begin : spaces_end(text, end);
+            }
+            at = end;
+        }
+        if (begin < text.size()) on_text(text.substr(begin));
+    }
+
+    /// The longest token whose text stands at byte `at`, or none.
+    std::size_t longest_at(std::string_view text, std::size_t at) const noexcept {
+        if (!begins_[static_cast<unsigned char>(text[at])]) return none;
+        std::size_t longest = none;
+        auto first = tokens_.begin(), last = tokens_.end(); // those that begin with the `depth` bytes at `at`
+        for (std::size_t depth = 0; first != last && at + depth < text.size(); ++depth) {
+            const unsigned next = static_cast<unsigned char>(text[at + depth]);
+            const auto byte = [&](token const& t) {
+                return depth < t.text.size() ? static_cast<unsigned char>(t.text[depth]) + 1u : 0u;
+            };
+            first = std::partition_point(first, last, [&](token const& t) { return byte(t) < next + 1u; });
+            last = std::partition_point(first, last, [&](token const& t) { return byte(t) == next + 1u; });
+            if (first != last && first->text.size() == depth + 1) // the shortest comes first
+                longest = static_cast<std::size_t>(first - tokens_.begin());
+        }
+        return longest;
+    }
+
+    token const& operator[](std::size_t place) const noexcept { return tokens_[place]; }
+
+private:
+    static std::size_t character_begin(std::string_view text, std::size_t end) noexcept {
+        std::size_t begin = end - 1;
+        while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+        return begin;
+    }
+
+    static bool touches_word(std::string_view text, std::size_t begin, std::size_t end) noexcept {
+        return (begin > 0 && is_of_word(decode_utf8(text, character_begin(text, begin)).code)) ||
+               (end < text.size() && is_of_word(decode_utf8(text, end).code));
+    }
+
+    /// Where the white space that ends at `end` begins, not before `from`.
+    static std::size_t spaces_begin(std::string_view text, std::size_t from, std::size_t end) noexcept {
+        while (end > from) {
+            const std::size_t begin = character_begin(text, end);
+            if (class_of(decode_utf8(text, begin).code) != character_class::space) break;
+            end = begin;
+        }
+        return std::max(end, from);
+    }
+
+    static std::size_t spaces_end(std::string_view text, std::size_t at) noexcept {
+        while (at < text.size()) {
+            const character c = decode_utf8(text, at);
+            if (class_of(c.code) != character_class::space) break;
+            at += c.size;
+        }
+        return at;
+    }
+
+    std::vector<token> tokens_; // by rising text
+    std::array<bool, 256> begins_{};
+};
+
+} // namespace bitlens
+
+// ---- bitlens/text/byte_alphabet.hpp
+/// The alphabet in which byte-level tokenizers write bytes: a printable character for each of the 256.
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -8268,97 +8624,158 @@ inline std::optional<std::string> bytes_of_alphabet(std::string_view text) {
 /// be.
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
 
-/// One rule: `left` and `right`, side by side, become `result`. Its place in the list is its rank.
+/// One rule: `left` and `right`, side by side, become `result`. Rules may share a rank.
 struct byte_pair_merge {
-    std::uint32_t left, right, result;
+    std::uint32_t left, right, result, rank;
 };
 
 /// The rules of one tokenizer. A word of n symbols takes O(n log n) steps, and memory linear in n.
 class byte_pair_merges {
 public:
-    /// The symbols are 0 … symbols − 1.   Errors: format_error in the name of `who` where two rules join the same pair.
-    byte_pair_merges(std::size_t symbols, std::vector<byte_pair_merge> const& ranked, std::string_view who)
-        : first_(symbols + 1, 0), rules_(ranked.size()) {
-        for (auto const& m : ranked) ++first_[m.left + 1];
-        for (std::size_t s = 0; s < symbols; ++s) first_[s + 1] += first_[s];
-        std::vector<std::uint64_t> order(ranked.size()); // right and rank, the rules of one `left` side by side
-        std::vector<std::uint32_t> next = first_;
-        for (std::size_t i = 0; i < ranked.size(); ++i)
-            order[next[ranked[i].left]++] = std::uint64_t{ranked[i].right} << 32 | i;
-        for (std::size_t s = 0; s < symbols; ++s) {
-            std::sort(order.begin() + first_[s], order.begin() + first_[s + 1]);
-            for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) {
-                const auto right = static_cast<std::uint32_t>(order[i] >> 32),
-                           rank = static_cast<std::uint32_t>(order[i]);
-                if (i > first_[s] && rules_[i - 1].right == right)
-                    throw format_error(std::string(who) + ": merges[" + std::to_string(rules_[i - 1].rank) +
-                                       "] and merges[" + std::to_string(rank) +
-                                       "] join the same pair; each pair has one rank");
-                rules_[i] = {right, rank, ranked[rank].result};
-            }
+    byte_pair_merges() = default;
+
+    /// `watched` results are remembered with their parts: see scratch.   Errors: format_error in the name of `who`
+    /// where two rules join the same pair; ranks below 2³² − 1 are a promise.
+    byte_pair_merges(std::vector<byte_pair_merge> const& rules, std::string_view who,
+                     std::vector<std::uint32_t> watched = {})
+        : size_(rules.size()), slots_(std::bit_ceil(2 * rules.size() + 1)), watched_(std::move(watched)) {
+        std::sort(watched_.begin(), watched_.end());
+        for (std::size_t i = 0; i < rules.size(); ++i) {
+            slot& place = slots_[slot_of(rules[i].left, rules[i].right)];
+            if (place.rank != none) fail_twice(rules, i, who);
+            place = {rules[i].left, rules[i].right, rules[i].rank, rules[i].result};
         }
     }
 
-    std::size_t size() const noexcept { return rules_.size(); }
+    std::size_t size() const noexcept { return size_; }
 
     /// Memory that one thread uses again from word to word.
     class scratch;
 
-    /// Replaces the symbols of a word by the result of merging; `word` is shorter than 2³² − 1 symbols.
-    void apply(std::vector<std::uint32_t>& word, scratch& memory) const;
-
-private:
-    struct rule {
-        std::uint32_t right, rank, result;
+    struct parts {
+        std::uint32_t left, right;
     };
+    /// The two parts of a watched symbol, as the last pair of them that stood side by side had them; nothing if no pair
+    /// did, or the symbol is not watched.
+    parts const* parts_of(std::uint32_t symbol, scratch const& memory) const noexcept;
 
-    rule const* find(std::uint32_t left, std::uint32_t right) const noexcept {
-        const auto begin = rules_.begin() + first_[left], end = rules_.begin() + first_[left + 1];
-        const auto found =
-            std::lower_bound(begin, end, right, [](rule const& r, std::uint32_t s) { return r.right < s; });
-        return found != end && found->right == right ? &*found : nullptr;
+    /// Replaces the symbols of a word by the result of merging; `word` is shorter than 2³² − 1 symbols.
+    void apply(std::vector<std::uint32_t>& word, scratch& memory) const {
+        constexpr std::size_t short_word = 48; // where the square of the length costs less than a heap
+        if (word.size() <= short_word)
+            apply_by_scanning(word, memory);
+        else
+            apply_by_heap(word, memory);
     }
 
-    std::vector<std::uint32_t> first_; // rules_[first_[s] … first_[s + 1] − 1] have s on the left, by rising `right`
-    std::vector<rule> rules_;
+private:
+    static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+    struct slot {
+        std::uint32_t left = 0, right = 0, rank = none, result = 0;
+    };
+
+    /// The slot of a pair: its own, or the empty one where it would be.
+    std::size_t slot_of(std::uint32_t left, std::uint32_t right) const noexcept {
+        const std::uint64_t mixed = (std::uint64_t{left} << 32 | right) * 0x9E37'79B9'7F4A'7C15u;
+        std::size_t at = static_cast<std::size_t>(mixed >> 32) & (slots_.size() - 1);
+        while (slots_[at].rank != none && (slots_[at].left != left || slots_[at].right != right))
+            at = (at + 1) & (slots_.size() - 1);
+        return at;
+    }
+
+    [[noreturn]] static void fail_twice(std::vector<byte_pair_merge> const& rules, std::size_t later,
+                                        std::string_view who) {
+        const auto earlier = std::find_if(rules.begin(), rules.end(), [&](byte_pair_merge const& m) {
+            return m.left == rules[later].left && m.right == rules[later].right;
+        });
+        throw format_error(std::string(who) + ": merges[" + std::to_string(earlier - rules.begin()) + "] and merges[" +
+                           std::to_string(later) + "] join the same pair; each pair has one rank");
+    }
+
+    slot const& find(std::uint32_t left, std::uint32_t right, scratch& memory) const;
+    void apply_by_scanning(std::vector<std::uint32_t>& word, scratch& memory) const;
+    void apply_by_heap(std::vector<std::uint32_t>& word, scratch& memory) const;
+
+    std::size_t size_ = 0;
+    std::vector<slot> slots_{1}; // open addressing; at most half of them full
+    std::vector<std::uint32_t> watched_;
 };
 
 class byte_pair_merges::scratch {
     friend byte_pair_merges;
-    static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 
     /// A symbol of the word, in a list; `rank` and `result` are those of merging it with the next one.
     struct node {
         std::uint32_t symbol, previous, next, rank, result;
     };
-
-    void pair_up(byte_pair_merges const& merges, std::uint32_t at) {
-        node& n = nodes_[at];
-        rule const* found = n.next == none ? nullptr : merges.find(n.symbol, nodes_[n.next].symbol);
-        n.rank = found ? found->rank : none;
-        if (found) n.result = found->result;
-    }
+    struct pair { // of a symbol and the next one
+        std::uint32_t rank, result;
+    };
 
     static std::uint64_t candidate(std::uint32_t rank, std::uint32_t at) noexcept {
         return std::uint64_t{rank} << 32 | at;
     }
 
+    std::vector<pair> pairs_;
     std::vector<node> nodes_;
     std::vector<std::uint64_t> heap_; // rank in the high half, place in the low one: the smallest is the next to merge
+    std::vector<parts> parts_;        // of the watched symbols, in their order
 };
 
-inline void byte_pair_merges::apply(std::vector<std::uint32_t>& word, scratch& memory) const {
-    constexpr std::uint32_t none = scratch::none;
+inline byte_pair_merges::slot const& byte_pair_merges::find(std::uint32_t left, std::uint32_t right,
+                                                            scratch& memory) const {
+    slot const& found = slots_[slot_of(left, right)];
+    if (watched_.empty() || found.rank == none) return found;
+    memory.parts_.resize(watched_.size(), {none, none});
+    const auto place = std::lower_bound(watched_.begin(), watched_.end(), found.result);
+    if (place != watched_.end() && *place == found.result)
+        memory.parts_[static_cast<std::size_t>(place - watched_.begin())] = {left, right};
+    return found;
+}
+
+inline byte_pair_merges::parts const* byte_pair_merges::parts_of(std::uint32_t symbol,
+                                                                 scratch const& memory) const noexcept {
+    const auto place = std::lower_bound(watched_.begin(), watched_.end(), symbol);
+    if (place == watched_.end() || *place != symbol || memory.parts_.empty()) return nullptr;
+    parts const& found = memory.parts_[static_cast<std::size_t>(place - watched_.begin())];
+    return found.left == none ? nullptr : &found;
+}
+
+inline void byte_pair_merges::apply_by_scanning(std::vector<std::uint32_t>& word, scratch& memory) const {
+    if (word.size() < 2) return;
+    auto& pairs = memory.pairs_;
+    pairs.resize(word.size() - 1);
+    const auto renew = [&](std::size_t at) {
+        slot const& found = find(word[at], word[at + 1], memory);
+        pairs[at] = {found.rank, found.result};
+    };
+    for (std::size_t i = 0; i < pairs.size(); ++i) renew(i);
+    while (!pairs.empty()) {
+        std::size_t best = 0;
+        for (std::size_t i = 1; i < pairs.size(); ++i)
+            if (pairs[i].rank < pairs[best].rank) best = i;
+        if (pairs[best].rank == none) return;
+        word[best] = pairs[best].result;
+        word.erase(word.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+        pairs.erase(pairs.begin() + static_cast<std::ptrdiff_t>(best));
+        if (best > 0) renew(best - 1);
+        if (best < pairs.size()) renew(best);
+    }
+}
+
+inline void byte_pair_merges::apply_by_heap(std::vector<std::uint32_t>& word, scratch& memory) const {
     BITLENS_ASSERT(word.size() < none);
     auto& nodes = memory.nodes_;
     auto& heap = memory.heap_;
@@ -8367,13 +8784,20 @@ inline void byte_pair_merges::apply(std::vector<std::uint32_t>& word, scratch& m
     heap.clear();
     for (std::uint32_t i = 0; i < count; ++i)
         nodes[i] = {word[i], i == 0 ? none : i - 1, i + 1 == count ? none : i + 1, none, 0};
+    const auto pair_up = [&](std::uint32_t at) {
+        auto& n = nodes[at];
+        n.rank = none;
+        if (n.next == none) return;
+        slot const& found = find(n.symbol, nodes[n.next].symbol, memory);
+        n.rank = found.rank, n.result = found.result;
+    };
     for (std::uint32_t i = 0; i < count; ++i) {
-        memory.pair_up(*this, i);
+        pair_up(i);
         if (nodes[i].rank != none) heap.push_back(scratch::candidate(nodes[i].rank, i));
     }
     std::make_heap(heap.begin(), heap.end(), std::greater<>{});
     const auto renew = [&](std::uint32_t at) { // the pair that begins at `at` has changed
-        memory.pair_up(*this, at);
+        pair_up(at);
         if (nodes[at].rank == none) return;
         heap.push_back(scratch::candidate(nodes[at].rank, at));
         std::push_heap(heap.begin(), heap.end(), std::greater<>{});
@@ -8389,11 +8813,988 @@ inline void byte_pair_merges::apply(std::vector<std::uint32_t>& word, scratch& m
         left.next = right.next;
         right.rank = none;
         if (left.next != none) nodes[left.next].previous = at;
-        renew(at);
         if (left.previous != none) renew(left.previous);
+        renew(at);
     }
     word.clear();
     for (std::uint32_t at = count == 0 ? none : 0; at != none; at = nodes[at].next) word.push_back(nodes[at].symbol);
+}
+
+} // namespace bitlens
+
+// ---- bitlens/text/byte_pair_model.hpp
+/// byte_pair_model: words → ids, by the vocabulary and the merges of one tokenizer.
+
+// ---- bitlens/text/token_pairs.hpp
+/// The merge rules that a vocabulary without a list of them implies: every two tokens that make a token together.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+inline constexpr std::uint32_t no_token = std::numeric_limits<std::uint32_t>::max();
+
+/// For each token that is not empty the longest other token that it begins with, or no_token. Linear but for the sort.
+inline std::vector<std::uint32_t> longest_beginnings(std::span<const std::string_view> tokens) {
+    std::vector<std::uint32_t> order, open, found(tokens.size(), no_token); // `open`: each begins with the one below it
+    for (std::uint32_t i = 0; i < tokens.size(); ++i)
+        if (!tokens[i].empty()) order.push_back(i);
+    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return tokens[a] < tokens[b]; });
+    for (const std::uint32_t i : order) {
+        while (!open.empty() && !tokens[i].starts_with(tokens[open.back()])) open.pop_back();
+        if (!open.empty()) found[i] = open.back();
+        open.push_back(i);
+    }
+    return found;
+}
+
+} // namespace detail
+
+/// All (left, right, result) where the texts of two tokens are together that of `result`; the rule has the rank of its
+/// result. Empty texts take no part, and no rule makes a token whose rank is the largest number there is.
+/// The texts must be distinct.   Time: their bytes times the logarithm of their number, and the pairs of beginnings.
+inline std::vector<byte_pair_merge> pairs_of_tokens(std::span<const std::string_view> texts,
+                                                    std::span<const std::uint32_t> ranks) {
+    const std::vector<std::uint32_t> beginning = detail::longest_beginnings(texts);
+    std::vector<std::string> turned; // back to front, where endings are beginnings
+    turned.reserve(texts.size());
+    for (std::string_view text : texts) turned.emplace_back(text.rbegin(), text.rend());
+    const std::vector<std::string_view> turned_texts(turned.begin(), turned.end());
+    const std::vector<std::uint32_t> ending = detail::longest_beginnings(turned_texts);
+
+    std::vector<byte_pair_merge> pairs;
+    std::vector<std::uint32_t> endings; // of one token, the shortest last
+    for (std::uint32_t i = 0; i < texts.size(); ++i) {
+        if (ranks[i] == std::numeric_limits<std::uint32_t>::max()) continue;
+        endings.clear();
+        for (std::uint32_t e = ending[i]; e != detail::no_token; e = ending[e]) endings.push_back(e);
+        for (std::uint32_t b = beginning[i]; b != detail::no_token && !endings.empty(); b = beginning[b]) {
+            const std::size_t rest = texts[i].size() - texts[b].size(); // rises from one b to the next
+            while (!endings.empty() && texts[endings.back()].size() < rest) endings.pop_back();
+            if (!endings.empty() && texts[endings.back()].size() == rest)
+                pairs.push_back({b, endings.back(), i, ranks[i]});
+        }
+    }
+    return pairs;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/text/tokenizer_definition.hpp
+/// What a tokenizer file says, in terms that all file formats share.
+
+// ---- bitlens/text/normalizer.hpp
+/// What a tokenizer does to a text before it cuts it: a short list of steps.
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens {
+
+namespace normalizer {
+
+struct compose {};         // NFC
+struct collapse_spaces {}; // no U+0020 at either end, one where there were several
+struct prepend {           // before a text that is not empty
+    std::string text;
+};
+struct replace { // every occurrence, from the left
+    std::string from, to;
+};
+struct strip_end { // every occurrence at the end goes
+    std::string text;
+};
+using step = std::variant<compose, collapse_spaces, prepend, replace, strip_end>;
+
+namespace detail {
+inline std::string name_of(compose) { return "NFC"; }
+inline std::string name_of(collapse_spaces) { return "spaces collapsed"; }
+inline std::string name_of(prepend const& s) { return s.text + " before"; }
+inline std::string name_of(strip_end const& s) { return "none of " + in_quotes(s.text) + " at the end"; }
+inline std::string name_of(replace const& s) { return in_quotes(s.from) + " → " + s.to; }
+} // namespace detail
+
+/// For people.
+inline std::string name(step const& s) {
+    return std::visit([](auto const& kind) { return detail::name_of(kind); }, s);
+}
+
+} // namespace normalizer
+
+namespace detail {
+
+struct normalizer_visitor {
+    std::string text;
+
+    std::string operator()(normalizer::compose) { return compose_nfc(text); }
+    std::string operator()(normalizer::collapse_spaces) {
+        std::string out;
+        for (const char c : text)
+            if (c != ' ' || (!out.empty() && out.back() != ' ')) out += c;
+        if (out.ends_with(' ')) out.pop_back();
+        return out;
+    }
+    std::string operator()(normalizer::prepend const& s) { return text.empty() ? text : s.text + text; }
+    std::string operator()(normalizer::strip_end const& s) {
+        while (!s.text.empty() && text.ends_with(s.text)) text.resize(text.size() - s.text.size());
+        return std::move(text);
+    }
+    std::string operator()(normalizer::replace const& s) {
+        if (s.from.empty()) return std::move(text);
+        std::string out;
+        out.reserve(text.size() + text.size() / 4);
+        std::size_t begin = 0;
+        for (std::size_t at; (at = text.find(s.from, begin)) != std::string::npos; begin = at + s.from.size())
+            out.append(text, begin, at - begin).append(s.to);
+        return out.append(text, begin);
+    }
+};
+
+} // namespace detail
+
+/// The text after all steps. It must be valid UTF-8.
+inline std::string normalize(std::span<const normalizer::step> steps, std::string_view text) {
+    detail::normalizer_visitor visitor{std::string(text)};
+    for (auto const& step : steps) visitor.text = std::visit(visitor, step);
+    return std::move(visitor.text);
+}
+
+} // namespace bitlens
+
+// ---- bitlens/text/pre_tokenizer.hpp
+/// How a tokenizer cuts a text into the words that are merged apart from each other: a list of steps, each applied to
+/// every piece that the one before made.
+
+// ---- bitlens/text/split.hpp
+/// How a tokenizer cuts text into the words that are merged apart from each other: one hand-written scanner per
+/// pattern.
+///
+/// A backtracking regular expression overflows its stack, or its patience, on ten million spaces. These scanners look
+/// at each character at most a constant number of times.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace bitlens {
+
+/// The rules that exist.
+enum class split_rule : std::uint8_t {
+    single_digits, // every numeric character is a piece; what lies between is one, too
+    digit_runs,    // numeric characters side by side are a piece; what lies between is one, too
+    gpt2,          // GPT-2, OLMo
+    llama3,        // Llama 3, OLMo 2; cl100k
+    qwen2,         // Qwen2 to Qwen3
+    tekken,        // Mistral Nemo and later
+    o200k
+};
+
+/// A rule as files write it.
+struct split_pattern {
+    split_rule rule;
+    std::string_view name;  // for people
+    std::string_view regex; // empty for digits, which files name as a step `Digits`
+};
+
+inline constexpr std::array<split_pattern, 7> split_patterns{{
+    {split_rule::single_digits, "single digits", ""},
+    {split_rule::digit_runs, "runs of digits", ""},
+    {split_rule::gpt2, "gpt2", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
+    {split_rule::llama3, "llama3",
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {split_rule::qwen2, "qwen2",
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {split_rule::tekken, "tekken",
+     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {split_rule::o200k, "o200k",
+     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+}};
+
+inline std::string_view name(split_rule rule) noexcept { return split_patterns[static_cast<std::size_t>(rule)].name; }
+
+/// The rule that a regular expression writes. Errors: option_error with the expression and those that are known.
+inline split_rule find_split_rule(std::string_view regex) {
+    std::string known;
+    for (split_pattern const& p : split_patterns) {
+        if (p.regex.empty()) continue;
+        if (p.regex == regex) return p.rule;
+        known += "\n  " + std::string(p.name) + ": " + std::string(p.regex);
+    }
+    constexpr std::size_t longest = 2000;
+    throw option_error("the pattern\n  " + std::string(regex.substr(0, longest)) +
+                       "\nis not known; known are:" + known);
+}
+
+namespace detail {
+
+/// One piece of valid UTF-8 text under a rule. Every `…_end` takes the start of something and returns where it ends.
+class piece_scanner {
+public:
+    explicit piece_scanner(std::string_view text) noexcept : text_(text) {}
+
+    /// End of the piece that begins at `at` < text size. Greater than `at`.
+    std::size_t piece_end(split_rule rule, std::size_t at) const noexcept {
+        switch (rule) {
+        case split_rule::single_digits:
+            if (const character first = decode_utf8(text_, at); is_numeric(first.code)) return at + first.size;
+            return numeric_run_end(at, false);
+        case split_rule::digit_runs:
+            return numeric_run_end(at, is_numeric(decode_utf8(text_, at).code));
+        case split_rule::gpt2:
+            return gpt2_end(at);
+        case split_rule::llama3:
+            return letters_in_any_case_end(at, 3);
+        case split_rule::qwen2:
+            return letters_in_any_case_end(at, 1);
+        case split_rule::tekken:
+            return letters_by_case_end(at, 1, false);
+        case split_rule::o200k:
+            return letters_by_case_end(at, 3, true);
+        }
+        return text_.size();
+    }
+
+private:
+    std::size_t numeric_run_end(std::size_t at, bool numeric) const noexcept {
+        while (at < text_.size()) {
+            const character c = decode_utf8(text_, at);
+            if (is_numeric(c.code) != numeric) break;
+            at += c.size;
+        }
+        return at;
+    }
+
+    std::size_t gpt2_end(std::size_t at) const noexcept {
+        if (const std::size_t end = contraction_end(at, false); end != at) return end;
+        const std::size_t body = after_one_space(at);
+        if (body < text_.size()) {
+            const character_class kind = class_at(body);
+            if (kind != character_class::space) return run_end(kind, body);
+        }
+        return spaces_end(at);
+    }
+
+    /// llama3 and qwen2: a contraction, or letters with any one character but a line end before them, or what follows.
+    std::size_t letters_in_any_case_end(std::size_t at, std::size_t most_numbers) const noexcept {
+        if (const std::size_t end = contraction_end(at, true); end != at) return end;
+        const character first = decode_utf8(text_, at);
+        const character_class kind = class_of(first.code);
+        if (kind == character_class::letter) return run_end(kind, at);
+        if (kind == character_class::number) return numbers_end(at, most_numbers);
+        const std::size_t second = at + first.size;
+        if (!is_line_end(text_[at]) && second < text_.size() && class_at(second) == character_class::letter)
+            return run_end(character_class::letter, second);
+        return signs_or_spaces_end(at, false);
+    }
+
+    /// tekken and o200k: capitals and then small letters, where letters without case and marks are both; the same
+    /// character may lead; a contraction may follow.
+    std::size_t letters_by_case_end(std::size_t at, std::size_t most_numbers, bool contractions) const noexcept {
+        const character first = decode_utf8(text_, at);
+        const character_class kind = class_of(first.code);
+        if (kind == character_class::number) return numbers_end(at, most_numbers);
+        const bool may_lead = kind != character_class::letter && !is_line_end(text_[at]);
+        const std::size_t end = cased_run_end(at, may_lead ? at + first.size : at);
+        if (end != at) return contractions ? contraction_end(end, true) : end;
+        return signs_or_spaces_end(at, true);
+    }
+
+    /// End of the capitals and small letters that begin at `begin`, or at `at` before it where that is a mark; `at`
+    /// where there are none. As a regular expression backtracks: first all that may be capitals, then at least one that
+    /// may be small; to have one, capitals are given back; if none of them may be small, capitals alone will do.
+    std::size_t cased_run_end(std::size_t at, std::size_t begin) const noexcept {
+        std::size_t end = begin, last_either = begin; // end of the last character that may be both
+        letter_case kind = letter_case::none;
+        while (end < text_.size()) {
+            const character c = decode_utf8(text_, end);
+            kind = case_of(c.code);
+            if (kind != letter_case::upper && kind != letter_case::either) break;
+            end += c.size;
+            if (kind == letter_case::either) last_either = end;
+        }
+        if (end < text_.size() && kind == letter_case::lower) return small_letters_end(end);
+        if (last_either > begin) return last_either;
+        if (begin > at && case_of(decode_utf8(text_, at).code) == letter_case::either) return begin;
+        return end > begin ? end : at;
+    }
+
+    std::size_t small_letters_end(std::size_t at) const noexcept {
+        while (at < text_.size()) {
+            const character c = decode_utf8(text_, at);
+            const letter_case kind = case_of(c.code);
+            if (kind != letter_case::lower && kind != letter_case::either) break;
+            at += c.size;
+        }
+        return at;
+    }
+
+    std::size_t numbers_end(std::size_t at, std::size_t most) const noexcept {
+        for (; most > 0 && at < text_.size(); --most) {
+            const character c = decode_utf8(text_, at);
+            if (class_of(c.code) != character_class::number) break;
+            at += c.size;
+        }
+        return at;
+    }
+
+    /// Signs, one space before them and line ends (and slashes) after them; or white space up to its last line end; or
+    /// other white space.
+    std::size_t signs_or_spaces_end(std::size_t at, bool slashes) const noexcept {
+        const std::size_t body = after_one_space(at);
+        if (body < text_.size() && class_at(body) == character_class::other) {
+            std::size_t end = run_end(character_class::other, body);
+            while (end < text_.size() && (is_line_end(text_[end]) || (slashes && text_[end] == '/'))) ++end;
+            return end;
+        }
+        const std::string_view blank = text_.substr(at, run_end(character_class::space, at) - at);
+        if (const std::size_t last = blank.find_last_of("\r\n"); last != std::string_view::npos) return at + last + 1;
+        return spaces_end(at);
+    }
+
+    /// 's 't 're 've 'm 'll 'd, or `at` where there is none. Without regard to case, ſ is an s, too.
+    std::size_t contraction_end(std::size_t at, bool any_case) const noexcept {
+        if (at == text_.size() || text_[at] != '\'') return at;
+        const auto letter = [&](std::size_t i) {
+            const char c = i < text_.size() ? text_[i] : '\0';
+            return any_case && c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+        };
+        const char first = letter(at + 1), second = letter(at + 2);
+        if (first == 's' || first == 't' || first == 'm' || first == 'd') return at + 2;
+        if ((first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l'))
+            return at + 3;
+        if (any_case && text_.substr(at + 1).starts_with("\u017F")) return at + 3;
+        return at;
+    }
+
+    /// Spaces but the last of them, which belongs to the next word, where there is a next word and more than one space.
+    std::size_t spaces_end(std::size_t at) const noexcept {
+        const std::size_t end = run_end(character_class::space, at);
+        if (end == text_.size()) return end;
+        std::size_t last = end - 1;
+        while ((static_cast<unsigned char>(text_[last]) & 0xC0) == 0x80) --last;
+        return last == at ? end : last;
+    }
+
+    std::size_t run_end(character_class kind, std::size_t at) const noexcept {
+        while (at < text_.size()) {
+            const character c = decode_utf8(text_, at);
+            if (class_of(c.code) != kind) break;
+            at += c.size;
+        }
+        return at;
+    }
+
+    std::size_t after_one_space(std::size_t at) const noexcept { return text_[at] == ' ' ? at + 1 : at; }
+    character_class class_at(std::size_t at) const noexcept { return class_of(decode_utf8(text_, at).code); }
+    static bool is_line_end(char c) noexcept { return c == '\r' || c == '\n'; }
+
+    std::string_view text_;
+};
+
+} // namespace detail
+
+} // namespace bitlens
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <forward_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace bitlens {
+
+namespace pre_tokenizer {
+
+/// What becomes of the occurrences of a text where it cuts.
+enum class occurrence : std::uint8_t { isolated, removed, with_previous, with_next };
+struct split_at {
+    std::string text; // not empty
+    occurrence becomes;
+};
+
+/// U+0020 → mark; the mark also before a piece that does not begin with it, and each mark begins a piece where
+/// `splits`.
+enum class prefix : std::uint8_t { always, first, never }; // first: before the piece that begins the text
+struct metaspace {
+    std::string mark;
+    prefix before;
+    bool splits;
+};
+
+struct leading_space {}; // U+0020 before a piece that does not begin with it
+
+using step = std::variant<split_rule, split_at, metaspace, leading_space>;
+
+namespace detail {
+inline std::string name_of(split_rule rule) { return std::string(bitlens::name(rule)); }
+inline std::string name_of(split_at const& s) { return in_quotes(s.text); }
+inline std::string name_of(metaspace const& s) {
+    return s.mark + " for spaces" +
+           (s.before == prefix::always  ? " and before each piece"
+            : s.before == prefix::first ? " and before the text"
+                                        : "");
+}
+inline std::string name_of(leading_space) { return "a space before"; }
+} // namespace detail
+
+/// For people.
+inline std::string name(step const& s) {
+    return std::visit([](auto const& kind) { return detail::name_of(kind); }, s);
+}
+
+} // namespace pre_tokenizer
+
+namespace detail {
+
+/// One text on its way through the steps. What a step rewrites stays in `rewritten`.
+template <class OnWord>
+class word_cutter {
+public:
+    word_cutter(std::span<const pre_tokenizer::step> steps, std::forward_list<std::string>& rewritten, OnWord& on_word)
+        : steps_(steps), rewritten_(rewritten), on_word_(on_word) {}
+
+    void cut(std::size_t step, std::string_view piece, bool first) {
+        if (piece.empty()) return;
+        if (step == steps_.size()) return on_word_(piece);
+        std::visit([&](auto const& s) { apply(s, step + 1, piece, first); }, steps_[step]);
+    }
+
+private:
+    void apply(split_rule rule, std::size_t next, std::string_view piece, bool first) {
+        const piece_scanner scan(piece);
+        for (std::size_t begin = 0; begin < piece.size();) {
+            const std::size_t end = scan.piece_end(rule, begin);
+            cut(next, piece.substr(begin, end - begin), first && begin == 0);
+            begin = end;
+        }
+    }
+
+    void apply(pre_tokenizer::split_at const& s, std::size_t next, std::string_view piece, bool first) {
+        using pre_tokenizer::occurrence;
+        std::size_t begin = 0; // of what is not handed on yet
+        const auto hand_on = [&](std::size_t end) {
+            cut(next, piece.substr(begin, end - begin), first && begin == 0);
+            begin = end;
+        };
+        std::size_t at = 0, after = 0; // an occurrence
+        while ((at = s.text.empty() ? std::string_view::npos : piece.find(s.text, after)) != std::string_view::npos) {
+            after = at + s.text.size();
+            if (s.becomes != occurrence::with_previous) hand_on(at);
+            if (s.becomes == occurrence::removed) begin = after;
+            if (s.becomes == occurrence::isolated || s.becomes == occurrence::with_previous) hand_on(after);
+        }
+        hand_on(piece.size());
+    }
+
+    void apply(pre_tokenizer::metaspace const& s, std::size_t next, std::string_view piece, bool first) {
+        using pre_tokenizer::prefix;
+        const std::array<normalizer::step, 1> mark{normalizer::replace{" ", s.mark}};
+        std::string& text = rewritten_.emplace_front(normalize(mark, piece));
+        if ((s.before == prefix::always || (s.before == prefix::first && first)) && !text.starts_with(s.mark))
+            text.insert(0, s.mark);
+        if (s.splits)
+            apply(pre_tokenizer::split_at{s.mark, pre_tokenizer::occurrence::with_next}, next, text, first);
+        else
+            cut(next, text, first);
+    }
+
+    void apply(pre_tokenizer::leading_space, std::size_t next, std::string_view piece, bool first) {
+        if (!piece.starts_with(' ')) piece = rewritten_.emplace_front(" " + std::string(piece));
+        cut(next, piece, first);
+    }
+
+    std::span<const pre_tokenizer::step> steps_;
+    std::forward_list<std::string>& rewritten_;
+    OnWord& on_word_;
+};
+
+} // namespace detail
+
+/// Calls on_word(std::string_view) for every word of `text`, in order. No step: the text is one word. An empty text has
+/// none. `first`: nothing stands before the text. Words may lie in `rewritten`, which the call adds to and whose
+/// strings stay where they are. The text must be valid UTF-8.
+template <class OnWord>
+void for_each_word(std::span<const pre_tokenizer::step> steps, std::string_view text, bool first,
+                   std::forward_list<std::string>& rewritten, OnWord&& on_word) {
+    detail::word_cutter<OnWord>(steps, rewritten, on_word).cut(0, text, first);
+}
+
+} // namespace bitlens
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// How the text of a token in the vocabulary stands for bytes.
+enum class token_spelling : std::uint8_t {
+    alphabet,   // GPT-2's: a character for each byte; words are merged from bytes
+    bytes,      // the bytes themselves, valid UTF-8 or not; words are merged from bytes
+    characters, // UTF-8, with the space written as the normalizer or pre-tokenizer writes it (▁); words are merged
+                // from characters
+};
+
+/// Which pairs of neighbours may be merged, and which of them first. The leftmost of equal ones goes first.
+enum class merge_order : std::uint8_t {
+    listed,   // those of `merges`, by falling priority (Hugging Face)
+    by_id,    // every pair that makes a token together, the lowest id first (tiktoken, tekken)
+    by_score, // the same, the highest score first (SentencePiece)
+};
+
+/// A BPE tokenizer as its file describes it. Nothing is checked here; the class `tokenizer` does that.
+///
+/// A text goes this way: added tokens with `normalized` = false are cut out; what lies between goes through
+/// `normalizer`; added tokens with `normalized` = true are cut out; what lies between is cut into words by
+/// `pre_tokenizer`; in each word `frozen` tokens are found and the rest is merged.
+struct tokenizer_definition {
+    struct token {
+        std::string text; // as `spelling` says
+        std::int32_t id;
+        float score = 0; // for merge_order::by_score
+    };
+    struct added_token {
+        std::string text; // as it stands in documents: UTF-8
+        std::int32_t id;
+        bool special;             // matched only when asked for; the others always are
+        bool normalized;          // looked for after normalization, in its normalized form
+        bool strips_left = false; // takes the white space before it, which is lost
+        bool strips_right = false;
+        bool single_word = false; // not beside a letter, a digit or _
+    };
+    struct merge {
+        std::string left, right;
+    };
+
+    std::string who;                // the file, for messages
+    std::vector<token> vocabulary;  // what merging can give; also "<0x00>" … "<0xFF>" where byte_fallback
+    std::vector<added_token> added; // may repeat a token of the vocabulary to say what it is
+    std::vector<token> frozen; // SentencePiece's user-defined pieces: in a word, the longest that begins at a place is
+                               // one token and takes part in no merge. Not in `vocabulary`
+    std::vector<token> unused; // ids that no text gives. With merge_order::by_score (SentencePiece's unused pieces)
+                               // they take part in merging and are taken apart again. Not in `vocabulary`
+
+    std::vector<normalizer::step> normalizer;
+    std::vector<pre_tokenizer::step> pre_tokenizer;
+
+    token_spelling spelling = token_spelling::alphabet;
+    merge_order order = merge_order::listed;
+    std::vector<merge> merges;           // with merge_order::listed; parts and results are tokens
+    bool prefers_whole_words = false;    // a word that is a token is not merged (`ignore_merges`; tiktoken)
+    bool byte_fallback = false;          // a character without a token becomes the tokens "<0xNN>" of its bytes
+    std::optional<std::int32_t> unknown; // then this; none: it is dropped
+    bool fuses_unknown = false;          // neighbours of that kind become one id
+
+    std::optional<std::int32_t> bos; // beginning of text
+    bool adds_bos = false;           // whether the file wants it before every text
+};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// "<0x0A>" → 10; nothing for other texts.
+inline std::optional<unsigned char> byte_of_fallback_token(std::string_view text) noexcept {
+    if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return std::nullopt;
+    unsigned value = 0;
+    for (const char c : text.substr(3, 2)) {
+        if ((c < '0' || c > '9') && (c < 'A' || c > 'F')) return std::nullopt;
+        value = 16 * value + static_cast<unsigned>(c <= '9' ? c - '0' : c - 'A' + 10);
+    }
+    return static_cast<unsigned char>(value);
+}
+
+class byte_pair_model {
+public:
+    enum class role : std::uint8_t {
+        normal, // of the vocabulary
+        frozen, // see tokenizer_definition
+        unused,
+        outside, // an added token that the vocabulary does not have
+    };
+    struct token {
+        std::string text; // as the definition spells it
+        std::string form; // what stands in a word: its bytes, or characters
+        std::int32_t id;
+        float score;
+        role is;
+    };
+
+    byte_pair_model() = default;
+    /// Of the definition: spelling, order, merges, and what becomes of unknown characters. `space`: how a space is
+    /// written in words of characters, empty if as a space.   Errors: format_error where the definition contradicts
+    /// itself.
+    byte_pair_model(std::span<const token> tokens, tokenizer_definition const& definition, std::string_view space);
+
+    /// Calls on_part(std::string_view) for parts of a word that can be encoded one by one, in order.
+    template <class OnPart>
+    void for_each_part(std::string_view word, OnPart&& on_part) const;
+
+    /// Memory of one thread.
+    struct scratch {
+        std::vector<std::uint32_t> symbols;
+        byte_pair_merges::scratch merging;
+    };
+    /// Appends the ids of a part to `ids`.
+    void encode(std::string_view part, std::vector<std::int32_t>& ids, scratch& memory) const;
+
+    /// Whether a part always has the ids that it had before in the same text.
+    bool may_remember() const noexcept { return !depends_on_text_; }
+    bool in_characters() const noexcept { return in_characters_; }
+    std::size_t merge_count() const noexcept { return merges_.size(); }
+    std::size_t bytes_without_token() const noexcept {
+        return in_characters_ ? 0
+                              : static_cast<std::size_t>(std::count(byte_symbols_.begin(), byte_symbols_.end(), none));
+    }
+
+private:
+    using symbol = std::uint32_t; // place in the list of tokens; after those, characters that are part of tokens only
+    static constexpr symbol none = std::numeric_limits<symbol>::max();
+
+    /// code point → symbol, in pages of 256.
+    class character_table {
+    public:
+        void set(char32_t code, symbol s) {
+            std::uint32_t& page = pages_[code >> 8];
+            if (page == 0) {
+                page = static_cast<std::uint32_t>(symbols_.size());
+                symbols_.resize(symbols_.size() + 256, none);
+            }
+            symbols_[page + (code & 255)] = s;
+        }
+        symbol find(char32_t code) const noexcept { return symbols_[pages_[code >> 8] + (code & 255)]; }
+
+    private:
+        std::vector<std::uint32_t> pages_ = std::vector<std::uint32_t>(0x1100, 0); // 0: the page of none
+        std::vector<symbol> symbols_ = std::vector<symbol>(256, none);
+    };
+
+    void list_merges(std::span<const token> tokens, tokenizer_definition const& definition);
+    void derive_merges(std::span<const token> tokens, tokenizer_definition const& definition);
+    void add_characters(std::string_view text, std::size_t tokens);
+    static void rank_by_score(std::span<const token> tokens, std::span<const symbol> results,
+                              std::vector<std::uint32_t>& ranks, std::string const& who);
+    void find_ends_before_space(std::span<const token> tokens, std::string_view space);
+    void fill_whole_words(std::span<const token> tokens);
+    static bool is_character(std::string_view text) noexcept {
+        return !text.empty() && decode_utf8(text).size == text.size();
+    }
+    static char32_t character_before(std::string_view text, std::size_t at) noexcept;
+    std::size_t slot_of_word(std::string_view word) const noexcept;
+    bool falls_back(std::string_view bytes) const noexcept;
+    void append_symbols(std::string_view part, std::vector<symbol>& symbols) const;
+    void append_ids(symbol s, std::vector<std::int32_t>& ids, bool& after_unknown,
+                    byte_pair_merges::scratch const& merging) const;
+
+    std::vector<std::int32_t> ids_;       // of the tokens
+    std::vector<std::string> characters_; // of the symbols after them
+    bool in_characters_ = false, derived_ = false, fuses_unknown_ = false, depends_on_text_ = false;
+    std::array<symbol, 256> byte_symbols_{}, fallback_{}; // of bytes as they are; as "<0xNN>"
+    character_table character_symbols_;
+    symbol unknown_ = none;
+    added_token_finder frozen_;
+    byte_pair_merges merges_;
+
+    std::vector<std::string> whole_word_forms_; // where whole words go first, by symbol
+    std::vector<symbol> whole_words_;           // those with a form, by its hash: open addressing
+
+    std::string space_;                         // before which a part may begin; empty: a word is one part
+    std::array<bool, 128> ends_before_space_{}; // ASCII characters that a token has before `space_`
+    std::vector<char32_t> others_before_space_;
+};
+
+// ------------------------------------------------------------------------------------------------------------ building
+
+inline byte_pair_model::byte_pair_model(std::span<const token> tokens, tokenizer_definition const& definition,
+                                        std::string_view space)
+    : in_characters_(definition.spelling == token_spelling::characters),
+      derived_(definition.order != merge_order::listed), fuses_unknown_(definition.fuses_unknown) {
+    byte_symbols_.fill(none);
+    fallback_.fill(none);
+    std::vector<added_token_finder::token> frozen;
+    for (symbol s = 0; s < tokens.size(); ++s) {
+        token const& t = tokens[s];
+        ids_.push_back(t.id);
+        if (t.id == definition.unknown) unknown_ = s;
+        if (t.is == role::outside) continue;
+        if (t.is == role::frozen) {
+            if (!t.form.empty()) frozen.push_back({.text = t.form, .id = static_cast<std::int32_t>(s)});
+            continue;
+        }
+        if (const auto byte = byte_of_fallback_token(t.text); byte && definition.byte_fallback && t.is == role::normal)
+            fallback_[*byte] = s;
+        if (in_characters_) {
+            if (is_character(t.form) && t.is == role::normal) character_symbols_.set(decode_utf8(t.form).code, s);
+        } else if (t.form.size() == 1 && t.is == role::normal) {
+            byte_symbols_[static_cast<unsigned char>(t.form[0])] = s;
+        }
+    }
+    frozen_ = added_token_finder(std::move(frozen));
+    if (definition.unknown && unknown_ == none)
+        throw format_error(definition.who + ": the token of what is unknown has the id " +
+                           std::to_string(*definition.unknown) + ", and no token has that id");
+    if (definition.byte_fallback && bytes_without_token() > 0)
+        throw format_error(
+            definition.who + ": byte_fallback is set and " + std::to_string(bytes_without_token()) +
+            " bytes have no token; in a byte-level tokenizer that is supported only where all 256 have one");
+    if (derived_)
+        derive_merges(tokens, definition);
+    else
+        list_merges(tokens, definition);
+    if (definition.prefers_whole_words) fill_whole_words(tokens);
+    if (in_characters_ && !definition.prefers_whole_words && !depends_on_text_) find_ends_before_space(tokens, space);
+}
+
+inline void byte_pair_model::list_merges(std::span<const token> tokens, tokenizer_definition const& definition) {
+    name_index symbols;
+    symbols.reserve(tokens.size());
+    for (symbol s = 0; s < tokens.size(); ++s)
+        if (tokens[s].is != role::unused && tokens[s].is != role::frozen) symbols.add(tokens[s].text, s);
+    symbols.sort();
+    std::vector<byte_pair_merge> merges;
+    merges.reserve(definition.merges.size());
+    const auto known = [&](std::string_view text) {
+        const auto s = symbols.find(text);
+        if (!s)
+            throw format_error(definition.who + ": merges[" + std::to_string(merges.size()) + "]: " + in_quotes(text) +
+                               " is not a token of the vocabulary");
+        return static_cast<symbol>(*s);
+    };
+    for (auto const& m : definition.merges)
+        merges.push_back({known(m.left), known(m.right), known(m.left + m.right), static_cast<symbol>(merges.size())});
+    merges_ = byte_pair_merges(merges, definition.who);
+}
+
+inline void byte_pair_model::derive_merges(std::span<const token> tokens, tokenizer_definition const& definition) {
+    const bool by_score = definition.order == merge_order::by_score;
+    std::vector<std::string_view> texts(tokens.size());
+    std::vector<symbol> results, watched;
+    for (symbol s = 0; s < tokens.size(); ++s) {
+        token const& t = tokens[s];
+        const bool is_byte = definition.byte_fallback && byte_of_fallback_token(t.text);
+        // Of one character, an unused piece is as none: there is nothing to take it apart into.
+        const bool is_watched = t.is == role::unused && by_score && !is_character(t.form);
+        if (is_watched) watched.push_back(s);
+        if (!is_watched && (t.is != role::normal || is_byte)) continue;
+        texts[s] = t.form;
+        results.push_back(s);
+    }
+    if (by_score && in_characters_) // SentencePiece merges what makes a token, whether its parts are tokens or not
+        for (const symbol s : results) add_characters(texts[s], tokens.size());
+    std::vector<std::uint32_t> ranks(tokens.size() + characters_.size(), none);
+    if (by_score)
+        rank_by_score(tokens, results, ranks, definition.who);
+    else
+        for (const symbol s : results) ranks[s] = static_cast<std::uint32_t>(tokens[s].id);
+    texts.insert(texts.end(), characters_.begin(), characters_.end());
+    const std::vector<byte_pair_merge> pairs = pairs_of_tokens(texts, ranks);
+    std::vector<symbol> made; // watched symbols, once for each pair that makes them
+    for (auto const& pair : pairs)
+        if (std::binary_search(watched.begin(), watched.end(), pair.result)) made.push_back(pair.result);
+    depends_on_text_ = std::adjacent_find(made.begin(), made.end()) != made.end(); // pairs of one result stand together
+    merges_ = byte_pair_merges(pairs, definition.who, std::move(watched));
+}
+
+/// Symbols for the characters of a token that are no tokens themselves.
+inline void byte_pair_model::add_characters(std::string_view text, std::size_t tokens) {
+    for (std::size_t at = 0; at < text.size();) {
+        const character c = decode_utf8(text, at);
+        if (character_symbols_.find(c.code) == none) {
+            character_symbols_.set(c.code, static_cast<symbol>(tokens + characters_.size()));
+            characters_.emplace_back(text.substr(at, c.size));
+        }
+        at += c.size;
+    }
+}
+
+/// The highest score has rank 0; equal ones share a rank.
+inline void byte_pair_model::rank_by_score(std::span<const token> tokens, std::span<const symbol> results,
+                                           std::vector<std::uint32_t>& ranks, std::string const& who) {
+    std::vector<float> scores;
+    scores.reserve(results.size());
+    for (const symbol s : results) {
+        if (std::isnan(tokens[s].score))
+            throw format_error(who + ": the score of the token with id " + std::to_string(tokens[s].id) +
+                               " is not a number");
+        scores.push_back(tokens[s].score);
+    }
+    std::sort(scores.begin(), scores.end(), std::greater<>{});
+    scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
+    for (const symbol s : results)
+        ranks[s] = static_cast<std::uint32_t>(
+            std::lower_bound(scores.begin(), scores.end(), tokens[s].score, std::greater<>{}) - scores.begin());
+}
+
+/// Where the character that writes a space is never inside a token but after another of itself, no merge reaches from
+/// the character before it to it: a word may be cut there. Characters that some token has before it are exceptions.
+inline void byte_pair_model::find_ends_before_space(std::span<const token> tokens, std::string_view space) {
+    if (!is_character(space) || character_symbols_.find(decode_utf8(space).code) == none) return;
+    space_ = space;
+    for (token const& t : tokens) {
+        if (t.is == role::outside) continue;
+        for (std::size_t at = t.form.find(space, 1); at != std::string::npos; at = t.form.find(space, at + 1)) {
+            const char32_t before = character_before(t.form, at);
+            if (before < 128)
+                ends_before_space_[before] = true;
+            else
+                others_before_space_.push_back(before);
+        }
+    }
+    std::sort(others_before_space_.begin(), others_before_space_.end());
+    others_before_space_.erase(std::unique(others_before_space_.begin(), others_before_space_.end()),
+                               others_before_space_.end());
+    const char32_t itself = decode_utf8(space).code; // a run of spaces is one part, whatever tokens there are
+    if (itself < 128)
+        ends_before_space_[itself] = true;
+    else if (!std::binary_search(others_before_space_.begin(), others_before_space_.end(), itself))
+        others_before_space_.insert(std::upper_bound(others_before_space_.begin(), others_before_space_.end(), itself),
+                                    itself);
+}
+
+inline void byte_pair_model::fill_whole_words(std::span<const token> tokens) {
+    whole_word_forms_.resize(tokens.size());
+    whole_words_.assign(std::bit_ceil(2 * tokens.size() + 1), none);
+    for (symbol s = 0; s < tokens.size(); ++s) {
+        if (tokens[s].is != role::normal || tokens[s].form.empty()) continue;
+        whole_word_forms_[s] = tokens[s].form;
+        whole_words_[slot_of_word(tokens[s].form)] = s;
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ encoding
+
+/// The character that ends at byte `at` > 0.
+inline char32_t byte_pair_model::character_before(std::string_view text, std::size_t at) noexcept {
+    std::size_t begin = at - 1;
+    while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+    return decode_utf8(text, begin).code;
+}
+
+/// The slot of a word: its own, or the empty one where it would be.
+inline std::size_t byte_pair_model::slot_of_word(std::string_view word) const noexcept {
+    std::size_t at = std::hash<std::string_view>{}(word) & (whole_words_.size() - 1);
+    while (whole_words_[at] != none && whole_word_forms_[whole_words_[at]] != word)
+        at = (at + 1) & (whole_words_.size() - 1);
+    return at;
+}
+
+template <class OnPart>
+void byte_pair_model::for_each_part(std::string_view word, OnPart&& on_part) const {
+    std::size_t begin = 0;
+    if (!space_.empty())
+        for (std::size_t at = 0; (at = word.find(space_, at)) != std::string_view::npos; at += space_.size()) {
+            if (at == begin) continue;
+            const auto last = static_cast<unsigned char>(word[at - 1]);
+            if (last < 128 ? ends_before_space_[last]
+                           : std::binary_search(others_before_space_.begin(), others_before_space_.end(),
+                                                character_before(word, at)))
+                continue;
+            on_part(word.substr(begin, at - begin));
+            begin = at;
+        }
+    on_part(word.substr(begin));
+}
+
+inline void byte_pair_model::append_symbols(std::string_view part, std::vector<symbol>& symbols) const {
+    bool owes_unknown = false; // Hugging Face writes it before the next token that is known
+    for (std::size_t at = 0; at < part.size();) {
+        const std::size_t frozen = in_characters_ ? frozen_.longest_at(part, at) : added_token_finder::none;
+        if (frozen != added_token_finder::none) {
+            symbols.push_back(static_cast<symbol>(frozen_[frozen].id));
+            at += frozen_[frozen].text.size();
+            continue;
+        }
+        const character c = in_characters_ ? decode_utf8(part, at) : character{0, 1};
+        const symbol s =
+            in_characters_ ? character_symbols_.find(c.code) : byte_symbols_[static_cast<unsigned char>(part[at])];
+        const std::string_view bytes = part.substr(at, c.size);
+        at += c.size;
+        if (s != none) {
+            if (std::exchange(owes_unknown, false)) symbols.push_back(unknown_);
+            symbols.push_back(s);
+        } else if (falls_back(bytes)) {
+            for (const char b : bytes) symbols.push_back(fallback_[static_cast<unsigned char>(b)]);
+        } else if (unknown_ != none) {
+            if (derived_ || (owes_unknown && !fuses_unknown_)) symbols.push_back(unknown_);
+            owes_unknown = !derived_;
+        }
+    }
+    if (owes_unknown) symbols.push_back(unknown_);
+}
+
+inline bool byte_pair_model::falls_back(std::string_view bytes) const noexcept {
+    return in_characters_ && std::all_of(bytes.begin(), bytes.end(),
+                                         [&](char b) { return fallback_[static_cast<unsigned char>(b)] != none; });
+}
+
+inline void byte_pair_model::encode(std::string_view part, std::vector<std::int32_t>& ids, scratch& memory) const {
+    if (!whole_words_.empty())
+        if (const symbol whole = whole_words_[slot_of_word(part)]; whole != none) {
+            ids.push_back(ids_[whole]);
+            return;
+        }
+    memory.symbols.clear();
+    append_symbols(part, memory.symbols);
+    merges_.apply(memory.symbols, memory.merging);
+    bool after_unknown = false;
+    for (const symbol s : memory.symbols) append_ids(s, ids, after_unknown, memory.merging);
+}
+
+inline void byte_pair_model::append_ids(symbol s, std::vector<std::int32_t>& ids, bool& after_unknown,
+                                        byte_pair_merges::scratch const& merging) const {
+    if (auto const* const parts = merges_.parts_of(s, merging)) {
+        append_ids(parts->left, ids, after_unknown, merging);
+        append_ids(parts->right, ids, after_unknown, merging);
+        return;
+    }
+    if (s >= ids_.size()) {
+        std::string const& bytes = characters_[s - ids_.size()];
+        if (falls_back(bytes)) {
+            for (const char b : bytes) ids.push_back(ids_[fallback_[static_cast<unsigned char>(b)]]);
+            after_unknown = false;
+            return;
+        }
+        s = unknown_;
+        if (s == none) return;
+    }
+    const bool again = derived_ && fuses_unknown_ && after_unknown && s == unknown_;
+    after_unknown = s == unknown_;
+    if (!again) ids.push_back(ids_[s]);
 }
 
 } // namespace bitlens
@@ -8780,17 +10181,15 @@ inline std::vector<std::size_t> keep_distinct(std::span<const std::span<const st
 
 } // namespace bitlens
 
-// ---- bitlens/text/split.hpp
-/// How a tokenizer cuts text into the words that are merged apart from each other: one hand-written scanner per
-/// pattern.
-///
-/// A backtracking regular expression overflows its stack, or its patience, on ten million spaces. These scanners look
-/// at each character at most a constant number of times.
+// ---- bitlens/text/text_encoder.hpp
+/// text_encoder: text → ids, step by step as tokenizer_definition says.
 
-#include <array>
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <forward_list>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -8798,154 +10197,79 @@ inline std::vector<std::size_t> keep_distinct(std::span<const std::span<const st
 
 namespace bitlens {
 
-/// The rules that exist. A tokenizer applies a list of them, each to every piece of the one before.
-enum class split_rule : std::uint8_t {
-    single_digits, // every numeric character is a piece; what lies between is one, too
-    gpt2,
-    qwen2
+struct text_encoder {
+    added_token_finder raw_added, normalized_added; // looked for before, and after, normalization
+    std::vector<normalizer::step> normalizer;
+    std::vector<pre_tokenizer::step> pre_tokenizer;
+    byte_pair_model model;
+
+    /// The ids of a text, which must be valid UTF-8 of less than 4 GiB.
+    std::vector<std::int32_t> encode(std::string_view text, bool special) const;
 };
-
-/// A rule as files write it.
-struct split_pattern {
-    split_rule rule;
-    std::string_view name;  // for people
-    std::string_view regex; // empty for single_digits, which files name as a step `Digits`
-};
-
-inline constexpr std::array<split_pattern, 3> split_patterns{{
-    {split_rule::single_digits, "single digits", ""},
-    {split_rule::gpt2, "gpt2", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
-    {split_rule::qwen2, "qwen2",
-     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-}};
-
-inline std::string_view name(split_rule rule) noexcept { return split_patterns[static_cast<std::size_t>(rule)].name; }
 
 namespace detail {
 
-/// One piece of valid UTF-8 text under a rule. Every `…_end` takes the start of something and returns where it ends.
-class piece_scanner {
+/// One call of `encode`: the ids so far, and where in them the parts of words met lately have theirs.
+class encoding {
 public:
-    explicit piece_scanner(std::string_view text) noexcept : text_(text) {}
-
-    /// End of the piece that begins at `at` < text size. Greater than `at`.
-    std::size_t piece_end(split_rule rule, std::size_t at) const noexcept {
-        switch (rule) {
-        case split_rule::single_digits:
-            return digit_or_rest_end(at);
-        case split_rule::gpt2:
-            return gpt2_end(at);
-        case split_rule::qwen2:
-            return qwen2_end(at);
-        }
-        return text_.size();
+    encoding(text_encoder const& encoder, std::size_t text_size)
+        : encoder_(encoder),
+          known_(encoder.model.may_remember() ? std::bit_ceil(std::clamp<std::size_t>(text_size / 8, 16, 8192)) : 0) {
+        ids_.reserve(text_size / 4);
     }
+
+    void run(std::string_view text, bool special) {
+        const auto push = [&](std::int32_t id) { ids_.push_back(id); };
+        const auto between = [&](std::string_view raw) {
+            const bool begins_text = raw.data() == text.data();
+            std::string_view part = raw;
+            if (!encoder_.normalizer.empty()) part = rewritten_.emplace_front(normalize(encoder_.normalizer, raw));
+            const auto words = [&](std::string_view piece) {
+                for_each_word(encoder_.pre_tokenizer, piece, begins_text && piece.data() == part.data(), rewritten_,
+                              [&](std::string_view word) {
+                                  encoder_.model.for_each_part(word, [&](std::string_view p) { append(p); });
+                              });
+            };
+            encoder_.normalized_added.cut(part, special, words, push);
+        };
+        encoder_.raw_added.cut(text, special, between, push);
+    }
+
+    std::vector<std::int32_t> take() { return std::move(ids_); }
 
 private:
-    std::size_t digit_or_rest_end(std::size_t at) const noexcept {
-        const character first = decode_utf8(text_, at);
-        if (is_numeric(first.code)) return at + first.size;
-        while (at < text_.size()) {
-            const character c = decode_utf8(text_, at);
-            if (is_numeric(c.code)) break;
-            at += c.size;
+    /// A part of a word and its ids, which are ids_[first … first + count − 1].
+    struct known_part {
+        std::string_view part; // of the caller's text or of rewritten_
+        std::size_t first = 0, count = 0;
+    };
+
+    /// There is one place for a part, which forgets what was there, so size and time are bounded.
+    void append(std::string_view part) {
+        if (known_.empty()) return encoder_.model.encode(part, ids_, memory_);
+        known_part& place = known_[std::hash<std::string_view>{}(part) & (known_.size() - 1)];
+        if (place.part == part) {
+            for (std::size_t i = 0; i < place.count; ++i) ids_.push_back(ids_[place.first + i]);
+            return;
         }
-        return at;
+        const std::size_t first = ids_.size();
+        encoder_.model.encode(part, ids_, memory_);
+        place = {part, first, ids_.size() - first};
     }
 
-    std::size_t gpt2_end(std::size_t at) const noexcept {
-        if (const std::size_t end = contraction_end(at, false); end != at) return end;
-        const std::size_t body = after_one_space(at);
-        if (body < text_.size()) {
-            const character_class kind = class_at(body);
-            if (kind != character_class::space) return run_end(kind, body);
-        }
-        return spaces_end(at);
-    }
-
-    std::size_t qwen2_end(std::size_t at) const noexcept {
-        if (const std::size_t end = contraction_end(at, true); end != at) return end;
-        const character first = decode_utf8(text_, at);
-        const character_class kind = class_of(first.code);
-        if (kind == character_class::letter) return run_end(kind, at);
-        if (kind == character_class::number) return at + first.size;
-        const std::size_t second = at + first.size; // any one character but a line end leads letters
-        if (!is_line_end(text_[at]) && second < text_.size() && class_at(second) == character_class::letter)
-            return run_end(character_class::letter, second);
-        const std::size_t body = after_one_space(at);
-        if (body < text_.size() && class_at(body) == character_class::other)
-            return line_ends_end(run_end(character_class::other, body));
-        const std::size_t last_line_end = text_.substr(0, run_end(character_class::space, at)).find_last_of("\r\n");
-        if (last_line_end != std::string_view::npos && last_line_end >= at) return last_line_end + 1;
-        return spaces_end(at);
-    }
-
-    /// 's 't 're 've 'm 'll 'd, or `at` where there is none. Without regard to case, ſ is an s, too.
-    std::size_t contraction_end(std::size_t at, bool any_case) const noexcept {
-        if (text_[at] != '\'') return at;
-        const auto letter = [&](std::size_t i) {
-            const char c = i < text_.size() ? text_[i] : '\0';
-            return any_case && c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-        };
-        const char first = letter(at + 1), second = letter(at + 2);
-        if (first == 's' || first == 't' || first == 'm' || first == 'd') return at + 2;
-        if ((first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l'))
-            return at + 3;
-        if (any_case && text_.substr(at + 1).starts_with("\u017F")) return at + 3;
-        return at;
-    }
-
-    /// Spaces but the last of them, which belongs to the next word, where there is a next word and more than one space.
-    std::size_t spaces_end(std::size_t at) const noexcept {
-        const std::size_t end = run_end(character_class::space, at);
-        if (end == text_.size()) return end;
-        std::size_t last = end - 1;
-        while ((static_cast<unsigned char>(text_[last]) & 0xC0) == 0x80) --last;
-        return last == at ? end : last;
-    }
-
-    std::size_t run_end(character_class kind, std::size_t at) const noexcept {
-        while (at < text_.size()) {
-            const character c = decode_utf8(text_, at);
-            if (class_of(c.code) != kind) break;
-            at += c.size;
-        }
-        return at;
-    }
-
-    std::size_t line_ends_end(std::size_t at) const noexcept {
-        while (at < text_.size() && is_line_end(text_[at])) ++at;
-        return at;
-    }
-
-    std::size_t after_one_space(std::size_t at) const noexcept { return text_[at] == ' ' ? at + 1 : at; }
-    character_class class_at(std::size_t at) const noexcept { return class_of(decode_utf8(text_, at).code); }
-    static bool is_line_end(char c) noexcept { return c == '\r' || c == '\n'; }
-
-    std::string_view text_;
+    text_encoder const& encoder_;
+    std::vector<known_part> known_;
+    std::forward_list<std::string> rewritten_; // each stays where it is
+    byte_pair_model::scratch memory_;
+    std::vector<std::int32_t> ids_;
 };
 
 } // namespace detail
 
-/// Calls on_word(std::string_view) for every word of `text`, in order: the pieces of the last rule within those of the
-/// one before, and so on. No rule: the text is one word. An empty text has none. The text must be valid UTF-8.
-template <class OnWord>
-void for_each_word(std::span<const split_rule> rules, std::string_view text, OnWord&& on_word) {
-    std::vector<std::string_view> open(rules.size() + 1); // [k]: what is left of the piece that rule k cuts
-    open[0] = text;
-    for (std::size_t k = 0;;) {
-        if (open[k].empty()) {
-            if (k == 0) return;
-            --k;
-        } else if (k == rules.size()) {
-            on_word(std::exchange(open[k], {}));
-        } else {
-            const std::size_t end = detail::piece_scanner(open[k]).piece_end(rules[k], 0);
-            open[k + 1] = open[k].substr(0, end);
-            open[k].remove_prefix(end);
-            ++k;
-        }
-    }
+inline std::vector<std::int32_t> text_encoder::encode(std::string_view text, bool special) const {
+    detail::encoding call(*this, text.size());
+    call.run(text, special);
+    return call.take();
 }
 
 } // namespace bitlens
@@ -8954,150 +10278,10 @@ void for_each_word(std::span<const split_rule> rules, std::string_view text, OnW
 /// text_windows: one text as windows of equally many token ids, as perplexities are taken over them.
 
 // ---- bitlens/text/tokenizer.hpp
-/// Byte-level BPE tokenizers, as GGUF metadata and Hugging Face's tokenizer.json describe them.
-
-// ---- bitlens/text/tokenizer_definition.hpp
-/// What a tokenizer file says, in terms that all file formats share.
-
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <vector>
-
-namespace bitlens {
-
-/// A byte-level BPE tokenizer as its file describes it. Nothing is checked here; the class `tokenizer` does that.
-struct tokenizer_definition {
-    struct token {
-        std::string text;
-        std::int32_t id;
-    };
-    struct added_token {
-        std::string text; // as it stands in documents
-        std::int32_t id;
-        bool special;    // matched only when asked for; the others always are
-        bool normalized; // looked for after normalization, in its normalized form
-    };
-    struct merge {
-        std::string left, right;
-    };
-
-    std::string who;                  // the file, for messages
-    std::vector<token> vocabulary;    // texts in the byte alphabet
-    std::vector<added_token> added;   // may repeat a token of the vocabulary to say what it is
-    std::vector<token> unused;        // ids that stand for nothing; no text gives them
-    std::vector<merge> merges;        // by falling priority; parts and results are tokens
-    std::vector<split_rule> splits;   // see for_each_word
-    bool composes = false;            // NFC before anything but raw added tokens
-    bool prefers_whole_words = false; // a word that is a token is not merged (`ignore_merges`)
-    std::string answer_to_unknown;    // the field that says what becomes of a byte without a token; empty: dropped
-    std::optional<std::int32_t> bos;  // beginning of text
-    bool adds_bos = false;            // whether the file wants it before every text
-};
-
-} // namespace bitlens
+/// BPE tokenizers of bytes and of characters. tokenizer_file.hpp loads one from any file.
 
 // ---- bitlens/text/tokenizer_gguf.hpp
 /// Reads the tokenizer of a GGUF file from its metadata.
-
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-namespace bitlens {
-
-namespace detail {
-
-/// What a value of tokenizer.ggml.pre stands for. The file holds the name alone, so normalization and the policy for
-/// the beginning of text come from the model family's own tokenizer.json.
-struct gguf_pre {
-    std::string_view name;
-    std::vector<split_rule> splits;
-    bool composes, adds_bos;
-};
-
-inline gguf_pre const& find_gguf_pre(std::string_view name, std::string const& who) {
-    static const std::array<gguf_pre, 2> known{{
-        {"smollm", {split_rule::single_digits, split_rule::gpt2}, false, false},
-        {"qwen2", {split_rule::qwen2}, true, false},
-    }};
-    std::string names;
-    for (gguf_pre const& pre : known) {
-        if (pre.name == name) return pre;
-        names += (names.empty() ? "" : ", ") + std::string(pre.name);
-    }
-    throw format_error(who + ": key \"tokenizer.ggml.pre\": " + in_quotes(name) + " is not known; known are: " + names);
-}
-
-/// Sorts a token by the kind that the file gives it: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused.
-inline void add_gguf_token(tokenizer_definition& out, std::string_view text, std::int32_t id, std::int32_t type) {
-    switch (type) {
-    case 1:
-        out.vocabulary.push_back({std::string(text), id});
-        return;
-    case 2:
-    case 3:
-        out.added.push_back({std::string(text), id, true, false});
-        return;
-    case 4:
-        out.added.push_back({std::string(text), id, false, false});
-        return;
-    case 5:
-        out.unused.push_back({std::string(text), id});
-        return;
-    default:
-        throw format_error(out.who + ": key \"tokenizer.ggml.token_type\": element " + std::to_string(id) + " is " +
-                           std::to_string(type) + "; 1 … 5 are expected (6 belongs to SentencePiece)");
-    }
-}
-
-} // namespace detail
-
-/// What tokenizer.ggml.* of a GGUF file says. Control tokens are special, user-defined ones added.
-/// Errors: format_error for a missing key, lists of unequal length, and what is not known here: a model but "gpt2", a
-/// value of `pre` (with those that are known), a space before the text.
-inline tokenizer_definition read_tokenizer(gguf_file const& file) {
-    tokenizer_definition out;
-    out.who = file.path().string();
-    const auto model = file.required<std::string>("tokenizer.ggml.model");
-    if (model != "gpt2")
-        throw format_error(out.who + ": key \"tokenizer.ggml.model\": " + in_quotes(model) +
-                           " is not known; known are: gpt2 (byte-level BPE)");
-    detail::gguf_pre const& pre = detail::find_gguf_pre(file.required<std::string>("tokenizer.ggml.pre"), out.who);
-    out.splits = pre.splits;
-    out.composes = pre.composes;
-    if (file.if_present<bool>("tokenizer.ggml.add_space_prefix").value_or(false))
-        throw format_error(out.who + ": key \"tokenizer.ggml.add_space_prefix\": true is not supported");
-
-    const auto tokens = file.required<std::vector<std::string_view>>("tokenizer.ggml.tokens");
-    const auto types = file.required<std::vector<std::int32_t>>("tokenizer.ggml.token_type");
-    if (types.size() != tokens.size())
-        throw format_error(out.who + ": tokenizer.ggml.tokens has " + std::to_string(tokens.size()) +
-                           " elements and tokenizer.ggml.token_type " + std::to_string(types.size()));
-    for (std::size_t i = 0; i < tokens.size(); ++i)
-        detail::add_gguf_token(out, tokens[i], static_cast<std::int32_t>(i),
-                               types[i]); // arrays have at most 2³⁰ elements
-
-    const auto merges = file.required<std::vector<std::string_view>>("tokenizer.ggml.merges");
-    out.merges.reserve(merges.size());
-    for (std::string_view merge : merges) {
-        const std::size_t space = merge.find(' ');
-        if (space == std::string_view::npos || merge.find(' ', space + 1) != std::string_view::npos)
-            throw format_error(out.who + ": key \"tokenizer.ggml.merges\": element " +
-                               std::to_string(out.merges.size()) + " is " + in_quotes(merge) +
-                               "; two parts with one space between are expected");
-        out.merges.push_back({std::string(merge.substr(0, space)), std::string(merge.substr(space + 1))});
-    }
-    out.bos = file.if_present<std::int32_t>("tokenizer.ggml.bos_token_id");
-    out.adds_bos = file.if_present<bool>("tokenizer.ggml.add_bos_token").value_or(pre.adds_bos);
-    return out;
-}
-
-} // namespace bitlens
 
 // ---- bitlens/text/tokenizer_json.hpp
 /// Reads Hugging Face's tokenizer.json. What is not known is refused by name, never passed over.
@@ -9105,12 +10289,10 @@ inline tokenizer_definition read_tokenizer(gguf_file const& file) {
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -9132,8 +10314,7 @@ public:
         for (json const* step : steps("normalizer", "normalizers")) read_normalizer(*step);
         read_pre_tokenizer(steps("pre_tokenizer", "pretokenizers"));
         for (json const* step : steps("post_processor", "processors")) read_post_processor(*step);
-        for (json const* step : steps("decoder", "decoders"))
-            if (type(*step, "decoder") != "ByteLevel") refuse_type(*step, "decoder", "ByteLevel");
+        for (json const* step : steps("decoder", "decoders")) check_decoder(*step);
         return std::move(out_);
     }
 
@@ -9188,19 +10369,27 @@ private:
             fail("model", "dropout makes ids a matter of chance and is not supported");
         for (std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"})
             if (!if_present<std::string>(model, key, where("model")).value_or("").empty())
-                fail("model", std::string(key) + " is not supported; byte-level tokenizers have none");
-        if (if_present<std::string>(model, "unk_token", where("model"))) out_.answer_to_unknown = "model.unk_token";
-        if (flag(model, "byte_fallback", "model", false)) out_.answer_to_unknown = "model.byte_fallback";
+                fail("model", std::string(key) + " is not supported");
+        out_.byte_fallback = flag(model, "byte_fallback", "model", false);
+        out_.fuses_unknown = flag(model, "fuse_unk", "model", false);
         out_.prefers_whole_words = flag(model, "ignore_merges", "model", false);
         json const& vocabulary = required_object(model, "vocab", where("model"));
         const std::string vocabulary_name = where("model.vocab");
         out_.vocabulary.reserve(vocabulary.size());
         for (auto const& [text, id] : vocabulary.items())
             out_.vocabulary.push_back({text, required<std::int32_t>(vocabulary, text, vocabulary_name)});
+        if (const auto unknown = if_present<std::string>(model, "unk_token", where("model")))
+            out_.unknown = id_of_unknown(*unknown);
         json const* const merges = find_value(model, "merges", where("model"));
         if (!merges || !merges->is_array()) fail("model", "there is no array \"merges\"");
         out_.merges.reserve(merges->size());
         for (json const& merge : *merges) read_merge(merge);
+    }
+
+    std::int32_t id_of_unknown(std::string const& text) const {
+        for (auto const& t : out_.vocabulary)
+            if (t.text == text) return t.id;
+        fail("model", "unk_token is " + in_quotes(text) + ", which is not in the vocabulary");
     }
 
     /// "a b", or ["a", "b"].
@@ -9225,74 +10414,148 @@ private:
             json const& token = (*list)[i];
             const std::string part = "added_tokens[" + std::to_string(i) + "]";
             only(token, part, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
-            for (std::string_view key : {"single_word", "lstrip", "rstrip"})
-                if (flag(token, key, part, false)) fail(part, std::string(key) + " = true is not supported");
             const bool special = required<bool>(token, "special", where(part));
             out_.added.push_back({required<std::string>(token, "content", where(part)),
                                   required<std::int32_t>(token, "id", where(part)), special,
-                                  flag(token, "normalized", part, !special)});
+                                  flag(token, "normalized", part, !special), flag(token, "lstrip", part, false),
+                                  flag(token, "rstrip", part, false), flag(token, "single_word", part, false)});
         }
     }
 
     void read_normalizer(json const& step) {
-        if (type(step, "normalizer") != "NFC") refuse_type(step, "normalizer", "NFC, Sequence");
-        only(step, "normalizer", {"type"});
-        out_.composes = true;
+        constexpr std::string_view part = "normalizer";
+        const std::string kind = type(step, part);
+        if (kind == "NFC") {
+            only(step, "normalizer NFC", {"type"});
+            out_.normalizer.push_back(normalizer::compose{});
+        } else if (kind == "Prepend") {
+            only(step, "normalizer Prepend", {"type", "prepend"});
+            out_.normalizer.push_back(normalizer::prepend{required<std::string>(step, "prepend", where(part))});
+        } else if (kind == "Replace") {
+            only(step, "normalizer Replace", {"type", "pattern", "content"});
+            out_.normalizer.push_back(normalizer::replace{literal(step, "normalizer Replace"),
+                                                          required<std::string>(step, "content", where(part))});
+        } else {
+            refuse_type(step, part, "NFC, Prepend, Replace, Sequence");
+        }
     }
 
-    /// Rules that split, then ByteLevel, which may split once more.
+    /// The text that step.pattern stands for: a String, or a Regex without anything but letters, digits and spaces.
+    std::string literal(json const& step, std::string const& part) const {
+        json const& pattern = required_object(step, "pattern", where(part));
+        only(pattern, part + " pattern", {"Regex", "String"});
+        std::string text;
+        if (const auto regex = if_present<std::string>(pattern, "Regex", where(part))) {
+            const bool plain = std::none_of(regex->begin(), regex->end(), [](char c) {
+                return std::string_view("\\^$.|?*+()[]{}&~#-").find(c) != std::string_view::npos;
+            });
+            if (!plain) fail(part, "the pattern " + in_quotes(*regex) + " is not supported; only plain text is");
+            text = *regex;
+        } else {
+            text = required<std::string>(pattern, "String", where(part));
+        }
+        if (text.empty()) fail(part, "the pattern is empty");
+        return text;
+    }
+
+    /// Steps that split or rewrite; where the last is ByteLevel, the vocabulary is one of bytes.
     void read_pre_tokenizer(std::vector<json const*> const& list) {
         constexpr std::string_view part = "pre_tokenizer";
         constexpr std::size_t most = 8; // no tokenizer has more than three
         if (list.size() > most) fail(part, std::to_string(list.size()) + " steps; at most 8 are read");
-        if (list.empty()) fail(part, "there is none; one that ends with ByteLevel is expected");
+        out_.spelling = token_spelling::characters;
         for (json const* step : list) {
             const std::string kind = type(*step, part);
-            const bool last = step == list.back();
-            if (kind != "Digits" && kind != "Split" && kind != "ByteLevel")
-                refuse_type(*step, part, "Sequence, Digits, Split, ByteLevel");
-            if ((kind == "ByteLevel") != last) fail(part, "the last step must be ByteLevel, and no other may");
-            if (kind == "Digits") read_digits(*step);
-            if (kind == "Split") read_split(*step);
-            if (kind == "ByteLevel") read_byte_level(*step);
+            if (kind == "ByteLevel" && step != list.back()) fail(part, "ByteLevel is not the last step");
+            if (kind == "Digits")
+                read_digits(*step);
+            else if (kind == "Split")
+                read_split(*step);
+            else if (kind == "Metaspace")
+                read_metaspace(*step);
+            else if (kind == "ByteLevel")
+                read_byte_level(*step);
+            else
+                refuse_type(*step, part, "Sequence, Digits, Split, Metaspace, ByteLevel");
         }
     }
 
     void read_digits(json const& step) {
         only(step, "pre_tokenizer Digits", {"type", "individual_digits"});
-        if (!required<bool>(step, "individual_digits", where("pre_tokenizer Digits")))
-            fail("pre_tokenizer Digits", "individual_digits = false is not supported");
-        out_.splits.push_back(split_rule::single_digits);
+        out_.pre_tokenizer.push_back(required<bool>(step, "individual_digits", where("pre_tokenizer Digits"))
+                                         ? split_rule::single_digits
+                                         : split_rule::digit_runs);
     }
 
     void read_split(json const& step) {
         constexpr std::string_view part = "pre_tokenizer Split";
         only(step, part, {"type", "pattern", "behavior", "invert"});
         json const& pattern = required_object(step, "pattern", where(part));
-        only(pattern, "pre_tokenizer Split pattern", {"Regex"});
-        const auto regex = required<std::string>(pattern, "Regex", where(part));
         const auto behavior = required<std::string>(step, "behavior", where(part));
-        if (behavior != "Isolated")
-            fail(part, "the behavior " + in_quotes(behavior) + " is not known; known are: Isolated");
-        flag(step, "invert", part, false); // matches and gaps are pieces alike, so it changes nothing
-        std::string known;
-        for (split_pattern const& p : split_patterns) {
-            if (p.regex.empty()) continue;
-            if (p.regex == regex) {
-                out_.splits.push_back(p.rule);
-                return;
-            }
-            known += "\n  " + std::string(p.name) + ": " + std::string(p.regex);
+        const bool invert = flag(step, "invert", part, false);
+        if (find_value(pattern, "String", where(part))) {
+            if (invert) fail(part, "invert = true with a String is not supported");
+            out_.pre_tokenizer.push_back(
+                pre_tokenizer::split_at{literal(step, std::string(part)), occurrence(behavior)});
+            return;
         }
-        constexpr std::size_t longest = 2000;
-        fail(part, "the pattern\n  " + regex.substr(0, longest) + "\nis not known; known are:" + known);
+        only(pattern, "pre_tokenizer Split pattern", {"Regex", "String"});
+        const auto regex = required<std::string>(pattern, "Regex", where(part));
+        // The patterns that are known leave nothing between their matches, so these two are one.
+        if (behavior != "Isolated" && !(behavior == "Removed" && invert))
+            fail(part, "the behavior " + in_quotes(behavior) + (invert ? " with" : " without") +
+                           " invert is not known for a Regex; known are: Isolated, Removed with invert");
+        try {
+            out_.pre_tokenizer.push_back(find_split_rule(regex));
+        } catch (option_error const& e) {
+            fail(part, e.what());
+        }
+    }
+
+    pre_tokenizer::occurrence occurrence(std::string const& behavior) const {
+        using pre_tokenizer::occurrence;
+        if (behavior == "Isolated") return occurrence::isolated;
+        if (behavior == "Removed") return occurrence::removed;
+        if (behavior == "MergedWithPrevious") return occurrence::with_previous;
+        if (behavior == "MergedWithNext") return occurrence::with_next;
+        fail("pre_tokenizer Split",
+             "the behavior " + in_quotes(behavior) +
+                 " is not known; known are: Isolated, Removed, MergedWithPrevious, MergedWithNext");
+    }
+
+    void read_metaspace(json const& step) {
+        constexpr std::string_view part = "pre_tokenizer Metaspace";
+        only(step, part, {"type", "replacement", "prepend_scheme", "add_prefix_space", "split", "str_rep"});
+        const bool prefix_by_default = flag(step, "add_prefix_space", part, true);
+        const std::string scheme = if_present<std::string>(step, "prepend_scheme", where(part))
+                                       .value_or(prefix_by_default ? "always" : "never");
+        pre_tokenizer::metaspace out{required<std::string>(step, "replacement", where(part)),
+                                     pre_tokenizer::prefix::always, flag(step, "split", part, true)};
+        if (out.mark.empty() || decode_utf8(out.mark).size != out.mark.size())
+            fail(part, "the replacement is " + in_quotes(out.mark) + "; one character is expected");
+        if (scheme == "first")
+            out.before = pre_tokenizer::prefix::first;
+        else if (scheme == "never")
+            out.before = pre_tokenizer::prefix::never;
+        else if (scheme != "always")
+            fail(part, "the prepend_scheme " + in_quotes(scheme) + " is not known; known are: always, first, never");
+        out_.pre_tokenizer.push_back(std::move(out));
     }
 
     void read_byte_level(json const& step) {
         constexpr std::string_view part = "pre_tokenizer ByteLevel";
         only(step, part, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
-        if (flag(step, "add_prefix_space", part, true)) fail(part, "add_prefix_space = true is not supported");
-        if (flag(step, "use_regex", part, true)) out_.splits.push_back(split_rule::gpt2);
+        out_.spelling = token_spelling::alphabet;
+        if (flag(step, "add_prefix_space", part, true)) out_.pre_tokenizer.push_back(pre_tokenizer::leading_space{});
+        if (flag(step, "use_regex", part, true)) out_.pre_tokenizer.push_back(split_rule::gpt2);
+    }
+
+    /// Decoding turns encoding round, whatever the file says of it; but what it says must be of that kind.
+    void check_decoder(json const& step) const {
+        const std::string kind = type(step, "decoder");
+        for (std::string_view known : {"ByteLevel", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"})
+            if (kind == known) return;
+        refuse_type(step, "decoder", "ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace, Sequence");
     }
 
     void read_post_processor(json const& step) {
@@ -9324,48 +10587,339 @@ private:
     tokenizer_definition out_;
 };
 
-/// Errors: io_error for a folder without tokenizer.json, saying what there is.
-inline void require_tokenizer(std::filesystem::path const& folder) {
-    const auto is_there = [&](const char* name) {
-        std::error_code unknown; // what cannot be asked for cannot be opened either
-        return std::filesystem::exists(folder / name, unknown);
-    };
-    if (is_there("tokenizer.json")) return;
-    std::string others;
-    for (const char* name : {"tokenizer.model", "vocab.json", "merges.txt", "tekken.json", "spiece.model"})
-        if (is_there(name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
-    throw io_error(folder.string() + ": holds no tokenizer.json" +
-                   (others.empty() ? "" : ", and " + others + " in its place is not read") +
-                   "; AutoTokenizer of transformers writes one when it loads and saves the folder's tokenizer");
-}
-
 } // namespace detail
 
 /// What a tokenizer.json says. `who` is its name in messages. `truncation` and `padding` are passed over: they are
 /// settings of a batch. Errors: format_error for a missing key, a value of the wrong type, and everything that is not
-/// known here: a normalizer but NFC, a split pattern (quoted, with those that are known), a model but BPE, an option
-/// that would change ids.
+/// known here: a step of normalizer or pre-tokenizer, a split pattern (quoted, with those that are known), a model but
+/// BPE, an option that would change ids.
 inline tokenizer_definition read_tokenizer(json const& file, std::string who) {
     return detail::tokenizer_json_reader(file, std::move(who)).read();
 }
 
 } // namespace bitlens
 
+// ---- bitlens/text/word_rules.hpp
+/// How a text becomes words, for files that give it a name or leave it to the program that reads them.
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
+
+struct word_rules {
+    std::vector<normalizer::step> normalizer;
+    std::vector<pre_tokenizer::step> pre_tokenizer;
+    bool prefers_whole_words = false; // where tokens are merged by a list
+};
+
+namespace detail {
+
+/// The names that GGUF files use, in tokenizer.ggml.pre; what they mean comes from the model families' own files.
+struct named_word_rules {
+    std::string_view name;
+    split_rule split;
+    bool single_digits, composes, prefers_whole_words;
+};
+inline constexpr std::array<named_word_rules, 9> known_word_rules{{
+    {"gpt-2", split_rule::gpt2, false, false, false},
+    {"olmo", split_rule::gpt2, false, false, false},
+    {"smollm", split_rule::gpt2, true, false, false},
+    {"llama-bpe", split_rule::llama3, false, false, true},
+    {"llama3", split_rule::llama3, false, false, true},
+    {"llama-v3", split_rule::llama3, false, false, true},
+    {"dbrx", split_rule::llama3, false, false, false},
+    {"qwen2", split_rule::qwen2, false, true, false},
+    {"tekken", split_rule::tekken, false, false, true},
+}};
+
+} // namespace detail
+
+/// The rules of a name, or nothing where it is not known.
+inline std::optional<word_rules> find_word_rules(std::string_view name) {
+    for (auto const& known : detail::known_word_rules) {
+        if (known.name != name) continue;
+        word_rules rules;
+        if (known.composes) rules.normalizer.push_back(normalizer::compose{});
+        if (known.single_digits) rules.pre_tokenizer.push_back(split_rule::single_digits);
+        rules.pre_tokenizer.push_back(known.split);
+        rules.prefers_whole_words = known.prefers_whole_words;
+        return rules;
+    }
+    return std::nullopt;
+}
+
+/// "gpt-2, olmo, …".
+inline std::string word_rule_names() {
+    std::string names;
+    for (auto const& known : detail::known_word_rules) names += (names.empty() ? "" : ", ") + std::string(known.name);
+    return names;
+}
+
+} // namespace bitlens
+
 #include <algorithm>
 #include <array>
-#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// One reading of one file's metadata.
+class tokenizer_gguf_reader {
+public:
+    explicit tokenizer_gguf_reader(gguf_file const& file) : file_(file) { out_.who = file.path().string(); }
+
+    tokenizer_definition read() {
+        if (const auto whole = file_.if_present<std::string>("tokenizer.huggingface.json"))
+            return read_embedded(*whole);
+        const auto model = file_.required<std::string>("tokenizer.ggml.model");
+        if (model != "gpt2" && model != "llama")
+            throw format_error(out_.who + ": key \"tokenizer.ggml.model\": " + in_quotes(model) +
+                               " is not known; known are: gpt2 (byte-level BPE), llama (SentencePiece BPE)");
+        tokens_ = file_.required<std::vector<std::string_view>>("tokenizer.ggml.tokens");
+        types_ = file_.required<std::vector<std::int32_t>>("tokenizer.ggml.token_type");
+        require_size("token_type", types_.size());
+        if (model == "gpt2")
+            read_byte_level();
+        else
+            read_sentencepiece();
+        return std::move(out_);
+    }
+
+private:
+    /// The kinds that token_type tells apart.
+    enum type : std::int32_t { normal = 1, unknown, control, user_defined, unused, byte };
+
+    static std::string key(std::string_view name) { return "key \"tokenizer.ggml." + std::string(name) + "\""; }
+    [[noreturn]] void fail(std::string const& reason) const { throw format_error(out_.who + ": " + reason); }
+    void require_size(std::string const& name, std::size_t size) const {
+        if (size != tokens_.size())
+            fail("tokenizer.ggml.tokens has " + std::to_string(tokens_.size()) + " elements and tokenizer.ggml." +
+                 name + " " + std::to_string(size));
+    }
+
+    /// tokenizer.json as it was, of which the other keys tell only a part.
+    tokenizer_definition read_embedded(std::string const& text) const {
+        const std::string who = out_.who + ": key \"tokenizer.huggingface.json\"";
+        tokenizer_definition out = read_tokenizer(parse_json(text, who), who);
+        if (!out.bos) out.bos = file_.if_present<std::int32_t>("tokenizer.ggml.bos_token_id");
+        out.adds_bos = file_.if_present<bool>("tokenizer.ggml.add_bos_token").value_or(out.adds_bos);
+        return out;
+    }
+
+    void read_byte_level() {
+        const bool adds_bos = read_pre(file_.if_present<std::string>("tokenizer.ggml.pre"));
+        if (file_.if_present<bool>("tokenizer.ggml.add_space_prefix").value_or(false))
+            fail(key("add_space_prefix") + ": true is not supported in byte-level BPE");
+        for (std::size_t i = 0; i < tokens_.size(); ++i) {
+            const auto id = static_cast<std::int32_t>(i); // arrays have at most 2³⁰ elements
+            if (types_[i] == byte)
+                fail(key("token_type") + ": element " + std::to_string(i) +
+                     " is 6; 1 … 5 are expected (6 belongs to SentencePiece)");
+            if (types_[i] == user_defined)
+                out_.added.push_back({std::string(tokens_[i]), id, false, false});
+            else
+                add_token(id, 0);
+        }
+        read_merges();
+        read_bos(adds_bos);
+        constexpr std::int32_t of_absent_key = 11; // what a reader takes where a file names none, "," in most
+        if (out_.bos == of_absent_key && !out_.adds_bos && tokens_.size() > 11 && types_[11] == normal)
+            out_.bos = std::nullopt;
+    }
+
+    /// What a value of tokenizer.ggml.pre stands for. Returns whether a beginning-of-text token is added where no other
+    /// key says it.
+    bool read_pre(std::optional<std::string> const& name) {
+        if (!name || name == "default")
+            fail(
+                key("pre") + ": " + (name ? "it is \"default\"" : "it is missing") +
+                ", so how words are split is not known: files that older converters wrote split numbers otherwise than "
+                "their models learnt; convert the model again, or give the tokenizer.json. Known are: " +
+                word_rule_names());
+        auto rules = find_word_rules(*name);
+        if (!rules) fail(key("pre") + ": " + in_quotes(*name) + " is not known; known are: " + word_rule_names());
+        out_.normalizer = std::move(rules->normalizer);
+        out_.pre_tokenizer = std::move(rules->pre_tokenizer);
+        out_.prefers_whole_words = rules->prefers_whole_words;
+        return *name == "llama-bpe" || *name == "llama3" || *name == "llama-v3" || *name == "tekken";
+    }
+
+    void read_sentencepiece() {
+        const auto pre = file_.if_present<std::string>("tokenizer.ggml.pre");
+        if (pre && pre != "default")
+            fail(key("pre") + ": " + in_quotes(*pre) + " is not known with the model \"llama\"; known is: default");
+        const auto scores = file_.required<std::vector<float>>("tokenizer.ggml.scores");
+        require_size("scores", scores.size());
+        const bool space_prefix = file_.if_present<bool>("tokenizer.ggml.add_space_prefix").value_or(true);
+        out_.spelling = token_spelling::characters;
+        out_.byte_fallback = true;
+        out_.fuses_unknown = true;
+        const bool removes_spaces = file_.if_present<bool>("tokenizer.ggml.remove_extra_whitespaces").value_or(false);
+        if (removes_spaces) out_.normalizer.push_back(normalizer::collapse_spaces{});
+        if (space_prefix) out_.normalizer.push_back(normalizer::prepend{mark});
+        out_.normalizer.push_back(normalizer::replace{" ", mark});
+        if (removes_spaces) out_.normalizer.push_back(normalizer::strip_end{mark}); // also one that is of the text
+
+        for (std::size_t i = 0; i < tokens_.size(); ++i) {
+            const auto id = static_cast<std::int32_t>(i);
+            if (types_[i] == user_defined)
+                add_user_defined(id, space_prefix);
+            else
+                add_token(id, scores[i]);
+        }
+        find_unknown();
+        find_order(scores);
+        read_bos(true);
+        constexpr std::int32_t usual_bos = 1;
+        if (!out_.bos && tokens_.size() > usual_bos && types_[usual_bos] == control) out_.bos = usual_bos;
+    }
+
+    /// User-defined pieces stand in the file with spaces as spaces. Where a text has a space put before it, so has what
+    /// follows such a piece, as after any added token; where none is, they are the frozen pieces of SentencePiece.
+    void add_user_defined(std::int32_t id, bool space_prefix) {
+        const std::string text(tokens_[static_cast<std::size_t>(id)]);
+        const auto replaced = [&](std::string const& from, std::string const& to) {
+            return normalize(std::array<normalizer::step, 1>{normalizer::replace{from, to}}, text);
+        };
+        if (space_prefix)
+            out_.added.push_back({replaced(mark, " "), id, false, false});
+        else
+            out_.frozen.push_back({replaced(" ", mark), id});
+    }
+
+    void find_unknown() {
+        out_.unknown = file_.if_present<std::int32_t>("tokenizer.ggml.unknown_token_id");
+        for (std::size_t i = 0; i < types_.size() && !out_.unknown; ++i)
+            if (types_[i] == unknown) out_.unknown = static_cast<std::int32_t>(i);
+        const auto bytes = std::count(types_.begin(), types_.end(), byte);
+        if (!out_.unknown && bytes != 256)
+            fail("there are " + std::to_string(bytes) +
+                 " byte tokens (type 6) and no token for what is unknown (type 2, or " + key("unknown_token_id") +
+                 "); all 256, or one, are expected");
+    }
+
+    /// By score; where a converter that did not know them wrote the same one everywhere, by the list of merges.
+    void find_order(std::vector<float> const& scores) {
+        std::optional<float> first;
+        std::size_t count = 0;
+        bool differ = false;
+        for (std::size_t i = 0; i < types_.size(); ++i) {
+            if (types_[i] != normal) continue;
+            ++count;
+            if (!first) first = scores[i];
+            differ = differ || scores[i] != *first;
+        }
+        out_.order = merge_order::by_score;
+        if (differ || count < 2) return;
+        if (!file_.find_value("tokenizer.ggml.merges"))
+            fail(key("scores") + ": all " + std::to_string(count) +
+                 " normal tokens have the same score, so the order of merging is lost, and there is no key "
+                 "\"tokenizer.ggml.merges\"; convert the model again with its tokenizer.model");
+        out_.order = merge_order::listed;
+        read_merges();
+        for (auto& merge : out_.merges) merge = {with_spaces(merge.left), with_spaces(merge.right)};
+    }
+
+    void add_token(std::int32_t id, float score) {
+        const auto i = static_cast<std::size_t>(id);
+        std::string text(tokens_[i]);
+        switch (types_[i]) {
+        case normal:
+            out_.vocabulary.push_back({std::move(text), id, score});
+            return;
+        case byte:
+            if (!byte_of_fallback_token(text))
+                fail(key("tokens") + ": element " + std::to_string(id) + " is " + in_quotes(text) +
+                     ", and its type is that of a byte, as in \"<0x0A>\"");
+            out_.vocabulary.push_back({std::move(text), id, score});
+            return;
+        case unknown:
+        case control:
+            out_.added.push_back({std::move(text), id, true, false});
+            return;
+        case unused:
+            out_.unused.push_back({std::move(text), id, score});
+            return;
+        default:
+            fail(key("token_type") + ": element " + std::to_string(id) + " is " + std::to_string(types_[i]) +
+                 "; 1 … 6 are expected");
+        }
+    }
+
+    void read_merges() {
+        const auto merges = file_.required<std::vector<std::string_view>>("tokenizer.ggml.merges");
+        out_.merges.reserve(merges.size());
+        for (std::string_view merge : merges) {
+            const std::size_t space = merge.find(' ');
+            if (space == std::string_view::npos || merge.find(' ', space + 1) != std::string_view::npos)
+                fail(key("merges") + ": element " + std::to_string(out_.merges.size()) + " is " + in_quotes(merge) +
+                     "; two parts with one space between are expected");
+            out_.merges.push_back({std::string(merge.substr(0, space)), std::string(merge.substr(space + 1))});
+        }
+    }
+
+    /// A part of a merge, where a space within it is written Ġ (U+0120): that is its own character in a vocabulary of
+    /// bytes alone.
+    std::string with_spaces(std::string const& part) {
+        if (part.find(byte_alphabet_space) == std::string::npos) return part;
+        if (names_.entries().empty()) {
+            for (std::size_t i = 0; i < tokens_.size(); ++i) names_.add(tokens_[i], i);
+            names_.sort();
+        }
+        if (names_.find(part)) return part;
+        return normalize(std::array<normalizer::step, 1>{normalizer::replace{std::string(byte_alphabet_space), " "}},
+                         part);
+    }
+
+    void read_bos(bool adds_by_default) {
+        out_.bos = file_.if_present<std::int32_t>("tokenizer.ggml.bos_token_id");
+        out_.adds_bos = file_.if_present<bool>("tokenizer.ggml.add_bos_token").value_or(adds_by_default);
+    }
+
+    static constexpr char mark[] = "\u2581"; // ▁
+    static constexpr std::string_view byte_alphabet_space = "\u0120";
+
+    gguf_file const& file_;
+    std::vector<std::string_view> tokens_;
+    std::vector<std::int32_t> types_;
+    name_index names_; // of tokens_, once asked for
+    tokenizer_definition out_;
+};
+
+} // namespace detail
+
+/// What the metadata of a GGUF file say of its tokenizer: tokenizer.huggingface.json where it is there, else
+/// tokenizer.ggml.*. Control tokens are special, user-defined ones added.
+/// Errors: format_error for a missing key, lists of unequal length, and what is not known here: a model but "gpt2" and
+/// "llama", a value of `pre` (with those that are known), scores that are all the same without merges.
+inline tokenizer_definition read_tokenizer(gguf_file const& file) { return detail::tokenizer_gguf_reader(file).read(); }
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <forward_list>
-#include <functional>
 #include <limits>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace bitlens {
@@ -9383,9 +10937,9 @@ enum class bos_policy : std::uint8_t {
 /// Text → ids and back. What it does is what its file says; the ids are those of Hugging Face `tokenizers` 0.23, byte
 /// for byte (tests/data/text/compare_with_tokenizers.py). Immutable: any number of threads may use one at once.
 ///
-/// Two things are as there, though one may not expect them. A byte that has no token is dropped (SmolLM2 has none for
-/// 21 bytes that rare planes need); `description` counts them. Truncation and padding, which some files ask for, belong
-/// to batches and are not done.
+/// Two things are as there, though one may not expect them. A byte that has no token is dropped where the file names no
+/// token for what is unknown (SmolLM2 has none for 21 bytes that rare planes need); `description` counts them.
+/// Truncation and padding, which some files ask for, belong to batches and are not done.
 class tokenizer {
 public:
     /// Errors: format_error where the definition contradicts itself: see the messages.
@@ -9393,16 +10947,6 @@ public:
 
     /// From tokenizer.ggml.* of a model or vocabulary file.
     static tokenizer from_gguf(gguf_file const& file) { return tokenizer(read_tokenizer(file)); }
-
-    /// From a model: a GGUF file, or a Hugging Face folder with its tokenizer.json and, for the name of the
-    /// beginning-of-text token, its tokenizer_config.json. No weight is looked at.
-    static tokenizer from_model(std::filesystem::path const& path) {
-        if (!std::filesystem::is_directory(path)) return from_gguf(gguf_file(path));
-        const auto file = path / "tokenizer.json";
-        detail::require_tokenizer(path);
-        const json parsed = read_json_file(file);
-        return from_json(parsed, file.string(), named_bos(path / "tokenizer_config.json", parsed, file.string()));
-    }
 
     /// From a tokenizer.json. It names a beginning-of-text token only where it puts one before every text; `bos` is the
     /// one that another file of the same folder names, if any.
@@ -9442,12 +10986,9 @@ public:
     }
     bool has_token(std::int32_t id) const noexcept { return look_up(id) != nullptr; }
 
-    /// The bytes of all tokens, one after the other. Ids cut within a character give text that is not UTF-8.
-    std::string decode(std::span<const std::int32_t> ids) const {
-        std::string text;
-        for (std::int32_t id : ids) text += token_bytes(id);
-        return text;
-    }
+    /// The bytes of all tokens, one after the other, without the space that encoding puts before a text or a piece of
+    /// it. Ids cut within a character give text that is not UTF-8.
+    std::string decode(std::span<const std::int32_t> ids) const;
 
     /// One more than the highest id. Files may leave ids out.
     std::size_t vocabulary_size() const noexcept {
@@ -9484,7 +11025,7 @@ public:
     std::string description() const;
 
 private:
-    enum class token_kind : std::uint8_t { normal, added, special, unused };
+    enum class token_kind : std::uint8_t { normal, added, frozen, special, unused };
     struct token {
         std::int32_t id;
         token_kind kind;
@@ -9493,90 +11034,72 @@ private:
     struct named_token { // while the tables are built
         std::string text;
         std::int32_t id;
+        float score;
         token_kind kind;
         bool in_vocabulary;
     };
-    using symbol = std::uint32_t; // place in tokens_
-    static constexpr symbol no_symbol = std::numeric_limits<symbol>::max();
-    class encoder;
+    enum class space_before : std::uint8_t { nothing, text, pieces }; // what encoding puts a space before
 
     static std::vector<named_token> join_by_text(tokenizer_definition& definition);
-    void fill_tokens(std::vector<named_token> const& by_id);
-    void fill_merges(tokenizer_definition const& definition, name_index const& symbols);
+    void describe(tokenizer_definition const& definition);
+    void find_space_before();
+    void fill_tokens(std::vector<named_token>& by_id, tokenizer_definition const& definition);
     void fill_added(std::vector<tokenizer_definition::added_token>& added);
     void check_bos() const;
-    static std::optional<std::int32_t> named_bos(std::filesystem::path const& config_path, json const& tokenizer_file,
-                                                 std::string const& who);
     token const* look_up(std::int32_t id) const noexcept;
     token const& find(std::int32_t id) const;
-    symbol whole_word(std::string_view bytes) const;
-    std::size_t bytes_without_token() const noexcept {
-        return static_cast<std::size_t>(std::count(byte_symbols_.begin(), byte_symbols_.end(), no_symbol));
-    }
 
     std::string who_;
     std::vector<token> tokens_; // by rising id
-    std::array<symbol, 256> byte_symbols_{};
-    byte_pair_merges merges_{0, {}, ""};
-    std::vector<symbol> whole_words_; // tokens of the vocabulary by rising bytes, where whole words go first
-    added_token_finder raw_added_, normalized_added_;
-    std::vector<split_rule> splits_;
-    bool composes_;
+    text_encoder encoder_;
+    space_before space_before_ = space_before::nothing;
     std::optional<std::int32_t> bos_;
     bool adds_bos_;
+    std::string summary_; // of the model: the part of the description that is not of tokens
 };
 
 // ---------------------------------------------------------------------------------------------------- reading a
 // definition
 
 inline tokenizer::tokenizer(tokenizer_definition definition)
-    : who_(std::move(definition.who)), splits_(std::move(definition.splits)), composes_(definition.composes),
-      bos_(definition.bos), adds_bos_(definition.adds_bos) {
-    definition.who = who_;
-    const std::vector<named_token> all = join_by_text(definition);
-    fill_tokens(all);
-    name_index symbols;
-    symbols.reserve(all.size());
-    for (symbol s = 0; s < all.size(); ++s)
-        if (all[s].kind != token_kind::unused) symbols.add(all[s].text, s);
-    symbols.sort();
-    for (unsigned b = 0; b < 256; ++b)
-        byte_symbols_[b] =
-            static_cast<symbol>(symbols.find(in_byte_alphabet(static_cast<unsigned char>(b))).value_or(no_symbol));
-    if (!definition.answer_to_unknown.empty() && bytes_without_token() > 0)
-        throw format_error(who_ + ": " + definition.answer_to_unknown + " is set and " +
-                           std::to_string(bytes_without_token()) +
-                           " bytes have no token; that is supported only where all 256 have one");
-    fill_merges(definition, symbols);
+    : who_(definition.who), bos_(definition.bos), adds_bos_(definition.adds_bos) {
+    encoder_.normalizer = definition.normalizer;
+    encoder_.pre_tokenizer = definition.pre_tokenizer;
+    std::vector<named_token> all = join_by_text(definition);
+    fill_tokens(all, definition);
     fill_added(definition.added);
+    find_space_before();
+    describe(definition);
     check_bos();
-    if (!definition.prefers_whole_words) return;
-    name_index words;
-    for (symbol s = 0; s < all.size(); ++s)
-        if (all[s].in_vocabulary && bytes_of_alphabet(all[s].text)) words.add(tokens_[s].bytes, s);
-    words.sort();
-    for (auto const& word : words.entries()) whole_words_.push_back(static_cast<symbol>(word.place));
 }
 
 /// All tokens once, by rising id: one that is both in the vocabulary and added is one token, if the two agree on its
-/// id.
+/// id. A vocabulary of bytes may spell an added token's text and mean another token.
 inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_definition& definition) {
     std::vector<named_token> all;
-    all.reserve(definition.vocabulary.size() + definition.added.size() + definition.unused.size());
-    for (auto& t : definition.vocabulary) all.push_back({std::move(t.text), t.id, token_kind::normal, true});
+    all.reserve(definition.vocabulary.size() + definition.added.size() + definition.frozen.size() +
+                definition.unused.size());
+    const auto take = [&](std::vector<tokenizer_definition::token>& tokens, token_kind kind) {
+        for (auto& t : tokens) all.push_back({std::move(t.text), t.id, t.score, kind, kind == token_kind::normal});
+    };
+    take(definition.vocabulary, token_kind::normal);
     for (auto const& t : definition.added)
-        all.push_back({t.text, t.id, t.special ? token_kind::special : token_kind::added, false});
-    for (auto& t : definition.unused) all.push_back({std::move(t.text), t.id, token_kind::unused, false});
+        all.push_back({t.text, t.id, 0, t.special ? token_kind::special : token_kind::added, false});
+    take(definition.frozen, token_kind::frozen);
+    take(definition.unused, token_kind::unused);
     name_index by_text;
     by_text.reserve(all.size());
     for (std::size_t i = 0; i < all.size(); ++i) by_text.add(all[i].text, i);
     by_text.sort();
+    const bool in_bytes = definition.spelling == token_spelling::bytes;
     std::vector<std::uint64_t> order; // id, and place in `all`
     order.reserve(all.size());
     named_token* earlier = nullptr; // the first of its text
     for (auto const& [text, place] : by_text.entries()) {
         named_token& t = all[place];
-        if (!earlier || earlier->text != text) {
+        const bool repeats =
+            earlier && earlier->text == text && !(in_bytes && earlier->in_vocabulary != t.in_vocabulary);
+        if (!repeats) {
             if (t.id < 0)
                 throw format_error(definition.who + ": token " + in_quotes(text) + " has the id " +
                                    std::to_string(t.id));
@@ -9596,37 +11119,49 @@ inline std::vector<tokenizer::named_token> tokenizer::join_by_text(tokenizer_def
     return by_id;
 }
 
-inline void tokenizer::fill_tokens(std::vector<named_token> const& by_id) {
+/// What a space is written as within words of characters: the file's own replacement, or a space.
+inline std::string space_mark(tokenizer_definition const& definition) {
+    for (auto const& step : definition.normalizer)
+        if (auto const* const replace = std::get_if<normalizer::replace>(&step); replace && replace->from == " ")
+            return replace->to;
+    for (auto const& step : definition.pre_tokenizer)
+        if (auto const* const space = std::get_if<pre_tokenizer::metaspace>(&step)) return space->mark;
+    return " ";
+}
+
+inline void tokenizer::fill_tokens(std::vector<named_token>& by_id, tokenizer_definition const& definition) {
+    using role = byte_pair_model::role;
     if (by_id.empty()) throw format_error(who_ + ": the vocabulary is empty");
+    const bool in_characters = definition.spelling == token_spelling::characters;
+    const std::string mark = in_characters ? space_mark(definition) : "";
+    const std::array<normalizer::step, 1> to_space{normalizer::replace{mark, " "}};
+    std::vector<byte_pair_model::token> words;
+    words.reserve(by_id.size());
     tokens_.reserve(by_id.size());
-    for (named_token const& t : by_id) {
+    for (named_token& t : by_id) {
         if (!tokens_.empty() && tokens_.back().id == t.id)
             throw format_error(who_ + ": two tokens have the id " + std::to_string(t.id) + "; one is " +
                                in_quotes(t.text));
-        if (t.kind != token_kind::normal) {
-            tokens_.push_back({t.id, t.kind, t.text});
-            continue;
-        }
-        std::optional<std::string> bytes = bytes_of_alphabet(t.text);
-        if (!bytes)
+        if (in_characters && !is_utf8(t.text))
+            throw format_error(who_ + ": the text of the token with id " + std::to_string(t.id) + " is not UTF-8");
+        std::optional<std::string> form = t.text;
+        if (definition.spelling == token_spelling::alphabet) form = bytes_of_alphabet(t.text);
+        if (!form && t.kind == token_kind::normal)
             throw format_error(who_ + ": token " + in_quotes(t.text) + " (id " + std::to_string(t.id) +
                                ") has a character that is not in the byte alphabet");
-        tokens_.push_back({t.id, t.kind, std::move(*bytes)});
+        const auto byte = definition.byte_fallback ? byte_of_fallback_token(t.text) : std::nullopt;
+        std::string bytes = t.kind != token_kind::normal ? t.text : *form;
+        if (in_characters)
+            bytes = byte && t.kind == token_kind::normal ? std::string(1, static_cast<char>(*byte))
+                                                         : normalize(to_space, bytes);
+        tokens_.push_back({t.id, t.kind, std::move(bytes)});
+        const role is = t.in_vocabulary                ? role::normal
+                        : t.kind == token_kind::frozen ? role::frozen
+                        : t.kind == token_kind::unused ? role::unused
+                                                       : role::outside;
+        words.push_back({std::move(t.text), form ? std::move(*form) : "", t.id, t.score, is});
     }
-}
-
-inline void tokenizer::fill_merges(tokenizer_definition const& definition, name_index const& symbols) {
-    std::vector<byte_pair_merge> merges;
-    merges.reserve(definition.merges.size());
-    const auto known = [&](std::string_view text) {
-        const auto s = symbols.find(text);
-        if (!s)
-            throw format_error(who_ + ": merges[" + std::to_string(merges.size()) + "]: " + in_quotes(text) +
-                               " is not a token of the vocabulary");
-        return static_cast<symbol>(*s);
-    };
-    for (auto const& m : definition.merges) merges.push_back({known(m.left), known(m.right), known(m.left + m.right)});
-    merges_ = byte_pair_merges(tokens_.size(), merges, who_);
+    encoder_.model = byte_pair_model(words, definition, mark);
 }
 
 inline void tokenizer::fill_added(std::vector<tokenizer_definition::added_token>& added) {
@@ -9640,36 +11175,19 @@ inline void tokenizer::fill_added(std::vector<tokenizer_definition::added_token>
         if (!is_utf8(t.text))
             throw format_error(who_ + ": the text of the added token with id " + std::to_string(t.id) +
                                " is not UTF-8");
+        if (t.normalized) t.text = normalize(encoder_.normalizer, t.text);
         if (t.text.empty()) continue; // found nowhere
-        if (t.normalized && composes_) t.text = compose_nfc(t.text);
-        (t.normalized ? normalized : raw).push_back({std::move(t.text), t.id, t.special});
+        (t.normalized ? normalized : raw)
+            .push_back({std::move(t.text), t.id, t.special, t.strips_left, t.strips_right, t.single_word});
     }
-    raw_added_ = added_token_finder(std::move(raw));
-    normalized_added_ = added_token_finder(std::move(normalized));
+    encoder_.raw_added = added_token_finder(std::move(raw));
+    encoder_.normalized_added = added_token_finder(std::move(normalized));
 }
 
 inline void tokenizer::check_bos() const {
     if (bos_) find(*bos_);
     if (adds_bos_ && !bos_)
         throw format_error(who_ + ": a beginning-of-text token is to be added, but none is named (bos_token_id)");
-}
-
-/// The id of the beginning-of-text token that tokenizer_config.json names, a string or an object with `content`.
-inline std::optional<std::int32_t> tokenizer::named_bos(std::filesystem::path const& config_path,
-                                                        json const& tokenizer_file, std::string const& who) {
-    if (std::error_code unknown; !std::filesystem::exists(config_path, unknown)) return std::nullopt;
-    const json parsed = read_json_file(config_path);
-    json const* const named = find_value(parsed, "bos_token", config_path.string());
-    if (!named) return std::nullopt;
-    const std::string text = named->is_object() ? required<std::string>(*named, "content", config_path.string())
-                                                : required<std::string>(parsed, "bos_token", config_path.string());
-    if (json const* const added = find_value(tokenizer_file, "added_tokens", who); added && added->is_array())
-        for (auto const& token : *added)
-            if (if_present<std::string>(token, "content", who) == text) return required<std::int32_t>(token, "id", who);
-    if (json const* const model = find_object(tokenizer_file, "model", who))
-        if (json const* const vocabulary = find_object(*model, "vocab", who))
-            return if_present<std::int32_t>(*vocabulary, text, who);
-    return std::nullopt;
 }
 
 inline tokenizer::token const* tokenizer::look_up(std::int32_t id) const noexcept {
@@ -9685,105 +11203,75 @@ inline tokenizer::token const& tokenizer::find(std::int32_t id) const {
     return *found;
 }
 
-inline std::string tokenizer::description() const {
-    const auto count = [&](token_kind kind) {
-        return std::to_string(
-            std::count_if(tokens_.begin(), tokens_.end(), [&](token const& t) { return t.kind == kind; }));
-    };
-    std::string text = "byte-level BPE, " + std::to_string(tokens_.size()) + " tokens (" + count(token_kind::special) +
-                       " special, " + count(token_kind::added) + " added, " + count(token_kind::unused) + " unused), " +
-                       std::to_string(merges_.size()) + " merges; words split by ";
-    for (std::size_t i = 0; i < splits_.size(); ++i) text += (i > 0 ? ", then " : "") + std::string(name(splits_[i]));
-    if (splits_.empty()) text += "nothing";
-    text += composes_ ? "; NFC" : "; no normalization";
-    if (!whole_words_.empty()) text += "; whole words first";
-    if (bytes_without_token() > 0)
-        text += "; " + std::to_string(bytes_without_token()) + " bytes without a token, dropped";
-    text += bos_ ? "; beginning of text " + token_bytes(*bos_) + " (" + std::to_string(*bos_) + "), " +
-                       (adds_bos_ ? "added" : "not added")
-                 : "; no beginning of text";
+inline void tokenizer::find_space_before() {
+    for (auto const& step : encoder_.normalizer)
+        if (std::holds_alternative<normalizer::prepend>(step)) space_before_ = space_before::pieces;
+    for (auto const& step : encoder_.pre_tokenizer) {
+        if (std::holds_alternative<pre_tokenizer::leading_space>(step)) space_before_ = space_before::pieces;
+        if (auto const* const space = std::get_if<pre_tokenizer::metaspace>(&step);
+            space && space_before_ == space_before::nothing && space->before != pre_tokenizer::prefix::never)
+            space_before_ = space->before == pre_tokenizer::prefix::first ? space_before::text : space_before::pieces;
+    }
+}
+
+inline std::string tokenizer::decode(std::span<const std::int32_t> ids) const {
+    std::string text;
+    bool after_space = space_before_ != space_before::nothing; // which encoding put there
+    for (std::int32_t id : ids) {
+        token const& t = find(id);
+        const bool cut_out = t.kind == token_kind::special || t.kind == token_kind::added;
+        text.append(t.bytes, after_space && !cut_out && t.bytes.starts_with(' ') ? 1 : 0);
+        if (cut_out)
+            after_space = space_before_ == space_before::pieces ||
+                          (after_space && t.kind == token_kind::special); // a beginning-of-text token is put there last
+        else
+            after_space = false;
+    }
     return text;
 }
 
-// ------------------------------------------------------------------------------------------------------------ encoding
-
-inline tokenizer::symbol tokenizer::whole_word(std::string_view bytes) const {
-    const auto found = std::lower_bound(whole_words_.begin(), whole_words_.end(), bytes,
-                                        [&](symbol s, std::string_view b) { return tokens_[s].bytes < b; });
-    return found != whole_words_.end() && tokens_[*found].bytes == bytes ? *found : no_symbol;
+/// What the description says of the model.
+inline void tokenizer::describe(tokenizer_definition const& definition) {
+    const bool in_characters = definition.spelling == token_spelling::characters;
+    summary_ = std::to_string(encoder_.model.merge_count()) + " merges";
+    if (definition.order == merge_order::by_id) summary_ += " by rank";
+    if (definition.order == merge_order::by_score) summary_ += " by score";
+    summary_ += "; words split by ";
+    for (std::size_t i = 0; i < definition.pre_tokenizer.size(); ++i)
+        summary_ += (i > 0 ? ", then " : "") + pre_tokenizer::name(definition.pre_tokenizer[i]);
+    if (definition.pre_tokenizer.empty()) summary_ += "nothing";
+    summary_ += "; ";
+    for (std::size_t i = 0; i < definition.normalizer.size(); ++i)
+        summary_ += (i > 0 ? ", " : "") + normalizer::name(definition.normalizer[i]);
+    if (definition.normalizer.empty()) summary_ += "no normalization";
+    if (definition.prefers_whole_words) summary_ += "; whole words first";
+    const std::size_t without = encoder_.model.bytes_without_token();
+    if (without > 0)
+        summary_ +=
+            "; " + std::to_string(without) + " bytes without a token, " + (definition.unknown ? "unknown" : "dropped");
+    if (in_characters) summary_ += definition.byte_fallback ? "; bytes of unknown characters" : "";
 }
 
-/// One call of `encode`: the ids so far, and where in them the words met lately have theirs.
-class tokenizer::encoder {
-public:
-    encoder(tokenizer const& t, std::size_t text_size)
-        : tokenizer_(t), cache_(std::bit_ceil(std::clamp<std::size_t>(text_size / 8, 16, 8192))) {
-        ids_.reserve(text_size / 4);
-    }
-
-    void run(std::string_view text, bool special) {
-        const auto push = [&](std::int32_t id) { ids_.push_back(id); };
-        const auto words = [&](std::string_view part) {
-            for_each_word(tokenizer_.splits_, part, [&](std::string_view word) { append(word); });
-        };
-        const auto normalize = [&](std::string_view part) {
-            if (tokenizer_.composes_) part = composed_.emplace_front(compose_nfc(part));
-            tokenizer_.normalized_added_.cut(part, special, words, push);
-        };
-        tokenizer_.raw_added_.cut(text, special, normalize, push);
-    }
-
-    std::vector<std::int32_t> take() { return std::move(ids_); }
-
-private:
-    /// A word and its ids, which are ids_[first … first + count − 1].
-    struct known_word {
-        std::string_view word; // of the caller's text or of composed_
-        std::size_t first = 0, count = 0;
+inline std::string tokenizer::description() const {
+    const auto count = [&](auto... kinds) {
+        return std::to_string(
+            std::count_if(tokens_.begin(), tokens_.end(), [&](token const& t) { return ((t.kind == kinds) || ...); }));
     };
-
-    /// The cache has one place for a word and forgets what was there, so its size and its time are bounded.
-    void append(std::string_view word) {
-        known_word& place = cache_[std::hash<std::string_view>{}(word) & (cache_.size() - 1)];
-        if (place.word == word) {
-            for (std::size_t i = 0; i < place.count; ++i) ids_.push_back(ids_[place.first + i]);
-            return;
-        }
-        const std::size_t first = ids_.size();
-        merge(word);
-        place = {word, first, ids_.size() - first};
-    }
-
-    void merge(std::string_view word) {
-        if (const symbol whole = tokenizer_.whole_word(word); whole != no_symbol) {
-            ids_.push_back(tokenizer_.tokens_[whole].id);
-            return;
-        }
-        symbols_.clear();
-        for (char c : word) {
-            const symbol s = tokenizer_.byte_symbols_[static_cast<unsigned char>(c)];
-            if (s != no_symbol) symbols_.push_back(s);
-        }
-        tokenizer_.merges_.apply(symbols_, memory_);
-        for (symbol s : symbols_) ids_.push_back(tokenizer_.tokens_[s].id);
-    }
-
-    tokenizer const& tokenizer_;
-    std::vector<known_word> cache_;
-    std::forward_list<std::string> composed_; // each stays where it is
-    std::vector<symbol> symbols_;
-    byte_pair_merges::scratch memory_;
-    std::vector<std::int32_t> ids_;
-};
+    return (encoder_.model.in_characters() ? "BPE of characters, " : "byte-level BPE, ") +
+           std::to_string(tokens_.size()) + " tokens (" + count(token_kind::special) + " special, " +
+           count(token_kind::added, token_kind::frozen) + " added, " + count(token_kind::unused) + " unused), " +
+           summary_ +
+           (bos_ ? "; beginning of text " + token_bytes(*bos_) + " (" + std::to_string(*bos_) + "), " +
+                       (adds_bos_ ? "added" : "not added")
+                 : "; no beginning of text");
+}
 
 inline std::vector<std::int32_t> tokenizer::encode(std::string_view text, bool special) const {
     if (text.size() >= std::numeric_limits<std::uint32_t>::max())
         throw format_error("text of " + std::to_string(text.size()) + " bytes: less than 4 GiB can be encoded at once");
     if (const std::size_t valid = valid_utf8_length(text); valid != text.size())
         throw format_error("text is not UTF-8 at byte " + std::to_string(valid));
-    encoder call(*this, text.size());
-    call.run(text, special);
-    return call.take();
+    return encoder_.encode(text, special);
 }
 
 } // namespace bitlens
@@ -9836,6 +11324,862 @@ inline text_windows cut_windows(std::string_view text, std::string const& who, t
         for (const std::int32_t id : cut.row(n).subspan(1)) bytes += t.token_bytes(id).size();
     windows.bytes = bytes;
     return windows;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/text/tokenizer_file.hpp
+/// load_tokenizer: the tokenizer that a path leads to, whatever kind of file it is in.
+
+// ---- bitlens/text/tokenizer_sentencepiece.hpp
+/// Reads a SentencePiece model (tokenizer.model): the protobuf message ModelProto.
+/// Source of numbers and defaults: google/sentencepiece, src/sentencepiece_model.proto.
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// One reading of one ModelProto.
+class sentencepiece_reader {
+public:
+    explicit sentencepiece_reader(std::string who) { out_.who = std::move(who); }
+
+    tokenizer_definition read(std::span<const std::byte> bytes) {
+        protobuf_reader model(bytes, out_.who);
+        while (const auto field = model.next()) {
+            if (field->number() == 1) read_piece(*field);
+            if (field->number() == 2) read_trainer(*field);
+            if (field->number() == 3) read_normalizer(*field);
+        }
+        check_model_type();
+        check_pieces();
+        if (removes_extra_spaces_) out_.normalizer.push_back(normalizer::collapse_spaces{});
+        if (adds_dummy_prefix_) out_.normalizer.push_back(normalizer::prepend{" "});
+        out_.normalizer.push_back(normalizer::replace{" ", "\u2581"});
+        if (removes_extra_spaces_) out_.normalizer.push_back(normalizer::strip_end{"\u2581"}); // also one of the text
+        out_.spelling = token_spelling::characters;
+        out_.order = merge_order::by_score;
+        out_.fuses_unknown = true;
+        // A file names the token; that it goes before every text is the habit of all who publish such files.
+        out_.adds_bos = out_.bos.has_value();
+        return std::move(out_);
+    }
+
+private:
+    enum : std::int32_t { normal = 1, unknown, control, user_defined, unused, byte };
+    enum : std::int32_t { unigram = 1, bpe, word, character };
+
+    [[noreturn]] void fail(std::string const& reason) const { throw format_error(out_.who + ": " + reason); }
+
+    void read_piece(protobuf_field const& message) {
+        if (ids_ == std::numeric_limits<std::int32_t>::max()) message.fail("pieces", "there are more than 2147483647");
+        const std::int32_t id = ids_++;
+        std::string_view text;
+        float score = 0;
+        std::int32_t type = normal;
+        auto fields = message.as_message("pieces");
+        while (const auto field = fields.next()) {
+            if (field->number() == 1) text = field->as_text("piece");
+            if (field->number() == 2) score = field->as_float("score");
+            if (field->number() == 3) type = field->as_int32("type");
+        }
+        if (text.empty()) message.fail("pieces", "piece " + std::to_string(id) + " has no text");
+        if (!is_utf8(text)) message.fail("pieces", "piece " + std::to_string(id) + " is not UTF-8: " + in_quotes(text));
+        if (!std::isfinite(score))
+            message.fail("pieces",
+                         "the score of piece " + std::to_string(id) + ", " + in_quotes(text) + ", is not finite");
+        add(message, {std::string(text), id, score}, type);
+    }
+
+    void add(protobuf_field const& message, tokenizer_definition::token piece, std::int32_t type) {
+        switch (type) {
+        case normal:
+            out_.vocabulary.push_back(std::move(piece));
+            return;
+        case unknown:
+            if (out_.unknown)
+                message.fail("pieces", "pieces " + std::to_string(*out_.unknown) + " and " + std::to_string(piece.id) +
+                                           " are both of type UNKNOWN; one is expected");
+            out_.unknown = piece.id;
+            [[fallthrough]];
+        case control:
+            out_.added.push_back({std::move(piece.text), piece.id, true, false});
+            return;
+        case user_defined:
+            out_.frozen.push_back(std::move(piece));
+            return;
+        case unused:
+            out_.unused.push_back(std::move(piece));
+            return;
+        case byte:
+            ++bytes_;
+            out_.vocabulary.push_back(std::move(piece));
+            return;
+        default:
+            message.fail("pieces", "piece " + std::to_string(piece.id) + " is of type " + std::to_string(type) +
+                                       "; 1 … 6 are expected");
+        }
+    }
+
+    void read_trainer(protobuf_field const& message) {
+        auto fields = message.as_message("trainer_spec");
+        while (const auto field = fields.next()) {
+            if (field->number() == 3) model_type_ = field->as_int32("model_type");
+            if (field->number() == 24 && field->as_bool("treat_whitespace_as_suffix"))
+                field->fail("treat_whitespace_as_suffix", "true is not supported");
+            if (field->number() == 35) out_.byte_fallback = field->as_bool("byte_fallback");
+            if (field->number() == 46) bos_piece_ = field->as_text("bos_piece");
+        }
+    }
+
+    void read_normalizer(protobuf_field const& message) {
+        auto fields = message.as_message("normalizer_spec");
+        std::string_view name;
+        while (const auto field = fields.next()) {
+            if (field->number() == 1) name = field->as_text("name");
+            if (field->number() == 2 && !field->as_bytes("precompiled_charsmap").empty())
+                field->fail("precompiled_charsmap", "the normalizer " + in_quotes(name) +
+                                                        " rewrites characters by a table, which is not supported; "
+                                                        "only files without one are read");
+            if (field->number() == 3) adds_dummy_prefix_ = field->as_bool("add_dummy_prefix");
+            if (field->number() == 4) removes_extra_spaces_ = field->as_bool("remove_extra_whitespaces");
+            if (field->number() == 5 && !field->as_bool("escape_whitespaces"))
+                field->fail("escape_whitespaces", "false is not supported");
+        }
+    }
+
+    void check_model_type() const {
+        constexpr std::array<std::string_view, 5> names{"", "UNIGRAM", "BPE", "WORD", "CHAR"};
+        if (model_type_ == bpe) return;
+        const bool is_known = model_type_ >= unigram && model_type_ <= character;
+        fail("a SentencePiece model of type " +
+             (is_known ? std::string(names[static_cast<std::size_t>(model_type_)]) : std::to_string(model_type_)) +
+             " was found; only BPE is read");
+    }
+
+    void check_pieces() {
+        if (!out_.unknown) fail("no piece is of type UNKNOWN; one is expected");
+        if (!out_.byte_fallback && bytes_ > 0)
+            fail(std::to_string(bytes_) + " pieces are of type BYTE, but byte_fallback is not set");
+        if (out_.byte_fallback && bytes_ != 256)
+            fail("byte_fallback is set and " + std::to_string(bytes_) + " pieces are of type BYTE; 256 are expected");
+        for (auto const& piece : out_.added)
+            if (piece.text == bos_piece_ && piece.id != out_.unknown) out_.bos = piece.id;
+    }
+
+    tokenizer_definition out_;
+    std::int32_t ids_ = 0;  // of pieces so far
+    std::size_t bytes_ = 0; // pieces of type BYTE
+    // What holds where the file does not say.
+    std::int32_t model_type_ = unigram;
+    std::string_view bos_piece_ = "<s>";
+    bool adds_dummy_prefix_ = true, removes_extra_spaces_ = true;
+};
+
+} // namespace detail
+
+/// What a SentencePiece model says. Control pieces and the unknown one are special tokens, which such a model never
+/// finds in a text; the beginning of text is the control piece that trainer_spec names.
+/// Errors: format_error for what is no such message (see protobuf_reader), a model but BPE, a table of characters to
+/// rewrite, and pieces that contradict each other.
+inline tokenizer_definition read_sentencepiece(std::span<const std::byte> bytes, std::string who) {
+    refuse_foreign(bytes, who, "a SentencePiece model");
+    return detail::sentencepiece_reader(std::move(who)).read(bytes);
+}
+
+} // namespace bitlens
+
+// ---- bitlens/text/tokenizer_tekken.hpp
+/// Reads tekken.json, in which Mistral publishes its byte-level tokenizers.
+/// Source of its rules: mistral-common 1.13, tokens/tokenizers/tekken.py.
+
+// ---- bitlens/text/tokenizer_tiktoken.hpp
+/// Reads tiktoken's text files (tokenizer.model of Llama 3, cl100k_base.tiktoken): a token in base64 and its rank on
+/// each line.
+
+#include <algorithm>
+#include <array>
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Whether a text begins as such a file does: with a token of rank 0, perhaps after blank lines.
+inline bool is_tiktoken(std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of("\r\n"), text.size()));
+    const std::string_view line = text.substr(0, text.find('\n'));
+    const std::size_t space = line.find(' ');
+    const std::string_view rank = space == line.npos ? "" : line.substr(space + 1);
+    return space > 0 && (rank == "0" || rank == "0\r") && decode_base64(line.substr(0, space)).has_value();
+}
+
+namespace detail {
+
+struct special_token {
+    std::string_view text;
+    std::int32_t id;
+};
+
+/// A file whose other half, in the program that goes with it, is known.
+struct known_tiktoken {
+    std::string_view sha256, name;
+    split_rule split;
+    std::int32_t ids; // with the special ones
+    std::span<const special_token> special;
+    std::optional<std::int32_t> bos; // goes before every text
+};
+
+/// The names that all releases from Llama 3 to 3.3 agree on; of the other ids up to 128255 each has its own.
+inline constexpr std::array<special_token, 5> llama3_special{{{"<|begin_of_text|>", 128000},
+                                                              {"<|end_of_text|>", 128001},
+                                                              {"<|start_header_id|>", 128006},
+                                                              {"<|end_header_id|>", 128007},
+                                                              {"<|eot_id|>", 128009}}};
+inline constexpr std::array<special_token, 5> cl100k_special{{{"<|endoftext|>", 100257},
+                                                              {"<|fim_prefix|>", 100258},
+                                                              {"<|fim_middle|>", 100259},
+                                                              {"<|fim_suffix|>", 100260},
+                                                              {"<|endofprompt|>", 100276}}};
+inline constexpr std::array<special_token, 1> gpt2_special{{{"<|endoftext|>", 50256}}};
+inline constexpr std::array<special_token, 2> o200k_special{{{"<|endoftext|>", 199999}, {"<|endofprompt|>", 200018}}};
+
+/// Sums of Llama 3's file as published, and of those that tiktoken 0.14 fetches.
+inline constexpr std::array<known_tiktoken, 4> known_tiktokens{{
+    {"82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55", "Llama 3", split_rule::llama3, 128256,
+     llama3_special, 128000},
+    {"223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7", "cl100k_base", split_rule::llama3, 100277,
+     cl100k_special, std::nullopt},
+    {"306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930", "r50k_base", split_rule::gpt2, 50257,
+     gpt2_special, std::nullopt},
+    {"446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d", "o200k_base", split_rule::o200k, 200019,
+     o200k_special, std::nullopt},
+}};
+
+/// The tokens of such a file; ranks 0, 1, 2 … are their ids.
+inline std::vector<tokenizer_definition::token> read_tiktoken_lines(std::string_view text, std::string const& who) {
+    std::vector<tokenizer_definition::token> tokens;
+    std::size_t number = 0; // of the line
+    while (!text.empty()) {
+        ++number;
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        std::string_view line = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
+        if (line.ends_with('\r')) line.remove_suffix(1);
+        if (line.empty()) continue;
+        const auto fail = [&](std::string const& reason) {
+            throw format_error(who + ": line " + std::to_string(number) + ": " + reason);
+        };
+        const std::size_t space = line.find(' ');
+        if (space == line.npos)
+            fail("a token in base64, a space and a rank are expected, " + in_quotes(line) + " was found");
+        auto bytes = decode_base64(line.substr(0, space));
+        if (!bytes || bytes->empty()) fail(in_quotes(line.substr(0, space)) + " is no token in base64");
+        const std::string_view rank = line.substr(space + 1);
+        if (rank != std::to_string(tokens.size()))
+            fail("the rank " + std::to_string(tokens.size()) + " is expected, " + in_quotes(rank) + " was found");
+        tokens.push_back({std::move(*bytes), static_cast<std::int32_t>(tokens.size())});
+    }
+    return tokens;
+}
+
+/// Tokens that are bytes, of which whole words go first and the lowest id next.
+inline tokenizer_definition tiktoken_definition(std::string who) {
+    tokenizer_definition out;
+    out.who = std::move(who);
+    out.spelling = token_spelling::bytes;
+    out.order = merge_order::by_id;
+    out.prefers_whole_words = true;
+    return out;
+}
+
+/// Errors: format_error where not every text can be written: a byte alone is no token.
+inline void require_bytes(tokenizer_definition const& definition) {
+    std::bitset<256> found;
+    for (auto const& token : definition.vocabulary)
+        if (token.text.size() == 1) found.set(static_cast<unsigned char>(token.text[0]));
+    if (!found.all())
+        throw format_error(definition.who + ": " + std::to_string(256 - found.count()) +
+                           " of the 256 bytes are no tokens; all are expected");
+}
+
+inline void add_special(tokenizer_definition& out, known_tiktoken const& known) {
+    for (auto const& [text, id] : known.special) out.added.push_back({std::string(text), id, true, false});
+    for (auto id = static_cast<std::int32_t>(out.vocabulary.size()); id < known.ids; ++id)
+        if (std::ranges::find(known.special, id, &special_token::id) == known.special.end())
+            out.unused.push_back({"<id " + std::to_string(id) + ">", id});
+    out.bos = known.bos;
+    out.adds_bos = known.bos.has_value();
+}
+
+} // namespace detail
+
+/// What a tiktoken file says, and what it does not: how words are split, and the special tokens. Of a few published
+/// files, told by their sums, that is known. Others need `rules`, which hold for any file, and have no special tokens.
+/// Errors: format_error for a line that is none, ranks that do not rise by one from 0, and a file that is not known,
+/// where there are no rules.
+inline tokenizer_definition read_tiktoken(std::span<const std::byte> bytes, std::string who,
+                                          word_rules const* rules = nullptr) {
+    tokenizer_definition out = detail::tiktoken_definition(std::move(who));
+    out.vocabulary = detail::read_tiktoken_lines(as_text(bytes), out.who);
+    detail::require_bytes(out);
+    const auto known = std::ranges::find(detail::known_tiktokens, sha256_of(bytes), &detail::known_tiktoken::sha256);
+    if (known != detail::known_tiktokens.end()) {
+        out.pre_tokenizer = {known->split};
+        detail::add_special(out, *known);
+    } else if (!rules) {
+        std::string names;
+        for (auto const& k : detail::known_tiktokens) names += (names.empty() ? "" : ", ") + std::string(k.name);
+        throw format_error(out.who + ": a tiktoken file of " + std::to_string(out.vocabulary.size()) +
+                           " tokens says neither how words are split nor which tokens are special, and this is none of "
+                           "those of which that is known (" +
+                           names + "); a name as in tokenizer.ggml.pre of GGUF files can say how words are split");
+    }
+    if (rules) {
+        out.normalizer = rules->normalizer;
+        out.pre_tokenizer = rules->pre_tokenizer;
+    }
+    return out;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Whether a JSON value is such a file: it has `config` and tokens of one of the two layouts.
+inline bool is_tekken(json const& file) {
+    return file.is_object() && file.contains("config") && (file.contains("vocab") || file.contains("bpe_ranks"));
+}
+
+namespace detail {
+
+/// One reading of one tekken.json. Ids begin with the special tokens; rank 0 follows them.
+class tekken_reader {
+public:
+    tekken_reader(json const& file, std::string who) : file_(file), out_(tiktoken_definition(std::move(who))) {}
+
+    tokenizer_definition read() {
+        json const& config = required_object(file_, "config", out_.who);
+        const std::string where = out_.who + ": config";
+        read_pattern(required<std::string>(config, "pattern", where));
+        const auto ids = required<std::int32_t>(config, "default_vocab_size", where);
+        special_ = required<std::int32_t>(config, "default_num_special_tokens", where);
+        if (special_ < 0 || ids <= special_)
+            fail("config: default_vocab_size is " + std::to_string(ids) + " and default_num_special_tokens " +
+                 std::to_string(special_) + "; the first must be greater, and neither negative");
+        constexpr std::int32_t most = 10000; // each gets a name, whatever the size of the file
+        if (special_ > most)
+            fail("config: default_num_special_tokens is " + std::to_string(special_) + "; at most " +
+                 std::to_string(most) + " are read");
+        ranks_ = static_cast<std::size_t>(ids - special_);
+        read_special(required<std::string>(config, "version", where));
+        if (json const* const vocabulary = find_value(file_, "vocab", out_.who))
+            read_list(*vocabulary);
+        else
+            read_words(required<std::string>(file_, "bpe_ranks", out_.who));
+        if (out_.vocabulary.size() < ranks_)
+            fail(std::to_string(out_.vocabulary.size()) + " tokens were found; config says " + std::to_string(ranks_));
+        require_bytes(out_);
+        return std::move(out_);
+    }
+
+private:
+    [[noreturn]] void fail(std::string const& reason) const { throw format_error(out_.who + ": " + reason); }
+
+    void read_pattern(std::string const& regex) {
+        try {
+            out_.pre_tokenizer = {find_split_rule(regex)};
+        } catch (option_error const& e) {
+            fail(std::string("config: ") + e.what());
+        }
+    }
+
+    /// The special tokens that the file lists or, for files of up to version 7 that list none, those that all had; ids
+    /// that are left are called <SPECIAL_i>.
+    void read_special(std::string const& version) {
+        constexpr std::array<std::string_view, 20> of_old_files{"<unk>",
+                                                                "<s>",
+                                                                "</s>",
+                                                                "[INST]",
+                                                                "[/INST]",
+                                                                "[AVAILABLE_TOOLS]",
+                                                                "[/AVAILABLE_TOOLS]",
+                                                                "[TOOL_RESULTS]",
+                                                                "[/TOOL_RESULTS]",
+                                                                "[TOOL_CALLS]",
+                                                                "[IMG]",
+                                                                "<pad>",
+                                                                "[IMG_BREAK]",
+                                                                "[IMG_END]",
+                                                                "[PREFIX]",
+                                                                "[MIDDLE]",
+                                                                "[SUFFIX]",
+                                                                "[SYSTEM_PROMPT]",
+                                                                "[/SYSTEM_PROMPT]",
+                                                                "[TOOL_CONTENT]"};
+        std::vector<std::string> texts;
+        if (json const* const list = find_value(file_, "special_tokens", out_.who)) {
+            if (!list->is_array()) fail("special_tokens: an array is expected");
+            for (std::size_t i = 0; i < list->size(); ++i) {
+                const std::string where = out_.who + ": special_tokens[" + std::to_string(i) + "]";
+                if (required<std::uint64_t>((*list)[i], "rank", where) != i)
+                    throw format_error(where + ": the rank must be the place in the list");
+                texts.push_back(required<std::string>((*list)[i], "token_str", where));
+            }
+        } else {
+            constexpr std::array<std::string_view, 4> old_versions{"v1", "v2", "v3", "v7"};
+            if (std::ranges::find(old_versions, version) == old_versions.end())
+                fail("there is no list special_tokens, which files of version " + in_quotes(version) + " need");
+            texts.assign(of_old_files.begin(), of_old_files.end());
+        }
+        if (texts.size() > static_cast<std::size_t>(special_))
+            fail(std::to_string(texts.size()) + " special tokens were found; config says " + std::to_string(special_));
+        for (std::int32_t id = 0; id < special_; ++id) {
+            const auto place = static_cast<std::size_t>(id);
+            if (place == texts.size()) texts.push_back("<SPECIAL_" + std::to_string(id) + ">");
+            if (texts[place] == "<s>") out_.bos = id;
+            out_.added.push_back({texts[place], id, true, false});
+        }
+        out_.adds_bos = out_.bos.has_value();
+    }
+
+    /// [{"rank": 0, "token_bytes": "AA=="}, …]; those beyond the size that config says are not used.
+    void read_list(json const& list) {
+        if (!list.is_array()) fail("vocab: an array is expected");
+        for (std::size_t i = 0; i < std::min(ranks_, list.size()); ++i) {
+            const std::string where = out_.who + ": vocab[" + std::to_string(i) + "]";
+            if (required<std::uint64_t>(list[i], "rank", where) != i)
+                throw format_error(where + ": the rank must be the place in the list");
+            add(required<std::string>(list[i], "token_bytes", where), where);
+        }
+    }
+
+    /// "! 0 AA== AQ== …": the first rank of a line and its tokens.
+    void read_words(std::string_view text) {
+        const std::string where = out_.who + ": bpe_ranks";
+        const auto next = [&]() -> std::string_view {
+            constexpr std::string_view blanks = " \n";
+            text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
+            const std::string_view word = text.substr(0, text.find_first_of(blanks));
+            text.remove_prefix(word.size());
+            return word;
+        };
+        bool begun = false; // a line
+        for (std::string_view word = next(); !word.empty() && out_.vocabulary.size() < ranks_; word = next()) {
+            if (begun && word != "!") {
+                add(word, where);
+                continue;
+            }
+            const std::string_view first = word == "!" ? next() : word;
+            if (word != "!" || first != std::to_string(out_.vocabulary.size()))
+                throw format_error(where + ": \"! " + std::to_string(out_.vocabulary.size()) + "\" is expected, " +
+                                   in_quotes(first) + " was found");
+            begun = true;
+        }
+    }
+
+    void add(std::string_view base64, std::string const& where) {
+        auto bytes = decode_base64(base64);
+        if (!bytes || bytes->empty())
+            throw format_error(where + ": token " + std::to_string(out_.vocabulary.size()) + ", " + in_quotes(base64) +
+                               ", is no token in base64");
+        const auto rank = static_cast<std::int32_t>(out_.vocabulary.size());
+        out_.vocabulary.push_back({std::move(*bytes), rank + special_});
+    }
+
+    json const& file_;
+    tokenizer_definition out_;
+    std::int32_t special_ = 0;
+    std::size_t ranks_ = 0; // that are used
+};
+
+} // namespace detail
+
+/// What a tekken.json says. No special token is ever found in a text; `<s>` goes before every one.
+/// Errors: format_error for a missing key, a pattern that is not known, tokens that are not base64 or not in order.
+inline tokenizer_definition read_tekken(json const& file, std::string who) {
+    return detail::tekken_reader(file, std::move(who)).read();
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Of a Hugging Face folder, what its tokenizer_config.json says beside the vocabulary. Nothing where there is none.
+class tokenizer_config {
+public:
+    explicit tokenizer_config(std::filesystem::path const& folder)
+        : path_(folder / "tokenizer_config.json"), who_(path_.string()) {
+        std::error_code unknown; // what cannot be asked for cannot be opened either
+        if (std::filesystem::exists(path_, unknown)) file_ = read_json_file(path_);
+        expect_object(file_, who_);
+    }
+
+    std::string const& who() const noexcept { return who_; }
+    template <class T>
+    std::optional<T> value(std::string_view key) const {
+        return if_present<T>(file_, key, who_);
+    }
+
+    /// The text of a token that has a role, such as `bos_token`: a string, or an object with `content`.
+    std::optional<std::string> token(std::string_view role) const {
+        json const* const named = find_value(file_, role, who_);
+        if (!named) return std::nullopt;
+        if (named->is_object()) return required<std::string>(*named, "content", who_);
+        return required<std::string>(file_, role, who_);
+    }
+
+    /// Tokens that come to those of the vocabulary, by rising id.
+    std::vector<tokenizer_definition::added_token> added_tokens() const {
+        std::vector<tokenizer_definition::added_token> tokens;
+        json const* const listed = find_object(file_, "added_tokens_decoder", who_);
+        if (!listed) return tokens;
+        for (auto const& [key, value] : listed->items()) {
+            json const& token = value; // clang 14 has no bindings in lambdas
+            const std::string where = who_ + ": added_tokens_decoder: " + in_quotes(key);
+            std::int32_t id = 0;
+            const auto end = std::from_chars(key.data(), key.data() + key.size(), id);
+            if (end.ec != std::errc() || end.ptr != key.data() + key.size())
+                throw format_error(where + ": an id is expected");
+            const auto flag = [&](std::string_view name, bool otherwise) {
+                return if_present<bool>(token, name, where).value_or(otherwise);
+            };
+            const bool special = flag("special", false);
+            tokens.push_back({required<std::string>(token, "content", where), id, special, flag("normalized", !special),
+                              flag("lstrip", false), flag("rstrip", false), flag("single_word", false)});
+        }
+        std::ranges::sort(tokens, {}, &tokenizer_definition::added_token::id);
+        return tokens;
+    }
+
+private:
+    std::filesystem::path path_;
+    std::string who_;
+    json file_ = json::object();
+};
+
+inline bool holds(std::filesystem::path const& folder, std::string_view name) {
+    std::error_code unknown;
+    return std::filesystem::exists(folder / name, unknown);
+}
+
+/// What the configuration of a folder adds to the definition that another of its files gave: tokens, and whether and
+/// with which the beginning of text is marked.
+class configured_tokens {
+public:
+    configured_tokens(tokenizer_definition& definition, tokenizer_config const& config)
+        : definition_(definition), config_(config) {
+        const auto add = [&](tokenizer_definition::token const& token, kind is) {
+            all_.push_back({token.text, token.id, is, 0});
+        };
+        for (auto const& token : definition.vocabulary) add(token, kind::vocabulary);
+        for (auto const& token : definition.frozen) add(token, kind::frozen);
+        for (std::size_t i = 0; i < definition.added.size(); ++i)
+            all_.push_back({definition.added[i].text, definition.added[i].id, kind::added, i});
+        for (std::size_t i = 0; i < all_.size(); ++i) by_text_.add(all_[i].text, i);
+        by_text_.sort();
+    }
+
+    void apply() {
+        auto tokens = config_.added_tokens();
+        const auto listed = [&](tokenizer_definition::token const& token) {
+            return std::ranges::binary_search(tokens, token.id, {}, &tokenizer_definition::added_token::id);
+        };
+        std::erase_if(definition_.unused, listed);
+        for (auto& token : tokens) take(std::move(token));
+        if (const auto adds = config_.value<bool>("add_bos_token")) definition_.adds_bos = *adds;
+        const auto name = config_.token("bos_token");
+        if (!name) return;
+        if (known const* const token = find(*name)) definition_.bos = token->id;
+        for (auto const& token : definition_.added) // those that have come
+            if (token.text == *name) definition_.bos = token.id;
+    }
+
+    /// Errors: format_error where an added_tokens.json, as transformers once wrote it, has more than there is: it does
+    /// not say how they are found in a text.
+    void check_old_list(std::filesystem::path const& path) const {
+        const json tokens = read_json_file(path);
+        const std::string who = path.string();
+        for (auto const& [text, id] : expect_object(tokens, who).items())
+            if (!find(text) && std::ranges::find(definition_.added, text, &tokenizer_definition::added_token::text) ==
+                                   definition_.added.end())
+                throw format_error(who + ": the token " + in_quotes(text) +
+                                   " is added, but not how it is found in a text; an added_tokens_decoder in " +
+                                   config_.who() + " is expected");
+    }
+
+private:
+    enum class kind : std::uint8_t { vocabulary, frozen, added };
+    struct known {
+        std::string text;
+        std::int32_t id;
+        kind is;
+        std::size_t place; // of an added one
+    };
+
+    known const* find(std::string_view text) const noexcept {
+        const auto place = by_text_.find(text);
+        return place ? &all_[*place] : nullptr;
+    }
+
+    void take(tokenizer_definition::added_token token) {
+        known const* const same = find(token.text);
+        if (same && same->id != token.id)
+            throw format_error(config_.who() + ": added_tokens_decoder: " + in_quotes(token.text) + " has the id " +
+                               std::to_string(token.id) + "; in " + definition_.who + " it is " +
+                               std::to_string(same->id));
+        if (same && same->is == kind::frozen) return; // found in every text already
+        if (same && same->is == kind::added)
+            definition_.added[same->place] = std::move(token);
+        else
+            definition_.added.push_back(std::move(token));
+    }
+
+    tokenizer_definition& definition_;
+    tokenizer_config const& config_;
+    std::vector<known> all_;
+    name_index by_text_;
+};
+
+/// What tokenizers of byte-level BPE do that are named in tokenizer_config.json and have no file that says it.
+inline word_rules rules_of_class(tokenizer_config const& config, std::filesystem::path const& folder) {
+    const auto name = config.value<std::string>("tokenizer_class");
+    if (!name)
+        throw format_error(folder.string() +
+                           ": vocab.json and merges.txt do not say how words are split, and there is "
+                           "no tokenizer_class in " +
+                           config.who() + " that does; a name as in tokenizer.ggml.pre of GGUF files can");
+    word_rules rules;
+    if (config.value<bool>("add_prefix_space").value_or(false))
+        rules.pre_tokenizer.push_back(pre_tokenizer::leading_space{});
+    if (*name == "GPT2Tokenizer" || *name == "GPT2TokenizerFast") {
+        rules.pre_tokenizer.push_back(split_rule::gpt2);
+    } else if (*name == "Qwen2Tokenizer" || *name == "Qwen2TokenizerFast") {
+        rules.normalizer.push_back(normalizer::compose{});
+        rules.pre_tokenizer.push_back(split_rule::qwen2);
+    } else {
+        throw format_error(config.who() + ": key \"tokenizer_class\": " + in_quotes(*name) +
+                           " is not known where there are only vocab.json and merges.txt; known are: GPT2Tokenizer, "
+                           "Qwen2Tokenizer");
+    }
+    return rules;
+}
+
+/// A byte-level tokenizer as GPT-2 was published: vocab.json and merges.txt.
+inline tokenizer_definition read_vocabulary_and_merges(std::filesystem::path const& folder, word_rules rules) {
+    tokenizer_definition out;
+    const auto vocabulary_path = folder / "vocab.json", merges_path = folder / "merges.txt";
+    out.who = vocabulary_path.string();
+    out.normalizer = std::move(rules.normalizer);
+    out.pre_tokenizer = std::move(rules.pre_tokenizer);
+    out.prefers_whole_words = rules.prefers_whole_words;
+    const json vocabulary = read_json_file(vocabulary_path);
+    for (auto const& [text, id] : expect_object(vocabulary, out.who).items())
+        out.vocabulary.push_back({text, required<std::int32_t>(vocabulary, text, out.who)});
+    line_reader lines(merges_path);
+    std::size_t number = 0;
+    for (std::string_view line; lines.next(line);) {
+        if (++number == 1 && line.starts_with("#version")) continue;
+        const std::size_t space = line.find(' ');
+        if (space == line.npos || line.find(' ', space + 1) != line.npos)
+            throw format_error(merges_path.string() + ": line " + std::to_string(number) +
+                               ": two parts with one space between are expected, " + in_quotes(line) + " was found");
+        out.merges.push_back({std::string(line.substr(0, space)), std::string(line.substr(space + 1))});
+    }
+    return out;
+}
+
+inline constexpr std::string_view tokenizer_kinds =
+    "a tokenizer.json, a tokenizer.model of SentencePiece or tiktoken, a tekken.json, a GGUF file, or the folder of a "
+    "model";
+
+/// The definition in a JSON file other than tokenizer.json. Errors: format_error for what is none.
+[[noreturn]] inline void refuse_tokenizer_json(json const& file, std::filesystem::path const& path) {
+    const auto is_id = [](json const& value) { return value.is_number_integer(); };
+    const bool is_vocabulary = file.is_object() && !file.empty() && std::ranges::all_of(file, is_id);
+    std::string found = is_vocabulary ? "a vocabulary without its merges" : "other JSON";
+    if (file.is_object() && file.contains("tokenizer_class")) found = "the configuration of a tokenizer";
+    throw format_error(path.string() + ": " + std::string(tokenizer_kinds) + " is expected, " + found + " was found" +
+                       (found == "other JSON" ? "" : "; give the folder that it is in"));
+}
+
+/// Reads one file or folder, with what the caller says of its words.
+class tokenizer_loader {
+public:
+    tokenizer_loader(std::filesystem::path path, std::string_view pre) : path_(std::move(path)), pre_(pre) {}
+
+    tokenizer load() {
+        tokenizer found = std::filesystem::is_directory(path_) ? load_folder() : load_file();
+        if (!pre_.empty() && !rules_used_)
+            throw option_error(path_.string() + ": the tokenizer's own file says how words are split; " +
+                               in_quotes(pre_) + " is of no use");
+        return found;
+    }
+
+private:
+    tokenizer load_file() {
+        const mapped_file file(path_);
+        const std::string_view text = as_text(file.bytes());
+        if (text.starts_with("GGUF")) return tokenizer::from_gguf(gguf_file(path_));
+        if (begins_as_json(text)) {
+            const json parsed = parse_json(text, path_.string());
+            if (is_tekken(parsed)) return tokenizer(read_tekken(parsed, path_.string()));
+            if (parsed.is_object() && parsed.contains("model")) return tokenizer::from_json(parsed, path_.string());
+            refuse_tokenizer_json(parsed, path_);
+        }
+        return tokenizer(read_model(path_, file.bytes()));
+    }
+
+    tokenizer load_folder() {
+        const tokenizer_config config(path_);
+        if (holds(path_, "tokenizer.json")) {
+            const auto path = path_ / "tokenizer.json";
+            const json parsed = read_json_file(path);
+            tokenizer_definition definition = read_tokenizer(parsed, path.string());
+            if (const auto name = config.token("bos_token"); name && !definition.bos)
+                definition.bos = id_of(definition, *name);
+            return tokenizer(std::move(definition));
+        }
+        tokenizer_definition definition = definition_in_folder(config);
+        configured_tokens configured(definition, config);
+        configured.apply();
+        if (holds(path_, "added_tokens.json")) configured.check_old_list(path_ / "added_tokens.json");
+        return tokenizer(std::move(definition));
+    }
+
+    tokenizer_definition definition_in_folder(tokenizer_config const& config) {
+        if (const auto path = path_ / "tokenizer.model"; holds(path_, "tokenizer.model"))
+            return read_model(path, mapped_file(path).bytes());
+        if (const auto path = path_ / "tekken.json"; holds(path_, "tekken.json"))
+            return read_tekken(read_json_file(path), path.string());
+        if (holds(path_, "vocab.json") && holds(path_, "merges.txt")) {
+            if (auto rules = rules_of_caller()) return read_vocabulary_and_merges(path_, std::move(*rules));
+            return read_vocabulary_and_merges(path_, rules_of_class(config, path_));
+        }
+        std::string others;
+        for (const char* name : {"vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "vocab.txt"})
+            if (holds(path_, name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
+        throw io_error(path_.string() +
+                       ": holds no tokenizer.json, tokenizer.model or tekken.json, nor both of vocab.json and "
+                       "merges.txt" +
+                       (others.empty() ? "" : "; " + others + " alone is not read") +
+                       "; AutoTokenizer of transformers writes a tokenizer.json when it loads and saves the folder's "
+                       "tokenizer");
+    }
+
+    /// A tokenizer.model: text of tiktoken, or else a message of SentencePiece.
+    tokenizer_definition read_model(std::filesystem::path const& path, std::span<const std::byte> bytes) {
+        refuse_foreign(bytes, path.string(), tokenizer_kinds);
+        if (is_tiktoken(as_text(bytes))) {
+            const auto rules = rules_of_caller();
+            return read_tiktoken(bytes, path.string(), rules ? &*rules : nullptr);
+        }
+        constexpr auto first_piece = std::byte{0x0A}; // the tag of the field that all models begin with
+        if (bytes[0] != first_piece)
+            throw format_error(path.string() + ": " + std::string(tokenizer_kinds) + " is expected, none was found");
+        return read_sentencepiece(bytes, path.string());
+    }
+
+    std::optional<word_rules> rules_of_caller() {
+        if (pre_.empty()) return std::nullopt;
+        rules_used_ = true;
+        auto rules = find_word_rules(pre_);
+        if (!rules)
+            throw option_error(path_.string() + ": " + in_quotes(pre_) +
+                               " names no rule that splits words; known are: " + word_rule_names());
+        return rules;
+    }
+
+    static bool begins_as_json(std::string_view text) {
+        text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+        return text.starts_with('{') || text.starts_with('[');
+    }
+
+    static std::optional<std::int32_t> id_of(tokenizer_definition const& definition, std::string_view text) {
+        for (auto const& token : definition.added)
+            if (token.text == text) return token.id;
+        for (auto const& token : definition.vocabulary)
+            if (token.text == text) return token.id;
+        return std::nullopt;
+    }
+
+    std::filesystem::path path_;
+    std::string_view pre_;
+    bool rules_used_ = false;
+};
+
+} // namespace detail
+
+/// The tokenizer at a path. A file: tokenizer.json, tokenizer.model (SentencePiece or tiktoken), tekken.json, or GGUF,
+/// told by its bytes. A folder: the first of tokenizer.json, tokenizer.model, tekken.json, vocab.json with merges.txt,
+/// and its tokenizer_config.json. No weight is looked at.
+///
+/// `pre` names, as tokenizer.ggml.pre does, how words are split where the files leave that open: tiktoken's, and
+/// vocab.json with merges.txt.
+/// Errors: io_error where there is nothing; format_error saying what was found, and as the readers of each kind;
+/// option_error for a `pre` that is of no use.
+inline tokenizer load_tokenizer(std::filesystem::path const& path, std::string_view pre = {}) {
+    return detail::tokenizer_loader(path, pre).load();
+}
+
+/// Those files of a folder that decide what load_tokenizer gives.
+inline std::vector<std::filesystem::path> tokenizer_files(std::filesystem::path const& folder) {
+    std::vector<std::filesystem::path> files;
+    const auto take = [&](std::string_view name) {
+        const bool is_there = detail::holds(folder, name);
+        if (is_there) files.push_back(folder / name);
+        return is_there;
+    };
+    take("tokenizer_config.json");
+    if (take("tokenizer.json")) return files;
+    take("added_tokens.json");
+    if (take("tokenizer.model") || take("tekken.json")) return files;
+    take("vocab.json");
+    take("merges.txt");
+    return files;
 }
 
 } // namespace bitlens
@@ -10777,9 +13121,9 @@ inline void multiply_tile(micro_kernel const& kernel, micro_kernel::operand cons
     std::array<float, micro_kernel::most_tile_positions * micro_kernel::most_panel_rows> numbers;
     const matrix_view<float> full(numbers.data(), positions, rows);
     if (start.rows != 0) std::fill_n(full.data, positions * rows, 0.0f);
-    for (std::size_t t = 0; t < start.rows; ++t) std::ranges::copy(start.row(t), full.row(t).begin());
+    copy_rows(start, full.middle_rows(0, start.rows).middle_cols(0, start.cols));
     kernel.multiply(x, depth, panel, full, start.rows == 0 ? start : full, soon);
-    for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
+    copy_rows(full.middle_rows(0, y.rows).middle_cols(0, y.cols), y);
 }
 
 /// One of `parts` parts of a panel of so many elements, or of none, as rows of `depth` floats: what a product fetches
@@ -11217,6 +13561,49 @@ void matvec(W const& w, std::span<const float> x, std::span<float> y) {
 
 } // namespace bitlens::reference
 
+// ---- bitlens/kernels/soft_cap.hpp
+/// soft_cap: what keeps scores and logits below a number c, in models of the Gemma 2 family.
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace bitlens {
+
+/// The cap of a model that has none.
+inline constexpr float no_soft_cap = 0;
+
+namespace detail {
+
+/// x ← c · tanh(x · scale/c).
+template <class Arch>
+void cap_row(std::span<float> x, float scale, float c) noexcept {
+    using vec = simd::batch<float, Arch>;
+    simd::map<Arch>(
+        x.size(), [inverse = vec(scale / c), c = vec(c)](vec const& v) { return c * simd::tanh(v * inverse); },
+        x.data(), x.data());
+}
+
+/// Errors: option_error unless c is a cap or none.
+inline void check_soft_cap(const char* who, float c) {
+    if (!(c >= 0) || !std::isfinite(c))
+        throw option_error(std::string(who) + ": soft cap " + std::to_string(c) +
+                           ", expected a positive number, or 0 for none");
+}
+
+} // namespace detail
+
+/// x ← c · tanh(x/c), element by element; c = 0 leaves x as it is.   Errors: option_error for a c below 0, or infinite.
+template <class Arch = simd::default_arch>
+void soft_cap(float c, matrix_view<float> x) {
+    detail::check_soft_cap("soft_cap", c);
+    if (c == no_soft_cap) return;
+    for (std::size_t t = 0; t < x.rows; ++t) detail::cap_row<Arch>(x.row(t), 1, c);
+}
+
+} // namespace bitlens
+
 // ---- bitlens/kernels/vocabulary_loss.hpp
 /// vocabulary_loss: from final hidden states to the scores of every token, without ever holding all logits.
 
@@ -11391,8 +13778,8 @@ struct loss_tile {
     std::size_t first, count, padded_count;
     float* logits;      // padded
     float* exps;        // exp(logits − largest), written here
-    double rescale = 1; // what the sums were multiplied with, as `largest` rose; written here
     bool weighs = true; // running_loss::weighted is wanted
+    double rescale = 1; // what the sums were multiplied with, as `largest` rose; written here
 };
 
 /// Takes a tile into the sums. For the reference itself `reference` is null.
@@ -11445,10 +13832,11 @@ void add_tile(running_loss& loss, loss_tile& tile, std::int32_t target, loss_til
 }
 
 /// Errors: those of vocabulary_loss, but for the workspace.
-inline void check_loss_operands(std::size_t vocabulary, std::size_t width,
+inline void check_loss_operands(std::size_t vocabulary, std::size_t width, float soft_cap,
                                 std::span<const matrix_view<const float>> hidden, std::span<const std::int32_t> targets,
                                 std::span<const token_scores> out) {
     constexpr const char* who = "vocabulary_loss";
+    check_soft_cap(who, soft_cap);
     if (vocabulary == 0) throw shape_error("vocabulary_loss: the head has no rows, expected at least 1");
     check_size(who, "out", out.size(), hidden.size());
     for (auto const& states : hidden) check_shape(who, "hidden", states, targets.size(), width);
@@ -11479,19 +13867,19 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
            workspace::bytes_for<detail::loss_tile>(block) + matmul_bytes<Arch>(tile, width, block, tasks);
 }
 
-/// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, one tile of
-/// the vocabulary at a time, log Σ exp and KL by rescaling sums as the largest logit rises (Milakov & Gimelshein 2018).
-/// Shapes: head (vocabulary, d), hidden[v] (T, d) after the final norm; v = 0 is the reference. targets (T), out[v].
-/// Errors: shape_error where they do not fit, for a target outside the vocabulary, an empty vocabulary, and a workspace
-/// that is too small.
-/// A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the other variants; states
-/// equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ − l|), so it may come
-/// out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the vocabulary has one
-/// word. Agrees with reference::vocabulary_loss.
+/// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, or
+/// c · tanh(l/c) of them where there is a soft cap c, one tile of the vocabulary at a time, log Σ exp and KL by
+/// rescaling sums as the largest logit rises (Milakov & Gimelshein 2018). Shapes: head (vocabulary, d), hidden[v] (T,
+/// d) after the final norm; v = 0 is the reference. targets (T), out[v]. Errors: shape_error where they do not fit, for
+/// a target outside the vocabulary, an empty vocabulary, and a workspace that is too small; option_error for a cap
+/// below 0, or infinite. A variant's bits depend on its own states and the reference's alone: not on tasks, nor on the
+/// other variants; states equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ −
+/// l|), so it may come out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the
+/// vocabulary has one word. Agrees with reference::vocabulary_loss.
 template <class Arch = simd::default_arch, weight_matrix W>
-void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
+void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out, workspace& scratch) {
-    detail::check_loss_operands(head.rows(), head.cols(), hidden, targets, out);
+    detail::check_loss_operands(head.rows(), head.cols(), soft_cap, hidden, targets, out);
     scratch.require("vocabulary_loss", vocabulary_loss_bytes<Arch>(head.rows(), head.cols(), targets.size(),
                                                                    hidden.size(), scratch.tasks()));
     const std::size_t vocabulary = head.rows(),
@@ -11520,8 +13908,9 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
                 parallel_pieces(positions, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
                     for (std::size_t t = begin; t < end; ++t) {
                         auto& exps = v == 0 ? reference_exps(t, 0) : own_exps(task, 0);
-                        detail::loss_tile own{first, count, detail::padded_row(count), &logits(t, 0),
-                                              &exps, 1,     !out[v].entropy.empty()};
+                        detail::loss_tile own{first,         count, detail::padded_row(count),
+                                              &logits(t, 0), &exps, !out[v].entropy.empty()};
+                        if (soft_cap != no_soft_cap) detail::cap_row<Arch>(logits.row(t).first(count), 1, soft_cap);
                         detail::add_tile<Arch>(losses[v * positions + t], own, targets[t0 + t],
                                                is_compared ? &references[t] : nullptr, losses[t].top);
                         if (v == 0) references[t] = own;
@@ -11548,9 +13937,9 @@ namespace reference {
 
 /// The same in double, straight from the formulas, with all logits of a position at once.
 template <weight_matrix W>
-void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hidden,
+void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out) {
-    detail::check_loss_operands(head.rows(), head.cols(), hidden, targets, out);
+    detail::check_loss_operands(head.rows(), head.cols(), soft_cap, hidden, targets, out);
     std::vector<std::vector<double>> logits(hidden.size(), std::vector<double>(head.rows()));
     std::vector<double> log_sums(hidden.size());
     for (std::size_t t = 0; t < targets.size(); ++t) {
@@ -11559,6 +13948,8 @@ void vocabulary_loss(W const& head, std::span<const matrix_view<const float>> hi
                 logits[v][r] = 0;
                 for (std::size_t c = 0; c < head.cols(); ++c)
                     logits[v][r] += double{head.value(r, c)} * double{hidden[v](t, c)};
+                if (soft_cap != no_soft_cap)
+                    logits[v][r] = double{soft_cap} * std::tanh(logits[v][r] / double{soft_cap});
             }
             const double largest = *std::max_element(logits[v].begin(), logits[v].end());
             double sum = 0;
@@ -11666,20 +14057,22 @@ struct resid_mid {};  ///< after its attention: r of the paper (eq. 5)
 struct resid_post {}; ///< after its MLP: z (eq. 6)
 
 // Attention.
-struct attn_in {};    ///< what q, k and v read: norm and γ applied (T, d)
-struct attn_q {};     ///< W_q of it, bias added, before the rotary embedding (T, heads · head_dim)
-struct attn_k {};     ///< W_k of it, likewise (T, kv_heads · head_dim)
-struct attn_v {};     ///< W_v of it, bias added (T, kv_heads · head_dim)
-struct attn_heads {}; ///< what W_o reads (T, heads · head_dim)
-struct attn_out {};   ///< what W_o gives (T, d)
+struct attn_in {};       ///< what q, k and v read: norm and γ applied (T, d)
+struct attn_q {};        ///< W_q of it, bias added, before the rotary embedding (T, heads · head_dim)
+struct attn_k {};        ///< W_k of it, likewise (T, kv_heads · head_dim)
+struct attn_v {};        ///< W_v of it, bias added (T, kv_heads · head_dim)
+struct attn_heads {};    ///< what W_o reads (T, heads · head_dim)
+struct attn_proj_out {}; ///< what W_o gives (T, d)
+struct attn_out {};      ///< what is added to the stream: the same, or its norm (T, d)
 
 // The MLP. (T, d)
-struct mlp_in {};      ///< h: norm and γ applied
-struct mlp_gate_in {}; ///< what W_gate alone reads: overwriting it leaves W_up's input alone (paper §6.2)
-struct mlp_out {};     ///< what W_down gives: o of the paper
+struct mlp_in {};       ///< h: norm and γ applied
+struct mlp_gate_in {};  ///< what W_gate alone reads: overwriting it leaves W_up's input alone (paper §6.2)
+struct mlp_down_out {}; ///< what W_down gives
+struct mlp_out {};      ///< what is added to the stream: the same, or its norm; o of the paper
 
 // Inside the MLP. (T, d_ff)
-struct mlp_gate {}; ///< σ(W_gate h)
+struct mlp_gate {}; ///< σ(W_gate h), σ the activation
 struct mlp_up {};   ///< W_up h
 struct mlp_act {};  ///< their product, which W_down reads
 
@@ -11688,8 +14081,8 @@ struct final_norm {}; ///< what the head reads, γ applied (T, d)
 struct logits {};     ///< (T, vocabulary)
 
 /// The points that fire once in every layer, in the order in which they fire.
-using all = std::tuple<resid_pre, attn_in, attn_q, attn_k, attn_v, attn_heads, attn_out, resid_mid, mlp_in, mlp_gate_in,
-                       mlp_gate, mlp_up, mlp_act, mlp_out, resid_post>;
+using all = std::tuple<resid_pre, attn_in, attn_q, attn_k, attn_v, attn_heads, attn_proj_out, attn_out, resid_mid,
+                       mlp_in, mlp_gate_in, mlp_gate, mlp_up, mlp_act, mlp_down_out, mlp_out, resid_post>;
 /// The points that fire once per run.
 using once = std::tuple<final_norm, logits>;
 
@@ -11704,9 +14097,10 @@ constexpr std::size_t position(std::tuple<Points...> const*) {
 template <class Point, class Tuple>
 inline constexpr std::size_t position_in = position<Point>(static_cast<Tuple const*>(nullptr));
 
-inline constexpr std::array<std::string_view, 17> names{
-    "resid_pre",   "attn_in",  "attn_q", "attn_k",  "attn_v",  "attn_heads", "attn_out",   "resid_mid", "mlp_in",
-    "mlp_gate_in", "mlp_gate", "mlp_up", "mlp_act", "mlp_out", "resid_post", "final_norm", "logits"};
+inline constexpr std::array<std::string_view, 19> names{
+    "resid_pre",    "attn_in",   "attn_q",     "attn_k",      "attn_v",   "attn_heads", "attn_proj_out",
+    "attn_out",     "resid_mid", "mlp_in",     "mlp_gate_in", "mlp_gate", "mlp_up",     "mlp_act",
+    "mlp_down_out", "mlp_out",   "resid_post", "final_norm",  "logits"};
 
 } // namespace detail
 
@@ -12026,7 +14420,7 @@ public:
     void on(Point, site at, matrix_view<const float> a) {
         const auto rows = positions_.of(a);
         if (copy_.rows() != rows.rows || copy_.cols() != rows.cols) copy_ = matrix<float>(rows.rows, rows.cols);
-        for (std::size_t t = 0; t < rows.rows; ++t) std::ranges::copy(rows.row(t), copy_.row(t).begin());
+        copy_rows(rows, copy_.view());
         norms_ = row_norms(copy_.view());
         layer_ = at.layer;
     }
@@ -12107,8 +14501,7 @@ public:
 protected:
     void keep(std::size_t k, matrix_view<const float> a) {
         if (k >= layers_.size()) layers_.resize(k + 1);
-        auto& copy = layers_[k].emplace(a.rows, a.cols);
-        for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(a.row(t), copy.row(t).begin());
+        copy_rows(a, layers_[k].emplace(a.rows, a.cols).view());
     }
 
 private:
@@ -12186,7 +14579,7 @@ public:
             throw shape_error(who + ": the record has shape " + shape(source) + ", the run " + shape(a));
         const auto from = positions_.of(source, who);
         const auto to = positions_.of(a, who);
-        for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+        copy_rows(from, to);
         replaced_ += to.rows * to.cols;
     }
     /// How many values it has overwritten so far, of all its points and in every run.
@@ -12607,15 +15000,35 @@ static_assert(quantizer<rtn<uniform<3, 64>>> && quantizer<rtn<uniform<4, 0, zero
 
 namespace bitlens {
 
+/// Which keys a query sees, and how much of its products counts.
+struct attention_rule {
+    static constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
+
+    float scale;                     ///< of q · k: 1/√head_dim in most models
+    std::size_t window = everything; ///< keys that a query sees at most: itself, and those before it
+    float soft_cap = no_soft_cap;    ///< c of s ← c · tanh(s/c), the scores after their scale and before the softmax
+    std::size_t first = 0;           ///< position of the first query among the keys
+
+    /// The first key that the query at a position sees.
+    constexpr std::size_t seen_from(std::size_t position) const noexcept {
+        return position < window ? 0 : position - window + 1;
+    }
+    bool operator==(attention_rule const&) const = default;
+};
+
+/// 1/√dims.
+inline float attention_scale(std::size_t dims) noexcept { return 1.0f / std::sqrt(static_cast<float>(dims)); }
+
 namespace detail {
 
-/// s_i ← e^(scale · (s_i − max s)) for i < n, 0 from there to the end; returns their sum.   s.size() is a multiple of
-/// the lanes.
+/// s_i ← e^(scale · (s_i − max s)) for begin ≤ i < end, else 0; returns their sum.   s.size() is a multiple of the
+/// lanes.
 template <class Arch>
-float exponentials(std::span<float> s, std::size_t n, float scale) noexcept {
+float exponentials(std::span<float> s, std::size_t begin, std::size_t end, float scale) noexcept {
     using vec = simd::batch<float, Arch>;
     constexpr float lowest = -std::numeric_limits<float>::infinity(); // e^lowest is 0
-    std::fill(s.begin() + static_cast<std::ptrdiff_t>(n), s.end(), lowest);
+    std::ranges::fill(s.first(begin), lowest);
+    std::ranges::fill(s.subspan(end), lowest);
     vec largest(lowest);
     for (std::size_t i = 0; i < s.size(); i += vec::size) largest = simd::max(largest, vec::load_unaligned(&s[i]));
     const vec maximum(simd::fold(largest, [](float a, float b) { return std::max(a, b); }));
@@ -12632,7 +15045,7 @@ float exponentials(std::span<float> s, std::size_t n, float scale) noexcept {
 /// the same with rows and columns exchanged. All panels of a kind take the same room.
 struct attention_layout {
     micro_kernel const& kernel;
-    std::size_t positions, head_dim;
+    std::size_t positions, head_dim; // of the keys
 
     /// Queries that read a panel while it is in the nearest cache.
     std::size_t block_rows = std::max<std::size_t>(1, 32 / kernel.tile_positions) * kernel.tile_positions;
@@ -12642,6 +15055,10 @@ struct attention_layout {
     std::size_t value_blocks = pieces(positions, value_depth), value_panels = pieces(head_dim, kernel.panel_rows);
     std::size_t key_panel_elements = panel_elements(key_depth), value_panel_elements = panel_elements(value_depth);
     std::size_t strip_cols = pieces(head_dim, chunk_codes) * chunk_codes;
+
+    /// Keys from which the sum over values may begin: whole registers of any instruction set, and whole pieces of any
+    /// micro-kernel, so that a key's place among the lanes does not depend on where the sum begins.
+    static constexpr std::size_t key_unit = chunk_codes;
 
     static constexpr std::size_t pieces(std::size_t n, std::size_t size) noexcept { return (n + size - 1) / size; }
 
@@ -12654,6 +15071,10 @@ struct attention_layout {
     }
     std::size_t value_panel(std::size_t block, std::size_t panel) const noexcept {
         return (block * value_panels + panel) * value_panel_elements;
+    }
+    /// Where the position `at` of a panel of `dims` dimensions begins, at a multiple of key_unit.
+    std::size_t in_value_panel(std::size_t at, std::size_t dims) const noexcept {
+        return kernel.row_elements(at) * kernel.padded_rows(dims);
     }
 
     std::size_t padded_keys() const noexcept { return key_panels * kernel.panel_rows; }
@@ -12681,12 +15102,13 @@ private:
     }
 };
 
-/// Keys and values of one head, (T, head_dim) each, into panels.   strip: layout.strip() floats to work in.
-inline void pack_head(attention_layout const& layout, matrix_view<const float> k, matrix_view<const float> v,
-                      packed_element* keys, packed_element* values, float* strip) noexcept {
+/// Keys and values of one head, (T, head_dim) each, into panels, those that hold none from `first` on left out.
+/// strip: layout.strip() floats to work in.
+inline void pack_head(attention_layout const& layout, std::size_t first, matrix_view<const float> k,
+                      matrix_view<const float> v, packed_element* keys, packed_element* values, float* strip) noexcept {
     micro_kernel const& kernel = layout.kernel;
     const std::size_t panel_rows = kernel.panel_rows, stride = layout.strip_cols;
-    for (std::size_t panel = 0; panel < layout.key_panels; ++panel) {
+    for (std::size_t panel = first / panel_rows; panel < layout.key_panels; ++panel) {
         const auto rows = k.middle_rows(panel * panel_rows, std::min(panel_rows, k.rows - panel * panel_rows));
         std::fill_n(strip, layout.strip(), 0.0f);
         for (std::size_t r = 0; r < rows.rows; ++r) std::ranges::copy(rows.row(r), strip + r * stride);
@@ -12694,7 +15116,8 @@ inline void pack_head(attention_layout const& layout, matrix_view<const float> k
             kernel.pack_weights(strip + i, stride, panel_rows, 0, std::min(layout.key_depth, k.cols - i),
                                 keys + layout.key_panel(panel, block));
     }
-    for (std::size_t s = 0, block = 0; s < v.rows; s += layout.value_depth, ++block)
+    std::size_t block = first / layout.value_depth;
+    for (std::size_t s = block * layout.value_depth; s < v.rows; s += layout.value_depth, ++block)
         for (std::size_t i = 0, panel = 0; i < v.cols; i += panel_rows, ++panel)
             kernel.pack_transposed(&v(s, i), v.stride, std::min(panel_rows, v.cols - i),
                                    std::min(layout.value_depth, v.rows - s), values + layout.value_panel(block, panel));
@@ -12706,17 +15129,20 @@ struct attention_scratch {
     float *scores, *result;
 };
 
-/// out = attention of queries `first` … of one head, at most a block of them, all (T, head_dim).
+/// out = attention of queries from row `first` on of one head, at most a block of them, q and out (T, head_dim).
 template <class Arch>
-void attend(attention_layout const& layout, matrix_view<const float> q, std::size_t first, const packed_element* keys,
-            const packed_element* values, matrix_view<float> out, attention_scratch scratch) noexcept {
+void attend(attention_layout const& layout, attention_rule const& rule, matrix_view<const float> q, std::size_t first,
+            const packed_element* keys, const packed_element* values, matrix_view<float> out,
+            attention_scratch scratch) noexcept {
     micro_kernel const& kernel = layout.kernel;
     const std::size_t tile_rows = kernel.tile_positions, panel_rows = kernel.panel_rows;
     const std::size_t end = std::min(q.rows, first + layout.block_rows), dims = q.cols;
     const matrix_view<float> scores(scratch.scores, layout.block_rows, layout.padded_keys());
     const matrix_view<float> result(scratch.result, tile_rows, layout.padded_dims());
     const auto rows_of = [&](std::size_t t) { return std::min(tile_rows, end - t); };
-    const auto seen_by = [&](std::size_t t) { return std::min(t + tile_rows, end); }; // keys of the tile from t on
+    // Keys of the tile from t on: those that its first query sees and the others see too, or no longer.
+    const auto seen_from = [&](std::size_t t) { return rule.seen_from(rule.first + t); };
+    const auto seen_by = [&](std::size_t t) { return rule.first + std::min(t + tile_rows, end); };
     const auto padded_rows_of = [&](std::size_t t) { return kernel.padded_positions(rows_of(t)); };
 
     for (std::size_t i = 0, block = 0; i < dims; i += layout.key_depth, ++block) {
@@ -12724,30 +15150,40 @@ void attend(attention_layout const& layout, matrix_view<const float> q, std::siz
         const auto packed = [&](std::size_t t) { return scratch.packed + (t - first) * row_elements; };
         for (std::size_t t = first; t < end; t += tile_rows)
             kernel.pack_positions(q.middle_rows(t, rows_of(t)).middle_cols(i, depth), packed(t));
-        for (std::size_t s = 0, panel = 0; s < end; s += panel_rows, ++panel)
+        std::size_t panel = seen_from(first) / panel_rows;
+        for (std::size_t s = panel * panel_rows; s < rule.first + end; s += panel_rows, ++panel)
             for (std::size_t t = first; t < end; t += tile_rows) {
-                if (s >= seen_by(t)) continue;
+                if (s >= seen_by(t) || s + panel_rows <= seen_from(t)) continue;
                 const auto tile = scores.middle_rows(t - first, padded_rows_of(t)).middle_cols(s, panel_rows);
                 kernel.multiply(kernel.packed_operand(packed(t), rows_of(t)), depth,
                                 keys + layout.key_panel(panel, block), tile, i == 0 ? matrix_view<float>{} : tile, {});
             }
     }
-    const float scale = 1.0f / std::sqrt(static_cast<float>(dims));
     for (std::size_t t = first; t < end; t += tile_rows) {
+        const std::size_t begin = seen_from(t) / layout.key_unit * layout.key_unit;
         const auto tile = scores.middle_rows(t - first, rows_of(t));
         std::array<float, micro_kernel::most_tile_positions> sums{};
         const std::size_t padded = layout.pieces(seen_by(t), simd::lanes<Arch>) * simd::lanes<Arch>;
-        for (std::size_t r = 0; r < tile.rows; ++r)
-            sums[r] = exponentials<Arch>(tile.row(r).first(padded), t + r + 1, scale);
-        for (std::size_t s = 0, block = 0; s < seen_by(t); s += layout.value_depth, ++block) {
-            const auto weights = tile.middle_cols(s, std::min(layout.value_depth, seen_by(t) - s));
+        for (std::size_t r = 0; r < tile.rows; ++r) {
+            const auto row = tile.row(r).subspan(begin, padded - begin);
+            const std::size_t from = seen_from(t + r) - begin, count = rule.first + t + r + 1 - begin;
+            const bool has_cap = rule.soft_cap != no_soft_cap;
+            if (has_cap) cap_row<Arch>(row.first(count).subspan(from), rule.scale, rule.soft_cap);
+            sums[r] = exponentials<Arch>(row, from, count, has_cap ? 1.0f : rule.scale);
+        }
+        std::size_t block = begin / layout.value_depth;
+        for (std::size_t s = begin, next; s < seen_by(t); s = next, ++block) {
+            next = (block + 1) * layout.value_depth;
+            const auto weights = tile.middle_cols(s, std::min(next, seen_by(t)) - s);
+            const std::size_t at = s - block * layout.value_depth;
             kernel.pack_positions(weights, scratch.packed);
             for (std::size_t i = 0, panel = 0; i < dims; i += panel_rows, ++panel) {
-                const auto part = result.middle_rows(0, padded_rows_of(t))
-                                      .middle_cols(i, kernel.padded_rows(std::min(panel_rows, dims - i)));
+                const std::size_t panel_dims = std::min(panel_rows, dims - i);
+                const auto part =
+                    result.middle_rows(0, padded_rows_of(t)).middle_cols(i, kernel.padded_rows(panel_dims));
                 kernel.multiply(kernel.packed_operand(scratch.packed, weights.rows), weights.cols,
-                                values + layout.value_panel(block, panel), part, s == 0 ? matrix_view<float>{} : part,
-                                {});
+                                values + layout.value_panel(block, panel) + layout.in_value_panel(at, panel_dims), part,
+                                s == begin ? matrix_view<float>{} : part, {});
             }
         }
         for (std::size_t r = 0; r < tile.rows; ++r)
@@ -12757,42 +15193,51 @@ void attend(attention_layout const& layout, matrix_view<const float> q, std::siz
     }
 }
 
-/// Errors: shape_error where they do not fit.
+/// Errors: those of attention, but for the workspace.
 inline void check_attention_operands(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
-                                     std::size_t head_dim, matrix_view<float> out) {
+                                     std::size_t head_dim, attention_rule const& rule, matrix_view<float> out) {
     if (head_dim == 0 || k.cols == 0 || k.cols % head_dim != 0 || q.cols % k.cols != 0)
         throw shape_error("attention: q has " + std::to_string(q.cols) + " columns and k " + std::to_string(k.cols) +
                           ", expected whole heads of " + std::to_string(head_dim) + ", and as many of q for each of k");
-    check_shape("attention", "k", k, q.rows, k.cols);
-    check_shape("attention", "v", v, q.rows, k.cols);
+    check_range("attention", "queries", rule.first, q.rows, k.rows);
+    check_shape("attention", "v", v, k.rows, k.cols);
     check_shape("attention", "out", out, q.rows, q.cols);
+    if (!(rule.scale > 0) || !std::isfinite(rule.scale))
+        throw option_error("attention: scale " + std::to_string(rule.scale) + ", expected a positive number");
+    if (rule.window == 0) throw option_error("attention: a window of 0 keys, expected at least 1, the query's own");
+    check_soft_cap("attention", rule.soft_cap);
 }
 
 } // namespace detail
 
-/// Bytes of workspace that attention needs, in any arithmetic.
+/// Bytes of workspace that attention needs for so many keys, in any arithmetic and by any rule.
 template <class Arch = simd::default_arch>
-std::size_t attention_bytes(std::size_t positions, std::size_t kv_heads, std::size_t head_dim, unsigned tasks) {
+std::size_t attention_bytes(std::size_t keys, std::size_t kv_heads, std::size_t head_dim, unsigned tasks) {
     std::size_t bytes = 0;
     for (const arithmetic a : all_arithmetics)
-        bytes = std::max(
-            bytes, detail::attention_layout{micro_kernel_of<Arch>(a), positions, head_dim}.bytes(kv_heads, tasks));
+        bytes =
+            std::max(bytes, detail::attention_layout{micro_kernel_of<Arch>(a), keys, head_dim}.bytes(kv_heads, tasks));
     return bytes;
 }
 
-/// out_t = Σ_{s ≤ t} softmax_s(q_t · k_s / √head_dim) · v_s, for each head; query head h reads key head
-/// h / (heads / kv_heads). Both products are computed in the arithmetic of the workspace, the softmax in float32.
-/// Shapes: q, out (T, heads · head_dim), k, v (T, kv_heads · head_dim).   The same bits for any number of tasks, and
-/// for any T that holds the position, as long as all numbers are finite.   Agrees with reference::attention.
-/// Errors: shape_error where the shapes do not fit, or the workspace is too small.
+/// out_t = Σ_s softmax_s(scale · q_t · k_s) · v_s over the keys s that position first + t sees, for each head: itself
+/// and those before it, no more than the window. With a soft cap c, scores are c · tanh(scale · q_t · k_s / c).
+/// Query head h reads key head h / (heads / kv_heads). Both products are computed in the arithmetic of the workspace,
+/// the softmax in float32. Time is that of the keys in the windows. Shapes: q, out (T, heads · head_dim), k, v (S,
+/// kv_heads · head_dim), S ≥ first + T; later keys are not read. The same bits for any number of tasks, for any T and
+/// `first` that hold the position, and for any window that holds its keys, as long as all numbers are finite.   Agrees
+/// with reference::attention. Errors: shape_error where the shapes do not fit, or the workspace is too small;
+/// option_error for a scale that is not positive, a window of 0 and a negative cap.
 template <class Arch = simd::default_arch>
 void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v, std::size_t head_dim,
-               matrix_view<float> out, workspace& scratch) {
-    detail::check_attention_operands(q, k, v, head_dim, out);
+               attention_rule const& rule, matrix_view<float> out, workspace& scratch) {
+    detail::check_attention_operands(q, k, v, head_dim, rule, out);
     if (q.rows == 0) return;
 
     const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim, tasks = scratch.tasks();
-    const detail::attention_layout layout{micro_kernel_of<Arch>(scratch.products()), q.rows, head_dim};
+    k = k.middle_rows(0, rule.first + q.rows);
+    v = v.middle_rows(0, rule.first + q.rows);
+    const detail::attention_layout layout{micro_kernel_of<Arch>(scratch.products()), k.rows, head_dim};
     scratch.require("attention", layout.bytes(kv_heads, tasks));
     workspace::frame frame(scratch);
     const auto keys = frame.take<packed_element>(kv_heads * layout.keys());
@@ -12804,8 +15249,9 @@ void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_vi
 
     parallel_pieces(kv_heads, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
         for (std::size_t h = begin; h < end; ++h)
-            detail::pack_head(layout, k.middle_cols(h * head_dim, head_dim), v.middle_cols(h * head_dim, head_dim),
-                              &keys[h * layout.keys()], &values[h * layout.values()], &strips[task * layout.strip()]);
+            detail::pack_head(layout, rule.seen_from(rule.first), k.middle_cols(h * head_dim, head_dim),
+                              v.middle_cols(h * head_dim, head_dim), &keys[h * layout.keys()],
+                              &values[h * layout.values()], &strips[task * layout.strip()]);
     });
     const std::size_t blocks = layout.pieces(q.rows, layout.block_rows);
     parallel_pieces(heads * blocks, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
@@ -12813,7 +15259,7 @@ void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_vi
         for (std::size_t i = begin; i < end; ++i) {
             const std::size_t head = i / blocks, kv_head = head / (heads / kv_heads);
             detail::attend<Arch>(
-                layout, q.middle_cols(head * head_dim, head_dim), i % blocks * layout.block_rows,
+                layout, rule, q.middle_cols(head * head_dim, head_dim), i % blocks * layout.block_rows,
                 &keys[kv_head * layout.keys()], &values[kv_head * layout.values()],
                 out.middle_cols(head * head_dim, head_dim),
                 {&packed[task * layout.packed()], &scores[task * layout.scores()], &results[task * layout.result()]});
@@ -12826,31 +15272,48 @@ void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_vi
 // ---- bitlens/layers/block.hpp
 /// One block of a decoder: attention and a gated MLP around a residual stream, run in stages that can be resumed.
 
+// ---- bitlens/layers/block_form.hpp
+/// block_form: how the blocks of a family are built. A template argument, since inner loops differ by it.
+
 // ---- bitlens/layers/gated_mlp.hpp
-/// The gate of a gated MLP: SiLU and the product with the up projection (Shazeer 2020, "SwiGLU").
+/// The gate of a gated MLP: an activation and the product with the up projection (Shazeer 2020, "SwiGLU", "GEGLU").
 
 #include <cstddef>
+#include <cstdint>
 
 namespace bitlens {
 
+/// What the gate goes through.
+enum class activation : std::uint8_t {
+    silu,     ///< x / (1 + e^(−x))
+    gelu_tanh ///< x/2 · (1 + tanh(√(2/π) · (x + 0.044715·x³))), not the GELU that the error function makes
+};
+
 namespace detail {
 
-/// σ(x) = x / (1 + e^(−x)); towards −∞ it goes to −0.
-template <class Arch>
-simd::batch<float, Arch> silu(simd::batch<float, Arch> x) noexcept {
+/// x / (1 + e^(−u)), u = x of SiLU; ½(1 + tanh y) is 1 / (1 + e^(−2y)), which keeps its digits where x is far below 0.
+/// Towards −∞ both go to −0.
+template <activation A, class Arch>
+simd::batch<float, Arch> activate(simd::batch<float, Arch> x) noexcept {
     using vec = simd::batch<float, Arch>;
-    return x / (vec(1.0f) + simd::exp(-x));
+    if constexpr (A == activation::silu) {
+        return x / (vec(1.0f) + simd::exp(-x));
+    } else {
+        constexpr double minus_two_root = -1.5957691216057308; // −2·√(2/π)
+        const vec linear(static_cast<float>(minus_two_root)), cubic(static_cast<float>(minus_two_root * 0.044715));
+        return x / (vec(1.0f) + simd::exp(x * simd::fma(cubic, x * x, linear)));
+    }
 }
 
 } // namespace detail
 
 /// a ← σ(a), element by element.
-template <class Arch = simd::default_arch>
-void silu(matrix_view<float> a) noexcept {
+template <activation A, class Arch = simd::default_arch>
+void activate(matrix_view<float> a) noexcept {
     using vec = simd::batch<float, Arch>;
     for (std::size_t t = 0; t < a.rows; ++t)
         simd::map<Arch>(
-            a.cols, [](vec v) { return detail::silu<Arch>(v); }, a.row(t).data(), a.row(t).data());
+            a.cols, [](vec v) { return detail::activate<A, Arch>(v); }, a.row(t).data(), a.row(t).data());
 }
 
 /// a ← a ⊙ b.   Shapes: both (T, n).   Errors: shape_error where they differ.
@@ -12863,14 +15326,14 @@ void multiply(matrix_view<float> a, matrix_view<const float> b) {
             a.cols, [](vec v, vec w) { return v * w; }, a.row(t).data(), a.row(t).data(), b.row(t).data());
 }
 
-/// a ← σ(a) ⊙ b in one pass: the same bits as silu and multiply.   Shapes, errors: as multiply.
-template <class Arch = simd::default_arch>
-void silu_multiply(matrix_view<float> a, matrix_view<const float> b) {
+/// a ← σ(a) ⊙ b in one pass: the same bits as activate and multiply.   Shapes, errors: as multiply.
+template <activation A, class Arch = simd::default_arch>
+void activate_multiply(matrix_view<float> a, matrix_view<const float> b) {
     using vec = simd::batch<float, Arch>;
-    detail::check_shape("silu_multiply", "b", b, a.rows, a.cols);
+    detail::check_shape("activate_multiply", "b", b, a.rows, a.cols);
     for (std::size_t t = 0; t < a.rows; ++t)
         simd::map<Arch>(
-            a.cols, [](vec v, vec w) { return detail::silu<Arch>(v) * w; }, a.row(t).data(), a.row(t).data(),
+            a.cols, [](vec v, vec w) { return detail::activate<A, Arch>(v) * w; }, a.row(t).data(), a.row(t).data(),
             b.row(t).data());
 }
 
@@ -12887,9 +15350,10 @@ void add(matrix_view<float> a, matrix_view<const float> b) {
 } // namespace bitlens
 
 // ---- bitlens/layers/linear.hpp
-/// The seven linear layers of a block, and the bias that follows a matrix product.
+/// The seven linear layers of a block, sets of them, and the bias that follows a matrix product.
 
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -12908,6 +15372,15 @@ constexpr std::string_view name(projection p) noexcept {
     return names[static_cast<std::size_t>(p)];
 }
 
+/// Some of the linear layers of a block.
+using projection_set = std::bitset<projection_count>;
+template <class... Projections>
+constexpr projection_set only(Projections... p) noexcept {
+    return projection_set((0ull | ... | (1ull << static_cast<unsigned>(p))));
+}
+constexpr bool has(projection_set const& set, projection p) noexcept { return set[static_cast<std::size_t>(p)]; }
+inline constexpr projection_set every_projection{(1ull << projection_count) - 1};
+
 /// y_t += b for every row.   Shapes: y (T, n), b (n) or empty, which adds nothing.   Errors: shape_error for others.
 inline void add_bias(std::span<const float> b, matrix_view<float> y) {
     if (b.empty()) return;
@@ -12920,12 +15393,97 @@ inline void add_bias(std::span<const float> b, matrix_view<float> y) {
 
 } // namespace bitlens
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace bitlens {
+
+/// Where the RMS norms of a block stand, z its residual stream, r that after attention:
+enum class norm_places : std::uint8_t {
+    before, ///< r = z + attn(norm z), z' = r + mlp(norm r): Llama and most others
+    after,  ///< r = z + norm(attn z), z' = r + norm(mlp r): OLMo 2
+    around, ///< r = z + norm(attn(norm z)), z' = r + norm(mlp(norm r)): Gemma 2 and 3
+};
+
+/// What is normalised of queries and keys before they are turned.
+enum class query_key_norm : std::uint8_t {
+    none,
+    each_head, ///< each head by itself, with one γ for all: Qwen 3, Gemma 3
+    all_heads, ///< all heads of a position as one vector: OLMo 2
+};
+
+struct block_form {
+    norm_places norms = norm_places::before;
+    query_key_norm queries_keys = query_key_norm::none;
+    activation gate = activation::silu;
+
+    bool operator==(block_form const&) const = default;
+};
+
+/// The norms that a block may have, by what reads them or what they read.
+enum class block_norm : std::uint8_t {
+    attn,     ///< what q, k and v read
+    attn_out, ///< what attention adds to the stream
+    mlp,      ///< what gate and up read: h of the paper
+    mlp_out,  ///< what the MLP adds to the stream
+    query,
+    key,
+};
+inline constexpr std::size_t block_norm_count = 6;
+
+constexpr std::string_view name(block_norm n) noexcept {
+    constexpr std::array<std::string_view, block_norm_count> names{"attn_norm",    "attn_out_norm", "mlp_norm",
+                                                                   "mlp_out_norm", "q_norm",        "k_norm"};
+    return names[static_cast<std::size_t>(n)];
+}
+
+constexpr bool has_norm(block_form form, block_norm n) noexcept {
+    switch (n) {
+    case block_norm::attn:
+    case block_norm::mlp:
+        return form.norms != norm_places::after;
+    case block_norm::attn_out:
+    case block_norm::mlp_out:
+        return form.norms != norm_places::before;
+    case block_norm::query:
+    case block_norm::key:
+        break;
+    }
+    return form.queries_keys != query_key_norm::none;
+}
+
+/// Linear layers that read the same numbers, and where these come from: a norm of the residual stream, the outputs of
+/// another linear layer one by one (weighted over positions, or gated), or else the residual stream itself. Their
+/// weights are quantized against one input, and it can be scaled where the source can take the scale.
+struct input_group {
+    projection_set readers;
+    std::optional<block_norm> norm;
+    std::optional<projection> linear;
+};
+
+/// In the order in which they come to be; heads of v serve heads / kv_heads heads of o's input each.
+constexpr std::array<input_group, 4> input_groups(block_form form) noexcept {
+    const auto norm_if_there = [form](block_norm n) {
+        return has_norm(form, n) ? std::optional(n) : std::optional<block_norm>();
+    };
+    return {{{only(projection::q, projection::k, projection::v), norm_if_there(block_norm::attn), {}},
+             {only(projection::o), {}, projection::v},
+             {only(projection::gate, projection::up), norm_if_there(block_norm::mlp), {}},
+             {only(projection::down), {}, projection::up}}};
+}
+
+} // namespace bitlens
+
 // ---- bitlens/layers/rms_norm.hpp
 /// RMS normalisation (Zhang & Sennrich 2019).
 
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace bitlens {
 
@@ -12944,6 +15502,15 @@ float sum_of_squares(std::span<const float> x) noexcept {
     float total = simd::fold(sum, [](float a, float b) { return a + b; });
     for (; i < x.size(); ++i) total += x[i] * x[i];
     return total;
+}
+
+/// Errors: shape_error unless x is whole heads of γ, and y as large.
+inline void check_heads(const char* who, matrix_view<const float> x, std::span<const float> gamma,
+                        matrix_view<float> y) {
+    if (gamma.empty() || x.cols % gamma.size() != 0)
+        throw shape_error(std::string(who) + ": x has " + std::to_string(x.cols) +
+                          " columns, expected whole heads of " + std::to_string(gamma.size()));
+    check_shape(who, "y", y, x.rows, x.cols);
 }
 
 } // namespace detail
@@ -12972,55 +15539,277 @@ void rms_norm(matrix_view<const float> x, std::span<const float> gamma, float ep
     rms_norm_of_scale<Arch>(x, x, gamma, epsilon, y);
 }
 
+/// rms_norm of each head on its own, all with one γ: for queries and keys.   Shapes: x, y (T, heads · head_dim),
+/// γ (head_dim); y may be x.   Errors: shape_error where they do not fit.
+template <class Arch = simd::default_arch>
+void rms_norm_of_heads(matrix_view<const float> x, std::span<const float> gamma, float epsilon, matrix_view<float> y) {
+    detail::check_heads("rms_norm_of_heads", x, gamma, y);
+    const std::size_t head_dim = gamma.size();
+    for (std::size_t i = 0; i < x.cols; i += head_dim)
+        rms_norm<Arch>(x.middle_cols(i, head_dim), gamma, epsilon, y.middle_cols(i, head_dim));
+}
+
 } // namespace bitlens
 
 // ---- bitlens/layers/rope.hpp
-/// Rotary position embedding (Su et al. 2021), pairing dimension i with i + head_dim/2, as Hugging Face models do.
+/// Rotary position embedding (Su et al. 2021), pairing dimension i with i + r/2 of the r that turn, as Hugging Face
+/// models do, and the ways to stretch it to longer texts.
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
+#include <numbers>
+#include <optional>
 #include <span>
 #include <string>
+#include <variant>
+#include <vector>
 
 namespace bitlens {
 
-/// cos and sin of position · θ^(−2i/head_dim), for positions 0 … T − 1 and i < head_dim/2.
+// How frequencies f_i = θ^(−2i/r) of a model are changed, one type a kind. Contexts are numbers of positions.
+
+/// f_i.
+struct rope_unscaled {
+    bool operator==(rope_unscaled const&) const = default;
+};
+
+/// f_i / factor.
+struct rope_linear {
+    double factor = 1;
+    bool operator==(rope_linear const&) const = default;
+};
+
+/// θ grows with the text: θ ← θ·(factor·n/context − factor + 1)^(r/(r−2)), where n is the longer of text and context.
+struct rope_dynamic {
+    double factor = 1;
+    std::size_t context = 0;
+    bool operator==(rope_dynamic const&) const = default;
+};
+
+/// f_i / factor where a turn takes more than original_context / low positions, f_i where it takes fewer than
+/// original_context / high, in between a mean of both, weighted by turns in the original context.
+struct rope_llama3 {
+    double factor = 1, low = 1, high = 4;
+    std::size_t original_context = 0;
+    bool operator==(rope_llama3 const&) const = default;
+};
+
+/// f_i in dimensions that turn more than `fast` times in the original context, f_i / factor in those that turn fewer
+/// than `slow` times, in between a mean of both that changes with i (Peng et al. 2023).
+struct rope_yarn {
+    double factor = 1;
+    std::size_t original_context = 0;
+    double fast = 32, slow = 1;
+    bool truncate = true;              // where the mean begins and ends, to whole i
+    std::optional<double> magnitude{}; // A; else from factor and the next two
+    double mscale = 0, mscale_all = 0; // used where neither is 0
+    bool operator==(rope_yarn const&) const = default;
+};
+
+/// f_i / short_factors_i for a text that fits the original context, else f_i / long_factors_i, at all its positions
+/// (Ding et al. 2024).
+struct rope_longrope {
+    std::vector<double> short_factors, long_factors; // (r/2)
+    std::size_t original_context = 0;
+    double factor = 1;                 // context / original context
+    std::optional<double> magnitude{}; // A, of short texts too; else √(1 + ln factor / ln original_context)
+    bool operator==(rope_longrope const&) const = default;
+};
+
+/// f_i / divisors_i, as GGUF files keep what rope_llama3 computes.
+struct rope_divided {
+    std::vector<float> divisors; // (r/2)
+    bool operator==(rope_divided const&) const = default;
+};
+
+using rope_scaling =
+    std::variant<rope_unscaled, rope_linear, rope_dynamic, rope_llama3, rope_yarn, rope_longrope, rope_divided>;
+
+/// What turns in the heads of a layer, and how fast.
+struct rope_rule {
+    double theta = 10000;
+    std::size_t rotated = 0; ///< r: dimensions of a head that turn, from the first; 0: all
+    rope_scaling scaling{};
+    bool operator==(rope_rule const&) const = default;
+};
+
+/// How far each pair turns from one position to the next, and by what all of them are multiplied.
+struct rope_frequencies {
+    std::vector<float> of_pair; // (r/2), radians
+    float magnitude = 1;        // A
+};
+
+namespace detail {
+
+/// Errors: option_error unless x is positive, and finite.
+inline void check_rope_number(const char* what, double x, double above = 0) {
+    if (!(x > above) || !std::isfinite(x))
+        throw option_error("rope: " + std::string(what) + " " + std::to_string(x) + ", expected a " +
+                           (above == 0 ? "positive number" : "number above " + std::to_string(above)));
+}
+inline void check_rope_context(const char* what, std::size_t positions) {
+    if (positions == 0) throw option_error("rope: " + std::string(what) + " is 0 positions, expected at least 1");
+}
+template <class T>
+void check_rope_numbers(const char* what, std::vector<T> const& x, std::size_t pairs) {
+    check_size("rope", what, x.size(), pairs);
+    for (const T v : x) check_rope_number(what, double{v});
+}
+
+/// r.   Errors: shape_error unless it is even and no more than the head has.
+inline std::size_t rotated_dims(rope_rule const& rule, std::size_t head_dim) {
+    const std::size_t rotated = rule.rotated == 0 ? head_dim : rule.rotated;
+    if (rule.rotated == 0 && (head_dim == 0 || head_dim % 2 != 0))
+        throw shape_error("rope: head_dim " + std::to_string(head_dim) + ", expected an even number");
+    if (rotated > head_dim || rotated % 2 != 0)
+        throw shape_error("rope: " + std::to_string(rotated) +
+                          " dimensions of a head turn, expected an even number up to "
+                          "head_dim " +
+                          std::to_string(head_dim));
+    return rotated;
+}
+
+/// What a kind of scaling makes of r dimensions, for one text: the base, the frequency of pair i from f_i, and A.
+struct rope_stretch {
+    double theta;
+    std::size_t rotated, positions;
+    std::function<double(std::size_t i, double f)> of_pair = [](std::size_t, double f) { return f; };
+    double magnitude = 1;
+
+    std::size_t pairs() const noexcept { return rotated / 2; }
+
+    // Errors: option_error, shape_error where the numbers of a kind are none to compute with.
+    void operator()(rope_unscaled const&) const noexcept {}
+    void operator()(rope_linear const& s) {
+        check_rope_number("factor", s.factor);
+        of_pair = [s](std::size_t, double f) { return f / s.factor; };
+    }
+    void operator()(rope_dynamic const& s) {
+        check_rope_number("factor", s.factor);
+        check_rope_context("context", s.context);
+        if (positions <= s.context) return;
+        const double r = static_cast<double>(rotated), text = static_cast<double>(positions);
+        theta *= std::pow(s.factor * text / static_cast<double>(s.context) - (s.factor - 1), r / (r - 2));
+    }
+    void operator()(rope_llama3 const& s) {
+        check_rope_number("factor", s.factor);
+        check_rope_number("low", s.low);
+        check_rope_number("high", s.high, s.low);
+        check_rope_context("original_context", s.original_context);
+        of_pair = [s](std::size_t, double f) {
+            const double turns = static_cast<double>(s.original_context) * f / (2 * std::numbers::pi);
+            const double unscaled = std::clamp((turns - s.low) / (s.high - s.low), 0.0, 1.0);
+            return (1 - unscaled) * f / s.factor + unscaled * f;
+        };
+    }
+    void operator()(rope_yarn const& s) {
+        check_rope_number("factor", s.factor);
+        check_rope_number("fast", s.fast);
+        check_rope_number("slow", s.slow);
+        check_rope_number("theta of yarn", theta, 1);
+        check_rope_context("original_context", s.original_context);
+        const auto pair_of = [&](double turns) { // the i, no whole one, that turns so often in the original context
+            return static_cast<double>(rotated) *
+                   std::log(static_cast<double>(s.original_context) / (turns * 2 * std::numbers::pi)) /
+                   (2 * std::log(theta));
+        };
+        double first = pair_of(s.fast), last = pair_of(s.slow);
+        if (s.truncate) first = std::floor(first), last = std::ceil(last);
+        first = std::max(first, 0.0), last = std::min(last, static_cast<double>(rotated - 1)); // r − 1, not r/2 − 1
+        if (first == last) last += 0.001;
+        of_pair = [factor = s.factor, first, last](std::size_t i, double f) {
+            const double scaled = std::clamp((static_cast<double>(i) - first) / (last - first), 0.0, 1.0);
+            return scaled * f / factor + (1 - scaled) * f;
+        };
+        const auto magnitude_of = [&](double m) { return s.factor <= 1 ? 1 : 0.1 * m * std::log(s.factor) + 1; };
+        const bool has_both = s.mscale != 0 && s.mscale_all != 0;
+        magnitude = s.magnitude ? *s.magnitude
+                    : has_both  ? magnitude_of(s.mscale) / magnitude_of(s.mscale_all)
+                                : magnitude_of(1);
+    }
+    void operator()(rope_longrope const& s) {
+        check_rope_numbers("short_factors", s.short_factors, pairs());
+        check_rope_numbers("long_factors", s.long_factors, pairs());
+        check_rope_number("factor", s.factor);
+        check_rope_context("original_context", s.original_context);
+        of_pair = [factors = positions <= s.original_context ? s.short_factors : s.long_factors](
+                      std::size_t i, double f) { return f / factors[i]; };
+        if (s.magnitude)
+            magnitude = *s.magnitude;
+        else if (s.factor > 1)
+            magnitude = std::sqrt(1 + std::log(s.factor) / std::log(static_cast<double>(s.original_context)));
+    }
+    void operator()(rope_divided const& s) {
+        check_rope_numbers("divisors", s.divisors, pairs());
+        of_pair = [divisors = s.divisors](std::size_t i, double f) { return f / double{divisors[i]}; };
+    }
+};
+
+/// Errors: those of frequencies_of.
+inline rope_stretch stretch_of(rope_rule const& rule, std::size_t head_dim, std::size_t positions) {
+    check_rope_number("theta", rule.theta);
+    rope_stretch stretch{rule.theta, rotated_dims(rule, head_dim), positions};
+    std::visit(stretch, rule.scaling);
+    check_rope_number("magnitude", stretch.magnitude);
+    return stretch;
+}
+
+} // namespace detail
+
+/// The frequencies of a text of some positions: its length decides where a rule's scaling depends on it.
+/// f_i is rounded to float, and so is what becomes of it.
+/// Errors: shape_error for dimensions that do not pair up, or factors of another number; option_error for numbers that
+/// are not positive, a yarn of a θ that is not above 1, and a llama3 whose `high` is not above its `low`.
+inline rope_frequencies frequencies_of(rope_rule const& rule, std::size_t head_dim, std::size_t positions) {
+    const auto stretch = detail::stretch_of(rule, head_dim, positions);
+    rope_frequencies f{{}, static_cast<float>(stretch.magnitude)};
+    for (std::size_t i = 0; i < stretch.pairs(); ++i) {
+        const float exponent = static_cast<float>(2 * i) / static_cast<float>(stretch.rotated);
+        const float unscaled = 1.0f / static_cast<float>(std::pow(stretch.theta, double{exponent}));
+        f.of_pair.push_back(static_cast<float>(stretch.of_pair(i, double{unscaled})));
+    }
+    return f;
+}
+
+/// A·cos and A·sin of position · frequency, for positions 0 … T − 1 of a text of T, and each pair that turns.
 /// The frequency and the angle are rounded to float before the cosine is taken: models are trained and served with that
 /// rounding (transformers computes both in float32), and at late positions it is worth 10⁻⁵ of a turn.
 class rope_table {
 public:
-    /// Errors: shape_error for an odd head_dim; option_error unless theta is positive.
-    rope_table(std::size_t positions, std::size_t head_dim, double theta)
-        : cos_(positions, head_dim / 2), sin_(positions, head_dim / 2) {
-        if (head_dim == 0 || head_dim % 2 != 0)
-            throw shape_error("rope_table: head_dim " + std::to_string(head_dim) + ", expected an even number");
-        if (!(theta > 0))
-            throw option_error("rope_table: theta " + std::to_string(theta) + ", expected a positive number");
-        for (std::size_t i = 0; i < head_dim / 2; ++i) {
-            const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
-            const float frequency = 1.0f / static_cast<float>(std::pow(theta, double{exponent}));
-            for (std::size_t t = 0; t < positions; ++t) {
-                const double angle = static_cast<float>(t) * frequency; // rounded to float
-                cos_(t, i) = static_cast<float>(std::cos(angle));
-                sin_(t, i) = static_cast<float>(std::sin(angle));
-            }
-        }
-    }
+    /// Errors: those of frequencies_of.
+    rope_table(std::size_t positions, std::size_t head_dim, rope_rule const& rule)
+        : rope_table(positions, head_dim, frequencies_of(rule, head_dim, positions)) {}
 
     std::size_t positions() const noexcept { return cos_.rows(); }
-    std::size_t head_dim() const noexcept { return 2 * cos_.cols(); }
+    std::size_t head_dim() const noexcept { return head_dim_; }
+    std::size_t rotated() const noexcept { return 2 * cos_.cols(); }
     std::span<const float> cos(std::size_t t) const noexcept { return cos_.row(t); }
     std::span<const float> sin(std::size_t t) const noexcept { return sin_.row(t); }
 
 private:
-    matrix<float> cos_, sin_; // (T, head_dim/2)
+    rope_table(std::size_t positions, std::size_t head_dim, rope_frequencies const& f)
+        : head_dim_(head_dim), cos_(positions, f.of_pair.size()), sin_(positions, f.of_pair.size()) {
+        const double a = double{f.magnitude};
+        for (std::size_t i = 0; i < f.of_pair.size(); ++i)
+            for (std::size_t t = 0; t < positions; ++t) {
+                const double angle = static_cast<float>(t) * f.of_pair[i]; // rounded to float
+                cos_(t, i) = static_cast<float>(a * std::cos(angle));
+                sin_(t, i) = static_cast<float>(a * std::sin(angle));
+            }
+    }
+
+    std::size_t head_dim_;
+    matrix<float> cos_, sin_; // (T, rotated/2)
 };
 
-/// Turns every head of every row by its position, in place: (a, b) → (a·cos − b·sin, b·cos + a·sin).
+/// Turns the first dimensions of every head of every row by its position, in place: (a, b) → (a·cos − b·sin,
+/// b·cos + a·sin). The others stay.
 /// Shapes: x (T, heads · head_dim); its rows are positions first … first + T − 1.
 /// Errors: shape_error for a position that is not in the table, or a part of a head.
 inline void rope(rope_table const& table, std::size_t first, matrix_view<float> x) {
-    const std::size_t half = table.head_dim() / 2;
+    const std::size_t half = table.rotated() / 2;
     detail::check_range("rope", "positions", first, x.rows, table.positions());
     if (x.cols % table.head_dim() != 0)
         throw shape_error("rope: x has " + std::to_string(x.cols) + " columns, expected whole heads of " +
@@ -13028,7 +15817,7 @@ inline void rope(rope_table const& table, std::size_t first, matrix_view<float> 
     for (std::size_t t = 0; t < x.rows; ++t) {
         float const* const c = table.cos(first + t).data();
         float const* const s = table.sin(first + t).data();
-        for (std::size_t head = 0; head < x.cols; head += 2 * half) {
+        for (std::size_t head = 0; head < x.cols; head += table.head_dim()) {
             float* const a = x.row(t).data() + head;
             float* const b = a + half;
             for (std::size_t i = 0; i < half; ++i) {
@@ -13044,22 +15833,47 @@ inline void rope(rope_table const& table, std::size_t first, matrix_view<float> 
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
 
-/// The sizes of a block: d, heads, key and value heads, head_dim, d_ff; ε of its norms and θ of its rotary embedding.
+/// By how much queries are longer at later positions: times 1 + rate · ln(1 + ⌊position / period⌋).
+struct query_growth {
+    double rate = 0; // 0: not at all
+    std::size_t period = 1;
+
+    bool operator==(query_growth const&) const = default;
+    float at(std::size_t position) const noexcept {
+        return static_cast<float>(1 + rate * std::log1p(static_cast<double>(position / period)));
+    }
+};
+
+/// The numbers of one block: its sizes d, heads, key and value heads, head_dim, d_ff; ε of its norms; how it attends.
 struct block_shape {
     std::size_t width = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn_width = 0;
     float norm_eps = 0;
-    double rope_theta = 0;
+    std::optional<float> attention_scale{}; // of q·k; else 1 / √head_dim
+    std::size_t window = attention_rule::everything;
+    float attention_soft_cap = no_soft_cap;
+    std::size_t rope = 0;    // which of the model's rotary tables turns its queries and keys
+    projection_set biases{}; // the linear layers that have one
+    query_growth growth{};
 
     bool operator==(block_shape const&) const = default;
+
+    std::size_t query_width() const noexcept { return heads * head_dim; }
+    std::size_t key_width() const noexcept { return kv_heads * head_dim; }
+    attention_rule attention() const noexcept {
+        return {attention_scale.value_or(bitlens::attention_scale(head_dim)), window, attention_soft_cap};
+    }
 };
 
 /// Shape of a projection's weight.
@@ -13086,10 +15900,23 @@ constexpr matrix_shape shape_of(projection p, block_shape const& s) noexcept {
     return {s.width, s.ffn_width};
 }
 
-/// What a block has besides its matrices: γ of both norms (d), and biases (empty when the architecture has none: one
-/// that would be left out is refused).
+/// Numbers of γ, in a block that has the norm.
+constexpr std::size_t size_of(block_norm n, block_form form, block_shape const& s) noexcept {
+    if (n != block_norm::query && n != block_norm::key) return s.width;
+    if (form.queries_keys == query_key_norm::each_head) return s.head_dim;
+    return (n == block_norm::query ? s.heads : s.kv_heads) * s.head_dim;
+}
+
+/// What a block has besides its matrices: γ of its norms, and the biases of its linear layers. Empty where it has none:
+/// one that would be left out is refused.
 struct norms_and_biases {
-    std::vector<float> attn_norm, mlp_norm, q_bias, k_bias, v_bias;
+    std::array<std::vector<float>, block_norm_count> norms;
+    std::array<std::vector<float>, projection_count> biases;
+
+    std::vector<float>& gamma(block_norm n) noexcept { return norms[static_cast<std::size_t>(n)]; }
+    std::vector<float> const& gamma(block_norm n) const noexcept { return norms[static_cast<std::size_t>(n)]; }
+    std::vector<float>& bias(projection p) noexcept { return biases[static_cast<std::size_t>(p)]; }
+    std::vector<float> const& bias(projection p) const noexcept { return biases[static_cast<std::size_t>(p)]; }
 };
 
 /// The weights of one block. Each part is shared by all models that have it.
@@ -13121,20 +15948,28 @@ struct residual_stream {
     residual_stream(std::size_t positions, block_shape const& s) : x(positions, s.width) {}
 };
 
+/// The rotary tables of a model, for texts of one length.
+using rope_tables = std::vector<rope_table>;
+inline rope_tables tables_of(std::span<const rope_rule> rules, std::size_t positions, std::size_t head_dim) {
+    rope_tables tables;
+    for (auto const& rule : rules) tables.emplace_back(positions, head_dim, rule);
+    return tables;
+}
+
 /// What the task that runs a block works with. The heads of a stage qkv, and the activations of gate_up, lie in it
 /// until the next stage has read them: a stream that rests before o or down goes on with the same buffers.
 struct block_buffers {
     matrix<float> heads; // input of W_o (T, heads · head_dim)
     matrix<float> act;   // input of W_down (T, d_ff)
-    std::shared_ptr<const rope_table> rope;
+    std::shared_ptr<const rope_tables> ropes;
 
-    /// With a table that other tasks have too, of at least so many positions.
-    block_buffers(std::size_t positions, block_shape const& s, std::shared_ptr<const rope_table> table)
-        : heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width), rope(std::move(table)) {}
-    block_buffers(std::size_t positions, block_shape const& s)
-        : block_buffers(positions, s, std::make_shared<const rope_table>(positions, s.head_dim, s.rope_theta)) {}
+    /// With tables that other tasks have too, for texts of this length. for texts of this length.
+    block_buffers(std::size_t positions, block_shape const& s, std::shared_ptr<const rope_tables> tables)
+        : heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width), ropes(std::move(tables)) {}
+    block_buffers(std::size_t positions, block_shape const& s, std::span<const rope_rule> rules)
+        : block_buffers(positions, s, std::make_shared<const rope_tables>(tables_of(rules, positions, s.head_dim))) {}
 
-    /// Bytes of one, but for the table.
+    /// Bytes of one, but for the tables.
     static constexpr std::size_t bytes(std::size_t positions, block_shape const& s) noexcept {
         return positions * (s.heads * s.head_dim + s.ffn_width) * sizeof(float);
     }
@@ -13165,7 +16000,7 @@ void over_rows(std::size_t positions, workspace const& scratch, F const& f) {
 }
 
 /// One block at work on one example; a member function per stage.
-template <class Architecture, class W, class P>
+template <block_form Form, class W, class P>
 struct block_run {
     block_shape const& shape;
     block_weights<W> const& weights;
@@ -13176,82 +16011,115 @@ struct block_run {
     P& probe;
 
     std::size_t positions() const noexcept { return stream.x.rows(); }
-    void normalise(std::vector<float> const& gamma, matrix_view<float> y) {
+    template <class Point>
+    static constexpr bool hears = listens<P, Point>;
+
+    void normalise(matrix_view<const float> x, block_norm n, matrix_view<float> y) {
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
-            rms_norm(stream.x.view().middle_rows(first, count), gamma, shape.norm_eps, y.middle_rows(first, count));
+            rms_norm(x.middle_rows(first, count), weights.rest->gamma(n), shape.norm_eps, y.middle_rows(first, count));
         });
     }
 
-    /// heads = attention(norm(x)).
+    /// The residual stream as the next linear layers read it: norm(x), or x where the block has no such norm.
+    template <block_norm Norm, class Point>
+    matrix_view<const float> input(workspace::frame& frame) {
+        if constexpr (!has_norm(Form, Norm) && !hears<Point>) {
+            return stream.x;
+        } else {
+            const auto n = frame.template take<float>(positions(), shape.width);
+            if constexpr (has_norm(Form, Norm))
+                normalise(stream.x, Norm, n);
+            else
+                copy_rows(stream.x, n); // for a probe that may write there, and not to the stream
+            emit<Point>(probe, at, n);
+            return n;
+        }
+    }
+
+    /// y = W x + b.
+    void apply(projection p, matrix_view<const float> x, matrix_view<float> y) {
+        matmul(weights[p], x, y, scratch);
+        auto const& bias = weights.rest->bias(p);
+        if (!bias.empty())
+            over_rows(positions(), scratch,
+                      [&](std::size_t first, std::size_t count) { add_bias(bias, y.middle_rows(first, count)); });
+    }
+
+    /// x += what a linear layer gives, normalised where the block does so.
+    template <block_norm Norm, class Raw, class Added, class After>
+    void add_output(projection p, matrix_view<const float> of) {
+        workspace::frame frame(scratch);
+        const auto out = frame.template take<float>(positions(), shape.width);
+        apply(p, of, out);
+        emit<Raw>(probe, at, out);
+        if constexpr (has_norm(Form, Norm)) normalise(out, Norm, out);
+        emit<Added>(probe, at, out);
+        add(stream.x, out);
+        emit<After>(probe, at, stream.x);
+    }
+
+    /// Queries or keys, normalised where the block does so and turned by their positions.
+    void turn(block_norm n, matrix_view<float> x, std::size_t first) {
+        if constexpr (Form.queries_keys == query_key_norm::each_head)
+            rms_norm_of_heads(x, weights.rest->gamma(n), shape.norm_eps, x);
+        else if constexpr (Form.queries_keys == query_key_norm::all_heads)
+            rms_norm(x, weights.rest->gamma(n), shape.norm_eps, x);
+        rope((*buffers.ropes)[shape.rope], first, x);
+        if (n != block_norm::query || shape.growth.rate == 0) return;
+        for (std::size_t t = 0; t < x.rows; ++t) {
+            const float longer = shape.growth.at(first + t);
+            for (float& value : x.row(t)) value *= longer;
+        }
+    }
+
+    /// heads = attention(input).
     void qkv() {
         emit<hook::resid_pre>(probe, at, stream.x);
         workspace::frame frame(scratch);
-        const auto n = frame.template take<float>(positions(), shape.width);
-        normalise(weights.rest->attn_norm, n);
-        emit<hook::attn_in>(probe, at, n);
-
-        const auto q = frame.template take<float>(positions(), shape.heads * shape.head_dim);
-        const auto k = frame.template take<float>(positions(), shape.kv_heads * shape.head_dim);
-        const auto v = frame.template take<float>(positions(), shape.kv_heads * shape.head_dim);
-        matmul(weights[projection::q], n, q, scratch);
-        matmul(weights[projection::k], n, k, scratch);
-        matmul(weights[projection::v], n, v, scratch);
-        constexpr bool is_heard = listens_to_any<P, hook::attn_q, hook::attn_k, hook::attn_v>;
-        const auto rotate = [&](std::size_t first, std::size_t count) {
-            rope(*buffers.rope, first, q.middle_rows(first, count));
-            rope(*buffers.rope, first, k.middle_rows(first, count));
-        };
+        const auto n = input<block_norm::attn, hook::attn_in>(frame);
+        const auto q = frame.template take<float>(positions(), shape.query_width());
+        const auto k = frame.template take<float>(positions(), shape.key_width());
+        const auto v = frame.template take<float>(positions(), shape.key_width());
+        apply(projection::q, n, q);
+        apply(projection::k, n, k);
+        apply(projection::v, n, v);
+        emit<hook::attn_q>(probe, at, q);
+        emit<hook::attn_k>(probe, at, k);
+        emit<hook::attn_v>(probe, at, v);
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
-            if constexpr (Architecture::qkv_bias) {
-                add_bias(weights.rest->q_bias, q.middle_rows(first, count));
-                add_bias(weights.rest->k_bias, k.middle_rows(first, count));
-                add_bias(weights.rest->v_bias, v.middle_rows(first, count));
-            }
-            if constexpr (!is_heard) rotate(first, count);
+            turn(block_norm::query, q.middle_rows(first, count), first);
+            turn(block_norm::key, k.middle_rows(first, count), first);
         });
-        if constexpr (is_heard) {
-            emit<hook::attn_q>(probe, at, q);
-            emit<hook::attn_k>(probe, at, k);
-            emit<hook::attn_v>(probe, at, v);
-            over_rows(positions(), scratch, rotate);
-        }
-        attention(q, k, v, shape.head_dim, buffers.heads, scratch);
+        attention(q, k, v, shape.head_dim, shape.attention(), buffers.heads, scratch);
         emit<hook::attn_heads>(probe, at, buffers.heads);
     }
 
     /// x += W_o · heads.
     void o() {
-        workspace::frame frame(scratch);
-        const auto out = frame.template take<float>(positions(), shape.width);
-        matmul(weights[projection::o], buffers.heads, out, scratch);
-        emit<hook::attn_out>(probe, at, out);
-        add(stream.x, out);
-        emit<hook::resid_mid>(probe, at, stream.x);
+        add_output<block_norm::attn_out, hook::attn_proj_out, hook::attn_out, hook::resid_mid>(projection::o,
+                                                                                               buffers.heads);
     }
 
-    /// act = σ(W_gate · norm(x)) ⊙ W_up · norm(x).
+    /// act = σ(W_gate · input) ⊙ W_up · input.
     void gate_up() {
         workspace::frame frame(scratch);
-        const auto n = frame.template take<float>(positions(), shape.width);
-        normalise(weights.rest->mlp_norm, n);
-        emit<hook::mlp_in>(probe, at, n);
-
+        const auto n = input<block_norm::mlp, hook::mlp_in>(frame);
         const auto gate = buffers.act.view();
-        if constexpr (listens<P, hook::mlp_gate_in>) { // W_gate alone reads what the probe leaves there
+        if constexpr (hears<hook::mlp_gate_in>) { // W_gate alone reads what the probe leaves there
             const auto gate_in = frame.template take<float>(positions(), shape.width);
-            std::copy(n.data, n.data + n.rows * n.cols, gate_in.data);
+            copy_rows(n, gate_in);
             emit<hook::mlp_gate_in>(probe, at, gate_in);
-            matmul(weights[projection::gate], gate_in, gate, scratch);
+            apply(projection::gate, gate_in, gate);
         } else {
-            matmul(weights[projection::gate], n, gate, scratch);
+            apply(projection::gate, n, gate);
         }
         const auto up = frame.template take<float>(positions(), shape.ffn_width);
-        matmul(weights[projection::up], n, up, scratch);
+        apply(projection::up, n, up);
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
             if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>)
-                silu(gate.middle_rows(first, count));
+                activate<Form.gate>(gate.middle_rows(first, count));
             else
-                silu_multiply(gate.middle_rows(first, count), up.middle_rows(first, count));
+                activate_multiply<Form.gate>(gate.middle_rows(first, count), up.middle_rows(first, count));
         });
         if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>) {
             emit<hook::mlp_gate>(probe, at, gate);
@@ -13263,39 +16131,37 @@ struct block_run {
 
     /// x += W_down · act.
     void down() {
-        workspace::frame frame(scratch);
-        const auto out = frame.template take<float>(positions(), shape.width);
-        matmul(weights[projection::down], buffers.act, out, scratch);
-        emit<hook::mlp_out>(probe, at, out);
-        add(stream.x, out);
-        emit<hook::resid_post>(probe, at, stream.x);
+        add_output<block_norm::mlp_out, hook::mlp_down_out, hook::mlp_out, hook::resid_post>(projection::down,
+                                                                                             buffers.act);
     }
 };
 
 /// Errors: shape_error where weights, stream or buffers do not fit the shape.
-template <class Architecture, class W>
+template <block_form Form, class W>
 void check_block(block_shape const& shape, block_weights<W> const& weights, residual_stream const& stream,
                  block_buffers const& buffers) {
     constexpr const char* who = "advance";
-    for (std::size_t p = 0; p < projection_count; ++p) {
-        const auto which = static_cast<projection>(p);
-        if (weights.linear[p] == nullptr)
-            throw shape_error("advance: the block has no " + std::string(name(which)) +
-                              "; all projections are expected");
-        const auto [rows, cols] = shape_of(which, shape);
-        check_shape(who, name(which).data(), weights.linear[p]->rows(), weights.linear[p]->cols(), rows, cols);
+    if (weights.rest == nullptr) throw shape_error("advance: the block has no norms, which are expected");
+    for (std::size_t i = 0; i < projection_count; ++i) {
+        const auto p = static_cast<projection>(i);
+        if (weights.linear[i] == nullptr)
+            throw shape_error("advance: the block has no " + std::string(name(p)) + "; all projections are expected");
+        const auto [rows, cols] = shape_of(p, shape);
+        check_shape(who, name(p).data(), weights.linear[i]->rows(), weights.linear[i]->cols(), rows, cols);
+        const std::size_t bias = weights.rest->biases[i].size(), expected = has(shape.biases, p) ? rows : 0;
+        if (bias != expected) check_size(who, ("the bias of " + std::string(name(p))).c_str(), bias, expected);
     }
-    if (weights.rest == nullptr) throw shape_error("advance: the block has no norms; both are expected");
-    const std::size_t query = shape.heads * shape.head_dim, key = shape.kv_heads * shape.head_dim;
-    check_size(who, "attn_norm", weights.rest->attn_norm.size(), shape.width);
-    check_size(who, "mlp_norm", weights.rest->mlp_norm.size(), shape.width);
-    check_size(who, "q_bias", weights.rest->q_bias.size(), Architecture::qkv_bias ? query : 0);
-    check_size(who, "k_bias", weights.rest->k_bias.size(), Architecture::qkv_bias ? key : 0);
-    check_size(who, "v_bias", weights.rest->v_bias.size(), Architecture::qkv_bias ? key : 0);
+    for (std::size_t i = 0; i < block_norm_count; ++i) {
+        const auto n = static_cast<block_norm>(i);
+        check_size(who, name(n).data(), weights.rest->gamma(n).size(), has_norm(Form, n) ? size_of(n, Form, shape) : 0);
+    }
     const std::size_t positions = stream.x.rows();
     check_shape(who, "the stream's x", stream.x.view(), positions, shape.width);
-    check_shape(who, "the buffers' heads", buffers.heads.view(), positions, query);
+    check_shape(who, "the buffers' heads", buffers.heads.view(), positions, shape.query_width());
     check_shape(who, "the buffers' act", buffers.act.view(), positions, shape.ffn_width);
+    if (shape.rope >= buffers.ropes->size())
+        throw shape_error("advance: the block turns by rotary table " + std::to_string(shape.rope) + " of " +
+                          std::to_string(buffers.ropes->size()));
 }
 
 } // namespace detail
@@ -13304,12 +16170,12 @@ void check_block(block_shape const& shape, block_weights<W> const& weights, resi
 /// last stage the stream is ready for the next block. Weights may change between two calls: a stage that left x alone
 /// (qkv, gate_up) can be run again.   Scratch: advance_bytes.   Errors: shape_error where weights, stream or buffers do
 /// not fit the shape, or the workspace is too small.
-template <class Architecture, product_weights W, detail::meant_as_probe P>
+template <block_form Form, product_weights W, detail::meant_as_probe P>
 void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
              block_buffers& buffers, stage until, workspace& scratch, P& p) {
-    detail::check_block<Architecture>(shape, weights, stream, buffers);
+    detail::check_block<Form>(shape, weights, stream, buffers);
     scratch.require("advance", advance_bytes(shape, stream.x.rows(), scratch.tasks()));
-    detail::block_run<Architecture, W, P> run{shape, weights, at, stream, buffers, scratch, p};
+    detail::block_run<Form, W, P> run{shape, weights, at, stream, buffers, scratch, p};
     for (; stream.next < until; stream.next = static_cast<stage>(static_cast<int>(stream.next) + 1))
         switch (stream.next) {
         case stage::qkv:
@@ -13341,17 +16207,18 @@ void advance(block_shape const& shape, block_weights<W> const& weights, site at,
 
 namespace bitlens {
 
-/// x_t = E[ids_t].   Shapes: ids (T), E (vocabulary, d), x (T, d).
+/// x_t = scale · E[ids_t].   Shapes: ids (T), E (vocabulary, d), x (T, d).
 /// Errors: shape_error where they do not fit, or for an id outside the vocabulary.
 template <weight_matrix W>
-void embed(W const& embedding, std::span<const std::int32_t> ids, matrix_view<float> x) {
+void embed(W const& embedding, std::span<const std::int32_t> ids, matrix_view<float> x, float scale = 1) {
     if constexpr (is_mixed_matrix<W>) {
-        embedding.visit([&](auto const& m) { embed(m, ids, x); });
+        embedding.visit([&](auto const& m) { embed(m, ids, x, scale); });
     } else {
         detail::check_shape("embed", "x", x, ids.size(), embedding.cols());
         check_token_ids(ids, embedding.rows());
         for (std::size_t t = 0; t < ids.size(); ++t)
-            for (std::size_t i = 0; i < x.cols; ++i) x(t, i) = embedding.value(static_cast<std::size_t>(ids[t]), i);
+            for (std::size_t i = 0; i < x.cols; ++i)
+                x(t, i) = scale * embedding.value(static_cast<std::size_t>(ids[t]), i);
     }
 }
 
@@ -13362,6 +16229,7 @@ void embed(W const& embedding, std::span<const std::int32_t> ids, matrix_view<fl
 
 #include <cmath>
 #include <cstddef>
+#include <numbers>
 #include <span>
 #include <vector>
 
@@ -13379,51 +16247,72 @@ inline void rms_norm(matrix_view<const float> x, std::span<const float> gamma, f
     }
 }
 
-/// See bitlens::rope; the angle is exact here, not rounded to float.
-inline void rope(std::size_t head_dim, double theta, matrix_view<float> x) {
-    const std::size_t half = head_dim / 2;
-    for (std::size_t t = 0; t < x.rows; ++t)
-        for (std::size_t head = 0; head < x.cols; head += head_dim)
-            for (std::size_t i = 0; i < half; ++i) {
-                const double angle = static_cast<double>(t) *
-                                     std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+/// See bitlens::rms_norm_of_heads.
+inline void rms_norm_of_heads(matrix_view<const float> x, std::span<const float> gamma, float epsilon,
+                              matrix_view<float> y) {
+    bitlens::detail::check_heads("reference::rms_norm_of_heads", x, gamma, y);
+    for (std::size_t i = 0; i < x.cols; i += gamma.size())
+        rms_norm(x.middle_cols(i, gamma.size()), gamma, epsilon, y.middle_cols(i, gamma.size()));
+}
+
+/// See bitlens::rope, for all positions of a text; frequencies and angles are exact here, not rounded to float.
+inline void rope(std::size_t head_dim, rope_rule const& rule, matrix_view<float> x) {
+    const auto stretch = bitlens::detail::stretch_of(rule, head_dim, x.rows);
+    const std::size_t half = stretch.rotated / 2;
+    for (std::size_t i = 0; i < half; ++i) {
+        const double unscaled =
+            std::pow(stretch.theta, -2.0 * static_cast<double>(i) / static_cast<double>(stretch.rotated));
+        const double frequency = stretch.of_pair(i, unscaled);
+        for (std::size_t t = 0; t < x.rows; ++t)
+            for (std::size_t head = 0; head < x.cols; head += head_dim) {
+                const double angle = static_cast<double>(t) * frequency;
+                const double c = stretch.magnitude * std::cos(angle), s = stretch.magnitude * std::sin(angle);
                 const double a = double{x(t, head + i)}, b = double{x(t, head + half + i)};
-                x(t, head + i) = static_cast<float>(a * std::cos(angle) - b * std::sin(angle));
-                x(t, head + half + i) = static_cast<float>(b * std::cos(angle) + a * std::sin(angle));
+                x(t, head + i) = static_cast<float>(a * c - b * s);
+                x(t, head + half + i) = static_cast<float>(b * c + a * s);
             }
+    }
 }
 
 /// See bitlens::attention.
 inline void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
-                      std::size_t head_dim, matrix_view<float> out) {
-    bitlens::detail::check_attention_operands(q, k, v, head_dim, out);
+                      std::size_t head_dim, attention_rule const& rule, matrix_view<float> out) {
+    bitlens::detail::check_attention_operands(q, k, v, head_dim, rule, out);
     const std::size_t heads = q.cols / head_dim, group = heads / (k.cols / head_dim);
     for (std::size_t h = 0; h < heads; ++h)
         for (std::size_t t = 0; t < q.rows; ++t) {
-            const std::size_t key = h / group * head_dim;
-            std::vector<double> p(t + 1);
+            const std::size_t key = h / group * head_dim, end = rule.first + t + 1;
+            const std::size_t begin = end > rule.window ? end - rule.window : 0;
+            std::vector<double> p(end);
             double sum = 0;
-            for (std::size_t s = 0; s <= t; ++s) {
+            for (std::size_t s = begin; s < end; ++s) {
+                double score = 0;
                 for (std::size_t i = 0; i < head_dim; ++i)
-                    p[s] += double{q(t, h * head_dim + i)} * double{k(s, key + i)};
-                p[s] = std::exp(p[s] / std::sqrt(static_cast<double>(head_dim)));
+                    score += double{q(t, h * head_dim + i)} * double{k(s, key + i)};
+                score *= double{rule.scale};
+                if (rule.soft_cap != no_soft_cap)
+                    score = double{rule.soft_cap} * std::tanh(score / double{rule.soft_cap});
+                p[s] = std::exp(score);
                 sum += p[s];
             }
             for (std::size_t i = 0; i < head_dim; ++i) {
                 double result = 0;
-                for (std::size_t s = 0; s <= t; ++s) result += p[s] / sum * double{v(s, key + i)};
+                for (std::size_t s = begin; s < end; ++s) result += p[s] / sum * double{v(s, key + i)};
                 out(t, h * head_dim + i) = static_cast<float>(result);
             }
         }
 }
 
-/// σ(gate) ⊙ up, into gate. See bitlens::silu_multiply.
-inline void silu_multiply(matrix_view<float> gate, matrix_view<const float> up) {
-    bitlens::detail::check_shape("reference::silu_multiply", "up", up, gate.rows, gate.cols);
+/// σ(gate) ⊙ up, into gate. See bitlens::activate_multiply.
+template <activation A>
+void activate_multiply(matrix_view<float> gate, matrix_view<const float> up) {
+    bitlens::detail::check_shape("reference::activate_multiply", "up", up, gate.rows, gate.cols);
     for (std::size_t t = 0; t < gate.rows; ++t)
         for (std::size_t i = 0; i < gate.cols; ++i) {
             const double g = double{gate(t, i)};
-            gate(t, i) = static_cast<float>(g / (1 + std::exp(-g)) * double{up(t, i)});
+            const double u =
+                A == activation::silu ? g : 2 * std::sqrt(2 / std::numbers::pi) * (g + 0.044715 * g * g * g);
+            gate(t, i) = static_cast<float>(g / (1 + std::exp(-u)) * double{up(t, i)});
         }
 }
 
@@ -13433,57 +16322,498 @@ inline void silu_multiply(matrix_view<float> gate, matrix_view<const float> up) 
 /// Whole models: their configuration, their files, and the forward pass.
 
 // ---- bitlens/models/architectures.hpp
-/// The families of models, one type each, saying what differs between them.
+/// The families of models, one type each. What r, h, γ and o of the paper are in each: docs/hook-points.md.
 
-#include <concepts>
-#include <string>
+// ---- bitlens/models/model_family.hpp
+/// model_family: what is said of a family of models, as data: the loader, the readers of configurations and random
+/// models go through it, and know no family themselves.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string_view>
+#include <variant>
 
 namespace bitlens {
 
-/// Llama 2 and 3 without rope scaling, SmolLM2, and others of their build: RMS norms before attention and MLP, grouped
-/// heads, rotary embedding over whole heads, a SiLU gate, no biases. r is what the second norm reads, h what it gives.
+/// What a tensor of a block is: the weight or the bias of a linear layer, or γ of a norm.
+struct weight_of {
+    projection linear;
+    bool operator==(weight_of const&) const = default;
+};
+struct bias_of {
+    projection linear;
+    bool operator==(bias_of const&) const = default;
+};
+using block_part = std::variant<weight_of, bias_of, block_norm>;
+
+/// A part of a block and the tensor that holds it. Parts of one name are stacked in one tensor, row by row, in the
+/// order in which they are listed. A bias is there where the configuration says so, all else always.
+struct block_parameter {
+    block_part part;
+    std::string_view hugging_face; // below "model.layers.<k>."
+    std::string_view gguf;         // below "blk.<k>."
+};
+
+/// What a configuration means where its file says nothing: the defaults of the family's class in transformers.
+struct config_defaults {
+    std::size_t vocabulary, width, ffn_width, layers, heads;
+    std::size_t kv_heads = 0; // 0: one for each head
+    std::size_t head_dim = 0; // 0: width / heads
+    double norm_eps = 1e-6;
+    std::size_t context;
+    std::size_t original_context = 0; // before positions were stretched; 0: `context`
+    std::size_t window = 0;           // 0: none
+    std::size_t window_period = 0;    // of window_layers::periodic
+    std::size_t first_window = 0;     // of window_layers::switched
+    double rope_theta = 10000;
+    double local_rope_theta = 0; // of layers with a window; 0: as all others
+    double query_scalar = 0;     // scores are divided by its root; 0: by that of head_dim
+    float attention_soft_cap = no_soft_cap, logit_soft_cap = no_soft_cap;
+    bool ties_head = false;
+};
+
+/// Which layers see a window of positions only, where the configuration has one and does not list them.
+enum class window_layers : std::uint8_t {
+    none,     ///< the family knows no window
+    all,      ///< every layer
+    switched, ///< from layer `first_window` (max_window_layers) on, if use_sliding_window is true
+    periodic, ///< all but every n-th, n = `window_period`: 2 means layers 0, 2, 4 …
+};
+
+/// A config.json of a model of other things than text too, which keeps the family's own in "text_config".
+struct wrapped_config {
+    std::string_view name;                    // model_type; empty: there is no such model
+    std::string_view hugging_face_class;      // architectures
+    std::span<const std::string_view> keys{}; // of the other things
+};
+
+struct model_family {
+    std::string_view name;               // config.json: model_type
+    std::string_view hugging_face_class; // config.json: architectures
+    std::string_view gguf_name;          // general.architecture
+    block_form form{};
+    std::span<const block_parameter> parameters;
+    config_defaults defaults;
+    window_layers windows = window_layers::none;
+    projection_set biases{};                            // that every model of the family has
+    std::span<const std::string_view> config_keys{};    // of config.json, beside those that all families read
+    std::span<const std::string_view> longrope_names{}; // older names of the scaling "longrope"
+    wrapped_config wrapper{};
+    bool scales_embedding = false;             // the embedding is multiplied with √width
+    bool stores_gamma_less_one = false;        // Hugging Face files hold γ − 1
+    bool gguf_interleaves_heads = false;       // GGUF files store the rows of q and k in pairs (i, i + head_dim/2)
+    std::size_t gguf_depth_of_wide_scores = 0; // with so many layers scores are divided by √(width / heads): GGUF files
+                                               // do not say it
+
+    /// Whether config.json has the key for this family, beside those that all read.
+    constexpr bool reads(std::string_view key) const noexcept {
+        return std::ranges::find(config_keys, key) != config_keys.end();
+    }
+};
+
+/// The first of that name, or nullptr.
+constexpr model_family const* find_family(std::span<model_family const* const> known, std::string_view name) noexcept {
+    for (model_family const* const f : known)
+        if (f->name == name) return f;
+    return nullptr;
+}
+
+/// Lists of parameters, one after the other.
+template <std::size_t... N>
+constexpr auto joined(std::array<block_parameter, N> const&... lists) noexcept {
+    std::array<block_parameter, (N + ...)> all{};
+    auto to = all.begin();
+    const auto append = [&](auto const& list) {
+        for (auto const& each : list) *to++ = each;
+    };
+    (append(lists), ...);
+    return all;
+}
+
+// Lists that several families have.
+
+inline constexpr auto separate_weights = std::to_array<block_parameter>({
+    {weight_of{projection::q}, "self_attn.q_proj.weight", "attn_q.weight"},
+    {weight_of{projection::k}, "self_attn.k_proj.weight", "attn_k.weight"},
+    {weight_of{projection::v}, "self_attn.v_proj.weight", "attn_v.weight"},
+    {weight_of{projection::o}, "self_attn.o_proj.weight", "attn_output.weight"},
+    {weight_of{projection::gate}, "mlp.gate_proj.weight", "ffn_gate.weight"},
+    {weight_of{projection::up}, "mlp.up_proj.weight", "ffn_up.weight"},
+    {weight_of{projection::down}, "mlp.down_proj.weight", "ffn_down.weight"},
+});
+inline constexpr auto norms_before = std::to_array<block_parameter>({
+    {block_norm::attn, "input_layernorm.weight", "attn_norm.weight"},
+    {block_norm::mlp, "post_attention_layernorm.weight", "ffn_norm.weight"},
+});
+inline constexpr auto norms_after = std::to_array<block_parameter>({
+    {block_norm::attn_out, "post_attention_layernorm.weight", "post_attention_norm.weight"},
+    {block_norm::mlp_out, "post_feedforward_layernorm.weight", "post_ffw_norm.weight"},
+});
+inline constexpr auto norms_around = std::to_array<block_parameter>({
+    {block_norm::attn, "input_layernorm.weight", "attn_norm.weight"},
+    {block_norm::attn_out, "post_attention_layernorm.weight", "post_attention_norm.weight"},
+    {block_norm::mlp, "pre_feedforward_layernorm.weight", "ffn_norm.weight"},
+    {block_norm::mlp_out, "post_feedforward_layernorm.weight", "post_ffw_norm.weight"},
+});
+inline constexpr auto norms_of_queries_and_keys = std::to_array<block_parameter>({
+    {block_norm::query, "self_attn.q_norm.weight", "attn_q_norm.weight"},
+    {block_norm::key, "self_attn.k_norm.weight", "attn_k_norm.weight"},
+});
+inline constexpr auto attention_biases = std::to_array<block_parameter>({
+    {bias_of{projection::q}, "self_attn.q_proj.bias", "attn_q.bias"},
+    {bias_of{projection::k}, "self_attn.k_proj.bias", "attn_k.bias"},
+    {bias_of{projection::v}, "self_attn.v_proj.bias", "attn_v.bias"},
+    {bias_of{projection::o}, "self_attn.o_proj.bias", "attn_output.bias"},
+});
+inline constexpr auto mlp_biases = std::to_array<block_parameter>({
+    {bias_of{projection::gate}, "mlp.gate_proj.bias", "ffn_gate.bias"},
+    {bias_of{projection::up}, "mlp.up_proj.bias", "ffn_up.bias"},
+    {bias_of{projection::down}, "mlp.down_proj.bias", "ffn_down.bias"},
+});
+
+} // namespace bitlens
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+namespace bitlens {
+
+/// What a model's type says of its family: see docs/add-an-architecture.md.
+template <class A>
+concept architecture = requires {
+    { A::description } -> std::convertible_to<model_family const&>;
+};
+
+/// Llama 2 and 3, SmolLM2, and others of their build: norms before attention and MLP, grouped heads, a SiLU gate.
 struct llama {
-    static constexpr std::string_view name = "llama";
-    static constexpr std::string_view hugging_face_class = "LlamaForCausalLM";
-    static constexpr bool qkv_bias = false;
-    static constexpr bool gguf_interleaves_heads =
-        true; // its GGUF files store the rows of q and k in pairs (2i, 2i + 1)
+    static constexpr auto parameters = joined(separate_weights, norms_before, attention_biases, mlp_biases);
+    static constexpr auto config_keys = std::to_array<std::string_view>({"attention_bias", "mlp_bias"});
+    static constexpr model_family description{
+        .name = "llama",
+        .hugging_face_class = "LlamaForCausalLM",
+        .gguf_name = "llama",
+        .parameters = parameters,
+        .defaults =
+            {.vocabulary = 32000, .width = 4096, .ffn_width = 11008, .layers = 32, .heads = 32, .context = 2048},
+        .config_keys = config_keys,
+        .gguf_interleaves_heads = true,
+    };
+};
+
+/// Mistral 7B and NeMo: as llama, with a window in some. Their GGUF files are llama's, and say nothing of a window.
+struct mistral {
+    static constexpr auto parameters = joined(separate_weights, norms_before);
+    static constexpr auto config_keys = std::to_array<std::string_view>({"sliding_window"});
+    static constexpr model_family description{
+        .name = "mistral",
+        .hugging_face_class = "MistralForCausalLM",
+        .gguf_name = "llama",
+        .parameters = parameters,
+        .defaults = {.vocabulary = 32000,
+                     .width = 4096,
+                     .ffn_width = 14336,
+                     .layers = 32,
+                     .heads = 32,
+                     .kv_heads = 8,
+                     .context = 131072,
+                     .window = 4096},
+        .windows = window_layers::all,
+        .config_keys = config_keys,
+        .gguf_interleaves_heads = true,
+    };
+};
+
+/// Ministral 8B of 2024: as mistral, with layers that have a window and layers that have none.
+struct ministral {
+    static constexpr auto config_keys = std::to_array<std::string_view>({"layer_types", "sliding_window"});
+    static constexpr model_family description = [] {
+        model_family f = mistral::description;
+        f.name = "ministral";
+        f.hugging_face_class = "MinistralForCausalLM";
+        f.config_keys = config_keys;
+        return f;
+    }();
+};
+
+/// Ministral 3 of 2025: as mistral, with queries that grow with their position.
+struct ministral3 {
+    static constexpr auto parameters = joined(separate_weights, norms_before);
+    static constexpr auto config_keys = std::to_array<std::string_view>({"llama_4_scaling_beta", "sliding_window"});
+    static constexpr auto keys_of_images = std::to_array<std::string_view>(
+        {"image_token_id", "image_token_index", "multimodal_projector_bias", "projector_hidden_act",
+         "spatial_merge_size", "vision_config", "vision_feature_layer"});
+    static constexpr model_family description{
+        .name = "ministral3",
+        .hugging_face_class = "Ministral3ForCausalLM",
+        .gguf_name = "mistral3",
+        .parameters = parameters,
+        .defaults = {.vocabulary = 131072,
+                     .width = 4096,
+                     .ffn_width = 14336,
+                     .layers = 34,
+                     .heads = 32,
+                     .kv_heads = 8,
+                     .head_dim = 128,
+                     .norm_eps = 1e-5,
+                     .context = 262144,
+                     .rope_theta = 1e6},
+        .windows = window_layers::all,
+        .config_keys = config_keys,
+        .wrapper = {"mistral3", "Mistral3ForConditionalGeneration", keys_of_images},
+        .gguf_interleaves_heads = true,
+    };
 };
 
 /// Qwen 2 and 2.5: as llama, with biases on q, k and v.
 struct qwen2 {
-    static constexpr std::string_view name = "qwen2";
-    static constexpr std::string_view hugging_face_class = "Qwen2ForCausalLM";
-    static constexpr bool qkv_bias = true;
-    static constexpr bool gguf_interleaves_heads = false;
+    static constexpr auto parameters = joined(separate_weights, norms_before, attention_biases);
+    static constexpr auto config_keys =
+        std::to_array<std::string_view>({"layer_types", "max_window_layers", "sliding_window", "use_sliding_window"});
+    static constexpr model_family description{
+        .name = "qwen2",
+        .hugging_face_class = "Qwen2ForCausalLM",
+        .gguf_name = "qwen2",
+        .parameters = parameters,
+        .defaults = {.vocabulary = 151936,
+                     .width = 4096,
+                     .ffn_width = 22016,
+                     .layers = 32,
+                     .heads = 32,
+                     .kv_heads = 32,
+                     .context = 32768,
+                     .window = 4096,
+                     .first_window = 28},
+        .windows = window_layers::switched,
+        .biases = only(projection::q, projection::k, projection::v),
+        .config_keys = config_keys,
+    };
 };
 
-/// Whether visit_architecture takes the name.
-constexpr bool is_architecture(std::string_view name) noexcept { return name == llama::name || name == qwen2::name; }
-
-/// What every family says of itself: see docs/add-an-architecture.md.
-template <class A>
-concept architecture = requires {
-    { A::name } -> std::convertible_to<std::string_view>;
-    { A::hugging_face_class } -> std::convertible_to<std::string_view>;
-    { A::qkv_bias } -> std::convertible_to<bool>;
-    { A::gguf_interleaves_heads } -> std::convertible_to<bool>;
+/// Qwen 3 (dense): as llama, with a norm of each query and key head.
+struct qwen3 {
+    static constexpr auto parameters =
+        joined(separate_weights, norms_before, norms_of_queries_and_keys, attention_biases);
+    static constexpr auto config_keys = std::to_array<std::string_view>(
+        {"attention_bias", "layer_types", "max_window_layers", "sliding_window", "use_sliding_window"});
+    static constexpr model_family description{
+        .name = "qwen3",
+        .hugging_face_class = "Qwen3ForCausalLM",
+        .gguf_name = "qwen3",
+        .form = {.queries_keys = query_key_norm::each_head},
+        .parameters = parameters,
+        .defaults = {.vocabulary = 151936,
+                     .width = 4096,
+                     .ffn_width = 22016,
+                     .layers = 32,
+                     .heads = 32,
+                     .kv_heads = 32,
+                     .head_dim = 128,
+                     .context = 32768,
+                     .window = 4096,
+                     .first_window = 28},
+        .windows = window_layers::switched,
+        .config_keys = config_keys,
+    };
 };
 
-/// f(llama{}) or f(qwen2{}) …, by name.   Errors: format_error for another name, listing those that exist.
+/// Gemma 2: norms around attention and MLP, a GELU gate, soft caps, every second layer with a window.
+struct gemma2 {
+    static constexpr auto parameters = joined(separate_weights, norms_around, attention_biases);
+    static constexpr auto config_keys = std::to_array<std::string_view>(
+        {"attention_bias", "attn_logit_softcapping", "final_logit_softcapping", "hidden_activation", "layer_types",
+         "query_pre_attn_scalar", "sliding_window", "sliding_window_size"});
+    static constexpr model_family description{
+        .name = "gemma2",
+        .hugging_face_class = "Gemma2ForCausalLM",
+        .gguf_name = "gemma2",
+        .form = {.norms = norm_places::around, .gate = activation::gelu_tanh},
+        .parameters = parameters,
+        .defaults = {.vocabulary = 256000,
+                     .width = 2304,
+                     .ffn_width = 9216,
+                     .layers = 26,
+                     .heads = 8,
+                     .kv_heads = 4,
+                     .head_dim = 256,
+                     .context = 8192,
+                     .window = 4096,
+                     .window_period = 2,
+                     .query_scalar = 256,
+                     .attention_soft_cap = 50,
+                     .logit_soft_cap = 30,
+                     .ties_head = true},
+        .windows = window_layers::periodic,
+        .config_keys = config_keys,
+        .scales_embedding = true,
+        .stores_gamma_less_one = true,
+        .gguf_depth_of_wide_scores = 46,
+    };
+};
+
+/// Gemma 3, the models of text: as Gemma 2, with norms of each query and key head in place of the caps, and another
+/// base of the rotary embedding in layers with a window, five of six.
+struct gemma3 {
+    static constexpr auto parameters =
+        joined(separate_weights, norms_around, norms_of_queries_and_keys, attention_biases);
+    static constexpr auto config_keys = std::to_array<std::string_view>(
+        {"attention_bias", "final_logit_softcapping", "hidden_activation", "layer_types", "query_pre_attn_scalar",
+         "rope_local_base_freq", "sliding_window", "sliding_window_pattern"});
+    static constexpr auto keys_of_images =
+        std::to_array<std::string_view>({"boi_token_index", "eoi_token_index", "image_token_id", "image_token_index",
+                                         "mm_tokens_per_image", "vision_config"});
+    static constexpr model_family description{
+        .name = "gemma3_text",
+        .hugging_face_class = "Gemma3ForCausalLM",
+        .gguf_name = "gemma3",
+        .form = {norm_places::around, query_key_norm::each_head, activation::gelu_tanh},
+        .parameters = parameters,
+        .defaults = {.vocabulary = 262208,
+                     .width = 2304,
+                     .ffn_width = 9216,
+                     .layers = 26,
+                     .heads = 8,
+                     .kv_heads = 4,
+                     .head_dim = 256,
+                     .context = 131072,
+                     .window = 4096,
+                     .window_period = 6,
+                     .rope_theta = 1e6,
+                     .local_rope_theta = 10000,
+                     .query_scalar = 256,
+                     .ties_head = true},
+        .windows = window_layers::periodic,
+        .config_keys = config_keys,
+        .wrapper = {"gemma3", "Gemma3ForConditionalGeneration", keys_of_images},
+        .scales_embedding = true,
+        .stores_gamma_less_one = true,
+        .gguf_depth_of_wide_scores = 62,
+    };
+};
+
+/// OLMo 2: norms of what attention and MLP give, none before them, and of all query and key heads together.
+struct olmo2 {
+    static constexpr auto parameters =
+        joined(separate_weights, norms_after, norms_of_queries_and_keys, attention_biases);
+    static constexpr auto config_keys = std::to_array<std::string_view>({"attention_bias"});
+    static constexpr model_family description{
+        .name = "olmo2",
+        .hugging_face_class = "Olmo2ForCausalLM",
+        .gguf_name = "olmo2",
+        .form = {.norms = norm_places::after, .queries_keys = query_key_norm::all_heads},
+        .parameters = parameters,
+        .defaults = {.vocabulary = 50304,
+                     .width = 4096,
+                     .ffn_width = 11008,
+                     .layers = 32,
+                     .heads = 32,
+                     .norm_eps = 1e-5,
+                     .context = 2048},
+        .config_keys = config_keys,
+    };
+};
+
+/// Phi 3 and 4 mini: as llama, q, k and v in one tensor, gate and up in another; a part of each head may turn.
+struct phi3 {
+    static constexpr auto parameters =
+        joined(std::to_array<block_parameter>({
+                   {weight_of{projection::q}, "self_attn.qkv_proj.weight", "attn_qkv.weight"},
+                   {weight_of{projection::k}, "self_attn.qkv_proj.weight", "attn_qkv.weight"},
+                   {weight_of{projection::v}, "self_attn.qkv_proj.weight", "attn_qkv.weight"},
+                   {weight_of{projection::o}, "self_attn.o_proj.weight", "attn_output.weight"},
+                   {weight_of{projection::gate}, "mlp.gate_up_proj.weight", "ffn_up.weight"},
+                   {weight_of{projection::up}, "mlp.gate_up_proj.weight", "ffn_up.weight"},
+                   {weight_of{projection::down}, "mlp.down_proj.weight", "ffn_down.weight"},
+               }),
+               norms_before);
+    static constexpr auto config_keys = std::to_array<std::string_view>(
+        {"original_max_position_embeddings", "partial_rotary_factor", "sliding_window"});
+    static constexpr auto longrope_names = std::to_array<std::string_view>({"su", "yarn"});
+    static constexpr model_family description{
+        .name = "phi3",
+        .hugging_face_class = "Phi3ForCausalLM",
+        .gguf_name = "phi3",
+        .parameters = parameters,
+        .defaults = {.vocabulary = 32064,
+                     .width = 3072,
+                     .ffn_width = 8192,
+                     .layers = 32,
+                     .heads = 32,
+                     .norm_eps = 1e-5,
+                     .context = 4096,
+                     .original_context = 4096},
+        .windows = window_layers::all,
+        .config_keys = config_keys,
+        .longrope_names = longrope_names,
+    };
+};
+
+/// All of them. Of those whose GGUF files say the same, the first is what a file is read as.
+using architectures = std::tuple<llama, mistral, ministral, ministral3, qwen2, qwen3, gemma2, gemma3, olmo2, phi3>;
+
+/// Their descriptions, in that order.
+inline constexpr auto families = []<class... A>(std::tuple<A...> const*) {
+    return std::array<model_family const*, sizeof...(A)>{&A::description...};
+}(static_cast<architectures const*>(nullptr));
+
+/// "llama, mistral, … and phi3".
+inline std::string names_of(std::span<model_family const* const> some) {
+    std::string text;
+    for (std::size_t i = 0; i < some.size(); ++i)
+        text += (i == 0 ? "" : i + 1 == some.size() ? " and " : ", ") + std::string(some[i]->name);
+    return text;
+}
+
+/// One of each form: what a program that chooses when it runs is compiled for. The rest of a family is data.
+using architectures_by_form = std::tuple<llama, qwen3, gemma2, gemma3, olmo2>;
+
+/// f(llama{}) or f(qwen3{}) …: with the architecture whose blocks have the form of those of the named family.
+/// Errors: format_error for another name, listing those that exist.
 template <class F>
 decltype(auto) visit_architecture(std::string_view name, F const& f) {
-    if (name == llama::name) return f(llama{});
-    if (name == qwen2::name) return f(qwen2{});
-    throw format_error("architecture '" + visible_text(name.substr(0, 100)) +
-                       "' is not supported; there are llama and qwen2");
+    model_family const* const named = find_family(families, name);
+    if (named == nullptr)
+        throw format_error("architecture '" + visible_text(name.substr(0, 100)) + "' is not supported; there are " +
+                           names_of(families));
+    const auto visit = [&]<class First, class... Rest>(auto const& self,
+                                                       std::tuple<First, Rest...> const*) -> decltype(auto) {
+        if constexpr (sizeof...(Rest) == 0)
+            return f(First{});
+        else if (named->form == First::description.form)
+            return f(First{});
+        else
+            return self(self, static_cast<std::tuple<Rest...> const*>(nullptr));
+    };
+    return visit(visit, static_cast<architectures_by_form const*>(nullptr));
 }
+
+namespace detail {
+
+template <class... A>
+constexpr bool have_all_forms(std::tuple<A...> const*) noexcept {
+    for (model_family const* const f : families)
+        if (!((f->form == A::description.form) || ...)) return false;
+    return true;
+}
+static_assert(have_all_forms(static_cast<architectures_by_form const*>(nullptr)));
+
+} // namespace detail
 
 } // namespace bitlens
 
 // ---- bitlens/models/checkpoint.hpp
 /// checkpoint: a model on disk, a Hugging Face folder or a GGUF file, with its tensors under Hugging Face names.
+
+// ---- bitlens/models/checkpoint_contents.hpp
+/// checkpoint_contents: what is on disk of a model, found, named and checked before a number is read.
 
 // ---- bitlens/models/checkpoint_path.hpp
 /// What a path leads to that is given as a model, and where it leads to none, what to give or do instead.
@@ -13683,13 +17013,16 @@ inline constexpr std::array<std::pair<std::string_view, std::string_view>, 2> qu
 } // namespace bitlens
 
 // ---- bitlens/models/config.hpp
-/// model_config: the sizes of a model, read from config.json or from GGUF metadata. What could change a result and is
+/// read_config: the configuration of a model from config.json or from GGUF metadata. What could change a result and is
 /// not understood is a problem, never ignored.
 
+// ---- bitlens/models/config_gguf.hpp
+/// The configuration in the metadata of a GGUF file.
+
 // ---- bitlens/models/config_keys.hpp
-/// What the keys of configurations mean to a reader that computes the forward pass of llama and qwen2 and nothing else.
-/// Source: PretrainedConfig, LlamaConfig, Qwen2Config and GenerationConfig of transformers 4.31, 4.40, 4.46, 4.57 and
-/// 5.24; ggml's docs/gguf.md and the constants of gguf 0.19.
+/// What the keys of configurations mean, beside those that a family has for itself (model_family::config_keys).
+/// Source: PretrainedConfig, GenerationConfig and the configurations of the families in transformers 4.31, 4.40, 4.46,
+/// 4.57 and 5.24; ggml's docs/gguf.md and the constants of gguf 0.19.
 
 #include <algorithm>
 #include <array>
@@ -13836,7 +17169,6 @@ inline constexpr auto harmless_config_keys = std::to_array<std::string_view>({
     // lengths: nothing is cut there
     "max_sequence_length",
     "model_max_length",
-    "original_max_position_embeddings",
     "seq_length",
     // special tokens
     "bos_token",
@@ -13923,7 +17255,7 @@ inline constexpr auto harmless_config_keys = std::to_array<std::string_view>({
     "watermarking_config",
 });
 
-/// Keys that the reader understands, whatever their value.
+/// Keys that the reader understands for every family, whatever their value.
 inline constexpr auto read_config_keys = std::to_array<std::string_view>({
     "compression_config",
     "head_dim",
@@ -13936,6 +17268,7 @@ inline constexpr auto read_config_keys = std::to_array<std::string_view>({
     "num_attention_heads",
     "num_hidden_layers",
     "num_key_value_heads",
+    "original_max_position_embeddings",
     "quantization",
     "quantization_config",
     "rms_norm_eps",
@@ -13947,6 +17280,7 @@ inline constexpr auto read_config_keys = std::to_array<std::string_view>({
     "vocab_size",
 });
 
+/// Where no family says that it reads them.
 inline constexpr auto neutral_config_keys = std::to_array<neutral_key>({
     {"alibi", neutral::off},
     {"attention_bias", neutral::off},
@@ -13956,13 +17290,18 @@ inline constexpr auto neutral_config_keys = std::to_array<neutral_key>({
     {"clip_qkv", neutral::off},
     {"embedding_multiplier", neutral::one},
     {"final_logit_softcapping", neutral::off},
+    {"full_attn_mod", neutral::one},
+    {"interpolate_factor", neutral::one},
     {"is_causal", neutral::on},
+    {"llama_4_scaling_beta", neutral::off},
+    {"lm_head_bias", neutral::off},
     {"logit_scale", neutral::one},
     {"logits_scaling", neutral::one},
     {"mlp_bias", neutral::off},
     {"mlp_only_layers", neutral::off},
     {"n_routed_experts", neutral::off},
     {"n_shared_experts", neutral::off},
+    {"no_rope_layers", neutral::off},
     {"num_experts", neutral::off},
     {"num_experts_per_tok", neutral::off},
     {"num_local_experts", neutral::off},
@@ -13987,10 +17326,11 @@ inline constexpr auto neutral_config_keys = std::to_array<neutral_key>({
     {"use_sliding_window", neutral::off},
 });
 
+/// Whether a reader of the family's configurations understands the key, at whatever value.
 /// unsloth writes more of its own from one version to the next.
-inline bool is_known_config_key(std::string_view key) {
-    return key.starts_with("unsloth_") || contains(harmless_config_keys, key) || contains(read_config_keys, key) ||
-           find(neutral_config_keys, key) != nullptr;
+inline bool is_known_config_key(model_family const& family, std::string_view key) {
+    return family.reads(key) || key.starts_with("unsloth_") || contains(harmless_config_keys, key) ||
+           contains(read_config_keys, key) || find(neutral_config_keys, key) != nullptr;
 }
 
 inline bool is_neutral(json const& value, neutral values) {
@@ -14000,28 +17340,58 @@ inline bool is_neutral(json const& value, neutral values) {
     return values == neutral::off && (text ? text->empty() : value.empty());
 }
 
-/// Keys of rope_scaling and rope_parameters. All but the first six say nothing beside a factor of 1.
-inline constexpr auto read_rope_keys = std::to_array<std::string_view>({
-    "rope_theta",
-    "rope_type",
-    "type",
-    "factor",
-    "attention_factor",
-    "partial_rotary_factor",
-    "beta_fast",
-    "beta_slow",
-    "high_freq_factor",
-    "low_freq_factor",
-    "mscale",
-    "mscale_all_dim",
-    "original_max_position_embeddings",
-    "truncate",
+/// Values of hidden_act and hidden_activation that mean the function. "gelu" is another one.
+inline constexpr std::array<std::string_view, 2> silu_names{"silu", "swish"};
+inline constexpr std::array<std::string_view, 1> gelu_tanh_names{"gelu_pytorch_tanh"};
+constexpr std::span<const std::string_view> config_names_of(activation a) noexcept {
+    if (a == activation::silu) return silu_names;
+    return gelu_tanh_names;
+}
+
+// Families that are none here
+
+/// What stands in the way of those that are often asked for, by the beginning of their model_type or
+/// general.architecture without "_" and "-".
+struct foreign_family {
+    std::string_view begins, reason;
+};
+inline constexpr std::string_view of_experts = "is a mixture of experts";
+inline constexpr auto foreign_families = std::to_array<foreign_family>({
+    {"dbrx", of_experts},
+    {"deepseek", of_experts},
+    {"ernie45moe", of_experts},
+    {"glm4moe", of_experts},
+    {"gptoss", of_experts},
+    {"granitemoe", of_experts},
+    {"grok", of_experts},
+    {"jamba", of_experts},
+    {"llama4", of_experts},
+    {"minimax", of_experts},
+    {"mistral4", of_experts},
+    {"mixtral", of_experts},
+    {"olmoe", of_experts},
+    {"phimoe", of_experts},
+    {"qwen2moe", of_experts},
+    {"qwen3moe", of_experts},
+    {"qwen3next", of_experts},
+});
+
+/// Keys, in config.json, of models that choose among several MLPs for each token.
+inline constexpr auto keys_of_experts = std::to_array<std::string_view>({
+    "expert_num",
+    "moe_intermediate_size",
+    "moe_num_experts",
+    "n_routed_experts",
+    "num_experts",
+    "num_experts_per_tok",
+    "num_experts_per_token",
+    "num_local_experts",
+    "num_moe_experts",
 });
 
 // GGUF, below "<architecture>."
 
-/// Keys that the reader understands, or that change nothing where those do not: of layers with a window, of which there
-/// are none, and of a scaling of positions, which is refused.
+/// Keys that the reader understands, whatever their value.
 inline constexpr auto read_gguf_keys = std::to_array<std::string_view>({
     "attention.head_count",
     "attention.head_count_kv",
@@ -14042,12 +17412,15 @@ inline constexpr auto read_gguf_keys = std::to_array<std::string_view>({
     "rope.dimension_count_swa",
     "rope.freq_base",
     "rope.freq_base_swa",
+    "rope.scaling.attn_factor",
     "rope.scaling.factor",
     "rope.scaling.finetuned",
     "rope.scaling.original_context_length",
     "rope.scaling.type",
+    "rope.scaling.yarn_attn_factor",
     "rope.scaling.yarn_beta_fast",
     "rope.scaling.yarn_beta_slow",
+    "rope.scaling.yarn_ext_factor",
     "rope.scaling.yarn_log_multiplier",
     "tensor_data_layout",
     "vocab_size",
@@ -14089,9 +17462,6 @@ inline constexpr auto neutral_gguf_keys = std::to_array<neutral_key>({
     {"rope.scale", neutral::off_or_one},
     {"rope.scale_linear", neutral::off_or_one},
     {"rope.scaling.alpha", neutral::off_or_one},
-    {"rope.scaling.attn_factor", neutral::one},
-    {"rope.scaling.yarn_attn_factor", neutral::one},
-    {"rope.scaling.yarn_ext_factor", neutral::off},
     {"router_logit_softcapping", neutral::off},
     {"swin_norm", neutral::off},
     {"use_parallel_residual", neutral::off},
@@ -14109,25 +17479,32 @@ inline std::optional<double> number_of(gguf_file const& file, gguf_value const& 
     return static_cast<double>(file.required<std::int64_t>(value.key));
 }
 
+inline std::string number_text(double x) {
+    std::array<char, 32> digits;
+    return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), x).ptr};
+}
+
 /// As found_text of JSON.
 inline std::string found_text(gguf_file const& file, gguf_value const& value) {
     if (value.type == gguf_type::array) return "an array";
     if (value.type == gguf_type::string) return in_quotes(file.required<std::string_view>(value.key));
     const double x = number_of(file, value).value_or(0);
     if (value.type == gguf_type::boolean) return x == 1 ? "true" : "false";
-    std::array<char, 32> digits;
-    return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), x).ptr};
+    return number_text(x);
 }
 
 } // namespace bitlens::detail
 
-#include <algorithm>
+// ---- bitlens/models/config_reading.hpp
+/// What the readers of config.json and of GGUF metadata have in common: keys that are not known, families that are
+/// none, and what follows from a family and a few numbers.
+
+// ---- bitlens/models/model_config.hpp
+/// model_config: the sizes and settings of a model, and the checks that they make one.
+
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
-#include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14135,15 +17512,45 @@ inline std::string found_text(gguf_file const& file, gguf_value const& value) {
 
 namespace bitlens {
 
+/// How a layer attends, where layers differ.
+struct layer_rule {
+    std::size_t window = attention_rule::everything;
+    std::size_t rope = 0; // its place in model_config::ropes
+
+    bool operator==(layer_rule const&) const = default;
+};
+
+/// What a file left open, and what was taken in its place, one sentence each. They say where numbers of a configuration
+/// come from and are no part of it: any two lists compare equal.
+struct config_remarks {
+    std::vector<std::string> texts;
+
+    bool operator==(config_remarks const&) const noexcept { return true; }
+};
+
 /// What a checkpoint says about its model.
 struct model_config {
-    std::string architecture; // name of one of the types in architectures.hpp
+    std::string architecture; // a name among the families (architectures.hpp), or that of one's own
     std::size_t layers = 0, vocabulary = 0;
     std::size_t context = 0; // positions it was trained for; nothing is cut there
     block_shape block;
     bool tied_head = false; // the head is the embedding
+    std::vector<rope_rule> ropes{rope_rule{}};
+    std::vector<layer_rule> layer_rules{}; // of each layer; empty: all are as `block` says
+    float embedding_scale = 1;             // rows of the embedding are multiplied with it
+    float logit_soft_cap = no_soft_cap;
+    config_remarks remarks{};
 
     bool operator==(model_config const&) const = default;
+
+    /// The numbers of block k.
+    block_shape block_of(std::size_t k) const {
+        block_shape shape = block;
+        if (layer_rules.empty()) return shape;
+        shape.window = layer_rules.at(k).window;
+        shape.rope = layer_rules[k].rope;
+        return shape;
+    }
 };
 
 /// f(llama{}) or f(qwen2{}) …   Errors: format_error for another architecture, listing those that exist.
@@ -14179,15 +17586,15 @@ namespace detail {
 /// Larger than any size of a model, small enough that the product of two is no overflow.
 inline constexpr std::size_t largest_size = std::size_t{1} << 30;
 
-} // namespace detail
+template <class T>
+bool is_positive(T x) noexcept {
+    return x > 0 && std::isfinite(x);
+}
 
-/// Checks that the sizes make a model: every one positive, query heads a multiple of key heads, an even head_dim,
-/// ε and θ positive.
-inline void check_config(model_config const& c, std::string const& who, problem_list& problems) {
+/// Checks what the sizes are, apart from how a layer attends.
+template <class Wrong>
+void check_sizes(model_config const& c, Wrong const& wrong) {
     auto const& b = c.block;
-    const auto wrong = [&](std::string_view what, std::string const& found) {
-        problems.add(who + ": " + std::string(what) + " is expected, " + found + " was found");
-    };
     const std::array<std::pair<std::string_view, std::size_t>, 8> sizes{{{"layers", c.layers},
                                                                          {"vocabulary", c.vocabulary},
                                                                          {"context", c.context},
@@ -14197,20 +17604,872 @@ inline void check_config(model_config const& c, std::string const& who, problem_
                                                                          {"head dimension", b.head_dim},
                                                                          {"feed-forward size", b.ffn_width}}};
     for (auto const& [name, size] : sizes)
-        if (size == 0 || size > detail::largest_size)
+        if (size == 0 || size > largest_size)
             wrong("a number of " + std::string(name) + " from 1 to 2^30", std::to_string(size));
     if (b.kv_heads != 0 && b.heads % b.kv_heads != 0)
         wrong("a number of attention heads that is a multiple of the " + std::to_string(b.kv_heads) +
                   " key and value heads",
               std::to_string(b.heads));
     if (b.head_dim % 2 != 0) wrong("an even head dimension (rotary embedding turns pairs)", std::to_string(b.head_dim));
-    if (!(b.norm_eps > 0) || !std::isfinite(b.norm_eps))
-        wrong("a positive epsilon of the norms", std::to_string(b.norm_eps));
-    if (!(b.rope_theta > 0) || !std::isfinite(b.rope_theta))
-        wrong("a positive rope theta", std::to_string(b.rope_theta));
 }
 
-namespace detail {
+/// Checks that each rule makes a table. Of a head_dim that is odd or none, that alone is said.
+template <class Wrong>
+void check_ropes(model_config const& c, std::string const& who, Wrong const& wrong, problem_list& problems) {
+    const std::size_t head_dim = c.block.head_dim;
+    for (auto const& rule : c.ropes) {
+        if (!is_positive(rule.theta)) {
+            wrong("a positive rope theta", std::to_string(rule.theta));
+            continue;
+        }
+        if (head_dim == 0 || head_dim % 2 != 0 || head_dim > largest_size) continue;
+        try {
+            stretch_of(rule, head_dim, c.context);
+        } catch (error const& e) {
+            problems.add(who + ": " + e.what());
+        }
+    }
+}
+
+/// Checks where layers look and how they turn.
+template <class Wrong>
+void check_layers(model_config const& c, Wrong const& wrong) {
+    const auto check = [&](std::size_t window, std::size_t rope, std::string const& where) {
+        if (window == 0) wrong("a window of 1 position or more" + where, "0");
+        if (rope >= c.ropes.size())
+            wrong("one of " + std::to_string(c.ropes.size()) + " rotary embeddings" + where,
+                  "number " + std::to_string(rope));
+    };
+    check(c.block.window, c.block.rope, "");
+    if (!c.layer_rules.empty() && c.layer_rules.size() != c.layers)
+        wrong("a rule for each of " + std::to_string(c.layers) + " layers", std::to_string(c.layer_rules.size()));
+    for (std::size_t k = 0; k < c.layer_rules.size(); ++k)
+        check(c.layer_rules[k].window, c.layer_rules[k].rope, " in layer " + std::to_string(k));
+}
+
+} // namespace detail
+
+/// Checks that the numbers make a model: every size positive, query heads a multiple of key heads, an even head_dim and
+/// as many dimensions of it turned or fewer; ε, θ and scales positive; windows of 1 position or more; a rule for every
+/// layer where there is one for any.
+inline void check_config(model_config const& c, std::string const& who, problem_list& problems) {
+    const auto wrong = [&](std::string const& what, std::string const& found) {
+        problems.add(who + ": " + what + " is expected, " + found + " was found");
+    };
+    detail::check_sizes(c, wrong);
+    auto const& b = c.block;
+    const std::array<std::pair<std::string_view, float>, 3> positive{
+        {{"epsilon of the norms", b.norm_eps},
+         {"scale of attention", b.attention_scale.value_or(1.0f)},
+         {"scale of the embedding", c.embedding_scale}}};
+    for (auto const& [name, x] : positive)
+        if (!detail::is_positive(x)) wrong("a positive " + std::string(name), std::to_string(x));
+    if (!(b.growth.rate >= 0) || !std::isfinite(b.growth.rate) || b.growth.period == 0)
+        wrong("a growth of queries of 0 or more in periods of 1 position or more",
+              std::to_string(b.growth.rate) + " in " + std::to_string(b.growth.period));
+    for (const float cap : {b.attention_soft_cap, c.logit_soft_cap})
+        if (cap != no_soft_cap && !detail::is_positive(cap)) wrong("a positive soft cap", std::to_string(cap));
+    detail::check_ropes(c, who, wrong, problems);
+    detail::check_layers(c, wrong);
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens::detail {
+
+inline std::string not_neutral(std::string_view key, std::string const& found, neutral values) {
+    return std::string(key) + " is " + found + ", which is not supported; only " + std::string(name(values)) + " is";
+}
+
+/// The keys of a file that are not known. They are refused but for those that are to be passed over.
+class unknown_keys {
+public:
+    unknown_keys(std::string who, std::span<const std::string> allowed, problem_list& problems)
+        : who_(std::move(who)), allowed_(allowed), problems_(problems) {}
+
+    /// `found`: the value; empty for one that says nothing (null), and is not refused.
+    void add(std::string const& key, std::string const& found) {
+        keys_.push_back(key);
+        if (!found.empty() && std::ranges::find(allowed_, key) == allowed_.end())
+            problems_.add(who_ + ": the key " + in_quotes(key) +
+                          " is not known, and could change what the model computes (its value is " + found +
+                          "); --allow-key " + in_quotes(key) + " passes over it");
+    }
+
+    /// Checks that the keys to be passed over are there, and unknown.   Errors: option_error.
+    template <class Occurs>
+    void check_allowed(Occurs const& occurs) const {
+        for (auto const& key : allowed_) {
+            if (!occurs(std::string_view(key)))
+                throw option_error(who_ + ": there is no key " + in_quotes(key) + " that could be passed over");
+            if (std::ranges::find(keys_, key) == keys_.end())
+                throw option_error(who_ + ": the key " + in_quotes(key) + " is known, and not passed over");
+        }
+    }
+
+private:
+    std::string who_;
+    std::span<const std::string> allowed_;
+    problem_list& problems_;
+    std::vector<std::string> keys_;
+};
+
+/// Why a model of that name cannot be read, as far as its name says.
+inline std::string not_supported(std::string_view name, std::span<model_family const* const> known) {
+    const std::string_view begin = name.substr(0, 100);
+    std::string text = "architecture '" + visible_text(begin) + "' is not supported; there are " + names_of(known);
+    std::string plain(begin);
+    std::erase_if(plain, [](char c) { return c == '_' || c == '-'; });
+    for (auto const& [begins, reason] : foreign_families)
+        if (plain.starts_with(begins)) return text + "; this one " + std::string(reason);
+    return text;
+}
+
+/// What the rows of a family's embedding are multiplied with, in float32 as a model that is loaded so computes it.
+/// (One loaded as bfloat16 rounds √width to that; a choice between the two would be made here.)
+inline float embedding_scale_of(model_family const& family, std::size_t width) {
+    return family.scales_embedding ? static_cast<float>(std::sqrt(static_cast<double>(width))) : 1.0f;
+}
+
+/// Scores times 1/√scalar. That of head_dim goes without saying.
+inline void set_query_scalar(block_shape& b, double scalar) {
+    if (scalar != static_cast<double>(b.head_dim)) b.attention_scale = static_cast<float>(1 / std::sqrt(scalar));
+}
+
+/// Dimensions of a head that turn, as rope_rule has them.
+inline std::size_t rotated_of(std::size_t turned, std::size_t head_dim) noexcept {
+    return turned == head_dim ? 0 : turned;
+}
+
+/// Which layers have a window.
+struct window_plan {
+    window_layers layers = window_layers::none;
+    std::size_t period = 0, first = 0; // of periodic ones; of those from a layer on
+    std::vector<bool> listed{};        // of each layer, in place of all that
+
+    bool operator()(std::size_t k) const noexcept {
+        if (!listed.empty()) return listed[k];
+        switch (layers) {
+        case window_layers::none:
+            return false;
+        case window_layers::all:
+            return true;
+        case window_layers::switched:
+            return k >= first;
+        case window_layers::periodic:
+            break;
+        }
+        return period == 0 || (k + 1) % period != 0;
+    }
+};
+
+/// Rules of layers take memory, and their number is only what a file says.
+inline constexpr std::size_t most_layers_with_rules = std::size_t{1} << 16;
+
+/// Gives layers their windows, and those with a window the second rope where there are two.
+/// Errors: format_error for too many layers.
+inline void set_layers(model_config& c, std::string const& who, window_plan const& has_window, std::size_t window) {
+    const std::size_t local_rope = c.ropes.size() - 1;
+    if (window == attention_rule::everything && local_rope == 0) return;
+    if (c.layers > most_layers_with_rules)
+        throw format_error(who + ": at most " + std::to_string(most_layers_with_rules) +
+                           " layers are expected where some have a window, " + std::to_string(c.layers) +
+                           " were found");
+    std::vector<layer_rule> rules(c.layers);
+    for (std::size_t k = 0; k < c.layers; ++k)
+        if (has_window(k)) rules[k] = {window, local_rope};
+    if (window == attention_rule::everything && std::ranges::find(rules, local_rope, &layer_rule::rope) != rules.end())
+        throw format_error(who +
+                           ": a window is expected, as layers with one turn by a theta of their own; none was found");
+    if (std::ranges::adjacent_find(rules, std::ranges::not_equal_to{}) != rules.end()) {
+        c.layer_rules = std::move(rules);
+    } else if (!rules.empty()) { // all are alike
+        c.block.window = rules[0].window;
+        c.ropes = {c.ropes[rules[0].rope]};
+    }
+}
+
+} // namespace bitlens::detail
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens::detail {
+
+/// Tensors of a GGUF file that belong to its configuration: by what the frequencies of rope are divided.
+inline constexpr std::string_view rope_divisors_name = "rope_freqs.weight";
+inline constexpr std::string_view rope_long_name = "rope_factors_long.weight";
+inline constexpr std::string_view rope_short_name = "rope_factors_short.weight";
+
+class config_gguf_reader {
+public:
+    config_gguf_reader(gguf_file const& file, std::span<const std::string> allowed,
+                       std::span<model_family const* const> known, problem_list& problems)
+        : file_(file), who_(file.path().string()), known_(known), unknown_(who_, allowed, problems),
+          problems_(problems) {}
+
+    model_config read() {
+        model_config c;
+        if (const auto part = part_of_a_model()) {
+            problems_.add(who_ + ": " + *part);
+            return c;
+        }
+        problems_.collect([&] { c.architecture = file_.required<std::string>("general.architecture"); });
+        if (c.architecture.empty()) return c;
+        prefix_ = c.architecture + ".";
+        const auto found = std::ranges::find(known_, c.architecture, &model_family::gguf_name);
+        if (found == known_.end()) { // whatever else it says, it says of another model
+            problems_.add(who_ + ": " + not_supported(c.architecture, known_));
+            problem_list unsaid;
+            config_gguf_reader other(file_, {}, known_, unsaid);
+            other.prefix_ = prefix_;
+            other.read_sizes(c);
+            return c;
+        }
+        family_ = *found;
+        c.architecture = family_->name;
+        read_model(c);
+        unknown_.check_allowed([&](std::string_view name) { return file_.find_value(name) != nullptr; });
+        return c;
+    }
+
+private:
+    std::string key(std::string_view suffix) const { return prefix_ + std::string(suffix); }
+
+    /// What the file is where it is no model; nothing where it is one.
+    std::optional<std::string> part_of_a_model() const {
+        const auto text = [&](std::string_view name) { return text_of(name).value_or(""); };
+        const std::string type = text("general.type"), architecture = text("general.architecture");
+        const std::string wanted = "; the file of the language model itself is expected";
+        if (type == "mmproj" || architecture == "clip")
+            return "this is the encoder of images or sound of a model (mmproj)" + wanted;
+        if (type == "adapter" || file_.find_value("adapter.type"))
+            return "this is an adapter (LoRA), which changes a model and is none; merge it into its model first";
+        if (!type.empty() && type != "model") return "key \"general.type\": " + in_quotes(type) + " was found" + wanted;
+        if (file_.tensors().empty() && file_.find_value("tokenizer.ggml.tokens"))
+            return "this is a vocabulary without tensors" + wanted;
+        return std::nullopt;
+    }
+    /// Of a key that is a string, if it is there.
+    std::optional<std::string> text_of(std::string_view name) const {
+        gguf_value const* const value = file_.find_value(name);
+        if (!value || value->type != gguf_type::string) return std::nullopt;
+        return file_.required<std::string>(name);
+    }
+
+    void read_model(model_config& c) {
+        read_sizes(c);
+        if (!file_.find_value(key("attention.head_count_kv"))) c.block.kv_heads = c.block.heads;
+        problems_.collect([&] { c.block.head_dim = head_dim(c.block); });
+        problems_.collect([&] { read_ropes(c); });
+        problems_.collect([&] { read_windows(c); });
+        problems_.collect([&] { read_scores(c); });
+        c.tied_head = file_.find("output.weight") == nullptr;
+        c.block.biases = stored_biases();
+        c.embedding_scale = embedding_scale_of(*family_, c.block.width);
+        refuse_what_changes_results();
+        add_remark(c);
+    }
+
+    /// What the file states; the rest stays as it is.
+    void read_sizes(model_config& c) {
+        problems_.collect([&] { c.layers = file_.required<std::size_t>(key("block_count")); });
+        problems_.collect([&] { c.context = file_.required<std::size_t>(key("context_length")); });
+        problems_.collect([&] { c.block.width = file_.required<std::size_t>(key("embedding_length")); });
+        problems_.collect([&] { c.block.ffn_width = per_layer("feed_forward_length"); });
+        problems_.collect([&] { c.block.heads = per_layer("attention.head_count"); });
+        problems_.collect([&] {
+            if (file_.find_value(key("attention.head_count_kv")))
+                c.block.kv_heads = per_layer("attention.head_count_kv");
+        });
+        problems_.collect([&] {
+            if (const auto n = file_.if_present<std::size_t>(key("attention.key_length"))) c.block.head_dim = *n;
+        });
+        problems_.collect([&] { c.block.norm_eps = file_.required<float>(key("attention.layer_norm_rms_epsilon")); });
+        problems_.collect([&] {
+            if (const auto theta = file_.if_present<float>(key("rope.freq_base"))) c.ropes[0].theta = double{*theta};
+        });
+        problems_.collect([&] {
+            gguf_tensor const* const embedding = file_.find("token_embd.weight");
+            c.vocabulary = file_.if_present<std::size_t>(key("vocab_size")).value_or(embedding ? embedding->rows() : 0);
+        });
+    }
+
+    /// A number, or an array with the same number for every layer.
+    std::size_t per_layer(std::string_view suffix) const {
+        const auto name = key(suffix);
+        gguf_value const* const value = file_.find_value(name);
+        if (!value || value->type != gguf_type::array) return file_.required<std::size_t>(name);
+        const auto all = file_.required<std::vector<std::size_t>>(name);
+        if (all.empty() || std::ranges::adjacent_find(all, std::ranges::not_equal_to{}) != all.end())
+            throw format_error(who_ + ": key " + in_quotes(name) + ": layers of different sizes are not supported");
+        return all.front();
+    }
+
+    std::size_t head_dim(block_shape const& b) const {
+        const auto key_length = file_.if_present<std::size_t>(key("attention.key_length"));
+        if (!key_length && (b.heads == 0 || b.width % b.heads != 0))
+            throw format_error(who_ + ": without attention.key_length, head_count must divide embedding_length; " +
+                               std::to_string(b.heads) + " and " + std::to_string(b.width) + " were found");
+        const std::size_t head_dim = key_length ? *key_length : b.width / b.heads;
+        for (std::string_view suffix :
+             {"attention.value_length", "attention.key_length_swa", "attention.value_length_swa"})
+            if (const auto other = file_.if_present<std::size_t>(key(suffix)); other && *other != head_dim)
+                throw format_error(who_ + ": key " + in_quotes(key(suffix)) + ": " + std::to_string(head_dim) +
+                                   " is expected, as long as a head's keys; " + std::to_string(*other) + " was found");
+        return head_dim;
+    }
+
+    /// The biases of every model of the family, and those that the first block has.
+    projection_set stored_biases() const {
+        projection_set biased = family_->biases;
+        for (auto const& parameter : family_->parameters)
+            if (auto const* const bias = std::get_if<bias_of>(&parameter.part))
+                if (file_.find("blk.0." + std::string(parameter.gguf))) biased |= only(bias->linear);
+        return biased;
+    }
+
+    // Positions
+
+    void read_ropes(model_config& c) {
+        rope_rule& global = c.ropes[0]; // with the theta that was read
+        if (family_->defaults.rope_theta != rope_rule{}.theta) file_.required<float>(key("rope.freq_base"));
+        global.rotated = rotated("rope.dimension_count", c.block.head_dim);
+        const bool has_own_local = family_->defaults.local_rope_theta != 0;
+        const std::size_t local_rotated = rotated("rope.dimension_count_swa", c.block.head_dim);
+        const auto local_theta = file_.if_present<float>(key("rope.freq_base_swa"));
+        global.scaling = scaling(c);
+        if (has_own_local) { // which no scaling changes
+            rope_rule local{local_theta ? double{*local_theta} : family_->defaults.local_rope_theta, local_rotated};
+            if (local != global) c.ropes.push_back(std::move(local));
+        } else if (local_theta && double{*local_theta} != global.theta) {
+            throw format_error(who_ + ": key " + in_quotes(key("rope.freq_base_swa")) + ": " +
+                               std::to_string(global.theta) + " is expected, as in all layers of " +
+                               std::string(family_->name) + "; " + std::to_string(*local_theta) + " was found");
+        }
+    }
+
+    std::size_t rotated(std::string_view suffix, std::size_t head_dim) const {
+        const auto turned = file_.if_present<std::size_t>(key(suffix));
+        if (!turned) return 0;
+        const bool may_be_less = family_->reads("partial_rotary_factor");
+        if (*turned > head_dim || *turned == 0 || (*turned != head_dim && !may_be_less))
+            throw format_error(who_ + ": key " + in_quotes(key(suffix)) + ": " + std::to_string(head_dim) +
+                               (may_be_less ? " or less is expected" : " is expected") +
+                               ", as long as a head's keys; " + std::to_string(*turned) + " was found");
+        return rotated_of(*turned, head_dim);
+    }
+
+    double number(std::string_view suffix, double otherwise) const {
+        gguf_value const* const value = file_.find_value(key(suffix));
+        if (!value) return otherwise;
+        const auto x = number_of(file_, *value);
+        if (!x)
+            throw format_error(who_ + ": key " + in_quotes(value->key) + ": a number is expected, " +
+                               found_text(file_, *value) + " was found");
+        return *x;
+    }
+
+    rope_scaling scaling(model_config const& c) const {
+        const double stored = number("rope.scaling.factor", 1), factor = stored == 0 ? 1 : stored;
+        const auto stated = file_.if_present<std::string>(key("rope.scaling.type"));
+        const std::string type = stated ? *stated : factor == 1 ? "none" : "linear";
+        const bool has_long = file_.find(rope_long_name), has_short = file_.find(rope_short_name);
+        const bool is_longrope = type == "longrope" || has_long || has_short;
+        if (!contains(std::to_array<std::string_view>({"none", "linear", "yarn", "longrope"}), type))
+            throw format_error(who_ + ": rope scaling of type " + in_quotes(type) +
+                               " is not known; known are \"none\", \"linear\", \"yarn\" and \"longrope\"");
+        if (type == "none" && factor != 1)
+            throw format_error(who_ + ": rope scaling of type \"none\" has a factor of " + number_text(factor));
+        if (is_longrope && type != "longrope" && type != "none")
+            throw format_error(who_ + ": tensors " + in_quotes(rope_long_name) + " and " + in_quotes(rope_short_name) +
+                               " are of rope scaling \"longrope\", but its type is " + in_quotes(type));
+        refuse_unread_magnitude("rope.scaling.attn_factor", is_longrope, "longrope");
+        refuse_unread_magnitude("rope.scaling.yarn_attn_factor", type == "yarn", "yarn");
+        const double share = number("rope.scaling.yarn_ext_factor", -1); // below 0: as the type has it
+        if (!(share < 0) && share != (type == "yarn" ? 1 : 0))
+            throw format_error(who_ + ": key " + in_quotes(key("rope.scaling.yarn_ext_factor")) + ": " +
+                               (type == "yarn" ? "1" : "0") + " is expected of rope scaling " + in_quotes(type) + ", " +
+                               number_text(share) + " was found");
+        rope_scaling result;
+        if (is_longrope)
+            result = longrope(c);
+        else if (type == "yarn")
+            result = yarn(c, factor);
+        else if (factor != 1)
+            result = rope_linear{factor};
+        return with_divisors(c, std::move(result));
+    }
+
+    void refuse_unread_magnitude(std::string_view suffix, bool is_read, const char* type) const {
+        if (const double x = number(suffix, 1); !is_read && x != 1)
+            throw format_error(who_ + ": key " + in_quotes(key(suffix)) + " is " + number_text(x) +
+                               ", which only rope scaling of type " + in_quotes(type) + " reads");
+    }
+
+    rope_scaling yarn(model_config const& c, double factor) const {
+        rope_yarn s;
+        s.factor = factor;
+        s.original_context =
+            file_.if_present<std::size_t>(key("rope.scaling.original_context_length")).value_or(c.context);
+        s.fast = number("rope.scaling.yarn_beta_fast", s.fast);
+        s.slow = number("rope.scaling.yarn_beta_slow", s.slow);
+        if (file_.find_value(key("rope.scaling.yarn_attn_factor")))
+            s.magnitude = number("rope.scaling.yarn_attn_factor", 1);
+        if (const double m = number("rope.scaling.yarn_log_multiplier", 0); m != 0) s.mscale = 1, s.mscale_all = m;
+        if (factor == 1 && s.magnitude.value_or(1) == 1) return {};
+        return s;
+    }
+
+    rope_scaling longrope(model_config const& c) const {
+        rope_longrope s;
+        s.long_factors = factors<double>(c, rope_long_name);
+        s.short_factors = factors<double>(c, rope_short_name);
+        s.original_context = file_.required<std::size_t>(key("rope.scaling.original_context_length"));
+        if (s.original_context != 0)
+            s.factor = static_cast<double>(c.context) / static_cast<double>(s.original_context);
+        if (file_.find_value(key("rope.scaling.attn_factor"))) s.magnitude = number("rope.scaling.attn_factor", 1);
+        return s;
+    }
+
+    /// Numbers of a tensor, one for each pair of dimensions that turns.
+    template <class T>
+    std::vector<T> factors(model_config const& c, std::string_view name) const {
+        gguf_tensor const* const t = file_.find(name);
+        const std::size_t turned = c.ropes[0].rotated == 0 ? c.block.head_dim : c.ropes[0].rotated;
+        const std::string expected = who_ + ": tensor " + in_quotes(name) + ": " + std::to_string(turned / 2) +
+                                     " numbers of type F32 are expected, ";
+        if (!t) throw format_error(expected + "no such tensor was found");
+        if (t->type->name != "F32" || t->cols() != turned / 2 || t->rows() != 1)
+            throw format_error(expected + std::to_string(t->cols() * t->rows()) + " of type " +
+                               std::string(t->type->name) + " were found");
+        std::vector<T> all;
+        for (std::size_t i = 0; i < t->bytes.size(); i += sizeof(float))
+            all.push_back(T{load<float>(t->bytes.data() + i)});
+        return all;
+    }
+
+    /// What llama3 computes is kept as a tensor. Ones divide by nothing.
+    rope_scaling with_divisors(model_config const& c, rope_scaling scaling) const {
+        if (!file_.find(rope_divisors_name)) return scaling;
+        rope_divided s{factors<float>(c, rope_divisors_name)};
+        if (std::ranges::all_of(s.divisors, [](float x) { return x == 1; })) return scaling;
+        if (scaling != rope_scaling())
+            throw format_error(
+                who_ + ": tensor " + in_quotes(rope_divisors_name) +
+                " scales positions, and so does the metadata (rope.scaling); one of the two is expected");
+        return s;
+    }
+
+    // Windows and scores
+
+    void read_windows(model_config& c) {
+        constexpr std::string_view suffix = "attention.sliding_window";
+        const auto stated = file_.if_present<std::size_t>(key(suffix));
+        // Where a configuration can switch windows off, GGUF files do not say whether it did.
+        if (family_->windows == window_layers::none || family_->windows == window_layers::switched) {
+            if (stated.value_or(0) != 0)
+                throw format_error(who_ + ": key " + in_quotes(key(suffix)) + ": a sliding window of " +
+                                   std::string(family_->name) + " is not supported in GGUF; " +
+                                   std::to_string(*stated) + " was found, only 0 is");
+            return;
+        }
+        window_plan plan{family_->windows, family_->defaults.window_period};
+        read_pattern(c.layers, plan);
+        auto const& usual = family_->defaults;
+        const bool has_usual = family_->windows == window_layers::periodic; // phi3's files leave out that there is none
+        if (usual.local_rope_theta != 0) file_.required<std::size_t>(key(suffix)); // as there is no usual one
+        const std::size_t window = stated.value_or(has_usual ? usual.window : 0);
+        if (!stated && window != 0)
+            c.remarks.texts.push_back(who_ + " says nothing of " + key(suffix) + ": " + std::to_string(window) +
+                                      " is taken, as usual for " + std::string(family_->name));
+        set_layers(c, who_, plan, window == 0 ? attention_rule::everything : window);
+    }
+
+    /// A number n, of which every n-th layer has no window, or whether each layer has one.
+    void read_pattern(std::size_t layers, window_plan& plan) const {
+        const std::string name = key("attention.sliding_window_pattern");
+        gguf_value const* const value = file_.find_value(name);
+        if (!value) return;
+        if (value->type != gguf_type::array) {
+            plan.layers = window_layers::periodic;
+            plan.period = file_.required<std::size_t>(name);
+            return;
+        }
+        auto listed = file_.required<std::vector<bool>>(name);
+        if (listed.size() != layers)
+            throw format_error(who_ + ": key " + in_quotes(name) + ": one for each of " + std::to_string(layers) +
+                               " layers is expected, " + std::to_string(listed.size()) + " were found");
+        plan.listed = std::move(listed);
+    }
+
+    void read_scores(model_config& c) {
+        auto const& usual = family_->defaults;
+        // The scalar that a configuration of Hugging Face states is not stored.
+        if (family_->reads("query_pre_attn_scalar") && c.layers == family_->gguf_depth_of_wide_scores &&
+            c.block.heads != 0)
+            set_query_scalar(c.block, static_cast<double>(c.block.width) / static_cast<double>(c.block.heads));
+        if (family_->reads("llama_4_scaling_beta"))
+            if (const double rate = number("attention.temperature_scale", 0); rate != 0)
+                c.block.growth = {rate, file_.required<std::size_t>(key("rope.scaling.original_context_length"))};
+        c.block.attention_soft_cap = cap("attn_logit_softcapping", usual.attention_soft_cap);
+        c.logit_soft_cap = cap("final_logit_softcapping", usual.logit_soft_cap);
+    }
+
+    /// Older files leave out what is usual.
+    float cap(std::string_view suffix, float usual) const {
+        if (!family_->reads(suffix)) return no_soft_cap; // any but 0 is refused
+        return file_.if_present<float>(key(suffix)).value_or(usual);
+    }
+
+    void refuse_what_changes_results() {
+        problems_.collect([&] {
+            const auto layout = file_.if_present<std::string>(key("tensor_data_layout"));
+            // Files say either of the one order that there is.
+            if (layout && *layout != "reference" && *layout != "Meta AI original pth")
+                throw format_error(who_ + ": key " + in_quotes(key("tensor_data_layout")) + ": " + in_quotes(*layout) +
+                                   " is not known; known are \"reference\" and \"Meta AI original pth\"");
+        });
+        for (auto const& value : file_.metadata())
+            if (value.key.starts_with(prefix_)) problems_.collect([&] { refuse_value(value); });
+    }
+
+    void refuse_value(gguf_value const& value) {
+        const auto suffix = value.key.substr(prefix_.size());
+        const bool is_cap = suffix.ends_with("_softcapping");
+        if (suffix == "attention.temperature_scale" && family_->reads("llama_4_scaling_beta")) return;
+        if (contains(read_gguf_keys, suffix) || (is_cap && family_->reads(suffix))) return;
+        if (neutral_key const* const known = detail::find(neutral_gguf_keys, suffix)) {
+            const auto number = number_of(file_, value);
+            if (!number || !is_neutral(*number, known->values))
+                problems_.add(who_ + ": " + not_neutral(value.key, found_text(file_, value), known->values));
+        } else {
+            unknown_.add(std::string(value.key), found_text(file_, value));
+        }
+    }
+
+    /// Of a family whose files are read as another's, as they say the same: what they do not say.
+    void add_remark(model_config& c) const {
+        const std::string name = text_of("general.name").value_or(text_of("general.basename").value_or(""));
+        std::string plain = name;
+        std::ranges::transform(plain, plain.begin(),
+                               [](char x) { return x >= 'A' && x <= 'Z' ? static_cast<char>(x - 'A' + 'a') : x; });
+        for (model_family const* const f : known_)
+            if (f != family_ && f->gguf_name == family_->gguf_name && f->windows != window_layers::none &&
+                plain.find(f->name) != plain.npos)
+                return c.remarks.texts.push_back(who_ + ": general.name is " + in_quotes(name) + "; GGUF files of " +
+                                                 std::string(f->name) +
+                                                 " do not say whether its layers have a window, and none is taken");
+    }
+
+    gguf_file const& file_;
+    std::string who_, prefix_;
+    std::span<model_family const* const> known_;
+    unknown_keys unknown_;
+    problem_list& problems_;
+    model_family const* family_ = nullptr;
+};
+
+} // namespace bitlens::detail
+
+// ---- bitlens/models/config_json.hpp
+/// The configuration in a config.json as transformers 4 and 5 write it.
+
+// ---- bitlens/models/config_json_rope.hpp
+/// The rotary embedding of a config.json: rope_theta and rope_scaling as transformers 4 writes them, rope_parameters as
+/// transformers 5 does.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens::detail {
+
+/// A kind of scaling and the keys that say it, beside those that every kind has.
+struct rope_kind {
+    std::string_view name;
+    std::span<const std::string_view> keys;
+};
+
+inline constexpr auto keys_of_any_rope =
+    std::to_array<std::string_view>({"partial_rotary_factor", "rope_theta", "rope_type", "type"});
+inline constexpr auto keys_of_factor = std::to_array<std::string_view>({"factor"});
+inline constexpr auto keys_of_llama3 = std::to_array<std::string_view>(
+    {"factor", "high_freq_factor", "low_freq_factor", "original_max_position_embeddings"});
+inline constexpr auto keys_of_yarn =
+    std::to_array<std::string_view>({"attention_factor", "beta_fast", "beta_slow", "factor", "mscale", "mscale_all_dim",
+                                     "original_max_position_embeddings", "truncate"});
+inline constexpr auto keys_of_longrope = std::to_array<std::string_view>(
+    {"attention_factor", "factor", "long_factor", "original_max_position_embeddings", "short_factor"});
+
+inline constexpr auto rope_kinds = std::to_array<rope_kind>({
+    {"default", keys_of_factor},
+    {"linear", keys_of_factor},
+    {"dynamic", keys_of_factor},
+    {"llama3", keys_of_llama3},
+    {"yarn", keys_of_yarn},
+    {"longrope", keys_of_longrope},
+});
+
+/// Where the numbers of one rotary embedding stand, and what they are where none is there.
+struct rope_places {
+    json const* object;         // rope_scaling, rope_parameters or one of its parts, or nullptr
+    std::string path;           // of `object`
+    std::string_view theta_key; // at the top
+    double usual_theta;
+    bool is_of_file = false; // usual_theta is what another place in the file comes to
+};
+
+/// Reads the rotary embeddings of one config.json.
+class rope_json_reader {
+public:
+    /// `path` of the object within the whole file, as in "text_config."; `c` has its sizes already. Keys of which the
+    /// file says nothing go to `unsaid`.
+    rope_json_reader(json const& file, std::string who, std::string path, model_family const& family, model_config& c,
+                     unknown_keys& unknown, std::vector<std::string>& unsaid)
+        : file_(file), who_(std::move(who)), path_(std::move(path)), family_(family), c_(c), unknown_(unknown),
+          unsaid_(unsaid) {}
+
+    /// Errors: format_error for what makes no rule; keys that are not known go to the others.
+    void read() {
+        json const* const scaling = filled(find_object(file_, "rope_scaling", who_));
+        json const* const parameters = filled(find_object(file_, "rope_parameters", who_));
+        auto const& usual = family_.defaults;
+        if (usual.local_rope_theta == 0) {
+            if (scaling) { // before the other, as in transformers
+                c_.ropes = {rule({scaling, "rope_scaling", "rope_theta", usual.rope_theta})};
+                if (parameters) refuse_hidden_theta(*parameters, "rope_parameters", c_.ropes[0].theta);
+            } else {
+                if (!parameters && family_.reads(growth_key)) // of which the class's are many numbers
+                    throw format_error(who_ + ": the key \"rope_parameters\" is missing");
+                c_.ropes = {rule({parameters, "rope_parameters", "rope_theta", usual.rope_theta})};
+            }
+            return;
+        }
+        json const* const full = part(parameters, "full_attention");
+        json const* const sliding = part(parameters, "sliding_attention");
+        if (parameters)
+            for (auto const& [key, value] : parameters->items())
+                if (key != "full_attention" && key != "sliding_attention")
+                    unknown_.add(path_ + "rope_parameters." + key, value.is_null() ? "" : found_text(value));
+        rope_rule global = rule({full, "rope_parameters.full_attention", "rope_theta", usual.rope_theta});
+        if (scaling) { // of these layers alone
+            rope_rule scaled = rule({scaling, "rope_scaling", "rope_theta", global.theta, true});
+            if (full) refuse_hidden_theta(*full, "rope_parameters.full_attention", scaled.theta);
+            global = std::move(scaled);
+        }
+        rope_rule local =
+            rule({sliding, "rope_parameters.sliding_attention", "rope_local_base_freq", usual.local_rope_theta});
+        c_.ropes = {global};
+        if (local != global) c_.ropes.push_back(std::move(local));
+    }
+
+    /// Of a family that is not known: the theta that the file states, if it is one number.
+    static std::optional<double> stated_theta(json const& file, std::string const& who) {
+        if (const auto theta = if_present<double>(file, "rope_theta", who)) return theta;
+        json const* const parameters = find_object(file, "rope_parameters", who);
+        return parameters ? if_present<double>(*parameters, "rope_theta", who) : std::nullopt;
+    }
+
+private:
+    static json const* filled(json const* object) { return object && !object->empty() ? object : nullptr; }
+    json const* part(json const* parameters, std::string_view key) const {
+        return parameters ? find_object(*parameters, key, who_ + ": rope_parameters") : nullptr;
+    }
+    double theta_in(json const* object, double otherwise) const {
+        return object ? if_present<double>(*object, "rope_theta", who_).value_or(otherwise) : otherwise;
+    }
+
+    rope_rule rule(rope_places const& from) {
+        static const json nothing = json::object();
+        json const& object = from.object ? *from.object : nothing;
+        const std::string who = from.object ? who_ + ": " + from.path : who_;
+        rope_rule r;
+        r.theta = theta(object, from, who);
+        r.rotated = rotated(object, who);
+        r.scaling = scaling(object, from.path, who);
+        return r;
+    }
+
+    double theta(json const& object, rope_places const& from, std::string const& who) {
+        const auto inner = if_present<double>(object, "rope_theta", who);
+        const auto outer = if_present<double>(file_, from.theta_key, who_);
+        if (inner && outer && *inner != *outer) refuse_theta(who, *inner, *outer);
+        if (!inner && !outer && !from.is_of_file) unsaid_.emplace_back(from.theta_key);
+        return inner ? *inner : outer.value_or(from.usual_theta);
+    }
+    /// What is computed by `used` must not be hidden by a number in an object that is not read.
+    void refuse_hidden_theta(json const& object, std::string const& path, double used) const {
+        if (const double hidden = theta_in(&object, used); hidden != used)
+            refuse_theta(who_ + ": " + path, hidden, used);
+    }
+    [[noreturn]] static void refuse_theta(std::string const& who, double one, double other) {
+        throw format_error(who + ": rope_theta " + std::to_string(one) + " and elsewhere " + std::to_string(other));
+    }
+
+    std::size_t rotated(json const& object, std::string const& who) const {
+        constexpr const char* key = "partial_rotary_factor";
+        json const* const value = find_value(object, key, who);
+        if (!family_.reads(key)) { // at the top it counts among those that are neutral
+            if (value && !is_neutral(*value, neutral::one))
+                throw format_error(who + ": " + not_neutral(key, found_text(*value), neutral::one));
+            return 0;
+        }
+        const auto inner = if_present<double>(object, key, who), outer = if_present<double>(file_, key, who_);
+        if (inner && outer && *inner != *outer)
+            throw format_error(who + ": " + key + " " + std::to_string(*inner) + " and elsewhere " +
+                               std::to_string(*outer));
+        const double part = inner ? *inner : outer.value_or(1.0);
+        const double turned = part * static_cast<double>(c_.block.head_dim);
+        if (!(part <= 1) || !(turned >= 2))
+            throw format_error(who + ": " + key + ": a part of the head dimension (" +
+                               std::to_string(c_.block.head_dim) + ") that is 2 or more is expected, " +
+                               std::to_string(part) + " was found");
+        return rotated_of(static_cast<std::size_t>(turned), c_.block.head_dim);
+    }
+
+    rope_scaling scaling(json const& object, std::string const& path, std::string const& who) {
+        auto stated = if_present<std::string>(object, "rope_type", who); // before "type", where both are
+        if (!stated) stated = if_present<std::string>(object, "type", who);
+        std::string type = stated.value_or("default");
+        if (contains(family_.longrope_names, type)) type = "longrope";
+        const auto kind = std::ranges::find(rope_kinds, type, &rope_kind::name);
+        if (kind == rope_kinds.end()) throw format_error(who + ": rope scaling " + not_known(type));
+        for (auto const& [key, value] : object.items())
+            if (!contains(keys_of_any_rope, key) && !contains(kind->keys, key) &&
+                !(key == growth_key && family_.reads(key)))
+                unknown_.add(path_ + path + "." + key, value.is_null() ? "" : found_text(value));
+        if (family_.reads(growth_key)) read_growth(object, who);
+        if (type == "default") return unscaled(object, who, stated.has_value());
+        if (type == "longrope") return longrope(object, who);
+        if (type == "yarn") return yarn(object, who);
+        const auto factor = required<double>(object, "factor", who);
+        if (type == "dynamic") return rope_dynamic{factor, c_.context};
+        if (type == "linear") return factor == 1 ? rope_scaling() : rope_linear{factor};
+        rope_llama3 s{factor, required<double>(object, "low_freq_factor", who),
+                      required<double>(object, "high_freq_factor", who), original_context(object, who)};
+        return factor == 1 ? rope_scaling() : s;
+    }
+
+    /// Queries grow with the position in units of the length that positions were stretched from.
+    void read_growth(json const& object, std::string const& who) {
+        if (const auto rate = if_present<double>(object, growth_key, who); rate && *rate != 0)
+            c_.block.growth = {*rate, original_context(object, who)};
+    }
+    static constexpr std::string_view growth_key = "llama_4_scaling_beta";
+
+    static std::string not_known(std::string const& type) {
+        std::string text = "of type " + in_quotes(type) + " is not known; known are ";
+        for (auto const& kind : rope_kinds)
+            text += (&kind == &rope_kinds.front()  ? ""
+                     : &kind == &rope_kinds.back() ? " and "
+                                                   : ", ") +
+                    in_quotes(kind.name);
+        return text;
+    }
+
+    static rope_scaling unscaled(json const& object, std::string const& who, bool states_type) {
+        if (const auto factor = if_present<double>(object, "factor", who); factor && *factor != 1)
+            throw format_error(who + ": rope scaling " + (states_type ? "of type \"default\"" : "without a type") +
+                               " has a factor of " + found_text(object["factor"]) + "; only 1 changes nothing");
+        return {};
+    }
+
+    rope_scaling yarn(json const& object, std::string const& who) {
+        rope_yarn s;
+        s.original_context = original_context(object, who);
+        member(object, "factor", who); // null is one of its values
+        s.factor = if_present<double>(object, "factor", who).value_or(ratio(s.original_context));
+        const auto unless_none = [&](std::string_view key, double otherwise) { // 0 and null are none
+            const double x = if_present<double>(object, key, who).value_or(0);
+            return x == 0 ? otherwise : x;
+        };
+        s.fast = unless_none("beta_fast", s.fast);
+        s.slow = unless_none("beta_slow", s.slow);
+        s.truncate = if_present<bool>(object, "truncate", who).value_or(true);
+        s.magnitude = if_present<double>(object, "attention_factor", who);
+        s.mscale = unless_none("mscale", 0);
+        s.mscale_all = unless_none("mscale_all_dim", 0);
+        if (s.factor == 1 && s.magnitude.value_or(1) == 1) return {};
+        return s;
+    }
+
+    rope_scaling longrope(json const& object, std::string const& who) {
+        rope_longrope s;
+        s.short_factors = required<std::vector<double>>(object, "short_factor", who);
+        s.long_factors = required<std::vector<double>>(object, "long_factor", who);
+        s.original_context = original_context(object, who);
+        s.factor = if_present<double>(object, "factor", who).value_or(ratio(s.original_context));
+        s.magnitude = if_present<double>(object, "attention_factor", who);
+        return s;
+    }
+
+    double ratio(std::size_t original_context) const {
+        return original_context == 0 ? 0 : static_cast<double>(c_.context) / static_cast<double>(original_context);
+    }
+
+    /// Positions before they were stretched. A family that reads the key at the top takes it, or its class's default,
+    /// before that of the scaling; others know the latter only.
+    std::size_t original_context(json const& object, std::string const& who) {
+        constexpr const char* key = "original_max_position_embeddings";
+        const auto inner = if_present<std::size_t>(object, key, who), outer = if_present<std::size_t>(file_, key, who_);
+        const bool reads_outer = family_.reads(key);
+        const std::size_t usual = family_.defaults.original_context ? family_.defaults.original_context : c_.context;
+        const std::size_t used = reads_outer ? outer.value_or(usual) : inner.value_or(usual);
+        auto const& unread = reads_outer ? inner : outer;
+        if (unread && *unread != used && !(reads_outer && outer))
+            throw format_error((reads_outer ? who : who_) + ": key " + in_quotes(key) + ": " + std::to_string(*unread) +
+                               " was found where it is not read; what is read comes to " + std::to_string(used));
+        if (!inner && !outer && std::ranges::find(unsaid_, key) == unsaid_.end()) unsaid_.emplace_back(key);
+        return used;
+    }
+
+    json const& file_;
+    std::string who_, path_;
+    model_family const& family_;
+    model_config& c_;
+    unknown_keys& unknown_;
+    std::vector<std::string>& unsaid_;
+};
+
+} // namespace bitlens::detail
+
+// ---- bitlens/models/config_quantization.hpp
+/// What checkpoints of quantized weights say of them.
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace bitlens::detail {
 
 /// Numbers of a description of quantized weights, wherever its kind keeps them: the first of that name, outermost
 /// first.
@@ -14252,117 +18511,332 @@ inline std::optional<std::string> quantization_text(json const& description, std
     return text + " are not read yet; the model in full precision that they were made from is, and so is GGUF";
 }
 
-inline std::string not_neutral(std::string_view key, std::string const& found, neutral values) {
-    return std::string(key) + " is " + found + ", which is not supported; only " + std::string(name(values)) + " is";
-}
+} // namespace bitlens::detail
 
-/// The end of every refusal of a key that is not known.
-inline std::string way_past(std::string const& key, std::string const& found) {
-    return " is not known, and could change what the model computes (its value is " + found + "); --allow-key " +
-           in_quotes(key) + " passes over it";
-}
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
-/// Checks that the keys to be passed over are there, and unknown.   Errors: option_error.
-template <class Occurs, class IsKnown>
-void check_allowed_keys(std::span<const std::string> allowed, std::string const& who, Occurs const& occurs,
-                        IsKnown const& is_known) {
-    for (auto const& key : allowed) {
-        if (!occurs(key))
-            throw option_error(who + ": there is no key " + in_quotes(key) + " that could be passed over");
-        if (is_known(key)) throw option_error(who + ": the key " + in_quotes(key) + " is known, and not passed over");
-    }
-}
+namespace bitlens::detail {
 
-/// Reads one config.json, problem by problem.
+/// Reads one config.json, or the part of one that says a model of text, problem by problem.
 class config_json_reader {
 public:
-    config_json_reader(json const& file, std::string who, std::span<const std::string> allowed, problem_list& problems)
-        : file_(file), who_(std::move(who)), allowed_(allowed), problems_(problems) {}
+    /// `path` of `file` within the whole, as in "text_config."; `family` whose configuration it is, or nullptr.
+    config_json_reader(json const& file, std::string who, std::string path, model_family const* family,
+                       unknown_keys& unknown, problem_list& problems)
+        : file_(file), who_(std::move(who)), path_(std::move(path)), family_(family), unknown_(unknown),
+          problems_(problems) {}
+
+    /// What the file states, and of a family that is known the rest as its class has it.
+    void read(model_config& c) {
+        read_sizes(c);
+        if (!family_) {
+            problems_.collect([&] {
+                if (const auto theta = rope_json_reader::stated_theta(file_, who_)) c.ropes[0].theta = *theta;
+            });
+            return;
+        }
+        problems_.collect([&] { rope_json_reader(file_, who_, path_, *family_, c, unknown_, unsaid_).read(); });
+        problems_.collect([&] { read_windows(c); });
+        read_scores(c);
+        read_biases(c);
+        c.embedding_scale = embedding_scale_of(*family_, c.block.width);
+        problems_.collect([&] { check_activation(); });
+        refuse_what_changes_results();
+        for (auto const& [key, value] : file_.items())
+            if (!is_known_config_key(*family_, key))
+                unknown_.add(path_ + key, value.is_null() ? "" : found_text(value));
+        add_remark(c);
+    }
+
+private:
+    /// The number that the file states, or else the class of the family.
+    template <class T>
+    void number(std::string_view key, T& to, T usual) {
+        problems_.collect([&] {
+            if (file_.contains(key)) {
+                to = required<T>(file_, key, who_);
+            } else if (family_) {
+                to = usual;
+                unsaid_.emplace_back(key);
+            }
+        });
+    }
+
+    void read_sizes(model_config& c) {
+        const config_defaults usual = family_ ? family_->defaults : config_defaults{};
+        number("num_hidden_layers", c.layers, usual.layers);
+        number("vocab_size", c.vocabulary, usual.vocabulary);
+        number("max_position_embeddings", c.context, usual.context);
+        number("hidden_size", c.block.width, usual.width);
+        number("intermediate_size", c.block.ffn_width, usual.ffn_width);
+        number("num_attention_heads", c.block.heads, usual.heads);
+        number("rms_norm_eps", c.block.norm_eps, static_cast<float>(usual.norm_eps));
+        problems_.collect([&] { read_kv_heads(c.block, usual.kv_heads); });
+        problems_.collect([&] { read_head_dim(c.block, usual.head_dim); });
+        problems_.collect(
+            [&] { c.tied_head = if_present<bool>(file_, "tie_word_embeddings", who_).value_or(usual.ties_head); });
+    }
+
+    void read_kv_heads(block_shape& b, std::size_t usual) {
+        constexpr const char* key = "num_key_value_heads";
+        if (const auto stated = if_present<std::size_t>(file_, key, who_)) {
+            b.kv_heads = *stated;
+        } else if (family_) { // null is not absent: one for each head
+            b.kv_heads = usual == 0 || file_.contains(key) ? b.heads : usual;
+            if (usual != 0 && !file_.contains(key)) unsaid_.emplace_back(key);
+        }
+    }
+
+    void read_head_dim(block_shape& b, std::size_t usual) {
+        if (const auto stated = if_present<std::size_t>(file_, "head_dim", who_)) {
+            b.head_dim = *stated;
+        } else if (family_ && usual != 0) {
+            b.head_dim = usual;
+            unsaid_.emplace_back("head_dim");
+        } else if (family_) {
+            if (b.heads == 0 || b.width % b.heads != 0)
+                throw format_error(who_ + ": without a head_dim, num_attention_heads must divide hidden_size; " +
+                                   std::to_string(b.heads) + " and " + std::to_string(b.width) + " were found");
+            b.head_dim = b.width / b.heads;
+        }
+    }
+
+    // Windows
+
+    void read_windows(model_config& c) {
+        const std::size_t window = stated_window();
+        window_plan plan{family_->windows, family_->defaults.window_period, family_->defaults.first_window};
+        if (plan.layers == window_layers::switched && window != attention_rule::everything)
+            number("max_window_layers", plan.first, plan.first);
+        if (family_->reads("sliding_window_pattern"))
+            if (const auto period = if_present<std::size_t>(file_, "sliding_window_pattern", who_)) {
+                if (*period == 0)
+                    throw format_error(who_ + ": key \"sliding_window_pattern\": 1 or more is expected, 0 was found");
+                plan.period = *period;
+            }
+        read_layer_types(c.layers, window, plan);
+        set_layers(c, who_, plan, window);
+    }
+
+    /// Absent and null are not the same: the class's window, and none.
+    std::size_t stated_window() {
+        constexpr const char* key = "sliding_window";
+        json const* const value = find_value(file_, key, who_);
+        if (family_->windows == window_layers::none) {
+            if (value)
+                throw format_error(who_ + ": " + key + " is set, to " + found_text(*value) + ", but " +
+                                   std::string(family_->name) + " has no window; only null is supported");
+            return attention_rule::everything;
+        }
+        if (family_->windows == window_layers::switched &&
+            !if_present<bool>(file_, "use_sliding_window", who_).value_or(false))
+            return attention_rule::everything; // whatever the window is
+        const std::size_t usual = family_->defaults.window;
+        if (!file_.contains(key)) {
+            if (usual != 0) unsaid_.emplace_back(key);
+            return usual == 0 ? attention_rule::everything : usual;
+        }
+        if (!value) return attention_rule::everything;
+        const auto window = json_value<std::size_t>(*value, key, who_);
+        if (window == 0)
+            throw format_error(who_ +
+                               ": key \"sliding_window\": a window of 1 or more is expected, or null for none; 0 "
+                               "was found, which hides every position");
+        check_repeated_window(window);
+        return window;
+    }
+
+    /// Some files say it twice.
+    void check_repeated_window(std::size_t window) const {
+        constexpr const char* key = "sliding_window_size";
+        if (!family_->reads(key)) return;
+        if (const auto again = if_present<std::size_t>(file_, key, who_); again && *again != window)
+            throw format_error(who_ + ": key " + in_quotes(key) + ": " + std::to_string(window) +
+                               " is expected, as sliding_window says, " + std::to_string(*again) + " was found");
+    }
+
+    /// Where the file lists layers, into the plan. A family that reads no such list must agree with it.
+    void read_layer_types(std::size_t layers, std::size_t window, window_plan& plan) const {
+        const auto types = if_present<std::vector<std::string>>(file_, "layer_types", who_);
+        if (!types) return;
+        if (types->size() != layers)
+            throw format_error(who_ + ": layer_types: one for each of " + std::to_string(layers) +
+                               " layers is expected, " + std::to_string(types->size()) + " were found");
+        std::vector<bool> listed;
+        for (auto const& type : *types) {
+            const bool has_window = type == "sliding_attention";
+            if (!has_window && type != "full_attention")
+                throw format_error(who_ + ": layer_types: " + in_quotes(type) +
+                                   " is not supported; only \"full_attention\" and \"sliding_attention\" are");
+            if (has_window && window == attention_rule::everything)
+                throw format_error(who_ + ": layer_types: \"sliding_attention\" in layer " +
+                                   std::to_string(listed.size()) + ", but there is no window");
+            if (!family_->reads("layer_types") && has_window != (window != attention_rule::everything))
+                throw format_error(who_ + ": layer_types: \"full_attention\" in layer " +
+                                   std::to_string(listed.size()) + ", but all layers of " + std::string(family_->name) +
+                                   " have the window");
+            listed.push_back(has_window);
+        }
+        plan.listed = std::move(listed);
+    }
+
+    // Scores, biases, activation
+
+    void read_scores(model_config& c) {
+        auto const& usual = family_->defaults;
+        problems_.collect([&] { read_query_scalar(c.block, usual.query_scalar); });
+        read_cap("attn_logit_softcapping", c.block.attention_soft_cap, usual.attention_soft_cap);
+        read_cap("final_logit_softcapping", c.logit_soft_cap, usual.logit_soft_cap);
+    }
+
+    void read_query_scalar(block_shape& b, double usual) {
+        constexpr const char* key = "query_pre_attn_scalar";
+        if (!family_->reads(key)) return;
+        double scalar = usual;
+        if (file_.contains(key)) {
+            scalar = required<double>(file_, key, who_);
+            if (!(scalar > 0)) refuse_json(file_[key], key, who_, "a positive number");
+        } else {
+            unsaid_.emplace_back(key);
+        }
+        set_query_scalar(b, scalar);
+    }
+
+    /// Absent and null are not the same: the class's cap, and none.
+    void read_cap(std::string_view key, float& cap, float usual) {
+        if (!family_->reads(key)) return;
+        problems_.collect([&] {
+            cap = file_.contains(key) ? no_soft_cap : usual;
+            if (!file_.contains(key) && usual != no_soft_cap) unsaid_.emplace_back(key);
+            if (json const* const value = find_value(file_, key, who_)) {
+                cap = json_value<float>(*value, key, who_);
+                if (!(cap > 0)) refuse_json(*value, key, who_, "a positive number, or null for no cap,");
+            }
+        });
+    }
+
+    void read_biases(model_config& c) {
+        c.block.biases = family_->biases;
+        const auto add = [&](std::string_view key, projection_set biased) {
+            if (!family_->reads(key)) return;
+            problems_.collect([&] {
+                if (if_present<bool>(file_, key, who_).value_or(false)) c.block.biases |= biased;
+            });
+        };
+        add("attention_bias", only(projection::q, projection::k, projection::v, projection::o));
+        add("mlp_bias", only(projection::gate, projection::up, projection::down));
+    }
+
+    /// A family that reads hidden_activation does not look at hidden_act beside it.
+    void check_activation() {
+        std::string_view key = "hidden_act";
+        if (family_->reads("hidden_activation") && find_value(file_, "hidden_activation", who_))
+            key = "hidden_activation";
+        if (!file_.contains(key)) return unsaid_.emplace_back(key), void();
+        const auto found = required<std::string>(file_, key, who_);
+        const auto names = config_names_of(family_->form.gate);
+        if (!contains(names, found))
+            throw format_error(who_ + ": " + std::string(key) + " " + in_quotes(found) + " is not supported; only " +
+                               in_quotes(names.front()) + " is");
+    }
+
+    void refuse_what_changes_results() {
+        for (auto const& [key, values] : neutral_config_keys)
+            if (json const* const value = find_value(file_, key, who_);
+                value && !family_->reads(key) && !is_neutral(*value, values))
+                problems_.add(who_ + ": " + not_neutral(key, found_text(*value), values));
+    }
+
+    void add_remark(model_config& c) const {
+        if (unsaid_.empty()) return;
+        std::string text = who_ + " says nothing of ";
+        for (std::size_t i = 0; i < unsaid_.size(); ++i)
+            text += (i == 0 ? "" : i + 1 == unsaid_.size() ? " and " : ", ") + unsaid_[i];
+        c.remarks.texts.push_back(text + ": as " + std::string(family_->hugging_face_class) +
+                                  " has it where nothing is said");
+    }
+
+    json const& file_;
+    std::string who_, path_;
+    model_family const* family_;
+    unknown_keys& unknown_;
+    problem_list& problems_;
+    std::vector<std::string> unsaid_; // keys that the class answered for
+};
+
+/// Reads a whole config.json: whose it is, and what is in the way before its numbers are.
+class config_json_file {
+public:
+    config_json_file(json const& file, std::string who, std::span<const std::string> allowed,
+                     std::span<model_family const* const> known, problem_list& problems)
+        : file_(file), who_(std::move(who)), known_(known), unknown_(who_, allowed, problems), problems_(problems) {}
 
     model_config read() {
         model_config c;
         problems_.collect([&] { c.architecture = required<std::string>(file_, "model_type", who_); });
-        const bool is_foreign = !c.architecture.empty() && !is_architecture(c.architecture);
+        family_ = find_family(known_, c.architecture);
+        for (model_family const* const f : known_)
+            if (!family_ && !f->wrapper.name.empty() && f->wrapper.name == c.architecture) wrapped_ = f;
+        const bool is_foreign = !c.architecture.empty() && !family_ && !wrapped_;
         if (is_foreign) problems_.add(foreign_architecture(c.architecture));
         refuse_quantization();
-        if (is_foreign) { // whatever else it says, it says of another model
+        if (wrapped_) {
+            c.architecture = wrapped_->name;
+            problems_.collect([&] { check_class(wrapped_->wrapper.hugging_face_class); });
+            problems_.collect([&] { read_wrapped(c); });
+        } else if (family_) {
+            problems_.collect([&] { check_class(family_->hugging_face_class); });
+            config_json_reader(file_, who_, "", family_, unknown_, problems_).read(c);
+        } else { // whatever else it says, it says of another model
             problem_list unsaid;
-            config_json_reader(file_, who_, {}, unsaid).read_sizes(c);
+            config_json_reader(file_, who_, "", nullptr, unknown_, unsaid).read(c);
             return c;
         }
-        if (!c.architecture.empty()) problems_.collect([&] { check_class(c); });
-        read_sizes(c);
-        fill_in(c);
-        refuse_what_changes_results(c);
-        for (auto const& [key, value] : file_.items())
-            if (!is_known_config_key(key)) refuse_unknown(key, value);
-        check_allowed_keys(
-            allowed_, who_, [&](std::string const& key) { return occurs(key); },
-            [](std::string const& key) { return is_known(key); });
+        unknown_.check_allowed([&](std::string_view key) { return occurs(file_, key); });
         return c;
     }
 
 private:
-    static constexpr std::array<std::string_view, 2> rope_keys{"rope_scaling", "rope_parameters"};
-
-    void size(std::string_view key, std::size_t& to) {
-        problems_.collect([&] { to = required<std::size_t>(file_, key, who_); });
-    }
-
-    /// What the file states; the rest stays as it is.
-    void read_sizes(model_config& c) {
-        size("num_hidden_layers", c.layers);
-        size("vocab_size", c.vocabulary);
-        size("max_position_embeddings", c.context);
-        size("hidden_size", c.block.width);
-        size("intermediate_size", c.block.ffn_width);
-        size("num_attention_heads", c.block.heads);
-        problems_.collect([&] {
-            if (const auto n = if_present<std::size_t>(file_, "num_key_value_heads", who_)) c.block.kv_heads = *n;
-        });
-        problems_.collect([&] {
-            if (const auto n = if_present<std::size_t>(file_, "head_dim", who_)) c.block.head_dim = *n;
-        });
-        problems_.collect([&] { c.block.norm_eps = required<float>(file_, "rms_norm_eps", who_); });
-        problems_.collect([&] {
-            if (const auto theta = stated_theta()) c.block.rope_theta = *theta;
-        });
-        problems_.collect([&] {
-            // Both families say false where they say nothing.
-            c.tied_head = if_present<bool>(file_, "tie_word_embeddings", who_).value_or(false);
-        });
-    }
-
-    bool says(std::string_view key) const { return find_value(file_, key, who_) != nullptr; }
-
-    /// What both families take where a file says nothing.
-    void fill_in(model_config& c) {
-        if (!says("num_key_value_heads"))
-            c.block.kv_heads = c.block.heads; // before grouped heads there was no such key
-        if (!says("head_dim")) problems_.collect([&] { c.block.head_dim = usual_head_dim(c.block); });
-        const auto states_theta = [&](std::string_view key) {
-            const auto rope = file_.find(key);
-            return rope != file_.end() && rope->is_object() && rope->contains("rope_theta");
-        };
-        if (!says("rope_theta") && std::ranges::none_of(rope_keys, states_theta)) c.block.rope_theta = 10000.0;
-    }
-
-    std::size_t usual_head_dim(block_shape const& b) const {
-        if (b.heads == 0 || b.width % b.heads != 0)
-            throw format_error(who_ + ": without a head_dim, num_attention_heads must divide hidden_size; " +
-                               std::to_string(b.heads) + " and " + std::to_string(b.width) + " were found");
-        return b.width / b.heads;
-    }
-
-    /// Of a model_type that is not among the architectures: what it is, if that can be told.
-    std::string foreign_architecture(std::string const& name) const {
-        std::string text = who_ + ": ";
-        try {
-            visit_architecture(name, [](auto) {});
-        } catch (format_error const& e) {
-            text += e.what();
+    /// A model of text within one of other things: its part of the file, and that the rest says nothing of it.
+    void read_wrapped(model_config& c) {
+        constexpr const char* part = "text_config";
+        json const& text = required_object(file_, part, who_);
+        const std::string who = who_ + ": " + part;
+        const auto type = if_present<std::string>(text, "model_type", who);
+        if (type && *type != wrapped_->name)
+            throw format_error(who + ": model_type " + in_quotes(wrapped_->name) + " is expected, " + in_quotes(*type) +
+                               " was found");
+        config_json_reader(text, who, std::string(part) + ".", wrapped_, unknown_, problems_).read(c);
+        if (const auto ties = if_present<bool>(file_, "tie_word_embeddings", who_); ties && *ties != c.tied_head) {
+            if (text.contains("tie_word_embeddings"))
+                throw format_error(who_ + ": tie_word_embeddings is not the same here and in " + part);
+            c.tied_head = *ties;
         }
-        const auto has = [&](const char* key) { return file_.contains(key); };
+        for (auto const& [key, values] : neutral_config_keys)
+            if (json const* const value = find_value(file_, key, who_); value && !is_neutral(*value, values))
+                problems_.add(who_ + ": " + not_neutral(key, found_text(*value), values));
+        for (auto const& [key, value] : file_.items())
+            if (key != part && key != "tie_word_embeddings" && !is_known_outside(key))
+                unknown_.add(key, value.is_null() ? "" : found_text(value));
+    }
+    bool is_known_outside(std::string_view key) const {
+        return contains(wrapped_->wrapper.keys, key) || contains(harmless_config_keys, key) ||
+               contains(quantization_keys, key) || find(neutral_config_keys, key) != nullptr ||
+               key.starts_with("unsloth_");
+    }
+
+    /// Of a model_type that is not among the families: what it is, if that can be told.
+    std::string foreign_architecture(std::string const& name) const {
+        std::string text = who_ + ": " + not_supported(name, known_);
+        const auto has = [&](std::string_view key) { return file_.contains(key); };
         if (const auto inner = file_.find("text_config"); inner != file_.end()) {
             text += "; this one wraps a language model (text_config";
             if (inner->is_object())
@@ -14374,6 +18848,11 @@ private:
             return text + "; this one is a model of other things than text too";
         if (const auto two = file_.find("is_encoder_decoder"); two != file_.end() && *two == true)
             return text + "; this one is an encoder with a decoder";
+        if (text.ends_with(of_experts)) return text;
+        for (std::string_view key : keys_of_experts)
+            if (json const* const value = find_value(file_, key, who_); value && !is_neutral(*value, neutral::off))
+                return text + "; this one " + std::string(of_experts) + " (" + std::string(key) + " is " +
+                       found_text(*value) + ")";
         const auto classes = file_.find("architectures");
         if (classes == file_.end() || !classes->is_array() || classes->empty() || !classes->front().is_string())
             return text;
@@ -14382,18 +18861,17 @@ private:
         return text + "; this one (" + in_quotes(first) + ") does not predict the next token";
     }
 
-    void check_class(model_config const& c) const {
-        visit_architecture(c, [&]<class Architecture>(Architecture) {
-            const auto classes = if_present<std::vector<std::string>>(file_, "architectures", who_);
-            if (classes && std::ranges::find(*classes, Architecture::hugging_face_class) == classes->end())
-                throw format_error(who_ + ": key \"architectures\": " + std::string(Architecture::hugging_face_class) +
-                                   " is expected, " + (classes->empty() ? "nothing" : in_quotes(classes->front())) +
-                                   " was found");
-        });
+    void check_class(std::string_view expected) const {
+        const auto classes = if_present<std::vector<std::string>>(file_, "architectures", who_);
+        if (classes && std::ranges::find(*classes, expected) == classes->end())
+            throw format_error(who_ + ": key \"architectures\": " + std::string(expected) + " is expected, " +
+                               (classes->empty() ? "nothing" : in_quotes(classes->front())) + " was found");
     }
 
+    static constexpr std::array<std::string_view, 3> quantization_keys{"quantization_config", "compression_config",
+                                                                       "quantization"};
     void refuse_quantization() {
-        for (std::string_view key : {"quantization_config", "compression_config", "quantization"}) {
+        for (std::string_view key : quantization_keys) {
             const auto place = file_.find(key);
             if (place == file_.end()) continue;
             const auto text = quantization_text(*place, key == "quantization" ? "MLX" : "a method without a name");
@@ -14403,319 +18881,512 @@ private:
         }
     }
 
-    /// transformers 4 writes rope_theta and rope_scaling, transformers 5 rope_parameters with both.
-    std::optional<double> stated_theta() const {
-        std::optional<double> theta = if_present<double>(file_, "rope_theta", who_);
-        for (std::string_view key : rope_keys) {
-            json const* const rope = find_object(file_, key, who_);
-            if (!rope) continue;
-            const std::string who = who_ + ": " + std::string(key);
-            const auto inner = if_present<double>(*rope, "rope_theta", who);
-            if (theta && inner && *theta != *inner)
-                throw format_error(who + ": rope_theta " + std::to_string(*inner) + " and elsewhere " +
-                                   std::to_string(*theta));
-            if (inner) theta = inner;
-        }
-        return theta;
-    }
-
-    /// Errors: format_error for a scaling that changes a frequency.
-    static void refuse_scaling(json const& rope, std::string const& who) {
-        constexpr std::array<std::string_view, 3> same_by_one{"linear", "llama3", "yarn"};
-        auto type = if_present<std::string>(rope, "rope_type", who); // before "type", where both are
-        if (!type) type = if_present<std::string>(rope, "type", who);
-        const auto factor = if_present<double>(rope, "factor", who);
-        const bool is_one = factor && *factor == 1;
-        const bool is_none = !type || *type == "default";
-        if (is_none ? factor && !is_one : !(is_one && contains(same_by_one, *type)))
-            throw format_error(who + ": rope scaling " + (type ? "of type " + in_quotes(*type) : "without a type") +
-                               " is not supported yet" +
-                               (factor ? " (its factor is " + found_text(rope["factor"]) + ")" : "") +
-                               "; only \"default\" is, and \"linear\", \"llama3\" or \"yarn\" by a factor of 1");
-        for (const char* key : {"attention_factor", "partial_rotary_factor"})
-            if (json const* const value = find_value(rope, key, who); value && !is_neutral(*value, neutral::one))
-                throw format_error(who + ": " + not_neutral(key, found_text(*value), neutral::one));
-    }
-
-    void refuse_rope_scaling() {
-        for (std::string_view key : rope_keys)
-            problems_.collect([&] {
-                json const* const rope = find_object(file_, key, who_);
-                if (!rope) return;
-                refuse_scaling(*rope, who_ + ": " + std::string(key));
-                for (auto const& [inner, value] : rope->items())
-                    if (!contains(read_rope_keys, inner)) refuse_unknown(std::string(key) + "." + inner, value);
-            });
-    }
-
-    void refuse_unknown(std::string const& key, json const& value) {
-        if (!value.is_null() && std::ranges::find(allowed_, key) == allowed_.end())
-            problems_.add(who_ + ": the key " + in_quotes(key) + way_past(key, found_text(value)));
-    }
-
-    /// f(object, its key) for a key or for "rope_scaling.<key>".
-    template <class F>
-    static bool with_rope_key(std::string_view path, F const& f) {
-        for (std::string_view rope : rope_keys)
-            if (path.size() > rope.size() && path.starts_with(rope) && path[rope.size()] == '.')
-                return f(rope, path.substr(rope.size() + 1));
+    /// Whether there is such a key: "rope_scaling.factor" is one of an object in the object.
+    static bool occurs(json const& object, std::string_view key) {
+        if (!object.is_object()) return false;
+        if (object.contains(key)) return true;
+        for (std::size_t dot = key.find('.'); dot != key.npos; dot = key.find('.', dot + 1))
+            if (const auto inner = object.find(key.substr(0, dot)); inner != object.end())
+                if (occurs(*inner, key.substr(dot + 1))) return true;
         return false;
-    }
-    bool occurs(std::string const& key) const {
-        return file_.contains(key) || with_rope_key(key, [&](std::string_view rope, std::string_view inner) {
-                   const auto object = file_.find(rope);
-                   return object != file_.end() && object->is_object() && object->contains(inner);
-               });
-    }
-    static bool is_known(std::string const& key) {
-        return is_known_config_key(key) || with_rope_key(key, [](std::string_view, std::string_view inner) {
-                   return contains(read_rope_keys, inner);
-               });
-    }
-
-    void refuse_what_changes_results(model_config const& c) {
-        for (auto const& [key, values] : neutral_config_keys)
-            if (json const* const value = find_value(file_, key, who_); value && !is_neutral(*value, values))
-                problems_.add(who_ + ": " + not_neutral(key, found_text(*value), values));
-        refuse_rope_scaling();
-        problems_.collect([&] {
-            const auto activation = required<std::string>(file_, "hidden_act", who_);
-            if (activation != "silu" && activation != "swish") // two names of one function
-                throw format_error(who_ + ": hidden_act " + in_quotes(activation) +
-                                   " is not supported; only \"silu\" is");
-        });
-        problems_.collect([&] {
-            for (auto const& type :
-                 if_present<std::vector<std::string>>(file_, "layer_types", who_).value_or(std::vector<std::string>{}))
-                if (type != "full_attention")
-                    throw format_error(who_ + ": layer_types: " + in_quotes(type) +
-                                       " is not supported; only \"full_attention\" is");
-        });
-        // qwen2 has a window of which its switch, false where nothing is said, makes no use.
-        json const* const window = find_value(file_, "sliding_window", who_);
-        if (window && c.architecture != qwen2::name && !says("use_sliding_window"))
-            problems_.add(who_ + ": sliding_window is set, to " + found_text(*window) +
-                          ", which is not supported; only null is");
     }
 
     json const& file_;
     std::string who_;
-    std::span<const std::string> allowed_;
+    std::span<model_family const* const> known_;
+    unknown_keys unknown_;
     problem_list& problems_;
+    model_family const* family_ = nullptr;
+    model_family const* wrapped_ = nullptr; // family of the model that is wrapped
 };
 
-/// Of a GGUF file: by what the frequencies of rope are divided. Ones divide by nothing.
-inline constexpr std::string_view rope_divisors_name = "rope_freqs.weight";
+} // namespace bitlens::detail
 
-class config_gguf_reader {
-public:
-    config_gguf_reader(gguf_file const& file, std::span<const std::string> allowed, problem_list& problems)
-        : file_(file), who_(file.path().string()), allowed_(allowed), problems_(problems) {}
+#include <cstddef>
+#include <span>
+#include <string>
 
-    model_config read() {
-        model_config c;
-        if (const auto part = part_of_a_model()) {
-            problems_.add(who_ + ": " + *part);
-            return c;
-        }
-        problems_.collect([&] { c.architecture = file_.required<std::string>("general.architecture"); });
-        if (c.architecture.empty()) return c;
-        prefix_ = c.architecture + ".";
-        if (!is_architecture(c.architecture)) { // whatever else it says, it says of another model
-            problems_.collect([&] { refuse_architecture(c.architecture); });
-            problem_list unsaid;
-            config_gguf_reader other(file_, {}, unsaid);
-            other.prefix_ = prefix_;
-            other.read_sizes(c);
-            return c;
-        }
-        read_sizes(c);
-        if (!file_.find_value(key("attention.head_count_kv"))) c.block.kv_heads = c.block.heads;
-        problems_.collect([&] { c.block.head_dim = head_dim(c.block); });
-        if (!file_.find_value(key("rope.freq_base"))) c.block.rope_theta = 10000.0;
-        c.tied_head = file_.find("output.weight") == nullptr;
-        refuse_what_changes_results();
-        check_allowed_keys(
-            allowed_, who_, [&](std::string const& name) { return file_.find_value(name) != nullptr; },
-            [&](std::string const& name) {
-                return !name.starts_with(prefix_) || is_known_gguf_key(std::string_view(name).substr(prefix_.size()));
-            });
-        return c;
-    }
+namespace bitlens {
 
-private:
-    std::string key(std::string_view suffix) const { return prefix_ + std::string(suffix); }
-
-    void refuse_architecture(std::string const& name) const {
-        try {
-            visit_architecture(name, [](auto) {});
-        } catch (format_error const& e) {
-            throw format_error(who_ + ": " + e.what());
-        }
-    }
-
-    /// What the file is where it is no model; nothing where it is one.
-    std::optional<std::string> part_of_a_model() const {
-        const auto text = [&](std::string_view name) -> std::string {
-            gguf_value const* const value = file_.find_value(name);
-            return value && value->type == gguf_type::string ? file_.required<std::string>(name) : "";
-        };
-        const std::string type = text("general.type"), architecture = text("general.architecture");
-        const std::string wanted = "; the file of the language model itself is expected";
-        if (type == "mmproj" || architecture == "clip")
-            return "this is the encoder of images or sound of a model (mmproj)" + wanted;
-        if (type == "adapter" || file_.find_value("adapter.type"))
-            return "this is an adapter (LoRA), which changes a model and is none; merge it into its model first";
-        if (!type.empty() && type != "model") return "key \"general.type\": " + in_quotes(type) + " was found" + wanted;
-        if (file_.tensors().empty() && file_.find_value("tokenizer.ggml.tokens"))
-            return "this is a vocabulary without tensors" + wanted;
-        return std::nullopt;
-    }
-
-    /// What the file states; the rest stays as it is.
-    void read_sizes(model_config& c) {
-        problems_.collect([&] { c.layers = file_.required<std::size_t>(key("block_count")); });
-        problems_.collect([&] { c.context = file_.required<std::size_t>(key("context_length")); });
-        problems_.collect([&] { c.block.width = file_.required<std::size_t>(key("embedding_length")); });
-        problems_.collect([&] { c.block.ffn_width = per_layer("feed_forward_length"); });
-        problems_.collect([&] { c.block.heads = per_layer("attention.head_count"); });
-        problems_.collect([&] {
-            if (file_.find_value(key("attention.head_count_kv")))
-                c.block.kv_heads = per_layer("attention.head_count_kv");
-        });
-        problems_.collect([&] {
-            if (const auto n = file_.if_present<std::size_t>(key("attention.key_length"))) c.block.head_dim = *n;
-        });
-        problems_.collect([&] { c.block.norm_eps = file_.required<float>(key("attention.layer_norm_rms_epsilon")); });
-        problems_.collect([&] {
-            if (const auto theta = file_.if_present<float>(key("rope.freq_base"))) c.block.rope_theta = double{*theta};
-        });
-        problems_.collect([&] {
-            gguf_tensor const* const embedding = file_.find("token_embd.weight");
-            c.vocabulary = file_.if_present<std::size_t>(key("vocab_size")).value_or(embedding ? embedding->rows() : 0);
-        });
-    }
-
-    /// A number, or an array with the same number for every layer.
-    std::size_t per_layer(std::string_view suffix) const {
-        const auto name = key(suffix);
-        gguf_value const* const value = file_.find_value(name);
-        if (!value || value->type != gguf_type::array) return file_.required<std::size_t>(name);
-        const auto all = file_.required<std::vector<std::size_t>>(name);
-        if (all.empty() || std::ranges::adjacent_find(all, std::ranges::not_equal_to{}) != all.end())
-            throw format_error(who_ + ": key " + in_quotes(name) + ": layers of different sizes are not supported");
-        return all.front();
-    }
-
-    std::size_t head_dim(block_shape const& b) const {
-        const auto key_length = file_.if_present<std::size_t>(key("attention.key_length"));
-        if (!key_length && (b.heads == 0 || b.width % b.heads != 0))
-            throw format_error(who_ + ": without attention.key_length, head_count must divide embedding_length; " +
-                               std::to_string(b.heads) + " and " + std::to_string(b.width) + " were found");
-        const std::size_t head_dim = key_length ? *key_length : b.width / b.heads;
-        for (std::string_view suffix : {"attention.value_length", "rope.dimension_count"})
-            if (const auto other = file_.if_present<std::size_t>(key(suffix)); other && *other != head_dim)
-                throw format_error(who_ + ": key " + in_quotes(key(suffix)) + ": " + std::to_string(head_dim) +
-                                   " is expected, as long as a head's keys; " + std::to_string(*other) + " was found");
-        return head_dim;
-    }
-
-    void refuse_what_changes_results() {
-        problems_.collect([&] { refuse_scaling(); });
-        problems_.collect([&] { refuse_scaling_tensors(); });
-        problems_.collect([&] {
-            const auto window = file_.if_present<std::uint64_t>(key("attention.sliding_window")).value_or(0);
-            if (window != 0)
-                throw format_error(who_ + ": a sliding window is not supported; " + std::to_string(window) +
-                                   " was found, only 0 is");
-        });
-        problems_.collect([&] {
-            const auto layout = file_.if_present<std::string>(key("tensor_data_layout"));
-            // Files say either of the one order that there is.
-            if (layout && *layout != "reference" && *layout != "Meta AI original pth")
-                throw format_error(who_ + ": key " + in_quotes(key("tensor_data_layout")) + ": " + in_quotes(*layout) +
-                                   " is not known; known are \"reference\" and \"Meta AI original pth\"");
-        });
-        for (auto const& value : file_.metadata())
-            if (value.key.starts_with(prefix_)) problems_.collect([&] { refuse_value(value); });
-    }
-
-    void refuse_value(gguf_value const& value) {
-        const auto suffix = value.key.substr(prefix_.size());
-        if (neutral_key const* const known = detail::find(neutral_gguf_keys, suffix)) {
-            const auto number = number_of(file_, value);
-            if (!number || !is_neutral(*number, known->values))
-                problems_.add(who_ + ": " + not_neutral(value.key, found_text(file_, value), known->values));
-        } else if (const std::string name(value.key);
-                   !is_known_gguf_key(suffix) && std::ranges::find(allowed_, name) == allowed_.end()) {
-            problems_.add(who_ + ": the key " + in_quotes(name) + way_past(name, found_text(file_, value)));
-        }
-    }
-
-    void refuse_scaling() const {
-        const auto type = file_.if_present<std::string>(key("rope.scaling.type")).value_or("none");
-        gguf_value const* const stored = file_.find_value(key("rope.scaling.factor"));
-        const auto factor = stored ? number_of(file_, *stored) : std::nullopt;
-        const bool is_one = factor && is_neutral(*factor, neutral::off_or_one);
-        if (type == "none" ? !stored || is_one : is_one && (type == "linear" || type == "yarn")) return;
-        throw format_error(who_ + ": rope scaling of type " + in_quotes(type) + " is not supported yet" +
-                           (stored ? " (its factor is " + found_text(file_, *stored) + ")" : "") +
-                           "; only \"none\" is, and \"linear\" or \"yarn\" by a factor of 1");
-    }
-
-    /// What else stretches positions is kept as tensors of divisors.
-    void refuse_scaling_tensors() const {
-        for (auto const& [name, type] :
-             std::array<std::pair<std::string_view, const char*>, 3>{{{rope_divisors_name, "llama3"},
-                                                                      {"rope_factors_long.weight", "longrope"},
-                                                                      {"rope_factors_short.weight", "longrope"}}}) {
-            gguf_tensor const* const t = file_.find(name);
-            if (!t || (name == rope_divisors_name && holds_ones(*t))) continue;
-            throw format_error(who_ + ": tensor " + in_quotes(name) + ": rope scaling of type " + in_quotes(type) +
-                               " is not supported yet");
-        }
-    }
-    static bool holds_ones(gguf_tensor const& t) {
-        if (t.type->name != "F32") return false;
-        for (std::size_t i = 0; i < t.bytes.size(); i += sizeof(float))
-            if (load<float>(t.bytes.data() + i) != 1) return false;
-        return true;
-    }
-
-    gguf_file const& file_;
-    std::string who_, prefix_;
-    std::span<const std::string> allowed_;
-    problem_list& problems_;
-};
-
-} // namespace detail
-
-/// The configuration in a config.json as transformers 4 and 5 write it; `who` is its path. What is wrong goes to
-/// `problems`, and the rest is still read; of an architecture that is not supported, what it states. Keys that are not
-/// known and that `allowed_keys` names are passed over ("rope_scaling.<key>" for one in there).
+/// The configuration in a config.json as transformers 4 and 5 write it; `who` is its path. Its family is the one of
+/// `known` that model_type names. What is wrong goes to `problems`, and the rest is still read; of a family that is not
+/// known, what it states. Keys that are not known and that `allowed_keys` names are passed over ("rope_scaling.<key>"
+/// for one in there).
 /// Errors: option_error for an allowed key that does not occur or is known.
 inline model_config read_config(json const& file, std::string const& who, problem_list& problems,
-                                std::span<const std::string> allowed_keys = {}) {
+                                std::span<const std::string> allowed_keys = {},
+                                std::span<model_family const* const> known = families) {
     model_config c;
     problems.collect([&] {
         detail::expect_object(file, who);
         const std::size_t before = problems.texts().size();
-        c = detail::config_json_reader(file, who, allowed_keys, problems).read();
+        c = detail::config_json_file(file, who, allowed_keys, known, problems).read();
         if (problems.texts().size() == before) check_config(c, who, problems);
     });
     return c;
 }
 
-/// The configuration in the metadata of a GGUF file; problems, allowed keys (by their full name) and errors as above.
+/// The configuration in the metadata of a GGUF file, of the first family of `known` whose files have that
+/// general.architecture; problems, allowed keys (by their full name) and errors as above.
 inline model_config read_config(gguf_file const& file, problem_list& problems,
-                                std::span<const std::string> allowed_keys = {}) {
+                                std::span<const std::string> allowed_keys = {},
+                                std::span<model_family const* const> known = families) {
     const std::size_t before = problems.texts().size();
-    const auto c = detail::config_gguf_reader(file, allowed_keys, problems).read();
+    const auto c = detail::config_gguf_reader(file, allowed_keys, known, problems).read();
     if (problems.texts().size() == before) check_config(c, file.path().string(), problems);
     return c;
 }
 
 } // namespace bitlens
+
+// ---- bitlens/models/parameter_names.hpp
+/// The names and shapes of a model's tensors, from what its family lists.
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace bitlens::detail {
+
+/// The names of a model's tensors, as Hugging Face files of most families have them. A weight or bias that a file keeps
+/// in one tensor with others goes by its own name here.
+inline constexpr std::string_view embedding_name = "model.embed_tokens.weight", final_norm_name = "model.norm.weight",
+                                  head_name = "lm_head.weight";
+inline std::string layer_prefix(std::size_t k) { return "model.layers." + std::to_string(k) + "."; }
+inline std::string name_below_layer(block_parameter const& parameter) {
+    const auto linear_name = [](projection p, const char* end) {
+        return (p <= projection::o ? "self_attn." : "mlp.") + std::string(name(p)) + end;
+    };
+    if (auto const* const weight = std::get_if<weight_of>(&parameter.part))
+        return linear_name(weight->linear, ".weight");
+    if (auto const* const bias = std::get_if<bias_of>(&parameter.part)) return linear_name(bias->linear, ".bias");
+    return std::string(parameter.hugging_face);
+}
+
+/// Whether models of this configuration have the parameter.
+inline bool has_parameter(model_config const& c, block_parameter const& parameter) {
+    auto const* const bias = std::get_if<bias_of>(&parameter.part);
+    return bias == nullptr || has(c.block.biases, bias->linear);
+}
+
+inline std::vector<std::size_t> shape_of(block_parameter const& parameter, block_form form, block_shape const& s) {
+    if (auto const* const weight = std::get_if<weight_of>(&parameter.part)) {
+        const auto [rows, cols] = bitlens::shape_of(weight->linear, s);
+        return {rows, cols};
+    }
+    if (auto const* const bias = std::get_if<bias_of>(&parameter.part))
+        return {bitlens::shape_of(bias->linear, s).rows};
+    return {size_of(std::get<block_norm>(parameter.part), form, s)};
+}
+
+/// f(name, shape) for every tensor of a model.
+template <class F>
+void for_each_tensor(model_family const& family, model_config const& c, F const& f) {
+    using shape = std::vector<std::size_t>;
+    f(std::string(embedding_name), shape{c.vocabulary, c.block.width});
+    f(std::string(final_norm_name), shape{c.block.width});
+    if (!c.tied_head) f(std::string(head_name), shape{c.vocabulary, c.block.width});
+    for (std::size_t k = 0; k < c.layers; ++k)
+        for (auto const& parameter : family.parameters)
+            if (has_parameter(c, parameter))
+                f(layer_prefix(k) + name_below_layer(parameter), shape_of(parameter, family.form, c.block));
+}
+
+/// The number of a layer and what follows it, of "model.layers.3.mlp.up_proj.weight" after "model.layers.".
+struct name_in_layer {
+    std::string_view layer, rest;
+};
+inline std::optional<name_in_layer> split_layer_name(std::string_view name, std::string_view prefix) {
+    if (!name.starts_with(prefix)) return std::nullopt;
+    name.remove_prefix(prefix.size());
+    const auto dot = name.find('.');
+    if (dot == std::string_view::npos) return std::nullopt;
+    return name_in_layer{name.substr(0, dot), name.substr(dot + 1)};
+}
+
+} // namespace bitlens::detail
+
+// ---- bitlens/models/stored_tensor.hpp
+/// stored_tensor: one tensor of a checkpoint and how to read it.
+
+#include <array>
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// One tensor of a checkpoint.
+struct tensor_info {
+    std::string name;        // as Hugging Face names it
+    std::string stored_name; // as the file names it
+    std::string type;        // as the file names it: "BF16", "Q4_1", …
+    std::vector<std::size_t> shape;
+    std::size_t bytes;
+    std::filesystem::path file;
+};
+
+namespace detail {
+
+static_assert(std::endian::native == std::endian::little, "checkpoints are read where numbers are little-endian");
+
+enum class stored_number : std::uint8_t { f32, f16, bf16, block, unreadable };
+
+/// One tensor and how to read it.
+struct stored_tensor {
+    tensor_info info;
+    stored_number number;
+    std::span<const std::byte> bytes;
+    std::shared_ptr<const void> mapping; // keeps the bytes alive
+    gguf_tensor const* blocks = nullptr; // of a GGUF file
+    std::size_t first_row = 0;           // of `blocks`
+    std::size_t interleaved_head = 0;    // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)
+    bool is_less_one = false;            // γ − 1 is stored of γ
+
+    std::size_t rows() const noexcept { return info.shape.size() == 2 ? info.shape[0] : 1; }
+    std::size_t cols() const noexcept { return info.shape.back(); }
+    std::string who() const { return info.file.string() + ": tensor " + in_quotes(info.stored_name); }
+
+    /// Rows first … first + count − 1 of what the file keeps in one tensor, as a tensor called `name`.
+    stored_tensor part(std::string name, std::size_t first, std::size_t count) const {
+        stored_tensor t = *this;
+        const std::size_t row_bytes = bytes.size() / info.shape[0];
+        t.info.name = std::move(name);
+        t.info.shape[0] = count;
+        t.info.bytes = count * row_bytes;
+        t.bytes = bytes.subspan(first * row_bytes, count * row_bytes);
+        t.first_row = first_row + first;
+        return t;
+    }
+
+    /// Where row r (of a vector, number r) of the Hugging Face order lies: its row j·h/2 + i of a head is the stored
+    /// row 2i + j.
+    std::size_t stored_row(std::size_t r) const noexcept {
+        if (interleaved_head == 0) return r;
+        const std::size_t half = interleaved_head / 2, in_head = r % interleaved_head;
+        return r - in_head + 2 * (in_head % half) + in_head / half;
+    }
+};
+
+/// The method that a tensor of quantized weights belongs to; empty for other tensors.
+inline std::string_view quantized_by(std::string_view name) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 10> endings{
+        {{".qweight", "GPTQ or AWQ"},
+         {".qzeros", "GPTQ or AWQ"},
+         {".weight.absmax", "bitsandbytes"},
+         {".weight.quant_map", "bitsandbytes"},
+         {".SCB", "bitsandbytes"},
+         {".weight_scale", "compressed-tensors or FP8"},
+         {".weight_scale_inv", "FP8"},
+         {".weight_packed", "compressed-tensors"},
+         {".W_q", "HQQ"},
+         {".codebooks", "AQLM"}}};
+    for (auto const& [ending, method] : endings)
+        if (name.ends_with(ending)) return method;
+    return {};
+}
+
+/// Errors: format_error naming the tensor, for a number that is NaN or infinite.
+template <class T>
+void check_finite(std::span<const T> row, stored_tensor const& from, std::size_t r) {
+    const auto exponent_is_full = [](T x) {
+        if constexpr (std::same_as<T, float>)
+            return (std::bit_cast<std::uint32_t>(x) & 0x7F800000u) == 0x7F800000u;
+        else if constexpr (std::same_as<T, bf16>)
+            return (x.bits & 0x7F80u) == 0x7F80u;
+        else
+            return (x.bits & 0x7C00u) == 0x7C00u;
+    };
+    bool bad = false;
+    for (T const& x : row) bad |= exponent_is_full(x);
+    if (bad) throw format_error(from.who() + ": row " + std::to_string(r) + " holds a number that is not finite");
+}
+
+} // namespace detail
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens::detail {
+
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 3> gguf_names{
+    {{"token_embd.weight", embedding_name}, {"output_norm.weight", final_norm_name}, {"output.weight", head_name}}};
+
+/// Tensors that some files carry and no forward pass reads: tables that transformers once saved beside the weights.
+inline bool is_leftover(std::string_view name) {
+    return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".masked_bias");
+}
+
+/// The name within the model of text of a tensor of a model that also reads other things.
+inline std::string unwrapped(std::string_view name) {
+    for (std::string_view prefix : {"model.language_model.", "language_model.model."})
+        if (name.starts_with(prefix)) return "model." + std::string(name.substr(prefix.size()));
+    constexpr std::string_view head = "language_model.lm_head.";
+    if (name.starts_with(head)) return "lm_head." + std::string(name.substr(head.size()));
+    return std::string(name);
+}
+/// Tensors that the reader of the configuration has read.
+inline bool is_read_with_config(std::string_view name) {
+    return name == "rope_freqs.weight" || name == "rope_factors_long.weight" || name == "rope_factors_short.weight";
+}
+
+/// Whether a tensor of such a model belongs to the other things.
+inline bool is_of_other_things(std::string_view name) {
+    if (name.starts_with("model.")) name.remove_prefix(6);
+    return name.starts_with("vision_tower.") || name.starts_with("multi_modal_projector.");
+}
+
+inline bool is_of_queries_or_keys(block_parameter const& parameter) {
+    constexpr auto turned = only(projection::q, projection::k);
+    if (auto const* const weight = std::get_if<weight_of>(&parameter.part)) return has(turned, weight->linear);
+    auto const* const bias = std::get_if<bias_of>(&parameter.part);
+    return bias != nullptr && has(turned, bias->linear);
+}
+
+/// Everything read from disk but the numbers themselves. Nothing here changes after construction.
+struct checkpoint_contents {
+    std::filesystem::path path;
+    std::optional<gguf_file> gguf;
+    std::optional<safetensors_folder> safetensors;
+    model_config config;
+    model_family const* kind = nullptr; // of the model; nullptr: none that is known
+    std::vector<stored_tensor> tensors;
+    name_index by_name; // places in tensors, by Hugging Face name
+    problem_list problems;
+
+    /// `to_the_end`: what a file of a folder is refused for is one more problem, and the next is still looked at.
+    checkpoint_contents(std::filesystem::path where, std::span<const std::string> allowed_keys,
+                        std::span<model_family const* const> known, bool to_the_end)
+        : path(std::move(where)), families_(known) {
+        if (is_model_folder(path))
+            read_folder(allowed_keys, to_the_end);
+        else
+            read_gguf(allowed_keys);
+        if (problems.empty() || (to_the_end && (gguf || safetensors) && says_a_model())) check_tensors();
+    }
+    checkpoint_contents(checkpoint_contents const&) = delete;
+    checkpoint_contents& operator=(checkpoint_contents const&) = delete;
+
+    void read_folder(std::span<const std::string> allowed_keys, bool to_the_end) {
+        const auto step = [&](auto const& f) {
+            if (!to_the_end) return f();
+            problems.collect<error>(f);
+        };
+        step([&] { read_folder_config(allowed_keys); });
+        if (!to_the_end && !problems.empty()) return;
+        if (!is_there(path / "config.json") && !has_weights(path)) return; // all that there is has been said
+        step([&] {
+            require_weights(path);
+            safetensors.emplace(path);
+        });
+        if (safetensors) take_safetensors();
+    }
+
+    void read_folder_config(std::span<const std::string> allowed_keys) {
+        require_config(path);
+        const auto config_path = path / "config.json";
+        const auto parsed = read_json_file(config_path);
+        config = read_config(parsed, config_path.string(), problems, allowed_keys, families_);
+        is_wrapped_ = parsed.is_object() && parsed.contains("text_config");
+        for (auto const& [name, method] : quantization_files) {
+            const auto beside = path / name;
+            if (!is_there(beside) || (parsed.is_object() && parsed.contains("quantization_config"))) continue;
+            if (const auto text = quantization_text(read_json_file(beside), method))
+                problems.add(beside.string() + ": " + *text);
+        }
+    }
+
+    void take_safetensors() {
+        kind = find_family(families_, config.architecture);
+        for (auto const& [tensor, file] : safetensors->tensors()) {
+            const std::string name = is_wrapped_ ? unwrapped(tensor->name) : tensor->name;
+            if (is_leftover(name) || (is_wrapped_ && is_of_other_things(name))) continue;
+            stored_tensor t{{name, tensor->name, std::string(info(tensor->type).name), tensor->shape,
+                             tensor->bytes.size(), file->path()},
+                            stored_number::unreadable,
+                            tensor->bytes,
+                            file->mapping()};
+            if (tensor->type == safetensors_type::f32) t.number = stored_number::f32;
+            if (tensor->type == safetensors_type::f16) t.number = stored_number::f16;
+            if (tensor->type == safetensors_type::bf16) t.number = stored_number::bf16;
+            t.is_less_one = kind && kind->stores_gamma_less_one && name.ends_with("norm.weight");
+            const auto place = split_layer_name(name, "model.layers.");
+            if (kind && place)
+                take_parts(t, layer_prefix_of(*place), parts_of(t, &block_parameter::hugging_face, place->rest));
+            else
+                tensors.push_back(std::move(t));
+        }
+        index_tensors();
+    }
+
+    void read_gguf(std::span<const std::string> allowed_keys) {
+        gguf.emplace(path);
+        config = read_config(*gguf, problems, allowed_keys, families_);
+        kind = find_family(families_, config.architecture);
+        for (auto const& tensor : gguf->tensors()) {
+            const std::string name(tensor.name);
+            if (is_read_with_config(name)) continue;
+            stored_tensor t{{name, name, std::string(tensor.type->name), tensor.shape(), tensor.bytes.size(), path},
+                            tensor.type->decode ? stored_number::block : stored_number::unreadable,
+                            tensor.bytes,
+                            gguf->mapping(),
+                            &tensor};
+            if (tensor.type->name == "F32") t.number = stored_number::f32;
+            if (tensor.type->name == "F16") t.number = stored_number::f16;
+            if (tensor.type->name == "BF16") t.number = stored_number::bf16;
+            const auto place = split_layer_name(name, "blk.");
+            for (auto const& [stored, hugging_face] : gguf_names)
+                if (name == stored) t.info.name = hugging_face;
+            if (kind && place)
+                take_parts(t, layer_prefix_of(*place), parts_of(t, &block_parameter::gguf, place->rest));
+            else
+                tensors.push_back(std::move(t));
+        }
+        index_tensors();
+    }
+
+    /// The parameters that a tensor holds, by its name within a layer. Where a file keeps apart what others of the
+    /// family have in one tensor, the tensor goes by the usual name.
+    std::vector<block_parameter const*> parts_of(stored_tensor const& t, std::string_view block_parameter::*name,
+                                                 std::string_view stored_name) const {
+        std::vector<block_parameter const*> parts;
+        std::size_t rows = 0;
+        for (auto const& parameter : kind->parameters)
+            if (parameter.*name == stored_name) {
+                parts.push_back(&parameter);
+                rows += shape_of(parameter, kind->form, config.block)[0];
+            }
+        if (parts.size() == 1 || (!parts.empty() && !t.info.shape.empty() && t.info.shape[0] == rows)) return parts;
+        for (auto const& parameter : separate_weights)
+            if (parameter.*name == stored_name) return {&parameter};
+        return {};
+    }
+
+    void take_parts(stored_tensor const& t, std::string const& prefix, std::span<block_parameter const* const> parts) {
+        if (parts.empty()) return tensors.push_back(t); // reported as unexpected
+        std::size_t first = 0;
+        for (block_parameter const* const parameter : parts) {
+            const std::string name = prefix + name_below_layer(*parameter);
+            const std::size_t rows = parts.size() == 1 ? t.info.shape.empty() ? 1 : t.info.shape[0]
+                                                       : shape_of(*parameter, kind->form, config.block)[0];
+            tensors.push_back(parts.size() == 1 ? t : t.part(name, first, rows));
+            stored_tensor& taken = tensors.back();
+            taken.info.name = name;
+            if (gguf && kind->gguf_interleaves_heads && is_of_queries_or_keys(*parameter))
+                taken.interleaved_head = config.block.head_dim;
+            first += rows;
+        }
+    }
+
+    static std::string layer_prefix_of(name_in_layer const& place) {
+        return "model.layers." + std::string(place.layer) + ".";
+    }
+
+    void index_tensors() {
+        // Of a tied pair, some files keep the head.
+        const auto is_called = [](std::string_view name) {
+            return [name](stored_tensor const& t) { return t.info.name == name; };
+        };
+        if (config.tied_head && std::ranges::none_of(tensors, is_called(embedding_name)))
+            for (auto& t : tensors)
+                if (t.info.name == head_name) t.info.name = embedding_name;
+        for (std::size_t i = 0; i < tensors.size(); ++i) by_name.add(tensors[i].info.name, i);
+        by_name.sort();
+        if (const auto twice = by_name.repeated())
+            problems.add(path.string() + ": two tensors stand for " + in_quotes(*twice));
+    }
+
+    stored_tensor const* find(std::string_view name) const noexcept {
+        const auto place = by_name.find(name);
+        return place ? &tensors[*place] : nullptr;
+    }
+
+    /// Whether the configuration, refused or not, says which tensors there should be.
+    bool says_a_model() const {
+        problem_list unsaid;
+        check_config(config, {}, unsaid);
+        return kind != nullptr && unsaid.empty();
+    }
+
+    /// Every tensor of the architecture is there, in its shape and readable, and no other.
+    void check_tensors() {
+        for (auto const& t : tensors)
+            if (const auto method = quantized_by(t.info.name); !method.empty()) {
+                problems.add(t.who() + " belongs to weights quantized by " + std::string(method) +
+                             ", which are not read yet");
+                return; // what else is odd is so for this reason
+            }
+        if (config.layers > tensors.size()) { // and no list of a billion missing names
+            problems.add(path.string() + ": the configuration says " + std::to_string(config.layers) +
+                         " layers, but there are only " + std::to_string(tensors.size()) + " tensors");
+            return;
+        }
+        std::vector<bool> is_known(tensors.size());
+        for_each_tensor(*kind, config, [&](std::string const& name, std::vector<std::size_t> const& shape) {
+            if (const auto place = by_name.find(name)) {
+                is_known[*place] = true;
+                check_tensor(tensors[*place], shape);
+            } else {
+                problems.add(path.string() + ": tensor " + in_quotes(name) + " of shape " + shape_text(shape) +
+                             " is missing");
+            }
+        });
+        const auto head = by_name.find(head_name);
+        if (config.tied_head && head) {
+            is_known[*head] = true;
+            check_tied_head(tensors[*head]);
+        }
+        for (auto const& [name, place] : by_name.entries())
+            if (!is_known[place])
+                problems.add(tensors[place].who() + ": " + config.architecture + " has no such tensor");
+    }
+
+    void check_tensor(stored_tensor const& t, std::vector<std::size_t> const& shape) {
+        if (t.info.shape != shape)
+            problems.add(t.who() + ": shape " + shape_text(shape) + " is expected from the configuration, " +
+                         shape_text(t.info.shape) + " was found");
+        else if (t.number == stored_number::unreadable)
+            problems.add(t.who() + ": numbers of type " + t.info.type + " are not read yet");
+        else if (shape.size() == 1 && t.number == stored_number::block)
+            problems.add(t.who() + ": F32, F16 or BF16 is expected of a vector, " + t.info.type + " was found");
+    }
+
+    /// A stored head beside tie_word_embeddings: true is harmless only if it is the embedding.
+    void check_tied_head(stored_tensor const& head) {
+        stored_tensor const* const embedding = find(embedding_name);
+        if (!embedding || !std::ranges::equal(head.bytes, embedding->bytes) ||
+            head.info.shape != embedding->info.shape || head.info.type != embedding->info.type)
+            problems.add(head.who() + ": the configuration ties the head to the embedding, but this is another matrix");
+    }
+
+private:
+    std::span<model_family const* const> families_;
+    bool is_wrapped_ = false; // a model of text within one of other things
+};
+
+} // namespace bitlens::detail
 
 // ---- bitlens/models/weights.hpp
 /// Where the blocks of a model come from, one layer at a time.
@@ -14762,8 +19433,6 @@ private:
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -14771,315 +19440,14 @@ private:
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 namespace bitlens {
-
-/// One tensor of a checkpoint.
-struct tensor_info {
-    std::string name;        // as Hugging Face names it
-    std::string stored_name; // as the file names it
-    std::string type;        // as the file names it: "BF16", "Q4_1", …
-    std::vector<std::size_t> shape;
-    std::size_t bytes;
-    std::filesystem::path file;
-};
-
-namespace detail {
-
-static_assert(std::endian::native == std::endian::little, "checkpoints are read where numbers are little-endian");
-
-enum class stored_number : std::uint8_t { f32, f16, bf16, block, unreadable };
-
-/// One tensor and how to read it.
-struct stored_tensor {
-    tensor_info info;
-    stored_number number;
-    std::span<const std::byte> bytes;
-    std::shared_ptr<const void> mapping; // keeps the bytes alive
-    gguf_tensor const* blocks = nullptr; // of a GGUF file
-    std::size_t interleaved_head = 0;    // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)
-
-    std::size_t rows() const noexcept { return info.shape.size() == 2 ? info.shape[0] : 1; }
-    std::size_t cols() const noexcept { return info.shape.back(); }
-    std::string who() const { return info.file.string() + ": tensor " + in_quotes(info.stored_name); }
-
-    /// Where row r of the Hugging Face order lies: its row j·h/2 + i of a head is the stored row 2i + j.
-    std::size_t stored_row(std::size_t r) const noexcept {
-        if (interleaved_head == 0) return r;
-        const std::size_t half = interleaved_head / 2, in_head = r % interleaved_head;
-        return r - in_head + 2 * (in_head % half) + in_head / half;
-    }
-};
-
-inline std::string layer_prefix(std::size_t k) { return "model.layers." + std::to_string(k) + "."; }
-inline std::string weight_name(std::size_t k, projection p) {
-    const bool attention = p <= projection::o;
-    return layer_prefix(k) + (attention ? "self_attn." : "mlp.") + std::string(name(p)) + ".weight";
-}
-inline std::string bias_name(std::size_t k, projection p) {
-    return layer_prefix(k) + "self_attn." + std::string(name(p)) + ".bias";
-}
-inline constexpr std::string_view embedding_name = "model.embed_tokens.weight", final_norm_name = "model.norm.weight",
-                                  head_name = "lm_head.weight";
-inline std::string attn_norm_name(std::size_t k) { return layer_prefix(k) + "input_layernorm.weight"; }
-inline std::string mlp_norm_name(std::size_t k) { return layer_prefix(k) + "post_attention_layernorm.weight"; }
-
-/// f(name, shape) for every tensor of a model.
-template <class F>
-void for_each_tensor(model_config const& c, F const& f) {
-    using shape = std::vector<std::size_t>;
-    f(std::string(embedding_name), shape{c.vocabulary, c.block.width});
-    f(std::string(final_norm_name), shape{c.block.width});
-    if (!c.tied_head) f(std::string(head_name), shape{c.vocabulary, c.block.width});
-    const bool has_biases =
-        visit_architecture(c, []<class Architecture>(Architecture) { return Architecture::qkv_bias; });
-    for (std::size_t k = 0; k < c.layers; ++k) {
-        for (auto const& name : {attn_norm_name(k), mlp_norm_name(k)}) f(name, shape{c.block.width});
-        for (std::size_t i = 0; i < projection_count; ++i) {
-            const auto p = static_cast<projection>(i);
-            const auto [rows, cols] = shape_of(p, c.block);
-            f(weight_name(k, p), shape{rows, cols});
-            if (has_biases && p <= projection::v) f(bias_name(k, p), shape{rows});
-        }
-    }
-}
-
-/// "blk.3.attn_q.weight" → "model.layers.3.self_attn.q_proj.weight"; empty for a name that has no counterpart.
-inline std::string hugging_face_name(std::string_view gguf_name) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 12> in_layer{{
-        {"attn_norm.weight", "input_layernorm.weight"},
-        {"ffn_norm.weight", "post_attention_layernorm.weight"},
-        {"attn_q.weight", "self_attn.q_proj.weight"},
-        {"attn_k.weight", "self_attn.k_proj.weight"},
-        {"attn_v.weight", "self_attn.v_proj.weight"},
-        {"attn_output.weight", "self_attn.o_proj.weight"},
-        {"ffn_gate.weight", "mlp.gate_proj.weight"},
-        {"ffn_up.weight", "mlp.up_proj.weight"},
-        {"ffn_down.weight", "mlp.down_proj.weight"},
-        {"attn_q.bias", "self_attn.q_proj.bias"},
-        {"attn_k.bias", "self_attn.k_proj.bias"},
-        {"attn_v.bias", "self_attn.v_proj.bias"},
-    }};
-    if (gguf_name == "token_embd.weight") return std::string(embedding_name);
-    if (gguf_name == "output_norm.weight") return std::string(final_norm_name);
-    if (gguf_name == "output.weight") return std::string(head_name);
-    if (!gguf_name.starts_with("blk.")) return {};
-    const auto dot = gguf_name.find('.', 4);
-    if (dot == std::string_view::npos) return {};
-    for (auto const& [gguf, hugging_face] : in_layer)
-        if (gguf_name.substr(dot + 1) == gguf)
-            return "model.layers." + std::string(gguf_name.substr(4, dot - 4)) + "." + std::string(hugging_face);
-    return {};
-}
-
-/// Tensors that some files carry and no forward pass reads: tables that transformers once saved beside the weights, and
-/// divisors that the configuration's reader has seen to be ones.
-inline bool is_leftover(std::string_view name) {
-    return name.ends_with(".rotary_emb.inv_freq") || name == rope_divisors_name;
-}
-
-/// The method that a tensor of quantized weights belongs to; empty for other tensors.
-inline std::string_view quantized_by(std::string_view name) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 10> endings{
-        {{".qweight", "GPTQ or AWQ"},
-         {".qzeros", "GPTQ or AWQ"},
-         {".weight.absmax", "bitsandbytes"},
-         {".weight.quant_map", "bitsandbytes"},
-         {".SCB", "bitsandbytes"},
-         {".weight_scale", "compressed-tensors or FP8"},
-         {".weight_scale_inv", "FP8"},
-         {".weight_packed", "compressed-tensors"},
-         {".W_q", "HQQ"},
-         {".codebooks", "AQLM"}}};
-    for (auto const& [ending, method] : endings)
-        if (name.ends_with(ending)) return method;
-    return {};
-}
-
-/// Errors: format_error naming the tensor, for a number that is NaN or infinite.
-template <class T>
-void check_finite(std::span<const T> row, stored_tensor const& from, std::size_t r) {
-    const auto exponent_is_full = [](T x) {
-        if constexpr (std::same_as<T, float>)
-            return (std::bit_cast<std::uint32_t>(x) & 0x7F800000u) == 0x7F800000u;
-        else if constexpr (std::same_as<T, bf16>)
-            return (x.bits & 0x7F80u) == 0x7F80u;
-        else
-            return (x.bits & 0x7C00u) == 0x7C00u;
-    };
-    bool bad = false;
-    for (T const& x : row) bad |= exponent_is_full(x);
-    if (bad) throw format_error(from.who() + ": row " + std::to_string(r) + " holds a number that is not finite");
-}
-
-/// Everything read from disk but the numbers themselves. Nothing here changes after construction.
-struct checkpoint_contents {
-    std::filesystem::path path;
-    std::optional<gguf_file> gguf;
-    std::optional<safetensors_folder> safetensors;
-    model_config config;
-    std::vector<stored_tensor> tensors;
-    name_index by_name; // places in tensors, by Hugging Face name
-    problem_list problems;
-
-    /// `to_the_end`: what a file of a folder is refused for is one more problem, and the next is still looked at.
-    checkpoint_contents(std::filesystem::path where, std::span<const std::string> allowed_keys, bool to_the_end)
-        : path(std::move(where)) {
-        if (is_model_folder(path))
-            read_folder(allowed_keys, to_the_end);
-        else
-            read_gguf(allowed_keys);
-        if (problems.empty() || (to_the_end && (gguf || safetensors) && says_a_model())) check_tensors();
-    }
-    checkpoint_contents(checkpoint_contents const&) = delete;
-    checkpoint_contents& operator=(checkpoint_contents const&) = delete;
-
-    void read_folder(std::span<const std::string> allowed_keys, bool to_the_end) {
-        const auto step = [&](auto const& f) {
-            if (!to_the_end) return f();
-            problems.collect<error>(f);
-        };
-        step([&] { read_folder_config(allowed_keys); });
-        if (!to_the_end && !problems.empty()) return;
-        if (!is_there(path / "config.json") && !has_weights(path)) return; // all that there is has been said
-        step([&] {
-            require_weights(path);
-            safetensors.emplace(path);
-        });
-        if (safetensors) take_safetensors();
-    }
-
-    void read_folder_config(std::span<const std::string> allowed_keys) {
-        require_config(path);
-        const auto config_path = path / "config.json";
-        const auto parsed = read_json_file(config_path);
-        config = read_config(parsed, config_path.string(), problems, allowed_keys);
-        for (auto const& [name, method] : quantization_files) {
-            const auto beside = path / name;
-            if (!is_there(beside) || (parsed.is_object() && parsed.contains("quantization_config"))) continue;
-            if (const auto text = quantization_text(read_json_file(beside), method))
-                problems.add(beside.string() + ": " + *text);
-        }
-    }
-
-    void take_safetensors() {
-        for (auto const& [tensor, file] : safetensors->tensors()) {
-            auto const& name = tensor->name;
-            stored_tensor t{
-                {name, name, std::string(info(tensor->type).name), tensor->shape, tensor->bytes.size(), file->path()},
-                stored_number::unreadable,
-                tensor->bytes,
-                file->mapping()};
-            if (tensor->type == safetensors_type::f32) t.number = stored_number::f32;
-            if (tensor->type == safetensors_type::f16) t.number = stored_number::f16;
-            if (tensor->type == safetensors_type::bf16) t.number = stored_number::bf16;
-            if (!is_leftover(name)) tensors.push_back(std::move(t));
-        }
-        index_tensors();
-    }
-
-    void read_gguf(std::span<const std::string> allowed_keys) {
-        gguf.emplace(path);
-        config = read_config(*gguf, problems, allowed_keys);
-        const bool interleaved = problems.empty() && visit_architecture(config, []<class Architecture>(Architecture) {
-                                     return Architecture::gguf_interleaves_heads;
-                                 });
-        for (auto const& tensor : gguf->tensors()) {
-            std::string name = hugging_face_name(tensor.name);
-            if (name.empty()) name = std::string(tensor.name); // reported as unexpected
-            stored_tensor t{{name, std::string(tensor.name), std::string(tensor.type->name), tensor.shape(),
-                             tensor.bytes.size(), path},
-                            tensor.type->decode ? stored_number::block : stored_number::unreadable,
-                            tensor.bytes,
-                            gguf->mapping(),
-                            &tensor};
-            if (tensor.type->name == "F32") t.number = stored_number::f32;
-            if (tensor.type->name == "F16") t.number = stored_number::f16;
-            if (tensor.type->name == "BF16") t.number = stored_number::bf16;
-            if (interleaved && (name.ends_with("self_attn.q_proj.weight") || name.ends_with("self_attn.k_proj.weight")))
-                t.interleaved_head = config.block.head_dim;
-            if (!is_leftover(name)) tensors.push_back(std::move(t));
-        }
-        index_tensors();
-    }
-
-    void index_tensors() {
-        for (std::size_t i = 0; i < tensors.size(); ++i) by_name.add(tensors[i].info.name, i);
-        by_name.sort();
-        if (const auto twice = by_name.repeated())
-            problems.add(path.string() + ": two tensors stand for " + in_quotes(*twice));
-    }
-
-    stored_tensor const* find(std::string_view name) const noexcept {
-        const auto place = by_name.find(name);
-        return place ? &tensors[*place] : nullptr;
-    }
-
-    /// Whether the configuration, refused or not, says which tensors there should be.
-    bool says_a_model() const {
-        problem_list unsaid;
-        check_config(config, {}, unsaid);
-        return is_architecture(config.architecture) && unsaid.empty();
-    }
-
-    /// Every tensor of the architecture is there, in its shape and readable, and no other.
-    void check_tensors() {
-        for (auto const& t : tensors)
-            if (const auto method = quantized_by(t.info.name); !method.empty()) {
-                problems.add(t.who() + " belongs to weights quantized by " + std::string(method) +
-                             ", which are not read yet");
-                return; // what else is odd is so for this reason
-            }
-        if (config.layers > tensors.size()) { // and no list of a billion missing names
-            problems.add(path.string() + ": the configuration says " + std::to_string(config.layers) +
-                         " layers, but there are only " + std::to_string(tensors.size()) + " tensors");
-            return;
-        }
-        std::vector<bool> is_known(tensors.size());
-        for_each_tensor(config, [&](std::string const& name, std::vector<std::size_t> const& shape) {
-            if (const auto place = by_name.find(name)) {
-                is_known[*place] = true;
-                check_tensor(tensors[*place], shape);
-            } else {
-                problems.add(path.string() + ": tensor " + in_quotes(name) + " of shape " + shape_text(shape) +
-                             " is missing");
-            }
-        });
-        const auto head = by_name.find(head_name);
-        if (config.tied_head && head) {
-            is_known[*head] = true;
-            check_tied_head(tensors[*head]);
-        }
-        for (auto const& [name, place] : by_name.entries())
-            if (!is_known[place])
-                problems.add(tensors[place].who() + ": " + config.architecture + " has no such tensor");
-    }
-
-    void check_tensor(stored_tensor const& t, std::vector<std::size_t> const& shape) {
-        if (t.info.shape != shape)
-            problems.add(t.who() + ": shape " + shape_text(shape) + " is expected from the configuration, " +
-                         shape_text(t.info.shape) + " was found");
-        else if (t.number == stored_number::unreadable)
-            problems.add(t.who() + ": numbers of type " + t.info.type + " are not read yet");
-        else if (shape.size() == 1 && t.number == stored_number::block)
-            problems.add(t.who() + ": F32, F16 or BF16 is expected of a vector, " + t.info.type + " was found");
-    }
-
-    /// A stored head beside tie_word_embeddings: true is harmless only if it is the embedding.
-    void check_tied_head(stored_tensor const& head) {
-        stored_tensor const* const embedding = find(embedding_name);
-        if (!embedding || !std::ranges::equal(head.bytes, embedding->bytes) ||
-            head.info.shape != embedding->info.shape || head.info.type != embedding->info.type)
-            problems.add(head.who() + ": the configuration ties the head to the embedding, but this is another matrix");
-    }
-};
-
-} // namespace detail
 
 /// A model on disk. Copies share one mapping of the files; nothing is read before it is asked for.
 ///
@@ -15092,22 +19460,26 @@ struct checkpoint_contents {
 class checkpoint {
 public:
     explicit checkpoint(std::filesystem::path const& path, std::span<const std::string> allowed_keys = {})
-        : contents_(std::make_shared<const detail::checkpoint_contents>(path, allowed_keys, false)) {
-        if (problems().empty()) return;
-        const std::size_t more = problems().size() - 1;
-        throw format_error(problems().front() + (more == 0 ? "" : " (and " + std::to_string(more) + " more)"));
+        : checkpoint(path, allowed_keys, families) {}
+    /// Of one's own family, which need not be among `architectures`.
+    template <architecture Architecture>
+    static checkpoint of(std::filesystem::path const& path, std::span<const std::string> allowed_keys = {}) {
+        static constexpr std::array one{&Architecture::description};
+        return checkpoint(path, allowed_keys, one);
     }
 
     /// The same without refusing: for showing what is there and everything that is wrong with it. Only config(),
     /// tensors(), files(), problems() and format_description() make sense where problems() is not empty.
     /// Errors: io_error where nothing is; those of a GGUF file's own structure; option_error as above.
     static checkpoint inspect(std::filesystem::path const& path, std::span<const std::string> allowed_keys = {}) {
-        return checkpoint(std::make_shared<const detail::checkpoint_contents>(path, allowed_keys, true));
+        return checkpoint(std::make_shared<const detail::checkpoint_contents>(path, allowed_keys, families, true));
     }
     std::vector<std::string> const& problems() const noexcept { return contents_->problems.texts(); }
 
     std::filesystem::path const& path() const noexcept { return contents_->path; }
     model_config const& config() const noexcept { return contents_->config; }
+    /// What its family is like.
+    model_family const& family() const noexcept { return *contents_->kind; }
     bool is_gguf() const noexcept { return contents_->gguf.has_value(); }
 
     /// Every file that decides what the model and its tokenizer compute, sorted.
@@ -15115,9 +19487,9 @@ public:
         if (is_gguf()) return {path()};
         std::vector<std::filesystem::path> all;
         for (auto const& file : contents_->safetensors->files()) all.push_back(file.path());
-        for (const char* name :
-             {"config.json", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json"})
+        for (const char* name : {"config.json", "model.safetensors.index.json"})
             if (std::error_code unknown; std::filesystem::exists(path() / name, unknown)) all.push_back(path() / name);
+        for (auto& file : tokenizer_files(path())) all.push_back(std::move(file));
         std::ranges::sort(all);
         return all;
     }
@@ -15170,20 +19542,29 @@ public:
     /// A norm or bias as floats.   Errors: as load_matrix.
     std::vector<float> load_vector(std::string_view name) const {
         auto const& t = tensor(name, 1);
-        std::vector<float> values(t.cols());
-        read_row(t, 0, values);
-        detail::check_finite<float>(values, t, 0);
+        std::vector<float> stored(t.cols()), values(t.cols());
+        read_row(t, 0, stored);
+        detail::check_finite<float>(stored, t, 0);
+        for (std::size_t i = 0; i < values.size(); ++i)
+            values[i] = stored[t.stored_row(i)] + (t.is_less_one ? 1.0f : 0.0f);
         return values;
     }
 
     /// The tokenizer that the checkpoint carries.
-    /// Errors: io_error where a folder has no tokenizer.json; format_error as tokenizer.
+    /// Errors: io_error where a folder has none that is read; format_error as bitlens::load_tokenizer.
     tokenizer load_tokenizer() const {
-        return is_gguf() ? tokenizer::from_gguf(*contents_->gguf) : tokenizer::from_model(path());
+        return is_gguf() ? tokenizer::from_gguf(*contents_->gguf) : bitlens::load_tokenizer(path());
     }
 
 private:
     explicit checkpoint(std::shared_ptr<const detail::checkpoint_contents> contents) : contents_(std::move(contents)) {}
+    checkpoint(std::filesystem::path const& path, std::span<const std::string> allowed_keys,
+               std::span<model_family const* const> known)
+        : contents_(std::make_shared<const detail::checkpoint_contents>(path, allowed_keys, known, false)) {
+        if (problems().empty()) return;
+        const std::size_t more = problems().size() - 1;
+        throw format_error(problems().front() + (more == 0 ? "" : " (and " + std::to_string(more) + " more)"));
+    }
 
     detail::stored_tensor const& tensor(std::string_view name, std::size_t rank) const {
         detail::stored_tensor const* const found = contents_->find(name);
@@ -15195,10 +19576,10 @@ private:
         return t;
     }
 
-    /// Row r, in Hugging Face order, as floats.
+    /// Row r, as it is stored, as floats.
     void read_row(detail::stored_tensor const& t, std::size_t r, std::span<float> to) const {
         if (t.blocks) {
-            contents_->gguf->decode_rows(*t.blocks, t.stored_row(r), 1, {to.data(), 1, to.size()});
+            contents_->gguf->decode_rows(*t.blocks, t.first_row + r, 1, {to.data(), 1, to.size()});
             return;
         }
         const auto copy = [&]<class T>(T) {
@@ -15220,7 +19601,7 @@ private:
     packed_matrix<dense<float>> decoded(detail::stored_tensor const& t) const {
         packed_matrix<dense<float>> m(t.rows(), t.cols());
         for (std::size_t r = 0; r < t.rows(); ++r) {
-            read_row(t, r, m.writable_row(r));
+            read_row(t, t.stored_row(r), m.writable_row(r));
             detail::check_finite<float>(m.row(r), t, r);
         }
         return m;
@@ -15272,19 +19653,18 @@ public:
 private:
     block_weights<W> load(std::size_t k) const {
         block_weights<W> w;
-        for (std::size_t i = 0; i < projection_count; ++i)
-            w.linear[i] =
-                std::make_shared<const W>(source_.load_matrix<W>(detail::weight_name(k, static_cast<projection>(i))));
         norms_and_biases rest;
-        rest.attn_norm = source_.load_vector(detail::attn_norm_name(k));
-        rest.mlp_norm = source_.load_vector(detail::mlp_norm_name(k));
-        visit_architecture(source_.config(), [&]<class Architecture>(Architecture) {
-            if constexpr (Architecture::qkv_bias) {
-                rest.q_bias = source_.load_vector(detail::bias_name(k, projection::q));
-                rest.k_bias = source_.load_vector(detail::bias_name(k, projection::k));
-                rest.v_bias = source_.load_vector(detail::bias_name(k, projection::v));
-            }
-        });
+        for (auto const& parameter : source_.family().parameters) {
+            if (!detail::has_parameter(source_.config(), parameter)) continue;
+            const std::string name = detail::layer_prefix(k) + detail::name_below_layer(parameter);
+            if (auto const* const weight = std::get_if<weight_of>(&parameter.part))
+                w.linear[static_cast<std::size_t>(weight->linear)] =
+                    std::make_shared<const W>(source_.load_matrix<W>(name));
+            else if (auto const* const bias = std::get_if<bias_of>(&parameter.part))
+                rest.bias(bias->linear) = source_.load_vector(name);
+            else
+                rest.gamma(std::get<block_norm>(parameter.part)) = source_.load_vector(name);
+        }
         w.rest = std::make_shared<const norms_and_biases>(std::move(rest));
         return w;
     }
@@ -15318,8 +19698,8 @@ namespace bitlens {
 template <class Architecture, class W>
 class transformer {
     static_assert(bitlens::architecture<Architecture>,
-                  "bitlens: transformer<Architecture, Weight>: an architecture is llama, qwen2, or a struct with the "
-                  "members that docs/add-an-architecture.md lists");
+                  "bitlens: transformer<Architecture, Weight>: an architecture is llama or another of "
+                  "models/architectures.hpp, or a struct with a description as docs/add-an-architecture.md has it");
     static_assert(weight_matrix<W>,
                   "bitlens: transformer<Architecture, Weight>: a weight is a packed_matrix<format> or "
                   "a mixed_matrix<format...>, such as packed_matrix<dense<float>>");
@@ -15342,7 +19722,8 @@ public:
     }
 
     /// Of a checkpoint, whose files stay mapped. With `keep_resident` its blocks are loaded once and kept.
-    /// Errors: format_error for a checkpoint of another architecture; as load_matrix.
+    /// Families whose blocks have one form compute alike, so that a mistral may be a transformer<llama>. Errors:
+    /// format_error for a checkpoint whose blocks have another form; as load_matrix.
     transformer(checkpoint const& source, bool keep_resident)
         : transformer(configuration_of(source), std::make_shared<checkpoint_layers<W>>(source, keep_resident),
                       std::make_shared<const W>(source.load_matrix<W>(detail::embedding_name)),
@@ -15375,8 +19756,11 @@ public:
     std::span<const float> final_norm() const noexcept { return *final_norm_; }
     W const& head() const noexcept { return *head_; }
 
-    /// x ← the rows of the embedding.   Shapes: ids (T), x (T, d).   Errors: as bitlens::embed.
-    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const { bitlens::embed(*embedding_, ids, x); }
+    /// x ← the rows of the embedding, in the scale that the model wants.   Shapes: ids (T), x (T, d).
+    /// Errors: as bitlens::embed.
+    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const {
+        bitlens::embed(*embedding_, ids, x, config_.embedding_scale);
+    }
 
     /// Bytes of workspace that forward needs.
     std::size_t forward_bytes(std::size_t positions, unsigned tasks) const {
@@ -15420,10 +19804,11 @@ private:
         if (ids.empty()) throw shape_error("forward: at least one token id is expected");
         scratch.require("forward", forward_bytes(ids.size(), scratch.tasks()));
         residual_stream stream(ids.size(), config_.block);
-        block_buffers buffers(ids.size(), config_.block);
+        block_buffers buffers(ids.size(), config_.block, config_.ropes);
         embed(ids, stream.x);
         for (std::size_t k = 0; k < config_.layers; ++k)
-            advance<Architecture>(config_.block, layers_->layer(k), site{k}, stream, buffers, stage::end, scratch, p);
+            advance<Architecture::description.form>(config_.block_of(k), layers_->layer(k), site{k}, stream, buffers,
+                                                    stage::end, scratch, p);
         if constexpr (listens_to_any<P, hook::final_norm, hook::logits>) {
             rms_norm(stream.x.view(), final_norm(), config_.block.norm_eps, stream.x.view());
             emit<hook::final_norm>(p, site{config_.layers}, stream.x);
@@ -15431,14 +19816,16 @@ private:
         if constexpr (listens<P, hook::logits>) {
             matrix<float> logits(ids.size(), config_.vocabulary);
             matmul(*head_, stream.x.view(), logits.view(), scratch);
+            soft_cap(config_.logit_soft_cap, logits.view());
             emit<hook::logits>(p, site{config_.layers}, logits);
         }
     }
 
     static model_config const& configuration_of(checkpoint const& source) {
-        if (source.config().architecture != Architecture::name)
-            throw format_error(source.path().string() + ": architecture " + std::string(Architecture::name) +
-                               " is expected, " + source.config().architecture + " was found");
+        if (source.family().form != Architecture::description.form)
+            throw format_error(source.path().string() + ": blocks of the form of " +
+                               std::string(Architecture::description.name) + " are expected, those of " +
+                               source.config().architecture + " have another");
         return source.config();
     }
 
@@ -15459,6 +19846,7 @@ private:
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace bitlens {
@@ -15467,10 +19855,15 @@ namespace bitlens {
 template <class Architecture>
 model_config tiny_config() {
     static_assert(architecture<Architecture>,
-                  "bitlens: an architecture is llama, qwen2, or a struct with the members that "
-                  "docs/add-an-architecture.md lists");
-    if constexpr (architecture<Architecture>)
-        return {std::string(Architecture::name), 4, 256, 512, {64, 4, 2, 16, 160, 1e-5f, 10000.0}, true};
+                  "bitlens: an architecture is llama or another of models/architectures.hpp, or a struct with a "
+                  "description as docs/add-an-architecture.md has it");
+    if constexpr (architecture<Architecture>) {
+        model_family const& family = Architecture::description;
+        model_config c{std::string(family.name), 4, 256, 512, {64, 4, 2, 16, 160, 1e-5f}, true};
+        c.block.biases = family.biases;
+        if (family.scales_embedding) c.embedding_scale = 8; // √64
+        return c;
+    }
 }
 
 namespace detail {
@@ -15501,8 +19894,8 @@ template <class Architecture, class W>
 transformer<Architecture, W> tiny_model(model_config const& config, std::uint64_t seed) {
     problem_list problems;
     check_config(config, "tiny_model", problems);
-    if (config.architecture != Architecture::name)
-        problems.add("tiny_model: architecture " + std::string(Architecture::name) + " is expected, " +
+    if (config.architecture != Architecture::description.name)
+        problems.add("tiny_model: architecture " + std::string(Architecture::description.name) + " is expected, " +
                      config.architecture + " was found");
     if (!problems.empty()) throw format_error(problems.texts().front());
 
@@ -15510,15 +19903,17 @@ transformer<Architecture, W> tiny_model(model_config const& config, std::uint64_
     random_generator random(seed);
     std::vector<block_weights<W>> layers(config.layers);
     for (auto& layer : layers) {
-        for (std::size_t p = 0; p < projection_count; ++p)
-            layer.linear[p] = detail::random_weight<W>(shape_of(static_cast<projection>(p), shape), random);
         norms_and_biases rest;
-        rest.attn_norm = detail::random_vector(shape.width, 1, 0.1, random);
-        rest.mlp_norm = detail::random_vector(shape.width, 1, 0.1, random);
-        if constexpr (Architecture::qkv_bias) {
-            rest.q_bias = detail::random_vector(shape.heads * shape.head_dim, 0, 0.5, random);
-            rest.k_bias = detail::random_vector(shape.kv_heads * shape.head_dim, 0, 0.5, random);
-            rest.v_bias = detail::random_vector(shape.kv_heads * shape.head_dim, 0, 0.5, random);
+        for (auto const& parameter : Architecture::description.parameters) {
+            if (!detail::has_parameter(config, parameter)) continue;
+            const std::size_t size = detail::shape_of(parameter, Architecture::description.form, shape)[0];
+            if (auto const* const weight = std::get_if<weight_of>(&parameter.part))
+                layer.linear[static_cast<std::size_t>(weight->linear)] =
+                    detail::random_weight<W>(shape_of(weight->linear, shape), random);
+            else if (auto const* const bias = std::get_if<bias_of>(&parameter.part))
+                rest.bias(bias->linear) = detail::random_vector(size, 0, 0.5, random);
+            else
+                rest.gamma(std::get<block_norm>(parameter.part)) = detail::random_vector(size, 1, 0.1, random);
         }
         layer.rest = std::make_shared<const norms_and_biases>(std::move(rest));
     }
@@ -15552,6 +19947,7 @@ template <class W>
 struct scorer {
     using points = hook::set<hook::final_norm>;
     W const& head;
+    float soft_cap;
     std::span<const std::int32_t> ids;
     std::span<double> nll;
     workspace& scratch;
@@ -15561,7 +19957,7 @@ struct scorer {
         std::vector<float> margin(nll.size());
         const matrix_view<const float> hidden = x.middle_rows(0, nll.size());
         const token_scores scores{nll, {}, top, margin};
-        vocabulary_loss(head, std::span(&hidden, 1), ids.subspan(1), std::span(&scores, 1), scratch);
+        vocabulary_loss(head, soft_cap, std::span(&hidden, 1), ids.subspan(1), std::span(&scores, 1), scratch);
     }
 };
 
@@ -15597,7 +19993,7 @@ std::vector<double> score(transformer<Architecture, W> const& model, std::span<c
     scratch.require("score", score_bytes(model, ids.size(), scratch.tasks()));
     std::vector<double> nll(ids.size() - 1);
     if constexpr (is_named) {
-        detail::scorer<W> last{model.head(), ids, nll, scratch};
+        detail::scorer<W> last{model.head(), model.config().logit_soft_cap, ids, nll, scratch};
         chain both(probe, last);
         model.forward(ids, both, scratch);
     }
@@ -16025,7 +20421,6 @@ inline std::optional<std::string> first_difference(run_manifest const& found, ru
 /// variant: one model among those that a sweep runs side by side on the same examples, told by what it changes.
 
 #include <array>
-#include <bitset>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -16048,17 +20443,12 @@ struct layer_range {
     constexpr bool has(std::size_t layer) const noexcept { return first <= layer && layer < end; }
 };
 
-/// Some of the projections of a block.
-using projection_set = std::bitset<projection_count>;
-inline projection_set every_projection() noexcept { return projection_set().set(); }
-inline projection_set only(projection p) noexcept { return projection_set().set(static_cast<std::size_t>(p)); }
-
 /// Other weights in some layers; norms and biases are taken over with the whole block.
 template <class W>
 struct weights_change {
     std::shared_ptr<layer_source<W>> source;
     layer_range layers{};
-    projection_set projections = every_projection();
+    projection_set projections = every_projection;
 };
 
 /// A point overwritten with what another variant has just computed there, at the same layer of the same example.
@@ -16118,7 +20508,7 @@ struct variant {
         return v;
     }
     template <class Source>
-    variant with_weights(Source source, layer_range layers = {}, projection_set projections = every_projection()) && {
+    variant with_weights(Source source, layer_range layers = {}, projection_set projections = every_projection) && {
         static_assert(source_of<Source, W>,
                       "bitlens: with_weights takes a std::shared_ptr to a layer_source<W>, of the "
                       "same type of weight as the model");
@@ -16484,7 +20874,6 @@ private:
 
 } // namespace bitlens
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -16508,13 +20897,12 @@ struct point_exchange<std::tuple<Points...>> {
     void on(Point, site, matrix_view<float> a) {
         for (auto const& p : run.patches) {
             if (p.point != hook::id_of<Point>) continue;
-            const auto to = p.positions.of(a), from = p.positions.of(kept[p.kept]);
-            for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+            const auto to = p.positions.of(a);
+            copy_rows(p.positions.of(kept[p.kept]), to);
             replaced[p.number] += to.rows * to.cols;
         }
         for (const std::size_t i : run.keeps)
-            if (step.kept[i].point == hook::id_of<Point>)
-                for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(a.row(t), kept[i].row(t).begin());
+            if (step.kept[i].point == hook::id_of<Point>) copy_rows(a, kept[i]);
     }
 };
 
@@ -16553,10 +20941,11 @@ struct sweep_task {
 /// Tasks are lent, not bound to threads: a thread that waits inside a kernel may take up a second example.
 class sweep_task_pool {
 public:
-    sweep_task_pool(block_shape const& shape, std::size_t tokens, sweep_load const& load, std::size_t workspace_bytes,
+    sweep_task_pool(model_config const& config, std::size_t tokens, sweep_load const& load, std::size_t workspace_bytes,
                     unsigned tasks, arithmetic products)
-        : shape_(shape), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
-          products_(products), rope_(std::make_shared<const rope_table>(tokens, shape.head_dim, shape.rope_theta)) {}
+        : shape_(config.block), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
+          products_(products),
+          ropes_(std::make_shared<const rope_tables>(tables_of(config.ropes, tokens, config.block.head_dim))) {}
 
     /// Calls f(task) with a task that nobody else uses meanwhile.
     template <class F>
@@ -16578,7 +20967,7 @@ private:
             }
         }
         return std::unique_ptr<sweep_task>(
-            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_buffers(tokens_, shape_, rope_),
+            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_buffers(tokens_, shape_, ropes_),
                            aligned_array<float>(load_.kept_numbers * tokens_),
                            aligned_array<float>(load_.exits * (tokens_ - 1) * shape_.width)});
     }
@@ -16589,7 +20978,7 @@ private:
     std::size_t workspace_bytes_;
     unsigned tasks_;
     arithmetic products_;
-    std::shared_ptr<const rope_table> rope_;
+    std::shared_ptr<const rope_tables> ropes_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<sweep_task>> free_;
 };
@@ -16719,7 +21108,7 @@ public:
     sweep_run(transformer<Architecture, W> const& model, variant_tree<W> const& tree, std::size_t tokens,
               std::size_t block, unsigned threads)
         : model_(model), config_(model.config()), tree_(tree), scored_(tokens - 1),
-          pool_(config_.block, tokens, tree.load(),
+          pool_(config_, tokens, tree.load(),
                 sweep_workspace_bytes(config_, tokens, tree.load(), tasks(threads, block)), tasks(threads, block),
                 model.products()),
           panels_(config_.block, tree.load().matrices, model.products()), replaced_(block) {
@@ -16750,13 +21139,10 @@ private:
     }
     std::size_t streams() const noexcept { return tree_.load().streams; }
     residual_stream& stream(std::size_t e, std::size_t number) { return streams_[e * streams() + number]; }
-    static void copy(matrix_view<const float> from, matrix_view<float> to) {
-        for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
-    }
 
     void run_layer(std::size_t k, std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
         layer_step const& step = tree_.step(k);
-        for (auto const& fork : step.forks) copy(stream(e, fork.from).x, stream(e, fork.to).x);
+        for (auto const& fork : step.forks) copy_rows(stream(e, fork.from).x, stream(e, fork.to).x.view());
         pool_.lend([&](sweep_task& task) {
             const auto kept = task.room_for(step, config_.block);
             run_variants(k, e, kept, task, measurement);
@@ -16765,7 +21151,7 @@ private:
             };
             for (auto const& exit : step.frozen)
                 if (auto& waits = stream(e, exit.waits_in).x; state_of(exit).data != waits.data())
-                    copy(state_of(exit), waits);
+                    copy_rows(state_of(exit), waits.view());
             if (!step.exits.empty()) score_exits(step.exits, state_of, ids, task, measurement);
         });
     }
@@ -16773,13 +21159,14 @@ private:
     void run_variants(std::size_t k, std::size_t e, std::span<const matrix_view<float>> kept, sweep_task& task,
                       M& measurement) {
         layer_step const& step = tree_.step(k);
+        const block_shape shape = config_.block_of(k);
         for (std::size_t i = 0; i < step.runs.size(); ++i) {
             auto const& run = step.runs[i];
             const auto advance_with = [&](auto& probe) {
                 residual_stream& s = stream(e, run.stream);
                 s.next = stage::qkv;
-                advance<Architecture>(config_.block, panels_[i], site{k}, s, task.buffers, run.until, task.scratch,
-                                      probe);
+                advance<Architecture::description.form>(shape, panels_[i], site{k}, s, task.buffers, run.until,
+                                                        task.scratch, probe);
             };
             measurement.with_probe(run.variant, [&](auto& probe) {
                 if (run.patches.empty() && run.keeps.empty()) return advance_with(probe);
@@ -16804,7 +21191,7 @@ private:
             hidden.push_back(normed);
             scores.push_back(alone(measurement.scores()[exit.variant]));
         }
-        vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch);
+        vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
     }
 
     /// Scores of a state that stands beside no reference.
@@ -16832,8 +21219,9 @@ private:
             hidden.push_back(x(last.stream));
             scores.push_back(last.scale_of ? alone(room[last.variant]) : room[last.variant]);
         }
-        pool_.lend(
-            [&](sweep_task& task) { vocabulary_loss(model_.head(), hidden, ids.subspan(1), scores, task.scratch); });
+        pool_.lend([&](sweep_task& task) {
+            vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
+        });
     }
 
     transformer<Architecture, W> const& model_;
@@ -19897,6 +24285,14 @@ inline layer_count count_reversals(set_curves const& r, set_curves const& h, std
     return count;
 }
 
+/// Whether the MLP reads the residual stream itself, as in families without a norm before it: no norm can reverse
+/// there.
+inline bool mlp_reads_the_stream(finished_study const& s) {
+    for (std::size_t k = 0; k < s.layers(); ++k)
+        if (!std::ranges::equal(s.norm_r.row(k), s.norm_h.row(k))) return false;
+    return s.layers() > 0 && s.size() > 0;
+}
+
 /// First layer of the upper half, L/2, which is where the paper looks.
 inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; }
 
@@ -21537,12 +25933,12 @@ private:
                       point, in);
     }
     void add_restored(located_model<W> const& m, std::string name, layer_range range,
-                      projection_set which = every_projection(), std::string const& what = {}) {
+                      projection_set which = every_projection, std::string const& what = {}) {
         add(variant<W>::fork(std::move(name), m.name).with_weights(full_.layers, range, which),
             m.name + " with " + what + words(range) + " of " + full_.name);
     }
     void add_only(located_model<W> const& m, std::string name, layer_range range,
-                  projection_set which = every_projection(), std::string const& what = {}) {
+                  projection_set which = every_projection, std::string const& what = {}) {
         add(variant<W>::fork(std::move(name), full_.name).with_weights(m.layers, range, which),
             full_.name + " with " + what + words(range) + " of " + m.name);
     }
@@ -22713,10 +27109,12 @@ inline claim norm_reverses_magnitudes(evidence const& e) {
     return {
         "The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
         "in the upper layers of all four models, clear in the last ten of Llama3-70B",
-        detail::ask_sets(s, [&](error_sets const& sets) {
-            return count_reversals(detail::curves_from(s.norm_r, last_ten, sets),
-                                   detail::curves_from(s.norm_h, last_ten, sets), 0);
-        })};
+        mlp_reads_the_stream(s)
+            ? run_answer{{}, "does not apply: this model has no norm between the residual stream and the MLP", false}
+            : detail::ask_sets(s, [&](error_sets const& sets) {
+                  return count_reversals(detail::curves_from(s.norm_r, last_ten, sets),
+                                         detail::curves_from(s.norm_h, last_ten, sets), 0);
+              })};
 }
 
 inline claim large_errors_have_small_kurtosis(evidence const& e) {

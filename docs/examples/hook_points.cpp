@@ -16,7 +16,7 @@ struct printer<std::tuple<Points...>> {
     template <hook::point Point>
     void on(Point, bitlens::site at, bitlens::matrix_view<const float> a) const {
         if (at.layer == 0 || !hook::per_layer<Point>)
-            std::printf("%-11s %zu x %-3zu %s\n", hook::name<Point>.data(), a.rows, a.cols,
+            std::printf("%-13s %zu x %-3zu %s\n", hook::name<Point>.data(), a.rows, a.cols,
                         hook::per_layer<Point> ? "in every layer" : "once");
     }
 };

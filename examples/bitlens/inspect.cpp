@@ -1,6 +1,7 @@
 /// `bitlens inspect`: what a checkpoint is, and what would be refused and why.
 
 #include "commands.hpp"
+#include "config_lines.hpp"
 
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/report/visible_text.hpp"
@@ -55,7 +56,6 @@ void print_config(model_config const& c) {
         if (x != 0) numbers.add(before + std::string(digits.data()));
     };
     add(static_cast<double>(b.norm_eps), "norm epsilon ");
-    add(b.rope_theta, "rope theta ");
     numbers.add(c.context, "context ", "");
     numbers.print("              ");
 }
@@ -107,6 +107,9 @@ bool inspect(model_arguments const& a) {
     const checkpoint source = checkpoint::inspect(a.path, a.allowed_keys);
     if (!source.tensors().empty()) std::printf("format        %s\n", source.format_description().c_str());
     print_config(source.config());
+    if (source.problems().empty())
+        for (auto const& [label, text] : config_lines(source.config(), source.family()))
+            std::printf("%-13s %s\n", label.c_str(), visible_line(text).c_str());
     if (!source.tensors().empty()) {
         std::printf("tensors\n");
         print_tensors(source);

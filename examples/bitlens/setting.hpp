@@ -8,10 +8,12 @@
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/report/visible_text.hpp"
 #include "bitlens/simd/arch.hpp"
 #include "bitlens/text/tokenizer.hpp"
 
 #include <cstdint>
+#include <iostream>
 #include <optional>
 #include <string>
 
@@ -20,8 +22,12 @@ namespace bitlens::command {
 /// Chosen at run time, once per matrix product: every format that a checkpoint stores or a method produces.
 using weight = study_matrix;
 
-/// The checkpoint that the arguments name.   Errors: as checkpoint.
-inline checkpoint open_model(model_arguments const& a) { return checkpoint(a.path, a.allowed_keys); }
+/// The checkpoint that the arguments name; what its file left open is said.   Errors: as checkpoint.
+inline checkpoint open_model(model_arguments const& a) {
+    checkpoint source(a.path, a.allowed_keys);
+    for (auto const& remark : source.config().remarks.texts) std::cerr << "note: " << visible_line(remark) << '\n';
+    return source;
+}
 
 /// The machine as the arguments and the limits of this process allow it. Lives as long as the verb runs.
 struct machine {

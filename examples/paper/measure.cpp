@@ -105,12 +105,15 @@ text_losses measure(study_model<Architecture> const& model, std::span<const meth
 template <class Architecture>
 std::vector<layer_outliers> outliers_of_layers(study_model<Architecture> const& model, matrix<std::int32_t> const& ids,
                                                bool first_position) {
+    if (!has_norm(Architecture::description.form, block_norm::mlp))
+        throw option_error(model.config().architecture +
+                           " has no norm before its MLP, whose weights the outliers could be compared with");
     const all_cores here;
     const auto magnitudes = dimension_means<hook::resid_mid>(model, ids.view(), here.cut,
                                                              first_position ? every_position : position_range{});
     std::vector<layer_outliers> layers;
     for (std::size_t k = 0; k < magnitudes.rows(); ++k)
-        layers.push_back(outliers_of(magnitudes.row(k), model.layers()->layer(k).rest->mlp_norm));
+        layers.push_back(outliers_of(magnitudes.row(k), model.layers()->layer(k).rest->gamma(block_norm::mlp)));
     return layers;
 }
 

@@ -17,6 +17,6 @@ extern template row_decoder decoder_of<>(study_matrix const&) noexcept;
 extern template void matmul_rows<>(study_matrix const&, std::size_t, std::size_t, matrix_view<const float>,
                                    matrix_view<float>, workspace&);
 extern template void matmul<>(study_matrix const&, matrix_view<const float>, matrix_view<float>, workspace&);
-extern template void embed<>(study_matrix const&, std::span<const std::int32_t>, matrix_view<float>);
+extern template void embed<>(study_matrix const&, std::span<const std::int32_t>, matrix_view<float>, float);
 
 } // namespace bitlens

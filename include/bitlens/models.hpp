@@ -5,7 +5,6 @@
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/models/checkpoint_path.hpp"
 #include "bitlens/models/config.hpp"
-#include "bitlens/models/config_keys.hpp"
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/models/score.hpp"
 #include "bitlens/models/transformer.hpp"

@@ -53,7 +53,7 @@ TEST_CASE("a loss that is not finite is named with its method, window and positi
     const auto full = model();
     auto layer = full.layers()->layer(0);
     norms_and_biases broken = *layer.rest;
-    broken.mlp_norm[0] = std::numeric_limits<float>::quiet_NaN();
+    broken.gamma(block_norm::mlp)[0] = std::numeric_limits<float>::quiet_NaN();
     layer.rest = std::make_shared<const norms_and_biases>(std::move(broken));
     std::vector<block_weights<weight>> layers{layer};
     for (std::size_t k = 1; k < full.config().layers; ++k) layers.push_back(full.layers()->layer(k));

@@ -672,11 +672,30 @@ TEST_CASE("inspect says what a checkpoint is and what would be refused") {
     CHECK(result.code == 0);
     CHECK(result.text.find("llama") != std::string::npos);
     CHECK(result.text.find("refused       nothing") != std::string::npos);
+    for (const char* words : {"\nblock         norms before attention and MLP, SiLU gate\n", "\nbiases        none\n",
+                              "\npositions     theta ", ", not scaled, frequencies 1 to ", ", magnitude 1\n",
+                              "\nwindow        none\n", ", no soft cap\n"})
+        CHECK_MESSAGE(result.text.find(words) != std::string::npos, result.text);
+    CHECK(result.text.find("remark") == std::string::npos);
+
+    const auto other = here().folder / "mistral"; // the same tensors
+    fs::copy(here().model, other);
+    json changed = read_json_file(other / "config.json");
+    changed["model_type"] = "mistral";
+    changed.erase("architectures");
+    changed["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32}};
+    std::ofstream(other / "config.json") << changed.dump();
+    result = run({"inspect", other});
+    CHECK(result.code == 0);
+    for (const char* words :
+         {", yarn, factor 4 from 32 positions, fast 32, slow 1, frequencies 1 to ", ", magnitude 1.13863\n",
+          "\nwindow        4096 positions\n", "says nothing of sliding_window: as MistralForCausalLM has it"})
+        CHECK_MESSAGE(result.text.find(words) != std::string::npos, result.text);
 
     const auto broken = here().folder / "broken";
     fs::copy(here().model, broken);
     json config = read_json_file(broken / "config.json");
-    config["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}};
+    config["rope_scaling"] = {{"rope_type", "ntk"}, {"factor", 4.0}};
     std::ofstream(broken / "config.json") << config.dump();
     fs::remove(broken / "tokenizer.json");
     result = run({"inspect", broken});

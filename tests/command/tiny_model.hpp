@@ -33,7 +33,7 @@ inline std::size_t write_tiny_model(std::filesystem::path const& folder, std::si
                          {"hidden_act", "silu"},
                          {"tie_word_embeddings", true},
                          {"torch_dtype", "float32"}};
-    const model_config c{"llama", layers, model_rows, 256, {64, 4, 2, 16, 128, 1e-5f, 10000.0}, true};
+    const model_config c{"llama", layers, model_rows, 256, {64, 4, 2, 16, 128, 1e-5f}, true};
     auto tensors = make_tensors(c, safetensors_type::f32);
     auto& norm = std::ranges::find(tensors, "model.norm.weight", &written_tensor::name)->bytes;
     for (std::size_t i = 0; i < norm.size(); i += sizeof(float)) {

@@ -11,7 +11,7 @@ using weight = packed_matrix<dense<float>>;
 using other_weight = mixed_matrix<dense<float>, dense<bf16>>;
 
 struct no_family {
-    static constexpr bool qkv_bias = false;
+    static constexpr std::string_view name = "no_family";
 };
 struct no_points {};
 

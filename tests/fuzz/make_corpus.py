@@ -198,11 +198,32 @@ def gguf_corpus():
             "more_kv_heads_than_heads": {"attention__head_count_kv": (U32, 4)}, "a_billion_layers": {"block_count": (U32, 10**9)},
             "layers_minus_1": {"block_count": (I32, -1)}, "no_layers": {"block_count": (U32, 0)},
             "epsilon_0": {"attention__layer_norm_rms_epsilon": (F32, 0.0)}, "theta_nan": {"rope__freq_base": (F32, float("nan"))},
-            "rope_scaling_unknown": {"rope__scaling__type": (STRING, "yarn")}, "unknown_key": {"odd_key": (U32, 8)}, "experts": {"expert_count": (U32, 8)},
+            "rope_scaling_unknown": {"rope__scaling__type": (STRING, "ntk")}, "unknown_key": {"odd_key": (U32, 8)}, "experts": {"expert_count": (U32, 8)},
             "width_as_text": {"embedding_length": (STRING, "4")}, "sliding_window": {"attention__sliding_window": (U32, 4)},
             "head_count_2_to_the_40": {"attention__head_count": (U64, 2**40), "attention__key_length": (U64, 2**40)}}
     for name, lie in lies.items():
         put(f"config_{name}.gguf", g_file(g_config(vocab_size=(U32, 6), **lie)))
+    one_pair = lambda name, *factors: (name, (len(factors),), 0, struct.pack(f"<{len(factors)}f", *factors))
+    put("valid_model_with_divisors.gguf", g_file(g_config(), g_tensors() + [one_pair("rope_freqs.weight", 2)]))
+    put("valid_model_with_a_bias.gguf", g_file(g_config(), g_tensors() + [("blk.0.attn_q.bias", (4,), 0, bytes(16))]))
+    put("valid_model_of_yarn.gguf", g_file(g_config(rope__scaling__type=(STRING, "yarn"), rope__scaling__factor=(F32, 4.0)), g_tensors()))
+    put("valid_model_of_longrope.gguf", g_file(g_config(rope__scaling__original_context_length=(U32, 8)),
+        g_tensors() + [one_pair("rope_factors_long.weight", 4), one_pair("rope_factors_short.weight", 1)]))
+    put("config_divisors_of_more_dimensions.gguf", g_file(g_config(), g_tensors() + [one_pair("rope_freqs.weight", 1, 2)]))
+    put("config_divisor_0.gguf", g_file(g_config(), g_tensors() + [one_pair("rope_freqs.weight", 0)]))
+    put("config_divisors_beside_a_factor.gguf", g_file(g_config(rope__scaling__factor=(F32, 4.0)), g_tensors() + [one_pair("rope_freqs.weight", 2)]))
+    put("config_short_factors_alone.gguf", g_file(g_config(), g_tensors() + [one_pair("rope_factors_short.weight", 1)]))
+    for name, family, lie in [
+        ("gemma3_without_window", "gemma3", []), ("gemma3_window_0", "gemma3", [g_key("gemma3.attention.sliding_window", U32, 0)]),
+        ("gemma3_pattern_of_more_layers", "gemma3", [g_key("gemma3.attention.sliding_window", U32, 4),
+                                                     g_array("gemma3.attention.sliding_window_pattern", BOOL, [0, 1, 1])]),
+        ("gemma2_cap_nan", "gemma2", [g_key("gemma2.attn_logit_softcapping", F32, float("nan"))]),
+        ("gemma2_a_billion_layers", "gemma2", []), ("phi3_nothing_turns", "phi3", [g_key("phi3.rope.dimension_count", U32, 0)]),
+        ("mixture_of_experts", "qwen3moe", []),
+    ]:
+        keys = [k.replace(b"llama", family.encode()) for k in g_config(vocab_size=(U32, 6), block_count=(U32, 10**9 if "billion" in name else 1), rope__freq_base=(F32, 1e6))[1:]]
+        keys = [struct.pack("<Q", struct.unpack("<Q", k[:8])[0] + len(family) - 5) + k[8:] for k in keys]
+        put(f"config_{name}.gguf", g_file([g_key("general.architecture", STRING, family)] + keys + lie))
     put("config_vocabulary_larger_than_the_embedding.gguf", g_file(g_config(vocab_size=(U32, 7)), g_tensors()))
     put("missing_tensor.gguf", g_file(g_config(), g_tensors(skip=["blk.0.attn_q.weight"])))
     put("tensor_of_no_layer.gguf", g_file(g_config(), g_tensors() + [("blk.7.attn_q.weight", (4, 4), 1, bytes(32))]))
@@ -329,14 +350,51 @@ def config_corpus():
         "vocabulary_smaller_than_the_embedding": {"vocab_size": 5}, "width_2_to_the_31": {"hidden_size": 2**31},
         "odd_head_dim": {"head_dim": 3}, "theta_0": {"rope_theta": 0}, "theta_as_text": {"rope_theta": "nan"},
         "epsilon_0": {"rms_norm_eps": 0}, "epsilon_negative": {"rms_norm_eps": -1e-5}, "epsilon_beyond_float": {"rms_norm_eps": 1e300},
-        "rope_scaling_unknown": {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "two_thetas": {"rope_parameters": {"rope_theta": 5.0, "rope_type": "default"}},
+        "rope_scaling_unknown": {"rope_scaling": {"rope_type": "ntk", "factor": 4.0}}, "two_thetas": {"rope_parameters": {"rope_theta": 5.0, "rope_type": "default"}},
         "partial_rotation": {"partial_rotary_factor": 0.5}, "attention_bias": {"attention_bias": True}, "sliding_window": {"use_sliding_window": True, "sliding_window": 4},
         "unknown_architecture": {"model_type": "mamba"}, "class_of_another_architecture": {"architectures": ["Qwen2ForCausalLM"]},
         "unknown_activation": {"hidden_act": "gelu"}, "unknown_key": {"odd_key": 8}, "experts": {"num_experts": 8}, "quantization_config": {"quantization_config": {"bits": 33}},
         "untied_without_a_head": {"tie_word_embeddings": False}, "tied_is_a_number": {"tie_word_embeddings": 1},
-        "layer_of_another_kind": {"layer_types": ["sliding_attention"]}, "no_vocabulary": {"vocab_size": None},
+        "layer_of_another_kind": {"layer_types": ["chunked_attention"]}, "no_vocabulary": {"vocab_size": None},
     }.items():
         write("config", name + ".json", json.dumps({k: v for k, v in (CONFIG | lie).items() if v is not None}))
+    # Of other families; what is taken has the tensors of llama.
+    longrope = {"rope_type": "longrope", "short_factor": [1.0], "long_factor": [4.0], "original_max_position_embeddings": 8}
+    llama3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8}
+    for family, name, lie in [
+        ("mistral", "valid_mistral_usual_window", {}), ("mistral", "valid_mistral_without_window", {"sliding_window": None}),
+        ("mistral", "mistral_window_0", {"sliding_window": 0}), ("mistral", "mistral_window_minus_1", {"sliding_window": -1}),
+        ("mistral", "mistral_window_2_to_the_64", {"sliding_window": 2**64}),
+        ("mistral", "mistral_mixed_layers", {"sliding_window": 4, "layer_types": ["full_attention"]}),
+        ("ministral", "valid_ministral_listed_layers", {"sliding_window": 4, "layer_types": ["sliding_attention"]}),
+        ("ministral", "ministral_more_types_than_layers", {"sliding_window": 4, "layer_types": ["sliding_attention"] * 2}),
+        ("llama", "valid_scaled_linear", {"rope_scaling": {"type": "linear", "factor": 2}}),
+        ("llama", "valid_scaled_dynamic", {"rope_scaling": {"type": "dynamic", "factor": 2}}),
+        ("llama", "valid_scaled_llama3", {"rope_scaling": llama3}), ("llama", "valid_scaled_longrope", {"rope_scaling": longrope}),
+        ("llama", "valid_scaled_yarn", {"rope_scaling": {"type": "yarn", "factor": 2, "beta_fast": None}}),
+        ("llama", "factor_0", {"rope_scaling": {"type": "linear", "factor": 0}}), ("llama", "factor_minus_1", {"rope_scaling": {"type": "yarn", "factor": -1}}),
+        ("llama", "factor_as_text", {"rope_scaling": {"type": "dynamic", "factor": "2"}}), ("llama", "no_factor", {"rope_scaling": {"type": "yarn"}}),
+        ("llama", "stretched_from_nothing", {"rope_scaling": llama3 | {"original_max_position_embeddings": 0}}),
+        ("llama", "low_above_high", {"rope_scaling": llama3 | {"low_freq_factor": 5.0}}),
+        ("llama", "unknown_key_of_scaling", {"rope_scaling": llama3 | {"odd_key": 1}}),
+        ("llama", "factors_of_more_dimensions", {"rope_scaling": longrope | {"long_factor": [1.0] * 1000}}),
+        ("llama", "factor_of_a_dimension_0", {"rope_scaling": longrope | {"short_factor": [0]}}),
+        ("llama", "scaling_is_an_array", {"rope_scaling": [1]}),
+        ("qwen2", "qwen2_a_billion_layers_with_windows", {"use_sliding_window": True, "max_window_layers": 1, "num_hidden_layers": 10**9}),
+        ("qwen2", "qwen2_without_biases", {"use_sliding_window": True, "max_window_layers": 2**63}),
+        ("qwen3", "qwen3_usual_head_dim", {}), ("olmo2", "olmo2_without_its_norms", {}),
+        ("gemma2", "gemma2_without_its_norms", {"head_dim": 2}), ("gemma2", "gemma2_cap_0", {"attn_logit_softcapping": 0}),
+        ("gemma2", "gemma2_cap_negative", {"final_logit_softcapping": -30.0}), ("gemma2", "gemma2_scalar_0", {"query_pre_attn_scalar": 0}),
+        ("gemma2", "gemma2_scalar_negative", {"query_pre_attn_scalar": -256}), ("gemma2", "gemma2_gelu_of_another_kind", {"hidden_activation": "gelu"}),
+        ("gemma3_text", "gemma3_without_window", {"sliding_window": None, "rope_theta": 1e6}), ("gemma3_text", "gemma3_pattern_0", {"sliding_window_pattern": 0}),
+        ("gemma3_text", "gemma3_flat_rope_parameters", {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}),
+        ("gemma3_text", "gemma3_local_theta_0", {"rope_local_base_freq": 0}),
+        ("gemma3", "gemma3_wraps_nothing", {}), ("gemma3", "gemma3_wraps_another", {"text_config": {"model_type": "llama"}}),
+        ("gemma3", "gemma3_wraps_an_array", {"text_config": []}), ("gemma3", "gemma3_wraps_itself", {"text_config": {"text_config": {}}}),
+        ("phi3", "valid_phi3_separate_tensors", {"partial_rotary_factor": 1}), ("phi3", "phi3_nothing_turns", {"partial_rotary_factor": 0}),
+        ("phi3", "phi3_more_than_all_turns", {"partial_rotary_factor": 1.5}), ("phi3", "phi3_old_yarn_without_factors", {"rope_scaling": {"type": "yarn"}}),
+    ]:
+        write("config", name + ".json", json.dumps({k: v for k, v in CONFIG.items() if k not in ("architectures", "hidden_act")} | {"model_type": family} | lie))
     hostile_json("config")
 
 

@@ -3,12 +3,8 @@
 
 using namespace bitlens;
 
-struct architecture {
-    static constexpr bool qkv_bias = true;
-};
-
 void run_block(block_shape const& shape, block_weights<packed_matrix<dense<float>>> const& weights,
                residual_stream& stream, block_buffers& buffers, workspace& scratch) {
     no_probe nobody;
-    advance<architecture>(shape, weights, site{1}, stream, buffers, stage::end, scratch, nobody);
+    advance<block_form{}>(shape, weights, site{1}, stream, buffers, stage::end, scratch, nobody);
 }

@@ -19,38 +19,64 @@ using namespace bitlens;
 namespace {
 
 using weights_type = packed_matrix<dense<float>>;
-struct with_bias {
-    static constexpr bool qkv_bias = true;
-};
-struct without_bias {
-    static constexpr bool qkv_bias = false;
-};
 
-constexpr block_shape shape{20, 4, 2, 6, 34, 1e-5f, 10000.0}; // heads · head_dim ≠ width
+/// The forms that families have, one type each.
+struct pre_norm {
+    static constexpr block_form form{};
+};
+struct pre_norm_of_heads { // Qwen 3
+    static constexpr block_form form{.queries_keys = query_key_norm::each_head};
+};
+struct around { // Gemma 2
+    static constexpr block_form form{.norms = norm_places::around, .gate = activation::gelu_tanh};
+};
+struct around_of_heads { // Gemma 3
+    static constexpr block_form form{norm_places::around, query_key_norm::each_head, activation::gelu_tanh};
+};
+struct post_norm { // OLMo 2
+    static constexpr block_form form{norm_places::after, query_key_norm::all_heads, activation::silu};
+};
+#define EVERY_FORM pre_norm, pre_norm_of_heads, around, around_of_heads, post_norm
+
 constexpr std::size_t positions = 13;
+const rope_rule turning{.theta = 100, .rotated = 4}; // of heads of 6
+const std::vector<rope_rule> ropes{rope_rule{}, turning};
 
+/// heads · head_dim ≠ width; a window shorter than the text, a cap, another scale and another table than the first.
+const block_shape shape{.width = 20,
+                        .heads = 4,
+                        .kv_heads = 2,
+                        .head_dim = 6,
+                        .ffn_width = 34,
+                        .norm_eps = 1e-5f,
+                        .attention_scale = 0.3f,
+                        .window = 5,
+                        .attention_soft_cap = 2,
+                        .rope = 1,
+                        .biases = only(projection::q, projection::v, projection::o, projection::up, projection::down)};
+
+template <class Form = pre_norm>
 block_weights<weights_type> random_weights() {
     random_generator random(11);
+    const auto numbers = [&](std::size_t count, double mean, double deviation) {
+        std::vector<float> v(count);
+        for (float& x : v) x = static_cast<float>(mean + deviation * random.normal());
+        return v;
+    };
     block_weights<weights_type> w;
+    norms_and_biases rest;
     for (std::size_t p = 0; p < projection_count; ++p) {
         const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
         auto m = std::make_shared<weights_type>(rows, cols);
         for (std::size_t r = 0; r < rows; ++r)
-            for (float& v : m->writable_row(r))
-                v = static_cast<float>(random.normal() / std::sqrt(static_cast<double>(cols)));
+            std::ranges::copy(numbers(cols, 0, 1 / std::sqrt(static_cast<double>(cols))), m->writable_row(r).begin());
         w.linear[p] = std::move(m);
+        if (has(shape.biases, static_cast<projection>(p))) rest.biases[p] = numbers(rows, 0, 1);
     }
-    norms_and_biases rest{std::vector<float>(20, 1.5f), std::vector<float>(20, 0.5f), std::vector<float>(24),
-                          std::vector<float>(12), std::vector<float>(12)};
-    for (auto* bias : {&rest.q_bias, &rest.k_bias, &rest.v_bias})
-        for (float& v : *bias) v = static_cast<float>(random.normal());
+    for (std::size_t n = 0; n < block_norm_count; ++n)
+        if (const auto which = static_cast<block_norm>(n); has_norm(Form::form, which))
+            rest.norms[n] = numbers(size_of(which, Form::form, shape), 1, 0.5);
     w.rest = std::make_shared<const norms_and_biases>(std::move(rest));
-    return w;
-}
-
-block_weights<weights_type> without_biases(block_weights<weights_type> w) {
-    w.rest =
-        std::make_shared<const norms_and_biases>(norms_and_biases{w.rest->attn_norm, w.rest->mlp_norm, {}, {}, {}});
     return w;
 }
 
@@ -61,12 +87,12 @@ residual_stream start() {
     return s;
 }
 
-template <class Architecture = with_bias, class P>
+template <class Form = pre_norm, class P>
 matrix<float> run(block_weights<weights_type> const& w, P& p, unsigned tasks = 1) {
     auto stream = start();
-    block_buffers buffers(positions, shape);
+    block_buffers buffers(positions, shape, ropes);
     workspace scratch(advance_bytes(shape, positions, tasks), tasks);
-    advance<Architecture>(shape, w, site{3}, stream, buffers, stage::end, scratch, p);
+    advance<Form::form>(shape, w, site{3}, stream, buffers, stage::end, scratch, p);
     CHECK(stream.next == stage::qkv);
     return std::move(stream.x);
 }
@@ -74,6 +100,14 @@ matrix<float> run(block_weights<weights_type> const& w, P& p, unsigned tasks = 1
 struct zero_gate_input {
     using points = hook::set<hook::mlp_gate_in>;
     void on(hook::mlp_gate_in, site, matrix_view<float> a) {
+        for (std::size_t t = 0; t < a.rows; ++t) std::ranges::fill(a.row(t), 0.0f);
+    }
+};
+
+struct zero_inputs {
+    using points = hook::set<hook::attn_in, hook::mlp_in>;
+    template <class Point>
+    void on(Point, site, matrix_view<float> a) {
         for (std::size_t t = 0; t < a.rows; ++t) std::ranges::fill(a.row(t), 0.0f);
     }
 };
@@ -126,50 +160,93 @@ matrix<float> product(matrix_view<const float> x, weights_type const& w, std::ve
     return y;
 }
 
+/// A block in plain loops, and what it adds to the stream.
+struct plain_block {
+    block_form form;
+    block_weights<weights_type> const& w;
+    matrix<float> x = std::move(start().x), attn_proj_out{}, attn_out{}, mlp_in{}, mlp_down_out{}, mlp_out{};
+
+    matrix<float> copy(matrix_view<const float> from) const {
+        matrix<float> to(from.rows, from.cols);
+        copy_rows(from, to.view());
+        return to;
+    }
+    matrix<float> normed(matrix_view<const float> from, block_norm n) const {
+        auto to = copy(from);
+        if (has_norm(form, n)) reference::rms_norm(to, w.rest->gamma(n), shape.norm_eps, to);
+        return to;
+    }
+    matrix<float> linear(matrix_view<const float> of, projection p) const { return product(of, w[p], w.rest->bias(p)); }
+    void turn(matrix<float>& of, block_norm n) const {
+        if (form.queries_keys == query_key_norm::each_head)
+            reference::rms_norm_of_heads(of, w.rest->gamma(n), shape.norm_eps, of);
+        else if (form.queries_keys == query_key_norm::all_heads)
+            reference::rms_norm(of, w.rest->gamma(n), shape.norm_eps, of);
+        reference::rope(shape.head_dim, turning, of);
+    }
+    /// From queries, keys and values as the projections give them.
+    void run(matrix<float> q, matrix<float> k, matrix<float> v) {
+        turn(q, block_norm::query);
+        turn(k, block_norm::key);
+        matrix<float> heads(positions, shape.query_width());
+        reference::attention(q, k, v, shape.head_dim, shape.attention(), heads);
+        attn_proj_out = linear(heads, projection::o);
+        attn_out = normed(attn_proj_out, block_norm::attn_out);
+        add(x, attn_out);
+        mlp_in = normed(x, block_norm::mlp);
+        auto gate = linear(mlp_in, projection::gate);
+        if (form.gate == activation::silu)
+            reference::activate_multiply<activation::silu>(gate, linear(mlp_in, projection::up));
+        else
+            reference::activate_multiply<activation::gelu_tanh>(gate, linear(mlp_in, projection::up));
+        mlp_down_out = linear(gate, projection::down);
+        mlp_out = normed(mlp_down_out, block_norm::mlp_out);
+        add(x, mlp_out);
+    }
+    matrix<float> input() const { return normed(x, block_norm::attn); }
+    void run() {
+        const auto n = input();
+        run(linear(n, projection::q), linear(n, projection::k), linear(n, projection::v));
+    }
+};
+
 } // namespace
 
-TEST_CASE("a block is the formula of its parts") {
-    const auto w = random_weights();
-    auto state = start();
-    matrix<float> n(positions, shape.width), heads(positions, 24);
-    reference::rms_norm(state.x, w.rest->attn_norm, shape.norm_eps, n);
-    auto q = product(n, w[projection::q], w.rest->q_bias), k = product(n, w[projection::k], w.rest->k_bias);
-    const auto v = product(n, w[projection::v], w.rest->v_bias);
-    reference::rope(shape.head_dim, rope_rule{.theta = shape.rope_theta}, q);
-    reference::rope(shape.head_dim, rope_rule{.theta = shape.rope_theta}, k);
-    reference::attention(q, k, v, shape.head_dim, {.scale = attention_scale(shape.head_dim)}, heads);
-    add(state.x, product(heads, w[projection::o]));
-    reference::rms_norm(state.x, w.rest->mlp_norm, shape.norm_eps, n);
-    auto gate = product(n, w[projection::gate]);
-    reference::activate_multiply<activation::silu>(gate, product(n, w[projection::up]));
-    add(state.x, product(gate, w[projection::down]));
-
-    no_probe nobody;
-    CHECK(near(run(w, nobody), state.x));
+TEST_CASE_TEMPLATE("a block is the formula of its parts", Form, EVERY_FORM) {
+    const auto w = random_weights<Form>();
+    plain_block plain{Form::form, w};
+    plain.run();
+    record<hook::attn_proj_out, hook::attn_out, hook::mlp_in, hook::mlp_down_out, hook::mlp_out> heard;
+    CHECK(near(run<Form>(w, heard), plain.x));
+    CHECK(near(heard.template get<hook::attn_proj_out>(3), plain.attn_proj_out));
+    CHECK(near(heard.template get<hook::attn_out>(3), plain.attn_out));
+    CHECK(near(heard.template get<hook::mlp_in>(3), plain.mlp_in));
+    CHECK(near(heard.template get<hook::mlp_down_out>(3), plain.mlp_down_out));
+    CHECK(near(heard.template get<hook::mlp_out>(3), plain.mlp_out));
 }
 
-TEST_CASE("a block's result depends neither on who listens nor on tasks") {
-    const auto w = random_weights();
+TEST_CASE_TEMPLATE("a block's result depends neither on who listens nor on tasks", Form, EVERY_FORM) {
+    const auto w = random_weights<Form>();
     no_probe nobody;
-    const auto alone = run(w, nobody);
+    const auto alone = run<Form>(w, nobody);
     std::apply(
         [&]<class... Points>(Points...) {
             record<Points...> everything;
-            CHECK(std::ranges::equal(run(w, everything).span(), alone.span()));
+            CHECK(std::ranges::equal(run<Form>(w, everything).span(), alone.span()));
             CHECK(std::ranges::equal(everything.template get<hook::resid_post>(3).row(5), alone.row(5)));
             CHECK(((everything.template get<Points>(3).rows == positions) && ...));
         },
         hook::all{});
-    for (unsigned tasks : {2u, 5u}) CHECK(std::ranges::equal(run(w, nobody, tasks).span(), alone.span()));
+    for (unsigned tasks : {2u, 5u}) CHECK(std::ranges::equal(run<Form>(w, nobody, tasks).span(), alone.span()));
 }
 
 TEST_CASE("a block can stop after any stage and go on") {
     const auto w = random_weights();
     no_probe nobody;
     auto stream = start();
-    block_buffers buffers(positions, shape);
+    block_buffers buffers(positions, shape, ropes);
     workspace scratch(advance_bytes(shape, positions, 1));
-    const auto until = [&](stage s) { advance<with_bias>(shape, w, site{0}, stream, buffers, s, scratch, nobody); };
+    const auto until = [&](stage s) { advance<block_form{}>(shape, w, site{0}, stream, buffers, s, scratch, nobody); };
     until(stage::qkv);
     CHECK(std::ranges::equal(stream.x.span(), start().x.span())); // nothing to run yet
     until(stage::o);
@@ -190,29 +267,37 @@ TEST_CASE("the points of a layer fire in the order in which they are listed") {
     for (std::size_t i = 0; i < order.fired.size(); ++i) CHECK(order.fired[i].index() == i);
 }
 
-TEST_CASE_TEMPLATE("attn_q, attn_k and attn_v lie between the biases and the rotary embedding", Architecture, with_bias,
-                   without_bias) {
-    auto w = random_weights();
-    if (!Architecture::qkv_bias) w = without_biases(std::move(w));
-    record<hook::attn_in, hook::attn_q, hook::attn_k, hook::attn_v> plain;
-    run<Architecture>(w, plain);
-    const auto n = plain.template get<hook::attn_in>(3);
-    auto q = product(n, w[projection::q], w.rest->q_bias), k = product(n, w[projection::k], w.rest->k_bias),
-         v = product(n, w[projection::v], w.rest->v_bias);
+TEST_CASE_TEMPLATE("attn_q, attn_k and attn_v lie between the biases and what turns them", Form, EVERY_FORM) {
+    const auto w = random_weights<Form>();
+    record<hook::attn_q, hook::attn_k, hook::attn_v> plain;
+    run<Form>(w, plain);
+    plain_block block{Form::form, w};
+    const auto n = block.input();
+    auto q = block.linear(n, projection::q), k = block.linear(n, projection::k), v = block.linear(n, projection::v);
     CHECK(near(plain.template get<hook::attn_q>(3), q));
     CHECK(near(plain.template get<hook::attn_k>(3), k));
     CHECK(near(plain.template get<hook::attn_v>(3), v));
 
     // What is written there is what attention reads.
-    record<hook::attn_heads> scaled;
-    chain both(scale_qkv{}, scaled);
-    run<Architecture>(w, both);
+    scale_qkv scaled;
+    const auto x = run<Form>(w, scaled);
     scale_qkv::scale(q, 2), scale_qkv::scale(k, -1), scale_qkv::scale(v, 3);
-    reference::rope(shape.head_dim, rope_rule{.theta = shape.rope_theta}, q);
-    reference::rope(shape.head_dim, rope_rule{.theta = shape.rope_theta}, k);
-    matrix<float> heads(positions, 24);
-    reference::attention(q, k, v, shape.head_dim, {.scale = attention_scale(shape.head_dim)}, heads);
-    CHECK(near(scaled.get<hook::attn_heads>(3), heads));
+    block.run(std::move(q), std::move(k), std::move(v));
+    CHECK(near(x, block.x));
+}
+
+TEST_CASE_TEMPLATE("what is written to the input of attention or MLP does not reach the stream", Form, EVERY_FORM) {
+    const auto w = random_weights<Form>();
+    record<hook::resid_pre, hook::attn_out, hook::resid_mid, hook::mlp_out, hook::resid_post> heard;
+    zero_inputs zero;
+    chain both(zero, heard);
+    run<Form>(w, both);
+    auto sum = plain_block{Form::form, w}.x; // as it was before the block
+    CHECK(near(heard.template get<hook::resid_pre>(3), sum));
+    add(sum, heard.template get<hook::attn_out>(3));
+    CHECK(near(heard.template get<hook::resid_mid>(3), sum));
+    add(sum, heard.template get<hook::mlp_out>(3));
+    CHECK(near(heard.template get<hook::resid_post>(3), sum));
 }
 
 TEST_CASE_TEMPLATE("overwriting a point of q, k or v with itself changes no bit", Point, hook::attn_q, hook::attn_k,
@@ -235,14 +320,22 @@ TEST_CASE("mlp_gate_in is what W_gate alone reads") {
     for (std::size_t t = 0; t < positions; ++t) {
         CHECK(std::ranges::equal(zeroed.get<hook::mlp_in>(3).row(t), plain.get<hook::mlp_in>(3).row(t)));
         CHECK(std::ranges::equal(zeroed.get<hook::mlp_up>(3).row(t), plain.get<hook::mlp_up>(3).row(t)));
-        for (float v : zeroed.get<hook::mlp_gate>(3).row(t)) CHECK(v == 0);
+        for (float v : zeroed.get<hook::mlp_gate>(3).row(t)) CHECK(v == 0); // W_gate has no bias here
         CHECK(plain.get<hook::mlp_gate>(3)(t, 0) != 0);
     }
 }
 
-TEST_CASE("an architecture without biases adds none") {
-    const auto w = random_weights(), without = without_biases(w);
-    no_probe nobody;
-    const auto biased = run<with_bias>(w, nobody), plain = run<without_bias>(without, nobody);
-    CHECK_FALSE(std::ranges::equal(biased.span(), plain.span()));
+TEST_CASE("what linear layers read, by form") {
+    const auto pre = input_groups(pre_norm::form), post = input_groups(post_norm::form);
+    CHECK(pre[0].readers == only(projection::q, projection::k, projection::v));
+    CHECK(pre[0].norm == block_norm::attn);
+    CHECK(pre[1].readers == only(projection::o));
+    CHECK(pre[1].linear == projection::v);
+    CHECK(pre[2].readers == only(projection::gate, projection::up));
+    CHECK(pre[2].norm == block_norm::mlp);
+    CHECK(pre[3].readers == only(projection::down));
+    CHECK(pre[3].linear == projection::up);
+    CHECK_FALSE(post[0].norm.has_value()); // the residual stream itself
+    CHECK_FALSE(post[2].norm.has_value());
+    CHECK(input_groups(around::form)[2].norm == block_norm::mlp);
 }

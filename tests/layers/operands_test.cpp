@@ -22,33 +22,34 @@ using namespace bitlens;
 namespace {
 
 using plain_weights = packed_matrix<dense<float>>;
-struct biased {
-    static constexpr bool qkv_bias = true;
-};
-struct unbiased {
-    static constexpr bool qkv_bias = false;
-};
-constexpr block_shape small_shape{16, 4, 2, 4, 24, 1e-5f, 10000.0};
+const block_shape small_shape{16, 4, 2, 4, 24, 1e-5f};
+const block_shape biased_shape = [] {
+    block_shape s = small_shape;
+    s.biases = only(projection::q);
+    return s;
+}();
+const std::vector<rope_rule> one_rope(1);
 
-block_weights<plain_weights> zero_weights(bool biases) {
+block_weights<plain_weights> zero_weights(bool biased) {
     block_weights<plain_weights> w;
     for (std::size_t p = 0; p < projection_count; ++p) {
         const auto [rows, cols] = shape_of(static_cast<projection>(p), small_shape);
         w.linear[p] = std::make_shared<const plain_weights>(rows, cols);
     }
-    norms_and_biases rest{std::vector<float>(16), std::vector<float>(16), {}, {}, {}};
-    if (biases) rest.q_bias.resize(16), rest.k_bias.resize(8), rest.v_bias.resize(8);
+    norms_and_biases rest;
+    rest.gamma(block_norm::attn).resize(16), rest.gamma(block_norm::mlp).resize(16);
+    if (biased) rest.bias(projection::q).resize(16);
     w.rest = std::make_shared<const norms_and_biases>(std::move(rest));
     return w;
 }
 
-template <class Architecture = unbiased>
-void run_block(block_weights<plain_weights> const& w, block_buffers& buffers,
+template <block_form Form = block_form{}>
+void run_block(block_weights<plain_weights> const& w, block_buffers& buffers, block_shape const& of = small_shape,
                std::size_t bytes = advance_bytes(small_shape, 5, 1)) {
     workspace scratch(bytes);
-    residual_stream stream(5, small_shape);
+    residual_stream stream(5, of);
     no_probe nobody;
-    advance<Architecture>(small_shape, w, site{0}, stream, buffers, stage::end, scratch, nobody);
+    advance<Form>(of, w, site{0}, stream, buffers, stage::end, scratch, nobody);
 }
 
 } // namespace
@@ -135,9 +136,9 @@ TEST_CASE("attention refuses heads, shapes and a workspace that do not fit") {
 }
 
 TEST_CASE("a block refuses weights, buffers and workspace of another shape") {
-    block_buffers buffers(5, small_shape);
+    block_buffers buffers(5, small_shape, one_rope);
     run_block(zero_weights(false), buffers);
-    run_block<biased>(zero_weights(true), buffers);
+    run_block(zero_weights(true), buffers, biased_shape);
 
     auto w = zero_weights(false);
     w.linear[4] = std::make_shared<const plain_weights>(24, 15);
@@ -148,16 +149,27 @@ TEST_CASE("a block refuses weights, buffers and workspace of another shape") {
     w = zero_weights(false);
     w.rest = nullptr;
     CHECK_THROWS_AS(run_block(w, buffers), shape_error);
-    w.rest = std::make_shared<const norms_and_biases>(norms_and_biases{std::vector<float>(16), {}, {}, {}, {}});
+    norms_and_biases rest;
+    rest.gamma(block_norm::attn).resize(16);
+    w.rest = std::make_shared<const norms_and_biases>(rest);
     CHECK_THROWS_WITH_AS(run_block(w, buffers), "advance: mlp_norm has 0 elements, expected 16", shape_error);
-    CHECK_THROWS_WITH_AS(run_block<biased>(zero_weights(false), buffers), "advance: q_bias has 0 elements, expected 16",
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), buffers, biased_shape),
+                         "advance: the bias of q_proj has 0 elements, expected 16", shape_error);
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(true), buffers),
+                         "advance: the bias of q_proj has 16 elements, expected 0", shape_error);
+    constexpr block_form heads{.queries_keys = query_key_norm::each_head}, after{.norms = norm_places::after};
+    CHECK_THROWS_WITH_AS(run_block<heads>(zero_weights(false), buffers), "advance: q_norm has 0 elements, expected 4",
                          shape_error);
-    CHECK_THROWS_WITH_AS(run_block(zero_weights(true), buffers), "advance: q_bias has 16 elements, expected 0",
-                         shape_error);
+    CHECK_THROWS_WITH_AS(run_block<after>(zero_weights(false), buffers),
+                         "advance: attn_norm has 16 elements, expected 0", shape_error);
+    block_shape second_table = small_shape;
+    second_table.rope = 1;
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), buffers, second_table),
+                         "advance: the block turns by rotary table 1 of 1", shape_error);
 
-    block_buffers other(5, block_shape{16, 4, 2, 4, 25, 1e-5f, 10000.0});
+    block_buffers other(5, block_shape{16, 4, 2, 4, 25, 1e-5f}, one_rope);
     CHECK_THROWS_WITH_AS(run_block(zero_weights(false), other), "advance: the buffers' act is 5 × 25, expected 5 × 24",
                          shape_error);
-    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), buffers, 100),
+    CHECK_THROWS_WITH_AS(run_block(zero_weights(false), buffers, small_shape, 100),
                          doctest::Contains("advance: the workspace has 100 of 100 bytes free"), shape_error);
 }

@@ -145,7 +145,7 @@ TEST_CASE("a workspace, layers and parts that do not fit are refused in every bu
                          shape_error);
     const auto biased = tiny_model<qwen2, weights_type>(tiny_config<qwen2>(), 1);
     CHECK_THROWS_WITH_AS(m.with_layers(biased.layers()).forward(some_ids(9), nobody),
-                         "advance: q_bias has 64 elements, expected 0", shape_error);
+                         "advance: the bias of q_proj has 64 elements, expected 0", shape_error);
     CHECK_THROWS_AS(m.with_layers(nullptr), shape_error);
 
     const auto embedding = std::make_shared<const weights_type>(256, 64),

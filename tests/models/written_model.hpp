@@ -24,26 +24,39 @@
 
 namespace bitlens::test {
 
-/// Element i of the tensor: 24 bits of splitmix64(FNV-1a(name) + i) as a number of [−1, 1), then the size that the kind
-/// of tensor asks for.
-inline std::vector<float> formula_weight(std::string const& name, std::vector<std::size_t> const& shape) {
+/// Element i: splitmix64(FNV-1a(name) + i).
+inline std::vector<std::uint64_t> named_bits(std::string const& name, std::size_t count) {
     std::uint64_t h = 0xCBF29CE484222325u;
     for (char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
-    std::size_t count = 1;
-    for (std::size_t n : shape) count *= n;
-    std::vector<float> values(count);
-    for (float& value : values) {
-        std::uint64_t z = h += 0x9E3779B97F4A7C15u;
+    std::vector<std::uint64_t> bits(count);
+    for (std::uint64_t& z : bits) {
+        z = h += 0x9E3779B97F4A7C15u;
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
         z ^= z >> 31;
+    }
+    return bits;
+}
+
+inline std::size_t count_of(std::vector<std::size_t> const& shape) {
+    std::size_t count = 1;
+    for (std::size_t n : shape) count *= n;
+    return count;
+}
+
+/// Element i of the tensor: 24 bits of named_bits as a number of [−1, 1), then the size that the kind of tensor asks
+/// for. γ of a norm is about 1; where the file holds γ − 1, `norms_are_offsets`.
+inline std::vector<float> formula_weight(std::string const& name, std::vector<std::size_t> const& shape,
+                                         bool norms_are_offsets = false) {
+    std::vector<float> values;
+    for (std::uint64_t z : named_bits(name, count_of(shape))) {
         const double u = static_cast<double>(z >> 40) * 0x1p-23 - 1.0;
         if (name.ends_with("norm.weight"))
-            value = static_cast<float>(1.0 + 0.25 * u);
+            values.push_back(static_cast<float>((norms_are_offsets ? 0.0 : 1.0) + 0.25 * u));
         else if (name.ends_with(".bias"))
-            value = static_cast<float>(0.5 * u);
+            values.push_back(static_cast<float>(0.5 * u));
         else
-            value = static_cast<float>(u * std::sqrt(3.0 / static_cast<double>(shape.back())));
+            values.push_back(static_cast<float>(u * std::sqrt(3.0 / static_cast<double>(shape.back()))));
     }
     return values;
 }
@@ -55,14 +68,16 @@ struct written_tensor {
     std::vector<std::byte> bytes;
 };
 
-inline written_tensor make_tensor(std::string const& name, std::vector<std::size_t> shape, safetensors_type type) {
+/// The numbers rounded to the type, as bytes of a file.
+inline written_tensor store_tensor(std::string name, std::vector<std::size_t> shape, safetensors_type type,
+                                   std::vector<float> const& values) {
     std::vector<std::byte> bytes;
     const auto append = [&](auto x) {
         std::array<std::byte, sizeof x> raw;
         std::memcpy(raw.data(), &x, sizeof x);
         bytes.insert(bytes.end(), raw.begin(), raw.end());
     };
-    for (float v : formula_weight(name, shape)) {
+    for (float v : values) {
         if (type == safetensors_type::f16)
             append(f16(v).bits);
         else if (type == safetensors_type::bf16)
@@ -70,15 +85,21 @@ inline written_tensor make_tensor(std::string const& name, std::vector<std::size
         else
             append(v);
     }
-    return {name, std::move(shape), type, std::move(bytes)};
+    return {std::move(name), std::move(shape), type, std::move(bytes)};
+}
+
+inline written_tensor make_tensor(std::string const& name, std::vector<std::size_t> shape, safetensors_type type) {
+    const auto values = formula_weight(name, shape);
+    return store_tensor(name, std::move(shape), type, values);
 }
 
 /// All tensors of a configuration, the head only where it is not tied.
 inline std::vector<written_tensor> make_tensors(model_config const& c, safetensors_type type) {
     std::vector<written_tensor> all;
-    detail::for_each_tensor(c, [&](std::string const& name, std::vector<std::size_t> shape) {
-        all.push_back(make_tensor(name, std::move(shape), type));
-    });
+    detail::for_each_tensor(*find_family(families, c.architecture), c,
+                            [&](std::string const& name, std::vector<std::size_t> shape) {
+                                all.push_back(make_tensor(name, std::move(shape), type));
+                            });
     return all;
 }
 
@@ -129,6 +150,12 @@ public:
     void real(std::string const& key, float value) {
         begin(key, 6);
         add(metadata_, value);
+    }
+    void flags(std::string const& key, std::vector<bool> const& values) {
+        begin(key, 9);
+        add(metadata_, std::uint32_t{7});
+        add(metadata_, std::uint64_t{values.size()});
+        for (bool value : values) add(metadata_, static_cast<std::uint8_t>(value));
     }
     /// Dimensions as PyTorch has them; the file wants the contiguous one first.
     void tensor(std::string const& name, std::vector<std::size_t> const& shape, std::uint32_t type,
@@ -223,7 +250,7 @@ inline gguf_writer gguf_metadata(model_config const& c) {
     number("attention.key_length", c.block.head_dim);
     number("attention.value_length", c.block.head_dim);
     file.real(a + "attention.layer_norm_rms_epsilon", c.block.norm_eps);
-    file.real(a + "rope.freq_base", static_cast<float>(c.block.rope_theta));
+    file.real(a + "rope.freq_base", static_cast<float>(c.ropes[0].theta));
     return file;
 }
 

@@ -39,10 +39,10 @@ MUTANTS = [
              "sum += euclidean_norm(r.row(t)) * euclidean_norm(r.row(t));\n"
              "    return std::sqrt(sum / static_cast<double>(r.rows));")]),
     Mutant("h without γ, while the block goes on with it", "models/parity", "layers/block.hpp",
-           [("emit<hook::mlp_in>(probe, at, n);",
-             "matrix<float> bare(positions(), shape.width);\n"
-             "normalise(std::vector<float>(shape.width, 1.0f), bare);\n"
-             "emit<hook::mlp_in>(probe, at, bare);")]),
+           [("            emit<Point>(probe, at, n);",
+             "            const auto bare = frame.template take<float>(positions(), shape.width);\n"
+             "            rms_norm(stream.x, std::vector<float>(shape.width, 1.0f), shape.norm_eps, bare);\n"
+             "            emit<Point>(probe, at, bare);")]),
     Mutant("excess kurtosis", "stats/moments", "stats/moments.hpp",
            [("mean_fourth / square_of_square;", "mean_fourth / square_of_square - 3;")]),
     Mutant("kurtosis with the sample's variance", "stats/moments", "stats/moments.hpp",
@@ -66,15 +66,15 @@ MUTANTS = [
            [("drawn_y[i] = y[pair];", "drawn_y[i] = y[static_cast<std::size_t>(random.below(y.size()))];")]),
     # What is scored.
     Mutant("each token scored on itself", "sweep/sweep", "sweep/sweep.hpp",
-           [("            vocabulary_loss(model_.head(), no_soft_cap, hidden, ids.subspan(1),",
-             "            vocabulary_loss(model_.head(), no_soft_cap, hidden, ids.first(scored_),")]),
+           [("            vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1),",
+             "            vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.first(scored_),")]),
     Mutant("a patch takes the full model's numbers, whatever its source", "sweep/variant_tree", "sweep/variant_tree.hpp",
            [("keep(index_of(p.source), p.point)", "keep(0, p.point)")]),
     Mutant("a frozen scale that is the state's own", "sweep/variant_tree", "sweep/sweep.hpp",
            [("rms_norm_of_scale(x(last.stream), x(*last.scale_of),", "rms_norm_of_scale(x(last.stream), x(last.stream),")]),
     Mutant("a patch of all positions, whatever it is limited to", "sweep/variant_tree", "sweep/point_exchange.hpp",
-           [("const auto to = p.positions.of(a), from = p.positions.of(kept[p.kept]);",
-             "const auto to = a, from = kept[p.kept];")]),
+           [("const auto to = p.positions.of(a);", "const auto to = a;"),
+            ("copy_rows(p.positions.of(kept[p.kept]), to);", "copy_rows(kept[p.kept], to);")]),
     Mutant("a restored projection in the parent's weights", "sweep/variant_tree", "sweep/variant_tree.hpp",
            [("return s.test(p);", "return s.all();")]),
     Mutant("no beginning-of-text token", "sweep/select_documents", "sweep/select_documents.hpp",
@@ -108,10 +108,10 @@ MUTANTS = [
            [("[divisor = scale > 0 ? scale : 1.0f](float x) { return x / divisor; }",
              "[reciprocal = 1.0f / (scale > 0 ? scale : 1.0f)](float x) { return x * reciprocal; }")]),
     # How a model runs.
-    Mutant("rows of q and k of a llama GGUF left as stored", "models/checkpoint", "models/checkpoint.hpp",
-           [("t.interleaved_head = config.block.head_dim;", "t.interleaved_head = 0;")]),
+    Mutant("rows of q and k of a llama GGUF left as stored", "models/checkpoint", "models/checkpoint_contents.hpp",
+           [("taken.interleaved_head = config.block.head_dim;", "taken.interleaved_head = 0;")]),
     Mutant("rows of q and k of a llama GGUF put in order the wrong way round", "models/checkpoint",
-           "models/checkpoint.hpp",
+           "models/stored_tensor.hpp",
            [("2 * (in_head % half) + in_head / half", "in_head % 2 * half + in_head / 2")]),
     Mutant("rotary pairs next to each other", "layers/rope", "layers/rope.hpp",
            [("float* const b = a + half;", "float* const b = a + 1;"),

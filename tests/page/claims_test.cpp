@@ -167,6 +167,16 @@ TEST_CASE("larger MLP inputs are no reversal where the residuals are larger too"
     CHECK(claim_about(s, "reverses").verdict == "differs");
 }
 
+TEST_CASE("where the MLP reads the residual stream itself, no norm can reverse anything") {
+    auto s = study_of(
+        200, {"a"}, [](std::size_t i, std::size_t) { return rising(i); }, rising);
+    CHECK_FALSE(mlp_reads_the_stream(s));
+    s.norm_h = s.norm_r;
+    CHECK(mlp_reads_the_stream(s));
+    CHECK(claim_about(s, "reverses").run.starts_with("does not apply"));
+    CHECK(claim_about(s, "reverses").verdict == "no verdict");
+}
+
 TEST_CASE("what the documents are too few for is not decided") {
     const auto error = [](std::size_t i, std::size_t) { return -rising(i); };
     CHECK(claim_about(study_of(199, {"a"}, error, rising), "smaller kurtosis").verdict == "not decided");

@@ -24,13 +24,17 @@ Made with torch 2.15.0, transformers 5.23.0, gguf 0.19.0, numpy 2.4.6. A documen
 """
 
 import dataclasses
+import functools
+import math
 import sys
 
 import torch
 
+from compare_with_transformers import pass_through, places, separate_activations
 from nll_with_pytorch import command_line, load_model, mean_nll, quantizer, read_run, read_table
 
 PROJECTIONS = ["q", "k", "v", "o", "gate", "up", "down"]
+STATES = {"r": "resid_mid", "z": "resid_post"}
 POINTS = ["mlp_out", "mlp_gate", "mlp_up", "attn_out", "mlp_gate_in"]
 
 
@@ -104,28 +108,17 @@ class Located:
         assert {p for _, p in self.linear} == set(PROJECTIONS) and len(self.linear) == self.layers * len(PROJECTIONS)
         self.stored = {key: module.weight.detach() for key, module in self.linear.items()}
         self.keep, self.kept, self.overwrite = set(), {}, {}
+        separate_activations(model)
         for k, layer in enumerate(model.model.layers):
-            layer.mlp.act_fn = type(layer.mlp.act_fn)()  # one module may serve all layers: each gets its own
-            self.listen("mlp_gate_in", k, layer.mlp.gate_proj, before=True)
-            self.listen("mlp_gate", k, layer.mlp.act_fn)
-            self.listen("mlp_up", k, layer.mlp.up_proj)
-            self.listen("mlp_out", k, layer.mlp.down_proj)
-            self.listen("attn_out", k, layer.self_attn.o_proj)
-            self.listen("r", k, layer.post_attention_layernorm, before=True)
-            self.listen("z", k, layer)
+            for point, (module, is_input, _) in places(layer, model.config).items():
+                pass_through(module, is_input, functools.partial(self.passes, point, k))
 
-    def listen(self, name, k, module, before=False):
-        def passes(value):  # what is returned takes the value's place; None leaves it
-            if name in self.keep:
-                self.kept[name, k] = value
-            other = self.overwrite.pop((name, k), None)
-            assert other is None or other.shape == value.shape
-            return other
-
-        if before:
-            module.register_forward_pre_hook(lambda _, args: passes(args[0]))
-        else:
-            module.register_forward_hook(lambda _, args, out: passes(out[0] if isinstance(out, tuple) else out))
+    def passes(self, name, k, value):  # what is returned takes the value's place; None leaves it
+        if name in self.keep:
+            self.kept[name, k] = value
+        other = self.overwrite.pop((name, k), None)
+        assert other is None or other.shape == value.shape
+        return other
 
     def quantize(self, spec):
         quantized = quantizer(spec) if spec else lambda weight: weight
@@ -141,12 +134,15 @@ class Located:
         return logits, self.kept
 
     def exit_nll(self, ids, states, at):
-        state, last, norm = states[at.state, at.layer], states["z", self.layers - 1], self.model.model.norm
+        state, last, norm = states[STATES[at.state], at.layer], states[STATES["z"], self.layers - 1], self.model.model.norm
         if at.frozen:
-            normed = norm.weight * (state * torch.rsqrt(last.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon))
+            gamma = norm(torch.ones_like(state[:1, :1])) * math.sqrt(1 + self.model.config.rms_norm_eps)  # whatever the family stores
+            normed = gamma * (state * torch.rsqrt(last.pow(2).mean(-1, keepdim=True) + self.model.config.rms_norm_eps))
         else:
             normed = norm(state)
-        return mean_nll(self.model.lm_head(normed), ids)
+        logits = self.model.lm_head(normed)
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        return mean_nll(cap * torch.tanh(logits / cap) if cap else logits, ids)
 
     @torch.no_grad()
     def document(self, ids, columns):
@@ -158,7 +154,7 @@ class Located:
         for variant in variants:
             asked = {name: at for name, (v, at) in columns.items() if v == variant}
             overwrite = {(variant.point, k): full[variant.point, k] for k in variant.layers}
-            logits, states = self.run(ids, variant, {"r", "z"} if any(asked.values()) else set(), overwrite)
+            logits, states = self.run(ids, variant, set(STATES.values()) if any(asked.values()) else set(), overwrite)
             for name, at in asked.items():
                 values[name] = self.exit_nll(ids, states, at) if at else mean_nll(logits, ids)
         return values

@@ -5,9 +5,10 @@
 
 Reads the token ids and method names of a finished run folder (tokens.npz, manifest.json), loads the same model with
 transformers in float32, quantizes the linear layers of the blocks with the definitions written out below, scores every
-row, and compares with the run's examples.csv. Exits with 1 if any NLL differs by more than --tolerance.
+token, and compares with the run's examples.csv (means of rows) and tokens.npz. A GGUF file is decoded and put into
+transformers' class by gguf_models.py, whatever the family. Exits with 1 if the NLL of any row differs by more than --tolerance.
 
-Made with torch 2.15.0, transformers 5.23.0, gguf 0.19.0 (which wants accelerate 1.15.0), numpy 2.4.6.
+Made with torch 2.15.0, transformers 5.23.0, gguf 0.19.0, numpy 2.4.6.
 """
 
 import argparse
@@ -20,6 +21,8 @@ import sys
 import numpy
 import torch
 from transformers import AutoModelForCausalLM
+
+from gguf_models import model_from_gguf
 
 NF4 = [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
        -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
@@ -76,15 +79,19 @@ def linear_layers(model):
     return [m for layer in model.model.layers for m in layer.modules() if isinstance(m, torch.nn.Linear)]
 
 
+def token_nll(logits, ids):
+    """−log p(next token) of the positions that have a next one. Shapes: logits (1, T, vocabulary), ids (T)."""
+    return torch.nn.functional.cross_entropy(logits[0, :-1].double(), ids[1:], reduction="none")
+
+
 def mean_nll(logits, ids):
-    """−log p(next token), mean over the positions that have a next one. Shapes: logits (1, T, vocabulary), ids (T)."""
-    return torch.nn.functional.cross_entropy(logits[0, :-1].double(), ids[1:]).item()
+    return token_nll(logits, ids).mean().item()
 
 
 @torch.no_grad()
 def row_nll(model, ids):
     ids = ids.to(model.device)
-    return mean_nll(model(ids[None]).logits, ids)
+    return token_nll(model(ids[None], use_cache=False).logits, ids).cpu().numpy()
 
 
 def command_line(description):
@@ -99,8 +106,9 @@ def command_line(description):
 
 
 def load_model(a):
-    file = {"gguf_file": a.gguf.name} if a.gguf else {}
-    return AutoModelForCausalLM.from_pretrained(a.gguf.parent if a.gguf else a.model, dtype=torch.float32, **file).eval()
+    model = model_from_gguf(a.gguf) if a.gguf else AutoModelForCausalLM.from_pretrained(a.model, dtype=torch.float32)
+    model.set_attn_implementation("eager")  # the others leave soft caps out
+    return model.eval()
 
 
 def read_table(path):
@@ -124,6 +132,7 @@ def main():
     a = arguments.parse_args()
 
     ids, ours, specs = read_run(a.run)
+    tokens = numpy.load(a.run / "tokens.npz")
     ids = ids[: a.rows]
     if a.methods:
         specs = {name: specs[name] for name in a.methods.split(",")}
@@ -135,8 +144,11 @@ def main():
     for name, spec in specs.items():
         for layer, weight in zip(linear_layers(model), stored):
             layer.weight.data = (weight if spec is None else quantizer(spec)(weight)).to(a.device)
-        differences = [abs(row_nll(model, row) - float(ours[n][f"nll_{name}"])) for n, row in enumerate(ids)]
-        print(f"{name}: {len(ids)} rows, largest difference {max(differences):.2e} nats", flush=True)
+        truth = [row_nll(model, row) for row in ids]
+        differences = [abs(nll.mean() - float(ours[n][f"nll_{name}"])) for n, nll in enumerate(truth)]
+        of_tokens = numpy.abs(numpy.array(truth) - tokens[f"nll_{name}"][: len(ids)]).max()
+        print(f"{name}: {len(ids)} rows, mean {numpy.mean(truth):.4f} nats, largest difference of a row {max(differences):.2e}, of a token "
+              f"{of_tokens:.2e}", flush=True)
         worst = max(worst, *differences)
     return int(worst > a.tolerance)
 

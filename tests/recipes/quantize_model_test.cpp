@@ -10,7 +10,7 @@ using namespace bitlens;
 
 namespace {
 
-constexpr block_shape shape{64, 2, 1, 32, 128, 1e-5f, 1e4};
+const block_shape shape{64, 2, 1, 32, 128, 1e-5f};
 
 /// Two layers of bf16 matrices; counts how often one is asked for.
 struct counted_layers final : layer_source<study_matrix> {

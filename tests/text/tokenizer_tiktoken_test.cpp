@@ -71,7 +71,8 @@ TEST_CASE("lines that are none are refused with their number") {
     CHECK(refused("YWI= 0256\n") == "x.model: line 257: the rank 256 is expected, \"0256\" was found");
     CHECK(refused("YWI= 256 \n") == "x.model: line 257: the rank 256 is expected, \"256 \" was found");
     CHECK(refused("YWI= -1\n") == "x.model: line 257: the rank 256 is expected, \"-1\" was found");
-    CHECK(files::error_of([] { read_ranks("AA== 0\n"); }) == "x.model: 255 of the 256 bytes are no tokens; all are expected");
+    CHECK(files::error_of([] { read_ranks("AA== 0\n"); }) ==
+          "x.model: 255 of the 256 bytes are no tokens; all are expected");
     CHECK(files::error_of([] { read_ranks(""); }) == "x.model: 256 of the 256 bytes are no tokens; all are expected");
 }
 

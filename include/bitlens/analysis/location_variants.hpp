@@ -111,12 +111,12 @@ private:
                       point, in);
     }
     void add_restored(located_model<W> const& m, std::string name, layer_range range,
-                      projection_set which = every_projection(), std::string const& what = {}) {
+                      projection_set which = every_projection, std::string const& what = {}) {
         add(variant<W>::fork(std::move(name), m.name).with_weights(full_.layers, range, which),
             m.name + " with " + what + words(range) + " of " + full_.name);
     }
     void add_only(located_model<W> const& m, std::string name, layer_range range,
-                  projection_set which = every_projection(), std::string const& what = {}) {
+                  projection_set which = every_projection, std::string const& what = {}) {
         add(variant<W>::fork(std::move(name), full_.name).with_weights(m.layers, range, which),
             full_.name + " with " + what + words(range) + " of " + m.name);
     }

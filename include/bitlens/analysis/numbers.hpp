@@ -269,6 +269,14 @@ inline layer_count count_reversals(set_curves const& r, set_curves const& h, std
     return count;
 }
 
+/// Whether the MLP reads the residual stream itself, as in families without a norm before it: no norm can reverse
+/// there.
+inline bool mlp_reads_the_stream(finished_study const& s) {
+    for (std::size_t k = 0; k < s.layers(); ++k)
+        if (!std::ranges::equal(s.norm_r.row(k), s.norm_h.row(k))) return false;
+    return s.layers() > 0 && s.size() > 0;
+}
+
 /// First layer of the upper half, L/2, which is where the paper looks.
 inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; }
 

@@ -53,6 +53,13 @@ struct matrix_view {
     }
 };
 
+/// to ← from, which has its shape.
+template <class T>
+void copy_rows(std::type_identity_t<matrix_view<const T>> from, matrix_view<T> to) noexcept {
+    BITLENS_ASSERT(from.rows == to.rows && from.cols == to.cols);
+    for (std::size_t r = 0; r < to.rows; ++r) std::copy_n(from.row(r).data(), to.cols, to.row(r).data());
+}
+
 /// Numbers on a cache line of their own, zero at first. Move-only: a copy of a weight matrix is never meant by
 /// accident. What was moved from is empty.
 template <class T>

@@ -123,7 +123,7 @@ public:
     void on(Point, site at, matrix_view<const float> a) {
         const auto rows = positions_.of(a);
         if (copy_.rows() != rows.rows || copy_.cols() != rows.cols) copy_ = matrix<float>(rows.rows, rows.cols);
-        for (std::size_t t = 0; t < rows.rows; ++t) std::ranges::copy(rows.row(t), copy_.row(t).begin());
+        copy_rows(rows, copy_.view());
         norms_ = row_norms(copy_.view());
         layer_ = at.layer;
     }

@@ -40,7 +40,7 @@ public:
             throw shape_error(who + ": the record has shape " + shape(source) + ", the run " + shape(a));
         const auto from = positions_.of(source, who);
         const auto to = positions_.of(a, who);
-        for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+        copy_rows(from, to);
         replaced_ += to.rows * to.cols;
     }
     /// How many values it has overwritten so far, of all its points and in every run.

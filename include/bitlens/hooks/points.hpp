@@ -24,20 +24,22 @@ struct resid_mid {};  ///< after its attention: r of the paper (eq. 5)
 struct resid_post {}; ///< after its MLP: z (eq. 6)
 
 // Attention.
-struct attn_in {};    ///< what q, k and v read: norm and γ applied (T, d)
-struct attn_q {};     ///< W_q of it, bias added, before the rotary embedding (T, heads · head_dim)
-struct attn_k {};     ///< W_k of it, likewise (T, kv_heads · head_dim)
-struct attn_v {};     ///< W_v of it, bias added (T, kv_heads · head_dim)
-struct attn_heads {}; ///< what W_o reads (T, heads · head_dim)
-struct attn_out {};   ///< what W_o gives (T, d)
+struct attn_in {};       ///< what q, k and v read: norm and γ applied (T, d)
+struct attn_q {};        ///< W_q of it, bias added, before the rotary embedding (T, heads · head_dim)
+struct attn_k {};        ///< W_k of it, likewise (T, kv_heads · head_dim)
+struct attn_v {};        ///< W_v of it, bias added (T, kv_heads · head_dim)
+struct attn_heads {};    ///< what W_o reads (T, heads · head_dim)
+struct attn_proj_out {}; ///< what W_o gives (T, d)
+struct attn_out {};      ///< what is added to the stream: the same, or its norm (T, d)
 
 // The MLP. (T, d)
-struct mlp_in {};      ///< h: norm and γ applied
-struct mlp_gate_in {}; ///< what W_gate alone reads: overwriting it leaves W_up's input alone (paper §6.2)
-struct mlp_out {};     ///< what W_down gives: o of the paper
+struct mlp_in {};       ///< h: norm and γ applied
+struct mlp_gate_in {};  ///< what W_gate alone reads: overwriting it leaves W_up's input alone (paper §6.2)
+struct mlp_down_out {}; ///< what W_down gives
+struct mlp_out {};      ///< what is added to the stream: the same, or its norm; o of the paper
 
 // Inside the MLP. (T, d_ff)
-struct mlp_gate {}; ///< σ(W_gate h)
+struct mlp_gate {}; ///< σ(W_gate h), σ the activation
 struct mlp_up {};   ///< W_up h
 struct mlp_act {};  ///< their product, which W_down reads
 
@@ -46,8 +48,8 @@ struct final_norm {}; ///< what the head reads, γ applied (T, d)
 struct logits {};     ///< (T, vocabulary)
 
 /// The points that fire once in every layer, in the order in which they fire.
-using all = std::tuple<resid_pre, attn_in, attn_q, attn_k, attn_v, attn_heads, attn_out, resid_mid, mlp_in, mlp_gate_in,
-                       mlp_gate, mlp_up, mlp_act, mlp_out, resid_post>;
+using all = std::tuple<resid_pre, attn_in, attn_q, attn_k, attn_v, attn_heads, attn_proj_out, attn_out, resid_mid,
+                       mlp_in, mlp_gate_in, mlp_gate, mlp_up, mlp_act, mlp_down_out, mlp_out, resid_post>;
 /// The points that fire once per run.
 using once = std::tuple<final_norm, logits>;
 
@@ -62,9 +64,10 @@ constexpr std::size_t position(std::tuple<Points...> const*) {
 template <class Point, class Tuple>
 inline constexpr std::size_t position_in = position<Point>(static_cast<Tuple const*>(nullptr));
 
-inline constexpr std::array<std::string_view, 17> names{
-    "resid_pre",   "attn_in",  "attn_q", "attn_k",  "attn_v",  "attn_heads", "attn_out",   "resid_mid", "mlp_in",
-    "mlp_gate_in", "mlp_gate", "mlp_up", "mlp_act", "mlp_out", "resid_post", "final_norm", "logits"};
+inline constexpr std::array<std::string_view, 19> names{
+    "resid_pre",    "attn_in",   "attn_q",     "attn_k",      "attn_v",   "attn_heads", "attn_proj_out",
+    "attn_out",     "resid_mid", "mlp_in",     "mlp_gate_in", "mlp_gate", "mlp_up",     "mlp_act",
+    "mlp_down_out", "mlp_out",   "resid_post", "final_norm",  "logits"};
 
 } // namespace detail
 

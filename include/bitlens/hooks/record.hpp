@@ -28,8 +28,7 @@ public:
 protected:
     void keep(std::size_t k, matrix_view<const float> a) {
         if (k >= layers_.size()) layers_.resize(k + 1);
-        auto& copy = layers_[k].emplace(a.rows, a.cols);
-        for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(a.row(t), copy.row(t).begin());
+        copy_rows(a, layers_[k].emplace(a.rows, a.cols).view());
     }
 
 private:

@@ -128,9 +128,9 @@ inline void multiply_tile(micro_kernel const& kernel, micro_kernel::operand cons
     std::array<float, micro_kernel::most_tile_positions * micro_kernel::most_panel_rows> numbers;
     const matrix_view<float> full(numbers.data(), positions, rows);
     if (start.rows != 0) std::fill_n(full.data, positions * rows, 0.0f);
-    for (std::size_t t = 0; t < start.rows; ++t) std::ranges::copy(start.row(t), full.row(t).begin());
+    copy_rows(start, full.middle_rows(0, start.rows).middle_cols(0, start.cols));
     kernel.multiply(x, depth, panel, full, start.rows == 0 ? start : full, soon);
-    for (std::size_t t = 0; t < y.rows; ++t) std::copy_n(full.row(t).begin(), y.cols, y.row(t).begin());
+    copy_rows(full.middle_rows(0, y.rows).middle_cols(0, y.cols), y);
 }
 
 /// One of `parts` parts of a panel of so many elements, or of none, as rows of `depth` floats: what a product fetches

@@ -9,6 +9,7 @@
 #include "bitlens/hooks/probe.hpp"
 #include "bitlens/kernels/weight_panels.hpp"
 #include "bitlens/layers/attention.hpp"
+#include "bitlens/layers/block_form.hpp"
 #include "bitlens/layers/gated_mlp.hpp"
 #include "bitlens/layers/linear.hpp"
 #include "bitlens/layers/rms_norm.hpp"
@@ -16,22 +17,47 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
 
-/// The sizes of a block: d, heads, key and value heads, head_dim, d_ff; ε of its norms and θ of its rotary embedding.
+/// By how much queries are longer at later positions: times 1 + rate · ln(1 + ⌊position / period⌋).
+struct query_growth {
+    double rate = 0; // 0: not at all
+    std::size_t period = 1;
+
+    bool operator==(query_growth const&) const = default;
+    float at(std::size_t position) const noexcept {
+        return static_cast<float>(1 + rate * std::log1p(static_cast<double>(position / period)));
+    }
+};
+
+/// The numbers of one block: its sizes d, heads, key and value heads, head_dim, d_ff; ε of its norms; how it attends.
 struct block_shape {
     std::size_t width = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn_width = 0;
     float norm_eps = 0;
-    double rope_theta = 0;
+    std::optional<float> attention_scale{}; // of q·k; else 1 / √head_dim
+    std::size_t window = attention_rule::everything;
+    float attention_soft_cap = no_soft_cap;
+    std::size_t rope = 0;    // which of the model's rotary tables turns its queries and keys
+    projection_set biases{}; // the linear layers that have one
+    query_growth growth{};
 
     bool operator==(block_shape const&) const = default;
+
+    std::size_t query_width() const noexcept { return heads * head_dim; }
+    std::size_t key_width() const noexcept { return kv_heads * head_dim; }
+    attention_rule attention() const noexcept {
+        return {attention_scale.value_or(bitlens::attention_scale(head_dim)), window, attention_soft_cap};
+    }
 };
 
 /// Shape of a projection's weight.
@@ -58,10 +84,23 @@ constexpr matrix_shape shape_of(projection p, block_shape const& s) noexcept {
     return {s.width, s.ffn_width};
 }
 
-/// What a block has besides its matrices: γ of both norms (d), and biases (empty when the architecture has none: one
-/// that would be left out is refused).
+/// Numbers of γ, in a block that has the norm.
+constexpr std::size_t size_of(block_norm n, block_form form, block_shape const& s) noexcept {
+    if (n != block_norm::query && n != block_norm::key) return s.width;
+    if (form.queries_keys == query_key_norm::each_head) return s.head_dim;
+    return (n == block_norm::query ? s.heads : s.kv_heads) * s.head_dim;
+}
+
+/// What a block has besides its matrices: γ of its norms, and the biases of its linear layers. Empty where it has none:
+/// one that would be left out is refused.
 struct norms_and_biases {
-    std::vector<float> attn_norm, mlp_norm, q_bias, k_bias, v_bias;
+    std::array<std::vector<float>, block_norm_count> norms;
+    std::array<std::vector<float>, projection_count> biases;
+
+    std::vector<float>& gamma(block_norm n) noexcept { return norms[static_cast<std::size_t>(n)]; }
+    std::vector<float> const& gamma(block_norm n) const noexcept { return norms[static_cast<std::size_t>(n)]; }
+    std::vector<float>& bias(projection p) noexcept { return biases[static_cast<std::size_t>(p)]; }
+    std::vector<float> const& bias(projection p) const noexcept { return biases[static_cast<std::size_t>(p)]; }
 };
 
 /// The weights of one block. Each part is shared by all models that have it.
@@ -93,21 +132,28 @@ struct residual_stream {
     residual_stream(std::size_t positions, block_shape const& s) : x(positions, s.width) {}
 };
 
+/// The rotary tables of a model, for texts of one length.
+using rope_tables = std::vector<rope_table>;
+inline rope_tables tables_of(std::span<const rope_rule> rules, std::size_t positions, std::size_t head_dim) {
+    rope_tables tables;
+    for (auto const& rule : rules) tables.emplace_back(positions, head_dim, rule);
+    return tables;
+}
+
 /// What the task that runs a block works with. The heads of a stage qkv, and the activations of gate_up, lie in it
 /// until the next stage has read them: a stream that rests before o or down goes on with the same buffers.
 struct block_buffers {
     matrix<float> heads; // input of W_o (T, heads · head_dim)
     matrix<float> act;   // input of W_down (T, d_ff)
-    std::shared_ptr<const rope_table> rope;
+    std::shared_ptr<const rope_tables> ropes;
 
-    /// With a table that other tasks have too, of at least so many positions.
-    block_buffers(std::size_t positions, block_shape const& s, std::shared_ptr<const rope_table> table)
-        : heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width), rope(std::move(table)) {}
-    block_buffers(std::size_t positions, block_shape const& s)
-        : block_buffers(positions, s,
-                        std::make_shared<const rope_table>(positions, s.head_dim, rope_rule{.theta = s.rope_theta})) {}
+    /// With tables that other tasks have too, for texts of this length. for texts of this length.
+    block_buffers(std::size_t positions, block_shape const& s, std::shared_ptr<const rope_tables> tables)
+        : heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width), ropes(std::move(tables)) {}
+    block_buffers(std::size_t positions, block_shape const& s, std::span<const rope_rule> rules)
+        : block_buffers(positions, s, std::make_shared<const rope_tables>(tables_of(rules, positions, s.head_dim))) {}
 
-    /// Bytes of one, but for the table.
+    /// Bytes of one, but for the tables.
     static constexpr std::size_t bytes(std::size_t positions, block_shape const& s) noexcept {
         return positions * (s.heads * s.head_dim + s.ffn_width) * sizeof(float);
     }
@@ -138,7 +184,7 @@ void over_rows(std::size_t positions, workspace const& scratch, F const& f) {
 }
 
 /// One block at work on one example; a member function per stage.
-template <class Architecture, class W, class P>
+template <block_form Form, class W, class P>
 struct block_run {
     block_shape const& shape;
     block_weights<W> const& weights;
@@ -149,82 +195,115 @@ struct block_run {
     P& probe;
 
     std::size_t positions() const noexcept { return stream.x.rows(); }
-    void normalise(std::vector<float> const& gamma, matrix_view<float> y) {
+    template <class Point>
+    static constexpr bool hears = listens<P, Point>;
+
+    void normalise(matrix_view<const float> x, block_norm n, matrix_view<float> y) {
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
-            rms_norm(stream.x.view().middle_rows(first, count), gamma, shape.norm_eps, y.middle_rows(first, count));
+            rms_norm(x.middle_rows(first, count), weights.rest->gamma(n), shape.norm_eps, y.middle_rows(first, count));
         });
     }
 
-    /// heads = attention(norm(x)).
+    /// The residual stream as the next linear layers read it: norm(x), or x where the block has no such norm.
+    template <block_norm Norm, class Point>
+    matrix_view<const float> input(workspace::frame& frame) {
+        if constexpr (!has_norm(Form, Norm) && !hears<Point>) {
+            return stream.x;
+        } else {
+            const auto n = frame.template take<float>(positions(), shape.width);
+            if constexpr (has_norm(Form, Norm))
+                normalise(stream.x, Norm, n);
+            else
+                copy_rows(stream.x, n); // for a probe that may write there, and not to the stream
+            emit<Point>(probe, at, n);
+            return n;
+        }
+    }
+
+    /// y = W x + b.
+    void apply(projection p, matrix_view<const float> x, matrix_view<float> y) {
+        matmul(weights[p], x, y, scratch);
+        auto const& bias = weights.rest->bias(p);
+        if (!bias.empty())
+            over_rows(positions(), scratch,
+                      [&](std::size_t first, std::size_t count) { add_bias(bias, y.middle_rows(first, count)); });
+    }
+
+    /// x += what a linear layer gives, normalised where the block does so.
+    template <block_norm Norm, class Raw, class Added, class After>
+    void add_output(projection p, matrix_view<const float> of) {
+        workspace::frame frame(scratch);
+        const auto out = frame.template take<float>(positions(), shape.width);
+        apply(p, of, out);
+        emit<Raw>(probe, at, out);
+        if constexpr (has_norm(Form, Norm)) normalise(out, Norm, out);
+        emit<Added>(probe, at, out);
+        add(stream.x, out);
+        emit<After>(probe, at, stream.x);
+    }
+
+    /// Queries or keys, normalised where the block does so and turned by their positions.
+    void turn(block_norm n, matrix_view<float> x, std::size_t first) {
+        if constexpr (Form.queries_keys == query_key_norm::each_head)
+            rms_norm_of_heads(x, weights.rest->gamma(n), shape.norm_eps, x);
+        else if constexpr (Form.queries_keys == query_key_norm::all_heads)
+            rms_norm(x, weights.rest->gamma(n), shape.norm_eps, x);
+        rope((*buffers.ropes)[shape.rope], first, x);
+        if (n != block_norm::query || shape.growth.rate == 0) return;
+        for (std::size_t t = 0; t < x.rows; ++t) {
+            const float longer = shape.growth.at(first + t);
+            for (float& value : x.row(t)) value *= longer;
+        }
+    }
+
+    /// heads = attention(input).
     void qkv() {
         emit<hook::resid_pre>(probe, at, stream.x);
         workspace::frame frame(scratch);
-        const auto n = frame.template take<float>(positions(), shape.width);
-        normalise(weights.rest->attn_norm, n);
-        emit<hook::attn_in>(probe, at, n);
-
-        const auto q = frame.template take<float>(positions(), shape.heads * shape.head_dim);
-        const auto k = frame.template take<float>(positions(), shape.kv_heads * shape.head_dim);
-        const auto v = frame.template take<float>(positions(), shape.kv_heads * shape.head_dim);
-        matmul(weights[projection::q], n, q, scratch);
-        matmul(weights[projection::k], n, k, scratch);
-        matmul(weights[projection::v], n, v, scratch);
-        constexpr bool is_heard = listens_to_any<P, hook::attn_q, hook::attn_k, hook::attn_v>;
-        const auto rotate = [&](std::size_t first, std::size_t count) {
-            rope(*buffers.rope, first, q.middle_rows(first, count));
-            rope(*buffers.rope, first, k.middle_rows(first, count));
-        };
+        const auto n = input<block_norm::attn, hook::attn_in>(frame);
+        const auto q = frame.template take<float>(positions(), shape.query_width());
+        const auto k = frame.template take<float>(positions(), shape.key_width());
+        const auto v = frame.template take<float>(positions(), shape.key_width());
+        apply(projection::q, n, q);
+        apply(projection::k, n, k);
+        apply(projection::v, n, v);
+        emit<hook::attn_q>(probe, at, q);
+        emit<hook::attn_k>(probe, at, k);
+        emit<hook::attn_v>(probe, at, v);
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
-            if constexpr (Architecture::qkv_bias) {
-                add_bias(weights.rest->q_bias, q.middle_rows(first, count));
-                add_bias(weights.rest->k_bias, k.middle_rows(first, count));
-                add_bias(weights.rest->v_bias, v.middle_rows(first, count));
-            }
-            if constexpr (!is_heard) rotate(first, count);
+            turn(block_norm::query, q.middle_rows(first, count), first);
+            turn(block_norm::key, k.middle_rows(first, count), first);
         });
-        if constexpr (is_heard) {
-            emit<hook::attn_q>(probe, at, q);
-            emit<hook::attn_k>(probe, at, k);
-            emit<hook::attn_v>(probe, at, v);
-            over_rows(positions(), scratch, rotate);
-        }
-        attention(q, k, v, shape.head_dim, {.scale = attention_scale(shape.head_dim)}, buffers.heads, scratch);
+        attention(q, k, v, shape.head_dim, shape.attention(), buffers.heads, scratch);
         emit<hook::attn_heads>(probe, at, buffers.heads);
     }
 
     /// x += W_o · heads.
     void o() {
-        workspace::frame frame(scratch);
-        const auto out = frame.template take<float>(positions(), shape.width);
-        matmul(weights[projection::o], buffers.heads, out, scratch);
-        emit<hook::attn_out>(probe, at, out);
-        add(stream.x, out);
-        emit<hook::resid_mid>(probe, at, stream.x);
+        add_output<block_norm::attn_out, hook::attn_proj_out, hook::attn_out, hook::resid_mid>(projection::o,
+                                                                                               buffers.heads);
     }
 
-    /// act = σ(W_gate · norm(x)) ⊙ W_up · norm(x).
+    /// act = σ(W_gate · input) ⊙ W_up · input.
     void gate_up() {
         workspace::frame frame(scratch);
-        const auto n = frame.template take<float>(positions(), shape.width);
-        normalise(weights.rest->mlp_norm, n);
-        emit<hook::mlp_in>(probe, at, n);
-
+        const auto n = input<block_norm::mlp, hook::mlp_in>(frame);
         const auto gate = buffers.act.view();
-        if constexpr (listens<P, hook::mlp_gate_in>) { // W_gate alone reads what the probe leaves there
+        if constexpr (hears<hook::mlp_gate_in>) { // W_gate alone reads what the probe leaves there
             const auto gate_in = frame.template take<float>(positions(), shape.width);
-            std::copy(n.data, n.data + n.rows * n.cols, gate_in.data);
+            copy_rows(n, gate_in);
             emit<hook::mlp_gate_in>(probe, at, gate_in);
-            matmul(weights[projection::gate], gate_in, gate, scratch);
+            apply(projection::gate, gate_in, gate);
         } else {
-            matmul(weights[projection::gate], n, gate, scratch);
+            apply(projection::gate, n, gate);
         }
         const auto up = frame.template take<float>(positions(), shape.ffn_width);
-        matmul(weights[projection::up], n, up, scratch);
+        apply(projection::up, n, up);
         over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
             if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>)
-                activate<activation::silu>(gate.middle_rows(first, count));
+                activate<Form.gate>(gate.middle_rows(first, count));
             else
-                activate_multiply<activation::silu>(gate.middle_rows(first, count), up.middle_rows(first, count));
+                activate_multiply<Form.gate>(gate.middle_rows(first, count), up.middle_rows(first, count));
         });
         if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>) {
             emit<hook::mlp_gate>(probe, at, gate);
@@ -236,39 +315,37 @@ struct block_run {
 
     /// x += W_down · act.
     void down() {
-        workspace::frame frame(scratch);
-        const auto out = frame.template take<float>(positions(), shape.width);
-        matmul(weights[projection::down], buffers.act, out, scratch);
-        emit<hook::mlp_out>(probe, at, out);
-        add(stream.x, out);
-        emit<hook::resid_post>(probe, at, stream.x);
+        add_output<block_norm::mlp_out, hook::mlp_down_out, hook::mlp_out, hook::resid_post>(projection::down,
+                                                                                             buffers.act);
     }
 };
 
 /// Errors: shape_error where weights, stream or buffers do not fit the shape.
-template <class Architecture, class W>
+template <block_form Form, class W>
 void check_block(block_shape const& shape, block_weights<W> const& weights, residual_stream const& stream,
                  block_buffers const& buffers) {
     constexpr const char* who = "advance";
-    for (std::size_t p = 0; p < projection_count; ++p) {
-        const auto which = static_cast<projection>(p);
-        if (weights.linear[p] == nullptr)
-            throw shape_error("advance: the block has no " + std::string(name(which)) +
-                              "; all projections are expected");
-        const auto [rows, cols] = shape_of(which, shape);
-        check_shape(who, name(which).data(), weights.linear[p]->rows(), weights.linear[p]->cols(), rows, cols);
+    if (weights.rest == nullptr) throw shape_error("advance: the block has no norms, which are expected");
+    for (std::size_t i = 0; i < projection_count; ++i) {
+        const auto p = static_cast<projection>(i);
+        if (weights.linear[i] == nullptr)
+            throw shape_error("advance: the block has no " + std::string(name(p)) + "; all projections are expected");
+        const auto [rows, cols] = shape_of(p, shape);
+        check_shape(who, name(p).data(), weights.linear[i]->rows(), weights.linear[i]->cols(), rows, cols);
+        const std::size_t bias = weights.rest->biases[i].size(), expected = has(shape.biases, p) ? rows : 0;
+        if (bias != expected) check_size(who, ("the bias of " + std::string(name(p))).c_str(), bias, expected);
     }
-    if (weights.rest == nullptr) throw shape_error("advance: the block has no norms; both are expected");
-    const std::size_t query = shape.heads * shape.head_dim, key = shape.kv_heads * shape.head_dim;
-    check_size(who, "attn_norm", weights.rest->attn_norm.size(), shape.width);
-    check_size(who, "mlp_norm", weights.rest->mlp_norm.size(), shape.width);
-    check_size(who, "q_bias", weights.rest->q_bias.size(), Architecture::qkv_bias ? query : 0);
-    check_size(who, "k_bias", weights.rest->k_bias.size(), Architecture::qkv_bias ? key : 0);
-    check_size(who, "v_bias", weights.rest->v_bias.size(), Architecture::qkv_bias ? key : 0);
+    for (std::size_t i = 0; i < block_norm_count; ++i) {
+        const auto n = static_cast<block_norm>(i);
+        check_size(who, name(n).data(), weights.rest->gamma(n).size(), has_norm(Form, n) ? size_of(n, Form, shape) : 0);
+    }
     const std::size_t positions = stream.x.rows();
     check_shape(who, "the stream's x", stream.x.view(), positions, shape.width);
-    check_shape(who, "the buffers' heads", buffers.heads.view(), positions, query);
+    check_shape(who, "the buffers' heads", buffers.heads.view(), positions, shape.query_width());
     check_shape(who, "the buffers' act", buffers.act.view(), positions, shape.ffn_width);
+    if (shape.rope >= buffers.ropes->size())
+        throw shape_error("advance: the block turns by rotary table " + std::to_string(shape.rope) + " of " +
+                          std::to_string(buffers.ropes->size()));
 }
 
 } // namespace detail
@@ -277,12 +354,12 @@ void check_block(block_shape const& shape, block_weights<W> const& weights, resi
 /// last stage the stream is ready for the next block. Weights may change between two calls: a stage that left x alone
 /// (qkv, gate_up) can be run again.   Scratch: advance_bytes.   Errors: shape_error where weights, stream or buffers do
 /// not fit the shape, or the workspace is too small.
-template <class Architecture, product_weights W, detail::meant_as_probe P>
+template <block_form Form, product_weights W, detail::meant_as_probe P>
 void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
              block_buffers& buffers, stage until, workspace& scratch, P& p) {
-    detail::check_block<Architecture>(shape, weights, stream, buffers);
+    detail::check_block<Form>(shape, weights, stream, buffers);
     scratch.require("advance", advance_bytes(shape, stream.x.rows(), scratch.tasks()));
-    detail::block_run<Architecture, W, P> run{shape, weights, at, stream, buffers, scratch, p};
+    detail::block_run<Form, W, P> run{shape, weights, at, stream, buffers, scratch, p};
     for (; stream.next < until; stream.next = static_cast<stage>(static_cast<int>(stream.next) + 1))
         switch (stream.next) {
         case stage::qkv:

@@ -1,10 +1,11 @@
 #pragma once
-/// The seven linear layers of a block, and the bias that follows a matrix product.
+/// The seven linear layers of a block, sets of them, and the bias that follows a matrix product.
 
 #include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -22,6 +23,15 @@ constexpr std::string_view name(projection p) noexcept {
                                                                    "gate_proj", "up_proj", "down_proj"};
     return names[static_cast<std::size_t>(p)];
 }
+
+/// Some of the linear layers of a block.
+using projection_set = std::bitset<projection_count>;
+template <class... Projections>
+constexpr projection_set only(Projections... p) noexcept {
+    return projection_set((0ull | ... | (1ull << static_cast<unsigned>(p))));
+}
+constexpr bool has(projection_set const& set, projection p) noexcept { return set[static_cast<std::size_t>(p)]; }
+inline constexpr projection_set every_projection{(1ull << projection_count) - 1};
 
 /// y_t += b for every row.   Shapes: y (T, n), b (n) or empty, which adds nothing.   Errors: shape_error for others.
 inline void add_bias(std::span<const float> b, matrix_view<float> y) {

@@ -1,11 +1,13 @@
 #pragma once
-/// What the keys of configurations mean to a reader that computes the forward pass of llama and qwen2 and nothing else.
-/// Source: PretrainedConfig, LlamaConfig, Qwen2Config and GenerationConfig of transformers 4.31, 4.40, 4.46, 4.57 and
-/// 5.24; ggml's docs/gguf.md and the constants of gguf 0.19.
+/// What the keys of configurations mean, beside those that a family has for itself (model_family::config_keys).
+/// Source: PretrainedConfig, GenerationConfig and the configurations of the families in transformers 4.31, 4.40, 4.46,
+/// 4.57 and 5.24; ggml's docs/gguf.md and the constants of gguf 0.19.
 
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/gguf.hpp"
 #include "bitlens/io/json.hpp"
+#include "bitlens/layers/gated_mlp.hpp"
+#include "bitlens/models/model_family.hpp"
 
 #include <algorithm>
 #include <array>
@@ -152,7 +154,6 @@ inline constexpr auto harmless_config_keys = std::to_array<std::string_view>({
     // lengths: nothing is cut there
     "max_sequence_length",
     "model_max_length",
-    "original_max_position_embeddings",
     "seq_length",
     // special tokens
     "bos_token",
@@ -239,7 +240,7 @@ inline constexpr auto harmless_config_keys = std::to_array<std::string_view>({
     "watermarking_config",
 });
 
-/// Keys that the reader understands, whatever their value.
+/// Keys that the reader understands for every family, whatever their value.
 inline constexpr auto read_config_keys = std::to_array<std::string_view>({
     "compression_config",
     "head_dim",
@@ -252,6 +253,7 @@ inline constexpr auto read_config_keys = std::to_array<std::string_view>({
     "num_attention_heads",
     "num_hidden_layers",
     "num_key_value_heads",
+    "original_max_position_embeddings",
     "quantization",
     "quantization_config",
     "rms_norm_eps",
@@ -263,6 +265,7 @@ inline constexpr auto read_config_keys = std::to_array<std::string_view>({
     "vocab_size",
 });
 
+/// Where no family says that it reads them.
 inline constexpr auto neutral_config_keys = std::to_array<neutral_key>({
     {"alibi", neutral::off},
     {"attention_bias", neutral::off},
@@ -272,13 +275,18 @@ inline constexpr auto neutral_config_keys = std::to_array<neutral_key>({
     {"clip_qkv", neutral::off},
     {"embedding_multiplier", neutral::one},
     {"final_logit_softcapping", neutral::off},
+    {"full_attn_mod", neutral::one},
+    {"interpolate_factor", neutral::one},
     {"is_causal", neutral::on},
+    {"llama_4_scaling_beta", neutral::off},
+    {"lm_head_bias", neutral::off},
     {"logit_scale", neutral::one},
     {"logits_scaling", neutral::one},
     {"mlp_bias", neutral::off},
     {"mlp_only_layers", neutral::off},
     {"n_routed_experts", neutral::off},
     {"n_shared_experts", neutral::off},
+    {"no_rope_layers", neutral::off},
     {"num_experts", neutral::off},
     {"num_experts_per_tok", neutral::off},
     {"num_local_experts", neutral::off},
@@ -303,10 +311,11 @@ inline constexpr auto neutral_config_keys = std::to_array<neutral_key>({
     {"use_sliding_window", neutral::off},
 });
 
+/// Whether a reader of the family's configurations understands the key, at whatever value.
 /// unsloth writes more of its own from one version to the next.
-inline bool is_known_config_key(std::string_view key) {
-    return key.starts_with("unsloth_") || contains(harmless_config_keys, key) || contains(read_config_keys, key) ||
-           find(neutral_config_keys, key) != nullptr;
+inline bool is_known_config_key(model_family const& family, std::string_view key) {
+    return family.reads(key) || key.starts_with("unsloth_") || contains(harmless_config_keys, key) ||
+           contains(read_config_keys, key) || find(neutral_config_keys, key) != nullptr;
 }
 
 inline bool is_neutral(json const& value, neutral values) {
@@ -316,28 +325,58 @@ inline bool is_neutral(json const& value, neutral values) {
     return values == neutral::off && (text ? text->empty() : value.empty());
 }
 
-/// Keys of rope_scaling and rope_parameters. All but the first six say nothing beside a factor of 1.
-inline constexpr auto read_rope_keys = std::to_array<std::string_view>({
-    "rope_theta",
-    "rope_type",
-    "type",
-    "factor",
-    "attention_factor",
-    "partial_rotary_factor",
-    "beta_fast",
-    "beta_slow",
-    "high_freq_factor",
-    "low_freq_factor",
-    "mscale",
-    "mscale_all_dim",
-    "original_max_position_embeddings",
-    "truncate",
+/// Values of hidden_act and hidden_activation that mean the function. "gelu" is another one.
+inline constexpr std::array<std::string_view, 2> silu_names{"silu", "swish"};
+inline constexpr std::array<std::string_view, 1> gelu_tanh_names{"gelu_pytorch_tanh"};
+constexpr std::span<const std::string_view> config_names_of(activation a) noexcept {
+    if (a == activation::silu) return silu_names;
+    return gelu_tanh_names;
+}
+
+// Families that are none here
+
+/// What stands in the way of those that are often asked for, by the beginning of their model_type or
+/// general.architecture without "_" and "-".
+struct foreign_family {
+    std::string_view begins, reason;
+};
+inline constexpr std::string_view of_experts = "is a mixture of experts";
+inline constexpr auto foreign_families = std::to_array<foreign_family>({
+    {"dbrx", of_experts},
+    {"deepseek", of_experts},
+    {"ernie45moe", of_experts},
+    {"glm4moe", of_experts},
+    {"gptoss", of_experts},
+    {"granitemoe", of_experts},
+    {"grok", of_experts},
+    {"jamba", of_experts},
+    {"llama4", of_experts},
+    {"minimax", of_experts},
+    {"mistral4", of_experts},
+    {"mixtral", of_experts},
+    {"olmoe", of_experts},
+    {"phimoe", of_experts},
+    {"qwen2moe", of_experts},
+    {"qwen3moe", of_experts},
+    {"qwen3next", of_experts},
+});
+
+/// Keys, in config.json, of models that choose among several MLPs for each token.
+inline constexpr auto keys_of_experts = std::to_array<std::string_view>({
+    "expert_num",
+    "moe_intermediate_size",
+    "moe_num_experts",
+    "n_routed_experts",
+    "num_experts",
+    "num_experts_per_tok",
+    "num_experts_per_token",
+    "num_local_experts",
+    "num_moe_experts",
 });
 
 // GGUF, below "<architecture>."
 
-/// Keys that the reader understands, or that change nothing where those do not: of layers with a window, of which there
-/// are none, and of a scaling of positions, which is refused.
+/// Keys that the reader understands, whatever their value.
 inline constexpr auto read_gguf_keys = std::to_array<std::string_view>({
     "attention.head_count",
     "attention.head_count_kv",
@@ -358,12 +397,15 @@ inline constexpr auto read_gguf_keys = std::to_array<std::string_view>({
     "rope.dimension_count_swa",
     "rope.freq_base",
     "rope.freq_base_swa",
+    "rope.scaling.attn_factor",
     "rope.scaling.factor",
     "rope.scaling.finetuned",
     "rope.scaling.original_context_length",
     "rope.scaling.type",
+    "rope.scaling.yarn_attn_factor",
     "rope.scaling.yarn_beta_fast",
     "rope.scaling.yarn_beta_slow",
+    "rope.scaling.yarn_ext_factor",
     "rope.scaling.yarn_log_multiplier",
     "tensor_data_layout",
     "vocab_size",
@@ -405,9 +447,6 @@ inline constexpr auto neutral_gguf_keys = std::to_array<neutral_key>({
     {"rope.scale", neutral::off_or_one},
     {"rope.scale_linear", neutral::off_or_one},
     {"rope.scaling.alpha", neutral::off_or_one},
-    {"rope.scaling.attn_factor", neutral::one},
-    {"rope.scaling.yarn_attn_factor", neutral::one},
-    {"rope.scaling.yarn_ext_factor", neutral::off},
     {"router_logit_softcapping", neutral::off},
     {"swin_norm", neutral::off},
     {"use_parallel_residual", neutral::off},
@@ -425,14 +464,18 @@ inline std::optional<double> number_of(gguf_file const& file, gguf_value const& 
     return static_cast<double>(file.required<std::int64_t>(value.key));
 }
 
+inline std::string number_text(double x) {
+    std::array<char, 32> digits;
+    return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), x).ptr};
+}
+
 /// As found_text of JSON.
 inline std::string found_text(gguf_file const& file, gguf_value const& value) {
     if (value.type == gguf_type::array) return "an array";
     if (value.type == gguf_type::string) return in_quotes(file.required<std::string_view>(value.key));
     const double x = number_of(file, value).value_or(0);
     if (value.type == gguf_type::boolean) return x == 1 ? "true" : "false";
-    std::array<char, 32> digits;
-    return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), x).ptr};
+    return number_text(x);
 }
 
 } // namespace bitlens::detail

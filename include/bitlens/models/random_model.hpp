@@ -2,6 +2,7 @@
 /// tiny_model: a seeded random model for tests and examples that need no download.
 
 #include "bitlens/core/random.hpp"
+#include "bitlens/models/parameter_names.hpp"
 #include "bitlens/models/transformer.hpp"
 
 #include <cmath>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace bitlens {
@@ -19,10 +21,15 @@ namespace bitlens {
 template <class Architecture>
 model_config tiny_config() {
     static_assert(architecture<Architecture>,
-                  "bitlens: an architecture is llama, qwen2, or a struct with the members that "
-                  "docs/add-an-architecture.md lists");
-    if constexpr (architecture<Architecture>)
-        return {std::string(Architecture::name), 4, 256, 512, {64, 4, 2, 16, 160, 1e-5f, 10000.0}, true};
+                  "bitlens: an architecture is llama or another of models/architectures.hpp, or a struct with a "
+                  "description as docs/add-an-architecture.md has it");
+    if constexpr (architecture<Architecture>) {
+        model_family const& family = Architecture::description;
+        model_config c{std::string(family.name), 4, 256, 512, {64, 4, 2, 16, 160, 1e-5f}, true};
+        c.block.biases = family.biases;
+        if (family.scales_embedding) c.embedding_scale = 8; // √64
+        return c;
+    }
 }
 
 namespace detail {
@@ -53,8 +60,8 @@ template <class Architecture, class W>
 transformer<Architecture, W> tiny_model(model_config const& config, std::uint64_t seed) {
     problem_list problems;
     check_config(config, "tiny_model", problems);
-    if (config.architecture != Architecture::name)
-        problems.add("tiny_model: architecture " + std::string(Architecture::name) + " is expected, " +
+    if (config.architecture != Architecture::description.name)
+        problems.add("tiny_model: architecture " + std::string(Architecture::description.name) + " is expected, " +
                      config.architecture + " was found");
     if (!problems.empty()) throw format_error(problems.texts().front());
 
@@ -62,15 +69,17 @@ transformer<Architecture, W> tiny_model(model_config const& config, std::uint64_
     random_generator random(seed);
     std::vector<block_weights<W>> layers(config.layers);
     for (auto& layer : layers) {
-        for (std::size_t p = 0; p < projection_count; ++p)
-            layer.linear[p] = detail::random_weight<W>(shape_of(static_cast<projection>(p), shape), random);
         norms_and_biases rest;
-        rest.attn_norm = detail::random_vector(shape.width, 1, 0.1, random);
-        rest.mlp_norm = detail::random_vector(shape.width, 1, 0.1, random);
-        if constexpr (Architecture::qkv_bias) {
-            rest.q_bias = detail::random_vector(shape.heads * shape.head_dim, 0, 0.5, random);
-            rest.k_bias = detail::random_vector(shape.kv_heads * shape.head_dim, 0, 0.5, random);
-            rest.v_bias = detail::random_vector(shape.kv_heads * shape.head_dim, 0, 0.5, random);
+        for (auto const& parameter : Architecture::description.parameters) {
+            if (!detail::has_parameter(config, parameter)) continue;
+            const std::size_t size = detail::shape_of(parameter, Architecture::description.form, shape)[0];
+            if (auto const* const weight = std::get_if<weight_of>(&parameter.part))
+                layer.linear[static_cast<std::size_t>(weight->linear)] =
+                    detail::random_weight<W>(shape_of(weight->linear, shape), random);
+            else if (auto const* const bias = std::get_if<bias_of>(&parameter.part))
+                rest.bias(bias->linear) = detail::random_vector(size, 0, 0.5, random);
+            else
+                rest.gamma(std::get<block_norm>(parameter.part)) = detail::random_vector(size, 1, 0.1, random);
         }
         layer.rest = std::make_shared<const norms_and_biases>(std::move(rest));
     }

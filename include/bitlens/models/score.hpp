@@ -27,6 +27,7 @@ template <class W>
 struct scorer {
     using points = hook::set<hook::final_norm>;
     W const& head;
+    float soft_cap;
     std::span<const std::int32_t> ids;
     std::span<double> nll;
     workspace& scratch;
@@ -36,7 +37,7 @@ struct scorer {
         std::vector<float> margin(nll.size());
         const matrix_view<const float> hidden = x.middle_rows(0, nll.size());
         const token_scores scores{nll, {}, top, margin};
-        vocabulary_loss(head, no_soft_cap, std::span(&hidden, 1), ids.subspan(1), std::span(&scores, 1), scratch);
+        vocabulary_loss(head, soft_cap, std::span(&hidden, 1), ids.subspan(1), std::span(&scores, 1), scratch);
     }
 };
 
@@ -72,7 +73,7 @@ std::vector<double> score(transformer<Architecture, W> const& model, std::span<c
     scratch.require("score", score_bytes(model, ids.size(), scratch.tasks()));
     std::vector<double> nll(ids.size() - 1);
     if constexpr (is_named) {
-        detail::scorer<W> last{model.head(), ids, nll, scratch};
+        detail::scorer<W> last{model.head(), model.config().logit_soft_cap, ids, nll, scratch};
         chain both(probe, last);
         model.forward(ids, both, scratch);
     }

@@ -29,8 +29,8 @@ namespace bitlens {
 template <class Architecture, class W>
 class transformer {
     static_assert(bitlens::architecture<Architecture>,
-                  "bitlens: transformer<Architecture, Weight>: an architecture is llama, qwen2, or a struct with the "
-                  "members that docs/add-an-architecture.md lists");
+                  "bitlens: transformer<Architecture, Weight>: an architecture is llama or another of "
+                  "models/architectures.hpp, or a struct with a description as docs/add-an-architecture.md has it");
     static_assert(weight_matrix<W>,
                   "bitlens: transformer<Architecture, Weight>: a weight is a packed_matrix<format> or "
                   "a mixed_matrix<format...>, such as packed_matrix<dense<float>>");
@@ -53,7 +53,8 @@ public:
     }
 
     /// Of a checkpoint, whose files stay mapped. With `keep_resident` its blocks are loaded once and kept.
-    /// Errors: format_error for a checkpoint of another architecture; as load_matrix.
+    /// Families whose blocks have one form compute alike, so that a mistral may be a transformer<llama>. Errors:
+    /// format_error for a checkpoint whose blocks have another form; as load_matrix.
     transformer(checkpoint const& source, bool keep_resident)
         : transformer(configuration_of(source), std::make_shared<checkpoint_layers<W>>(source, keep_resident),
                       std::make_shared<const W>(source.load_matrix<W>(detail::embedding_name)),
@@ -86,8 +87,11 @@ public:
     std::span<const float> final_norm() const noexcept { return *final_norm_; }
     W const& head() const noexcept { return *head_; }
 
-    /// x ← the rows of the embedding.   Shapes: ids (T), x (T, d).   Errors: as bitlens::embed.
-    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const { bitlens::embed(*embedding_, ids, x); }
+    /// x ← the rows of the embedding, in the scale that the model wants.   Shapes: ids (T), x (T, d).
+    /// Errors: as bitlens::embed.
+    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const {
+        bitlens::embed(*embedding_, ids, x, config_.embedding_scale);
+    }
 
     /// Bytes of workspace that forward needs.
     std::size_t forward_bytes(std::size_t positions, unsigned tasks) const {
@@ -131,10 +135,11 @@ private:
         if (ids.empty()) throw shape_error("forward: at least one token id is expected");
         scratch.require("forward", forward_bytes(ids.size(), scratch.tasks()));
         residual_stream stream(ids.size(), config_.block);
-        block_buffers buffers(ids.size(), config_.block);
+        block_buffers buffers(ids.size(), config_.block, config_.ropes);
         embed(ids, stream.x);
         for (std::size_t k = 0; k < config_.layers; ++k)
-            advance<Architecture>(config_.block, layers_->layer(k), site{k}, stream, buffers, stage::end, scratch, p);
+            advance<Architecture::description.form>(config_.block_of(k), layers_->layer(k), site{k}, stream, buffers,
+                                                    stage::end, scratch, p);
         if constexpr (listens_to_any<P, hook::final_norm, hook::logits>) {
             rms_norm(stream.x.view(), final_norm(), config_.block.norm_eps, stream.x.view());
             emit<hook::final_norm>(p, site{config_.layers}, stream.x);
@@ -142,14 +147,16 @@ private:
         if constexpr (listens<P, hook::logits>) {
             matrix<float> logits(ids.size(), config_.vocabulary);
             matmul(*head_, stream.x.view(), logits.view(), scratch);
+            soft_cap(config_.logit_soft_cap, logits.view());
             emit<hook::logits>(p, site{config_.layers}, logits);
         }
     }
 
     static model_config const& configuration_of(checkpoint const& source) {
-        if (source.config().architecture != Architecture::name)
-            throw format_error(source.path().string() + ": architecture " + std::string(Architecture::name) +
-                               " is expected, " + source.config().architecture + " was found");
+        if (source.family().form != Architecture::description.form)
+            throw format_error(source.path().string() + ": blocks of the form of " +
+                               std::string(Architecture::description.name) + " are expected, those of " +
+                               source.config().architecture + " have another");
         return source.config();
     }
 

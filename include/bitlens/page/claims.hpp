@@ -191,10 +191,12 @@ inline claim norm_reverses_magnitudes(evidence const& e) {
     return {
         "The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
         "in the upper layers of all four models, clear in the last ten of Llama3-70B",
-        detail::ask_sets(s, [&](error_sets const& sets) {
-            return count_reversals(detail::curves_from(s.norm_r, last_ten, sets),
-                                   detail::curves_from(s.norm_h, last_ten, sets), 0);
-        })};
+        mlp_reads_the_stream(s)
+            ? run_answer{{}, "does not apply: this model has no norm between the residual stream and the MLP", false}
+            : detail::ask_sets(s, [&](error_sets const& sets) {
+                  return count_reversals(detail::curves_from(s.norm_r, last_ten, sets),
+                                         detail::curves_from(s.norm_h, last_ten, sets), 0);
+              })};
 }
 
 inline claim large_errors_have_small_kurtosis(evidence const& e) {

@@ -5,7 +5,6 @@
 #include "bitlens/hooks/probe.hpp"
 #include "bitlens/sweep/variant_tree.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -29,13 +28,12 @@ struct point_exchange<std::tuple<Points...>> {
     void on(Point, site, matrix_view<float> a) {
         for (auto const& p : run.patches) {
             if (p.point != hook::id_of<Point>) continue;
-            const auto to = p.positions.of(a), from = p.positions.of(kept[p.kept]);
-            for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
+            const auto to = p.positions.of(a);
+            copy_rows(p.positions.of(kept[p.kept]), to);
             replaced[p.number] += to.rows * to.cols;
         }
         for (const std::size_t i : run.keeps)
-            if (step.kept[i].point == hook::id_of<Point>)
-                for (std::size_t t = 0; t < a.rows; ++t) std::ranges::copy(a.row(t), kept[i].row(t).begin());
+            if (step.kept[i].point == hook::id_of<Point>) copy_rows(a, kept[i]);
     }
 };
 

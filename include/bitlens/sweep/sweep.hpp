@@ -136,7 +136,7 @@ public:
     sweep_run(transformer<Architecture, W> const& model, variant_tree<W> const& tree, std::size_t tokens,
               std::size_t block, unsigned threads)
         : model_(model), config_(model.config()), tree_(tree), scored_(tokens - 1),
-          pool_(config_.block, tokens, tree.load(),
+          pool_(config_, tokens, tree.load(),
                 sweep_workspace_bytes(config_, tokens, tree.load(), tasks(threads, block)), tasks(threads, block),
                 model.products()),
           panels_(config_.block, tree.load().matrices, model.products()), replaced_(block) {
@@ -167,13 +167,10 @@ private:
     }
     std::size_t streams() const noexcept { return tree_.load().streams; }
     residual_stream& stream(std::size_t e, std::size_t number) { return streams_[e * streams() + number]; }
-    static void copy(matrix_view<const float> from, matrix_view<float> to) {
-        for (std::size_t t = 0; t < to.rows; ++t) std::ranges::copy(from.row(t), to.row(t).begin());
-    }
 
     void run_layer(std::size_t k, std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
         layer_step const& step = tree_.step(k);
-        for (auto const& fork : step.forks) copy(stream(e, fork.from).x, stream(e, fork.to).x);
+        for (auto const& fork : step.forks) copy_rows(stream(e, fork.from).x, stream(e, fork.to).x.view());
         pool_.lend([&](sweep_task& task) {
             const auto kept = task.room_for(step, config_.block);
             run_variants(k, e, kept, task, measurement);
@@ -182,7 +179,7 @@ private:
             };
             for (auto const& exit : step.frozen)
                 if (auto& waits = stream(e, exit.waits_in).x; state_of(exit).data != waits.data())
-                    copy(state_of(exit), waits);
+                    copy_rows(state_of(exit), waits.view());
             if (!step.exits.empty()) score_exits(step.exits, state_of, ids, task, measurement);
         });
     }
@@ -190,13 +187,14 @@ private:
     void run_variants(std::size_t k, std::size_t e, std::span<const matrix_view<float>> kept, sweep_task& task,
                       M& measurement) {
         layer_step const& step = tree_.step(k);
+        const block_shape shape = config_.block_of(k);
         for (std::size_t i = 0; i < step.runs.size(); ++i) {
             auto const& run = step.runs[i];
             const auto advance_with = [&](auto& probe) {
                 residual_stream& s = stream(e, run.stream);
                 s.next = stage::qkv;
-                advance<Architecture>(config_.block, panels_[i], site{k}, s, task.buffers, run.until, task.scratch,
-                                      probe);
+                advance<Architecture::description.form>(shape, panels_[i], site{k}, s, task.buffers, run.until,
+                                                        task.scratch, probe);
             };
             measurement.with_probe(run.variant, [&](auto& probe) {
                 if (run.patches.empty() && run.keeps.empty()) return advance_with(probe);
@@ -221,7 +219,7 @@ private:
             hidden.push_back(normed);
             scores.push_back(alone(measurement.scores()[exit.variant]));
         }
-        vocabulary_loss(model_.head(), no_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
+        vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
     }
 
     /// Scores of a state that stands beside no reference.
@@ -250,7 +248,7 @@ private:
             scores.push_back(last.scale_of ? alone(room[last.variant]) : room[last.variant]);
         }
         pool_.lend([&](sweep_task& task) {
-            vocabulary_loss(model_.head(), no_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
+            vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
         });
     }
 

@@ -4,6 +4,7 @@
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/layers/block.hpp"
+#include "bitlens/models/config.hpp"
 #include "bitlens/sweep/variant_tree.hpp"
 
 #include <cstddef>
@@ -36,11 +37,11 @@ struct sweep_task {
 /// Tasks are lent, not bound to threads: a thread that waits inside a kernel may take up a second example.
 class sweep_task_pool {
 public:
-    sweep_task_pool(block_shape const& shape, std::size_t tokens, sweep_load const& load, std::size_t workspace_bytes,
+    sweep_task_pool(model_config const& config, std::size_t tokens, sweep_load const& load, std::size_t workspace_bytes,
                     unsigned tasks, arithmetic products)
-        : shape_(shape), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
+        : shape_(config.block), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
           products_(products),
-          rope_(std::make_shared<const rope_table>(tokens, shape.head_dim, rope_rule{.theta = shape.rope_theta})) {}
+          ropes_(std::make_shared<const rope_tables>(tables_of(config.ropes, tokens, config.block.head_dim))) {}
 
     /// Calls f(task) with a task that nobody else uses meanwhile.
     template <class F>
@@ -62,7 +63,7 @@ private:
             }
         }
         return std::unique_ptr<sweep_task>(
-            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_buffers(tokens_, shape_, rope_),
+            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_buffers(tokens_, shape_, ropes_),
                            aligned_array<float>(load_.kept_numbers * tokens_),
                            aligned_array<float>(load_.exits * (tokens_ - 1) * shape_.width)});
     }
@@ -73,7 +74,7 @@ private:
     std::size_t workspace_bytes_;
     unsigned tasks_;
     arithmetic products_;
-    std::shared_ptr<const rope_table> rope_;
+    std::shared_ptr<const rope_tables> ropes_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<sweep_task>> free_;
 };

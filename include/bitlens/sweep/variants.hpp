@@ -7,7 +7,6 @@
 #include "bitlens/models/weights.hpp"
 
 #include <array>
-#include <bitset>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -30,17 +29,12 @@ struct layer_range {
     constexpr bool has(std::size_t layer) const noexcept { return first <= layer && layer < end; }
 };
 
-/// Some of the projections of a block.
-using projection_set = std::bitset<projection_count>;
-inline projection_set every_projection() noexcept { return projection_set().set(); }
-inline projection_set only(projection p) noexcept { return projection_set().set(static_cast<std::size_t>(p)); }
-
 /// Other weights in some layers; norms and biases are taken over with the whole block.
 template <class W>
 struct weights_change {
     std::shared_ptr<layer_source<W>> source;
     layer_range layers{};
-    projection_set projections = every_projection();
+    projection_set projections = every_projection;
 };
 
 /// A point overwritten with what another variant has just computed there, at the same layer of the same example.
@@ -100,7 +94,7 @@ struct variant {
         return v;
     }
     template <class Source>
-    variant with_weights(Source source, layer_range layers = {}, projection_set projections = every_projection()) && {
+    variant with_weights(Source source, layer_range layers = {}, projection_set projections = every_projection) && {
         static_assert(source_of<Source, W>,
                       "bitlens: with_weights takes a std::shared_ptr to a layer_source<W>, of the "
                       "same type of weight as the model");

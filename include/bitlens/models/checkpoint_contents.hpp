@@ -1,0 +1,285 @@
+#pragma once
+/// checkpoint_contents: what is on disk of a model, found, named and checked before a number is read.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/core/name_index.hpp"
+#include "bitlens/core/utf8.hpp"
+#include "bitlens/io/gguf.hpp"
+#include "bitlens/io/json.hpp"
+#include "bitlens/io/safetensors.hpp"
+#include "bitlens/models/checkpoint_path.hpp"
+#include "bitlens/models/config.hpp"
+#include "bitlens/models/model_family.hpp"
+#include "bitlens/models/parameter_names.hpp"
+#include "bitlens/models/stored_tensor.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens::detail {
+
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 3> gguf_names{
+    {{"token_embd.weight", embedding_name}, {"output_norm.weight", final_norm_name}, {"output.weight", head_name}}};
+
+/// Tensors that some files carry and no forward pass reads: tables that transformers once saved beside the weights.
+inline bool is_leftover(std::string_view name) {
+    return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".masked_bias");
+}
+
+/// The name within the model of text of a tensor of a model that also reads other things.
+inline std::string unwrapped(std::string_view name) {
+    for (std::string_view prefix : {"model.language_model.", "language_model.model."})
+        if (name.starts_with(prefix)) return "model." + std::string(name.substr(prefix.size()));
+    constexpr std::string_view head = "language_model.lm_head.";
+    if (name.starts_with(head)) return "lm_head." + std::string(name.substr(head.size()));
+    return std::string(name);
+}
+/// Tensors that the reader of the configuration has read.
+inline bool is_read_with_config(std::string_view name) {
+    return name == "rope_freqs.weight" || name == "rope_factors_long.weight" || name == "rope_factors_short.weight";
+}
+
+/// Whether a tensor of such a model belongs to the other things.
+inline bool is_of_other_things(std::string_view name) {
+    if (name.starts_with("model.")) name.remove_prefix(6);
+    return name.starts_with("vision_tower.") || name.starts_with("multi_modal_projector.");
+}
+
+inline bool is_of_queries_or_keys(block_parameter const& parameter) {
+    constexpr auto turned = only(projection::q, projection::k);
+    if (auto const* const weight = std::get_if<weight_of>(&parameter.part)) return has(turned, weight->linear);
+    auto const* const bias = std::get_if<bias_of>(&parameter.part);
+    return bias != nullptr && has(turned, bias->linear);
+}
+
+/// Everything read from disk but the numbers themselves. Nothing here changes after construction.
+struct checkpoint_contents {
+    std::filesystem::path path;
+    std::optional<gguf_file> gguf;
+    std::optional<safetensors_folder> safetensors;
+    model_config config;
+    model_family const* kind = nullptr; // of the model; nullptr: none that is known
+    std::vector<stored_tensor> tensors;
+    name_index by_name; // places in tensors, by Hugging Face name
+    problem_list problems;
+
+    /// `to_the_end`: what a file of a folder is refused for is one more problem, and the next is still looked at.
+    checkpoint_contents(std::filesystem::path where, std::span<const std::string> allowed_keys,
+                        std::span<model_family const* const> known, bool to_the_end)
+        : path(std::move(where)), families_(known) {
+        if (is_model_folder(path))
+            read_folder(allowed_keys, to_the_end);
+        else
+            read_gguf(allowed_keys);
+        if (problems.empty() || (to_the_end && (gguf || safetensors) && says_a_model())) check_tensors();
+    }
+    checkpoint_contents(checkpoint_contents const&) = delete;
+    checkpoint_contents& operator=(checkpoint_contents const&) = delete;
+
+    void read_folder(std::span<const std::string> allowed_keys, bool to_the_end) {
+        const auto step = [&](auto const& f) {
+            if (!to_the_end) return f();
+            problems.collect<error>(f);
+        };
+        step([&] { read_folder_config(allowed_keys); });
+        if (!to_the_end && !problems.empty()) return;
+        if (!is_there(path / "config.json") && !has_weights(path)) return; // all that there is has been said
+        step([&] {
+            require_weights(path);
+            safetensors.emplace(path);
+        });
+        if (safetensors) take_safetensors();
+    }
+
+    void read_folder_config(std::span<const std::string> allowed_keys) {
+        require_config(path);
+        const auto config_path = path / "config.json";
+        const auto parsed = read_json_file(config_path);
+        config = read_config(parsed, config_path.string(), problems, allowed_keys, families_);
+        is_wrapped_ = parsed.is_object() && parsed.contains("text_config");
+        for (auto const& [name, method] : quantization_files) {
+            const auto beside = path / name;
+            if (!is_there(beside) || (parsed.is_object() && parsed.contains("quantization_config"))) continue;
+            if (const auto text = quantization_text(read_json_file(beside), method))
+                problems.add(beside.string() + ": " + *text);
+        }
+    }
+
+    void take_safetensors() {
+        kind = find_family(families_, config.architecture);
+        for (auto const& [tensor, file] : safetensors->tensors()) {
+            const std::string name = is_wrapped_ ? unwrapped(tensor->name) : tensor->name;
+            if (is_leftover(name) || (is_wrapped_ && is_of_other_things(name))) continue;
+            stored_tensor t{{name, tensor->name, std::string(info(tensor->type).name), tensor->shape,
+                             tensor->bytes.size(), file->path()},
+                            stored_number::unreadable,
+                            tensor->bytes,
+                            file->mapping()};
+            if (tensor->type == safetensors_type::f32) t.number = stored_number::f32;
+            if (tensor->type == safetensors_type::f16) t.number = stored_number::f16;
+            if (tensor->type == safetensors_type::bf16) t.number = stored_number::bf16;
+            t.is_less_one = kind && kind->stores_gamma_less_one && name.ends_with("norm.weight");
+            const auto place = split_layer_name(name, "model.layers.");
+            if (kind && place)
+                take_parts(t, layer_prefix_of(*place), parts_of(t, &block_parameter::hugging_face, place->rest));
+            else
+                tensors.push_back(std::move(t));
+        }
+        index_tensors();
+    }
+
+    void read_gguf(std::span<const std::string> allowed_keys) {
+        gguf.emplace(path);
+        config = read_config(*gguf, problems, allowed_keys, families_);
+        kind = find_family(families_, config.architecture);
+        for (auto const& tensor : gguf->tensors()) {
+            const std::string name(tensor.name);
+            if (is_read_with_config(name)) continue;
+            stored_tensor t{{name, name, std::string(tensor.type->name), tensor.shape(), tensor.bytes.size(), path},
+                            tensor.type->decode ? stored_number::block : stored_number::unreadable,
+                            tensor.bytes,
+                            gguf->mapping(),
+                            &tensor};
+            if (tensor.type->name == "F32") t.number = stored_number::f32;
+            if (tensor.type->name == "F16") t.number = stored_number::f16;
+            if (tensor.type->name == "BF16") t.number = stored_number::bf16;
+            const auto place = split_layer_name(name, "blk.");
+            for (auto const& [stored, hugging_face] : gguf_names)
+                if (name == stored) t.info.name = hugging_face;
+            if (kind && place)
+                take_parts(t, layer_prefix_of(*place), parts_of(t, &block_parameter::gguf, place->rest));
+            else
+                tensors.push_back(std::move(t));
+        }
+        index_tensors();
+    }
+
+    /// The parameters that a tensor holds, by its name within a layer. Where a file keeps apart what others of the
+    /// family have in one tensor, the tensor goes by the usual name.
+    std::vector<block_parameter const*> parts_of(stored_tensor const& t, std::string_view block_parameter::*name,
+                                                 std::string_view stored_name) const {
+        std::vector<block_parameter const*> parts;
+        std::size_t rows = 0;
+        for (auto const& parameter : kind->parameters)
+            if (parameter.*name == stored_name) {
+                parts.push_back(&parameter);
+                rows += shape_of(parameter, kind->form, config.block)[0];
+            }
+        if (parts.size() == 1 || (!parts.empty() && !t.info.shape.empty() && t.info.shape[0] == rows)) return parts;
+        for (auto const& parameter : separate_weights)
+            if (parameter.*name == stored_name) return {&parameter};
+        return {};
+    }
+
+    void take_parts(stored_tensor const& t, std::string const& prefix, std::span<block_parameter const* const> parts) {
+        if (parts.empty()) return tensors.push_back(t); // reported as unexpected
+        std::size_t first = 0;
+        for (block_parameter const* const parameter : parts) {
+            const std::string name = prefix + name_below_layer(*parameter);
+            const std::size_t rows = parts.size() == 1 ? t.info.shape.empty() ? 1 : t.info.shape[0]
+                                                       : shape_of(*parameter, kind->form, config.block)[0];
+            tensors.push_back(parts.size() == 1 ? t : t.part(name, first, rows));
+            stored_tensor& taken = tensors.back();
+            taken.info.name = name;
+            if (gguf && kind->gguf_interleaves_heads && is_of_queries_or_keys(*parameter))
+                taken.interleaved_head = config.block.head_dim;
+            first += rows;
+        }
+    }
+
+    static std::string layer_prefix_of(name_in_layer const& place) {
+        return "model.layers." + std::string(place.layer) + ".";
+    }
+
+    void index_tensors() {
+        // Of a tied pair, some files keep the head.
+        const auto is_called = [](std::string_view name) {
+            return [name](stored_tensor const& t) { return t.info.name == name; };
+        };
+        if (config.tied_head && std::ranges::none_of(tensors, is_called(embedding_name)))
+            for (auto& t : tensors)
+                if (t.info.name == head_name) t.info.name = embedding_name;
+        for (std::size_t i = 0; i < tensors.size(); ++i) by_name.add(tensors[i].info.name, i);
+        by_name.sort();
+        if (const auto twice = by_name.repeated())
+            problems.add(path.string() + ": two tensors stand for " + in_quotes(*twice));
+    }
+
+    stored_tensor const* find(std::string_view name) const noexcept {
+        const auto place = by_name.find(name);
+        return place ? &tensors[*place] : nullptr;
+    }
+
+    /// Whether the configuration, refused or not, says which tensors there should be.
+    bool says_a_model() const {
+        problem_list unsaid;
+        check_config(config, {}, unsaid);
+        return kind != nullptr && unsaid.empty();
+    }
+
+    /// Every tensor of the architecture is there, in its shape and readable, and no other.
+    void check_tensors() {
+        for (auto const& t : tensors)
+            if (const auto method = quantized_by(t.info.name); !method.empty()) {
+                problems.add(t.who() + " belongs to weights quantized by " + std::string(method) +
+                             ", which are not read yet");
+                return; // what else is odd is so for this reason
+            }
+        if (config.layers > tensors.size()) { // and no list of a billion missing names
+            problems.add(path.string() + ": the configuration says " + std::to_string(config.layers) +
+                         " layers, but there are only " + std::to_string(tensors.size()) + " tensors");
+            return;
+        }
+        std::vector<bool> is_known(tensors.size());
+        for_each_tensor(*kind, config, [&](std::string const& name, std::vector<std::size_t> const& shape) {
+            if (const auto place = by_name.find(name)) {
+                is_known[*place] = true;
+                check_tensor(tensors[*place], shape);
+            } else {
+                problems.add(path.string() + ": tensor " + in_quotes(name) + " of shape " + shape_text(shape) +
+                             " is missing");
+            }
+        });
+        const auto head = by_name.find(head_name);
+        if (config.tied_head && head) {
+            is_known[*head] = true;
+            check_tied_head(tensors[*head]);
+        }
+        for (auto const& [name, place] : by_name.entries())
+            if (!is_known[place])
+                problems.add(tensors[place].who() + ": " + config.architecture + " has no such tensor");
+    }
+
+    void check_tensor(stored_tensor const& t, std::vector<std::size_t> const& shape) {
+        if (t.info.shape != shape)
+            problems.add(t.who() + ": shape " + shape_text(shape) + " is expected from the configuration, " +
+                         shape_text(t.info.shape) + " was found");
+        else if (t.number == stored_number::unreadable)
+            problems.add(t.who() + ": numbers of type " + t.info.type + " are not read yet");
+        else if (shape.size() == 1 && t.number == stored_number::block)
+            problems.add(t.who() + ": F32, F16 or BF16 is expected of a vector, " + t.info.type + " was found");
+    }
+
+    /// A stored head beside tie_word_embeddings: true is harmless only if it is the embedding.
+    void check_tied_head(stored_tensor const& head) {
+        stored_tensor const* const embedding = find(embedding_name);
+        if (!embedding || !std::ranges::equal(head.bytes, embedding->bytes) ||
+            head.info.shape != embedding->info.shape || head.info.type != embedding->info.type)
+            problems.add(head.who() + ": the configuration ties the head to the embedding, but this is another matrix");
+    }
+
+private:
+    std::span<model_family const* const> families_;
+    bool is_wrapped_ = false; // a model of text within one of other things
+};
+
+} // namespace bitlens::detail
