@@ -201,7 +201,8 @@ struct location_pass {
     memory_plan plan;
 };
 
-/// As few passes as memory allows: variants are added to one until the threads would not all have an example at work.
+/// As few passes as memory allows: variants are added to one until the threads would not all have an example at work,
+/// or weights could no longer be laid out.
 /// Errors: as plan_memory, for the variant that takes most where there is no room for it alone.
 template <class Demand>
 std::vector<location_pass> plan_passes(std::span<const std::size_t> wanted, Demand const& demand_of_variants,
@@ -210,7 +211,7 @@ std::vector<location_pass> plan_passes(std::span<const std::size_t> wanted, Dema
     for (const std::size_t v : wanted) alone.push_back({{v}, demand_of_variants(std::vector{v}), {}});
     std::ranges::stable_sort(alone, std::greater(), [&](location_pass const& pass) {
         sweep_memory const& states = pass.demand.states;
-        return states.once + states.per_example + here.threads * states.per_thread;
+        return states.once + states.panels + states.per_example + here.threads * states.per_thread;
     });
     for (auto& pass : alone) pass.plan = plan_memory(pass.demand, here.memory, here.threads);
 
@@ -223,7 +224,9 @@ std::vector<location_pass> plan_passes(std::span<const std::size_t> wanted, Dema
             both.demand = demand_of_variants(both.variants);
             try {
                 both.plan = plan_memory(both.demand, here.memory, here.threads);
-                if (both.plan.cut.examples_per_block >= std::min<std::size_t>(here.threads, both.demand.rows)) {
+                const bool lays_out = both.plan.cut.lays_out || !passes.back().plan.cut.lays_out;
+                if (lays_out &&
+                    both.plan.cut.examples_per_block >= std::min<std::size_t>(here.threads, both.demand.rows)) {
                     passes.back() = std::move(both);
                     continue;
                 }

@@ -92,7 +92,9 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
     for (auto const& t : source.tensors()) {
         if (t.shape.size() != 2) continue;
         if (!detail::is_linear_of_block(t.name)) {
-            d.ends += detail::loaded_bytes(t);
+            // Of a borrowed embedding only rows are read, but for a head that is the same.
+            if (t.name != bitlens::detail::embedding_name || config.tied_head || !source.is_borrowed<weight>(t.name))
+                d.ends += detail::loaded_bytes(t);
             continue;
         }
         d.full += detail::loaded_bytes(t);
@@ -121,7 +123,8 @@ inline std::string plan_text(memory_demand const& d, memory_plan const& plan, st
     };
     return "memory: embedding and head " + bytes_text(d.ends) + ", blocks " + kept(d.full, plan.full_resident) +
            (d.quantized > 0 ? ", quantized blocks " + kept(d.quantized, plan.quantized_resident) : "") +
-           ", work on one layer " + bytes_text(d.states.once) + ", states of " +
+           ", work on one layer " + bytes_text(d.states.once + (plan.cut.lays_out ? d.states.panels : 0)) +
+           (plan.cut.lays_out ? "" : " (each product decodes its weights)") + ", states of " +
            std::to_string(plan.cut.examples_per_block) + " rows " +
            bytes_text(plan.cut.examples_per_block * d.states.per_example + plan.cut.threads * d.states.per_thread) +
            ", in all " + bytes_text(plan.total) + " of " + bytes_text(allowed) + " allowed";

@@ -108,6 +108,15 @@ public:
     }
 
     std::span<const std::byte> bytes() const noexcept { return bytes_; }
+    /// Gives the memory of these bytes, a part of bytes(), back to the system: whoever touches them again reads them
+    /// from the file again. Whole pages only; nothing of a copy.
+    void give_back(std::span<const std::byte> part) const noexcept {
+        if (!copy_.empty() || part.empty()) return;
+        const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+        const auto begin = static_cast<std::size_t>(part.data() - bytes_.data()), end = begin + part.size();
+        const std::size_t first = (begin + page - 1) / page * page, last = end / page * page;
+        if (first < last) ::madvise(const_cast<std::byte*>(bytes_.data()) + first, last - first, MADV_DONTNEED);
+    }
     std::filesystem::path const& path() const noexcept { return path_; }
 
 private:

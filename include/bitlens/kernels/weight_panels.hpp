@@ -30,6 +30,12 @@ public:
                               " bytes of memory, expected at least " + std::to_string(needed));
     }
 
+    /// w itself, which must outlive it: each product makes the panels that it needs anew.
+    template <weight_matrix W>
+    static weight_panels made_at_use(W const& w, arithmetic products) {
+        return weight_panels(w.rows(), w.cols(), products, decoder_of<Arch>(w));
+    }
+
     std::size_t rows() const noexcept { return rows_; }
     std::size_t cols() const noexcept { return cols_; }
     arithmetic products() const noexcept { return products_; }
@@ -49,9 +55,15 @@ public:
     }
 
     /// All of them, as a product takes them.
-    detail::panel_source source() const noexcept { return {.laid_out = panels(), .rows = rows_}; }
+    detail::panel_source source() const noexcept {
+        if (memory_ == nullptr) return {.decode = decode_};
+        return {.laid_out = panels(), .rows = rows_};
+    }
 
 private:
+    weight_panels(std::size_t rows, std::size_t cols, arithmetic products, row_decoder decode)
+        : rows_(rows), cols_(cols), products_(checked(products)), decode_(decode) {}
+
     packed_element* panels() const noexcept { return reinterpret_cast<packed_element*>(memory_); }
 
     void pack(row_decoder decode, std::size_t first, unsigned tasks) {
@@ -70,7 +82,8 @@ private:
     std::size_t rows_, cols_;
     arithmetic products_;
     aligned_array<std::byte> own_; // empty in memory of the caller
-    std::byte* memory_;
+    std::byte* memory_ = nullptr; // none: the panels are made at use
+    row_decoder decode_{};        // by this
 };
 
 template <class W>

@@ -121,6 +121,26 @@ public:
                            "which they are decoded");
     }
 
+    /// Whether load_matrix<W> leaves the numbers in the mapped file. Their memory is the system's own copy of the file:
+    /// it comes as they are touched, and goes with the matrix.   Errors: as load_matrix for a name.
+    template <class W>
+    bool is_borrowed(std::string_view name) const {
+        detail::check_weight<W>();
+        auto const& t = tensor(name, 2);
+        switch (t.number) {
+        case detail::stored_number::f32:
+            return std::constructible_from<W, packed_matrix<dense<float>>> && lies_as<float>(t);
+        case detail::stored_number::f16:
+            return std::constructible_from<W, packed_matrix<dense<f16>>> && lies_as<f16>(t);
+        case detail::stored_number::bf16:
+            return std::constructible_from<W, packed_matrix<dense<bf16>>> && lies_as<bf16>(t);
+        case detail::stored_number::block:
+        case detail::stored_number::unreadable:
+            break;
+        }
+        return false;
+    }
+
     /// A norm or bias as floats.   Errors: as load_matrix.
     std::vector<float> load_vector(std::string_view name) const {
         auto const& t = tensor(name, 1);
@@ -193,10 +213,9 @@ private:
     template <class T>
     packed_matrix<dense<T>> stored(detail::stored_tensor const& t) const {
         const auto make = [&] {
-            const auto address = reinterpret_cast<std::uintptr_t>(t.bytes.data());
-            if (t.interleaved_head == 0 && address % alignof(T) == 0)
+            if (lies_as<T>(t))
                 return packed_matrix<dense<T>>(
-                    t.mapping, matrix_view<const T>(reinterpret_cast<T const*>(t.bytes.data()), t.rows(), t.cols()));
+                    borrowed(t), matrix_view<const T>(reinterpret_cast<T const*>(t.bytes.data()), t.rows(), t.cols()));
             packed_matrix<dense<T>> own(t.rows(), t.cols());
             const std::size_t row_bytes = t.cols() * sizeof(T);
             for (std::size_t r = 0; r < t.rows(); ++r)
@@ -205,7 +224,19 @@ private:
         };
         auto m = make();
         for (std::size_t r = 0; r < m.rows(); ++r) detail::check_finite<T>(m.row(r), t, r);
+        if (t.info.name == detail::embedding_name) t.mapping->give_back(t.bytes); // its rows are read one by one
         return m;
+    }
+
+    /// Whether the numbers lie in the file as a matrix of T has them.
+    template <class T>
+    static bool lies_as(detail::stored_tensor const& t) noexcept {
+        return t.interleaved_head == 0 && reinterpret_cast<std::uintptr_t>(t.bytes.data()) % alignof(T) == 0;
+    }
+    /// What keeps the bytes of t alive; the last to let go gives their memory back.
+    static std::shared_ptr<const void> borrowed(detail::stored_tensor const& t) {
+        return {static_cast<void const*>(t.bytes.data()),
+                [mapping = t.mapping, bytes = t.bytes](void const*) { mapping->give_back(bytes); }};
     }
 
     std::shared_ptr<const detail::checkpoint_contents> contents_;

@@ -5,6 +5,7 @@
 #include "bitlens/core/half.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/gguf.hpp"
+#include "bitlens/io/mapped_file.hpp"
 
 #include <array>
 #include <bit>
@@ -42,7 +43,7 @@ struct stored_tensor {
     tensor_info info;
     stored_number number;
     std::span<const std::byte> bytes;
-    std::shared_ptr<const void> mapping; // keeps the bytes alive
+    std::shared_ptr<const mapped_file> mapping; // keeps the bytes alive
     gguf_tensor const* blocks = nullptr; // of a GGUF file
     std::size_t first_row = 0;           // of `blocks`
     std::size_t interleaved_head = 0;    // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)

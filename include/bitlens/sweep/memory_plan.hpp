@@ -5,6 +5,7 @@
 #include "bitlens/sweep/sweep.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -25,7 +26,7 @@ inline std::string bytes_text(std::uint64_t bytes) {
 
 /// What there is to keep, in bytes.
 struct memory_demand {
-    std::uint64_t ends = 0;      // embedding, head: always kept
+    std::uint64_t ends = 0;      // embedding, head: what is always kept of them
     std::uint64_t full = 0;      // all blocks of the full model
     std::uint64_t quantized = 0; // all blocks of all quantized models
     std::size_t layers = 1;      // of which one at a time is enough
@@ -48,20 +49,26 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
     // Enough examples to keep every thread busy until the layer's end, which all of them wait for.
     const std::size_t useful_block = std::min<std::size_t>(std::max<std::size_t>(8, 4 * threads), d.rows);
     std::uint64_t smallest = 0;
-    for (const auto& [full_resident, quantized_resident] : {std::pair{true, true}, {false, true}, {false, false}}) {
+    struct choice {
+        bool full_resident, quantized_resident, lays_out;
+    };
+    constexpr std::array<choice, 4> choices{
+        {{true, true, true}, {false, true, true}, {false, false, true}, {false, false, false}}};
+    for (auto const& [full_resident, quantized_resident, lays_out] : choices) {
         const std::uint64_t weights = d.ends + (full_resident ? d.full : one_layer(d.full)) +
                                       (quantized_resident ? d.quantized : one_layer(d.quantized));
-        const std::uint64_t fixed = weights + d.results + threads * d.states.per_thread + d.states.once;
+        const std::uint64_t fixed = weights + d.results + threads * d.states.per_thread + d.states.once +
+                                    (lays_out ? d.states.panels : 0);
         smallest = fixed + d.states.per_example;
         // A layer that must be read or quantized again is worth as many examples as fit.
         const std::uint64_t wanted = full_resident && quantized_resident ? useful_block : d.rows;
         const std::uint64_t least = std::min<std::uint64_t>(useful_block, wanted);
-        if (fixed + least * d.states.per_example > limit && (full_resident || quantized_resident)) continue;
+        if (fixed + least * d.states.per_example > limit && lays_out) continue;
         if (smallest > limit) break;
         const std::uint64_t block = std::min<std::uint64_t>(wanted, (limit - fixed) / d.states.per_example);
         return {full_resident,
                 quantized_resident,
-                {static_cast<std::size_t>(block), threads},
+                {static_cast<std::size_t>(block), threads, lays_out},
                 fixed + block * d.states.per_example};
     }
     const std::pair<std::uint64_t, std::string> parts[] = {

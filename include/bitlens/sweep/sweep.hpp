@@ -41,15 +41,17 @@ struct patch_count {
     std::uint64_t values = 0;
 };
 
-/// How the work is cut. Neither number changes a result.
+/// How the work is cut. Nothing of it changes a result.
 struct sweep_cut {
     std::size_t examples_per_block = 8; // each layer's weights are read and laid out once per block
     unsigned threads = 1;
+    bool lays_out = true; // else each product decodes the weights anew, and memory for a layer of them is saved
 };
 
-/// Bytes that the sweep needs: for one example (times examples_per_block), for one thread, and once.
+/// Bytes that the sweep needs: for one example (times examples_per_block), for one thread, once, and where weights are
+/// laid out.
 struct sweep_memory {
-    std::size_t per_example = 0, per_thread = 0, once = 0;
+    std::size_t per_example = 0, per_thread = 0, once = 0, panels = 0;
 };
 
 inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t tokens, sweep_load const& load,
@@ -66,7 +68,7 @@ inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t to
             block_buffers::bytes(tokens, shape) +
                 (load.kept_numbers * tokens + load.exits * (tokens - 1) * shape.width) * sizeof(float) +
                 sweep_workspace_bytes(config, tokens, load, 1),
-            layer_panels::bytes(shape, load.matrices, arithmetic::f32)};
+            0, layer_panels::bytes(shape, load.matrices, arithmetic::f32)};
 }
 
 namespace detail {
@@ -134,12 +136,12 @@ template <class Architecture, class W, class M>
 class sweep_run {
 public:
     sweep_run(transformer<Architecture, W> const& model, variant_tree<W> const& tree, std::size_t tokens,
-              std::size_t block, unsigned threads)
+              std::size_t block, sweep_cut cut)
         : model_(model), config_(model.config()), tree_(tree), scored_(tokens - 1),
           pool_(config_, tokens, tree.load(),
-                sweep_workspace_bytes(config_, tokens, tree.load(), tasks(threads, block)), tasks(threads, block),
-                model.products()),
-          panels_(config_.block, tree.load().matrices, model.products()), replaced_(block) {
+                sweep_workspace_bytes(config_, tokens, tree.load(), tasks(cut.threads, block)),
+                tasks(cut.threads, block), model.products()),
+          panels_(config_.block, tree.load().matrices, model.products(), cut.lays_out), replaced_(block) {
         for (std::size_t i = 0; i < block * streams(); ++i) streams_.emplace_back(tokens, config_.block);
     }
 
@@ -288,7 +290,7 @@ std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, st
     if (ids.rows == 0) return counts;
 
     const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
-    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.cols, block, cut.threads);
+    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.cols, block, cut);
     for (std::size_t first = 0; first < ids.rows; first += block) {
         const std::size_t count = std::min(block, ids.rows - first);
         std::vector<measurement_type> measurements;
