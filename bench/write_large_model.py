@@ -1,7 +1,8 @@
 """Writes a model of the shape of Llama-3.1-70B or Mistral-Nemo-12B with random weights: to measure what large models cost.
 
     python3 write_large_model.py --shape 70b --layers 2 FOLDER            # real widths, few layers: 7.6 GB
-    python3 write_large_model.py --shape 70b --real-layers 1 FOLDER       # all 80 layers, those from the second on holes of the file
+    python3 write_large_model.py --shape 70b --real-layers 1 FOLDER       # 80 layers, those from the second on holes of the file: 5.9 GB
+    python3 write_large_model.py --shape 70b --real-layers 0 FOLDER       # nothing but headers on disk: for `bitlens inspect`
 
 A Hugging Face folder of bf16 shards with an index, without a tokenizer: run it on token ids (`--ids` writes some as NPY). Weights are
 normal with a deviation of 1/sqrt(columns), so that states stay of the size that they have; those of the residual stream's two writers are
@@ -61,6 +62,8 @@ def write_numbers(file, count, deviation, random):
 
 
 def is_hole(name, real_layers):
+    if real_layers == 0:
+        return True
     parts = name.split(".")
     return parts[1] == "layers" and int(parts[2]) >= real_layers
 

@@ -3539,6 +3539,15 @@ public:
     }
 
     std::span<const std::byte> bytes() const noexcept { return bytes_; }
+    /// Gives the memory of these bytes, a part of bytes(), back to the system: whoever touches them again reads them
+    /// from the file again. Whole pages only; nothing of a copy.
+    void give_back(std::span<const std::byte> part) const noexcept {
+        if (!copy_.empty() || part.empty()) return;
+        const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+        const auto begin = static_cast<std::size_t>(part.data() - bytes_.data()), end = begin + part.size();
+        const std::size_t first = (begin + page - 1) / page * page, last = end / page * page;
+        if (first < last) ::madvise(const_cast<std::byte*>(bytes_.data()) + first, last - first, MADV_DONTNEED);
+    }
     std::filesystem::path const& path() const noexcept { return path_; }
 
 private:
@@ -13637,6 +13646,12 @@ public:
                               " bytes of memory, expected at least " + std::to_string(needed));
     }
 
+    /// w itself, which must outlive it: each product makes the panels that it needs anew.
+    template <weight_matrix W>
+    static weight_panels made_at_use(W const& w, arithmetic products) {
+        return weight_panels(w.rows(), w.cols(), products, decoder_of<Arch>(w));
+    }
+
     std::size_t rows() const noexcept { return rows_; }
     std::size_t cols() const noexcept { return cols_; }
     arithmetic products() const noexcept { return products_; }
@@ -13656,9 +13671,15 @@ public:
     }
 
     /// All of them, as a product takes them.
-    detail::panel_source source() const noexcept { return {.laid_out = panels(), .rows = rows_}; }
+    detail::panel_source source() const noexcept {
+        if (memory_ == nullptr) return {.decode = decode_};
+        return {.laid_out = panels(), .rows = rows_};
+    }
 
 private:
+    weight_panels(std::size_t rows, std::size_t cols, arithmetic products, row_decoder decode)
+        : rows_(rows), cols_(cols), products_(checked(products)), decode_(decode) {}
+
     packed_element* panels() const noexcept { return reinterpret_cast<packed_element*>(memory_); }
 
     void pack(row_decoder decode, std::size_t first, unsigned tasks) {
@@ -13677,7 +13698,8 @@ private:
     std::size_t rows_, cols_;
     arithmetic products_;
     aligned_array<std::byte> own_; // empty in memory of the caller
-    std::byte* memory_;
+    std::byte* memory_ = nullptr;  // none: the panels are made at use
+    row_decoder decode_{};         // by this
 };
 
 template <class W>
@@ -18943,6 +18965,7 @@ inline model_config read_config(gguf_file const& file, problem_list& problems,
 /// The names and shapes of a model's tensors, from what its family lists.
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18994,6 +19017,32 @@ void for_each_tensor(model_family const& family, model_config const& c, F const&
             if (has_parameter(c, parameter))
                 f(layer_prefix(k) + name_below_layer(parameter), shape_of(parameter, family.form, c.block));
 }
+
+} // namespace bitlens::detail
+
+namespace bitlens {
+
+/// How many numbers a model is made of: embedding, norms, biases, weights; a head that is the embedding once.
+struct parameter_count {
+    std::uint64_t all = 0, blocks = 0; // `blocks`: of them, those in its blocks
+
+    bool operator==(parameter_count const&) const = default;
+};
+
+inline parameter_count count_parameters(model_family const& family, model_config const& c) {
+    parameter_count count;
+    detail::for_each_tensor(family, c, [&](std::string const& name, std::vector<std::size_t> const& shape) {
+        std::uint64_t numbers = 1;
+        for (const std::size_t n : shape) numbers *= n;
+        count.all += numbers;
+        if (name.starts_with("model.layers.")) count.blocks += numbers;
+    });
+    return count;
+}
+
+} // namespace bitlens
+
+namespace bitlens::detail {
 
 /// The number of a layer and what follows it, of "model.layers.3.mlp.up_proj.weight" after "model.layers.".
 struct name_in_layer {
@@ -19048,11 +19097,11 @@ struct stored_tensor {
     tensor_info info;
     stored_number number;
     std::span<const std::byte> bytes;
-    std::shared_ptr<const void> mapping; // keeps the bytes alive
-    gguf_tensor const* blocks = nullptr; // of a GGUF file
-    std::size_t first_row = 0;           // of `blocks`
-    std::size_t interleaved_head = 0;    // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)
-    bool is_less_one = false;            // γ − 1 is stored of γ
+    std::shared_ptr<const mapped_file> mapping; // keeps the bytes alive
+    gguf_tensor const* blocks = nullptr;        // of a GGUF file
+    std::size_t first_row = 0;                  // of `blocks`
+    std::size_t interleaved_head = 0; // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)
+    bool is_less_one = false;         // γ − 1 is stored of γ
 
     std::size_t rows() const noexcept { return info.shape.size() == 2 ? info.shape[0] : 1; }
     std::size_t cols() const noexcept { return info.shape.back(); }
@@ -19539,6 +19588,33 @@ public:
                            "which they are decoded");
     }
 
+    /// Whether load_matrix<W> leaves the numbers in the mapped file. Their memory is the system's own copy of the file:
+    /// it comes as they are touched, and goes with the matrix.   Errors: as load_matrix for a name.
+    template <class W>
+    bool is_borrowed(std::string_view name) const {
+        detail::check_weight<W>();
+        auto const& t = tensor(name, 2);
+        switch (t.number) {
+        case detail::stored_number::f32:
+            return std::constructible_from<W, packed_matrix<dense<float>>> && lies_as<float>(t);
+        case detail::stored_number::f16:
+            return std::constructible_from<W, packed_matrix<dense<f16>>> && lies_as<f16>(t);
+        case detail::stored_number::bf16:
+            return std::constructible_from<W, packed_matrix<dense<bf16>>> && lies_as<bf16>(t);
+        case detail::stored_number::block:
+        case detail::stored_number::unreadable:
+            break;
+        }
+        return false;
+    }
+
+    /// Gives the memory of a borrowed matrix back to the system; it comes again as its numbers are read.
+    /// Errors: as load_matrix for a name.
+    void give_back(std::string_view name) const {
+        auto const& t = tensor(name, 2);
+        t.mapping->give_back(t.bytes);
+    }
+
     /// A norm or bias as floats.   Errors: as load_matrix.
     std::vector<float> load_vector(std::string_view name) const {
         auto const& t = tensor(name, 1);
@@ -19611,10 +19687,9 @@ private:
     template <class T>
     packed_matrix<dense<T>> stored(detail::stored_tensor const& t) const {
         const auto make = [&] {
-            const auto address = reinterpret_cast<std::uintptr_t>(t.bytes.data());
-            if (t.interleaved_head == 0 && address % alignof(T) == 0)
+            if (lies_as<T>(t))
                 return packed_matrix<dense<T>>(
-                    t.mapping, matrix_view<const T>(reinterpret_cast<T const*>(t.bytes.data()), t.rows(), t.cols()));
+                    borrowed(t), matrix_view<const T>(reinterpret_cast<T const*>(t.bytes.data()), t.rows(), t.cols()));
             packed_matrix<dense<T>> own(t.rows(), t.cols());
             const std::size_t row_bytes = t.cols() * sizeof(T);
             for (std::size_t r = 0; r < t.rows(); ++r)
@@ -19624,6 +19699,17 @@ private:
         auto m = make();
         for (std::size_t r = 0; r < m.rows(); ++r) detail::check_finite<T>(m.row(r), t, r);
         return m;
+    }
+
+    /// Whether the numbers lie in the file as a matrix of T has them.
+    template <class T>
+    static bool lies_as(detail::stored_tensor const& t) noexcept {
+        return t.interleaved_head == 0 && reinterpret_cast<std::uintptr_t>(t.bytes.data()) % alignof(T) == 0;
+    }
+    /// What keeps the bytes of t alive; the last to let go gives their memory back.
+    static std::shared_ptr<const void> borrowed(detail::stored_tensor const& t) {
+        return {static_cast<void const*>(t.bytes.data()),
+                [mapping = t.mapping, bytes = t.bytes](void const*) { mapping->give_back(bytes); }};
     }
 
     std::shared_ptr<const detail::checkpoint_contents> contents_;
@@ -19687,6 +19773,7 @@ private:
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -19759,7 +19846,15 @@ public:
     /// x ← the rows of the embedding, in the scale that the model wants.   Shapes: ids (T), x (T, d).
     /// Errors: as bitlens::embed.
     void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const {
-        bitlens::embed(*embedding_, ids, x, config_.embedding_scale);
+        if (!in_file_) return bitlens::embed(*embedding_, ids, x, config_.embedding_scale);
+        detail::check_shape("embed", "x", x, ids.size(), embedding_->cols());
+        // The system brings up to 2 MiB of a file for one row.
+        constexpr std::size_t rows_at_once = 16;
+        for (std::size_t t = 0; t < ids.size(); t += rows_at_once) {
+            const std::size_t rows = std::min(rows_at_once, ids.size() - t);
+            bitlens::embed(*embedding_, ids.subspan(t, rows), x.middle_rows(t, rows), config_.embedding_scale);
+            in_file_->give_back(detail::embedding_name);
+        }
     }
 
     /// Bytes of workspace that forward needs.
@@ -19787,8 +19882,18 @@ private:
     transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
                 std::vector<float> final_norm, std::nullptr_t, checkpoint const& source)
         : transformer(std::move(config), std::move(layers), embedding, std::move(final_norm),
-                      source.config().tied_head ? embedding
-                                                : std::make_shared<const W>(source.load_matrix<W>(detail::head_name))) {
+                      head_of(source, embedding)) {
+        if (leaves_embedding(source)) in_file_ = source;
+    }
+
+    /// Whether memory of the embedding is given back after use.
+    static bool leaves_embedding(checkpoint const& source) {
+        return !source.config().tied_head && source.is_borrowed<W>(detail::embedding_name);
+    }
+    static std::shared_ptr<const W> head_of(checkpoint const& source, std::shared_ptr<const W> const& embedding) {
+        if (source.config().tied_head) return embedding;
+        if (leaves_embedding(source)) source.give_back(detail::embedding_name); // which has been read to be checked
+        return std::make_shared<const W>(source.load_matrix<W>(detail::head_name));
     }
 
     template <class P>
@@ -19834,6 +19939,7 @@ private:
     std::shared_ptr<const W> embedding_;
     std::shared_ptr<const std::vector<float>> final_norm_;
     std::shared_ptr<const W> head_;
+    std::optional<checkpoint> in_file_; // where the embedding is borrowed from, and its memory given back after use
     arithmetic products_ = arithmetic::f32;
 };
 
@@ -20188,13 +20294,16 @@ struct document_rows {
 namespace bitlens {
 
 /// Each layer's weights are decoded once for all examples of a block, and once for all variants that share them, into
-/// memory that the layers take in turn.
+/// memory that the layers take in turn. Without `lays_out` there is no such memory, and each product decodes what it
+/// needs; results are the same.
 class layer_panels {
 public:
     /// Distinct matrices of each projection, in the layer that has most.
     using matrix_counts = std::array<std::size_t, projection_count>;
 
-    layer_panels(block_shape const& shape, matrix_counts const& matrices, arithmetic products) {
+    layer_panels(block_shape const& shape, matrix_counts const& matrices, arithmetic products, bool lays_out = true)
+        : products_(products), lays_out_(lays_out) {
+        if (!lays_out) return;
         for (std::size_t p = 0; p < projection_count; ++p) {
             const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
             for (std::size_t i = 0; i < matrices[p]; ++i)
@@ -20213,15 +20322,30 @@ public:
     }
 
     /// Takes over the weights of block i from weights[i]. Matrices that are one object are laid out once; there are no
-    /// more distinct ones than there is memory for.
+    /// more distinct ones than there is memory for. Those that are not laid out must be there as long as they are used.
     template <class W>
     void pack(std::span<const block_weights<W>> weights) {
+        layers_.assign(weights.size(), {});
+        for (std::size_t i = 0; i < weights.size(); ++i) layers_[i].rest = weights[i].rest;
+        if (lays_out_)
+            lay_out(weights);
+        else
+            for (std::size_t i = 0; i < weights.size(); ++i)
+                for (std::size_t p = 0; p < projection_count; ++p)
+                    layers_[i].linear[p] = std::make_shared<weight_panels<>>(
+                        weight_panels<>::made_at_use(*weights[i].linear[p], products_));
+    }
+
+    block_weights<weight_panels<>> const& operator[](std::size_t i) const noexcept { return layers_[i]; }
+
+private:
+    template <class W>
+    void lay_out(std::span<const block_weights<W>> weights) {
         struct layout {
             W const* from;
             weight_panels<>* to;
         };
         std::vector<layout> layouts;
-        layers_.assign(weights.size(), {});
         for (std::size_t p = 0; p < projection_count; ++p) {
             std::vector<W const*> distinct;
             for (std::size_t i = 0; i < weights.size(); ++i) {
@@ -20235,13 +20359,11 @@ public:
                 layers_[i].linear[p] = memory_[p][place];
             }
         }
-        for (std::size_t i = 0; i < weights.size(); ++i) layers_[i].rest = weights[i].rest;
         parallel_for(layouts.size(), [&](std::size_t i) { layouts[i].to->pack(*layouts[i].from); });
     }
 
-    block_weights<weight_panels<>> const& operator[](std::size_t i) const noexcept { return layers_[i]; }
-
-private:
+    arithmetic products_;
+    bool lays_out_;
     std::array<std::vector<std::shared_ptr<weight_panels<>>>, projection_count> memory_;
     std::vector<block_weights<weight_panels<>>> layers_; // the same panels, as layers take them
 };
@@ -20288,23 +20410,28 @@ inline json file_identity(std::filesystem::path const& path) {
             {"sha256", sha256_of_file(path)}};
 }
 
+/// What follows a value in words, of the one side of a difference and of the other.
+struct difference_sides {
+    std::string found = " in the folder", asked = " asked for";
+};
+
 /// The first place where two JSON values differ, in words; nothing when they are equal.
 /// Errors: format_error for a string that is no UTF-8.
-inline std::optional<std::string> first_difference(json const& found, json const& asked,
-                                                   std::string const& where = "") {
+inline std::optional<std::string> first_difference(json const& found, json const& asked, std::string const& where = "",
+                                                   difference_sides const& sides = {}) {
     if (found == asked) return std::nullopt;
     if (found.is_object() && asked.is_object()) {
         const auto inside = [&](std::string const& key) { return where.empty() ? key : where + "." + key; };
         for (auto const& [key, value] : asked.items()) {
             if (!found.contains(key))
-                return inside(key) + ": nothing in the folder, " + json_text(value, where) + " asked for";
-            if (auto difference = first_difference(found[key], value, inside(key))) return difference;
+                return inside(key) + ": nothing" + sides.found + ", " + json_text(value, where) + sides.asked;
+            if (auto difference = first_difference(found[key], value, inside(key), sides)) return difference;
         }
         for (auto const& [key, value] : found.items())
             if (!asked.contains(key))
-                return inside(key) + ": " + json_text(value, where) + " in the folder, nothing asked for";
+                return inside(key) + ": " + json_text(value, where) + sides.found + ", nothing" + sides.asked;
     }
-    return where + ": " + json_text(found, where) + " in the folder, " + json_text(asked, where) + " asked for";
+    return where + ": " + json_text(found, where) + sides.found + ", " + json_text(asked, where) + sides.asked;
 }
 
 namespace detail {
@@ -21013,15 +21140,17 @@ struct patch_count {
     std::uint64_t values = 0;
 };
 
-/// How the work is cut. Neither number changes a result.
+/// How the work is cut. Nothing of it changes a result.
 struct sweep_cut {
     std::size_t examples_per_block = 8; // each layer's weights are read and laid out once per block
     unsigned threads = 1;
+    bool lays_out = true; // else each product decodes the weights anew, and memory for a layer of them is saved
 };
 
-/// Bytes that the sweep needs: for one example (times examples_per_block), for one thread, and once.
+/// Bytes that the sweep needs: for one example (times examples_per_block), for one thread, once, and where weights are
+/// laid out.
 struct sweep_memory {
-    std::size_t per_example = 0, per_thread = 0, once = 0;
+    std::size_t per_example = 0, per_thread = 0, once = 0, panels = 0;
 };
 
 inline std::size_t sweep_workspace_bytes(model_config const& config, std::size_t tokens, sweep_load const& load,
@@ -21038,7 +21167,7 @@ inline sweep_memory plan_sweep_memory(model_config const& config, std::size_t to
             block_buffers::bytes(tokens, shape) +
                 (load.kept_numbers * tokens + load.exits * (tokens - 1) * shape.width) * sizeof(float) +
                 sweep_workspace_bytes(config, tokens, load, 1),
-            layer_panels::bytes(shape, load.matrices, arithmetic::f32)};
+            0, layer_panels::bytes(shape, load.matrices, arithmetic::f32)};
 }
 
 namespace detail {
@@ -21106,12 +21235,12 @@ template <class Architecture, class W, class M>
 class sweep_run {
 public:
     sweep_run(transformer<Architecture, W> const& model, variant_tree<W> const& tree, std::size_t tokens,
-              std::size_t block, unsigned threads)
+              std::size_t block, sweep_cut cut)
         : model_(model), config_(model.config()), tree_(tree), scored_(tokens - 1),
           pool_(config_, tokens, tree.load(),
-                sweep_workspace_bytes(config_, tokens, tree.load(), tasks(threads, block)), tasks(threads, block),
-                model.products()),
-          panels_(config_.block, tree.load().matrices, model.products()), replaced_(block) {
+                sweep_workspace_bytes(config_, tokens, tree.load(), tasks(cut.threads, block)),
+                tasks(cut.threads, block), model.products()),
+          panels_(config_.block, tree.load().matrices, model.products(), cut.lays_out), replaced_(block) {
         for (std::size_t i = 0; i < block * streams(); ++i) streams_.emplace_back(tokens, config_.block);
     }
 
@@ -21260,7 +21389,7 @@ std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, st
     if (ids.rows == 0) return counts;
 
     const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
-    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.cols, block, cut.threads);
+    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.cols, block, cut);
     for (std::size_t first = 0; first < ids.rows; first += block) {
         const std::size_t count = std::min(block, ids.rows - first);
         std::vector<measurement_type> measurements;
@@ -21302,6 +21431,7 @@ std::vector<patch_count> sweep(transformer<Architecture, W> const& model, Varian
 } // namespace bitlens
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -21322,7 +21452,7 @@ inline std::string bytes_text(std::uint64_t bytes) {
 
 /// What there is to keep, in bytes.
 struct memory_demand {
-    std::uint64_t ends = 0;      // embedding, head: always kept
+    std::uint64_t ends = 0;      // embedding, head: what is always kept of them
     std::uint64_t full = 0;      // all blocks of the full model
     std::uint64_t quantized = 0; // all blocks of all quantized models
     std::size_t layers = 1;      // of which one at a time is enough
@@ -21345,20 +21475,26 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
     // Enough examples to keep every thread busy until the layer's end, which all of them wait for.
     const std::size_t useful_block = std::min<std::size_t>(std::max<std::size_t>(8, 4 * threads), d.rows);
     std::uint64_t smallest = 0;
-    for (const auto& [full_resident, quantized_resident] : {std::pair{true, true}, {false, true}, {false, false}}) {
+    struct choice {
+        bool full_resident, quantized_resident, lays_out;
+    };
+    constexpr std::array<choice, 4> choices{
+        {{true, true, true}, {false, true, true}, {false, false, true}, {false, false, false}}};
+    for (auto const& [full_resident, quantized_resident, lays_out] : choices) {
         const std::uint64_t weights = d.ends + (full_resident ? d.full : one_layer(d.full)) +
                                       (quantized_resident ? d.quantized : one_layer(d.quantized));
-        const std::uint64_t fixed = weights + d.results + threads * d.states.per_thread + d.states.once;
+        const std::uint64_t fixed =
+            weights + d.results + threads * d.states.per_thread + d.states.once + (lays_out ? d.states.panels : 0);
         smallest = fixed + d.states.per_example;
         // A layer that must be read or quantized again is worth as many examples as fit.
         const std::uint64_t wanted = full_resident && quantized_resident ? useful_block : d.rows;
         const std::uint64_t least = std::min<std::uint64_t>(useful_block, wanted);
-        if (fixed + least * d.states.per_example > limit && (full_resident || quantized_resident)) continue;
+        if (fixed + least * d.states.per_example > limit && lays_out) continue;
         if (smallest > limit) break;
         const std::uint64_t block = std::min<std::uint64_t>(wanted, (limit - fixed) / d.states.per_example);
         return {full_resident,
                 quantized_resident,
-                {static_cast<std::size_t>(block), threads},
+                {static_cast<std::size_t>(block), threads, lays_out},
                 fixed + block * d.states.per_example};
     }
     const std::pair<std::uint64_t, std::string> parts[] = {
@@ -24285,16 +24421,19 @@ inline layer_count count_reversals(set_curves const& r, set_curves const& h, std
     return count;
 }
 
-/// Whether the MLP reads the residual stream itself, as in families without a norm before it: no norm can reverse
-/// there.
-inline bool mlp_reads_the_stream(finished_study const& s) {
-    for (std::size_t k = 0; k < s.layers(); ++k)
-        if (!std::ranges::equal(s.norm_r.row(k), s.norm_h.row(k))) return false;
-    return s.layers() > 0 && s.size() > 0;
-}
-
 /// First layer of the upper half, L/2, which is where the paper looks.
 inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; }
+/// First of the last ten layers, where it looks for the reversal.
+inline std::size_t last_ten(std::size_t layers) noexcept { return layers - std::min<std::size_t>(10, layers); }
+
+/// Whether a norm stands before the MLP. Where none does, h is r itself, and nothing can be reversed.
+inline bool has_mlp_norm(finished_study const& s) {
+    for (std::size_t k = 0; k < s.layers(); ++k)
+        for (std::size_t n = 0; n < s.size(); ++n)
+            if (s.norm_h.row(k)[n] != s.norm_r.row(k)[n] && !std::isnan(s.norm_r.row(k)[n])) return true;
+    return false;
+}
+inline constexpr const char* no_mlp_norm = "no norm stands before the MLP, which reads r itself";
 
 } // namespace bitlens
 
@@ -26335,6 +26474,206 @@ inline layer_outliers outliers_of(std::span<const double> magnitude, std::span<c
 
 } // namespace bitlens
 
+// ---- bitlens/analysis/size_study.hpp
+/// size_study: the same study of several models, and what the paper finds of each of them beside how large it is.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// The study of one model, by the name that tables have for it.
+struct named_study {
+    std::string name;
+    finished_study study;
+};
+
+/// A number and its 95 % interval.
+struct number_within {
+    measured value;
+    measured_interval within;
+};
+
+struct method_at_size {
+    std::string name;
+    measured mean_error;  // nats per token
+    number_within r, h;   // correlation of norm(x; r), and of norm(x; h), at the last layer with the error
+    layer_count reversed; // of the last ten layers; of none where no norm stands before the MLP
+};
+
+struct model_at_size {
+    std::string name;
+    std::uint64_t parameters = 0, in_blocks = 0;
+    std::size_t layers = 0;
+    number_within growth;                    // mean over documents: norm(x; r) at the last layer over that at the first
+    measured overlap, chance, overlap_large; // means over pairs of methods, as method_pair has them
+    std::vector<method_at_size> methods;
+};
+
+/// Two models under one method: do they fail on the same documents?
+struct models_in_common {
+    std::size_t first, second; // of size_study::models
+    std::string method;
+    number_within error;                     // correlation of their errors
+    measured overlap, chance, overlap_large; // Jaccard of the worst tenths, by chance about, and of the D_large
+};
+
+struct size_study {
+    std::vector<model_at_size> models; // by rising parameters
+    std::vector<models_in_common> pairs;
+    std::size_t documents = 0, tokens = 0;
+};
+
+namespace detail {
+
+/// Settings that follow from the model and its tokenizer, and what the tables of documents say better.
+inline constexpr std::array model_settings{"model", "parameters", "full", "tokenizer", "bos", "rows", "examples"};
+
+/// Errors: option_error that names what differs.
+inline void expect_same_setting(named_study const& a, named_study const& b) {
+    const auto shared = [](finished_study const& s) {
+        json setting = s.run.manifest.setting;
+        for (const char* key : model_settings) setting.erase(key);
+        if (const auto data = setting.find("data"); data != setting.end() && data->is_object()) data->erase("name");
+        return setting;
+    };
+    if (const auto difference =
+            first_difference(shared(a.study), shared(b.study), "", {" in " + a.name, " in " + b.name}))
+        throw option_error("a size study compares models under the same settings: " + *difference);
+}
+
+inline void expect_same_methods(named_study const& a, named_study const& b) {
+    const auto expect_those_of = [](named_study const& all, named_study const& other) {
+        for (auto const& m : all.study.methods) {
+            const auto same = std::ranges::find(other.study.methods, m.name, &method_columns::name);
+            if (same == other.study.methods.end())
+                throw option_error("a size study compares models under the same methods: " + m.name + " of " +
+                                   all.name + " is missing in " + other.name);
+            if (same->spec != m.spec)
+                throw option_error("a size study compares models under the same methods: " + m.name + " is " + m.spec +
+                                   " in " + all.name + ", " + same->spec + " in " + other.name);
+        }
+    };
+    expect_those_of(a, b);
+    expect_those_of(b, a);
+}
+
+inline void expect_same_documents(named_study const& a, named_study const& b) {
+    auto const &of_a = a.study.run.documents, &of_b = b.study.run.documents;
+    const std::string rule = "a size study compares models on the same documents: ";
+    for (std::size_t n = 0; n < std::min(of_a.size(), of_b.size()); ++n)
+        if (of_a.rows[n] != of_b.rows[n] || of_a.names[n] != of_b.names[n])
+            throw option_error(rule + of_a.who(n) + " in " + a.name + ", " + of_b.who(n) + " in " + b.name);
+    if (of_a.size() != of_b.size())
+        throw option_error(rule + std::to_string(of_a.size()) + " in " + a.name + ", " + std::to_string(of_b.size()) +
+                           " in " + b.name);
+    if (of_a.ids.cols() != of_b.ids.cols())
+        throw option_error(rule + std::to_string(of_a.ids.cols()) + " tokens of each in " + a.name + ", " +
+                           std::to_string(of_b.ids.cols()) + " in " + b.name);
+}
+
+inline void expect_comparable(named_study const& a, named_study const& b) {
+    if (a.name == b.name) throw option_error("two models of a size study are called " + a.name);
+    expect_same_setting(a, b);
+    expect_same_documents(a, b);
+    expect_same_methods(a, b);
+}
+
+inline std::size_t place_of_method(finished_study const& s, std::string const& name) {
+    return static_cast<std::size_t>(std::ranges::find(s.methods, name, &method_columns::name) - s.methods.begin());
+}
+
+inline number_within correlation_within(std::span<const double> x, std::span<const double> y, std::uint64_t seed) {
+    return {correlation(x, y), correlation_interval(x, y, seed)};
+}
+
+inline method_at_size method_of_size(finished_study const& s, std::size_t v) {
+    auto const& m = s.methods[v];
+    const std::size_t last = s.layers() - 1;
+    const undefined none{no_mlp_norm};
+    method_at_size found{m.name,
+                         overall_mean(m.error),
+                         correlation_within(s.norm_r.row(last), m.error, s.seed),
+                         {none, {none, none}},
+                         {}};
+    if (!has_mlp_norm(s)) return found;
+    found.h = correlation_within(s.norm_h.row(last), m.error, s.seed);
+    found.reversed =
+        count_reversals(curves_over(s.norm_r, s.sets[v]), curves_over(s.norm_h, s.sets[v]), last_ten(s.layers()));
+    return found;
+}
+
+inline model_at_size model_of_size(named_study const& n) {
+    finished_study const& s = n.study;
+    const std::string who = n.name + ": manifest.json";
+    json const& count = required_object(s.run.manifest.setting, "parameters", who);
+    const auto pairs = method_pairs(s);
+    const auto mean_of = [&](measured method_pair::*number) -> measured {
+        if (pairs.empty()) return undefined{"there is one method only"};
+        std::vector<measured> all;
+        for (auto const& p : pairs) all.push_back(p.*number);
+        return mean_defined(all);
+    };
+    model_at_size found{n.name,
+                        required<std::uint64_t>(count, "all", who + ": parameters"),
+                        required<std::uint64_t>(count, "blocks", who + ": parameters"),
+                        s.layers(),
+                        {overall_mean(s.growth_r), mean_interval(defined_numbers(s.growth_r), s.seed)},
+                        mean_of(&method_pair::overlap),
+                        mean_of(&method_pair::chance),
+                        mean_of(&method_pair::overlap_large),
+                        {}};
+    if (found.parameters == 0) throw format_error(who + ": parameters.all is 0, expected how many the model has");
+    for (std::size_t v = 0; v < s.methods.size(); ++v) found.methods.push_back(method_of_size(s, v));
+    return found;
+}
+
+inline models_in_common in_common(finished_study const& a, finished_study const& b, std::string const& method) {
+    const std::size_t v = place_of_method(a, method), w = place_of_method(b, method);
+    return {0,
+            0,
+            method,
+            correlation_within(a.methods[v].error, b.methods[w].error, a.seed),
+            set_overlap(a.sets[v].worst, b.sets[w].worst),
+            jaccard_by_chance(a.sets[v].worst.size(), b.sets[w].worst.size(), a.size()),
+            set_overlap(a.sets[v].large, b.sets[w].large)};
+}
+
+} // namespace detail
+
+/// Errors: option_error for no studies, and naming the first of documents, methods or settings in which two of them
+/// differ; format_error for a study that does not say how many parameters its model has.
+inline size_study make_size_study(std::span<const named_study> studies) {
+    if (studies.empty()) throw option_error("a size study of no models");
+    for (std::size_t a = 0; a < studies.size(); ++a)
+        for (std::size_t b = a + 1; b < studies.size(); ++b) detail::expect_comparable(studies[a], studies[b]);
+    std::vector<std::pair<model_at_size, finished_study const*>> found;
+    for (auto const& n : studies) found.emplace_back(detail::model_of_size(n), &n.study);
+    std::ranges::stable_sort(found, {}, [](auto const& m) { return m.first.parameters; });
+
+    size_study all;
+    all.documents = studies[0].study.size();
+    all.tokens = studies[0].study.run.documents.ids.cols();
+    for (auto const& m : found) all.models.push_back(m.first);
+    for (auto const& m : studies[0].study.methods)
+        for (std::size_t a = 0; a < found.size(); ++a)
+            for (std::size_t b = a + 1; b < found.size(); ++b) {
+                all.pairs.push_back(detail::in_common(*found[a].second, *found[b].second, m.name));
+                all.pairs.back().first = a;
+                all.pairs.back().second = b;
+            }
+    return all;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/analysis/topics.hpp
 /// What the topics of the documents have to do with their errors.
 
@@ -27105,16 +27444,16 @@ inline claim large_errors_have_small_residuals(evidence const& e) {
 
 inline claim norm_reverses_magnitudes(evidence const& e) {
     auto const& s = e.study;
-    const std::size_t last_ten = s.layers() - std::min<std::size_t>(10, s.layers());
     return {
         "The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
         "in the upper layers of all four models, clear in the last ten of Llama3-70B",
-        mlp_reads_the_stream(s)
-            ? run_answer{{}, "does not apply: this model has no norm between the residual stream and the MLP", false}
-            : detail::ask_sets(s, [&](error_sets const& sets) {
-                  return count_reversals(detail::curves_from(s.norm_r, last_ten, sets),
-                                         detail::curves_from(s.norm_h, last_ten, sets), 0);
-              })};
+        has_mlp_norm(s) ? detail::ask_sets(s,
+                                           [&](error_sets const& sets) {
+                                               const std::size_t first = last_ten(s.layers());
+                                               return count_reversals(detail::curves_from(s.norm_r, first, sets),
+                                                                      detail::curves_from(s.norm_h, first, sets), 0);
+                                           })
+                        : run_answer{{}, no_mlp_norm}};
 }
 
 inline claim large_errors_have_small_kurtosis(evidence const& e) {
@@ -31055,6 +31394,183 @@ inline report_summary write_report(std::filesystem::path const& folder, finished
 inline report_summary write_report(std::filesystem::path const& folder) {
     const auto s = make_study(read_run(folder));
     return write_report(folder, s, read_location(folder, s));
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/size_study.hpp
+/// What shows a size study: its tables, its figure, and a page with both.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+inline double millions(std::uint64_t count) { return static_cast<double>(count) / 1e6; }
+
+inline std::string study_size_words(size_study const& s) {
+    return counted(s.documents, "document") + " of " + counted(s.tokens, "token") + " of each model's own tokenizer";
+}
+
+} // namespace detail
+
+/// Model by model, and for each its methods.
+inline table size_table(size_study const& s) {
+    table t{
+        "size_study_models",
+        "What the paper finds, against the size of the model",
+        {{"model", "model"},
+         {"parameters", "million parameters", 1},
+         {"in_blocks", "in blocks", 1},
+         {"layers", "layers"},
+         {"growth_r", "growth of r", 2},
+         {"growth_r_low", "95 % from", 2},
+         {"growth_r_high", "to", 2},
+         {"method", "method"},
+         {"mean_error", "mean error", 4},
+         {"pearson_r", "norm(x; r) and error", 3},
+         {"pearson_r_low", "95 % from", 3},
+         {"pearson_r_high", "to", 3},
+         {"pearson_h", "norm(x; h) and error", 3},
+         {"pearson_h_low", "95 % from", 3},
+         {"pearson_h_high", "to", 3},
+         {"reversed", "layers reversed"},
+         {"jaccard_worst", "worst tenths overlap", 3},
+         {"chance", "by chance about", 3},
+         {"jaccard_large", "D_large overlap", 3}},
+        {},
+        {"Over " + detail::study_size_words(s) + ".",
+         "Growth: norm(x; r) at the last layer over that at the first. Correlations: Pearson's, of the magnitude at "
+         "the last layer with the error in nats per token. Intervals: " +
+             std::to_string(bootstrap_resamples) + " bootstrap resamples of the documents.",
+         "Layers reversed: of the last ten, those where the residuals of D_large are smaller than those of D_ctrl and "
+         "its MLP inputs larger. Overlap: Jaccard of two methods, mean over pairs."}};
+    for (auto const& model : s.models)
+        for (auto const& m : model.methods)
+            t.add({model.name, detail::millions(model.parameters), detail::millions(model.in_blocks), model.layers,
+                   model.growth.value, model.growth.within.lo, model.growth.within.hi, m.name, m.mean_error, m.r.value,
+                   m.r.within.lo, m.r.within.hi, m.h.value, m.h.within.lo, m.h.within.hi,
+                   m.reversed.of == 0 ? cell(undefined{m.h.value ? no_tenth().reason : m.h.value.reason()})
+                                      : cell(std::to_string(m.reversed.holds) + " of " + std::to_string(m.reversed.of)),
+                   model.overlap, model.chance, model.overlap_large});
+    return t;
+}
+
+/// Two models under one method.
+inline table models_in_common_table(size_study const& s) {
+    table t{"size_study_pairs",
+            "Do models of different size fail on the same documents?",
+            {{"first", "model"},
+             {"second", "and"},
+             {"method", "method"},
+             {"pearson", "errors, Pearson", 3},
+             {"pearson_low", "95 % from", 3},
+             {"pearson_high", "to", 3},
+             {"jaccard_worst", "Jaccard, worst tenths", 3},
+             {"chance", "by chance about", 3},
+             {"jaccard_large", "Jaccard, D_large", 3}},
+            {},
+            {}};
+    for (auto const& p : s.pairs)
+        t.add({s.models[p.first].name, s.models[p.second].name, p.method, p.error.value, p.error.within.lo,
+               p.error.within.hi, p.overlap, p.chance, p.overlap_large});
+    return t;
+}
+
+namespace detail {
+
+/// A chart against the number of parameters.
+inline chart size_chart(size_study const& s, std::string name, std::string title, std::string y) {
+    chart c = empty_chart(std::move(name), std::move(title), {"million parameters (log scale)", scale::logarithmic},
+                          {std::move(y)});
+    c.note = size_note(std::array{s.documents});
+    return c;
+}
+
+/// A model of the curve, unless its number is not defined.
+inline void add_model(series& curve, model_at_size const& model, measured const& value,
+                      measured_interval const& within) {
+    if (value)
+        curve.points.push_back(
+            {millions(model.parameters), value.optional(), model.name, within.lo.optional(), within.hi.optional()});
+}
+
+/// A curve for each method.
+inline chart correlations_chart(size_study const& s, std::string const& state, number_within method_at_size::*number) {
+    chart c = size_chart(s, "pearson_" + state, "Correlation of norm(x; " + state + ") with the error",
+                         "Pearson correlation");
+    c.zero_line = true;
+    for (auto const& first : s.models[0].methods) {
+        series& curve = c.series.emplace_back(series{first.name, mark::band, {}});
+        for (auto const& model : s.models) {
+            auto const& found = *std::ranges::find(model.methods, first.name, &method_at_size::name).*number;
+            add_model(curve, model, found.value, found.within);
+        }
+    }
+    return c;
+}
+
+inline chart growth_chart(size_study const& s) {
+    chart c = size_chart(s, "growth_r", "Growth of norm(x; r)", "last layer / first layer");
+    series& curve = c.series.emplace_back(series{"Growth", mark::band, {}});
+    for (auto const& model : s.models) {
+        add_model(curve, model, model.growth.value, model.growth.within);
+        if (model.growth.value) c.named.push_back({millions(model.parameters), *model.growth.value, model.name});
+    }
+    return c;
+}
+
+inline chart overlap_chart(size_study const& s) {
+    chart c = size_chart(s, "overlap", "Overlap of two methods, mean over pairs", "Jaccard");
+    c.zero_line = true;
+    for (auto const& [name, number] :
+         {std::pair{"worst tenths", &model_at_size::overlap}, std::pair{"D_large", &model_at_size::overlap_large},
+          std::pair{"by chance", &model_at_size::chance}}) {
+        series& curve = c.series.emplace_back(series{name, mark::line, {}});
+        for (auto const& model : s.models)
+            add_model(curve, model, model.*number, {undefined{"not resampled"}, undefined{"not resampled"}});
+    }
+    return c;
+}
+
+} // namespace detail
+
+/// Everything against the number of parameters.
+inline figure size_figure(size_study const& s) {
+    return {"size_study",
+            "Each point is a model. Correlations of magnitudes at the last layer with the error, before (r) and after "
+            "(h) the norm; how far the residuals grow from the first layer to the last; and how much two methods' "
+            "documents with large errors overlap. Where a number is not defined, the curve leaves the model out." +
+                std::string(detail::bands_caption),
+            {detail::correlations_chart(s, "r", &method_at_size::r),
+             detail::correlations_chart(s, "h", &method_at_size::h), detail::growth_chart(s), detail::overlap_chart(s)},
+            2};
+}
+
+/// Writes size_study.svg and .csv, the tables as CSV, and size_study.html with all of it.   Errors: io_error.
+inline void write_size_study(std::filesystem::path const& folder, size_study const& s) {
+    const figure f = size_figure(s);
+    write_figure(folder, f);
+    std::string body = "<h1>What the paper finds, against the size of the model</h1>\n";
+    body += "<figure>\n<div class=\"scroll\">" + to_svg(f.charts, f.per_row, svg_use::inside_page) +
+            "</div><figcaption>" + html_escape(f.caption) + "</figcaption>\n</figure>\n";
+    for (auto const& t : {size_table(s), models_in_common_table(s)}) {
+        if (t.rows.empty()) continue;
+        write_file_atomically(folder / (t.name + ".csv"), to_csv(t));
+        body += to_html(t);
+    }
+    write_file_atomically(
+        folder / (f.name + ".html"),
+        html_page("Size study: " + counted(s.models.size(), "model") + " – bitlens", svg_style(), body));
 }
 
 } // namespace bitlens

@@ -44,10 +44,7 @@ inline run_results made_up_run(std::size_t documents, std::vector<std::string> c
     for (stored_column& s : run.table.columns())
         for (std::size_t i = 0; i < documents; ++i) {
             const double e = s.variant == 0 ? 0 : error(i, s.variant - 1);
-            const double value = s.declared.name == "nll"      ? 2 + e
-                                 : s.declared.name == "error"  ? e
-                                 : s.declared.name == "norm_h" ? 2 * other(i) // not the states that the norm reads
-                                                               : other(i);
+            const double value = s.declared.name == "nll" ? 2 + e : s.declared.name == "error" ? e : other(i);
             if (s.declared.shape != column_shape::position)
                 for (std::size_t k = 0; k < run.table.layers_of(s); ++k)
                     s.numbers[k * documents + i] = std::isfinite(value) ? value : undefined_number;

@@ -4,6 +4,7 @@
 #include "setting.hpp"
 
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/models/parameter_names.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
@@ -69,6 +70,12 @@ inline json describe_model(checkpoint const& source, std::vector<std::string> co
     if (!allowed_keys.empty()) // a set, however often and in what order they were named
         model["allowed_keys"] = std::set(allowed_keys.begin(), allowed_keys.end());
     return model;
+}
+
+/// And how large it is.
+inline json describe_size(checkpoint const& source) {
+    const parameter_count count = count_parameters(source.family(), source.config());
+    return {{"all", count.all}, {"blocks", count.blocks}};
 }
 
 /// A word to who asks for longer rows than a model was trained on, which it computes all the same.

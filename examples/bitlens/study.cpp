@@ -62,6 +62,7 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, std
     manifest["bitlens"] = version;
     manifest["model"] = describe_model(model, a.model.allowed_keys, t.has_value());
     manifest["full"] = model.format_description();
+    manifest["parameters"] = describe_size(model);
     manifest["tokenizer"] = t ? visible_text(t->description()) : "none";
     manifest["data"] = file_identity(a.data);
     const document_keys usual;

@@ -11,6 +11,7 @@
 #include <exception>
 #include <functional>
 #include <iostream>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,10 @@ int run_program(int argc, char** argv, const char* methods, own_option own,
                        "run folder of another model over the same documents, whose losses are taken for this one's")
             ->needs(data)
             ->check(CLI::ExistingDirectory);
+    if (own == own_option::runs)
+        app.add_option("RUN", asked.runs, "finished run folders: models on the same documents")
+            ->excludes(model, app.get_option("--methods"))
+            ->check(CLI::ExistingDirectory);
     if (own == own_option::first_position)
         app.add_flag("--first-position", asked.first_position, "count position 0 too");
     try {
@@ -76,6 +81,11 @@ int run(int argc, char** argv, const char* methods, own_option own, void (*show)
 int run(int argc, char** argv, const char* methods, void (*show)(finished_study const&)) {
     return run_program(argc, argv, methods, own_option::none,
                        [show](request const& asked) { show(measure_study(asked)); });
+}
+
+int run(int argc, char** argv, const char* methods, void (*show)(std::span<const named_study>)) {
+    return run_program(argc, argv, methods, own_option::runs,
+                       [show](request const& asked) { show(measure_sizes(asked)); });
 }
 
 int run(int argc, char** argv, const char* methods, location_request const& variants,

@@ -11,8 +11,10 @@
 #include "bitlens/core/random.hpp"
 #include "bitlens/hooks/record.hpp"
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/models/parameter_names.hpp"
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/sweep/run_results.hpp"
 #include "bitlens/sweep/run_study.hpp"
 #include "bitlens/sweep/select_documents.hpp"
 #include "bitlens/text/text_windows.hpp"
@@ -55,7 +57,15 @@ template <class Architecture>
 finished_study measure(study_model<Architecture> const& model, std::span<const method> methods,
                        std::span<const variant<study_matrix>> variants, document_rows documents) {
     const document_statistics kind{{}, documents.bytes};
-    run_manifest manifest{{{"seed", 1}, {"first_position", false}, {"full", ""}}, {}, kind.columns()};
+    // The family that the model was loaded as: Architecture need only compute like it.
+    model_family const* const family = find_family(families, model.config().architecture);
+    const parameter_count size = count_parameters(*family, model.config());
+    run_manifest manifest{{{"seed", 1},
+                           {"first_position", false},
+                           {"full", ""},
+                           {"parameters", {{"all", size.all}, {"blocks", size.blocks}}}},
+                          {},
+                          kind.columns()};
     for (auto const& m : methods) manifest.methods.push_back({m.name, m.text()});
     const all_cores here;
     auto table = measure_run(model, variants, documents, here.cut, kind);
@@ -166,6 +176,25 @@ document_rows made_up_documents() {
     return documents;
 }
 
+/// A tiny model of so many layers and 16 times as much width as heads.
+template <class Architecture>
+named_study measure_tiny(std::string name, std::span<const method> methods, std::size_t layers, std::size_t heads) {
+    constexpr std::uint64_t seed = 1;
+    model_config config = tiny_config<Architecture>();
+    config.layers = layers;
+    config.block.width = 16 * heads;
+    config.block.heads = heads;
+    config.block.ffn_width = 3 * config.block.width;
+    return {std::move(name),
+            measure(tiny_model<Architecture, study_matrix>(config, seed), methods, made_up_documents())};
+}
+
+/// "runs/qwen/" → "qwen".
+std::string name_of_run(std::filesystem::path const& folder) {
+    const auto path = folder.lexically_normal();
+    return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
 document_rows documents_of(request const& asked, checkpoint const& source) {
     const tokenizer t = source.load_tokenizer();
     return select_documents(asked.data, &t, t.adds_bos() ? t.bos() : std::nullopt, source.config().vocabulary,
@@ -182,6 +211,19 @@ finished_study measure_study(request const& asked) {
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return measure(study_model<Architecture>(source, true), asked.methods, std::move(documents));
     });
+}
+
+std::vector<named_study> measure_sizes(request const& asked) {
+    std::vector<named_study> all;
+    if (!asked.model.empty()) {
+        all.push_back({name_of_run(asked.model), measure_study(asked)});
+    } else if (asked.runs.empty()) {
+        all.push_back(measure_tiny<llama>("llama, width 64", asked.methods, 5, 4));
+        all.push_back(measure_tiny<llama>("llama, width 128", asked.methods, 12, 8));
+        all.push_back(measure_tiny<olmo2>("olmo2, width 64", asked.methods, 6, 4));
+    }
+    for (auto const& run : asked.runs) all.push_back({name_of_run(run), make_study(read_run(run))});
+    return all;
 }
 
 located_study measure_location(request const& asked, location_request wanted) {

@@ -5,6 +5,7 @@
 #include "bitlens/analysis/location_variants.hpp"
 #include "bitlens/analysis/numbers.hpp"
 #include "bitlens/analysis/outliers.hpp"
+#include "bitlens/analysis/size_study.hpp"
 #include "bitlens/recipes/method.hpp"
 
 #include <cstddef>
@@ -21,13 +22,18 @@ struct request {
     std::size_t tokens = 512; // of a document: the first `examples` (all, if none) of at least so many are taken
     std::optional<std::size_t> examples;
     std::vector<method> methods;
-    std::filesystem::path text;   // to score in windows
-    std::filesystem::path before; // run folder whose losses count as those before quantization
-    bool first_position = false;  // whether position 0 counts
-    float sharpness = 1;          // of the tiny model alone: what its logits are multiplied by
+    std::filesystem::path text;              // to score in windows
+    std::filesystem::path before;            // run folder whose losses count as those before quantization
+    std::vector<std::filesystem::path> runs; // finished ones, in place of a model
+    bool first_position = false;             // whether position 0 counts
+    float sharpness = 1;                     // of the tiny model alone: what its logits are multiplied by
 };
 
 finished_study measure_study(request const&);
+
+/// Each run by the name of its folder; without runs the model, or tiny ones of several sizes, one without a norm before
+/// the MLP among them.
+std::vector<named_study> measure_sizes(request const&);
 
 /// A study, and what variants of its methods left.
 struct located_study {

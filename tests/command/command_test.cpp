@@ -4,6 +4,7 @@
 #include "bitlens/hooks/record.hpp"
 #include "bitlens/io/npz.hpp"
 #include "bitlens/models/transformer.hpp"
+#include "bitlens/sweep/memory_plan.hpp"
 #include "bitlens/sweep/run_folder.hpp"
 #include "bitlens/sweep/run_results.hpp"
 #include "bitlens/text/tokenizer.hpp"
@@ -196,6 +197,27 @@ TEST_CASE("equal runs have equal bytes whatever the number of threads and the me
         CHECK((result.text.find("one layer at a time") != std::string::npos) == (name == "memory"));
         check_same_run(undisturbed(), folder);
     }
+}
+
+TEST_CASE("where weights of one layer cannot be laid out, products decode them, and bytes are the same") {
+    const auto folder = here().folder / "not_laid_out";
+    const auto result = run(study(folder, two_methods, {"--threads", "1", "--memory", "1M"}));
+    REQUIRE_MESSAGE(result.code == 0, result.text);
+    CHECK_MESSAGE(result.text.find("each product decodes its weights") != std::string::npos, result.text);
+    check_same_run(undisturbed(), folder);
+}
+
+TEST_CASE("an embedding in the mapped file takes no memory, but for a head that is the same") {
+    const auto untied = here().folder / "untied";
+    const std::size_t vocabulary = test::write_tiny_model(untied, 1, 1, 0, false);
+    auto arguments = study(here().folder / "untied_run", "rtn3-g64");
+    *std::next(std::ranges::find(arguments, "--model")) = untied.string();
+    const auto result = run(arguments);
+    REQUIRE_MESSAGE(result.code == 0, result.text);
+    const std::string ends = "embedding and head " + bytes_text(vocabulary * 64 * sizeof(float)) + ",";
+    CHECK_MESSAGE(result.text.find(ends) != std::string::npos, result.text);
+    const auto tied = run(study(here().folder / "tied_run", "rtn3-g64"));
+    CHECK_MESSAGE(tied.text.find(ends) != std::string::npos, tied.text);
 }
 
 TEST_CASE("a run killed at any moment goes on, and ends with the same bytes") {

@@ -262,6 +262,10 @@ TEST_CASE("token ids are studied without a tokenizer, which is said and recorded
         CHECK_MESSAGE(said.find("tokenizer.json") != std::string::npos, said);
         const json manifest = read_json_file(out / "manifest.json");
         CHECK(manifest["tokenizer"] == "none");
+        // Two blocks of width 64 with 4 and 2 heads of 16 and an MLP of 128; a head that is the embedding.
+        constexpr std::size_t blocks = 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 128 * 64 + 2 * 64);
+        CHECK(manifest["parameters"] ==
+              json({{"all", (here().vocabulary + padding) * 64 + 64 + blocks}, {"blocks", blocks}}));
         for (auto const& file : manifest["model"]["files"]) CHECK(file["name"] != "tokenizer.json");
         const auto run = read_run(out);
         for (const std::int32_t id : run.documents.ids.row(1))

@@ -4,6 +4,7 @@
 #include "bitlens/io/sha256.hpp"
 
 #include "files.hpp"
+#include "present_pages.hpp"
 
 #include <csignal>
 #include <filesystem>
@@ -51,6 +52,34 @@ TEST_CASE("a mapped file has the bytes of the file, in both ways, also after a m
         CHECK(other.bytes().empty());
         other = std::move(moved);
         CHECK(as_text(other.bytes()) == "hello");
+    }
+}
+
+TEST_CASE("memory of a mapped file that is given back is gone until it is touched, whole pages alone") {
+    const test::temporary_folder folder;
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    std::string text(8 * page + 100, ' ');
+    for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>('a' + i % 23);
+    const auto path = folder.write("x", text);
+    for (const auto access : {file_access::map, file_access::copy}) {
+        const mapped_file file(path, access);
+        const auto bytes = file.bytes();
+        CHECK(as_text(bytes) == text);
+        const auto present = [&](std::size_t first, std::size_t count) {
+            return test::count_pages(bytes.data() + first, count).present;
+        };
+        if (access == file_access::map) {
+            REQUIRE(present(0, bytes.size()) == 8);
+            file.give_back(bytes.subspan(page + 1, 4 * page)); // but for its ends these are pages 2, 3 and 4
+            CHECK(present(0, 2 * page) == 2);
+            CHECK(present(2 * page, 3 * page) == 0);
+            CHECK(present(5 * page, 3 * page) == 3);
+        }
+        file.give_back(bytes.subspan(10, 20));
+        file.give_back({});
+        file.give_back(bytes);
+        if (access == file_access::map) CHECK(present(0, bytes.size()) == 0);
+        CHECK(as_text(bytes) == text);
     }
 }
 

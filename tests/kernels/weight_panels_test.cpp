@@ -42,6 +42,7 @@ TEST_CASE("panels multiply like the matrix they hold, whatever its format") {
             weight_panels<arch> panels(w.rows(), w.cols(), a);
             panels.pack(w);
             check_against_matrix(panels, w, 19, a, random);
+            check_against_matrix(weight_panels<arch>::made_at_use(w, a), w, 19, a, random);
         });
     });
 }
@@ -63,6 +64,7 @@ TEST_CASE("panels of every size, more of them than are multiplied at once, more 
             weight_panels<arch> panels(s.rows, s.cols, a);
             panels.pack(w);
             check_against_matrix(panels, w, s.positions, a, random);
+            check_against_matrix(weight_panels<arch>::made_at_use(w, a), w, s.positions, a, random);
         }
     });
 }

@@ -1,5 +1,7 @@
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/models/transformer.hpp"
 
+#include "present_pages.hpp"
 #include "written_model.hpp"
 
 #include <doctest/doctest.h>
@@ -9,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -89,6 +92,54 @@ TEST_CASE("numbers keep their 16 bits, borrowed from the mapped file") {
     CHECK(source.format_description() == "safetensors, linear layers BF16, embedding BF16, head BF16");
     CHECK(source.files().size() == 2);
     CHECK(source.tensors().size() == tensors.size());
+}
+
+TEST_CASE("what is borrowed leaves memory with the matrix, and an embedding when its rows have been read") {
+    model_config large = config();
+    large.vocabulary = 4000; // its matrices are many pages
+    large.block.ffn_width = 4000;
+    json as_json = config_file;
+    as_json["vocab_size"] = large.vocabulary;
+    as_json["intermediate_size"] = large.block.ffn_width;
+    const temporary_folder folder;
+    const auto tensors = make_tensors(large, safetensors_type::bf16);
+    write_folder(folder.path(), as_json, tensors);
+    write_gguf(folder / "model.gguf", large, tensors);
+    const checkpoint source(folder.path()), gguf(folder / "model.gguf");
+
+    const auto pages = [](packed_matrix<dense<bf16>> const& m) { return count_pages(m.data(), m.bytes()); };
+    using stored_matrix = packed_matrix<dense<bf16>>;
+    auto up = std::make_unique<stored_matrix>(source.load_matrix<stored_matrix>("model.layers.0.mlp.up_proj.weight"));
+    auto const* const data = up->data();
+    const std::size_t bytes = up->bytes();
+    REQUIRE(pages(*up).all > 10);
+    CHECK(pages(*up).present == pages(*up).all);
+    up.reset();
+    CHECK(count_pages(data, bytes).present == 0);
+
+    const transformer<llama, stored_matrix> model(source, false);
+    auto const& embedding = model.embedding();
+    REQUIRE(pages(embedding).all > 10);
+    CHECK(pages(embedding).present == 0); // checked, and given back
+    const auto expected = formula_weight("model.embed_tokens.weight", {large.vocabulary, large.block.width});
+    std::vector<std::int32_t> ids; // more than are read at once
+    for (std::int32_t id = 39; id < 4000; id += 40) ids.push_back(id);
+    matrix<float> x(ids.size(), large.block.width);
+    model.embed(ids, x.view());
+    CHECK(pages(embedding).present == 0);
+    std::size_t different = 0;
+    for (std::size_t t = 0; t < ids.size(); ++t)
+        for (std::size_t i = 0; i < large.block.width; ++i) {
+            const float stored = expected[static_cast<std::size_t>(ids[t]) * large.block.width + i];
+            different += x(t, i) == static_cast<float>(bf16(stored)) ? 0u : 1u;
+        }
+    CHECK(different == 0);
+    CHECK_THROWS_AS(model.embed(ids, x.view().middle_rows(0, 5)), shape_error);
+    CHECK(source.is_borrowed<any_dense>("model.layers.0.self_attn.q_proj.weight"));
+    CHECK_FALSE(gguf.is_borrowed<any_dense>("model.layers.0.self_attn.q_proj.weight")); // its rows are not in order
+    CHECK(gguf.is_borrowed<any_dense>("model.layers.0.self_attn.v_proj.weight"));
+    CHECK_FALSE(source.is_borrowed<float_matrix>("model.embed_tokens.weight")); // widened
+    CHECK_THROWS_AS(source.is_borrowed<any_dense>("model.layers.2.mlp.up_proj.weight"), format_error);
 }
 
 TEST_CASE("the rows of q and k in a llama GGUF are put back in order") {

@@ -51,6 +51,24 @@ TEST_CASE("with less room layers are read again, and blocks grow as far as memor
         option_error);
 }
 
+TEST_CASE("weights are laid out where there is room for them and for enough rows") {
+    auto d = demand();
+    d.states.panels = 300;
+    CHECK(plan_memory(d, 1'000'000, 2).cut.lays_out);
+    const std::uint64_t smallest = 100 + 100 + 40 + 50 + 2 * 30 + 20 + 7;
+    auto plan = plan_memory(d, smallest + 300 + 7 * 7, 2);
+    CHECK(plan.cut.lays_out);
+    CHECK(plan.cut.examples_per_block == 8);
+    CHECK(plan.total == smallest + 300 + 7 * 7);
+    plan = plan_memory(d, smallest + 300 + 7 * 7 - 1, 2); // 7 rows would keep two threads waiting
+    CHECK_FALSE(plan.cut.lays_out);
+    CHECK(plan.cut.examples_per_block == (7 + 300 + 7 * 7 - 1) / 7);
+    plan = plan_memory(d, smallest, 2);
+    CHECK_FALSE(plan.cut.lays_out);
+    CHECK(plan.total == smallest);
+    CHECK_THROWS_AS(plan_memory(d, smallest - 1, 2), option_error);
+}
+
 TEST_CASE("a block is never larger than the rows there are") {
     auto d = demand();
     d.rows = 3;

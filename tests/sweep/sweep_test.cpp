@@ -153,11 +153,12 @@ TEST_CASE("position t is scored on the token at t + 1") {
     }
 }
 
-TEST_CASE("nothing depends on the size of a block or the number of threads") {
+TEST_CASE("nothing depends on the size of a block, the number of threads, or whether weights are laid out") {
     const auto model = tiny_model<llama, weight>(tiny_config<llama>(), 1);
     const std::vector<variant<weight>> variants{{"full", model.layers()}, {"rtn3", quantized(model)}};
     const auto expected = run(model, variants, {1, 1});
-    for (const sweep_cut cut : {sweep_cut{2, 1}, sweep_cut{5, 2}, sweep_cut{1, 3}, sweep_cut{100, 7}}) {
+    for (const sweep_cut cut :
+         {sweep_cut{2, 1}, sweep_cut{5, 2}, sweep_cut{1, 3}, sweep_cut{100, 7}, sweep_cut{2, 3, false}}) {
         const auto found = run(model, variants, cut);
         REQUIRE(found.size() == rows);
         for (std::size_t n = 0; n < rows; ++n) {

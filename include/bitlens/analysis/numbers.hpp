@@ -269,15 +269,18 @@ inline layer_count count_reversals(set_curves const& r, set_curves const& h, std
     return count;
 }
 
-/// Whether the MLP reads the residual stream itself, as in families without a norm before it: no norm can reverse
-/// there.
-inline bool mlp_reads_the_stream(finished_study const& s) {
-    for (std::size_t k = 0; k < s.layers(); ++k)
-        if (!std::ranges::equal(s.norm_r.row(k), s.norm_h.row(k))) return false;
-    return s.layers() > 0 && s.size() > 0;
-}
-
 /// First layer of the upper half, L/2, which is where the paper looks.
 inline std::size_t upper_half(std::size_t layers) noexcept { return layers / 2; }
+/// First of the last ten layers, where it looks for the reversal.
+inline std::size_t last_ten(std::size_t layers) noexcept { return layers - std::min<std::size_t>(10, layers); }
+
+/// Whether a norm stands before the MLP. Where none does, h is r itself, and nothing can be reversed.
+inline bool has_mlp_norm(finished_study const& s) {
+    for (std::size_t k = 0; k < s.layers(); ++k)
+        for (std::size_t n = 0; n < s.size(); ++n)
+            if (s.norm_h.row(k)[n] != s.norm_r.row(k)[n] && !std::isnan(s.norm_r.row(k)[n])) return true;
+    return false;
+}
+inline constexpr const char* no_mlp_norm = "no norm stands before the MLP, which reads r itself";
 
 } // namespace bitlens

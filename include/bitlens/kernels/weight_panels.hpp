@@ -82,8 +82,8 @@ private:
     std::size_t rows_, cols_;
     arithmetic products_;
     aligned_array<std::byte> own_; // empty in memory of the caller
-    std::byte* memory_ = nullptr; // none: the panels are made at use
-    row_decoder decode_{};        // by this
+    std::byte* memory_ = nullptr;  // none: the panels are made at use
+    row_decoder decode_{};         // by this
 };
 
 template <class W>

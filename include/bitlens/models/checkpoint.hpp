@@ -141,6 +141,13 @@ public:
         return false;
     }
 
+    /// Gives the memory of a borrowed matrix back to the system; it comes again as its numbers are read.
+    /// Errors: as load_matrix for a name.
+    void give_back(std::string_view name) const {
+        auto const& t = tensor(name, 2);
+        t.mapping->give_back(t.bytes);
+    }
+
     /// A norm or bias as floats.   Errors: as load_matrix.
     std::vector<float> load_vector(std::string_view name) const {
         auto const& t = tensor(name, 1);
@@ -224,7 +231,6 @@ private:
         };
         auto m = make();
         for (std::size_t r = 0; r < m.rows(); ++r) detail::check_finite<T>(m.row(r), t, r);
-        if (t.info.name == detail::embedding_name) t.mapping->give_back(t.bytes); // its rows are read one by one
         return m;
     }
 

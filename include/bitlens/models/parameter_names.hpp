@@ -7,6 +7,7 @@
 #include "bitlens/models/model_family.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -58,6 +59,32 @@ void for_each_tensor(model_family const& family, model_config const& c, F const&
             if (has_parameter(c, parameter))
                 f(layer_prefix(k) + name_below_layer(parameter), shape_of(parameter, family.form, c.block));
 }
+
+} // namespace bitlens::detail
+
+namespace bitlens {
+
+/// How many numbers a model is made of: embedding, norms, biases, weights; a head that is the embedding once.
+struct parameter_count {
+    std::uint64_t all = 0, blocks = 0; // `blocks`: of them, those in its blocks
+
+    bool operator==(parameter_count const&) const = default;
+};
+
+inline parameter_count count_parameters(model_family const& family, model_config const& c) {
+    parameter_count count;
+    detail::for_each_tensor(family, c, [&](std::string const& name, std::vector<std::size_t> const& shape) {
+        std::uint64_t numbers = 1;
+        for (const std::size_t n : shape) numbers *= n;
+        count.all += numbers;
+        if (name.starts_with("model.layers.")) count.blocks += numbers;
+    });
+    return count;
+}
+
+} // namespace bitlens
+
+namespace bitlens::detail {
 
 /// The number of a layer and what follows it, of "model.layers.3.mlp.up_proj.weight" after "model.layers.".
 struct name_in_layer {

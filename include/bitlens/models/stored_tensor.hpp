@@ -44,10 +44,10 @@ struct stored_tensor {
     stored_number number;
     std::span<const std::byte> bytes;
     std::shared_ptr<const mapped_file> mapping; // keeps the bytes alive
-    gguf_tensor const* blocks = nullptr; // of a GGUF file
-    std::size_t first_row = 0;           // of `blocks`
-    std::size_t interleaved_head = 0;    // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)
-    bool is_less_one = false;            // γ − 1 is stored of γ
+    gguf_tensor const* blocks = nullptr;        // of a GGUF file
+    std::size_t first_row = 0;                  // of `blocks`
+    std::size_t interleaved_head = 0; // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)
+    bool is_less_one = false;         // γ − 1 is stored of γ
 
     std::size_t rows() const noexcept { return info.shape.size() == 2 ? info.shape[0] : 1; }
     std::size_t cols() const noexcept { return info.shape.back(); }

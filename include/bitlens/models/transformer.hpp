@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -90,7 +91,15 @@ public:
     /// x ← the rows of the embedding, in the scale that the model wants.   Shapes: ids (T), x (T, d).
     /// Errors: as bitlens::embed.
     void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const {
-        bitlens::embed(*embedding_, ids, x, config_.embedding_scale);
+        if (!in_file_) return bitlens::embed(*embedding_, ids, x, config_.embedding_scale);
+        detail::check_shape("embed", "x", x, ids.size(), embedding_->cols());
+        // The system brings up to 2 MiB of a file for one row.
+        constexpr std::size_t rows_at_once = 16;
+        for (std::size_t t = 0; t < ids.size(); t += rows_at_once) {
+            const std::size_t rows = std::min(rows_at_once, ids.size() - t);
+            bitlens::embed(*embedding_, ids.subspan(t, rows), x.middle_rows(t, rows), config_.embedding_scale);
+            in_file_->give_back(detail::embedding_name);
+        }
     }
 
     /// Bytes of workspace that forward needs.
@@ -118,8 +127,18 @@ private:
     transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
                 std::vector<float> final_norm, std::nullptr_t, checkpoint const& source)
         : transformer(std::move(config), std::move(layers), embedding, std::move(final_norm),
-                      source.config().tied_head ? embedding
-                                                : std::make_shared<const W>(source.load_matrix<W>(detail::head_name))) {
+                      head_of(source, embedding)) {
+        if (leaves_embedding(source)) in_file_ = source;
+    }
+
+    /// Whether memory of the embedding is given back after use.
+    static bool leaves_embedding(checkpoint const& source) {
+        return !source.config().tied_head && source.is_borrowed<W>(detail::embedding_name);
+    }
+    static std::shared_ptr<const W> head_of(checkpoint const& source, std::shared_ptr<const W> const& embedding) {
+        if (source.config().tied_head) return embedding;
+        if (leaves_embedding(source)) source.give_back(detail::embedding_name); // which has been read to be checked
+        return std::make_shared<const W>(source.load_matrix<W>(detail::head_name));
     }
 
     template <class P>
@@ -165,6 +184,7 @@ private:
     std::shared_ptr<const W> embedding_;
     std::shared_ptr<const std::vector<float>> final_norm_;
     std::shared_ptr<const W> head_;
+    std::optional<checkpoint> in_file_; // where the embedding is borrowed from, and its memory given back after use
     arithmetic products_ = arithmetic::f32;
 };
 

@@ -187,16 +187,16 @@ inline claim large_errors_have_small_residuals(evidence const& e) {
 
 inline claim norm_reverses_magnitudes(evidence const& e) {
     auto const& s = e.study;
-    const std::size_t last_ten = s.layers() - std::min<std::size_t>(10, s.layers());
     return {
         "The norm reverses this: residuals of D_large are smaller and its MLP inputs larger, in the last ten layers",
         "in the upper layers of all four models, clear in the last ten of Llama3-70B",
-        mlp_reads_the_stream(s)
-            ? run_answer{{}, "does not apply: this model has no norm between the residual stream and the MLP", false}
-            : detail::ask_sets(s, [&](error_sets const& sets) {
-                  return count_reversals(detail::curves_from(s.norm_r, last_ten, sets),
-                                         detail::curves_from(s.norm_h, last_ten, sets), 0);
-              })};
+        has_mlp_norm(s) ? detail::ask_sets(s,
+                                           [&](error_sets const& sets) {
+                                               const std::size_t first = last_ten(s.layers());
+                                               return count_reversals(detail::curves_from(s.norm_r, first, sets),
+                                                                      detail::curves_from(s.norm_h, first, sets), 0);
+                                           })
+                        : run_answer{{}, no_mlp_norm}};
 }
 
 inline claim large_errors_have_small_kurtosis(evidence const& e) {

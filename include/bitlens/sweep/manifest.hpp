@@ -44,23 +44,28 @@ inline json file_identity(std::filesystem::path const& path) {
             {"sha256", sha256_of_file(path)}};
 }
 
+/// What follows a value in words, of the one side of a difference and of the other.
+struct difference_sides {
+    std::string found = " in the folder", asked = " asked for";
+};
+
 /// The first place where two JSON values differ, in words; nothing when they are equal.
 /// Errors: format_error for a string that is no UTF-8.
-inline std::optional<std::string> first_difference(json const& found, json const& asked,
-                                                   std::string const& where = "") {
+inline std::optional<std::string> first_difference(json const& found, json const& asked, std::string const& where = "",
+                                                   difference_sides const& sides = {}) {
     if (found == asked) return std::nullopt;
     if (found.is_object() && asked.is_object()) {
         const auto inside = [&](std::string const& key) { return where.empty() ? key : where + "." + key; };
         for (auto const& [key, value] : asked.items()) {
             if (!found.contains(key))
-                return inside(key) + ": nothing in the folder, " + json_text(value, where) + " asked for";
-            if (auto difference = first_difference(found[key], value, inside(key))) return difference;
+                return inside(key) + ": nothing" + sides.found + ", " + json_text(value, where) + sides.asked;
+            if (auto difference = first_difference(found[key], value, inside(key), sides)) return difference;
         }
         for (auto const& [key, value] : found.items())
             if (!asked.contains(key))
-                return inside(key) + ": " + json_text(value, where) + " in the folder, nothing asked for";
+                return inside(key) + ": " + json_text(value, where) + sides.found + ", nothing" + sides.asked;
     }
-    return where + ": " + json_text(found, where) + " in the folder, " + json_text(asked, where) + " asked for";
+    return where + ": " + json_text(found, where) + sides.found + ", " + json_text(asked, where) + sides.asked;
 }
 
 namespace detail {

@@ -57,8 +57,8 @@ inline memory_plan plan_memory(memory_demand const& d, std::uint64_t limit, unsi
     for (auto const& [full_resident, quantized_resident, lays_out] : choices) {
         const std::uint64_t weights = d.ends + (full_resident ? d.full : one_layer(d.full)) +
                                       (quantized_resident ? d.quantized : one_layer(d.quantized));
-        const std::uint64_t fixed = weights + d.results + threads * d.states.per_thread + d.states.once +
-                                    (lays_out ? d.states.panels : 0);
+        const std::uint64_t fixed =
+            weights + d.results + threads * d.states.per_thread + d.states.once + (lays_out ? d.states.panels : 0);
         smallest = fixed + d.states.per_example;
         // A layer that must be read or quantized again is worth as many examples as fit.
         const std::uint64_t wanted = full_resident && quantized_resident ? useful_block : d.rows;
