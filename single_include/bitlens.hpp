@@ -19018,6 +19018,18 @@ void for_each_tensor(model_family const& family, model_config const& c, F const&
                 f(layer_prefix(k) + name_below_layer(parameter), shape_of(parameter, family.form, c.block));
 }
 
+/// The number of a layer and what follows it, of "model.layers.3.mlp.up_proj.weight" after "model.layers.".
+struct name_in_layer {
+    std::string_view layer, rest;
+};
+inline std::optional<name_in_layer> split_layer_name(std::string_view name, std::string_view prefix) {
+    if (!name.starts_with(prefix)) return std::nullopt;
+    name.remove_prefix(prefix.size());
+    const auto dot = name.find('.');
+    if (dot == std::string_view::npos) return std::nullopt;
+    return name_in_layer{name.substr(0, dot), name.substr(dot + 1)};
+}
+
 } // namespace bitlens::detail
 
 namespace bitlens {
@@ -19041,22 +19053,6 @@ inline parameter_count count_parameters(model_family const& family, model_config
 }
 
 } // namespace bitlens
-
-namespace bitlens::detail {
-
-/// The number of a layer and what follows it, of "model.layers.3.mlp.up_proj.weight" after "model.layers.".
-struct name_in_layer {
-    std::string_view layer, rest;
-};
-inline std::optional<name_in_layer> split_layer_name(std::string_view name, std::string_view prefix) {
-    if (!name.starts_with(prefix)) return std::nullopt;
-    name.remove_prefix(prefix.size());
-    const auto dot = name.find('.');
-    if (dot == std::string_view::npos) return std::nullopt;
-    return name_in_layer{name.substr(0, dot), name.substr(dot + 1)};
-}
-
-} // namespace bitlens::detail
 
 // ---- bitlens/models/stored_tensor.hpp
 /// stored_tensor: one tensor of a checkpoint and how to read it.
@@ -19107,11 +19103,10 @@ struct stored_tensor {
     std::size_t cols() const noexcept { return info.shape.back(); }
     std::string who() const { return info.file.string() + ": tensor " + in_quotes(info.stored_name); }
 
-    /// Rows first … first + count − 1 of what the file keeps in one tensor, as a tensor called `name`.
-    stored_tensor part(std::string name, std::size_t first, std::size_t count) const {
+    /// Rows first … first + count − 1, as a tensor of their own.
+    stored_tensor part(std::size_t first, std::size_t count) const {
         stored_tensor t = *this;
         const std::size_t row_bytes = bytes.size() / info.shape[0];
-        t.info.name = std::move(name);
         t.info.shape[0] = count;
         t.info.bytes = count * row_bytes;
         t.bytes = bytes.subspan(first * row_bytes, count * row_bytes);
@@ -19281,11 +19276,7 @@ struct checkpoint_contents {
             if (tensor->type == safetensors_type::f16) t.number = stored_number::f16;
             if (tensor->type == safetensors_type::bf16) t.number = stored_number::bf16;
             t.is_less_one = kind && kind->stores_gamma_less_one && name.ends_with("norm.weight");
-            const auto place = split_layer_name(name, "model.layers.");
-            if (kind && place)
-                take_parts(t, layer_prefix_of(*place), parts_of(t, &block_parameter::hugging_face, place->rest));
-            else
-                tensors.push_back(std::move(t));
+            take(std::move(t), split_layer_name(name, "model.layers."), &block_parameter::hugging_face);
         }
         index_tensors();
     }
@@ -19305,52 +19296,49 @@ struct checkpoint_contents {
             if (tensor.type->name == "F32") t.number = stored_number::f32;
             if (tensor.type->name == "F16") t.number = stored_number::f16;
             if (tensor.type->name == "BF16") t.number = stored_number::bf16;
-            const auto place = split_layer_name(name, "blk.");
             for (auto const& [stored, hugging_face] : gguf_names)
                 if (name == stored) t.info.name = hugging_face;
-            if (kind && place)
-                take_parts(t, layer_prefix_of(*place), parts_of(t, &block_parameter::gguf, place->rest));
-            else
-                tensors.push_back(std::move(t));
+            take(std::move(t), split_layer_name(name, "blk."), &block_parameter::gguf);
         }
         index_tensors();
     }
 
-    /// The parameters that a tensor holds, by its name within a layer. Where a file keeps apart what others of the
-    /// family have in one tensor, the tensor goes by the usual name.
-    std::vector<block_parameter const*> parts_of(stored_tensor const& t, std::string_view block_parameter::*name,
-                                                 std::string_view stored_name) const {
-        std::vector<block_parameter const*> parts;
-        std::size_t rows = 0;
-        for (auto const& parameter : kind->parameters)
-            if (parameter.*name == stored_name) {
-                parts.push_back(&parameter);
-                rows += shape_of(parameter, kind->form, config.block)[0];
-            }
-        if (parts.size() == 1 || (!parts.empty() && !t.info.shape.empty() && t.info.shape[0] == rows)) return parts;
-        for (auto const& parameter : separate_weights)
-            if (parameter.*name == stored_name) return {&parameter};
-        return {};
-    }
-
-    void take_parts(stored_tensor const& t, std::string const& prefix, std::span<block_parameter const* const> parts) {
-        if (parts.empty()) return tensors.push_back(t); // reported as unexpected
+    /// Adds a tensor of that place in a layer, or of none, under the names of the parameters that it holds; one that
+    /// holds none that is known keeps its name, and is reported as unexpected.
+    void take(stored_tensor t, std::optional<name_in_layer> const& place, std::string_view block_parameter::*column) {
+        const auto parts = kind && place ? parts_of(t, column, place->rest) : std::vector<block_parameter const*>();
+        if (parts.empty()) return tensors.push_back(std::move(t));
+        const auto add = [&](stored_tensor part, block_parameter const& parameter) {
+            part.info.name = "model.layers." + std::string(place->layer) + "." + name_below_layer(parameter);
+            if (gguf && kind->gguf_interleaves_heads && is_of_queries_or_keys(parameter))
+                part.interleaved_head = config.block.head_dim;
+            tensors.push_back(std::move(part));
+        };
+        if (parts.size() == 1) return add(std::move(t), *parts.front());
         std::size_t first = 0;
         for (block_parameter const* const parameter : parts) {
-            const std::string name = prefix + name_below_layer(*parameter);
-            const std::size_t rows = parts.size() == 1 ? t.info.shape.empty() ? 1 : t.info.shape[0]
-                                                       : shape_of(*parameter, kind->form, config.block)[0];
-            tensors.push_back(parts.size() == 1 ? t : t.part(name, first, rows));
-            stored_tensor& taken = tensors.back();
-            taken.info.name = name;
-            if (gguf && kind->gguf_interleaves_heads && is_of_queries_or_keys(*parameter))
-                taken.interleaved_head = config.block.head_dim;
+            const std::size_t rows = shape_of(*parameter, kind->form, config.block)[0];
+            add(t.part(first, rows), *parameter);
             first += rows;
         }
     }
 
-    static std::string layer_prefix_of(name_in_layer const& place) {
-        return "model.layers." + std::string(place.layer) + ".";
+    /// The parameters that a tensor holds, by its name within a layer. Where a file keeps apart what others of the
+    /// family have in one tensor, the tensor goes by the usual name. By sizes that make no model nothing is divided.
+    std::vector<block_parameter const*> parts_of(stored_tensor const& t, std::string_view block_parameter::*column,
+                                                 std::string_view stored_name) const {
+        std::vector<block_parameter const*> parts;
+        std::size_t rows = 0;
+        for (auto const& parameter : kind->parameters)
+            if (parameter.*column == stored_name) {
+                parts.push_back(&parameter);
+                rows += shape_of(parameter, kind->form, config.block)[0];
+            }
+        const bool are_stacked = parts.size() > 1 && !t.info.shape.empty() && t.info.shape[0] == rows;
+        if (parts.size() == 1 || (are_stacked && says_a_model())) return parts;
+        for (auto const& parameter : separate_weights)
+            if (parameter.*column == stored_name) return {&parameter};
+        return {};
     }
 
     void index_tensors() {

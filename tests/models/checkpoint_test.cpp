@@ -533,3 +533,12 @@ TEST_CASE("GGUF metadata that changes the result is refused by name") {
     c.block.kv_heads = 3;
     CHECK(has(refused(nothing, c), "key and value heads"));
 }
+
+TEST_CASE("stacked tensors are not divided by sizes that make no model") {
+    const temporary_folder folder;
+    const json none{{"model_type", "phi3"},     {"hidden_size", 8}, {"num_attention_heads", 0},
+                    {"num_key_value_heads", 0}, {"head_dim", 4},    {"num_hidden_layers", 1}};
+    const std::string qkv = "model.layers.0.self_attn.qkv_proj.weight";
+    write_folder(folder.path(), none, {store_tensor(qkv, {0, 8}, safetensors_type::f32, {})});
+    CHECK_FALSE(checkpoint::inspect(folder.path()).problems().empty());
+}

@@ -109,7 +109,7 @@ MUTANTS = [
              "[reciprocal = 1.0f / (scale > 0 ? scale : 1.0f)](float x) { return x * reciprocal; }")]),
     # How a model runs.
     Mutant("rows of q and k of a llama GGUF left as stored", "models/checkpoint", "models/checkpoint_contents.hpp",
-           [("taken.interleaved_head = config.block.head_dim;", "taken.interleaved_head = 0;")]),
+           [("part.interleaved_head = config.block.head_dim;", "part.interleaved_head = 0;")]),
     Mutant("rows of q and k of a llama GGUF put in order the wrong way round", "models/checkpoint",
            "models/stored_tensor.hpp",
            [("2 * (in_head % half) + in_head / half", "in_head % 2 * half + in_head / 2")]),

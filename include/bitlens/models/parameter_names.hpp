@@ -60,6 +60,18 @@ void for_each_tensor(model_family const& family, model_config const& c, F const&
                 f(layer_prefix(k) + name_below_layer(parameter), shape_of(parameter, family.form, c.block));
 }
 
+/// The number of a layer and what follows it, of "model.layers.3.mlp.up_proj.weight" after "model.layers.".
+struct name_in_layer {
+    std::string_view layer, rest;
+};
+inline std::optional<name_in_layer> split_layer_name(std::string_view name, std::string_view prefix) {
+    if (!name.starts_with(prefix)) return std::nullopt;
+    name.remove_prefix(prefix.size());
+    const auto dot = name.find('.');
+    if (dot == std::string_view::npos) return std::nullopt;
+    return name_in_layer{name.substr(0, dot), name.substr(dot + 1)};
+}
+
 } // namespace bitlens::detail
 
 namespace bitlens {
@@ -83,19 +95,3 @@ inline parameter_count count_parameters(model_family const& family, model_config
 }
 
 } // namespace bitlens
-
-namespace bitlens::detail {
-
-/// The number of a layer and what follows it, of "model.layers.3.mlp.up_proj.weight" after "model.layers.".
-struct name_in_layer {
-    std::string_view layer, rest;
-};
-inline std::optional<name_in_layer> split_layer_name(std::string_view name, std::string_view prefix) {
-    if (!name.starts_with(prefix)) return std::nullopt;
-    name.remove_prefix(prefix.size());
-    const auto dot = name.find('.');
-    if (dot == std::string_view::npos) return std::nullopt;
-    return name_in_layer{name.substr(0, dot), name.substr(dot + 1)};
-}
-
-} // namespace bitlens::detail

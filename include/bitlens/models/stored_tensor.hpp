@@ -53,11 +53,10 @@ struct stored_tensor {
     std::size_t cols() const noexcept { return info.shape.back(); }
     std::string who() const { return info.file.string() + ": tensor " + in_quotes(info.stored_name); }
 
-    /// Rows first … first + count − 1 of what the file keeps in one tensor, as a tensor called `name`.
-    stored_tensor part(std::string name, std::size_t first, std::size_t count) const {
+    /// Rows first … first + count − 1, as a tensor of their own.
+    stored_tensor part(std::size_t first, std::size_t count) const {
         stored_tensor t = *this;
         const std::size_t row_bytes = bytes.size() / info.shape[0];
-        t.info.name = std::move(name);
         t.info.shape[0] = count;
         t.info.bytes = count * row_bytes;
         t.bytes = bytes.subspan(first * row_bytes, count * row_bytes);
