@@ -45,8 +45,8 @@ constexpr std::size_t doublings = 3;
 /// One document per thread is at work, so that memory does not depend on the number of documents.
 void study(study_size const& size) {
     const thread_limit limit(static_cast<unsigned>(size.threads));
-    const model_config config{
-        std::string(llama::name), size.layers, 2048, tokens, {256, 4, 2, 64, 640, 1e-5f, 10000.0}, true};
+    const model_config config{std::string(llama::description.name), size.layers, 2048, tokens,
+                              {256, 4, 2, 64, 640, 1e-5f, 10000.0}, true};
     const auto model = tiny_model<llama, weight>(config, 1);
     std::vector<variant<weight>> variants{{"full", model.layers()}};
     for (std::size_t m = 0; m < size.methods; ++m)
@@ -64,7 +64,8 @@ void study(study_size const& size) {
 constexpr std::size_t deep = 16;
 void run_tree(std::size_t forks, std::size_t documents) {
     const thread_limit limit(1);
-    const model_config config{std::string(llama::name), deep, 256, tokens, {256, 4, 2, 64, 640, 1e-5f, 10000.0}, true};
+    const model_config config{std::string(llama::description.name), deep, 256, tokens,
+                              {256, 4, 2, 64, 640, 1e-5f, 10000.0}, true};
     const auto model = tiny_model<llama, weight>(config, 1);
     std::vector<variant<weight>> variants{{"full", model.layers()},
                                           {"rtn4", quantize_layers(*model.layers(), deep, rtn<format>{})}};

@@ -58,8 +58,14 @@ double best_seconds(F const& f) {
 bool comes_back(std::string const& text, std::string const& decoded) {
     if (decoded == text || decoded == compose_nfc(text)) return true;
     constexpr std::string_view mark = "\u2581";
-    std::string spaced = text;
-    for (std::size_t at; (at = spaced.find(mark)) != std::string::npos;) spaced.replace(at, mark.size(), " ");
+    std::string spaced;
+    for (std::size_t at = 0; at < text.size();)
+        if (text.compare(at, mark.size(), mark) == 0) {
+            spaced += ' ';
+            at += mark.size();
+        } else {
+            spaced += text[at++];
+        }
     return decoded == spaced;
 }
 
