@@ -4,6 +4,7 @@
 #include "bitlens/simd/arch.hpp"
 #include "bitlens/simd/batch.hpp"
 #include "bitlens/simd/bf16.hpp"
+#include "bitlens/simd/gather.hpp"
 #include "bitlens/simd/lookup.hpp"
 #include "bitlens/simd/rows.hpp"
 #include "bitlens/simd/transpose.hpp"

@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
 #include <vector>
 
 using namespace bitlens;
@@ -117,4 +121,55 @@ TEST_CASE("formats have names") {
     CHECK(format_name<dense<float>>() == "f32");
     CHECK(format_name<dense<bf16>>() == "bf16");
     CHECK(format_name<dense<f16>>() == "f16");
+}
+
+TEST_CASE("with an order, place k of every row holds column order[k], and groups are of neighbouring places") {
+    constexpr std::size_t cols = 75;
+    packed_matrix<uniform<3, 32>> w(2, cols);
+    CHECK(w.order().empty());
+    CHECK(w.place_of(40) == 40);
+    std::vector<std::uint32_t> order(cols);
+    for (std::size_t k = 0; k < cols; ++k) order[k] = static_cast<std::uint32_t>((k * 31 + 7) % cols);
+    for (std::size_t k = 0; k < cols; ++k) w.set_code_at(1, k, static_cast<std::uint8_t>(k % 8));
+    for (std::size_t g = 0; g < 3; ++g) {
+        w.set_scale(1, g, static_cast<float>(g + 1));
+        w.set_zero(1, g, static_cast<std::uint8_t>(g));
+    }
+    const std::size_t bytes = w.bytes();
+    w.set_order(order);
+    CHECK(std::ranges::equal(w.order(), order));
+    CHECK(w.bytes() == bytes + 2 * 4 * cols); // and the place of each column
+    bool equal = true;
+    for (std::size_t k = 0; k < cols; ++k) {
+        const std::size_t c = order[k], g = k / 32;
+        equal &= w.place_of(c) == k && w.group_of(c) == g && w.code(1, c) == k % 8 && w.code_at(1, k) == k % 8 &&
+                 w.value(1, c) == static_cast<float>(g + 1) * (static_cast<float>(k % 8) - static_cast<float>(g));
+    }
+    CHECK(equal);
+    w.set_code(0, order[70], 5);
+    CHECK(w.code_at(0, 70) == 5);
+    const auto moved = std::move(w);
+    CHECK(moved.place_of(order[3]) == 3);
+}
+
+TEST_CASE("an order that is no permutation of the columns is refused, and the one before stays") {
+    packed_matrix<uniform<4, 0>> w(1, 4);
+    w.set_order({1, 0, 3, 2});
+    CHECK_THROWS_WITH_AS(w.set_order({0, 1, 2}),
+                         "uniform4-row matrix: its order has 3 places, expected one for each of 4 columns",
+                         shape_error);
+    CHECK_THROWS_WITH_AS(w.set_order({0, 1, 2, 3, 4}), doctest::Contains("5 places"), shape_error);
+    CHECK_THROWS_WITH_AS(w.set_order({}), doctest::Contains("0 places"), shape_error);
+    CHECK_THROWS_WITH_AS(
+        w.set_order({0, 2, 3, 2}),
+        "uniform4-row matrix: its order has column 2 at place 3 and at place 1; each column is expected once",
+        format_error);
+    CHECK_THROWS_WITH_AS(w.set_order({0, 1, 2, 4}),
+                         "uniform4-row matrix: its order has column 4 at place 3, expected one of 4 columns",
+                         format_error);
+    CHECK_THROWS_AS(w.set_order({0, 1, 2, 0xFFFFFFFFu}), format_error);
+    CHECK(w.place_of(0) == 1);
+    packed_matrix<uniform<4, 0>> none(3, 0);
+    none.set_order({});
+    CHECK(none.order().empty());
 }

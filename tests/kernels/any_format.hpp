@@ -6,7 +6,12 @@
 #include "bitlens/simd/arch.hpp"
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 namespace bitlens::test {
 
@@ -32,9 +37,14 @@ void for_each_format(Function const& f) {
     (over_list(static_cast<Lists*>(nullptr)), ...);
 }
 template <class Function>
-void for_every_format(Function const& f) {
+void for_every_low_bit_format(Function const& f) {
     for_each_format<uniform_formats<2>, uniform_formats<3>, uniform_formats<4>, uniform_formats<5>, uniform_formats<6>,
-                    uniform_formats<7>, uniform_formats<8>, normal_formats<3>, normal_formats<4>, dense_formats>(f);
+                    uniform_formats<7>, uniform_formats<8>, normal_formats<3>, normal_formats<4>>(f);
+}
+template <class Function>
+void for_every_format(Function const& f) {
+    for_every_low_bit_format(f);
+    for_each_format<dense_formats>(f);
 }
 
 /// `cols`, or as many as a format of whole groups takes.
@@ -65,6 +75,29 @@ packed_matrix<F> random_matrix(std::size_t rows, std::size_t cols, random_genera
         }
     }
     return w;
+}
+
+/// The places 0 … n − 1, shuffled.
+inline std::vector<std::uint32_t> random_order(std::size_t n, random_generator& random) {
+    std::vector<std::uint32_t> order(n);
+    std::iota(order.begin(), order.end(), 0u);
+    for (std::size_t k = n; k > 1; --k) std::swap(order[k - 1], order[random.below(k)]);
+    return order;
+}
+/// Every format that can have an order, in random_matrix's way; with one.
+template <quant_format F>
+packed_matrix<F> random_ordered_matrix(std::size_t rows, std::size_t cols, random_generator& random) {
+    auto w = random_matrix<F>(rows, cols, random);
+    w.set_order(random_order(cols, random));
+    return w;
+}
+/// Its values as they are.
+template <weight_format F>
+packed_matrix<dense<float>> laid_out_in_order(packed_matrix<F> const& w) {
+    packed_matrix<dense<float>> all(w.rows(), w.cols());
+    for (std::size_t r = 0; r < w.rows(); ++r)
+        for (std::size_t c = 0; c < w.cols(); ++c) all.writable_row(r)[c] = w.value(r, c);
+    return all;
 }
 
 /// A view of normal numbers, `offset` floats off the alignment, with an odd gap between rows.

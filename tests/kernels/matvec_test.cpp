@@ -46,6 +46,21 @@ TEST_CASE("matvec agrees with the reference for every format") {
     });
 }
 
+TEST_CASE("matvec agrees with the reference where columns have an order") {
+    random_generator random(3);
+    for_every_low_bit_format([&]<class F>() {
+        INFO(format_name<F>());
+        for (const auto& [rows, cols] : {std::pair<std::size_t, std::size_t>{1, 1}, {7, 95}, {6, 1057}}) {
+            const auto w = random_ordered_matrix<F>(rows, legal_cols<F>(cols), random);
+            ragged_matrix x(1, w.cols(), 1, random);
+            std::vector<float> y(rows);
+            workspace scratch(matmul_bytes<arch>(rows, w.cols(), 1, 1));
+            matvec<arch>(w, x.view().row(0), y, scratch);
+            check_against_reference(w, x.view().row(0), y);
+        }
+    });
+}
+
 TEST_CASE("matvec: the same bits for any number of tasks, and through a mixed matrix") {
     random_generator random(2);
     auto w = random_matrix<uniform<3, 64>>(51, 300, random);

@@ -1,3 +1,4 @@
+#include "any_format.hpp"
 #include "bitlens/kernels/vocabulary_loss.hpp"
 
 #include "bitlens/core/random.hpp"
@@ -320,5 +321,27 @@ TEST_CASE("scores are those of logits that were capped before, in every arithmet
         CHECK(s.top == by_hand.top);
         CHECK(s.margin == by_hand.margin);
         CHECK(s.entropy == by_hand.entropy);
+    });
+}
+
+TEST_CASE("a head whose columns have an order scores like one whose columns lie where they belong, bit for bit") {
+    test::for_every_arithmetic([](arithmetic a) {
+        random_generator random(9);
+        const auto head = test::random_ordered_matrix<uniform<4, 32>>(1100, 90, random);
+        const auto in_order = test::laid_out_in_order(head);
+        std::vector<matrix<float>> states;
+        for (int v = 0; v < 2; ++v) {
+            states.emplace_back(7, 90);
+            for (float& x : states.back().span()) x = static_cast<float>(random.normal());
+        }
+        const std::vector<matrix_view<const float>> views(states.begin(), states.end());
+        const std::vector<std::int32_t> targets{0, 5, 1099, 1024, 1023, 1, 7};
+        const auto found = fast_scores(head, views, targets, 2, no_soft_cap, a);
+        const auto expected = fast_scores(in_order, views, targets, 2, no_soft_cap, a);
+        CHECK(found.nll == expected.nll);
+        CHECK(found.kl == expected.kl);
+        CHECK(found.top == expected.top);
+        CHECK(found.margin == expected.margin);
+        CHECK(found.entropy == expected.entropy);
     });
 }

@@ -47,6 +47,27 @@ TEST_CASE("panels multiply like the matrix they hold, whatever its format") {
     });
 }
 
+TEST_CASE("panels of columns that have an order multiply like those of the columns where they belong, bit for bit") {
+    for_every_arithmetic([](arithmetic a) {
+        random_generator random(6);
+        for_each_format<uniform_formats<3>, uniform_formats<4>, normal_formats<4>>([&]<class F>() {
+            INFO(format_name<F>());
+            for (const sizes s : {sizes{101, 1057, 19}, {1, 1, 1}, {33, 511, 5}, {50, 3201, 3}}) {
+                const auto w = random_ordered_matrix<F>(s.rows, legal_cols<F>(s.cols), random);
+                const auto in_order = laid_out_in_order(w);
+                aligned_array<std::byte> memory(weight_panels<arch>::bytes(s.rows, w.cols(), a));
+                std::ranges::fill(memory.span(), std::byte{0x7F});
+                for (const unsigned tasks : {1u, 3u}) {
+                    weight_panels<arch> panels(s.rows, w.cols(), a, memory.span());
+                    panels.pack(w, 0, tasks);
+                    check_against_matrix(panels, in_order, s.positions, a, random);
+                }
+                check_against_matrix(weight_panels<arch>::made_at_use(w, a), in_order, s.positions, a, random);
+            }
+        });
+    });
+}
+
 TEST_CASE("panels of every size, more of them than are multiplied at once, more columns than a block has") {
     for_every_arithmetic([](arithmetic a) {
         random_generator random(2);

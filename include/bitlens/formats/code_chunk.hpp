@@ -17,6 +17,17 @@ template <int Bits>
 struct code_chunk {
     static constexpr std::size_t bytes = chunk_codes * Bits / 8;
 
+    /// Where code i lies in a part of so many bits.
+    struct position {
+        std::size_t byte;
+        unsigned shift;
+    };
+    static constexpr position place(unsigned width, std::size_t i) noexcept {
+        if (width == 1) return {i / 8, static_cast<unsigned>(i % 8)};
+        const std::size_t bytes_of_part = chunk_codes * width / 8;
+        return {i % bytes_of_part, width * static_cast<unsigned>(i / bytes_of_part)};
+    }
+
     /// Code i of the chunk at `chunk`.
     static constexpr std::uint8_t get(const std::uint8_t* chunk, std::size_t i) noexcept {
         unsigned code = 0, done = 0;
@@ -43,15 +54,6 @@ struct code_chunk {
     }
 
 private:
-    struct position {
-        std::size_t byte;
-        unsigned shift;
-    };
-    static constexpr position place(unsigned width, std::size_t i) noexcept {
-        if (width == 1) return {i / 8, static_cast<unsigned>(i % 8)};
-        const std::size_t bytes_of_part = chunk_codes * width / 8;
-        return {i % bytes_of_part, width * static_cast<unsigned>(i / bytes_of_part)};
-    }
     static constexpr unsigned mask(unsigned width) noexcept { return (1u << width) - 1u; }
 };
 

@@ -5,7 +5,13 @@
 #include "bitlens/formats/code_chunk.hpp"
 #include "bitlens/formats/dense.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace bitlens {
 
@@ -29,7 +35,7 @@ inline std::size_t checked_size(std::size_t a, std::size_t b, std::string (*form
 
 } // namespace detail
 
-/// A row of a packed matrix to be written.
+/// A row of a packed matrix to be written, place by place.
 struct row_storage {
     std::uint8_t* codes;       ///< chunks of them
     std::span<float> scales;   ///< of every group
@@ -47,6 +53,7 @@ struct packed_arrays {
     aligned_array<std::uint8_t> codes;
     aligned_array<float> scales;
     aligned_array<std::uint8_t> zeros;
+    std::vector<std::uint32_t> order, places; // the column of each place, the place of each column; or none
 
     /// group_size: 0 for a whole row.   Errors: shape_error when memory cannot hold the matrix.
     [[gnu::noinline]] packed_arrays(std::size_t row_count, std::size_t col_count, std::size_t group_size,
@@ -66,12 +73,37 @@ struct packed_arrays {
         return {codes.data() + r * row_bytes, scales.span().subspan(r * groups, groups),
                 zeros.size() == 0 ? nullptr : zeros.data() + r * groups, group_columns};
     }
+
+    /// Errors: shape_error for another number of places than columns, format_error for what is no permutation.
+    [[gnu::noinline]] void set_order(std::vector<std::uint32_t> columns, std::string (*format)()) {
+        const auto refuse = [&](std::string const& what) { return format() + " matrix: its order " + what; };
+        if (columns.size() != cols)
+            throw shape_error(refuse("has " + std::to_string(columns.size()) + " places, expected one for each of " +
+                                     std::to_string(cols) + " columns"));
+        constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+        std::vector<std::uint32_t> inverse(cols, none);
+        for (std::size_t k = 0; k < cols; ++k) {
+            const std::uint32_t c = columns[k];
+            if (c >= cols)
+                throw format_error(refuse("has column " + std::to_string(c) + " at place " + std::to_string(k) +
+                                          ", expected one of " + std::to_string(cols) + " columns"));
+            if (inverse[c] != none)
+                throw format_error(refuse("has column " + std::to_string(c) + " at place " + std::to_string(k) +
+                                          " and at place " + std::to_string(inverse[c]) +
+                                          "; each column is expected once"));
+            inverse[c] = static_cast<std::uint32_t>(k);
+        }
+        order = std::move(columns);
+        places = std::move(inverse);
+    }
 };
 
 } // namespace detail
 
 /// Codes, scales and zeros of a (rows, cols) matrix; a row has ⌈cols/32⌉ chunks of codes and ⌈cols/group_size⌉ groups.
 /// All codes, scales and zeros are 0 at first. Different rows may be written by different threads.
+/// Column c lies at place c of every row, or where an order puts it: place k then holds column order[k], and a group is
+/// of neighbouring places (GPTQ quantizes columns by falling importance). Who reads a weight speaks of columns.
 /// Errors: shape_error when a format of whole groups gets a short last one.
 template <quant_format F>
 class packed_matrix<F> {
@@ -85,21 +117,37 @@ public:
     std::size_t cols() const noexcept { return own_.cols; }
     std::size_t groups() const noexcept { return own_.groups; }
     /// The group of column c.
-    static constexpr std::size_t group_of([[maybe_unused]] std::size_t c) noexcept {
+    std::size_t group_of(std::size_t c) const noexcept {
         if constexpr (F::group_size == 0)
             return 0;
         else
-            return c / F::group_size;
+            return place_of(c) / F::group_size;
     }
 
-    std::uint8_t code(std::size_t r, std::size_t c) const noexcept {
-        BITLENS_ASSERT(r < own_.rows && c < own_.cols);
-        return chunk::get(codes(r).data() + c / chunk_codes * chunk::bytes, c % chunk_codes);
+    /// The column of each place; none where each lies at its own.
+    std::span<const std::uint32_t> order() const noexcept { return own_.order; }
+    /// What lies at place k is column order[k] from now on: codes stay where they are.
+    /// Errors: shape_error for another number of places than columns, format_error for what is no permutation.
+    void set_order(std::vector<std::uint32_t> order) { own_.set_order(std::move(order), &format_name<F>); }
+    /// The place of column c.
+    std::size_t place_of(std::size_t c) const noexcept {
+        BITLENS_ASSERT(c < own_.cols);
+        return own_.places.empty() ? c : own_.places[c];
     }
+    /// The place of each column; none where each lies at its own.
+    std::span<const std::uint32_t> places() const noexcept { return own_.places; }
+
+    std::uint8_t code(std::size_t r, std::size_t c) const noexcept { return code_at(r, place_of(c)); }
     /// q < 2^bits is asserted.
-    void set_code(std::size_t r, std::size_t c, std::uint8_t q) noexcept {
-        BITLENS_ASSERT(r < own_.rows && c < own_.cols && q < F::codebook.size());
-        chunk::set(own_.codes.data() + r * own_.row_bytes + c / chunk_codes * chunk::bytes, c % chunk_codes, q);
+    void set_code(std::size_t r, std::size_t c, std::uint8_t q) noexcept { set_code_at(r, place_of(c), q); }
+    /// The code at place k of row r.
+    std::uint8_t code_at(std::size_t r, std::size_t k) const noexcept {
+        BITLENS_ASSERT(r < own_.rows && k < own_.cols);
+        return chunk::get(codes(r).data() + k / chunk_codes * chunk::bytes, k % chunk_codes);
+    }
+    void set_code_at(std::size_t r, std::size_t k, std::uint8_t q) noexcept {
+        BITLENS_ASSERT(r < own_.rows && k < own_.cols && q < F::codebook.size());
+        chunk::set(own_.codes.data() + r * own_.row_bytes + k / chunk_codes * chunk::bytes, k % chunk_codes, q);
     }
     float scale(std::size_t r, std::size_t g) const noexcept { return scales(r)[g]; }
     void set_scale(std::size_t r, std::size_t g, float s) noexcept {
@@ -122,12 +170,13 @@ public:
             return scale(r, g) * level;
     }
 
-    /// Bytes of codes, scales and zeros.
+    /// Bytes of codes, scales and zeros, and of columns and places where there is an order.
     std::size_t bytes() const noexcept {
-        return own_.codes.size() + own_.scales.size() * sizeof(float) + own_.zeros.size();
+        return own_.codes.size() + own_.scales.size() * sizeof(float) + own_.zeros.size() +
+               (own_.order.size() + own_.places.size()) * sizeof(std::uint32_t);
     }
 
-    /// The chunks of row r, one after the other.
+    /// The chunks of row r, one after the other, by place.
     std::span<const std::uint8_t> codes(std::size_t r) const noexcept {
         BITLENS_ASSERT(r < own_.rows);
         return {own_.codes.data() + r * own_.row_bytes, own_.row_bytes};
@@ -140,8 +189,9 @@ public:
         BITLENS_ASSERT(r < own_.rows);
         return {own_.zeros.data() + r * own_.groups, own_.groups};
     }
-    /// For writing all of it.
+    /// All of it, to be written or stored.
     detail::packed_arrays& arrays() noexcept { return own_; }
+    detail::packed_arrays const& arrays() const noexcept { return own_; }
 
 private:
     using chunk = code_chunk<F::bits>;

@@ -28,6 +28,10 @@ struct bf16_emulated_micro_kernel : f32_micro_kernel<Arch> {
         base::pack_transposed(weights, stride, rows, depth, panel);
         round(panel, depth * sizes.padded_rows(rows));
     }
+    static void pack_column(const float* column, std::size_t width, std::size_t at, packed_element* panel) noexcept {
+        base::pack_column(column, width, at, panel);
+        round(panel + at * width, width);
+    }
     static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
         base::pack_positions(x, packed);
         round(packed, sizes.padded_positions(x.rows) * sizes.row_elements(x.cols));

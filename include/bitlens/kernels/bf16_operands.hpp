@@ -44,6 +44,11 @@ struct bf16_operands {
                 both.bits = k % 2 == 0 ? bits : both.bits | bits << 16;
             }
     }
+    static void pack_column(const float* column, std::size_t width, std::size_t at, packed_element* panel) noexcept {
+        for (std::size_t r = 0; r < width; r += lanes)
+            simd::round_to_halves(column + r, at % 2,
+                                  pairs(panel) + square_at(at, r, width) + at % square_columns / 2 * lanes);
+    }
     /// As rows of a tile of `positions` ≥ x.rows.
     static void pack_positions(matrix_view<const float> const& x, std::size_t positions,
                                packed_element* packed) noexcept {

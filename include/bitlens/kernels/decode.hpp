@@ -3,9 +3,17 @@
 
 #include "bitlens/core/view.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
+#include "bitlens/simd/gather.hpp"
 #include "bitlens/simd/lookup.hpp"
 #include "bitlens/simd/unpack.hpp"
 #include "bitlens/simd/widen.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace bitlens {
 
@@ -129,6 +137,90 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
     }
 }
 
+/// Where a few columns lie in rows that have an order: of each part of their codes' bits the 32-bit word, of which a
+/// part is a whole number, and the shift in it; and their groups.
+template <int Bits>
+class code_places {
+public:
+    static constexpr std::size_t most = 128; // columns
+
+    /// Room up to a whole chunk is filled with place 0.
+    code_places(std::span<const std::uint32_t> places, std::size_t group_chunks) noexcept {
+        BITLENS_ASSERT(places.size() <= most);
+        const std::size_t end = (places.size() + chunk_codes - 1) / chunk_codes * chunk_codes;
+        for (std::size_t c = 0; c < end; ++c) {
+            const std::uint32_t place = c < places.size() ? places[c] : 0, chunk = place / chunk_codes;
+            group[c] = static_cast<std::int32_t>(chunk / static_cast<std::uint32_t>(group_chunks));
+            std::size_t begin = chunk * code_chunk<Bits>::bytes;
+            for (std::size_t part = 0; part < parts; begin += chunk_codes * width(part) / 8, ++part) {
+                const auto [byte, first_bit] = code_chunk<Bits>::place(width(part), place % chunk_codes);
+                word[part][c] = static_cast<std::int32_t>((begin + byte) / word_bytes);
+                shift[part][c] = static_cast<std::int32_t>(byte % word_bytes * 8 + first_bit);
+            }
+        }
+    }
+
+    /// The codes of as many columns as a register has lanes, from one on.
+    template <class Arch>
+    simd::batch<std::int32_t, Arch> codes(const std::int32_t* row, std::size_t column) const noexcept {
+        using ints = simd::batch<std::int32_t, Arch>;
+        ints code(0);
+        std::int32_t times = 1;
+#pragma GCC unroll 3
+        for (std::size_t part = 0; part < parts; times <<= width(part), ++part) {
+            const auto bits = simd::field<Arch>(simd::gather<Arch>(row, ints::load_unaligned(&word[part][column])),
+                                                ints::load_unaligned(&shift[part][column]), (1 << width(part)) - 1);
+            code = part == 0 ? bits : code + ints(times) * bits;
+        }
+        return code;
+    }
+
+    std::array<std::int32_t, most> group;
+
+private:
+    static constexpr std::size_t word_bytes = sizeof(std::int32_t), parts = std::popcount(unsigned{Bits});
+    /// Bits of a part: from the lowest of a code up, ever fewer.
+    static constexpr unsigned width(std::size_t part) noexcept {
+        unsigned left = Bits;
+        for (; part > 0; --part) left -= std::bit_floor(left);
+        return std::bit_floor(left);
+    }
+
+    std::array<std::array<std::int32_t, most>, parts> word, shift;
+};
+
+/// Columns of rows of a format with F's levels, from where `places` says that they lie, into out (rows, columns).
+template <quant_format F, class Arch>
+void decode_ordered(packed_rows rows, std::span<const std::uint32_t> places, matrix_view<float> out) noexcept {
+    using vec = simd::batch<float, Arch>;
+    using ints = simd::batch<std::int32_t, Arch>;
+    const level_decoder<F, Arch> level;
+    constexpr std::size_t most = code_places<F::bits>::most;
+    for (std::size_t first = 0; first < out.cols; first += most) {
+        const std::size_t count = std::min(most, out.cols - first);
+        const code_places<F::bits> at(places.subspan(first, count), rows.first.group_chunks);
+        packed_rows here = rows;
+        for (std::size_t r = 0; r < out.rows; ++r, here.advance()) {
+            packed_row const& row = here.first;
+            float* const to = out.data + r * out.stride + first;
+            for (std::size_t c = 0; c < count; c += vec::size) {
+                const auto q = at.template codes<Arch>(reinterpret_cast<const std::int32_t*>(row.codes), c);
+                const vec scale = simd::gather<Arch>(row.scales, ints::load_unaligned(&at.group[c]));
+                vec weight = level(q);
+                if constexpr (F::has_zero) {
+                    std::array<float, vec::size> zeros;
+                    for (std::size_t i = 0; i < zeros.size(); ++i)
+                        zeros[i] = static_cast<float>(row.zeros[static_cast<std::uint32_t>(at.group[c + i])]);
+                    weight = weight - vec::load_unaligned(zeros.data());
+                }
+                (scale * weight).store_unaligned(to + c);
+            }
+            std::fill(to + (count + vec::size - 1) / vec::size * vec::size,
+                      to + (count + chunk_codes - 1) / chunk_codes * chunk_codes, 0.0f);
+        }
+    }
+}
+
 /// `count` numbers as floats, then zeros up to a multiple of 32.
 template <class Arch, class T>
 void widen_row(const T* numbers, std::size_t count, float* out) noexcept {
@@ -147,24 +239,42 @@ void widen_rows(matrix_view<const T> numbers, std::size_t r, std::size_t first, 
 
 } // namespace detail
 
+namespace detail {
+
+/// As decode_rows, but of places `first` … of the rows.
+template <class Arch, quant_format F>
+void decode_places(packed_matrix<F> const& w, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
+    BITLENS_ASSERT(first % chunk_codes == 0 && first + out.cols <= w.cols() && r + out.rows <= w.rows());
+    if (out.rows == 0 || out.cols == 0) return;
+    decode_chunks<row_format<F>, Arch>(packed_rows::of(w, r), first / chunk_codes, out);
+}
+
+} // namespace detail
+
 /// out(i, k) = w.value(r + i, first + k), bit for bit.   first is a multiple of 32, and out's rows have room for their
 /// columns rounded up to one: what lies there beyond the last column of w is finite where the row's scales are, and
 /// means nothing.
 template <class Arch = simd::default_arch, quant_format F>
 void decode_rows(packed_matrix<F> const& w, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
-    BITLENS_ASSERT(first % chunk_codes == 0 && first + out.cols <= w.cols() && r + out.rows <= w.rows());
+    if (w.places().empty()) return detail::decode_places<Arch>(w, r, first, out);
+    BITLENS_ASSERT(first % chunk_codes == 0 && r + out.rows <= w.rows());
     if (out.rows == 0 || out.cols == 0) return;
-    detail::decode_chunks<detail::row_format<F>, Arch>(detail::packed_rows::of(w, r), first / chunk_codes, out);
+    detail::decode_ordered<detail::row_format<F>, Arch>(detail::packed_rows::of(w, r),
+                                                        w.places().subspan(first, out.cols), out);
 }
 template <class Arch = simd::default_arch, dense_format F>
 void decode_rows(packed_matrix<F> const& w, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
     detail::widen_rows<Arch>(w.view(), r, first, out);
 }
 
-/// What a product needs to know of a matrix: loops are compiled once, and only this function per format.
+/// What a product needs to know of a matrix: loops are compiled once, and only these functions per format.
 struct row_decoder {
+    using function = void (*)(const void* matrix, std::size_t r, std::size_t first, matrix_view<float> out) noexcept;
+
     const void* matrix;
-    void (*decode)(const void* matrix, std::size_t r, std::size_t first, matrix_view<float> out) noexcept;
+    function decode;
+    function decode_places = nullptr;       // as the columns lie, where they have an order
+    std::span<const std::uint32_t> order{}; // of them
 
     void operator()(std::size_t r, std::size_t first, matrix_view<float> out) const noexcept {
         decode(matrix, r, first, out);
@@ -173,9 +283,17 @@ struct row_decoder {
 
 template <class Arch = simd::default_arch, weight_format F>
 row_decoder decoder_of(packed_matrix<F> const& w) noexcept {
-    return {&w, [](const void* matrix, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
-                decode_rows<Arch>(*static_cast<packed_matrix<F> const*>(matrix), r, first, out);
-            }};
+    row_decoder decoder{&w, [](const void* matrix, std::size_t r, std::size_t first, matrix_view<float> out) noexcept {
+                            decode_rows<Arch>(*static_cast<packed_matrix<F> const*>(matrix), r, first, out);
+                        }};
+    if constexpr (quant_format<F>) {
+        decoder.decode_places = [](const void* matrix, std::size_t r, std::size_t first,
+                                   matrix_view<float> out) noexcept {
+            detail::decode_places<Arch>(*static_cast<packed_matrix<F> const*>(matrix), r, first, out);
+        };
+        decoder.order = w.order();
+    }
+    return decoder;
 }
 template <class Arch = simd::default_arch, weight_format... F>
 row_decoder decoder_of(mixed_matrix<F...> const& w) noexcept {

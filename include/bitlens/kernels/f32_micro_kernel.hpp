@@ -55,6 +55,9 @@ struct f32_micro_kernel {
         }
         std::fill(column, column + (sizes.row_elements(depth) - depth) * width, 0.0f);
     }
+    static void pack_column(const float* column, std::size_t width, std::size_t at, packed_element* panel) noexcept {
+        std::copy_n(column, width, reinterpret_cast<float*>(panel) + at * width);
+    }
     static void pack_positions(matrix_view<const float> const& x, packed_element* packed) noexcept {
         BITLENS_ASSERT(x.rows <= tile_positions && x.cols <= sizes.max_depth);
         float* const numbers = reinterpret_cast<float*>(packed);

@@ -4,6 +4,12 @@
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/kernels/matmul.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
 namespace bitlens {
 
 namespace detail {
@@ -108,9 +114,14 @@ void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, c
     }
 }
 
-/// x, and zeros up to the end of its last chunk.
-inline std::span<float> padded_copy(std::span<const float> x, std::span<float> padded) noexcept {
-    std::fill(std::copy(x.begin(), x.end(), padded.begin()), padded.end(), 0.0f);
+/// x as the columns of w lie, and zeros up to the end of its last chunk.
+inline std::span<float> padded_copy(std::span<const float> x, std::span<const std::uint32_t> order,
+                                    std::span<float> padded) noexcept {
+    if (order.empty())
+        std::copy(x.begin(), x.end(), padded.begin());
+    else
+        std::transform(order.begin(), order.end(), padded.begin(), [x](std::uint32_t c) { return x[c]; });
+    std::fill(padded.begin() + static_cast<std::ptrdiff_t>(x.size()), padded.end(), 0.0f);
     return padded;
 }
 
@@ -148,12 +159,14 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
     scratch.require("matvec", detail::matvec_bytes(w.cols()));
     workspace::frame frame(scratch);
     const std::size_t chunks = (x.size() + chunk_codes - 1) / chunk_codes;
-    const auto padded = detail::padded_copy(x, frame.take<float>(chunks * chunk_codes));
+    std::span<const std::uint32_t> order;
+    if constexpr (quant_format<F>) order = w.order();
+    const auto padded = detail::padded_copy(x, order, frame.take<float>(chunks * chunk_codes));
     std::span<float> sums;
     if constexpr (quant_format<F>)
         if constexpr (F::has_zero) {
             sums = frame.take<float>(w.groups());
-            detail::sum_groups(x, F::group_size, sums);
+            detail::sum_groups(padded.first(x.size()), F::group_size, sums);
         }
     parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::rows_at_once,
                     [&](std::size_t, std::size_t begin, std::size_t end) {

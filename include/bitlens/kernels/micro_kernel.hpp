@@ -66,8 +66,9 @@ struct micro_kernel : micro_kernel_sizes {
     template <class Kernel>
     explicit constexpr micro_kernel(Kernel const&) noexcept
         : micro_kernel_sizes(Kernel::sizes), pack_weights(&Kernel::pack_weights),
-          pack_transposed(&Kernel::pack_transposed), pack_positions(&Kernel::pack_positions),
-          multiply(&Kernel::multiply), begin(&Kernel::begin), end(&Kernel::end) {
+          pack_transposed(&Kernel::pack_transposed), pack_column(&Kernel::pack_column),
+          pack_positions(&Kernel::pack_positions), multiply(&Kernel::multiply), begin(&Kernel::begin),
+          end(&Kernel::end) {
         static_assert(Kernel::sizes.panel_rows <= most_panel_rows &&
                       Kernel::sizes.tile_positions <= most_tile_positions &&
                       Kernel::sizes.panels_at_once <= most_panels_at_once);
@@ -80,6 +81,8 @@ struct micro_kernel : micro_kernel_sizes {
     /// The same from weights that lie transposed, [depth][stride], `rows` of them in a line.
     void (*pack_transposed)(const float* weights, std::size_t stride, std::size_t rows, std::size_t depth,
                             packed_element* panel) noexcept;
+    /// Puts column `at` of weights into a panel: `width` = padded_rows(rows) numbers in a line.
+    void (*pack_column)(const float* column, std::size_t width, std::size_t at, packed_element* panel) noexcept;
     /// x: a tile of positions, up to max_depth columns; packed: padded_positions(x.rows) · row_elements(x.cols).
     void (*pack_positions)(matrix_view<const float> const& x, packed_element* packed) noexcept;
     /// y (padded_positions, padded_rows) = start + x · panelᵀ, or without `start` if that is empty; y may be start.

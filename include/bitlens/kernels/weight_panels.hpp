@@ -70,6 +70,11 @@ private:
         const detail::matmul_plan plan{micro_kernel_of<Arch>(products_), cols_};
         const detail::panel_source made{.decode = decode, .first = first};
         const std::size_t height = plan.kernel.panel_rows;
+        if (!decode.order.empty())
+            return parallel_pieces(rows_, tasks, height, [&](std::size_t, std::size_t begin, std::size_t end) {
+                for (std::size_t r = begin; r < end; r += height)
+                    pack_ordered(plan, decode, first, r, std::min(height, end - r));
+            });
         parallel_pieces(rows_, tasks, height, [&](std::size_t, std::size_t begin, std::size_t end) {
             alignas(alignment) std::array<float, micro_kernel::most_panel_rows * detail::matmul_plan::strip> strip;
             for (std::size_t k = 0; k < cols_; k += plan.depth)
@@ -77,6 +82,41 @@ private:
                     made.panel(plan, r, std::min(height, end - r), k, std::min(plan.depth, cols_ - k),
                                panels() + plan.place(rows_, r, k), strip.data());
         });
+    }
+
+    /// The panels of `count` rows from r on, of a matrix whose columns have an order: decoded as they lie, and each
+    /// column put where it belongs.
+    void pack_ordered(detail::matmul_plan const& plan, row_decoder const& decode, std::size_t first, std::size_t r,
+                      std::size_t count) const {
+        constexpr std::size_t strip = detail::matmul_plan::strip, lanes = simd::lanes<Arch>;
+        alignas(alignment) std::array<float, micro_kernel::most_panel_rows * strip> rows, columns;
+        const std::size_t height = plan.kernel.panel_rows, width = plan.kernel.padded_rows(count);
+        std::fill(rows.data() + count * strip, rows.data() + width * strip, 0.0f);
+        packed_element* const first_panel = panels() + plan.place(rows_, r, 0);
+        const std::size_t to_next_block = plan.panels_of(rows_) * plan.panel_elements;
+        if (cols_ % plan.kernel.piece_columns != 0) // no column follows the last one in its piece
+            std::fill_n(first_panel + (plan.blocks - 1) * to_next_block, plan.panel_elements, packed_element{});
+        for (std::size_t k = 0; k < cols_; k += strip) {
+            const std::size_t places = std::min(strip, cols_ - k);
+            decode.decode_places(decode.matrix, first + r, k, {rows.data(), count, places, strip});
+            for (std::size_t i = 0; i < places; i += lanes)
+                for (std::size_t j = 0; j < width; j += lanes)
+                    simd::transpose<Arch>(rows.data() + j * strip + i, strip, columns.data() + i * width + j, width);
+            // No machine foresees where columns go: part by part, the panels of the next rows come to a cache on the
+            // way. Not in a function of its own: g++ takes one that only prefetches for one that does nothing.
+            if (r + height < rows_) {
+                const std::size_t col = k % plan.depth, end = std::min(col + strip, plan.depth);
+                auto const* const next = first_panel + k / plan.depth * to_next_block + plan.panel_elements;
+                for (std::size_t e = height * plan.kernel.row_elements(col), line = alignment / sizeof *next;
+                     e < height * plan.kernel.row_elements(end); e += line)
+                    __builtin_prefetch(next + e, 1, 2);
+            }
+            for (std::size_t i = 0; i < places; ++i) {
+                const std::uint32_t column = decode.order[k + i], depth = static_cast<std::uint32_t>(plan.depth);
+                plan.kernel.pack_column(columns.data() + i * width, width, column % depth,
+                                        first_panel + column / depth * to_next_block);
+            }
+        }
     }
 
     std::size_t rows_, cols_;

@@ -31,6 +31,16 @@ round_to_pairs(const float* x, std::size_t n, bf16_pair* pairs, std::size_t stri
                  high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(used >> lanes), x + lanes);
     _mm512_storeu_si512(pairs, (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
+
+/// One half of 16 pairs each, 0 the low one, ← x rounded as by round_to_pairs. Needs such a machine, too.
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] inline void round_to_halves(const float* x, std::size_t half,
+                                                                                    bf16_pair* pairs) noexcept {
+    const __m512i rounded = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x)));
+    if (half == 0)
+        _mm512_mask_storeu_epi16(pairs, 0x55555555u, rounded);
+    else
+        _mm512_mask_storeu_epi16(pairs, 0xAAAAAAAAu, _mm512_slli_epi32(rounded, 16));
+}
 #endif
 
 } // namespace bitlens::simd
