@@ -3,7 +3,11 @@
 
 #include "bitlens/quantizers/absmax.hpp"
 #include "bitlens/quantizers/affine_grid.hpp"
+#include "bitlens/quantizers/awq.hpp"
 #include "bitlens/quantizers/dynamic_map.hpp"
+#include "bitlens/quantizers/gptq.hpp"
+#include "bitlens/quantizers/input_hessian.hpp"
+#include "bitlens/quantizers/inverse_factor.hpp"
 #include "bitlens/quantizers/quantizer.hpp"
 #include "bitlens/quantizers/rows.hpp"
 #include "bitlens/quantizers/rtn.hpp"

@@ -48,14 +48,15 @@ inline float largest_magnitude(std::span<const float> x) noexcept {
     return std::bit_cast<float>(largest);
 }
 
-/// min(min x, 0) and max(max x, 0); one of them is infinite or NaN as soon as one x is.
+/// The least and the largest of some numbers; one of them is infinite or NaN as soon as one number is.
 struct value_range {
     float lo = 0, hi = 0;
 };
-inline value_range range_with_zero(std::span<const float> x) noexcept {
+/// Of x and one more number.
+inline value_range range_with(float one, std::span<const float> x) noexcept {
     // Flipping the lower bits of negative floats orders all floats as signed integers are.
     const auto flip = [](std::int32_t bits) { return bits ^ ((bits >> 31) & 0x7FFFFFFF); };
-    std::int32_t lo = 0, hi = 0; // +0
+    std::int32_t lo = flip(std::bit_cast<std::int32_t>(one)), hi = lo;
     for (const float v : x) {
         const std::int32_t key = flip(std::bit_cast<std::int32_t>(v));
         lo = std::min(lo, key);
@@ -63,6 +64,9 @@ inline value_range range_with_zero(std::span<const float> x) noexcept {
     }
     return {std::bit_cast<float>(flip(lo)), std::bit_cast<float>(flip(hi))};
 }
+inline value_range range_with_zero(std::span<const float> x) noexcept { return range_with(0.0f, x); }
+/// Of at least one number.
+inline value_range range_of(std::span<const float> x) noexcept { return range_with(x.front(), x); }
 
 /// Writes the codes of group g of a row: rule(x) of every number x in it. The rule is asked for 32 numbers at a time,
 /// so that it becomes vector code.

@@ -12,18 +12,19 @@ namespace bitlens {
 
 namespace detail {
 
-/// w on the min-max grids of its groups, with the codebook of RowFormat.
-template <quant_format RowFormat>
-void round_to_nearest(matrix_view<const float> w, packed_arrays& packed) {
+/// w on a grid of each of its groups, grid_of(group), with the codebook of RowFormat.   Errors: format_error for a
+/// weight that is not finite, or a group whose range leaves float32; `who` begins it.
+template <quant_format RowFormat, class Grid>
+void round_to_grids(const char* who, matrix_view<const float> w, packed_arrays& packed, Grid const& grid_of) {
     for_each_row(w, [&](std::size_t r) {
         const row_storage row = packed.row(r);
         for (std::size_t g = 0; g < row.scales.size(); ++g) {
             const auto group = group_of_row(w.row(r), row, g);
-            const affine_grid grid = min_max_grid<RowFormat>(group);
+            const affine_grid grid = grid_of(group);
             if (!std::isfinite(grid.scale)) {
                 const std::size_t first = g * row.group_columns;
-                check_finite("rtn", group, r, first);
-                throw format_error("rtn: the weights of row " + std::to_string(r) + ", columns " +
+                check_finite(who, group, r, first);
+                throw format_error(std::string(who) + ": the weights of row " + std::to_string(r) + ", columns " +
                                    std::to_string(first) + " to " + std::to_string(first + group.size() - 1) +
                                    ", span more than float32 can hold");
             }
@@ -50,7 +51,8 @@ struct rtn {
     /// Errors: format_error for a weight that is not finite, or a group whose range leaves float32.
     packed_matrix<F> operator()(matrix_view<const float> w) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        detail::round_to_nearest<detail::row_format<F>>(w, packed.arrays());
+        using row_format = detail::row_format<F>;
+        detail::round_to_grids<row_format>("rtn", w, packed.arrays(), &min_max_grid<row_format>);
         return packed;
     }
 };
