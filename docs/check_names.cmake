@@ -14,7 +14,7 @@ set(of_others
   compile_commands.json     # CMake writes it
   crash                     # libFuzzer begins a file's name with it
   pages.jsonl               # the reader's own file
-  health-01-rabbit-faq "Art & Design") # values in the documents of examples/data
+  health-01-rabbit-faq health-cal-01-stretch-faq "Art & Design") # values in the documents of examples/data
 # How commands, flags and packages of others begin (and Conan's name of ours), whose words are their own affair.
 set(begins_of_others "^((cmake|cpack|vcpkg|conan|c[+][+]|apt-get) |ASAN_OPTIONS=|-f|-max_len=|libclang-|bitlens/ ~)")
 set(namespaces_of_others std)

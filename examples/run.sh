@@ -4,7 +4,7 @@
 #     bash examples/run.sh [argument of `bitlens study`]...
 # An argument given here replaces the script's own: --model and --data take files of yours, --methods and --out others.
 # Once built, `build/release/bin/bitlens study --help` lists them all, and `bitlens locate --help` what else can be
-# asked of a finished study. It takes about 6 minutes on two cores, a third of it to compile, and fetches 92 MB once: the
+# asked of a finished study. It takes about 12 minutes on two cores, a quarter of it to compile, and fetches 92 MB once: the
 # model, which is kept in ~/.cache/bitlens, or in the folder that the variable BITLENS_CACHE names.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -48,7 +48,8 @@ if ! given --model; then
     defaults+=(--model "$cache/SmolLM2-135M-Instruct.Q4_1.gguf")
 fi
 given --data || defaults+=(--data "$root/examples/data/web-registers.jsonl")
-given --methods || defaults+=(--methods "rtn3-g64,nf3-g64,nf4-g64")
+given --methods || defaults+=(--methods "gptq3-g64,awq3-g64,rtn3-g64,nf3-g64")
+given --calibration || defaults+=(--calibration "$root/examples/data/calibration.jsonl" --calibration-tokens 3072)
 given --out || defaults+=(--out "$root/runs/first")
 
 # ---- The build. The compiler says nothing when there is nothing to do.

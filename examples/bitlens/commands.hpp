@@ -27,10 +27,31 @@ struct model_arguments {
 /// "bf16" is the fastest of its kind that the machine has.
 inline constexpr const char* default_arithmetic = "float32";
 
+/// What methods that look at activations are calibrated on.
+struct calibration_arguments {
+    std::optional<std::filesystem::path> file;
+    std::optional<std::size_t> texts, tokens;       // at most; none: what is usual for the method
+    std::optional<std::uint64_t> shuffle;           // seed; none: in the order of the file
+    std::optional<std::filesystem::path> awq_cache; // what AWQ's searches found elsewhere
+};
+
+struct quantize_arguments {
+    model_arguments model;
+    std::filesystem::path out;
+    std::string methods;
+    calibration_arguments calibration;
+    std::optional<std::filesystem::path> overrides;
+    std::string bos = "auto";
+    std::string arithmetic = default_arithmetic;
+    machine_arguments machine;
+};
+void quantize(quantize_arguments const&);
+
 struct study_arguments {
     model_arguments model;
     std::filesystem::path data, out;
     std::string methods;
+    calibration_arguments calibration;
     std::optional<std::filesystem::path> overrides;
     std::size_t tokens = 512;
     std::optional<std::size_t> examples;

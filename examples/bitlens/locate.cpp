@@ -10,7 +10,9 @@
 #include "bitlens/analysis/location_results.hpp"
 #include "bitlens/analysis/location_variants.hpp"
 #include "bitlens/page/report.hpp"
+#include "bitlens/recipes/awq_fold.hpp"
 #include "bitlens/recipes/overrides.hpp"
+#include "bitlens/recipes/stored_layers.hpp"
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
 #include "bitlens/sweep/run_study.hpp"
@@ -39,8 +41,9 @@ namespace {
 /// The study that the errors are of, and what of it is looked at.
 struct located_study {
     finished_study s;
-    std::vector<method> methods; // asked for
-    override_rules rules;        // of all of them
+    std::vector<method> methods;                // asked for
+    std::vector<std::optional<awq_fold>> folds; // of each: the scales of its channels
+    override_rules rules;                       // of all of them
     std::size_t sets_of = 0;
     std::vector<std::size_t> rows; // rising
 };
@@ -56,7 +59,7 @@ std::size_t method_named(finished_study const& s, char const* option, std::strin
 }
 
 located_study study_of(locate_arguments const& a, std::string const& who) {
-    located_study l{make_study(read_run(a.run_folder)), {}, {}, 0, {}};
+    located_study l{make_study(read_run(a.run_folder)), {}, {}, {}, 0, {}};
     finished_study const& s = l.s;
     if (s.methods.empty()) throw option_error(a.run_folder.string() + ": a study with a finished method is expected");
     std::vector<std::string> names;
@@ -68,7 +71,8 @@ located_study study_of(locate_arguments const& a, std::string const& who) {
             throw option_error("--methods: " + in_quotes(name) + " is named twice");
     for (std::size_t v = 0; v < s.methods.size(); ++v)
         if (chosen.empty() || chosen.contains(v))
-            l.methods.push_back(parse_method(s.methods[v].name + "=" + s.methods[v].spec));
+            l.methods.push_back(method_of_run(
+                a.run_folder, *std::ranges::find(s.run.manifest.methods, s.methods[v].name, &run_method::name)));
     if (json const* const rules = find_value(s.run.manifest.setting, "overrides", who))
         l.rules = override_rules(*rules, who, s.layers());
     if (a.sets_of) l.sets_of = method_named(s, "--sets-of", *a.sets_of);
@@ -162,26 +166,25 @@ void check_losses(results_table const& table, finished_study const& s) {
     }
 }
 
-/// Blocks of the full model, then of each method.
-using layer_sources = std::vector<std::shared_ptr<layer_source<weight>>>;
+/// The full model, then each method.
+using located_sources = std::vector<located_model<weight>>;
 
 /// A source that stands for one while memory is planned.
 struct planned_layers final : layer_source<weight> {
     block_weights<weight> layer(std::size_t) override { return {}; }
 };
 
-layer_sources planned_sources(std::size_t methods) {
-    layer_sources sources;
-    for (std::size_t v = 0; v <= methods; ++v) sources.push_back(std::make_shared<planned_layers>());
+located_sources planned_sources(located_study const& l) {
+    located_sources sources{{full_model_name, {}, std::make_shared<planned_layers>()}};
+    for (std::size_t v = 0; v < l.methods.size(); ++v)
+        sources.push_back({l.methods[v].name, l.methods[v].text(), std::make_shared<planned_layers>(),
+                           l.folds[v] ? std::make_shared<planned_layers>() : nullptr});
     return sources;
 }
 
 location_variants<weight> variants_asked_for(located_study const& l, location_request const& request,
-                                             layer_sources const& sources) {
-    std::vector<located_model<weight>> models{{full_model_name, {}, sources[0]}};
-    for (std::size_t v = 0; v < l.methods.size(); ++v)
-        models.push_back({l.methods[v].name, l.methods[v].text(), sources[v + 1]});
-    return make_location_variants<weight>(models, request, l.s.layers());
+                                             located_sources const& sources) {
+    return make_location_variants<weight>(std::span(sources), request, l.s.layers());
 }
 
 /// One for each variant of the table. Those of earlier calls keep their places, and are not run.
@@ -323,10 +326,15 @@ struct located_models {
                    arithmetic products, results_table const& table, memory_plan const& plan)
         : model(transformer<Architecture, weight>(source, plan.full_resident).with_products(products)),
           full_resident(plan.full_resident), quantized_resident(plan.quantized_resident) {
-        layer_sources sources{model.layers()};
-        for (auto const& m : l.methods)
-            sources.push_back(
-                std::make_shared<quantized_layers<weight>>(model.layers(), m, l.rules, quantized_resident));
+        located_sources sources{{full_model_name, {}, model.layers()}};
+        model_config const& config = model.config();
+        for (std::size_t v = 0; v < l.methods.size(); ++v) {
+            method const& m = l.methods[v];
+            sources.push_back({m.name, m.text(), layers_of(model, m, l.rules, quantized_resident)});
+            if (l.folds[v])
+                sources.back().scaled_full = std::make_shared<folded_layers<weight>>(
+                    model.layers(), Architecture::description.form, config.block, *l.folds[v]);
+        }
         variants = in_table_order(variants_asked_for(l, request, sources).variants, table);
     }
     bool fit(memory_plan const& plan) const noexcept {
@@ -372,7 +380,7 @@ report_summary locate_in(run_folder const& folder, locate_arguments const& a, ch
                          located_study const& l, arithmetic products, machine const& here) {
     finished_study const& s = l.s;
     const auto request = request_of(a, s.layers());
-    const auto made = variants_asked_for(l, request, planned_sources(l.methods.size()));
+    const auto made = variants_asked_for(l, request, planned_sources(l));
     run_results run = begin_location(
         folder,
         {{{"bitlens", version}, {"study", s.run.manifest.setting}}, made.described, location_losses{}.columns()}, s);
@@ -404,8 +412,11 @@ void locate(locate_arguments const& a) {
     expect_writable(a.run_folder / location_table);
     expect_report_writable(a.run_folder);
     const std::string who = manifest.string();
-    const located_study l = study_of(a, who);
+    located_study l = study_of(a, who);
     const checkpoint source = model_of(a.model, l.s, who);
+    for (auto const& m : l.methods)
+        l.folds.push_back(m.folder.empty() ? std::nullopt
+                                           : fold_of<weight>(quantized_folder(m.folder), source.config().block));
     const arithmetic products = arithmetic_of(l.s.run.manifest, who);
     const auto summary = locate_in(folder, a, source, l, products, here);
     std::cout << summary << "table: " << visible_line((a.run_folder / location_table).native())

@@ -82,9 +82,12 @@ std::string check_key(std::string const& text) {
 }
 
 CLI::Option* add_methods_option(CLI::App& verb, std::string& methods) {
-    return verb.add_option("--methods", methods,
-                           "comma-separated: [name=]rtn<2-8>|nf<3|4>-g<32|64|128>|-row[-sym][-dq]; -sym: rtn on a grid "
-                           "symmetric about 0; -dq: nf whose scales are quantized too. The full model comes first");
+    return verb.add_option(
+        "--methods", methods,
+        "comma-separated: [name=]rtn<2-8>|nf<3|4>|gptq<2-8>|awq<2-8>, then -g<32|64|128> or -row, then "
+        "-sym (rtn, awq: a grid symmetric about 0), -asym (gptq) or -dq (nf: scales quantized too), then "
+        "options as in gptq3-g64:damp=0.02,act_order=off or awq4-g128:clip=off; or name=FOLDER that "
+        "`bitlens quantize` wrote. The full model comes first");
 }
 
 void add_machine_options(CLI::App& verb, machine_arguments& machine) {
@@ -128,6 +131,42 @@ void add_bos_option(CLI::App& verb, std::string& bos) {
         ->capture_default_str();
 }
 
+void add_calibration_options(CLI::App& verb, calibration_arguments& a) {
+    verb.add_option("--calibration", a.file,
+                    "what gptq and awq look at: JSONL, JSONL.gz or .txt of text, or NPY of token ids, a row a document")
+        ->check(CLI::ExistingFile);
+    verb.add_option("--calibration-texts", a.texts,
+                    "of that, at most so many texts (default: 1024 for gptq; for awq 128 of at most 512 tokens)")
+        ->check(whole_number(1, large));
+    verb.add_option("--calibration-tokens", a.tokens, "of that, at most so many tokens")->check(whole_number(1, large));
+    verb.add_option("--awq-cache", a.awq_cache,
+                    "scales and clips of awq as llm-awq publishes them (.pt), in place of a search")
+        ->check(CLI::ExistingFile);
+    verb.add_option("--calibration-shuffle", a.shuffle,
+                    "seed: texts in an order of our own (default: the order of the file)")
+        ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()));
+}
+
+void add_overrides_option(CLI::App& verb, std::optional<std::filesystem::path>& overrides) {
+    verb.add_option("--overrides", overrides, "JSON file: projection and layer patterns → method or full")
+        ->check(CLI::ExistingFile);
+}
+
+void add_quantize(CLI::App& app, quantize_arguments& a) {
+    auto& verb = *app.add_subcommand("quantize", "writes quantized models into folders that the other verbs take in "
+                                                 "place of a method's name");
+    add_model_options(verb, "--model", a.model);
+    add_methods_option(verb, a.methods)->required();
+    add_calibration_options(verb, a.calibration);
+    verb.add_option("--out", a.out, "a folder in which each method gets one of its name; unfinished ones go on")
+        ->required();
+    add_overrides_option(verb, a.overrides);
+    add_bos_option(verb, a.bos);
+    add_arithmetic_option(verb, a.arithmetic);
+    add_machine_options(verb, a.machine);
+    verb.callback([&a] { quantize(a); });
+}
+
 void add_study(CLI::App& app, study_arguments& a) {
     auto& verb = *app.add_subcommand("study", "errors of every document under every method, with a report");
     add_model_options(verb, "--model", a.model);
@@ -145,8 +184,8 @@ void add_study(CLI::App& app, study_arguments& a) {
     add_key("--topic-key", a.keys.topic, "the key of the JSONL that holds the topic");
     add_methods_option(verb, a.methods)->required();
     verb.add_option("--out", a.out, "the run folder; an unfinished run there goes on")->required();
-    verb.add_option("--overrides", a.overrides, "JSON file: projection and layer patterns → method or full")
-        ->check(CLI::ExistingFile);
+    add_calibration_options(verb, a.calibration);
+    add_overrides_option(verb, a.overrides);
     verb.add_option("--tokens", a.tokens, "token ids a row, beginning-of-text included; shorter rows are left out")
         ->check(whole_number(2, 1 << 20))
         ->capture_default_str();
@@ -334,6 +373,7 @@ int main(int argc, char** argv) try {
     app.name("bitlens");
     app.set_version_flag("--version", std::string(bitlens::version));
     app.require_subcommand(1);
+    quantize_arguments quantize;
     study_arguments study;
     locate_arguments locate;
     report_arguments report;
@@ -342,6 +382,7 @@ int main(int argc, char** argv) try {
     tokenize_arguments tokenize;
     probe_arguments probe;
     perplexity_arguments perplexity;
+    add_quantize(app, quantize);
     add_study(app, study);
     add_locate(app, locate);
     add_report(app, report);

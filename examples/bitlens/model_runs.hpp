@@ -1,6 +1,7 @@
 #pragma once
 /// From a checkpoint and methods to the models that a verb runs, within the memory it may use.
 
+#include "quantize_methods.hpp"
 #include "setting.hpp"
 
 #include "bitlens/models/checkpoint.hpp"
@@ -8,6 +9,8 @@
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/recipes/quantized_folder.hpp"
+#include "bitlens/recipes/stored_layers.hpp"
 #include "bitlens/sweep/column.hpp"
 #include "bitlens/sweep/manifest.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
@@ -19,6 +22,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -48,29 +52,7 @@ inline std::uint64_t widened_bytes(tensor_info const& t) {
     return t.type == "F16" || t.type == "BF16" ? 2 * loaded_bytes(t) : 0;
 }
 
-/// Bytes of a matrix once quantized; none where it stays full, and is shared.
-inline std::uint64_t packed_bytes(matrix_shape shape, treatment const& use) {
-    if (!use) return 0;
-    const std::uint64_t groups = use->group_size == 0 ? 1 : (shape.cols + use->group_size - 1) / use->group_size;
-    return shape.rows * (shape.cols * static_cast<std::uint64_t>(use->bits) / 8 + groups * 5);
-}
-
 } // namespace detail
-
-/// What a manifest says of a model: with the files that are read, those of the tokenizer only where it is.
-inline json describe_model(checkpoint const& source, std::vector<std::string> const& allowed_keys, bool has_tokenizer) {
-    json files = json::array();
-    const auto of_tokenizer = tokenizer_files(source.path());
-    for (auto const& file : source.files())
-        if (has_tokenizer || std::ranges::find(of_tokenizer, file) == of_tokenizer.end())
-            files.push_back(file_identity(file));
-    json model{{"architecture", source.config().architecture},
-               {"layers", source.config().layers},
-               {"files", std::move(files)}};
-    if (!allowed_keys.empty()) // a set, however often and in what order they were named
-        model["allowed_keys"] = std::set(allowed_keys.begin(), allowed_keys.end());
-    return model;
-}
 
 /// And how large it is.
 inline json describe_size(checkpoint const& source) {
@@ -110,8 +92,8 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
     for (auto const& m : methods)
         for (std::size_t k = 0; k < config.layers; ++k)
             for (std::size_t p = 0; p < projection_count; ++p)
-                d.quantized += detail::packed_bytes(shape_of(static_cast<projection>(p), config.block),
-                                                    treatment_of(m, rules, k, static_cast<projection>(p)));
+                if (const auto use = treatment_of(m, rules, k, static_cast<projection>(p)))
+                    d.quantized += use->bytes(shape_of(static_cast<projection>(p), config.block));
     d.states = plan_sweep_memory(config, tokens, load);
     if (!methods.empty()) d.states.once += widened;
     return d;
@@ -137,15 +119,23 @@ inline std::string plan_text(memory_demand const& d, memory_plan const& plan, st
            ", in all " + bytes_text(plan.total) + " of " + bytes_text(allowed) + " allowed";
 }
 
+/// The blocks of a method: read from the folder where it lies quantized, or made of the full model's.
+template <class Architecture>
+std::shared_ptr<layer_source<weight>> layers_of(transformer<Architecture, weight> const& model, method const& m,
+                                                override_rules const& rules, bool keep_resident) {
+    if (!m.folder.empty())
+        return std::make_shared<stored_layers<weight>>(quantized_folder(m.folder), model.layers(), model.config(),
+                                                       Architecture::description.form, keep_resident);
+    return std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, keep_resident);
+}
+
 /// What a sweep runs side by side: the full model, then each method's.
 template <class Architecture>
 std::vector<variant<weight>> variants_of(transformer<Architecture, weight> const& model,
                                          std::vector<method> const& methods, memory_plan const& plan,
                                          override_rules const& rules = {}) {
     std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
-    for (auto const& m : methods)
-        variants.push_back(
-            {m.name, std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, plan.quantized_resident)});
+    for (auto const& m : methods) variants.push_back({m.name, layers_of(model, m, rules, plan.quantized_resident)});
     return variants;
 }
 
@@ -153,9 +143,34 @@ std::vector<variant<weight>> variants_of(transformer<Architecture, weight> const
 template <class Architecture>
 std::shared_ptr<layer_source<weight>> layers_of(transformer<Architecture, weight> const& model,
                                                 std::vector<method> const& methods, memory_plan const& plan) {
-    if (methods.empty()) return model.layers();
-    return std::make_shared<quantized_layers<weight>>(model.layers(), methods[0], override_rules(),
-                                                      plan.quantized_resident);
+    return methods.empty() ? model.layers() : layers_of(model, methods[0], {}, plan.quantized_resident);
+}
+
+/// Methods that a verb without calibration takes.   Errors: option_error for one that has to be quantized first, or
+/// lies in the folder of another model.
+inline void check_methods(checkpoint const& source, model_arguments const& model, std::vector<method> const& methods) {
+    for (auto const& m : methods)
+        if (!m.folder.empty())
+            check_source(source, model, m);
+        else if (m.needs_documents())
+            throw option_error("method " + m.name + ", " + m.text() +
+                               ", looks at what the model reads; `bitlens quantize` writes it into a folder, which is "
+                               "taken here as NAME=FOLDER");
+}
+
+/// Where a study keeps what it quantizes, or a link to it.
+inline std::filesystem::path quantized_in_run(std::filesystem::path const& run, std::string const& method) {
+    return run / "quantized" / method;
+}
+
+/// A method of a study as its models run.   Errors: format_error where its folder is another one by now.
+inline method method_of_run(std::filesystem::path const& run, run_method const& m) {
+    method found = parse_method(m.name + "=" + m.spec);
+    if (m.quantized.empty()) return found;
+    found.folder = quantized_in_run(run, m.name);
+    if (quantized_folder(found.folder).identity() != m.quantized)
+        throw format_error(found.folder.string() + ": is another quantized model than the study's");
+    return found;
 }
 
 /// All rows of an NPY file of token ids (rows, tokens).   Errors: as document_reader; option_error for another file.

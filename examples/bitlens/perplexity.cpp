@@ -123,6 +123,7 @@ void perplexity(perplexity_arguments const& a) {
     const machine here(a.machine);
     const auto methods = parse_methods(a.methods);
     const checkpoint source = open_model(a.model);
+    check_methods(source, a.model, methods);
     warn_beyond_context(source.config(), "--window", a.window);
     const tokenizer t = source.load_tokenizer();
     const auto windows =

@@ -152,6 +152,7 @@ void probe(probe_arguments const& a) {
     activation_store store(ids.rows(), ids.cols(), points, layers);
     visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         const auto methods = methods_beside_full(a.method);
+        check_methods(source, a.model, methods);
         const std::uint64_t bytes_of_row = ids.cols() * kept_bytes(source.config(), points, layers.size());
         auto demand = demand_of(source, methods, ids.cols(), ids.rows(), bytes_of_row);
         if (points.contains("logits")) // of one row at a time

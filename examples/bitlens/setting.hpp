@@ -10,12 +10,18 @@
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/simd/arch.hpp"
+#include "bitlens/sweep/manifest.hpp"
 #include "bitlens/text/tokenizer.hpp"
+#include "bitlens/text/tokenizer_file.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <iostream>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace bitlens::command {
 
@@ -27,6 +33,21 @@ inline checkpoint open_model(model_arguments const& a) {
     checkpoint source(a.path, a.allowed_keys);
     for (auto const& remark : source.config().remarks.texts) std::cerr << "note: " << visible_line(remark) << '\n';
     return source;
+}
+
+/// What a manifest says of a model: with the files that are read, those of the tokenizer only where it is.
+inline json describe_model(checkpoint const& source, std::vector<std::string> const& allowed_keys, bool has_tokenizer) {
+    json files = json::array();
+    const auto of_tokenizer = tokenizer_files(source.path());
+    for (auto const& file : source.files())
+        if (has_tokenizer || std::ranges::find(of_tokenizer, file) == of_tokenizer.end())
+            files.push_back(file_identity(file));
+    json model{{"architecture", source.config().architecture},
+               {"layers", source.config().layers},
+               {"files", std::move(files)}};
+    if (!allowed_keys.empty()) // a set, however often and in what order they were named
+        model["allowed_keys"] = std::set(allowed_keys.begin(), allowed_keys.end());
+    return model;
 }
 
 /// The machine as the arguments and the limits of this process allow it. Lives as long as the verb runs.
@@ -48,6 +69,18 @@ inline arithmetic products_named(std::string const& name) { return name == "bf16
 /// What decides the last digits of a result: the arithmetic of products, then the instruction set of all other sums.
 inline std::string arithmetic_text(arithmetic products) {
     return std::string(name(products)) + ", " + std::string(simd::default_arch::name());
+}
+
+/// The model's tokenizer. Rows of ids need none: where it cannot be read, the study does without.
+inline std::optional<tokenizer> tokenizer_of(checkpoint const& source, bool needed) {
+    try {
+        return source.load_tokenizer();
+    } catch (error const& e) {
+        if (needed) throw;
+        std::cerr << "warning: there is no tokenizer, so that tokens are shown as ids: " << visible_line(e.what())
+                  << '\n';
+        return std::nullopt;
+    }
 }
 
 /// What "--bos yes|no|auto" says of the token that a row begins with: none, or the tokenizer's own.

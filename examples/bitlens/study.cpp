@@ -35,29 +35,33 @@ namespace bitlens::command {
 
 namespace {
 
-/// The model's tokenizer. Rows of ids need none: where it cannot be read, the study does without.
-std::optional<tokenizer> tokenizer_of(checkpoint const& source, bool needed) {
-    try {
-        return source.load_tokenizer();
-    } catch (error const& e) {
-        if (needed) throw;
-        std::cerr << "warning: there is no tokenizer, so tables and report show ids, as in " << id_text(400) << ": "
-                  << visible_line(e.what()) << '\n';
-        return std::nullopt;
-    }
-}
-
 /// As the manifest has them.
-std::vector<run_method> named(std::vector<method> const& methods) {
+std::vector<run_method> named(std::vector<method> const& methods, std::vector<planned_quantization> const& plans = {}) {
     std::vector<run_method> all;
     for (auto const& m : methods) all.push_back({m.name, m.text()});
+    for (std::size_t i = 0; i < methods.size(); ++i)
+        if (!methods[i].folder.empty()) all[i].quantized = quantized_folder(methods[i].folder).identity();
+    for (auto const& plan : plans) all[plan.method].quantized = plan.identity;
     return all;
+}
+
+/// Beside what the study quantizes itself stands a link to what was quantized elsewhere, for those that go on from it.
+/// Errors: io_error.
+void link_folders(std::filesystem::path const& run, std::vector<method> const& methods) {
+    for (auto const& m : methods) {
+        const auto link = quantized_in_run(run, m.name);
+        std::error_code code;
+        if (m.folder.empty() || m.folder == link || std::filesystem::exists(link, code)) continue;
+        std::filesystem::create_directories(link.parent_path(), code);
+        if (!code) std::filesystem::create_directory_symlink(std::filesystem::absolute(m.folder), link, code);
+        if (code) throw io_error(link.string() + ": cannot be made: " + code.message());
+    }
 }
 
 /// Everything that decides a result, and nothing else: equal manifests, equal bytes.
 /// bos: whether a beginning-of-text token was put in front, or where the rows have theirs from.
 run_manifest describe_run(study_arguments const& a, checkpoint const& model, std::optional<tokenizer> const& t,
-                          document_selection const& s, json bos, std::vector<method> const& methods) {
+                          document_selection const& s, json bos, std::vector<run_method> methods) {
     json manifest;
     manifest["bitlens"] = version;
     manifest["model"] = describe_model(model, a.model.allowed_keys, t.has_value());
@@ -79,17 +83,15 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, std
     manifest["arithmetic"] = arithmetic_text(products_named(a.arithmetic));
     manifest["overrides"] = a.overrides ? read_json_file(*a.overrides) : json(nullptr);
     run_manifest run{std::move(manifest), {}, document_statistics{}.columns(), a.keys.kept};
-    run.methods = named(methods);
+    run.methods = std::move(methods);
     return run;
 }
 
 template <class Architecture>
 report_summary run(study_arguments const& a, checkpoint const& source, std::optional<tokenizer> const& t,
                    document_rows documents, run_folder const& folder, run_manifest const& manifest,
-                   machine const& here) {
+                   std::vector<method> const& methods, machine const& here) {
     model_config const& config = source.config();
-    std::vector<method> methods;
-    for (run_method const& m : manifest.methods) methods.push_back(parse_method(m.name + "=" + m.spec));
     const results_size size{documents.size(), config.layers, documents.positions()};
     const auto rules = a.overrides ? read_override_rules(*a.overrides, config.layers) : override_rules();
     for (auto const& m : methods) check_shapes<weight>(config.block, config.layers, m, rules);
@@ -159,12 +161,12 @@ void check_results(run_folder const& folder) {
 void study(study_arguments const& a) {
     if (a.out.empty()) throw option_error("--out: the name of a folder is expected, an empty text was found");
     const machine here(a.machine);
-    const auto methods = parse_methods(a.methods);
+    std::vector<method> asked_for = parse_methods(a.methods);
     const checkpoint source = open_model(a.model);
     warn_beyond_context(source.config(), "--tokens", a.tokens);
     const run_folder folder(a.out);
     check_results(folder);
-    check_kept(a.keys.kept, results_table(document_statistics{}.columns(), variant_names(named(methods)),
+    check_kept(a.keys.kept, results_table(document_statistics{}.columns(), variant_names(named(asked_for)),
                                           {0, source.config().layers, 0}));
     const bool from_ids = document_reader(a.data, a.tokens, a.keys).holds_ids();
     const auto t = tokenizer_of(source, !from_ids);
@@ -177,13 +179,20 @@ void study(study_arguments const& a) {
               << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
               << " shorter ones left out, " << s.cut << " longer ones cut)\n";
 
-    const auto asked =
-        describe_run(a, source, t, s, from_ids ? json("as in the data") : json(bos.has_value()), methods);
-    const run_manifest manifest = folder.agree(asked);
-    if (manifest.methods.empty())
-        throw option_error("--methods: at least one is expected; " + std::string(existing_methods));
+    for (auto const& m : asked_for)
+        if (!m.folder.empty()) check_source(source, a.model, m);
+    const quantization_setting setting{a.model,       source,      t ? &*t : nullptr, a.bos,
+                                       a.calibration, a.overrides, a.arithmetic,      &s.documents};
+    const auto plans = plan_quantization(setting, asked_for, a.out / "quantized", false);
+    const run_manifest manifest = folder.agree(describe_run(
+        a, source, t, s, from_ids ? json("as in the data") : json(bos.has_value()), named(asked_for, plans)));
+    if (manifest.methods.empty()) throw option_error("--methods: at least one is expected; " + method::existing());
+    quantize_methods(setting, plans, asked_for, here);
+    link_folders(a.out, asked_for);
+    std::vector<method> methods; // those of an earlier call too
+    for (run_method const& m : manifest.methods) methods.push_back(method_of_run(a.out, m));
     const auto summary = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return run<Architecture>(a, source, t, std::move(s.documents), folder, manifest, here);
+        return run<Architecture>(a, source, t, std::move(s.documents), folder, manifest, methods, here);
     });
     std::cout << summary << "report: " << visible_line(summary.page.native()) << '\n';
 }

@@ -31,8 +31,12 @@ int run_program(int argc, char** argv, const char* methods, own_option own,
     auto* const data = app.add_option("--data", asked.data, "JSONL with a field text, text, or NPY of token ids");
     model->needs(data)->check(CLI::ExistingPath);
     data->needs(model)->check(CLI::ExistingFile);
-    if (methods != nullptr)
+    if (methods != nullptr) {
         app.add_option("--methods", method_names, "as bitlens study has them")->capture_default_str();
+        app.add_option("--calibration", asked.calibration, "what gptq looks at: as --data")
+            ->needs(model)
+            ->check(CLI::ExistingFile);
+    }
     app.add_option("--tokens", asked.tokens, "token ids a document; shorter ones are left out")
         ->needs(data)
         ->check(CLI::Range(std::size_t{2}, std::size_t{1} << 20))

@@ -13,7 +13,9 @@
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/models/parameter_names.hpp"
 #include "bitlens/models/random_model.hpp"
-#include "bitlens/recipes/quantize_model.hpp"
+#include "bitlens/recipes/calibration.hpp"
+#include "bitlens/recipes/model_walk.hpp"
+#include "bitlens/recipes/stored_layers.hpp"
 #include "bitlens/sweep/run_results.hpp"
 #include "bitlens/sweep/run_study.hpp"
 #include "bitlens/sweep/select_documents.hpp"
@@ -23,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -35,22 +38,65 @@ namespace {
 template <class Architecture>
 using study_model = transformer<Architecture, study_matrix>;
 
-/// The full model, then every method.
-template <class Architecture>
-std::vector<variant<study_matrix>> variants_of(study_model<Architecture> const& model,
-                                               std::span<const method> methods) {
-    std::vector<variant<study_matrix>> variants{{std::string(full_model_name), model.layers()}};
-    for (auto const& m : methods)
-        variants.push_back({m.name, std::make_shared<quantized_layers<study_matrix>>(model.layers(), m)});
-    return variants;
-}
-
 /// Every core works while it lives.
 struct all_cores {
     unsigned threads = available_cores();
     sweep_cut cut{4 * threads, threads};
     thread_limit limit{threads};
 };
+
+/// Methods, and the documents that some of them are calibrated on.
+struct chosen_methods {
+    std::span<const method> all;
+    std::vector<std::vector<std::int32_t>> documents{};
+};
+
+/// Whether a method looks at documents before it runs.
+bool needs_documents(method const& m) { return m.folder.empty() && m.needs_documents(); }
+
+/// A method's blocks, quantized in memory where they lie in no folder.
+template <class Architecture>
+located_model<study_matrix> model_of(study_model<Architecture> const& model, method const& m,
+                                     std::span<const std::vector<std::int32_t>> documents) {
+    model_config const& config = model.config();
+    constexpr block_form form = Architecture::description.form;
+    located_model<study_matrix> found{m.name, m.text(), nullptr};
+    std::optional<awq_fold> fold;
+    if (!m.folder.empty()) {
+        const quantized_folder folder(m.folder);
+        found.layers = std::make_shared<stored_layers<study_matrix>>(folder, model.layers(), config, form);
+        fold = fold_of<study_matrix>(folder, config.block);
+    } else if (m.needs_documents()) {
+        const all_cores here;
+        const auto walked = quantize_model(model, m, documents, here.threads);
+        found.layers = walked;
+        fold = walked->fold();
+    } else {
+        found.layers = std::make_shared<quantized_layers<study_matrix>>(model.layers(), m);
+    }
+    if (fold)
+        found.scaled_full =
+            std::make_shared<folded_layers<study_matrix>>(model.layers(), form, config.block, std::move(*fold));
+    return found;
+}
+
+/// The full model, then every method.
+template <class Architecture>
+std::vector<located_model<study_matrix>> models_of(study_model<Architecture> const& model,
+                                                   chosen_methods const& methods) {
+    std::vector<located_model<study_matrix>> models{{std::string(full_model_name), {}, model.layers()}};
+    for (auto const& m : methods.all) models.push_back(model_of(model, m, methods.documents));
+    return models;
+}
+std::vector<variant<study_matrix>> variants_of(std::span<const located_model<study_matrix>> models) {
+    std::vector<variant<study_matrix>> variants;
+    for (auto const& m : models) variants.push_back({m.name, m.layers});
+    return variants;
+}
+template <class Architecture>
+std::vector<variant<study_matrix>> variants_of(study_model<Architecture> const& model, chosen_methods const& methods) {
+    return variants_of(models_of(model, methods));
+}
 
 /// Every method beside the full model on every document, all of it in memory. `variants`: those of `methods`.
 template <class Architecture>
@@ -73,20 +119,18 @@ finished_study measure(study_model<Architecture> const& model, std::span<const m
 }
 
 template <class Architecture>
-finished_study measure(study_model<Architecture> const& model, std::span<const method> methods,
-                       document_rows documents) {
+finished_study measure(study_model<Architecture> const& model, chosen_methods const& methods, document_rows documents) {
     const auto variants = variants_of(model, methods);
-    return measure(model, methods, std::span<const variant<study_matrix>>(variants), std::move(documents));
+    return measure(model, methods.all, std::span<const variant<study_matrix>>(variants), std::move(documents));
 }
 
 template <class Architecture>
-located_study locate(study_model<Architecture> const& model, std::span<const method> methods, document_rows documents,
+located_study locate(study_model<Architecture> const& model, chosen_methods const& methods, document_rows documents,
                      location_request wanted) {
-    const auto of_study = variants_of(model, methods);
-    finished_study s = measure(model, methods, std::span<const variant<study_matrix>>(of_study), std::move(documents));
-    std::vector<located_model<study_matrix>> models;
-    for (std::size_t v = 0; v < of_study.size(); ++v)
-        models.push_back({of_study[v].name, v == 0 ? "" : methods[v - 1].text(), of_study[v].weights[0].source});
+    const auto models = models_of(model, methods);
+    const auto of_study = variants_of(models);
+    finished_study s =
+        measure(model, methods.all, std::span<const variant<study_matrix>>(of_study), std::move(documents));
     wanted.layers = wanted.sensitive_layers = {upper_half(s.layers()), s.layers()};
     const auto variants = make_location_variants<study_matrix>(models, wanted, s.layers()).variants;
 
@@ -103,7 +147,7 @@ located_study locate(study_model<Architecture> const& model, std::span<const met
 }
 
 template <class Architecture>
-text_losses measure(study_model<Architecture> const& model, std::span<const method> methods,
+text_losses measure(study_model<Architecture> const& model, chosen_methods const& methods,
                     matrix<std::int32_t> const& windows) {
     const all_cores here;
     auto losses = window_losses(model, variants_of(model, methods), windows.view(), here.cut);
@@ -153,10 +197,10 @@ std::int32_t most_likely_next(Model const& model, std::span<const std::int32_t> 
 }
 
 /// From hard to easy: of row n of N, a share of n/N is what the tiny model itself would say next, the rest any token.
-matrix<std::int32_t> made_up_ids(std::size_t rows, std::size_t tokens) {
+matrix<std::int32_t> made_up_ids(std::size_t rows, std::size_t tokens, std::uint64_t seed = 2) {
     const auto model = tiny<packed_matrix<dense<float>>>();
     matrix<std::int32_t> all(rows, tokens);
-    random_generator random(2);
+    random_generator random(seed);
     for (std::size_t n = 0; n < rows; ++n) {
         const double share = static_cast<double>(n) / static_cast<double>(rows);
         const auto ids = all.row(n);
@@ -176,6 +220,15 @@ document_rows made_up_documents() {
     return documents;
 }
 
+/// The methods of a program that is given no model.
+chosen_methods made_up_choice(std::span<const method> methods) {
+    chosen_methods chosen{methods};
+    if (std::ranges::none_of(methods, needs_documents)) return chosen;
+    const auto ids = made_up_ids(16, 48, 3);
+    for (std::size_t n = 0; n < ids.rows(); ++n) chosen.documents.emplace_back(ids.row(n).begin(), ids.row(n).end());
+    return chosen;
+}
+
 /// A tiny model of so many layers and 16 times as much width as heads.
 template <class Architecture>
 named_study measure_tiny(std::string name, std::span<const method> methods, std::size_t layers, std::size_t heads) {
@@ -185,8 +238,8 @@ named_study measure_tiny(std::string name, std::span<const method> methods, std:
     config.block.width = 16 * heads;
     config.block.heads = heads;
     config.block.ffn_width = 3 * config.block.width;
-    return {std::move(name),
-            measure(tiny_model<Architecture, study_matrix>(config, seed), methods, made_up_documents())};
+    return {std::move(name), measure(tiny_model<Architecture, study_matrix>(config, seed), made_up_choice(methods),
+                                     made_up_documents())};
 }
 
 /// "runs/qwen/" → "qwen".
@@ -202,14 +255,36 @@ document_rows documents_of(request const& asked, checkpoint const& source) {
         .documents;
 }
 
+/// The methods that were asked for, and what they are calibrated on, without the documents of the study.
+/// Errors: option_error where a method needs documents and none were named; those of read_calibration and leave_out.
+chosen_methods choice_of(request const& asked, checkpoint const& source, document_rows const* study) {
+    chosen_methods chosen{asked.methods};
+    const auto calibrated = std::ranges::find_if(asked.methods, needs_documents);
+    if (calibrated == asked.methods.end()) return chosen;
+    if (asked.calibration.empty())
+        throw option_error("--calibration: method " + calibrated->name + ", " + calibrated->text() +
+                           ", looks at what the model reads; a file of texts or of token ids is expected");
+    const tokenizer t = source.load_tokenizer();
+    model_config const& config = source.config();
+    auto set = read_calibration(asked.calibration, {.text = &t,
+                                                    .bos = t.first_token(bos_policy::automatic),
+                                                    .vocabulary = config.vocabulary,
+                                                    .context = config.context});
+    if (study != nullptr) leave_out(set, *study);
+    chosen.documents = std::move(set.documents);
+    return chosen;
+}
+
 } // namespace
 
 finished_study measure_study(request const& asked) {
-    if (asked.model.empty()) return measure(tiny<study_matrix>(asked.sharpness), asked.methods, made_up_documents());
+    if (asked.model.empty())
+        return measure(tiny<study_matrix>(asked.sharpness), made_up_choice(asked.methods), made_up_documents());
     const checkpoint source(asked.model);
     auto documents = documents_of(asked, source);
+    const auto methods = choice_of(asked, source, &documents);
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return measure(study_model<Architecture>(source, true), asked.methods, std::move(documents));
+        return measure(study_model<Architecture>(source, true), methods, std::move(documents));
     });
 }
 
@@ -228,25 +303,27 @@ std::vector<named_study> measure_sizes(request const& asked) {
 
 located_study measure_location(request const& asked, location_request wanted) {
     if (asked.model.empty())
-        return locate(tiny<study_matrix>(asked.sharpness), asked.methods, made_up_documents(), wanted);
+        return locate(tiny<study_matrix>(asked.sharpness), made_up_choice(asked.methods), made_up_documents(), wanted);
     const checkpoint source(asked.model);
     auto documents = documents_of(asked, source);
+    const auto methods = choice_of(asked, source, &documents);
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return locate(study_model<Architecture>(source, true), asked.methods, std::move(documents), wanted);
+        return locate(study_model<Architecture>(source, true), methods, std::move(documents), wanted);
     });
 }
 
 std::optional<text_losses> measure_text(request const& asked) {
     constexpr std::size_t window = 2048;
-    if (asked.model.empty()) return measure(tiny<study_matrix>(), asked.methods, made_up_ids(12, 48));
+    if (asked.model.empty()) return measure(tiny<study_matrix>(), made_up_choice(asked.methods), made_up_ids(12, 48));
     if (asked.text.empty()) return std::nullopt;
     const checkpoint source(asked.model);
     const tokenizer t = source.load_tokenizer();
     const auto windows =
         cut_windows(read_text(asked.text, true), asked.text.string(), t, t.adds_bos() ? t.bos() : std::nullopt, window);
     check_rows(asked.text.string(), t, windows.ids.span(), source.config().vocabulary);
+    const auto methods = choice_of(asked, source, nullptr);
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        return measure(study_model<Architecture>(source, true), asked.methods, windows.ids);
+        return measure(study_model<Architecture>(source, true), methods, windows.ids);
     });
 }
 

@@ -22,6 +22,7 @@ struct request {
     std::size_t tokens = 512; // of a document: the first `examples` (all, if none) of at least so many are taken
     std::optional<std::size_t> examples;
     std::vector<method> methods;
+    std::filesystem::path calibration;       // what some methods are calibrated on; made up where there is no model
     std::filesystem::path text;              // to score in windows
     std::filesystem::path before;            // run folder whose losses count as those before quantization
     std::vector<std::filesystem::path> runs; // finished ones, in place of a model

@@ -5,6 +5,8 @@
 
 #include "experiment.hpp"
 
+#include "bitlens/page/published_methods.hpp"
+
 #include <iostream>
 
 namespace {
@@ -18,12 +20,15 @@ void show_correlations(finished_study const& s) {
             {},
             {}};
     std::vector<measured> all;
+    std::vector<std::string> in_paper;
     for (auto const& pair : method_pairs(s)) {
         if (pair.same_family) continue;
         t.add({s.methods[pair.first].name, s.methods[pair.second].name, pair.pearson, pair.interval.lo,
                pair.interval.hi});
         all.push_back(pair.pearson);
+        in_paper.push_back(published::correlations_of(s.methods[pair.first], s.methods[pair.second]));
     }
+    published::add_beside(t, in_paper);
     t.notes.push_back("Mean: " + shown(mean_defined(all), 3) + ". The paper's 50 pairs: 0.82.");
     std::cout << to_text(t);
 }
@@ -31,5 +36,5 @@ void show_correlations(finished_study const& s) {
 } // namespace
 
 int main(int argc, char** argv) {
-    return paper::run(argc, argv, "rtn3-g64,rtn4-g64,nf3-g64,nf4-g64", show_correlations);
+    return paper::run(argc, argv, "rtn3-g64,rtn4-g64,nf3-g64,nf4-g64,gptq3-g64,gptq4-g128", show_correlations);
 }

@@ -6,6 +6,7 @@
 #include "experiment.hpp"
 
 #include "bitlens/page/figures.hpp"
+#include "bitlens/page/published_methods.hpp"
 
 #include <iostream>
 
@@ -19,10 +20,13 @@ void show_correlations(finished_study const& s) {
                {{"method", "method"}, {"pearson", "Pearson"}, {"low", "95 % from"}, {"high", "to"}},
                {},
                {"The paper: -0.66 to -0.80, means of a model's methods."}};
+    std::vector<std::string> in_paper;
     for (auto const& m : s.methods) {
+        in_paper.push_back(published::last_layer_of(m));
         const auto interval = correlation_interval(s.norm_r.row(s.layers() - 1), m.error, s.seed);
         last.add({m.name, correlation(s.norm_r.row(s.layers() - 1), m.error), interval.lo, interval.hi});
     }
+    published::add_beside(last, in_paper);
     std::cout << to_text(last) << '\n';
 
     table layers{"figure_8", "The same over the upper half of the layers", {{"layer", "layer"}}, {}, {}};
@@ -42,4 +46,4 @@ void show_correlations(finished_study const& s) {
 
 } // namespace
 
-int main(int argc, char** argv) { return paper::run(argc, argv, "rtn3-g64,nf3-g64", show_correlations); }
+int main(int argc, char** argv) { return paper::run(argc, argv, "rtn3-g64,nf3-g64,gptq3-g64", show_correlations); }

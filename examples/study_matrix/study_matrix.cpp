@@ -2,7 +2,11 @@
 
 namespace bitlens {
 
-template study_matrix quantize<study_matrix>(method const&, matrix_view<const float>);
+template study_matrix quantize<study_matrix, method>(method const&, matrix_view<const float>);
+template std::shared_ptr<const study_matrix>
+detail::quantize_calibrated<study_matrix>(gptq_method const&, matrix_view<const float>, gptq_inputs const&, gptq_log&);
+template std::shared_ptr<const study_matrix>
+detail::round_spanning_at<study_matrix>(std::size_t, projection, awq_method const&, matrix_view<const float>);
 template row_decoder decoder_of<>(study_matrix const&) noexcept;
 template void matmul_rows<>(study_matrix const&, std::size_t, std::size_t, matrix_view<const float>, matrix_view<float>,
                             workspace&);

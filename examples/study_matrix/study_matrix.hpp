@@ -5,6 +5,8 @@
 #include "bitlens/kernels/matmul.hpp"
 #include "bitlens/layers/embedding.hpp"
 #include "bitlens/recipes/all_formats.hpp"
+#include "bitlens/recipes/awq_walk.hpp"
+#include "bitlens/recipes/gptq_walk.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +14,11 @@
 
 namespace bitlens {
 
-extern template study_matrix quantize<study_matrix>(method const&, matrix_view<const float>);
+extern template study_matrix quantize<study_matrix, method>(method const&, matrix_view<const float>);
+extern template std::shared_ptr<const study_matrix>
+detail::quantize_calibrated<study_matrix>(gptq_method const&, matrix_view<const float>, gptq_inputs const&, gptq_log&);
+extern template std::shared_ptr<const study_matrix>
+detail::round_spanning_at<study_matrix>(std::size_t, projection, awq_method const&, matrix_view<const float>);
 extern template row_decoder decoder_of<>(study_matrix const&) noexcept;
 extern template void matmul_rows<>(study_matrix const&, std::size_t, std::size_t, matrix_view<const float>,
                                    matrix_view<float>, workspace&);

@@ -18,6 +18,7 @@
 #include "bitlens/page/lost_tokens.hpp"
 #include "bitlens/page/method_choice.hpp"
 #include "bitlens/page/published.hpp"
+#include "bitlens/page/published_methods.hpp"
 #include "bitlens/page/report.hpp"
 #include "bitlens/page/run_facts.hpp"
 #include "bitlens/page/size_study.hpp"

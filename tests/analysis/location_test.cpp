@@ -95,6 +95,7 @@ TEST_CASE("methods whose variants could not be told apart are refused by name") 
 
     std::set<std::string> all; // what can be asked for is what is refused as a method's name
     for (auto const& name : location_names::all_of_method("m", located_layers)) CHECK(all.insert(name).second);
+    CHECK(all.erase(location_names::scaled_full("m")) == 1); // what parts of "m" are exchanged with is no change of it
     for (auto const& change : all_changes(located_layers)) CHECK(all.erase(variant_name("m", change)) == 1);
     CHECK(all.empty());
 }

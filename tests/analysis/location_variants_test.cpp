@@ -182,8 +182,8 @@ TEST_CASE("the manifest says in words what each variant is") {
     CHECK(words_of(found, "a_restore_from_l2") == "a with layers 2-4 of full");
     CHECK(words_of(found, "a_restore_l0") == "a with layer 0 of full");
     CHECK(words_of(found, "a_only_l0") == "full with layer 0 of a");
-    CHECK(words_of(found, "a_restore_gate") == "a with gate_proj in layers 0-4 of full");
-    CHECK(words_of(found, "a_only_q") == "full with q_proj in layers 0-4 of a");
+    CHECK(words_of(found, "a_restore_gate") == "a with gate_proj of full");
+    CHECK(words_of(found, "a_only_q") == "full with q_proj of a");
     CHECK(words_of(found, "r_a_l1") == "a ends after the attention of layer 1");
     CHECK(words_of(found, "z_full_l3") == "full ends after layer 3");
     request.scale = exit_scale::frozen;

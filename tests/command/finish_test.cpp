@@ -256,7 +256,7 @@ TEST_CASE("token ids are studied without a tokenizer, which is said and recorded
         spoil(model / "tokenizer.json");
         const auto out = here().folder / ("of_" + name);
         const auto said = check_finishes(study_line(model, ids, out, "--methods rtn3-g32,nf4-g32"), out);
-        CHECK_MESSAGE(said.find("warning: there is no tokenizer, so tables and report show ids, as in <id 400>: ") !=
+        CHECK_MESSAGE(said.find("warning: there is no tokenizer, so that tokens are shown as ids: ") !=
                           std::string::npos,
                       said);
         CHECK_MESSAGE(said.find("tokenizer.json") != std::string::npos, said);

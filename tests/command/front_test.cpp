@@ -59,10 +59,11 @@ const fs::path root = fs::path(BITLENS_TEST_DATA) / ".." / "..";
 } // namespace
 
 TEST_CASE("a word that nobody knows is named, with where to look") {
-    check("bitlens stduy --model M", 2,
-          {"there is no verb \"stduy\"; there are study, locate, report, inspect, tokenize, probe, perplexity",
-           "bitlens --help"});
-    check("bitlens", 2, {"a verb is expected; there are study, locate, report"});
+    check(
+        "bitlens stduy --model M", 2,
+        {"there is no verb \"stduy\"; there are quantize, study, locate, report, inspect, tokenize, probe, perplexity",
+         "bitlens --help"});
+    check("bitlens", 2, {"a verb is expected; there are quantize, study, locate, report"});
     check("bitlens study --modle M", 2,
           {"bitlens study: there is no option \"--modle\"; 'bitlens study --help' lists the options"});
     check("bitlens --modle M study", 2, {"there is no option \"--modle\""});
@@ -93,7 +94,8 @@ TEST_CASE("help says what a verb reads and how a method is written") {
     check("bitlens probe --help", 0, {"as in study: rtn3-g64, nf4-g64-dq; or full", "final_norm and logits, of"});
     for (const char* verb : {"study", "perplexity"})
         check("bitlens " + std::string(verb) + " --help", 0,
-              {"-sym: rtn on a grid symmetric about 0; -dq: nf whose scales", "The full model comes first"});
+              {"-sym (rtn, awq: a grid symmetric about 0), -asym (gptq) or -dq (nf: scales quantized too)",
+               "The full model comes first"});
     check("bitlens study --help", 0, {".txt (one document)"});
 }
 

@@ -4,7 +4,9 @@ wrong with them. Equal runs make equal files.
     python3 tests/fuzz/make_corpus.py
 """
 import gzip
+import hashlib
 import json
+import math
 import shutil
 import struct
 import zlib
@@ -943,7 +945,8 @@ def recipes_corpus():
         "valid": "rtn2-g32,rtn8-row-sym,mine=nf4-g64-dq", "valid_none": "", "bits_1": "rtn1-g32", "bits_0": "nf0-g32", "bits_5_of_nf": "nf5-g32", "bits_33": "rtn33-g32", "bits_2_to_the_64": f"rtn{2**64}-g32",
         "bits_negative": "rtn-4-g32", "bits_with_leading_zero": "rtn04-g32", "no_group": "rtn4", "group_0": "rtn4-g0", "group_48": "rtn4-g48", "group_2_to_the_64": f"rtn4-g{2**64}", "flag_twice": "rtn4-row-sym-sym",
         "flag_of_the_other_kind": "nf4-row-sym", "flag_unknown": "rtn4-row-x", "name_twice": "rtn4-row,rtn4-row", "name_empty": "=rtn4-row", "name_full": "full=rtn4-row", "name_leaves_the_folder": "../x=rtn4-row",
-        "name_with_markup": "<b>=rtn4-row", "name_no_utf8": b"\xff=rtn4-row", "two_names": "a=b=rtn4-row", "comma_at_the_end": "rtn4-row,", "only_hyphens": "-" * 50, "zero_byte": b"rtn4-row\0", "unknown": "awq4-g128"}.items():
+        "name_with_markup": "<b>=rtn4-row", "name_no_utf8": b"\xff=rtn4-row", "two_names": "a=b=rtn4-row", "comma_at_the_end": "rtn4-row,", "only_hyphens": "-" * 50, "zero_byte": b"rtn4-row\0", "unknown": "int4-g128", "valid_options": "gptq3-g64-asym:damp=0.02,act_order=off,mine=awq4-g128:clip=off", "option_unknown": "gptq3-g64:x=1", "option_of_the_other_kind": "awq4-g64:damp=0.01", "option_twice": "gptq3-g64:damp=0.01,damp=0.02",
+        "option_without_value": "gptq3-g64:damp", "option_empty": "gptq3-g64:", "option_beyond": "gptq3-g64:damp=1e999", "option_nan": "gptq3-g64:damp=nan", "orders_of_two_kinds": "gptq3-g64:group_aware=on", "folder_missing": "a=/nowhere/at/all"}.items():
         write("methods", name + ".txt", content)
 
     def rule(**other):
@@ -956,6 +959,178 @@ def recipes_corpus():
         "use_with_a_name": [rule(use="a=rtn4-row")], "use_null": [rule(use=None)], "unknown_key": [rule(comment="x")], "rule_without_effect": [rule(layers="0"), rule()]}.items():
         write("overrides", name + ".json", json.dumps({"rules": rules}))
     hostile_json("overrides")
+
+
+QUANTIZED = {"kind": "quantized model", "layout": 1, "bitlens": "0.1.0", "method": "gptq3-g32", "format": "uniform3-g32", "layers": 1,
+             "knobs": {"damp": 0.01}, "calibration": {"texts": 128}, "source": {"files": []}}
+
+
+def compact(value):
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def quantized_manifest_corpus():
+    def put(name, drop=None, **other):
+        write("quantized_manifest", name + ".json", json.dumps({k: v for k, v in (QUANTIZED | other).items() if k != drop}))
+
+    put("valid")
+    put("valid_without_calibration", calibration=None)
+    put("valid_layers_2_to_the_64_minus_1", layers=2**64 - 1)
+    put("kind_of_a_run", kind="run")
+    put("kind_missing", drop="kind")
+    put("layout_2", layout=2)
+    put("layout_as_text", layout="1")
+    put("layers_minus_1", layers=-1)
+    put("layers_1_5", layers=1.5)
+    put("method_missing", drop="method")
+    put("calibration_missing", drop="calibration")
+    put("knobs_an_array", knobs=[])
+    put("source_a_number", source=1)
+    put("unknown_key", comment="x")
+    hostile_json("quantized_manifest")
+
+
+def published_awq_corpus():
+    """Files as torch.save writes them, of a model of one layer: width 4, 2 heads of 2, 1 for keys and values, 4 in the MLP."""
+    class tensor:
+        def __init__(self, shape, storage="HalfStorage"):
+            self.shape, self.storage = shape, storage
+
+    def pickled(value):
+        """Protocol 2, of which tensors are the calls that torch makes them by."""
+        out, keys = bytearray(b"\x80\x02"), iter(range(100))
+
+        def text(t):
+            out.extend(b"X" + struct.pack("<I", len(t.encode())) + t.encode())
+
+        def put(v):
+            if isinstance(v, dict):
+                out.extend(b"}(")
+                for key, item in v.items():
+                    put(key), put(item)
+                out.extend(b"u")
+            elif isinstance(v, (list, tuple)):
+                out.extend(b"](" if isinstance(v, list) else b"(")
+                for item in v:
+                    put(item)
+                out.extend(b"e" if isinstance(v, list) else b"t")
+            elif isinstance(v, str):
+                text(v)
+            elif isinstance(v, bool):
+                out.extend(b"\x88" if v else b"\x89")
+            elif isinstance(v, int):
+                out.extend(b"J" + struct.pack("<i", v))
+            elif isinstance(v, bytes):  # as it stands
+                out.extend(v)
+            else:
+                count = math.prod(v.shape)
+                strides = [math.prod(v.shape[i + 1:]) for i in range(len(v.shape))]
+                out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n(")
+                put(("storage", f"ctorch\n{v.storage}\n".encode(), str(next(keys)), "cpu", count))
+                out.extend(b"Q")
+                put(0), put(tuple(v.shape)), put(tuple(strides)), put(False)
+                out.extend(b"ccollections\nOrderedDict\n)RtR")
+
+        put(value)
+        return bytes(out + b".")
+
+    def file(name, value, drop=None, data=b"\x00\x3c\x00\x38", more=b""):
+        entries = {"archive/data.pkl": value if isinstance(value, bytes) else pickled(value), "archive/version": b"3\n"}
+        entries |= {f"archive/data/{i}": (data * 8)[:8] for i in range(8)}
+        write("published_awq", name + ".pt", zip_file([{"name": n, "data": d} for n, d in entries.items() if n != drop]) + more)
+
+    attention, mlp = "model.layers.0.self_attn.", "model.layers.0.mlp."
+    norm, readers = "model.layers.0.input_layernorm", tuple(attention + p for p in ("q_proj", "k_proj", "v_proj"))
+    down = (mlp + "up_proj", (mlp + "down_proj",), tensor((4,)))
+    clip = (mlp + "gate_proj", tensor((4, 1, 1)))
+
+    def cache(scale=((norm, readers, tensor((4,))), down), clips=(clip,)):
+        return {"scale": list(scale), "clip": list(clips)}
+
+    file("valid", cache())
+    file("valid_empty", cache((), ()))
+    file("layer_that_is_not_there", cache(((norm.replace("0", "1"), readers, tensor((4,))),)))
+    file("layer_2_to_the_64", cache(((norm.replace("0", str(2**64)), readers, tensor((4,))),)))
+    file("readers_of_two_inputs", cache(((norm, readers[:2], tensor((4,))),)))
+    file("norm_of_another_input", cache((("model.layers.0.post_attention_layernorm", readers, tensor((4,))),)))
+    file("part_unknown", cache(((attention + "x_proj", readers, tensor((4,))),)))
+    file("scaled_twice", cache((down, down)))
+    file("clipped_twice", cache((), (clip, clip)))
+    file("scale_too_short", cache(((norm, readers, tensor((3,))),)))
+    file("clip_of_five_rows", cache((), ((mlp + "gate_proj", tensor((5, 1, 1))),)))
+    file("tensor_larger_than_its_storage", cache(((norm, readers, tensor((2**30,))),)))
+    file("scale_zero", cache(), data=b"\0\0")
+    file("scale_nan", cache(), data=b"\x00\x7e")
+    file("scale_missing", {"clip": []})
+    file("root_a_list", [])
+    file("entry_a_text", {"scale": ["x"], "clip": []})
+    file("call_of_system", b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R.")
+    file("storage_unknown", cache(((norm, readers, tensor((4,), "UntypedStorage")),)))
+    file("pickle_cut_short", pickled(cache())[:-9])
+    file("pickle_of_marks", b"\x80\x02" + b"(" * 1000)
+    file("pickle_that_holds_itself", b"\x80\x02]q\0h\0a.")
+    file("no_pickle", cache(), drop="archive/data.pkl")
+    file("storage_missing", cache(), drop="archive/data/0")
+    file("bytes_after_the_end", cache(), more=b"x" * 70000)
+
+
+def quantized_layer_corpus():
+    order = struct.pack("<4i", 2, 0, 3, 1)
+
+    def matrix(name, rows):
+        """3 bits in chunks of 32 codes, one group a row."""
+        return {name + ".codes": ("U8", (rows, 12), bytes(range(12 * rows))),
+                name + ".scales": ("F32", (rows, 1), struct.pack(f"<{rows}f", *floats(rows))),
+                name + ".zeros": ("U8", (rows, 1), bytes(r % 8 for r in range(rows)))}
+
+    def put(name, tensors={}, drop=None, metadata={}, sha256=None):
+        all_tensors = matrix("q_proj", 4) | matrix("k_proj", 2) | {"q_proj.order": ("I32", (4,), order), "fold.0": ("F32", (4,), struct.pack("<4f", 0.5, 1, 2, 4))} | tensors
+        all_tensors = {n: t for n, t in sorted(all_tensors.items()) if n != drop}
+        said = {"layer": "0", "manifest": hashlib.sha256(compact(QUANTIZED).encode()).hexdigest(), "q_proj.format": "uniform3-g32", "k_proj.format": "uniform3-g32"} | metadata
+        said = {k: v for k, v in said.items() if k != drop}
+        content = hashlib.sha256(compact(said).encode())
+        for n, (kind, shape, data) in all_tensors.items():
+            content.update(f"{n} {kind} ({', '.join(map(str, shape))})".encode() + data)
+        if drop != "sha256":
+            said["sha256"] = content.hexdigest() if sha256 is None else sha256
+        write("quantized_layer", name + ".safetensors", s_tensors(all_tensors, said))
+
+    def floats_of(*values):
+        return ("F32", (len(values), 1), struct.pack(f"<{len(values)}f", *values))
+
+    put("valid")
+    put("valid_without_order", drop="q_proj.order")
+    write("quantized_layer", "empty.safetensors", b"")
+    write("quantized_layer", "no_metadata.safetensors", s_tensors(matrix("q_proj", 4)))
+    put("hash_missing", drop="sha256")
+    put("hash_of_other_bytes", sha256="0" * 64)
+    put("layer_1", metadata={"layer": "1"})
+    put("layer_missing", drop="layer")
+    put("manifest_of_another_model", metadata={"manifest": "0" * 64})
+    put("format_unknown", metadata={"q_proj.format": "uniform9-g32"})
+    put("format_dense", metadata={"q_proj.format": "f32"})
+    put("format_of_other_bits", metadata={"q_proj.format": "nf4-row"})
+    put("format_missing", drop="q_proj.format")
+    put("unknown_metadata", metadata={"comment": "x"})
+    put("codes_missing", drop="q_proj.codes")
+    put("scales_missing", drop="q_proj.scales")
+    put("zeros_missing", drop="q_proj.zeros")
+    put("codes_of_other_shape", {"q_proj.codes": ("U8", (12, 4), bytes(48))})
+    put("codes_as_i8", {"q_proj.codes": ("I8", (4, 12), bytes(48))})
+    put("scale_nan", {"k_proj.scales": floats_of(1, float("nan"))})
+    put("scale_infinite", {"k_proj.scales": floats_of(1, float("inf"))})
+    put("zero_8_of_3_bits", {"k_proj.zeros": ("U8", (2, 1), b"\x07\x08")})
+    put("order_of_3_columns", {"q_proj.order": ("I32", (3,), order[:12])})
+    put("order_as_u32", {"q_proj.order": ("U32", (4,), order)})
+    put("order_names_a_column_twice", {"q_proj.order": ("I32", (4,), struct.pack("<4i", 2, 0, 2, 1))})
+    put("order_names_column_4_of_4", {"q_proj.order": ("I32", (4,), struct.pack("<4i", 2, 0, 4, 1))})
+    put("order_names_column_minus_1", {"q_proj.order": ("I32", (4,), struct.pack("<4i", 2, 0, -1, 1))})
+    put("order_of_a_matrix_that_stays_full", {"o_proj.order": ("I32", (4,), order)})
+    put("fold_of_3_columns", {"fold.0": ("F32", (3,), struct.pack("<3f", 1, 1, 1))})
+    put("fold_by_0", {"fold.0": ("F32", (4,), struct.pack("<4f", 1, 0, 1, 1))})
+    put("fold_by_nan", {"fold.0": ("F32", (4,), struct.pack("<4f", 1, float("nan"), 1, 1))})
+    put("fold_4", {"fold.4": ("F32", (4,), struct.pack("<4f", 1, 1, 1, 1))})
+    put("unknown_tensor", {"q_proj.bias": ("F32", (4,), bytes(16))})
 
 
 METHOD = "rtn4-row"
@@ -1229,5 +1404,5 @@ def located_corpus():
 
 
 shutil.rmtree(CORPUS, ignore_errors=True)
-for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, sentencepiece_corpus, ranks_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, runs_corpus, float32_corpus, located_corpus):
+for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, sentencepiece_corpus, ranks_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, quantized_manifest_corpus, quantized_layer_corpus, published_awq_corpus, runs_corpus, float32_corpus, located_corpus):
     make()

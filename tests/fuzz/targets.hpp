@@ -36,6 +36,9 @@ void documents(input);
 void text(input);
 void methods(input);
 void overrides(input);
+void quantized_manifest(input);
+void quantized_layer(input);
+void published_awq(input);
 void run_manifest(input);
 void run_examples(input);
 void run_float32(input);
@@ -53,7 +56,7 @@ struct target {
 };
 
 /// JSON takes 80 bytes for "{},"; deflate reaches 1032 bytes for one.
-inline constexpr std::array<target, 25> targets{{
+inline constexpr std::array<target, 28> targets{{
     {"gguf", "A GGUF file as a model", gguf, 40, false},
     {"safetensors", "`model.safetensors` of a Hugging Face folder", safetensors, 100, true},
     {"safetensors_index", "`model.safetensors.index.json`", safetensors_index, 100, true},
@@ -72,6 +75,9 @@ inline constexpr std::array<target, 25> targets{{
     {"text", "A text", text, 200, false},
     {"methods", "A list of methods", methods, 200, false},
     {"overrides", "A file of overrides", overrides, 100, true},
+    {"quantized_manifest", "`manifest.json` of a quantized model", quantized_manifest, 100, true},
+    {"quantized_layer", "A layer of a quantized model", quantized_layer, 100, true},
+    {"published_awq", "Scales and clips that llm-awq found", published_awq, 4 * 1032, false},
     {"run_manifest", "`manifest.json` of a run", run_manifest, 100, true},
     {"run_examples", "`examples.csv` of a run", run_examples, 100, true},
     {"run_float32", "`float32.csv` of a run", run_float32, 100, true},

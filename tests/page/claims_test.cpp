@@ -232,12 +232,12 @@ TEST_CASE("methods of one family stand beside nothing in the paper") {
         200, {"rtn3", "rtn4"}, [](std::size_t i, std::size_t) { return rising(i); }, rising);
     for (const char* finding : {"correlate above 0.5", "worst tenths"}) {
         const auto c = claim_about(s, finding);
-        CHECK(c.run.ends_with("(same family; the paper leaves these out)"));
+        CHECK(c.run.ends_with("(same family; tables 1 and 6 of the paper leave these out)"));
         CHECK(c.verdict == "no verdict");
     }
     const auto lines = summary_lines(s, method_pairs(s), foretell(s));
     for (const std::size_t k : {3u, 4u}) {
-        CHECK(lines[k].ends_with("(same family; the paper leaves these out)."));
+        CHECK(lines[k].ends_with("(same family; tables 1 and 6 of the paper leave these out)."));
         CHECK(lines[k].find("The paper:") == std::string::npos);
     }
 }

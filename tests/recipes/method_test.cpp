@@ -38,20 +38,24 @@ TEST_CASE("every method of the grammar comes back as its text") {
             }
     }
     CHECK(count == 72);
+    for (const char* text : {"gptq3-g64", "gptq8-row-asym", "gptq2-g32:damp=0.005,act_order=off,group_aware=on",
+                             "gptq4-g128-asym:increment=0.02,static_groups=on,block=64,mse=2.4,fresh_groups=on",
+                             "awq3-g128", "awq4-g64-sym:scale=off", "awq4-row:clip=off"})
+        CHECK(parse_method(text).text() == text);
+    CHECK(parse_method("gptq3-g64:act_order=on,damp=0.01").text() == "gptq3-g64");
+    CHECK(parse_method("gptq3-g64:damp=0.02,act_order=off").name == "gptq3-g64_damp_0.02_act_order_off");
 }
 
 TEST_CASE("what a method's text means") {
     const method m = parse_method("mine_2.b=rtn3-g64-sym");
     CHECK(m.name == "mine_2.b");
-    CHECK(m.kind == method_kind::rtn);
-    CHECK(m.bits == 3);
-    CHECK(m.group_size == 64);
-    CHECK(m.symmetric);
-    CHECK_FALSE(m.nested_scales);
-    const method n = parse_method("nf4-row-dq");
-    CHECK(n.kind == method_kind::normal_float);
-    CHECK(n.group_size == 0);
-    CHECK(n.nested_scales);
+    CHECK(std::get<rtn_method>(m.kind) == rtn_method{3, 64, true});
+    CHECK(std::get<normal_float_method>(parse_method("nf4-row-dq").kind) == normal_float_method{4, 0, true});
+    const auto g = std::get<gptq_method>(parse_method("gptq3-g64-asym:damp=0.02,act_order=off").kind);
+    CHECK(g == gptq_method{3, 64, false, {.damp = 0.02, .act_order = false}});
+    CHECK(std::get<awq_method>(parse_method("awq4-g128:clip=off").kind) == awq_method{4, 128, false, true, false});
+    CHECK_FALSE(m.needs_documents());
+    CHECK(parse_method("awq4-g128").needs_documents());
 }
 
 TEST_CASE("lists") {
@@ -64,18 +68,16 @@ TEST_CASE("lists") {
 }
 
 TEST_CASE("a comma between options ends no method") {
-    using bitlens::detail::split_methods;
     const auto pieces = [](std::string_view list) {
         std::string all;
-        for (const auto text : split_methods(list)) all += "[" + std::string(text) + "]";
+        for (const auto text : bitlens::detail::split_methods<method>(list)) all += "[" + std::string(text) + "]";
         return all;
     };
     CHECK(pieces("gptq3-g64:damp=0.02,act_order=off,nf3-g64") == "[gptq3-g64:damp=0.02,act_order=off][nf3-g64]");
     CHECK(pieces("a=gptq3-g64:damp=0.02,b=rtn3-g64,c=nf3-g64") == "[a=gptq3-g64:damp=0.02][b=rtn3-g64][c=nf3-g64]");
     CHECK(pieces("rtn3-g64,damp=0.02") == "[rtn3-g64][damp=0.02]");
     CHECK(pieces("a:x=1,,y=2") == "[a:x=1][][y=2]");
-    CHECK(refusal("rtn3-g64:x=1,y=2,nf3-g64").find("method 'rtn3-g64:x=1,y=2': there are no options like ':x=1,y=2'") ==
-          0);
+    CHECK(refusal("rtn3-g64:x=1,y=2,nf3-g64").find("method 'rtn3-g64:x=1,y=2': there is no option 'x'") == 0);
 }
 
 TEST_CASE("a refusal shows what came from outside without obeying it") {
@@ -86,8 +88,7 @@ TEST_CASE("a refusal says what is wrong and what exists") {
     const std::vector<std::pair<std::string, std::string>> wrong{
         {"rtn3", "the group is missing"},
         {"full", "the model as it is stored is no method, and runs without being named"},
-        {"gptq3-g64", "there is no method 'gptq3'"},
-        {"/models/awq", "there is no method"},
+        {"gguf3-g64", "there is no method 'gguf3'"},
         {"rtn-g64", "no number of bits from 2 to 8"},
         {"rtn1-g64", "no number of bits from 2 to 8"},
         {"rtn9-g64", "no number of bits from 2 to 8"},
@@ -104,22 +105,36 @@ TEST_CASE("a refusal says what is wrong and what exists") {
         {"rtn3-g64-symm", "'-symm' means nothing"},
         {"rtn3-g64-sym-sym", "'-sym' stands twice"},
         {"nf4-g64-dq-dq", "'-dq' stands twice"},
-        {"nf4-g64-sym", "-sym belongs to rtn"},
-        {"rtn4-g64-dq", "-dq belongs to nf"},
+        {"nf4-g64-sym", "'-sym' means nothing"},
+        {"rtn4-g64-dq", "'-dq' means nothing"},
+        {"gptq4-g64-sym", "'-sym' means nothing"},
+        {"awq4-g64-asym", "'-asym' means nothing"},
         {"=rtn3-g64", "the name before '=' is empty"},
         {"full=rtn3-g64", "the name 'full'"},
         {"a b=rtn3-g64", "a name is made of"},
         {"a/b=rtn3-g64", "a name is made of"},
         {"RTN3-g64", "there is no method"},
         {"rtn3-g64,", "there is no method ''"},
-        {"rtn3-g64:damp=0.01", "there are no options like ':damp=0.01'"},
-        {"gptq3-g64:damp=0.02,act_order=off", "there is no method 'gptq3'"},
+        {"rtn3-g64:damp=0.01", "there is no option 'damp'"},
+        {"gptq3-g64:damp", "the option 'damp' has no '=' and no value"},
+        {"gptq3-g64:", "the option '' has no '=' and no value"},
+        {"gptq3-g64:damp=", "option damp: a number from 0 to 1 is expected, '' was found"},
+        {"gptq3-g64:damp=2", "option damp: a number from 0 to 1 is expected, '2' was found"},
+        {"gptq3-g64:damp=nan", "option damp: a number from 0 to 1 is expected, 'nan' was found"},
+        {"gptq3-g64:damp=0.01x", "option damp: a number from 0 to 1 is expected, '0.01x' was found"},
+        {"gptq3-g64:damp=0.01,damp=0.02", "'damp' stands twice"},
+        {"gptq3-g64:act_order=yes", "option act_order: on or off is expected, 'yes' was found"},
+        {"gptq3-g64:block=0", "option block: a whole number from 1 to 1048576 is expected, '0' was found"},
+        {"gptq3-g64:clip=off", "there is no option 'clip'"},
+        {"gptq3-g64:group_aware=on", "one of the two is expected"},
+        {"awq4-g128:damp=0.01", "there is no option 'damp'"},
     };
     for (auto const& [text, reason] : wrong) {
         const std::string said = refusal(text); // begins with the text
         CAPTURE(said);
         CHECK(said.find(reason) != std::string::npos);
-        CHECK(said.find("rtn2 … rtn8 and nf3, nf4") != std::string::npos);
+        CHECK(said.find("what exists: rtn2 … rtn8, nf3 … nf4, gptq2 … gptq8, awq2 … awq8, each with -g32") !=
+              std::string::npos);
     }
 }
 

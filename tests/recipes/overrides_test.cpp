@@ -27,7 +27,7 @@ std::string refusal_of_rules(std::string const& text) {
 }
 
 std::string treated(override_rules const& rules, std::size_t layer, projection p) {
-    treatment const* const found = rules.find(layer, p);
+    std::optional<method> const* const found = rules.find(layer, p);
     return found == nullptr ? "-" : found->has_value() ? (*found)->text() : "full";
 }
 
@@ -119,7 +119,7 @@ TEST_CASE("the example of docs/study.md comes to what the page says") {
             std::string expected = layer < 2 || last ? "rtn8-g64" : "rtn3-g64";
             if (which == projection::gate) expected = "full";
             if (which == projection::up) expected = last ? "nf4-g64-dq" : "full";
-            const treatment use = treatment_of(of_the_study, rules, layer, which);
+            const auto use = treatment_of(of_the_study, rules, layer, which);
             CAPTURE(layer);
             CAPTURE(name(which));
             CHECK((use ? use->text() : "full") == expected);

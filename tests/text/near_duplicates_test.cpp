@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <doctest/doctest.h>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <set>
 #include <span>
@@ -81,5 +82,65 @@ TEST_CASE("agrees with the plain definition on random rows") {
                     expected.push_back(r);
             CHECK(keep_distinct(views(rows), 20, threshold, n) == expected);
         }
+    }
+}
+
+TEST_CASE("of two rows, the share of the smaller one's n-grams that the other has") {
+    const row longer = counting(0, 104), part = counting(50, 24); // 100 and 20 5-grams
+    const std::vector<row> known{counting(500, 24), longer, longer};
+    const auto of = views(known);
+    const repeated_rows rows(of);
+    const auto whole = rows.most_shared(part);
+    REQUIRE(whole);
+    CHECK((whole->row == 1 && whole->share == 1)); // the first of equals
+    row begun = counting(90, 24);                  // 10 of its 20 5-grams are in it
+    CHECK(rows.most_shared(begun)->share == 0.5);
+    row longest = counting(900, 300); // of 296, with all of the first known row
+    std::ranges::copy(known[0], longest.begin() + 100);
+    CHECK((rows.most_shared(longest)->row == 0 && rows.most_shared(longest)->share == 1));
+    CHECK_FALSE(rows.most_shared(counting(2000, 50)));
+    CHECK(rows.most_shared(counting(99, 8))->share == 0.25); // {99 … 103} of 4
+    // Of distinct n-grams: a row of one repeated token has one.
+    CHECK(rows.most_shared(row(40, 7)) == std::nullopt);
+    const std::vector<row> sevens{row(90, 7), {1, 2, 3}};
+    const auto of_sevens = views(sevens);
+    const repeated_rows repeating(of_sevens);
+    CHECK(repeating.most_shared(row(40, 7))->share == 1);
+    row some_sevens = counting(10, 12);
+    some_sevens.insert(some_sevens.end(), 6, 7);
+    CHECK(repeating.most_shared(some_sevens)->share == 1);
+    CHECK(repeating.most_shared(row{1, 2, 3})->row == 1); // shorter than n: its equals alone
+    CHECK_FALSE(repeating.most_shared(row{1, 2}));
+    CHECK_FALSE(repeating.most_shared(row{1, 2, 3, 4, 5, 6}));
+    CHECK_THROWS_AS(repeated_rows(of, 0), option_error);
+}
+
+TEST_CASE("shares agree with the plain definition on random rows") {
+    std::mt19937_64 draw(12);
+    const auto random_row = [&] {
+        row r(5 + draw() % 40);
+        for (auto& id : r) id = static_cast<std::int32_t>(draw() % 3);
+        return r;
+    };
+    const auto grams = [](row const& r) {
+        std::set<row> set;
+        for (std::size_t i = 0; i + 5 <= r.size(); ++i) set.insert(row(&r[i], &r[i] + 5));
+        return set;
+    };
+    std::vector<row> known(20);
+    for (auto& r : known) r = random_row();
+    const auto of = views(known);
+    const repeated_rows rows(of);
+    for (int i = 0; i < 100; ++i) {
+        const row r = random_row();
+        double most = 0;
+        for (auto const& other : known) {
+            const auto a = grams(r), b = grams(other);
+            double both = 0;
+            for (auto const& g : a) both += static_cast<double>(b.count(g));
+            most = std::max(most, both / static_cast<double>(std::min(a.size(), b.size())));
+        }
+        const auto found = rows.most_shared(r);
+        CHECK((found ? found->share : 0) == most);
     }
 }

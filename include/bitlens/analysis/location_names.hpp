@@ -59,6 +59,9 @@ inline std::string patch_from(std::string_view method, std::string_view point, s
     return patch(method, point) + "_" + detail::from_layer(k);
 }
 
+/// The full model with its channels in the scales of a method's blocks.
+inline std::string scaled_full(std::string_view method) { return std::string(method) + "_scaled_full"; }
+
 /// The layers from first_late_layer on in full precision.
 inline std::string restore_late(std::string_view method) { return std::string(method) + "_restore_late"; }
 /// Layers k … L − 1 in full precision.
@@ -94,7 +97,7 @@ inline std::string exit_column(std::string_view variant) { return "exit_" + std:
 
 /// Every variant of a method that runs to the end.
 inline std::vector<std::string> all_of_method(std::string_view method, std::size_t layers) {
-    std::vector<std::string> names{restore_late(method)};
+    std::vector<std::string> names{scaled_full(method), restore_late(method)};
     for (const std::string_view point : patched_points) {
         names.push_back(patch(method, point));
         for (std::size_t k = 0; k < layers; ++k)

@@ -38,6 +38,9 @@ template <class W>
 struct located_model {
     std::string name, spec;
     std::shared_ptr<layer_source<W>> layers;
+    /// The full model with its channels in the scales of these blocks, where they have other ones (AWQ): activations
+    /// inside a block, and its matrices one by one, can be exchanged with that model only. None: with the full model.
+    std::shared_ptr<layer_source<W>> scaled_full{};
 };
 
 /// Variants and, of all but the first, what they are in words: what a manifest says of them.
@@ -97,9 +100,17 @@ private:
                     m.name + " ends after " + (state == exit_state::r ? "the attention of " : "") + "layer " +
                         std::to_string(k) + (scale == exit_scale::frozen ? ", in the scale of its last state" : ""));
     }
+    /// The model whose parts of a block can stand for those of m, by name.
+    std::string peer_of(located_model<W> const& m) {
+        if (m.scaled_full == nullptr) return full_.name;
+        const std::string name = location_names::scaled_full(m.name);
+        add(variant<W>{name, m.scaled_full}, full_.name + " in the scales of " + m.name);
+        return name;
+    }
     void add_patch(located_model<W> const& m, std::string name, point_id point, layer_range range) {
-        add(variant<W>::fork(std::move(name), m.name).patched(point, full_.name, range),
-            m.name + " with " + std::string(bitlens::name(point)) + " of " + full_.name + " in " + words(range));
+        const std::string peer = peer_of(m);
+        add(variant<W>::fork(std::move(name), m.name).patched(point, peer, range),
+            m.name + " with " + std::string(bitlens::name(point)) + " of " + peer + " in " + words(range));
     }
     void add_patches(located_model<W> const& m, std::span<const point_id> points) {
         const layer_range in = request_.layers;
@@ -110,20 +121,23 @@ private:
                                     : location_names::patch_in(m.name, bitlens::name(point), in.first, in.end - 1),
                       point, in);
     }
-    void add_restored(located_model<W> const& m, std::string name, layer_range range,
-                      projection_set which = every_projection, std::string const& what = {}) {
-        add(variant<W>::fork(std::move(name), m.name).with_weights(full_.layers, range, which),
-            m.name + " with " + what + words(range) + " of " + full_.name);
+    void add_restored(located_model<W> const& m, std::string name, layer_range range) { // whole blocks, norms too
+        add(variant<W>::fork(std::move(name), m.name).with_weights(full_.layers, range),
+            m.name + " with " + words(range) + " of " + full_.name);
     }
-    void add_only(located_model<W> const& m, std::string name, layer_range range,
-                  projection_set which = every_projection, std::string const& what = {}) {
-        add(variant<W>::fork(std::move(name), full_.name).with_weights(m.layers, range, which),
-            full_.name + " with " + what + words(range) + " of " + m.name);
+    void add_only(located_model<W> const& m, std::string name, layer_range range) {
+        add(variant<W>::fork(std::move(name), full_.name).with_weights(m.layers, range),
+            full_.name + " with " + words(range) + " of " + m.name);
     }
     void add_projection(located_model<W> const& m, projection p, bool with_only) {
-        const std::string what = std::string(bitlens::name(p)) + " in ";
-        add_restored(m, location_names::restore_projection(m.name, p), from(0), only(p), what);
-        if (with_only) add_only(m, location_names::only_projection(m.name, p), from(0), only(p), what);
+        const std::string what = " with " + std::string(bitlens::name(p)) + " of ", peer = peer_of(m);
+        add(variant<W>::fork(location_names::restore_projection(m.name, p), m.name)
+                .with_weights(m.scaled_full ? m.scaled_full : full_.layers, from(0), only(p)),
+            m.name + what + peer);
+        if (with_only)
+            add(variant<W>::fork(location_names::only_projection(m.name, p), peer)
+                    .with_weights(m.layers, from(0), only(p)),
+                peer + what + m.name);
     }
     void add_changes(located_model<W> const& m) {
         using hook::id_of, hook::mlp_out, hook::mlp_gate, hook::mlp_up, hook::mlp_gate_in, hook::attn_out;

@@ -25,6 +25,7 @@ namespace zip {
 /// What begins each record.
 inline constexpr std::uint32_t local_entry = 0x04034b50, central_entry = 0x02014b50, end_record = 0x06054b50,
                                end_record_64 = 0x06064b50, end_locator_64 = 0x07064b50;
+inline constexpr std::size_t locator_bytes = 20; // of a zip64 record
 /// A size, offset or count that did not fit and stands in a zip64 record instead.
 inline constexpr std::uint32_t wide_size = 0xFFFFFFFF;
 inline constexpr std::uint16_t wide_count = 0xFFFF;
@@ -123,14 +124,17 @@ private:
         const auto entries = record.number<std::uint16_t>("end record: entries");
         const auto size = record.number<std::uint32_t>("end record: size"),
                    begin = record.number<std::uint32_t>("end record: offset");
-        if (entries == zip::wide_count || size == zip::wide_size || begin == zip::wide_size)
+        // PyTorch writes zip64 records whether sizes need them or not.
+        const bool has_wide_record = end >= zip::locator_bytes && std::uint64_t{begin} + size != end &&
+                                     load<std::uint32_t>(&bytes_[end - zip::locator_bytes]) == zip::end_locator_64;
+        if (entries == zip::wide_count || size == zip::wide_size || begin == zip::wide_size || has_wide_record)
             return find_directory_64(end);
         if (disks != 0 || entries_here != entries) fail("end record: a zip file in several parts is not read");
         return checked_directory(begin, size, entries, end);
     }
 
     directory find_directory_64(std::size_t end) const {
-        constexpr std::size_t locator_bytes = 20, record_bytes = 56;
+        constexpr std::size_t locator_bytes = zip::locator_bytes, record_bytes = 56;
         if (end < locator_bytes + record_bytes) fail("zip64 end record: missing");
         byte_cursor locator(bytes_.subspan(end - locator_bytes, locator_bytes), who_);
         if (locator.number<std::uint32_t>("zip64 locator") != zip::end_locator_64) fail("zip64 locator: missing");

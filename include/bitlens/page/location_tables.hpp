@@ -3,7 +3,7 @@
 
 #include "bitlens/analysis/location.hpp"
 #include "bitlens/page/documents.hpp"
-#include "bitlens/page/published.hpp"
+#include "bitlens/page/published_methods.hpp"
 
 #include <algorithm>
 #include <array>
@@ -111,6 +111,7 @@ inline table perplexity_changes_table(std::string name, std::string title, finis
                                       std::span<const model_change> changes) {
     table t = empty_location_table(std::move(name), std::move(title));
     const auto sets = shown_sets(l);
+    std::vector<std::string> in_paper;
     for (const auto set : sets)
         add_columns(t, set,
                     {{"perplexity", "perplexity", 2},
@@ -135,8 +136,13 @@ inline table perplexity_changes_table(std::string name, std::string title, finis
         };
         add("full model", m.full);
         add("quantized", m.itself);
-        for (auto const* v : there) add(change_words(v->change, s.layers()), v->sets);
+        in_paper.resize(t.rows.size());
+        for (auto const* v : there) {
+            add(change_words(v->change, s.layers()), v->sets);
+            in_paper.push_back(published::share_back_of(s.methods[m.method], v->change));
+        }
     }
+    published::add_beside(t, in_paper, "the paper, D_large: given back");
     return t;
 }
 

@@ -2,6 +2,7 @@
 /// What the paper reports (arXiv 2506.12044), as tables to stand beside a run's own. Other models, other data, other
 /// methods: for orientation, not for comparison number by number.
 
+#include "bitlens/report/number_text.hpp"
 #include "bitlens/report/table.hpp"
 
 #include <array>
@@ -71,6 +72,44 @@ inline table method_correlation_table() {
     return t;
 }
 
+/// How GPTQ was run: the damping of its Hessian, and whether columns are quantized by falling activations.
+struct gptq_variant {
+    double damp;
+    bool sorted;
+
+    bool operator==(gptq_variant const&) const = default;
+};
+
+struct variant_correlation {
+    gptq_variant first, second;
+    double pearson;
+};
+
+/// Table 7: Qwen2.5-7B in 3 bits.
+inline constexpr std::array<variant_correlation, 6> variant_correlations{{
+    {{.005, true}, {.01, true}, .95},
+    {{.005, true}, {.02, true}, .95},
+    {{.01, true}, {.02, true}, .95},
+    {{.005, true}, {.01, false}, .92},
+    {{.01, true}, {.01, false}, .92},
+    {{.02, true}, {.01, false}, .92},
+}};
+inline constexpr std::string_view variant_model = "Qwen2.5-7B";
+
+inline table variant_correlation_table() {
+    const auto words = [](gptq_variant const& v) {
+        return "damp " + exact_text(v.damp) + (v.sorted ? ", sorted" : ", not sorted");
+    };
+    table t{"published_variant_correlation",
+            "In the paper: correlation of errors between variants of GPTQ3 (table 7)",
+            {{"model", "model"}, {"first", "variant"}, {"second", "and"}, {"pearson", "Pearson", 2}},
+            {},
+            {std::string(source)}};
+    for (auto const& p : variant_correlations)
+        t.add({std::string(variant_model), words(p.first), words(p.second), p.pearson});
+    return t;
+}
+
 /// Table 5, FineWeb at 512 tokens.
 inline table perplexity_table() {
     struct row {
@@ -97,31 +136,33 @@ inline table perplexity_table() {
     return t;
 }
 
+struct last_layer_correlation {
+    std::string_view model, method;
+    double pearson;
+};
+
 /// Table 2.
+inline constexpr std::array<last_layer_correlation, 11> last_layer_correlations{{
+    {"Qwen2.5-7B", "AWQ3", -.66},
+    {"Qwen2.5-7B", "NF3", -.58},
+    {"Qwen2.5-7B", "GPTQ3", -.74},
+    {"Llama3-8B", "AWQ3", -.76},
+    {"Llama3-8B", "NF3", -.76},
+    {"Llama3-8B", "EQAT3", -.75},
+    {"Mistral-12B", "AWQ3", -.80},
+    {"Mistral-12B", "NF3", -.71},
+    {"Mistral-12B", "GPTQ3", -.83},
+    {"Llama3-70B", "AWQ3", -.78},
+    {"Llama3-70B", "GPTQ3", -.81},
+}};
+
 inline table last_layer_table() {
-    struct row {
-        std::string_view model, method;
-        double pearson;
-    };
-    constexpr std::array<row, 11> rows{{
-        {"Qwen2.5-7B", "AWQ3", -.66},
-        {"Qwen2.5-7B", "NF3", -.58},
-        {"Qwen2.5-7B", "GPTQ3", -.74},
-        {"Llama3-8B", "AWQ3", -.76},
-        {"Llama3-8B", "NF3", -.76},
-        {"Llama3-8B", "EQAT3", -.75},
-        {"Mistral-12B", "AWQ3", -.80},
-        {"Mistral-12B", "NF3", -.71},
-        {"Mistral-12B", "GPTQ3", -.83},
-        {"Llama3-70B", "AWQ3", -.78},
-        {"Llama3-70B", "GPTQ3", -.81},
-    }};
     table t{"published_last_layer",
             "In the paper: correlation of norm(x; r) at the last layer with the error (table 2)",
             {{"model", "model"}, {"method", "method"}, {"pearson", "Pearson", 2}},
             {},
             {std::string(source)}};
-    for (auto const& r : rows) t.add({std::string(r.model), std::string(r.method), r.pearson});
+    for (auto const& r : last_layer_correlations) t.add({std::string(r.model), std::string(r.method), r.pearson});
     return t;
 }
 

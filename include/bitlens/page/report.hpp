@@ -146,8 +146,9 @@ inline std::vector<figure const*> figures_of(report_content const& c) {
 inline ordered_json summary_json(report_content const& c) {
     ordered_json tables = ordered_json::object(), reported = ordered_json::object();
     for (table const* t : tables_of(c)) tables[t->name] = to_json(*t);
-    for (table const& t : {published::perplexity_table(), published::method_correlation_table(),
-                           published::error_sets_table(), published::last_layer_table(), published::long_tail_table()})
+    for (table const& t :
+         {published::perplexity_table(), published::method_correlation_table(), published::variant_correlation_table(),
+          published::error_sets_table(), published::last_layer_table(), published::long_tail_table()})
         reported[t.name] = to_json(t);
     if (c.location)
         for (table const& t : {published::patching_table(), published::restoring_table()})
@@ -339,7 +340,8 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
             folded("Perplexities that the paper reports", to_html(published::perplexity_table()));
     body += section("same", "Do methods fail on the same documents?") + to_html(c.method_correlation) +
             to_html(c.pair_robustness) + figure_html(c.errors) + to_html(c.overlap) +
-            folded("Correlations that the paper reports", to_html(published::method_correlation_table()));
+            folded("Correlations that the paper reports",
+                   to_html(published::method_correlation_table()) + to_html(published::variant_correlation_table()));
 
     body += section("sets", "What sets documents with large errors apart?") + to_html(c.error_sets) +
             folded("What the paper reports of these sets", to_html(published::error_sets_table()));

@@ -4,7 +4,7 @@
 #include "bitlens/analysis/long_tail.hpp"
 #include "bitlens/analysis/numbers.hpp"
 #include "bitlens/page/document_words.hpp"
-#include "bitlens/page/published.hpp"
+#include "bitlens/page/published_methods.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -87,23 +87,28 @@ inline table documents_table(finished_study const& s) {
     return t;
 }
 
-/// The paper's tables 1 and 6.
+/// The paper's tables 1 and 6, and of variants of GPTQ its table 7.
 inline table method_correlation_table(finished_study const& s, std::span<const method_pair> pairs) {
-    table t{"method_correlation",
-            "Correlation of errors between methods",
-            {{"first", "method"},
-             {"second", "and"},
-             {"families", "families"},
-             {"pearson", "Pearson", 3},
-             {"pearson_low", "95 % from", 3},
-             {"pearson_high", "to", 3},
-             {"spearman", "Spearman", 3}},
-            {},
-            {"Interval: 1000 bootstrap resamples of the documents. The paper compares methods of different families "
-             "only."}};
-    for (auto const& p : pairs)
+    table t{
+        "method_correlation",
+        "Correlation of errors between methods",
+        {{"first", "method"},
+         {"second", "and"},
+         {"families", "families"},
+         {"pearson", "Pearson", 3},
+         {"pearson_low", "95 % from", 3},
+         {"pearson_high", "to", 3},
+         {"spearman", "Spearman", 3}},
+        {},
+        {"Interval: 1000 bootstrap resamples of the documents. The paper compares methods of different families, and "
+         "variants of GPTQ."}};
+    std::vector<std::string> in_paper;
+    for (auto const& p : pairs) {
         t.add({s.methods[p.first].name, s.methods[p.second].name, p.same_family ? "same" : "different", p.pearson,
                p.interval.lo, p.interval.hi, p.spearman});
+        in_paper.push_back(published::correlations_of(s.methods[p.first], s.methods[p.second]));
+    }
+    published::add_beside(t, in_paper);
     return t;
 }
 
@@ -186,12 +191,15 @@ inline table last_layer_table(finished_study const& s) {
              {"pearson_h", "norm(x; h): Pearson", 3}},
             {},
             {"r: input of the second norm; z: output of the block; h: what the MLP reads, γ applied."}};
+    std::vector<std::string> in_paper;
     for (auto const& m : s.methods) {
+        in_paper.push_back(published::last_layer_of(m));
         const auto within = correlation_interval(s.norm_r.row(s.layers() - 1), m.error, s.seed);
         t.add({m.name, correlation(s.norm_r.row(s.layers() - 1), m.error), within.lo, within.hi,
                rank_correlation(s.norm_r.row(s.layers() - 1), m.error),
                correlation(s.norm_z.row(s.layers() - 1), m.error), correlation(s.norm_h.row(s.layers() - 1), m.error)});
     }
+    published::add_beside(t, in_paper, "the paper, norm(x; r)");
     return t;
 }
 

@@ -2,8 +2,6 @@
 /// study_matrix: a weight matrix in any format that a method's name can ask for, and quantization into it.
 
 #include "bitlens/formats/mixed_matrix.hpp"
-#include "bitlens/quantizers/absmax.hpp"
-#include "bitlens/quantizers/rtn.hpp"
 #include "bitlens/recipes/method.hpp"
 
 #include <array>
@@ -11,6 +9,7 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace bitlens {
 
@@ -38,41 +37,50 @@ using study_matrix =
 
 namespace detail {
 
-/// Quantizes if F is the format that m asks for.
-template <weight_format F, class W>
-bool quantize_as(method const& m, matrix_view<const float> w, std::optional<W>& result) {
-    if constexpr (is_uniform<F> || is_normal_float<F>) {
-        if (m.bits != F::bits || m.group_size != F::group_size) return false;
-        if constexpr (is_uniform<F>) {
-            if (m.kind != method_kind::rtn || m.symmetric == F::has_zero) return false;
-            result.emplace(rtn<F>{}(w));
-        } else {
-            if (m.kind != method_kind::normal_float) return false;
-            result.emplace(absmax<F>{m.nested_scales}(w));
-        }
-        return true;
+template <class Kind, weight_format F, class Function>
+bool with_quantizer_for(Kind const& kind, Function const& f) {
+    if constexpr (requires { kind.template quantizer<F>(); }) {
+        const auto q = kind.template quantizer<F>();
+        if (q) f(*q);
+        return q.has_value();
+    } else {
+        return false;
     }
-    return false;
 }
-
-template <weight_format... F>
-mixed_matrix<F...> quantize_as_listed(method const& m, matrix_view<const float> w,
-                                      std::type_identity<mixed_matrix<F...>>) {
-    std::optional<mixed_matrix<F...>> result;
-    if (!(quantize_as<F>(m, w, result) || ...)) refuse_method(m.text(), "the type of weight lists no such format");
-    return std::move(*result);
+template <class Kind, weight_format... F, class Function>
+bool with_quantizer_listed(Kind const& kind, Function const& f, std::type_identity<mixed_matrix<F...>>) {
+    return (with_quantizer_for<Kind, F>(kind, f) || ...);
 }
 
 } // namespace detail
 
-/// w (out, in) by method m, as a W that lists m's format.
-/// Errors: those of rtn and absmax; option_error for a method whose format W does not list.
-template <class W = study_matrix>
-W quantize(method const& m, matrix_view<const float> w) {
-    static_assert(is_mixed_matrix<W>,
-                  "bitlens: quantize<W>(method, w): W is a mixed_matrix that lists the formats which "
-                  "methods may ask for, such as study_matrix");
-    return detail::quantize_as_listed(m, w, std::type_identity<W>{});
+/// f(q) with the kind's quantizer for the one of W's formats that it packs to.
+/// Errors: option_error for a method whose format W does not list.
+template <class W, class Kind, class Function>
+void with_quantizer(Kind const& kind, Function const& f) {
+    static_assert(is_mixed_matrix<W>, "bitlens: quantize<W>(method, w), or a walk: W is a mixed_matrix that lists the "
+                                      "formats which methods may ask for, "
+                                      "such as study_matrix");
+    if (!detail::with_quantizer_listed(kind, f, std::type_identity<W>{}))
+        throw option_error("method '" + kind.text() + "': the type of weight lists no such format");
+}
+
+/// w (out, in) by a method that needs nothing but the weights, as a W that lists the method's format.
+/// Errors: those of the quantizer; option_error for a method whose format W does not list, or one that needs documents.
+template <class W = study_matrix, class Method>
+W quantize(Method const& m, matrix_view<const float> w) {
+    std::optional<W> result;
+    std::visit(
+        [&]<class Kind>(Kind const& kind) {
+            if constexpr (is_calibrated<Kind>)
+                throw option_error("method '" + kind.text() +
+                                   "' looks at what a model reads: a walk over the model quantizes with it, not a call "
+                                   "with one matrix");
+            else
+                with_quantizer<W>(kind, [&](auto const& q) { result.emplace(q(w)); });
+        },
+        m.kind);
+    return std::move(*result);
 }
 
 } // namespace bitlens

@@ -22,16 +22,15 @@
 
 namespace bitlens {
 
-/// What becomes of a matrix: a method, or nothing: it stays as the checkpoint has it.
-using treatment = std::optional<method>;
-
-class override_rules {
+/// What becomes of a matrix is a method, or nothing: it stays as the checkpoint has it.
+template <class Method>
+class basic_override_rules {
 public:
     /// No rules.
-    override_rules() = default;
+    basic_override_rules() = default;
     /// `who` is the file, `layers` those of the model.
     /// Errors: format_error naming file, number of the rule (from 1) and its text.
-    override_rules(json const& file, std::string_view who, std::size_t layers) {
+    basic_override_rules(json const& file, std::string_view who, std::size_t layers) {
         check_keys(file, {"rules"}, who);
         json const* const rules = find_value(file, "rules", who);
         if (rules == nullptr || !rules->is_array())
@@ -49,7 +48,7 @@ public:
     }
 
     /// The rule's treatment of one matrix, or nullptr where no rule matches.
-    treatment const* find(std::size_t layer, projection p) const {
+    std::optional<Method> const* find(std::size_t layer, projection p) const {
         if (layer >= rule_of_.size()) return nullptr;
         const auto rule = rule_of_[layer][static_cast<std::size_t>(p)];
         return rule ? &uses_[*rule] : nullptr;
@@ -126,11 +125,15 @@ private:
         return chosen;
     }
 
-    static treatment read_use(std::string const& text, std::string const& who) {
+    static std::optional<Method> read_use(std::string const& text, std::string const& who) {
         if (text == "full") return std::nullopt;
         if (text.find('=') != text.npos) throw format_error(who + ": a method without a name, or full, is expected");
         try {
-            return parse_method(text);
+            Method use = parse_method<Method>(text);
+            if (use.needs_documents())
+                throw option_error(in_quotes(text) + " looks at what the model reads, which a rule for one matrix does "
+                                                     "not; expected a method that needs nothing but the weights");
+            return use;
         } catch (option_error const& e) {
             throw format_error(who + ": " + e.what() + ", or full");
         }
@@ -143,9 +146,11 @@ private:
     }
 
     std::vector<std::array<std::optional<std::size_t>, projection_count>> rule_of_; // per layer and projection
-    std::vector<treatment> uses_;                                                   // per rule
+    std::vector<std::optional<Method>> uses_;                                       // per rule
     std::vector<std::string> names_;                                                // per rule, for errors
 };
+
+using override_rules = basic_override_rules<method>;
 
 /// Errors: io_error; format_error as above.
 inline override_rules read_override_rules(std::filesystem::path const& path, std::size_t layers) {

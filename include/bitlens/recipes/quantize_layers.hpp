@@ -43,7 +43,7 @@ decltype(auto) with_floats(W const& w, Function const& f) {
 template <class>
 inline constexpr bool never = false;
 template <class W>
-W weight_of(layer_source<W>&);
+W weight_in(layer_source<W>&);
 
 } // namespace detail
 
@@ -73,7 +73,7 @@ std::shared_ptr<layer_source<W>> quantize_layers(layer_source<W>& full, std::siz
 
 /// A call with anything but a layer_source by reference.
 template <class Source, class Q>
-    requires(!requires(Source & source) { detail::weight_of(source); })
+    requires(!requires(Source & source) { detail::weight_in(source); })
 void quantize_layers(Source&&, std::size_t, Q const&) {
     static_assert(detail::never<Source>, "bitlens: quantize_layers(source, layers, quantizer): the source is a "
                                          "layer_source, as in *model.layers(), with the *");

@@ -4,28 +4,21 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/io/atomic_file.hpp"
+#include "bitlens/io/folder_lock.hpp"
 #include "bitlens/io/json.hpp"
-#include "bitlens/io/mapped_file.hpp"
 #include "bitlens/sweep/manifest.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <ctime>
-#include <exception>
-#include <fcntl.h>
 #include <filesystem>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <system_error>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -36,36 +29,6 @@ struct run_part {
     std::filesystem::path path;
     std::size_t first = 0, count = 0;
 };
-
-namespace detail {
-
-/// Folders that are made, and removed again at the end where they are still empty.
-class new_folders {
-public:
-    /// `path` and the folders above it that are missing.   Errors: io_error.
-    explicit new_folders(std::filesystem::path const& path) {
-        std::error_code code;
-        for (auto missing = path; !missing.empty() && !std::filesystem::exists(missing, code);
-             missing = missing.parent_path())
-            innermost_first_.push_back(missing);
-        std::filesystem::create_directories(path, code);
-        if (!code) return;
-        remove();
-        throw io_error(path.string() + ": cannot be created: " + code.message());
-    }
-    new_folders(new_folders const&) = delete;
-    new_folders& operator=(new_folders const&) = delete;
-    ~new_folders() { remove(); }
-
-private:
-    void remove() const noexcept {
-        for (auto const& folder : innermost_first_) ::rmdir(folder.c_str());
-    }
-
-    std::vector<std::filesystem::path> innermost_first_;
-};
-
-} // namespace detail
 
 /// Owns the folder as long as it lives: a second process that opens it is refused. At the end nothing is left of a
 /// folder, or a lock, that it made and into which nothing was written.
@@ -81,18 +44,7 @@ public:
     /// Creates the folder or opens an earlier run's. `sequel`: the folder within, where there is one. Errors: io_error
     /// when it cannot be written or another process has it; option_error when it is no run folder but holds files.
     explicit run_folder(std::filesystem::path folder, std::string sequel = {})
-        : path_(std::move(folder)), own_(sequel.empty() ? path_ : path_ / sequel), lock_is_new_(is_free_for_a_run()),
-          new_folders_(path_), lock_(take_lock()) {}
-    run_folder(run_folder const&) = delete;
-    run_folder& operator=(run_folder const&) = delete;
-    ~run_folder() {
-        if (!lock_is_new_) return;
-        try {
-            if (std::distance(std::filesystem::directory_iterator(path_), {}) == 1)
-                ::unlink((path_ / lock_name).c_str());
-        } catch (std::exception const&) { // then the lock stays, as after a kill
-        }
-    }
+        : lock_(std::move(folder), "run"), path_(lock_.path()), own_(sequel.empty() ? path_ : path_ / sequel) {}
 
     std::filesystem::path const& path() const noexcept { return path_; }
 
@@ -130,6 +82,10 @@ public:
             else if (same->spec != m.spec)
                 throw option_error(own_.string() + ": method " + m.name + " is " + same->spec + " there, " + m.spec +
                                    " asked for; another name keeps both");
+            else if (same->quantized != m.quantized)
+                throw option_error(own_.string() + ": method " + m.name + ", " + m.spec +
+                                   ", is another quantized model there, calibrated on other documents say; another "
+                                   "name keeps both");
         }
         return *earlier;
     }
@@ -182,40 +138,9 @@ public:
     }
 
 private:
-    static constexpr const char *lock_name = ".lock", *parts_name = "parts", *manifest_name = "manifest.json",
-                                *log_name = "log.txt", *part_suffix = ".npz";
+    static constexpr const char *parts_name = "parts", *manifest_name = "manifest.json", *log_name = "log.txt",
+                                *part_suffix = ".npz";
     static constexpr std::size_t longest_around_a_name = 48; // "figures/figure_01b_norm_r_density_" and ".svg", say
-
-    /// Whether the lock of a run is still to be made.
-    bool is_free_for_a_run() const {
-        std::error_code code;
-        if (!std::filesystem::exists(path_, code)) return true;
-        if (!std::filesystem::is_directory(path_, code))
-            throw io_error(path_.string() + ": a folder for the run is expected, found a file");
-        if (std::filesystem::exists(path_ / lock_name, code)) return false;
-        if (!std::filesystem::is_empty(path_, code) && !code)
-            throw option_error(path_.string() +
-                               ": holds files but no run; expected an empty or new folder, or a run's");
-        return true;
-    }
-    /// The lock marks the folder as a run's, should the process be killed before it writes anything else.
-    detail::descriptor take_lock() const {
-        const auto path = path_ / lock_name;
-        for (;;) {
-            detail::descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-            if (lock.get() < 0) throw io_error(path.string() + ": " + std::strerror(errno));
-            if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
-                throw io_error(path_.string() + (errno == EWOULDBLOCK
-                                                     ? ": another process is running in this folder"
-                                                     : ": cannot be locked: " + std::string(std::strerror(errno))));
-            // Who held it before may have removed it: then it keeps nobody out.
-            struct stat opened {
-            }, named{};
-            if (::fstat(lock.get(), &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
-                opened.st_ino == named.st_ino && opened.st_dev == named.st_dev)
-                return lock;
-        }
-    }
 
     static std::optional<run_part> parse_part(std::filesystem::path const& path, std::string_view variant) {
         const std::string name = path.filename().string();
@@ -231,10 +156,8 @@ private:
         return part;
     }
 
+    folder_lock lock_;
     std::filesystem::path path_, own_; // of the run, and of its manifest and parts
-    bool lock_is_new_;
-    detail::new_folders new_folders_;
-    detail::descriptor lock_;
 };
 
 } // namespace bitlens

@@ -1,5 +1,5 @@
 #pragma once
-/// Leaves out rows of tokens that repeat a better one.
+/// Rows of tokens that repeat others: leaves out those that repeat a better one, and finds what stands in others.
 
 #include "bitlens/core/error.hpp"
 
@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,31 @@ public:
         std::sort(set.begin(), set.end());
         set.erase(std::unique(set.begin(), set.end()), set.end());
         return set;
+    }
+
+    /// The same for a row that is only looked up: a number for each of its n-grams that has one, and how many it has.
+    struct known_ngrams {
+        std::vector<std::size_t> numbers; // rising
+        std::size_t size = 0;             // of the set, with those that have no number
+    };
+    known_ngrams known_of(std::span<const std::int32_t> row) const {
+        known_ngrams known;
+        std::vector<std::span<const std::int32_t>> others;
+        for (std::size_t i = 0; i == 0 || i + n_ <= row.size(); ++i) {
+            const auto ngram = row.subspan(i, std::min(n_, row.size()));
+            if (const auto found = numbers_.find(ngram); found != numbers_.end())
+                known.numbers.push_back(found->second);
+            else
+                others.push_back(ngram);
+        }
+        std::ranges::sort(known.numbers);
+        known.numbers.erase(std::unique(known.numbers.begin(), known.numbers.end()), known.numbers.end());
+        std::ranges::sort(others, by_ids{});
+        others.erase(std::unique(others.begin(), others.end(),
+                                 [](auto const& a, auto const& b) { return std::ranges::equal(a, b); }),
+                     others.end());
+        known.size = known.numbers.size() + others.size();
+        return known;
     }
 
     std::size_t size() const noexcept { return numbers_.size(); }
@@ -80,5 +106,47 @@ inline std::vector<std::size_t> keep_distinct(std::span<const std::span<const st
     }
     return kept;
 }
+
+/// Finds, among some rows, the one that another row has most of: of the distinct token n-grams of the smaller of two
+/// rows, the share that the other has too. It is 1 for a row that stands in a longer one, wherever that begins, and
+/// unlike the Jaccard index does not fall with the length of the longer. Edges: as keep_distinct; a row shorter than n
+/// is found only in its equals.
+class repeated_rows {
+public:
+    struct repeat {
+        std::size_t row; // the first of those that share most
+        double share;    // in 0 … 1
+    };
+
+    /// rows: must outlive this, which borrows them.   Errors: option_error if n is 0.
+    explicit repeated_rows(std::span<const std::span<const std::int32_t>> rows, std::size_t n = 5) : numbers_(n) {
+        if (n == 0) throw option_error("repeated rows: an n-gram of 0 tokens; at least 1 is expected");
+        for (auto const& row : rows) {
+            const auto ngrams = numbers_.of(row);
+            rows_with_.resize(numbers_.size());
+            for (const std::size_t g : ngrams) rows_with_[g].push_back(sizes_.size());
+            sizes_.push_back(ngrams.size());
+        }
+    }
+
+    /// The row that shares most with `row`; none where none shares anything.
+    std::optional<repeat> most_shared(std::span<const std::int32_t> row) const {
+        const auto ngrams = numbers_.known_of(row);
+        std::map<std::size_t, std::size_t> shared; // row → n-grams
+        for (const std::size_t g : ngrams.numbers)
+            for (const std::size_t r : rows_with_[g]) ++shared[r];
+        std::optional<repeat> most;
+        for (auto const& [r, count] : shared) {
+            const double share = static_cast<double>(count) / static_cast<double>(std::min(ngrams.size, sizes_[r]));
+            if (!most || share > most->share) most = repeat{r, share};
+        }
+        return most;
+    }
+
+private:
+    detail::ngram_numbers numbers_;
+    std::vector<std::vector<std::size_t>> rows_with_; // [n-gram]
+    std::vector<std::size_t> sizes_;                  // [row], distinct n-grams
+};
 
 } // namespace bitlens

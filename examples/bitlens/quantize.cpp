@@ -1,0 +1,231 @@
+/// `bitlens quantize`: methods into folders that other verbs take in place of a method's name.
+
+#include "model_runs.hpp"
+#include "progress.hpp"
+#include "quantize_methods.hpp"
+#include "signals.hpp"
+#include "streams.hpp"
+
+#include "bitlens/io/folder_lock.hpp"
+#include "bitlens/recipes/model_walk.hpp"
+#include "bitlens/report/number_text.hpp"
+#include "bitlens/report/visible_text.hpp"
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens::command {
+
+namespace {
+
+calibration_preset const& preset_of(method const& m) {
+    return std::holds_alternative<awq_method>(m.kind) ? awq_calibration : gptq_calibration;
+}
+
+/// The source of a quantized model: the model that it was made of.
+json describe_source(quantization_setting const& s) { return describe_model(s.source, s.model.allowed_keys, false); }
+
+std::shared_ptr<const calibration_set> read_documents(quantization_setting const& s, method const& m) {
+    calibration_arguments const& asked = s.calibration;
+    model_config const& config = s.source.config();
+    if (!asked.file)
+        throw option_error("--calibration: method " + m.name + ", " + m.text() +
+                           ", looks at what the model reads; a file of texts or of token ids is expected");
+    calibration_model model;
+    model.text = s.text;
+    const bool holds_ids = document_reader(*asked.file).holds_ids();
+    if (s.text != nullptr && !holds_ids) model.bos = bos_token(*s.text, s.bos);
+    if (s.text == nullptr && !holds_ids)
+        throw option_error("--calibration " + asked.file->string() +
+                           ": texts need the model's tokenizer, which could not be read; token ids as NPY do not");
+    model.vocabulary = config.vocabulary;
+    model.context = config.context;
+    model.widest_input = std::max({config.block.width, config.block.query_width(), config.block.ffn_width});
+    auto set = std::make_shared<calibration_set>(read_calibration(
+        *asked.file, model,
+        {.preset = preset_of(m), .texts = asked.texts, .tokens = asked.tokens, .shuffle = asked.shuffle}));
+    if (s.study != nullptr) leave_out(*set, *s.study);
+    for (auto const& remark : set->remarks) std::cerr << "note: " << visible_line(remark) << '\n';
+    for (auto const& repeat : set->in_study)
+        std::cerr << "note: " << visible_line(asked.file->string()) << ": text " << repeat.row + 1
+                  << " is left out, because the study has it in row " << repeat.study_row + 1 << '\n';
+    std::cout << "calibration of " << preset_of(m).name << ": " << visible_line(set->summary()) << '\n';
+    return set;
+}
+
+std::uint64_t walk_bytes(model_config const& config, calibration_set const* documents, unsigned threads,
+                         std::uint64_t layer_of_full) {
+    block_shape const& shape = config.block;
+    layer_panels::matrix_counts one;
+    one.fill(1);
+    std::uint64_t bytes = 2 * layer_of_full + layer_panels::bytes(shape, one, arithmetic::f32);
+    if (documents == nullptr) return bytes;
+    const std::size_t width = std::max({shape.width, shape.query_width(), shape.ffn_width});
+    std::size_t longest = 0;
+    for (auto const& d : documents->documents) longest = std::max(longest, d.size());
+    // A walk keeps a stream of each document, AWQ's what an inspected module gives beside it.
+    return bytes + 2 * calibration_run::stream_bytes(config, documents->tokens()) +
+           threads * calibration_run::task_bytes(config, longest) + 3 * input_hessian::bytes(width);
+}
+
+/// What is quantized in one walk: several methods of AWQ, or one other method.
+template <class Architecture>
+void walk(transformer<Architecture, weight> const& model, std::span<planned_quantization const* const> plans,
+          std::vector<method> const& methods, override_rules const& rules, machine const& here,
+          layer_done const& done) {
+    std::deque<quantized_folder_writer> folders;
+    std::deque<folder_target<weight>> targets;
+    std::vector<walk_target<weight>*> out;
+    std::vector<awq_method> scaled;
+    for (auto const* const plan : plans) {
+        folders.emplace_back(plan->folder, plan->manifest);
+        out.push_back(&targets.emplace_back(folders.back(), model.config().block));
+        if (auto const* const how = std::get_if<awq_method>(&methods[plan->method].kind)) scaled.push_back(*how);
+    }
+    method const& first = methods[plans[0]->method];
+    if (plans[0]->cache != nullptr)
+        awq_walk(model, *plans[0]->cache, scaled[0], *out[0], done);
+    else if (!scaled.empty())
+        awq_walk(model, std::span<const awq_method>(scaled), rules, plans[0]->documents->documents, here.threads,
+                 std::span<walk_target<weight>* const>(out), done);
+    else if (auto const* const how = std::get_if<gptq_method>(&first.kind))
+        gptq_walk(model, *how, rules, plans[0]->documents->documents, here.threads, *out[0], done);
+    else
+        plain_walk(model, first, rules, *out[0], done);
+}
+
+} // namespace
+
+void check_source(checkpoint const& source, model_arguments const& model, method const& m) {
+    const quantized_manifest found = quantized_folder(m.folder).manifest();
+    if (const auto difference =
+            first_difference(found.source, describe_model(source, model.allowed_keys, false), "source"))
+        throw option_error(m.folder.string() + ": another model was quantized into this folder: " + *difference);
+}
+
+std::vector<planned_quantization> plan_quantization(quantization_setting const& s, std::vector<method> const& methods,
+                                                    std::filesystem::path const& root, bool all_methods) {
+    const json rules = s.overrides ? read_json_file(*s.overrides) : json(nullptr);
+    std::vector<planned_quantization> plans;
+    std::map<std::string_view, std::shared_ptr<const calibration_set>> read; // by preset
+    for (std::size_t i = 0; i < methods.size(); ++i) {
+        method const& m = methods[i];
+        if (!m.folder.empty() || !(all_methods || m.needs_documents())) continue;
+        planned_quantization plan{i, {}, root / m.name};
+        const bool is_imported = s.calibration.awq_cache && std::holds_alternative<awq_method>(m.kind);
+        if (m.needs_documents() && !s.calibration.file && !is_imported && is_quantized_folder(plan.folder)) {
+            const quantized_folder there(plan.folder); // finished by an earlier call, which knew the documents
+            plan.manifest = there.manifest();
+            if (plan.manifest.method != m.text())
+                throw option_error(plan.folder.string() + ": holds " + plan.manifest.method + ", " + m.text() +
+                                   " is asked for; another name keeps both");
+            if (const auto missing = there.first_missing_layer())
+                throw option_error(plan.folder.string() + ": layer " + std::to_string(*missing) +
+                                   " is missing; --calibration with the file of the earlier call goes on there");
+        } else {
+            plan.manifest.method = m.text();
+            plan.manifest.format = format_of<weight>(m);
+            plan.manifest.layers = s.source.config().layers;
+            plan.manifest.knobs = {{"overrides", rules}, {"arithmetic", s.arithmetic}};
+            plan.manifest.source = describe_source(s);
+            if (is_imported) {
+                if (s.overrides)
+                    throw option_error("--overrides: matrices that stay full are not among what --awq-cache found "
+                                       "scales for; one of the two is expected");
+                plan.cache = std::make_shared<awq_cache>(
+                    read_awq_cache(*s.calibration.awq_cache, s.source.config(), s.source.family()));
+                plan.manifest.calibration = {{"awq_cache", file_identity(*s.calibration.awq_cache)}};
+            } else if (m.needs_documents()) {
+                auto& set = read[preset_of(m).name];
+                if (set == nullptr) set = read_documents(s, m);
+                plan.documents = set;
+                plan.manifest.calibration = set->identity();
+            }
+        }
+        plan.identity = identity_of(plan.manifest);
+        plans.push_back(std::move(plan));
+    }
+    return plans;
+}
+
+void quantize_methods(quantization_setting const& s, std::vector<planned_quantization> const& plans,
+                      std::vector<method>& methods, machine const& here) {
+    model_config const& config = s.source.config();
+    const auto rules = s.overrides ? read_override_rules(*s.overrides, config.layers) : override_rules();
+    const auto is_finished = [&](planned_quantization const& plan) {
+        return is_quantized_folder(plan.folder) && quantized_folder(plan.folder).manifest() == plan.manifest &&
+               !quantized_folder(plan.folder).first_missing_layer();
+    };
+    std::vector<std::vector<planned_quantization const*>> walks;
+    std::vector<planned_quantization const*>* of_awq = nullptr;
+    for (auto const& plan : plans) {
+        methods[plan.method].folder = plan.folder;
+        if (is_finished(plan)) continue;
+        const bool is_awq = plan.cache == nullptr && std::holds_alternative<awq_method>(methods[plan.method].kind);
+        if (is_awq && of_awq != nullptr) {
+            of_awq->push_back(&plan);
+            continue;
+        }
+        walks.reserve(plans.size());
+        walks.push_back({&plan});
+        if (is_awq) of_awq = &walks.back();
+    }
+    const auto no_methods = demand_of(s.source, {}, 2, 1, 0);
+    for (auto const& together : walks) {
+        std::string names;
+        for (auto const* const plan : together) names += (names.empty() ? "" : ", ") + methods[plan->method].name;
+        const std::uint64_t bytes = no_methods.ends + walk_bytes(config, together[0]->documents.get(), here.threads,
+                                                                 no_methods.full / config.layers);
+        std::cout << "quantizing " << names << ": memory " << bytes_text(bytes) << " of " << bytes_text(here.memory)
+                  << " allowed\n";
+        if (bytes > here.memory)
+            throw option_error("memory: " + bytes_text(bytes) + " are needed to quantize " + names + "; " +
+                               bytes_text(here.memory) +
+                               " are allowed. Fewer calibration texts need less, and so do shorter ones");
+        flush_output();
+        visit_architecture(config, [&]<class Architecture>(Architecture) {
+            const auto model =
+                transformer<Architecture, weight>(s.source, false).with_products(products_named(s.arithmetic));
+            const stop_requests stop;
+            walk(model, std::span<planned_quantization const* const>(together), methods, rules, here,
+                 [&](std::size_t k) {
+                     std::cerr << names << ": layer " << k + 1 << " of " << config.layers << '\n';
+                     stop.check(together[0]->folder.parent_path().string() +
+                                ": holds all finished layers; the same command goes on from there");
+                 });
+        });
+    }
+}
+
+void quantize(quantize_arguments const& a) {
+    if (a.out.empty()) throw option_error("--out: the name of a folder is expected, an empty text was found");
+    const machine here(a.machine);
+    auto methods = parse_methods(a.methods);
+    if (methods.empty()) throw option_error("--methods: at least one is expected; " + method::existing());
+    for (auto const& m : methods)
+        if (!m.folder.empty())
+            throw option_error("--methods: " + m.name + " is the folder " + m.folder.string() +
+                               ", which is quantized already");
+    const checkpoint source = open_model(a.model);
+    const auto text = tokenizer_of(source, false);
+    const quantization_setting setting{a.model,      source, text ? &*text : nullptr, a.bos, a.calibration, a.overrides,
+                                       a.arithmetic, nullptr};
+    for (auto const& m : methods)
+        check_shapes<weight>(source.config().block, source.config().layers, m,
+                             a.overrides ? read_override_rules(*a.overrides, source.config().layers)
+                                         : override_rules());
+    const auto plans = plan_quantization(setting, methods, a.out, true);
+    quantize_methods(setting, plans, methods, here);
+    for (auto const& m : methods) std::cout << m.name << ": " << visible_line(m.folder.string()) << '\n';
+}
+
+} // namespace bitlens::command

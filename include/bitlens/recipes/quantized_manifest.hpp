@@ -1,0 +1,80 @@
+#pragma once
+/// quantized_manifest: what decides the bytes of a quantized model. Equal manifests, equal bytes.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/core/utf8.hpp"
+#include "bitlens/io/json.hpp"
+#include "bitlens/io/sha256.hpp"
+#include "bitlens/sweep/manifest.hpp"
+#include "bitlens/version.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+namespace bitlens {
+
+struct quantized_manifest {
+    std::string method;     // its text: "gptq3-g64"
+    std::string format;     // that the method makes: "uniform3-g64-sym"; a rule for some matrices may ask for others
+    std::size_t layers = 0; // of the model
+    json knobs = json::object();  // all that the method was asked for, by name
+    json calibration = nullptr;   // what stands for the documents that it looked at; null: none
+    json source = json::object(); // what stands for the full model
+    std::string program{version}; // the version of bitlens that made it
+
+    bool operator==(quantized_manifest const&) const = default;
+};
+
+namespace detail {
+
+/// What manifest.json of a quantized model says of itself. A later layout has another number.
+inline constexpr const char* quantized_kind = "quantized model";
+inline constexpr std::size_t quantized_layout = 1;
+
+} // namespace detail
+
+inline json to_json(quantized_manifest const& m) {
+    return {{"kind", detail::quantized_kind},
+            {"layout", detail::quantized_layout},
+            {"bitlens", m.program},
+            {"method", m.method},
+            {"format", m.format},
+            {"layers", m.layers},
+            {"knobs", m.knobs},
+            {"calibration", m.calibration},
+            {"source", m.source}};
+}
+
+/// Errors: format_error naming `who` and what is missing, wrong or of a later layout.
+inline quantized_manifest quantized_manifest_from(json const& file, std::string const& who) {
+    if (const auto kind = if_present<std::string>(file, "kind", who); kind != detail::quantized_kind)
+        throw format_error(who + ": key \"kind\": " + in_quotes(detail::quantized_kind) + " is expected, " +
+                           (kind ? in_quotes(*kind) : "nothing") + " was found; it is no quantized model's");
+    if (const auto layout = required<std::size_t>(file, "layout", who); layout != detail::quantized_layout)
+        throw format_error(who + ": key \"layout\": " + std::to_string(detail::quantized_layout) + " is expected, " +
+                           std::to_string(layout) + " was found; another version of bitlens wrote it");
+    quantized_manifest m;
+    m.program = required<std::string>(file, "bitlens", who);
+    m.method = required<std::string>(file, "method", who);
+    m.format = required<std::string>(file, "format", who);
+    m.layers = required<std::size_t>(file, "layers", who);
+    m.knobs = required_object(file, "knobs", who);
+    if (json const* const found = find_value(file, "calibration", who)) m.calibration = *found;
+    m.source = required_object(file, "source", who);
+    if (const auto difference = first_difference(file, to_json(m), "", {" was found", " expected"}))
+        throw format_error(who + ": " + *difference);
+    return m;
+}
+
+/// Where two of them part, in words.
+inline std::optional<std::string> first_difference(quantized_manifest const& found, quantized_manifest const& asked) {
+    return first_difference(to_json(found), to_json(asked));
+}
+
+/// What stands for a manifest in the files of its layers.   Errors: format_error for a string that is no UTF-8.
+inline std::string identity_of(quantized_manifest const& m) {
+    return sha256_of(json_text(to_json(m), "manifest of a quantized model"));
+}
+
+} // namespace bitlens
