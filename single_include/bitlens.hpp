@@ -822,6 +822,25 @@ inline void check_token_ids(std::span<const std::int32_t> ids, std::size_t vocab
 
 } // namespace bitlens
 
+// ---- bitlens/core/stopwatch.hpp
+/// stopwatch: wall time.
+
+#include <chrono>
+
+namespace bitlens {
+
+/// Seconds since it was made.
+class stopwatch {
+public:
+    double seconds() const { return std::chrono::duration<double>(clock::now() - begin_).count(); }
+
+private:
+    using clock = std::chrono::steady_clock;
+    clock::time_point begin_ = clock::now();
+};
+
+} // namespace bitlens
+
 // ---- bitlens/core/utf8.hpp
 /// UTF-8: characters of text that came from outside, and how an error message may show it.
 
@@ -3908,6 +3927,13 @@ inline void write_file_atomically(std::filesystem::path const& path, std::span<c
 }
 inline void write_file_atomically(std::filesystem::path const& path, std::string_view text) {
     write_file_atomically(path, as_bytes(text));
+}
+
+/// Whether something stands under a name, be it a link that leads nowhere: what is there and cannot be read is an error
+/// of whoever reads it.
+inline bool is_occupied(std::filesystem::path const& name) noexcept {
+    std::error_code unknown;
+    return std::filesystem::exists(std::filesystem::symlink_status(name, unknown));
 }
 
 /// Says before the work of hours that its result could not be written under this name. What is there stays as it is.
@@ -16023,11 +16049,8 @@ inline affine_grid searched_grid(std::span<const float> group, affine_codes code
     double smallest = std::numeric_limits<double>::infinity();
     const auto meet = [&](affine_grid grid) {
         double sum = 0;
-        for (const float w : group) {
-            const float level = std::clamp(std::nearbyint(w / grid.scale) + grid.zero, 0.0f, codes.largest);
-            const float error = std::abs(grid.scale * (level - grid.zero) - w);
-            sum += double{std::pow(error, static_cast<float>(exponent))};
-        }
+        for (const float w : group)
+            sum += double{std::pow(std::abs(grid.nearest(w, codes.largest) - w), static_cast<float>(exponent))};
         if (sum < smallest) {
             smallest = sum;
             best = grid;
@@ -16055,19 +16078,18 @@ inline affine_grid searched_grid(std::span<const float> group, affine_codes code
 /// A group whose weights all are one number w ≠ 0 decodes to at most 1e-5, as the original's does.
 /// Errors: the scale is infinite when the range overflows, and not finite when a weight is not; the caller looks.
 /// Source: llm-awq:awq/quantize/quantizer.py; symmetric, which that has no way to reach: AutoAWQ's file of that name.
-inline affine_grid spanning_grid(float lo, float hi, int bits, zero_kind zero) noexcept {
-    const float largest = static_cast<float>((1 << bits) - 1), middle = static_cast<float>(1 << (bits - 1));
+inline affine_grid spanning_grid(float lo, float hi, affine_codes codes) noexcept {
     const auto at_least = [](float range) { return range < 1e-5f ? 1e-5f : range; }; // NaN stays one
-    if (zero == zero_kind::symmetric)
-        return {at_least(detail::largest_magnitude(std::array{lo, hi})) / (middle - 1), middle};
-    const float scale = at_least(hi - lo) / largest;
-    return {scale, std::clamp(-std::nearbyint(lo / scale), 0.0f, largest)};
+    if (codes.symmetric)
+        return {at_least(detail::largest_magnitude(std::array{lo, hi})) / (codes.middle() - 1), codes.middle()};
+    const float scale = at_least(hi - lo) / codes.largest;
+    return {scale, std::clamp(-std::nearbyint(lo / scale), 0.0f, codes.largest)};
 }
 template <quant_format F>
     requires is_uniform<F> affine_grid spanning_grid(std::span<const float> group)
 noexcept {
     const auto [lo, hi] = detail::range_of(group);
-    return spanning_grid(lo, hi, F::bits, F::has_zero ? zero_kind::asymmetric : zero_kind::symmetric);
+    return spanning_grid(lo, hi, affine_codes::of<F>());
 }
 
 } // namespace bitlens
@@ -16136,25 +16158,24 @@ static_assert(quantizer<rtn<uniform<3, 64>>> && quantizer<rtn<uniform<4, 0, zero
 
 } // namespace bitlens
 
+// ---- bitlens/quantizers/uniform_rule.hpp
+/// uniform_rule: a uniform format at run time.
+
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <limits>
-#include <memory>
 #include <span>
-#include <vector>
 
 namespace bitlens {
 
-/// Bits, group and zero of a uniform format, where they are known when a program runs: a search is compiled once for
-/// all formats, and its groups may have any size.
+/// Bits, group and zero of a uniform format, where they are known when a program runs: what is compiled once
+/// for all formats, and its groups may have any size.
 struct uniform_rule {
     int bits = 4;
     std::size_t group_size = 128; ///< 0: a whole row
     zero_kind zero = zero_kind::asymmetric;
 
     bool operator==(uniform_rule const&) const = default;
-    float largest() const noexcept { return static_cast<float>((1 << bits) - 1); }
+    affine_codes codes() const noexcept { return {static_cast<float>((1u << bits) - 1), zero == zero_kind::symmetric}; }
     /// Of every group of a row of so many columns, but for a short last one.
     std::size_t group_columns(std::size_t cols) const noexcept { return group_size == 0 ? cols : group_size; }
     std::size_t groups(std::size_t cols) const noexcept {
@@ -16171,6 +16192,18 @@ template <class F>
     requires is_uniform<F>
 inline constexpr uniform_rule rule_of{F::bits, F::group_size,
                                       F::has_zero ? zero_kind::asymmetric : zero_kind::symmetric};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace bitlens {
 
 /// Ratios that are tried: i/20.
 inline constexpr std::size_t awq_ratio_count = 20;
@@ -16200,7 +16233,7 @@ inline void round_scaled(matrix_view<const float> w, std::span<const float> s, u
     detail::check_size("round_scaled", "s", s.size(), w.cols);
     detail::check_shape("round_scaled", "rounded", rounded, w.rows, w.cols);
     const std::size_t width = rule.group_columns(w.cols);
-    const float largest = rule.largest();
+    const float largest = rule.codes().largest;
     detail::for_each_row(w, [&](std::size_t r) {
         for (std::size_t first = 0; first < w.cols; first += width) {
             const std::size_t count = std::min(width, w.cols - first);
@@ -16208,7 +16241,7 @@ inline void round_scaled(matrix_view<const float> w, std::span<const float> s, u
             float const *const from = w.row(r).data() + first, *const scale = s.data() + first;
             for (std::size_t c = 0; c < count; ++c) out[c] = from[c] * scale[c];
             const auto [lo, hi] = detail::range_of(out);
-            const affine_grid grid = spanning_grid(lo, hi, rule.bits, rule.zero);
+            const affine_grid grid = spanning_grid(lo, hi, rule.codes());
             for (std::size_t c = 0; c < count; ++c) out[c] = grid.nearest(out[c], largest) / scale[c];
         }
     });
@@ -16317,10 +16350,10 @@ inline float clip_at(float magnitude, std::size_t i) noexcept {
 }
 inline void change_by_clips(std::span<const float> group, uniform_rule const& rule, matrix_view<float> changes) {
     const auto [lo, hi] = range_of(group);
-    const float magnitude = largest_magnitude(group), largest = rule.largest();
+    const float magnitude = largest_magnitude(group), largest = rule.codes().largest;
     for (std::size_t i = 0; i < clip_count; ++i) {
         const float m = clip_at(magnitude, i);
-        const affine_grid grid = spanning_grid(std::clamp(lo, -m, m), std::clamp(hi, -m, m), rule.bits, rule.zero);
+        const affine_grid grid = spanning_grid(std::clamp(lo, -m, m), std::clamp(hi, -m, m), rule.codes());
         float* const change = changes.row(i).data();
         for (std::size_t c = 0; c < group.size(); ++c)
             change[c] = grid.nearest(std::clamp(group[c], -m, m), largest) - group[c];
@@ -16819,7 +16852,6 @@ private:
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -16865,20 +16897,6 @@ struct gptq_log {
     double factor_seconds = 0, quantize_seconds = 0;
 };
 
-/// The codes of a uniform format, at run time.
-struct uniform_codes {
-    int bits;
-    std::size_t group_size; ///< columns of a group; 0: the whole row
-    zero_kind zero;
-
-    template <quant_format F>
-        requires is_uniform<F>
-    static constexpr uniform_codes of() noexcept {
-        return {F::bits, F::group_size, F::has_zero ? zero_kind::asymmetric : zero_kind::symmetric};
-    }
-    affine_codes grid() const noexcept { return {static_cast<float>((1u << bits) - 1), zero == zero_kind::symmetric}; }
-};
-
 /// A quantized matrix of any uniform format: ŵ(r, order[k]) = scales(r, g) · (codes(r, k) − zeros(r, g)), g the group
 /// of place k.
 struct gptq_result {
@@ -16900,7 +16918,7 @@ public:
                 unsigned tasks = available_cores())
         : options_(options), group_columns_(group_size == 0 ? inputs.width() : group_size) {
         check(options);
-        const double start = now();
+        const stopwatch watch;
         order_.resize(inputs.width());
         std::iota(order_.begin(), order_.end(), 0u);
         log_.saw_no_tokens = inputs.tokens() == 0;
@@ -16921,7 +16939,7 @@ public:
                 order_ = group_aware_order(diagonal);
             factorize(inputs, scale, diagonal, tasks);
         }
-        log_.factor_seconds = now() - start;
+        log_.factor_seconds = watch.seconds();
     }
 
     std::size_t width() const noexcept { return order_.size(); }
@@ -16949,10 +16967,6 @@ private:
         if (o.block == 0) refuse("block", 0, "at least one column");
         if (o.act_order && o.group_aware)
             throw option_error("gptq: act_order and group_aware are two orders of the columns, expected one of them");
-    }
-
-    static double now() {
-        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     }
 
     /// By falling value; equal ones as they stand.
@@ -17056,7 +17070,7 @@ namespace detail {
 /// original rounds them, which corrects all columns after every block.
 class gptq_run {
 public:
-    gptq_run(matrix_view<const float> w, gptq_inputs const& inputs, uniform_codes codes, unsigned tasks)
+    gptq_run(matrix_view<const float> w, gptq_inputs const& inputs, uniform_rule codes, unsigned tasks)
         : w_(w), inputs_(inputs), codes_(codes), tasks_(tasks), n_(w.cols), stride_(apart(n_)),
           numbers_(w.rows * stride_), losses_(w.rows) {
         result.group_columns = inputs.group_columns();
@@ -17170,7 +17184,7 @@ private:
     void set_grid(std::size_t r, std::size_t g, std::span<const float> group) {
         const double mse = inputs_.options().mse;
         const affine_grid grid =
-            mse == 0 ? min_max_grid(group, codes_.grid()) : searched_grid(group, codes_.grid(), mse);
+            mse == 0 ? min_max_grid(group, codes_.codes()) : searched_grid(group, codes_.codes(), mse);
         if (!std::isfinite(grid.scale))
             throw format_error("gptq: the weights of row " + std::to_string(r) + ", group " + std::to_string(g) +
                                ", span more than float32 can hold");
@@ -17270,7 +17284,7 @@ private:
     /// Rounds the column at place c of a block, and corrects those before it.
     void round_column(std::size_t c, std::array<float, tile_rows> const& scales,
                       std::array<float, tile_rows> const& zeros, std::array<float, tile_rows>& losses, buffers& own) {
-        const float largest = codes_.grid().largest;
+        const float largest = codes_.codes().largest;
         const bool corrects = inputs_.factor().has_value();
         const float* const u = own.factor.row(c).data();
         const float d = corrects ? u[c] : 1;
@@ -17301,7 +17315,7 @@ private:
 
     matrix_view<const float> w_;
     gptq_inputs const& inputs_;
-    uniform_codes codes_;
+    uniform_rule codes_;
     std::size_t tasks_, n_, stride_;
     bool sorted_groups_ = false;   // groups are of neighbouring steps, not of neighbouring columns
     aligned_array<float> numbers_; // (rows, n)
@@ -17312,14 +17326,13 @@ private:
 
 /// GPTQ of one matrix.   Shapes: w (out, in).
 /// Errors: shape_error for inputs of another width or other groups, format_error as gptq.
-inline gptq_result quantize_gptq(matrix_view<const float> w, gptq_inputs const& inputs, uniform_codes codes,
+inline gptq_result quantize_gptq(matrix_view<const float> w, gptq_inputs const& inputs, uniform_rule codes,
                                  gptq_log* log = nullptr, unsigned tasks = available_cores()) {
     detail::check_shape("gptq", "w", w, w.rows, inputs.width());
     if (const std::size_t group = codes.group_size == 0 ? w.cols : codes.group_size; group != inputs.group_columns())
         throw shape_error("gptq: codes have groups of " + std::to_string(group) + " columns, expected " +
                           std::to_string(inputs.group_columns()) + " as their inputs have");
-    const auto now = [] { return std::chrono::steady_clock::now(); };
-    const auto start = now();
+    const stopwatch watch;
     detail::gptq_run one(w, inputs, codes, std::max(1u, tasks));
     one.run();
     if (log != nullptr) {
@@ -17331,7 +17344,7 @@ inline gptq_result quantize_gptq(matrix_view<const float> w, gptq_inputs const& 
             log->loss = one.loss();
             log->relative_loss = log->loss == 0 ? 0 : log->loss / squares;
         }
-        log->quantize_seconds = std::chrono::duration<double>(now() - start).count();
+        log->quantize_seconds = watch.seconds();
     }
     return std::move(one.result);
 }
@@ -17376,7 +17389,7 @@ struct gptq : gptq_options {
     }
     packed_matrix<F> operator()(matrix_view<const float> w, gptq_inputs const& inputs, gptq_log* log = nullptr) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        gptq_result result = quantize_gptq(w, inputs, uniform_codes::of<F>(), log);
+        gptq_result result = quantize_gptq(w, inputs, rule_of<F>, log);
         detail::pack_result<detail::row_format<F>>(result, packed.arrays());
         if (!result.order.empty()) packed.set_order(std::move(result.order));
         return packed;
@@ -24796,10 +24809,10 @@ public:
     void expect_writable() const {
         bitlens::expect_writable(path_ / log_name);
         std::error_code code;
-        if (!std::filesystem::exists(std::filesystem::symlink_status(own_, code))) return;
+        if (!is_occupied(own_)) return;
         bitlens::expect_writable(own_ / manifest_name);
         const auto parts = own_ / parts_name;
-        if (!std::filesystem::exists(std::filesystem::symlink_status(parts, code))) return;
+        if (!is_occupied(parts)) return;
         if (!std::filesystem::is_directory(parts, code)) throw io_error(parts.string() + ": a folder is expected");
         bitlens::expect_writable(parts / "part");
     }
@@ -24807,8 +24820,7 @@ public:
     /// The manifest that an earlier process left; nothing in a new folder.   Errors: those of manifest_from.
     std::optional<run_manifest> manifest() const {
         const auto file = own_ / manifest_name;
-        std::error_code unknown; // what is there and cannot be read is an error of reading
-        if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
+        if (!is_occupied(file)) return std::nullopt;
         return manifest_from(read_json_file(file), file.string());
     }
     /// What this call runs: `asked` in a new folder; in one that was begun, with the methods that it has, in its order,
@@ -25965,6 +25977,18 @@ struct awq_fold {
     std::vector<block_scales> scales;
 };
 
+/// The scales of so many blocks, of(k) each; nothing where no channel of any has one.
+template <class Of>
+std::optional<awq_fold> fold_of(std::size_t layers, Of const& of) {
+    awq_fold fold;
+    bool has_scales = false;
+    for (std::size_t k = 0; k < layers; ++k) {
+        fold.scales.push_back(of(k));
+        for (auto const& s : fold.scales.back()) has_scales |= !s.empty();
+    }
+    return has_scales ? std::optional(std::move(fold)) : std::nullopt;
+}
+
 namespace detail {
 
 inline std::vector<projection> listed(projection_set const& set) {
@@ -26551,10 +26575,7 @@ public:
                ("layer-" + std::string(digits - std::min(digits, number.size()), '0') + number + ".safetensors");
     }
     /// Whether there is a file for layer k.
-    bool has_layer(std::size_t k) const {
-        std::error_code unknown; // what is there and cannot be read is an error of reading
-        return std::filesystem::exists(std::filesystem::symlink_status(layer_path(k), unknown));
-    }
+    bool has_layer(std::size_t k) const { return is_occupied(layer_path(k)); }
     /// The first layer that is not there yet.
     std::optional<std::size_t> first_missing_layer() const {
         for (std::size_t k = 0; k < manifest_.layers; ++k)
@@ -26596,8 +26617,7 @@ public:
     quantized_folder_writer(std::filesystem::path const& path, quantized_manifest manifest)
         : quantized_folder(path, std::move(manifest)), lock_(path, "quantized model") {
         const auto file = path / manifest_name;
-        std::error_code unknown;
-        if (std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) {
+        if (is_occupied(file)) {
             const auto earlier = quantized_manifest_from(read_json_file(file), file.string());
             if (const auto difference = first_difference(earlier, this->manifest()))
                 throw option_error(path.string() + ": holds another quantized model: " + *difference +
@@ -27126,6 +27146,18 @@ public:
         advance<Form>(n, layer, until, task, nothing);
     }
 
+    /// Takes all documents through a layer.
+    template <block_form Form>
+    void advance_all(laid_out_layer const& layer) {
+        for_each([&](std::size_t n, calibration_task& task) { advance<Form>(n, layer, stage::end, task); });
+    }
+    /// Documents whose inputs of such a width are held until a Hessian has taken them in: enough for all threads.
+    std::size_t documents_at_once(std::size_t width, unsigned threads) const noexcept {
+        constexpr std::size_t held_bytes = std::size_t{64} << 20;
+        const std::size_t fit = held_bytes / std::max<std::size_t>(1, longest_ * width * sizeof(float));
+        return std::max<std::size_t>({fit, threads, 1});
+    }
+
     /// Bytes of the streams of so many tokens, and of one task at a document of so many.
     static std::size_t stream_bytes(model_config const& config, std::size_t tokens) noexcept {
         return tokens * config.block.width * sizeof(float);
@@ -27437,7 +27469,6 @@ private:
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <functional>
@@ -27472,11 +27503,6 @@ struct awq_search {
 };
 
 namespace detail {
-
-using search_clock = std::chrono::steady_clock;
-inline double seconds_since(search_clock::time_point begin) {
-    return std::chrono::duration<double>(search_clock::now() - begin).count();
-}
 
 /// What Student's t of n documents exceeds once in 100 000 times: Cornish and Fisher's expansion, which lies below for
 /// few documents, by 3.5 % for 8 of them.
@@ -27719,7 +27745,7 @@ private:
         states.out.resize(run_.size());
         std::optional<input_hessian> products;
         if (by_products) products.emplace(width_of(first + 1));
-        const std::size_t at_once = by_products ? documents_at_once(width_of(first + 1)) : run_.size();
+        const std::size_t at_once = by_products ? run_.documents_at_once(width_of(first + 1), threads_) : run_.size();
         for (std::size_t begin = 0; begin < run_.size(); begin += at_once) {
             const std::size_t count = std::min(at_once, run_.size() - begin);
             std::vector<matrix<float>> middle(count);
@@ -27754,12 +27780,6 @@ private:
                                             .note = "not scaled: " + *reason});
     }
 
-    /// As many as are held until their products have been added.
-    std::size_t documents_at_once(std::size_t width) const {
-        constexpr std::size_t held_bytes = std::size_t{64} << 20;
-        const std::size_t fit = held_bytes / std::max<std::size_t>(1, run_.longest() * width * sizeof(float));
-        return std::max<std::size_t>({fit, threads_, 1});
-    }
     void add_products(input_hessian& products, std::vector<matrix<float>> const& inputs, std::size_t group) const {
         try {
             products.add(std::vector<matrix_view<const float>>(inputs.begin(), inputs.end()), threads_);
@@ -27865,7 +27885,7 @@ private:
         const auto magnitudes = inputs_[group]->means(run_.tokens(), who(group));
         for (std::size_t m = 0; m < methods_.size(); ++m) {
             if (!methods_[m].scale) continue;
-            const auto begin = search_clock::now();
+            const stopwatch watch;
             ratio_losses losses(parts);
             const auto best =
                 best_ratio(losses, how_.drops_losers, [&](std::size_t ratio, std::size_t first, std::size_t count) {
@@ -27885,7 +27905,7 @@ private:
                                 .loss = sum / count,
                                 .plain_loss = losses.sum(0) / count,
                                 .relative_loss = outputs.power > 0 ? sum / outputs.power : 0,
-                                .seconds = seconds_since(begin),
+                                .seconds = watch.seconds(),
                                 .note = parts == 1
                                             ? ""
                                             : std::to_string(runs) + " of " + std::to_string(parts * awq_ratio_count) +
@@ -27949,7 +27969,7 @@ std::vector<quantized_block<W>> awq_block(calibration_run& run, std::size_t k, b
         results[m].fold = search.scales()[m];
         for (std::size_t g = 0; g < input_groups(Form).size(); ++g)
             for (const projection p : detail::listed(input_groups(Form)[g].readers)) {
-                const auto begin = detail::search_clock::now();
+                const stopwatch watch;
                 auto const* const rule = rules.find(k, p);
                 if (rule != nullptr && !*rule) continue;
                 matrix<float> scaled(weights[static_cast<std::size_t>(p)].rows,
@@ -27966,7 +27986,7 @@ std::vector<quantized_block<W>> awq_block(calibration_run& run, std::size_t k, b
                                                            search.sample(g).divided_by(results[m].fold[g]));
                     result = detail::round_spanning_at<W>(k, p, methods[m], scaled);
                 }
-                record.seconds = detail::seconds_since(begin);
+                record.seconds = watch.seconds();
                 records.push_back(std::move(record));
             }
     }
@@ -28365,13 +28385,6 @@ namespace detail {
 /// The stage that computes what the linear layers of an input group give, in the order of input_groups.
 inline constexpr std::array<stage, 4> stages{stage::qkv, stage::o, stage::gate_up, stage::down};
 
-/// What is held of the inputs of documents until a Hessian has taken them in.
-inline constexpr std::size_t held_input_bytes = std::size_t{64} << 20;
-inline std::size_t documents_held(std::size_t longest, std::size_t width, std::size_t documents, unsigned threads) {
-    const std::size_t fit = held_input_bytes / std::max<std::size_t>(1, longest * width * sizeof(float));
-    return std::min(documents, std::max<std::size_t>(fit, threads));
-}
-
 /// Reads what the linear layers of one input group read of document n, whose stream stands before the group's stage or
 /// the one before it. The stream is left before the first stage that changes it, so that what is quantized meanwhile
 /// takes part in the next run.   Shapes: y (T, width of the group).
@@ -28406,7 +28419,7 @@ template <block_form Form>
 input_hessian hessian_of(calibration_run& run, laid_out_layer const& layer, std::size_t group, std::size_t width,
                          unsigned threads) {
     input_hessian hessian(width);
-    const std::size_t held = documents_held(run.longest(), width, run.size(), threads);
+    const std::size_t held = run.documents_at_once(width, threads);
     for (std::size_t first = 0; first < run.size(); first += held) {
         const std::size_t count = std::min(held, run.size() - first);
         std::vector<matrix<float>> inputs(count);
@@ -28474,8 +28487,7 @@ quantized_block<W> gptq_block(calibration_run& run, std::size_t k, block_weights
         }
     }
     lay_out();
-    const laid_out_layer layer{shape, site{k}, panels[0]};
-    run.for_each([&](std::size_t n, calibration_task& task) { run.advance<Form>(n, layer, stage::end, task); });
+    run.advance_all<Form>({shape, site{k}, panels[0]});
     return quantized;
 }
 
@@ -28518,8 +28530,7 @@ public:
     /// Goes on with what is there.   Errors: io_error; format_error for a file that is no such log.
     module_log(std::filesystem::path const& folder, std::string named)
         : path_(folder / "modules.csv"), method_(std::move(named)) {
-        std::error_code unknown;
-        if (!std::filesystem::exists(std::filesystem::symlink_status(path_, unknown))) return;
+        if (!is_occupied(path_)) return;
         const mapped_file file(path_);
         const csv_table found(as_text(file.bytes()), path_.string());
         const std::size_t layer = found.column("layer"), module = found.column("module"), note = found.column("note");
@@ -28678,18 +28689,12 @@ private:
 /// Errors: those of read_quantized_layer.
 template <class W>
 std::optional<awq_fold> fold_of(quantized_folder const& folder, block_shape const& shape) {
-    awq_fold fold;
-    bool has_scales = false;
-    for (std::size_t k = 0; k < folder.manifest().layers; ++k) {
-        fold.scales.push_back(read_quantized_layer<W>(folder, k, shape).fold);
-        has_scales |= std::ranges::any_of(fold.scales.back(), [](auto const& s) { return !s.empty(); });
-    }
-    return has_scales ? std::optional(std::move(fold)) : std::nullopt;
+    return fold_of(folder.manifest().layers,
+                   [&](std::size_t k) { return read_quantized_layer<W>(folder, k, shape).fold; });
 }
 
 } // namespace bitlens
 
-#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -28750,13 +28755,7 @@ public:
 
     /// The scales that channels have in these blocks; nothing where they are the full model's.
     std::optional<awq_fold> fold() const {
-        awq_fold fold;
-        bool has_scales = false;
-        for (auto const& [k, block] : layers_) {
-            fold.scales.push_back(block.fold);
-            has_scales |= std::ranges::any_of(block.fold, [](auto const& s) { return !s.empty(); });
-        }
-        return has_scales ? std::optional(std::move(fold)) : std::nullopt;
+        return fold_of(layers_.size(), [&](std::size_t k) { return layers_.at(k).fold; });
     }
 
     /// Errors: shape_error for a layer that no walk has come to; those of the source.
@@ -28776,7 +28775,6 @@ private:
 } // namespace bitlens
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -28796,14 +28794,6 @@ using layer_done = std::function<void(std::size_t)>;
 
 namespace detail {
 
-class stopwatch {
-public:
-    double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(); }
-
-private:
-    std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
-
 /// One of each matrix is laid out.
 inline layer_panels one_layer(model_config const& config, arithmetic products) {
     layer_panels::matrix_counts one;
@@ -28822,8 +28812,7 @@ std::size_t end_of_missing(walk_target<W> const& out, std::size_t layers) {
 template <block_form Form, class W>
 void advance_all(calibration_run& run, std::size_t k, block_weights<W> const& block, layer_panels& panels) {
     panels.pack(std::span<const block_weights<W>>(&block, 1));
-    const laid_out_layer layer{run.config().block_of(k), site{k}, panels[0]};
-    run.for_each([&](std::size_t n, calibration_task& task) { run.advance<Form>(n, layer, stage::end, task); });
+    run.advance_all<Form>({run.config().block_of(k), site{k}, panels[0]});
 }
 
 inline std::vector<module_record> records_of(std::vector<gptq_record> const& found) {
@@ -28951,7 +28940,7 @@ void awq_walk(
     model_config const& config = model.config();
     for (std::size_t k = 0; k < config.layers; ++k) {
         if (out.has_layer(k)) continue;
-        const detail::stopwatch watch;
+        const stopwatch watch;
         auto quantized = awq_block_of<W>(cache, k, model.layers()->layer(k), Architecture::description.form,
                                          config.block_of(k), how);
         out.finish_layer(
@@ -28976,7 +28965,7 @@ void plain_walk(
             const auto which = static_cast<projection>(p);
             const auto use = treatment_of(how, rules, k, which);
             if (!use) continue;
-            const detail::stopwatch watch;
+            const stopwatch watch;
             quantized.linear[p] = detail::with_floats(*full.linear[p], [&](matrix_view<const float> w) {
                 return std::make_shared<const W>(detail::quantize_at<W>(k, which, *use, w));
             });
@@ -36875,7 +36864,7 @@ inline void expect_report_writable(std::filesystem::path const& run_folder) {
     for (const char* name : {"summary.json", "report.html"}) expect_writable(run_folder / name);
     const auto figures = run_folder / "figures";
     std::error_code code;
-    if (!std::filesystem::exists(std::filesystem::symlink_status(figures, code))) return;
+    if (!is_occupied(figures)) return;
     const std::filesystem::directory_iterator entries(figures, code);
     if (code) throw io_error(figures.string() + ": a folder is expected: " + code.message());
     expect_writable(figures / "figure.svg");

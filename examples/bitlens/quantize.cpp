@@ -31,8 +31,14 @@ calibration_preset const& preset_of(method const& m) {
     return std::holds_alternative<awq_method>(m.kind) ? awq_calibration : gptq_calibration;
 }
 
-/// The source of a quantized model: the model that it was made of.
-json describe_source(quantization_setting const& s) { return describe_model(s.source, s.model.allowed_keys, false); }
+override_rules rules_of(quantization_setting const& s) {
+    return s.overrides ? read_override_rules(*s.overrides, s.source.config().layers) : override_rules();
+}
+
+/// What a quantized model says of the model that it was made of.
+json describe_source(checkpoint const& source, model_arguments const& model) {
+    return describe_model(source, model.allowed_keys, false);
+}
 
 std::shared_ptr<const calibration_set> read_documents(quantization_setting const& s, method const& m) {
     calibration_arguments const& asked = s.calibration;
@@ -107,8 +113,7 @@ void walk(transformer<Architecture, weight> const& model, std::span<planned_quan
 
 void check_source(checkpoint const& source, model_arguments const& model, method const& m) {
     const quantized_manifest found = quantized_folder(m.folder).manifest();
-    if (const auto difference =
-            first_difference(found.source, describe_model(source, model.allowed_keys, false), "source"))
+    if (const auto difference = first_difference(found.source, describe_source(source, model), "source"))
         throw option_error(m.folder.string() + ": another model was quantized into this folder: " + *difference);
 }
 
@@ -136,7 +141,7 @@ std::vector<planned_quantization> plan_quantization(quantization_setting const& 
             plan.manifest.format = format_of<weight>(m);
             plan.manifest.layers = s.source.config().layers;
             plan.manifest.knobs = {{"overrides", rules}, {"arithmetic", s.arithmetic}};
-            plan.manifest.source = describe_source(s);
+            plan.manifest.source = describe_source(s.source, s.model);
             if (is_imported) {
                 if (s.overrides)
                     throw option_error("--overrides: matrices that stay full are not among what --awq-cache found "
@@ -160,10 +165,11 @@ std::vector<planned_quantization> plan_quantization(quantization_setting const& 
 void quantize_methods(quantization_setting const& s, std::vector<planned_quantization> const& plans,
                       std::vector<method>& methods, machine const& here) {
     model_config const& config = s.source.config();
-    const auto rules = s.overrides ? read_override_rules(*s.overrides, config.layers) : override_rules();
+    const auto rules = rules_of(s);
     const auto is_finished = [&](planned_quantization const& plan) {
-        return is_quantized_folder(plan.folder) && quantized_folder(plan.folder).manifest() == plan.manifest &&
-               !quantized_folder(plan.folder).first_missing_layer();
+        if (!is_quantized_folder(plan.folder)) return false;
+        const quantized_folder there(plan.folder);
+        return there.manifest() == plan.manifest && !there.first_missing_layer();
     };
     std::vector<std::vector<planned_quantization const*>> walks;
     std::vector<planned_quantization const*>* of_awq = nullptr;
@@ -219,10 +225,8 @@ void quantize(quantize_arguments const& a) {
     const auto text = tokenizer_of(source, false);
     const quantization_setting setting{a.model,      source, text ? &*text : nullptr, a.bos, a.calibration, a.overrides,
                                        a.arithmetic, nullptr};
-    for (auto const& m : methods)
-        check_shapes<weight>(source.config().block, source.config().layers, m,
-                             a.overrides ? read_override_rules(*a.overrides, source.config().layers)
-                                         : override_rules());
+    const auto rules = rules_of(setting);
+    for (auto const& m : methods) check_shapes<weight>(source.config().block, source.config().layers, m, rules);
     const auto plans = plan_quantization(setting, methods, a.out, true);
     quantize_methods(setting, plans, methods, here);
     for (auto const& m : methods) std::cout << m.name << ": " << visible_line(m.folder.string()) << '\n';

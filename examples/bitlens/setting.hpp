@@ -16,7 +16,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <iostream>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -35,13 +37,21 @@ inline checkpoint open_model(model_arguments const& a) {
     return source;
 }
 
+/// Each file is hashed once, however many manifests it stands in: of a large model that takes minutes.
+inline json const& identity_of_model_file(std::filesystem::path const& file) {
+    static std::map<std::filesystem::path, json> known;
+    const auto [place, is_new] = known.try_emplace(file);
+    if (is_new) place->second = file_identity(file);
+    return place->second;
+}
+
 /// What a manifest says of a model: with the files that are read, those of the tokenizer only where it is.
 inline json describe_model(checkpoint const& source, std::vector<std::string> const& allowed_keys, bool has_tokenizer) {
     json files = json::array();
     const auto of_tokenizer = tokenizer_files(source.path());
     for (auto const& file : source.files())
         if (has_tokenizer || std::ranges::find(of_tokenizer, file) == of_tokenizer.end())
-            files.push_back(file_identity(file));
+            files.push_back(identity_of_model_file(file));
     json model{{"architecture", source.config().architecture},
                {"layers", source.config().layers},
                {"files", std::move(files)}};

@@ -11,6 +11,7 @@
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/core/shape_check.hpp"
+#include "bitlens/core/stopwatch.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"

@@ -11,3 +11,4 @@
 #include "bitlens/quantizers/quantizer.hpp"
 #include "bitlens/quantizers/rows.hpp"
 #include "bitlens/quantizers/rtn.hpp"
+#include "bitlens/quantizers/uniform_rule.hpp"

@@ -53,8 +53,8 @@ json quantize(json const& job) {
         const std::array documents{x.view()};
         inputs.add(documents, available_cores());
     }
-    const uniform_codes codes{job.at("bits").get<int>(), job.at("group").get<std::size_t>(),
-                              job.at("symmetric").get<bool>() ? zero_kind::symmetric : zero_kind::asymmetric};
+    const uniform_rule codes{job.at("bits").get<int>(), job.at("group").get<std::size_t>(),
+                             job.at("symmetric").get<bool>() ? zero_kind::symmetric : zero_kind::asymmetric};
     gptq_log log;
     const auto q = quantize_gptq(w, gptq_inputs(inputs, options_of(job), codes.group_size), codes, &log);
 

@@ -127,7 +127,7 @@ TEST_CASE("grids of groups at the edges") {
         const std::vector<float> w{1, 2, bad, 3};
         for (const auto kind : {zero_kind::asymmetric, symmetric_zero}) {
             const auto [lo, hi] = detail::range_of(w);
-            CHECK_FALSE(std::isfinite(spanning_grid(lo, hi, 3, kind).scale));
+            CHECK_FALSE(std::isfinite(spanning_grid(lo, hi, uniform_rule{3, 0, kind}.codes()).scale));
         }
         CHECK_THROWS_AS((round_spanning<uniform<3, 32>>({w.data(), 1, 4})), format_error);
         CHECK_THROWS_AS(awq_clips({w.data(), 1, 4}, {3, 4}, {w.data(), 1, 4}), format_error);

@@ -96,7 +96,7 @@ struct plain_gptq {
     std::vector<std::size_t> order, group;
     double loss = 0;
 
-    plain_gptq(matrix_view<const float> w, input_hessian const& inputs, gptq_options const& o, uniform_codes kind)
+    plain_gptq(matrix_view<const float> w, input_hessian const& inputs, gptq_options const& o, uniform_rule kind)
         : codes(w.rows, w.cols), margin(w.rows, w.cols), order(w.cols), group(w.cols) {
         const std::size_t n = w.cols, size = kind.group_size == 0 ? n : kind.group_size, groups = (n + size - 1) / size;
         scales = matrix<double>(w.rows, groups);
@@ -128,7 +128,7 @@ struct plain_gptq {
         for (std::size_t r = 0; r < w.rows; ++r)
             for (std::size_t k = 0; k < n; ++k) v(r, k) = double{w(r, order[k])};
         const auto lay = [&](std::size_t r, std::size_t g, std::vector<float> const& weights) {
-            const affine_grid grid = min_max_grid(weights, kind.grid()); // rtn's tests look at it
+            const affine_grid grid = min_max_grid(weights, kind.codes()); // rtn's tests look at it
             scales(r, g) = double{grid.scale};
             zeros(r, g) = double{grid.zero};
         };
@@ -146,7 +146,7 @@ struct plain_gptq {
                     lay(r, g, std::vector<float>(first, first + std::min(size, n - k)));
                 }
                 const double s = scales(r, g), z = zeros(r, g);
-                const double q = std::clamp(std::nearbyint(v(r, k) / s) + z, 0.0, double{kind.grid().largest});
+                const double q = std::clamp(std::nearbyint(v(r, k) / s) + z, 0.0, double{kind.codes().largest});
                 const double e = (v(r, k) - s * (q - z)) / (*u)(k, k);
                 codes(r, order[k]) = static_cast<unsigned>(q);
                 margin(r, k) = std::abs(v(r, k) / s - std::floor(v(r, k) / s) - 0.5);
@@ -185,7 +185,7 @@ input_hessian random_inputs(std::size_t cols, std::size_t tokens, std::uint64_t 
 
 /// Where float32 and double round to other levels, the weight stands in the middle between them; what comes after it in
 /// its row follows.
-void check_like_plain(matrix_view<const float> w, input_hessian const& h, gptq_options const& o, uniform_codes kind) {
+void check_like_plain(matrix_view<const float> w, input_hessian const& h, gptq_options const& o, uniform_rule kind) {
     CAPTURE(kind.bits);
     CAPTURE(kind.group_size);
     CAPTURE(o.act_order);
@@ -221,7 +221,7 @@ void check_packed(matrix_view<const float> w, input_hessian const& h, gptq_optio
     static_cast<gptq_options&>(method) = o;
     gptq_log log;
     const auto packed = method(w, h, &log);
-    const auto q = quantize_gptq(w, gptq_inputs(h, o, F::group_size), uniform_codes::of<F>());
+    const auto q = quantize_gptq(w, gptq_inputs(h, o, F::group_size), rule_of<F>);
     REQUIRE(packed.groups() == q.groups());
     for (std::size_t r = 0; r < w.rows; ++r)
         for (std::size_t c = 0; c < w.cols; ++c) {
@@ -549,7 +549,7 @@ TEST_CASE("the search for a range makes grids that fit better") {
     const auto w = random_weights(16, 256);
     for (const auto kind : {sym, asym})
         for (const int bits : {2, 3, 4}) {
-            const affine_codes codes = uniform_codes{bits, 64, kind}.grid();
+            const affine_codes codes = uniform_rule{bits, 64, kind}.codes();
             for (std::size_t r = 0; r < w.rows(); ++r) {
                 const auto group = w.row(r).first(64);
                 const auto error = [&](affine_grid grid) {
@@ -749,7 +749,7 @@ TEST_CASE("awkward matrices") {
         h.add({&document, 1}, 1);
         for (auto const& o : {unsorted(), gptq_options{}, with_static_groups(), group_aware()})
             for (const std::size_t group : {64u, 0u}) {
-                const uniform_codes kind{3, group, asym};
+                const uniform_rule kind{3, group, asym};
                 gptq_log log;
                 const auto q = quantize_gptq(one.w, gptq_inputs(h, o, group), kind, &log);
                 REQUIRE(!log.fell_back_to_rtn);

@@ -191,6 +191,13 @@ inline void write_file_atomically(std::filesystem::path const& path, std::string
     write_file_atomically(path, as_bytes(text));
 }
 
+/// Whether something stands under a name, be it a link that leads nowhere: what is there and cannot be read is an error
+/// of whoever reads it.
+inline bool is_occupied(std::filesystem::path const& name) noexcept {
+    std::error_code unknown;
+    return std::filesystem::exists(std::filesystem::symlink_status(name, unknown));
+}
+
 /// Says before the work of hours that its result could not be written under this name. What is there stays as it is.
 /// Errors: as atomic_file.
 inline void expect_writable(std::filesystem::path const& path) { const atomic_file opened_and_removed_again(path); }

@@ -92,11 +92,8 @@ inline affine_grid searched_grid(std::span<const float> group, affine_codes code
     double smallest = std::numeric_limits<double>::infinity();
     const auto meet = [&](affine_grid grid) {
         double sum = 0;
-        for (const float w : group) {
-            const float level = std::clamp(std::nearbyint(w / grid.scale) + grid.zero, 0.0f, codes.largest);
-            const float error = std::abs(grid.scale * (level - grid.zero) - w);
-            sum += double{std::pow(error, static_cast<float>(exponent))};
-        }
+        for (const float w : group)
+            sum += double{std::pow(std::abs(grid.nearest(w, codes.largest) - w), static_cast<float>(exponent))};
         if (sum < smallest) {
             smallest = sum;
             best = grid;
@@ -124,19 +121,18 @@ inline affine_grid searched_grid(std::span<const float> group, affine_codes code
 /// A group whose weights all are one number w ≠ 0 decodes to at most 1e-5, as the original's does.
 /// Errors: the scale is infinite when the range overflows, and not finite when a weight is not; the caller looks.
 /// Source: llm-awq:awq/quantize/quantizer.py; symmetric, which that has no way to reach: AutoAWQ's file of that name.
-inline affine_grid spanning_grid(float lo, float hi, int bits, zero_kind zero) noexcept {
-    const float largest = static_cast<float>((1 << bits) - 1), middle = static_cast<float>(1 << (bits - 1));
+inline affine_grid spanning_grid(float lo, float hi, affine_codes codes) noexcept {
     const auto at_least = [](float range) { return range < 1e-5f ? 1e-5f : range; }; // NaN stays one
-    if (zero == zero_kind::symmetric)
-        return {at_least(detail::largest_magnitude(std::array{lo, hi})) / (middle - 1), middle};
-    const float scale = at_least(hi - lo) / largest;
-    return {scale, std::clamp(-std::nearbyint(lo / scale), 0.0f, largest)};
+    if (codes.symmetric)
+        return {at_least(detail::largest_magnitude(std::array{lo, hi})) / (codes.middle() - 1), codes.middle()};
+    const float scale = at_least(hi - lo) / codes.largest;
+    return {scale, std::clamp(-std::nearbyint(lo / scale), 0.0f, codes.largest)};
 }
 template <quant_format F>
     requires is_uniform<F> affine_grid spanning_grid(std::span<const float> group)
 noexcept {
     const auto [lo, hi] = detail::range_of(group);
-    return spanning_grid(lo, hi, F::bits, F::has_zero ? zero_kind::asymmetric : zero_kind::symmetric);
+    return spanning_grid(lo, hi, affine_codes::of<F>());
 }
 
 } // namespace bitlens

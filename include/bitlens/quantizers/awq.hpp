@@ -9,6 +9,7 @@
 #include "bitlens/quantizers/affine_grid.hpp"
 #include "bitlens/quantizers/rows.hpp"
 #include "bitlens/quantizers/rtn.hpp"
+#include "bitlens/quantizers/uniform_rule.hpp"
 #include "bitlens/simd/batch.hpp"
 #include "bitlens/simd/rows.hpp"
 
@@ -21,32 +22,6 @@
 #include <vector>
 
 namespace bitlens {
-
-/// Bits, group and zero of a uniform format, where they are known when a program runs: a search is compiled once for
-/// all formats, and its groups may have any size.
-struct uniform_rule {
-    int bits = 4;
-    std::size_t group_size = 128; ///< 0: a whole row
-    zero_kind zero = zero_kind::asymmetric;
-
-    bool operator==(uniform_rule const&) const = default;
-    float largest() const noexcept { return static_cast<float>((1 << bits) - 1); }
-    /// Of every group of a row of so many columns, but for a short last one.
-    std::size_t group_columns(std::size_t cols) const noexcept { return group_size == 0 ? cols : group_size; }
-    std::size_t groups(std::size_t cols) const noexcept {
-        return cols == 0 ? 0 : (cols + group_columns(cols) - 1) / group_columns(cols);
-    }
-    /// Group g of a row.
-    template <class T>
-    std::span<T> group_of(std::span<T> row, std::size_t g) const noexcept {
-        const std::size_t width = group_columns(row.size());
-        return row.subspan(g * width, std::min(width, row.size() - g * width));
-    }
-};
-template <class F>
-    requires is_uniform<F>
-inline constexpr uniform_rule rule_of{F::bits, F::group_size,
-                                      F::has_zero ? zero_kind::asymmetric : zero_kind::symmetric};
 
 /// Ratios that are tried: i/20.
 inline constexpr std::size_t awq_ratio_count = 20;
@@ -76,7 +51,7 @@ inline void round_scaled(matrix_view<const float> w, std::span<const float> s, u
     detail::check_size("round_scaled", "s", s.size(), w.cols);
     detail::check_shape("round_scaled", "rounded", rounded, w.rows, w.cols);
     const std::size_t width = rule.group_columns(w.cols);
-    const float largest = rule.largest();
+    const float largest = rule.codes().largest;
     detail::for_each_row(w, [&](std::size_t r) {
         for (std::size_t first = 0; first < w.cols; first += width) {
             const std::size_t count = std::min(width, w.cols - first);
@@ -84,7 +59,7 @@ inline void round_scaled(matrix_view<const float> w, std::span<const float> s, u
             float const *const from = w.row(r).data() + first, *const scale = s.data() + first;
             for (std::size_t c = 0; c < count; ++c) out[c] = from[c] * scale[c];
             const auto [lo, hi] = detail::range_of(out);
-            const affine_grid grid = spanning_grid(lo, hi, rule.bits, rule.zero);
+            const affine_grid grid = spanning_grid(lo, hi, rule.codes());
             for (std::size_t c = 0; c < count; ++c) out[c] = grid.nearest(out[c], largest) / scale[c];
         }
     });
@@ -193,10 +168,10 @@ inline float clip_at(float magnitude, std::size_t i) noexcept {
 }
 inline void change_by_clips(std::span<const float> group, uniform_rule const& rule, matrix_view<float> changes) {
     const auto [lo, hi] = range_of(group);
-    const float magnitude = largest_magnitude(group), largest = rule.largest();
+    const float magnitude = largest_magnitude(group), largest = rule.codes().largest;
     for (std::size_t i = 0; i < clip_count; ++i) {
         const float m = clip_at(magnitude, i);
-        const affine_grid grid = spanning_grid(std::clamp(lo, -m, m), std::clamp(hi, -m, m), rule.bits, rule.zero);
+        const affine_grid grid = spanning_grid(std::clamp(lo, -m, m), std::clamp(hi, -m, m), rule.codes());
         float* const change = changes.row(i).data();
         for (std::size_t c = 0; c < group.size(); ++c)
             change[c] = grid.nearest(std::clamp(group[c], -m, m), largest) - group[c];

@@ -4,16 +4,17 @@
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/shape_check.hpp"
+#include "bitlens/core/stopwatch.hpp"
 #include "bitlens/kernels/matmul.hpp"
 #include "bitlens/quantizers/affine_grid.hpp"
 #include "bitlens/quantizers/input_hessian.hpp"
 #include "bitlens/quantizers/inverse_factor.hpp"
 #include "bitlens/quantizers/quantizer.hpp"
 #include "bitlens/quantizers/rows.hpp"
+#include "bitlens/quantizers/uniform_rule.hpp"
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -59,20 +60,6 @@ struct gptq_log {
     double factor_seconds = 0, quantize_seconds = 0;
 };
 
-/// The codes of a uniform format, at run time.
-struct uniform_codes {
-    int bits;
-    std::size_t group_size; ///< columns of a group; 0: the whole row
-    zero_kind zero;
-
-    template <quant_format F>
-        requires is_uniform<F>
-    static constexpr uniform_codes of() noexcept {
-        return {F::bits, F::group_size, F::has_zero ? zero_kind::asymmetric : zero_kind::symmetric};
-    }
-    affine_codes grid() const noexcept { return {static_cast<float>((1u << bits) - 1), zero == zero_kind::symmetric}; }
-};
-
 /// A quantized matrix of any uniform format: ŵ(r, order[k]) = scales(r, g) · (codes(r, k) − zeros(r, g)), g the group
 /// of place k.
 struct gptq_result {
@@ -94,7 +81,7 @@ public:
                 unsigned tasks = available_cores())
         : options_(options), group_columns_(group_size == 0 ? inputs.width() : group_size) {
         check(options);
-        const double start = now();
+        const stopwatch watch;
         order_.resize(inputs.width());
         std::iota(order_.begin(), order_.end(), 0u);
         log_.saw_no_tokens = inputs.tokens() == 0;
@@ -115,7 +102,7 @@ public:
                 order_ = group_aware_order(diagonal);
             factorize(inputs, scale, diagonal, tasks);
         }
-        log_.factor_seconds = now() - start;
+        log_.factor_seconds = watch.seconds();
     }
 
     std::size_t width() const noexcept { return order_.size(); }
@@ -143,10 +130,6 @@ private:
         if (o.block == 0) refuse("block", 0, "at least one column");
         if (o.act_order && o.group_aware)
             throw option_error("gptq: act_order and group_aware are two orders of the columns, expected one of them");
-    }
-
-    static double now() {
-        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     }
 
     /// By falling value; equal ones as they stand.
@@ -250,7 +233,7 @@ namespace detail {
 /// original rounds them, which corrects all columns after every block.
 class gptq_run {
 public:
-    gptq_run(matrix_view<const float> w, gptq_inputs const& inputs, uniform_codes codes, unsigned tasks)
+    gptq_run(matrix_view<const float> w, gptq_inputs const& inputs, uniform_rule codes, unsigned tasks)
         : w_(w), inputs_(inputs), codes_(codes), tasks_(tasks), n_(w.cols), stride_(apart(n_)),
           numbers_(w.rows * stride_), losses_(w.rows) {
         result.group_columns = inputs.group_columns();
@@ -364,7 +347,7 @@ private:
     void set_grid(std::size_t r, std::size_t g, std::span<const float> group) {
         const double mse = inputs_.options().mse;
         const affine_grid grid =
-            mse == 0 ? min_max_grid(group, codes_.grid()) : searched_grid(group, codes_.grid(), mse);
+            mse == 0 ? min_max_grid(group, codes_.codes()) : searched_grid(group, codes_.codes(), mse);
         if (!std::isfinite(grid.scale))
             throw format_error("gptq: the weights of row " + std::to_string(r) + ", group " + std::to_string(g) +
                                ", span more than float32 can hold");
@@ -464,7 +447,7 @@ private:
     /// Rounds the column at place c of a block, and corrects those before it.
     void round_column(std::size_t c, std::array<float, tile_rows> const& scales,
                       std::array<float, tile_rows> const& zeros, std::array<float, tile_rows>& losses, buffers& own) {
-        const float largest = codes_.grid().largest;
+        const float largest = codes_.codes().largest;
         const bool corrects = inputs_.factor().has_value();
         const float* const u = own.factor.row(c).data();
         const float d = corrects ? u[c] : 1;
@@ -495,7 +478,7 @@ private:
 
     matrix_view<const float> w_;
     gptq_inputs const& inputs_;
-    uniform_codes codes_;
+    uniform_rule codes_;
     std::size_t tasks_, n_, stride_;
     bool sorted_groups_ = false;   // groups are of neighbouring steps, not of neighbouring columns
     aligned_array<float> numbers_; // (rows, n)
@@ -506,14 +489,13 @@ private:
 
 /// GPTQ of one matrix.   Shapes: w (out, in).
 /// Errors: shape_error for inputs of another width or other groups, format_error as gptq.
-inline gptq_result quantize_gptq(matrix_view<const float> w, gptq_inputs const& inputs, uniform_codes codes,
+inline gptq_result quantize_gptq(matrix_view<const float> w, gptq_inputs const& inputs, uniform_rule codes,
                                  gptq_log* log = nullptr, unsigned tasks = available_cores()) {
     detail::check_shape("gptq", "w", w, w.rows, inputs.width());
     if (const std::size_t group = codes.group_size == 0 ? w.cols : codes.group_size; group != inputs.group_columns())
         throw shape_error("gptq: codes have groups of " + std::to_string(group) + " columns, expected " +
                           std::to_string(inputs.group_columns()) + " as their inputs have");
-    const auto now = [] { return std::chrono::steady_clock::now(); };
-    const auto start = now();
+    const stopwatch watch;
     detail::gptq_run one(w, inputs, codes, std::max(1u, tasks));
     one.run();
     if (log != nullptr) {
@@ -525,7 +507,7 @@ inline gptq_result quantize_gptq(matrix_view<const float> w, gptq_inputs const& 
             log->loss = one.loss();
             log->relative_loss = log->loss == 0 ? 0 : log->loss / squares;
         }
-        log->quantize_seconds = std::chrono::duration<double>(now() - start).count();
+        log->quantize_seconds = watch.seconds();
     }
     return std::move(one.result);
 }
@@ -570,7 +552,7 @@ struct gptq : gptq_options {
     }
     packed_matrix<F> operator()(matrix_view<const float> w, gptq_inputs const& inputs, gptq_log* log = nullptr) const {
         packed_matrix<F> packed(w.rows, w.cols);
-        gptq_result result = quantize_gptq(w, inputs, uniform_codes::of<F>(), log);
+        gptq_result result = quantize_gptq(w, inputs, rule_of<F>, log);
         detail::pack_result<detail::row_format<F>>(result, packed.arrays());
         if (!result.order.empty()) packed.set_order(std::move(result.order));
         return packed;

@@ -34,6 +34,18 @@ struct awq_fold {
     std::vector<block_scales> scales;
 };
 
+/// The scales of so many blocks, of(k) each; nothing where no channel of any has one.
+template <class Of>
+std::optional<awq_fold> fold_of(std::size_t layers, Of const& of) {
+    awq_fold fold;
+    bool has_scales = false;
+    for (std::size_t k = 0; k < layers; ++k) {
+        fold.scales.push_back(of(k));
+        for (auto const& s : fold.scales.back()) has_scales |= !s.empty();
+    }
+    return has_scales ? std::optional(std::move(fold)) : std::nullopt;
+}
+
 namespace detail {
 
 inline std::vector<projection> listed(projection_set const& set) {

@@ -6,6 +6,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/parallel.hpp"
+#include "bitlens/core/stopwatch.hpp"
 #include "bitlens/hooks/points.hpp"
 #include "bitlens/layers/block.hpp"
 #include "bitlens/layers/block_form.hpp"
@@ -24,7 +25,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <functional>
@@ -59,11 +59,6 @@ struct awq_search {
 };
 
 namespace detail {
-
-using search_clock = std::chrono::steady_clock;
-inline double seconds_since(search_clock::time_point begin) {
-    return std::chrono::duration<double>(search_clock::now() - begin).count();
-}
 
 /// What Student's t of n documents exceeds once in 100 000 times: Cornish and Fisher's expansion, which lies below for
 /// few documents, by 3.5 % for 8 of them.
@@ -306,7 +301,7 @@ private:
         states.out.resize(run_.size());
         std::optional<input_hessian> products;
         if (by_products) products.emplace(width_of(first + 1));
-        const std::size_t at_once = by_products ? documents_at_once(width_of(first + 1)) : run_.size();
+        const std::size_t at_once = by_products ? run_.documents_at_once(width_of(first + 1), threads_) : run_.size();
         for (std::size_t begin = 0; begin < run_.size(); begin += at_once) {
             const std::size_t count = std::min(at_once, run_.size() - begin);
             std::vector<matrix<float>> middle(count);
@@ -341,12 +336,6 @@ private:
                                             .note = "not scaled: " + *reason});
     }
 
-    /// As many as are held until their products have been added.
-    std::size_t documents_at_once(std::size_t width) const {
-        constexpr std::size_t held_bytes = std::size_t{64} << 20;
-        const std::size_t fit = held_bytes / std::max<std::size_t>(1, run_.longest() * width * sizeof(float));
-        return std::max<std::size_t>({fit, threads_, 1});
-    }
     void add_products(input_hessian& products, std::vector<matrix<float>> const& inputs, std::size_t group) const {
         try {
             products.add(std::vector<matrix_view<const float>>(inputs.begin(), inputs.end()), threads_);
@@ -452,7 +441,7 @@ private:
         const auto magnitudes = inputs_[group]->means(run_.tokens(), who(group));
         for (std::size_t m = 0; m < methods_.size(); ++m) {
             if (!methods_[m].scale) continue;
-            const auto begin = search_clock::now();
+            const stopwatch watch;
             ratio_losses losses(parts);
             const auto best =
                 best_ratio(losses, how_.drops_losers, [&](std::size_t ratio, std::size_t first, std::size_t count) {
@@ -472,7 +461,7 @@ private:
                                 .loss = sum / count,
                                 .plain_loss = losses.sum(0) / count,
                                 .relative_loss = outputs.power > 0 ? sum / outputs.power : 0,
-                                .seconds = seconds_since(begin),
+                                .seconds = watch.seconds(),
                                 .note = parts == 1
                                             ? ""
                                             : std::to_string(runs) + " of " + std::to_string(parts * awq_ratio_count) +
@@ -536,7 +525,7 @@ std::vector<quantized_block<W>> awq_block(calibration_run& run, std::size_t k, b
         results[m].fold = search.scales()[m];
         for (std::size_t g = 0; g < input_groups(Form).size(); ++g)
             for (const projection p : detail::listed(input_groups(Form)[g].readers)) {
-                const auto begin = detail::search_clock::now();
+                const stopwatch watch;
                 auto const* const rule = rules.find(k, p);
                 if (rule != nullptr && !*rule) continue;
                 matrix<float> scaled(weights[static_cast<std::size_t>(p)].rows,
@@ -553,7 +542,7 @@ std::vector<quantized_block<W>> awq_block(calibration_run& run, std::size_t k, b
                                                            search.sample(g).divided_by(results[m].fold[g]));
                     result = detail::round_spanning_at<W>(k, p, methods[m], scaled);
                 }
-                record.seconds = detail::seconds_since(begin);
+                record.seconds = watch.seconds();
                 records.push_back(std::move(record));
             }
     }

@@ -91,6 +91,18 @@ public:
         advance<Form>(n, layer, until, task, nothing);
     }
 
+    /// Takes all documents through a layer.
+    template <block_form Form>
+    void advance_all(laid_out_layer const& layer) {
+        for_each([&](std::size_t n, calibration_task& task) { advance<Form>(n, layer, stage::end, task); });
+    }
+    /// Documents whose inputs of such a width are held until a Hessian has taken them in: enough for all threads.
+    std::size_t documents_at_once(std::size_t width, unsigned threads) const noexcept {
+        constexpr std::size_t held_bytes = std::size_t{64} << 20;
+        const std::size_t fit = held_bytes / std::max<std::size_t>(1, longest_ * width * sizeof(float));
+        return std::max<std::size_t>({fit, threads, 1});
+    }
+
     /// Bytes of the streams of so many tokens, and of one task at a document of so many.
     static std::size_t stream_bytes(model_config const& config, std::size_t tokens) noexcept {
         return tokens * config.block.width * sizeof(float);

@@ -38,13 +38,6 @@ namespace detail {
 /// The stage that computes what the linear layers of an input group give, in the order of input_groups.
 inline constexpr std::array<stage, 4> stages{stage::qkv, stage::o, stage::gate_up, stage::down};
 
-/// What is held of the inputs of documents until a Hessian has taken them in.
-inline constexpr std::size_t held_input_bytes = std::size_t{64} << 20;
-inline std::size_t documents_held(std::size_t longest, std::size_t width, std::size_t documents, unsigned threads) {
-    const std::size_t fit = held_input_bytes / std::max<std::size_t>(1, longest * width * sizeof(float));
-    return std::min(documents, std::max<std::size_t>(fit, threads));
-}
-
 /// Reads what the linear layers of one input group read of document n, whose stream stands before the group's stage or
 /// the one before it. The stream is left before the first stage that changes it, so that what is quantized meanwhile
 /// takes part in the next run.   Shapes: y (T, width of the group).
@@ -79,7 +72,7 @@ template <block_form Form>
 input_hessian hessian_of(calibration_run& run, laid_out_layer const& layer, std::size_t group, std::size_t width,
                          unsigned threads) {
     input_hessian hessian(width);
-    const std::size_t held = documents_held(run.longest(), width, run.size(), threads);
+    const std::size_t held = run.documents_at_once(width, threads);
     for (std::size_t first = 0; first < run.size(); first += held) {
         const std::size_t count = std::min(held, run.size() - first);
         std::vector<matrix<float>> inputs(count);
@@ -147,8 +140,7 @@ quantized_block<W> gptq_block(calibration_run& run, std::size_t k, block_weights
         }
     }
     lay_out();
-    const laid_out_layer layer{shape, site{k}, panels[0]};
-    run.for_each([&](std::size_t n, calibration_task& task) { run.advance<Form>(n, layer, stage::end, task); });
+    run.advance_all<Form>({shape, site{k}, panels[0]});
     return quantized;
 }
 

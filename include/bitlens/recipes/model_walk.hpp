@@ -2,6 +2,7 @@
 /// Walks over a model: its layers are quantized one after the other, and a walk that was interrupted goes on with those
 /// that are missing.
 
+#include "bitlens/core/stopwatch.hpp"
 #include "bitlens/layers/block_form.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/recipes/all_formats.hpp"
@@ -19,7 +20,6 @@
 #include "bitlens/sweep/layer_panels.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -39,14 +39,6 @@ using layer_done = std::function<void(std::size_t)>;
 
 namespace detail {
 
-class stopwatch {
-public:
-    double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(); }
-
-private:
-    std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
-
 /// One of each matrix is laid out.
 inline layer_panels one_layer(model_config const& config, arithmetic products) {
     layer_panels::matrix_counts one;
@@ -65,8 +57,7 @@ std::size_t end_of_missing(walk_target<W> const& out, std::size_t layers) {
 template <block_form Form, class W>
 void advance_all(calibration_run& run, std::size_t k, block_weights<W> const& block, layer_panels& panels) {
     panels.pack(std::span<const block_weights<W>>(&block, 1));
-    const laid_out_layer layer{run.config().block_of(k), site{k}, panels[0]};
-    run.for_each([&](std::size_t n, calibration_task& task) { run.advance<Form>(n, layer, stage::end, task); });
+    run.advance_all<Form>({run.config().block_of(k), site{k}, panels[0]});
 }
 
 inline std::vector<module_record> records_of(std::vector<gptq_record> const& found) {
@@ -194,7 +185,7 @@ void awq_walk(
     model_config const& config = model.config();
     for (std::size_t k = 0; k < config.layers; ++k) {
         if (out.has_layer(k)) continue;
-        const detail::stopwatch watch;
+        const stopwatch watch;
         auto quantized = awq_block_of<W>(cache, k, model.layers()->layer(k), Architecture::description.form,
                                          config.block_of(k), how);
         out.finish_layer(
@@ -219,7 +210,7 @@ void plain_walk(
             const auto which = static_cast<projection>(p);
             const auto use = treatment_of(how, rules, k, which);
             if (!use) continue;
-            const detail::stopwatch watch;
+            const stopwatch watch;
             quantized.linear[p] = detail::with_floats(*full.linear[p], [&](matrix_view<const float> w) {
                 return std::make_shared<const W>(detail::quantize_at<W>(k, which, *use, w));
             });

@@ -36,8 +36,7 @@ public:
     /// Goes on with what is there.   Errors: io_error; format_error for a file that is no such log.
     module_log(std::filesystem::path const& folder, std::string named)
         : path_(folder / "modules.csv"), method_(std::move(named)) {
-        std::error_code unknown;
-        if (!std::filesystem::exists(std::filesystem::symlink_status(path_, unknown))) return;
+        if (!is_occupied(path_)) return;
         const mapped_file file(path_);
         const csv_table found(as_text(file.bytes()), path_.string());
         const std::size_t layer = found.column("layer"), module = found.column("module"), note = found.column("note");

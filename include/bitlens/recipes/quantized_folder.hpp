@@ -46,10 +46,7 @@ public:
                ("layer-" + std::string(digits - std::min(digits, number.size()), '0') + number + ".safetensors");
     }
     /// Whether there is a file for layer k.
-    bool has_layer(std::size_t k) const {
-        std::error_code unknown; // what is there and cannot be read is an error of reading
-        return std::filesystem::exists(std::filesystem::symlink_status(layer_path(k), unknown));
-    }
+    bool has_layer(std::size_t k) const { return is_occupied(layer_path(k)); }
     /// The first layer that is not there yet.
     std::optional<std::size_t> first_missing_layer() const {
         for (std::size_t k = 0; k < manifest_.layers; ++k)
@@ -91,8 +88,7 @@ public:
     quantized_folder_writer(std::filesystem::path const& path, quantized_manifest manifest)
         : quantized_folder(path, std::move(manifest)), lock_(path, "quantized model") {
         const auto file = path / manifest_name;
-        std::error_code unknown;
-        if (std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) {
+        if (is_occupied(file)) {
             const auto earlier = quantized_manifest_from(read_json_file(file), file.string());
             if (const auto difference = first_difference(earlier, this->manifest()))
                 throw option_error(path.string() + ": holds another quantized model: " + *difference +

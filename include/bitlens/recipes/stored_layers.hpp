@@ -104,13 +104,8 @@ private:
 /// Errors: those of read_quantized_layer.
 template <class W>
 std::optional<awq_fold> fold_of(quantized_folder const& folder, block_shape const& shape) {
-    awq_fold fold;
-    bool has_scales = false;
-    for (std::size_t k = 0; k < folder.manifest().layers; ++k) {
-        fold.scales.push_back(read_quantized_layer<W>(folder, k, shape).fold);
-        has_scales |= std::ranges::any_of(fold.scales.back(), [](auto const& s) { return !s.empty(); });
-    }
-    return has_scales ? std::optional(std::move(fold)) : std::nullopt;
+    return fold_of(folder.manifest().layers,
+                   [&](std::size_t k) { return read_quantized_layer<W>(folder, k, shape).fold; });
 }
 
 } // namespace bitlens

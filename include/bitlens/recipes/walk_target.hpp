@@ -10,7 +10,6 @@
 #include "bitlens/recipes/quantized_folder.hpp"
 #include "bitlens/recipes/stored_layers.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -71,13 +70,7 @@ public:
 
     /// The scales that channels have in these blocks; nothing where they are the full model's.
     std::optional<awq_fold> fold() const {
-        awq_fold fold;
-        bool has_scales = false;
-        for (auto const& [k, block] : layers_) {
-            fold.scales.push_back(block.fold);
-            has_scales |= std::ranges::any_of(block.fold, [](auto const& s) { return !s.empty(); });
-        }
-        return has_scales ? std::optional(std::move(fold)) : std::nullopt;
+        return fold_of(layers_.size(), [&](std::size_t k) { return layers_.at(k).fold; });
     }
 
     /// Errors: shape_error for a layer that no walk has come to; those of the source.

@@ -52,10 +52,10 @@ public:
     void expect_writable() const {
         bitlens::expect_writable(path_ / log_name);
         std::error_code code;
-        if (!std::filesystem::exists(std::filesystem::symlink_status(own_, code))) return;
+        if (!is_occupied(own_)) return;
         bitlens::expect_writable(own_ / manifest_name);
         const auto parts = own_ / parts_name;
-        if (!std::filesystem::exists(std::filesystem::symlink_status(parts, code))) return;
+        if (!is_occupied(parts)) return;
         if (!std::filesystem::is_directory(parts, code)) throw io_error(parts.string() + ": a folder is expected");
         bitlens::expect_writable(parts / "part");
     }
@@ -63,8 +63,7 @@ public:
     /// The manifest that an earlier process left; nothing in a new folder.   Errors: those of manifest_from.
     std::optional<run_manifest> manifest() const {
         const auto file = own_ / manifest_name;
-        std::error_code unknown; // what is there and cannot be read is an error of reading
-        if (!std::filesystem::exists(std::filesystem::symlink_status(file, unknown))) return std::nullopt;
+        if (!is_occupied(file)) return std::nullopt;
         return manifest_from(read_json_file(file), file.string());
     }
     /// What this call runs: `asked` in a new folder; in one that was begun, with the methods that it has, in its order,
