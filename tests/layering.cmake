@@ -1,6 +1,6 @@
 # cmake -DINCLUDE=<include folder> -P layering.cmake: fails on a header that includes upwards, or another library beside its door.
 cmake_minimum_required(VERSION 3.25)
-set(ranks core 0 simd 1 formats 1 stats 1 io 1 report 1 text 2 kernels 2 hooks 2 quantizers 3 layers 3 models 4 sweep 5
+set(ranks core 0 simd 1 formats 1 stats 1 io 1 report 1 text 2 stored 2 kernels 2 hooks 2 quantizers 3 layers 3 models 4 sweep 5
   recipes 6 analysis 6 page 7)
 set(doors xtensor|xtl sweep/tensor.hpp tbb|oneapi core/parallel.hpp xsimd simd/arch.hpp [a-z0-9_]*intrin[.]h|arm_neon[.]h simd/.*|core/intrinsics.hpp
   nlohmann io/json.hpp zlib[.]h|zstd[.]h io/.* utf8proc[.]h text/.* CLI|doctest|benchmark nowhere)

@@ -8,6 +8,7 @@
 #include "bitlens/io.hpp"
 #include "bitlens/report.hpp"
 #include "bitlens/text.hpp"
+#include "bitlens/stored.hpp"
 #include "bitlens/kernels.hpp"
 #include "bitlens/hooks.hpp"
 #include "bitlens/quantizers.hpp"

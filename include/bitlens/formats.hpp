@@ -2,6 +2,7 @@
 /// How weights are stored.
 
 #include "bitlens/formats/code_chunk.hpp"
+#include "bitlens/formats/coded_matrix.hpp"
 #include "bitlens/formats/dense.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
 #include "bitlens/formats/normal_float.hpp"

@@ -3,6 +3,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/half.hpp"
+#include "bitlens/formats/coded_matrix.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
 #include "bitlens/models/architectures.hpp"
 #include "bitlens/models/checkpoint_contents.hpp"
@@ -112,8 +113,12 @@ public:
             if constexpr (std::constructible_from<W, packed_matrix<dense<bf16>>>) return stored<bf16>(t);
         if (t.number == detail::stored_number::f16)
             if constexpr (std::constructible_from<W, packed_matrix<dense<f16>>>) return stored<f16>(t);
+        if constexpr (is_mixed_matrix<W>)
+            if (t.number == detail::stored_number::coded)
+                if (auto packed = packed_as<W>(coded(t))) return std::move(*packed);
         if constexpr (std::constructible_from<W, packed_matrix<dense<float>>>) {
             if (t.number == detail::stored_number::f32) return stored<float>(t);
+            if (t.number == detail::stored_number::coded) return bitlens::decoded(coded(t));
             return decoded(t);
         }
         throw format_error(t.who() + ": numbers of type " + t.info.type +
@@ -135,6 +140,7 @@ public:
         case detail::stored_number::bf16:
             return std::constructible_from<W, packed_matrix<dense<bf16>>> && lies_as<bf16>(t);
         case detail::stored_number::block:
+        case detail::stored_number::coded:
         case detail::stored_number::unreadable:
             break;
         }
@@ -205,6 +211,13 @@ private:
             copy(bf16{});
         else
             copy(float{});
+    }
+
+    /// A linear layer of several tensors, or its rows that are t's.
+    static coded_matrix coded(detail::stored_tensor const& t) {
+        auto all = t.linear->read();
+        if (t.rows() == all.rows()) return all;
+        return all.with_rows(t.rows(), [&](std::size_t r) { return t.first_row + r; });
     }
 
     packed_matrix<dense<float>> decoded(detail::stored_tensor const& t) const {

@@ -12,6 +12,7 @@
 #include "bitlens/models/model_family.hpp"
 #include "bitlens/models/parameter_names.hpp"
 #include "bitlens/models/stored_tensor.hpp"
+#include "bitlens/stored/find_stored_linear.hpp"
 
 #include <algorithm>
 #include <array>
@@ -106,17 +107,22 @@ struct checkpoint_contents {
         const auto parsed = read_json_file(config_path);
         config = read_config(parsed, config_path.string(), problems, allowed_keys, families_);
         is_wrapped_ = parsed.is_object() && parsed.contains("text_config");
+        quantization_ = quantization_in(parsed, config_path.string());
         for (auto const& [name, method] : quantization_files) {
             const auto beside = path / name;
-            if (!is_there(beside) || (parsed.is_object() && parsed.contains("quantization_config"))) continue;
-            if (const auto text = quantization_text(read_json_file(beside), method))
-                problems.add(beside.string() + ": " + *text);
+            if (!quantization_.empty() || !is_there(beside)) continue;
+            json description = read_json_file(beside);
+            if (const auto text = quantization_text(description, method)) problems.add(beside.string() + ": " + *text);
+            quantization_ = {std::move(description), beside.string()};
         }
     }
 
     void take_safetensors() {
         kind = find_family(families_, config.architecture);
+        auto linears = find_linear_tensors(safetensors->tensors());
         for (auto const& [tensor, file] : safetensors->tensors()) {
+            const auto [layer, part] = split_part(tensor->name);
+            if (!part.empty() && linears.contains(layer)) continue;
             const std::string name = is_wrapped_ ? unwrapped(tensor->name) : tensor->name;
             if (is_leftover(name) || (is_wrapped_ && is_of_other_things(name))) continue;
             stored_tensor t{{name, tensor->name, std::string(info(tensor->type).name), tensor->shape,
@@ -130,7 +136,22 @@ struct checkpoint_contents {
             t.is_less_one = kind && kind->stores_gamma_less_one && name.ends_with("norm.weight");
             take(std::move(t), split_layer_name(name, "model.layers."), &block_parameter::hugging_face);
         }
+        for (auto& [layer, parts] : linears) problems.collect([&] { take_linear(layer, std::move(parts)); });
         index_tensors();
+    }
+
+    /// A linear layer of several tensors, as the one that others have of it.
+    void take_linear(std::string const& layer, linear_tensors parts) {
+        const std::filesystem::path file = parts.file(parts.suffixes().front());
+        const auto linear = find_stored_linear(std::move(parts), quantization_);
+        const std::string name = (is_wrapped_ ? unwrapped(layer) : layer) + ".weight";
+        stored_tensor t{{name, layer, linear->type(), {linear->rows(), linear->cols()}, linear->bytes(), file},
+                        stored_number::coded,
+                        {},
+                        nullptr,
+                        nullptr,
+                        linear};
+        take(std::move(t), split_layer_name(name, "model.layers."), &block_parameter::hugging_face);
     }
 
     void read_gguf(std::span<const std::string> allowed_keys) {
@@ -273,6 +294,7 @@ struct checkpoint_contents {
 private:
     std::span<model_family const* const> families_;
     bool is_wrapped_ = false; // a model of text within one of other things
+    quantization_description quantization_;
 };
 
 } // namespace bitlens::detail

@@ -365,8 +365,6 @@ private:
                                (classes->empty() ? "nothing" : in_quotes(classes->front())) + " was found");
     }
 
-    static constexpr std::array<std::string_view, 3> quantization_keys{"quantization_config", "compression_config",
-                                                                       "quantization"};
     void refuse_quantization() {
         for (std::string_view key : quantization_keys) {
             const auto place = file_.find(key);

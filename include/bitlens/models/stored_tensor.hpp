@@ -6,6 +6,7 @@
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/gguf.hpp"
 #include "bitlens/io/mapped_file.hpp"
+#include "bitlens/stored/stored_linear.hpp"
 
 #include <array>
 #include <bit>
@@ -36,16 +37,17 @@ namespace detail {
 
 static_assert(std::endian::native == std::endian::little, "checkpoints are read where numbers are little-endian");
 
-enum class stored_number : std::uint8_t { f32, f16, bf16, block, unreadable };
+enum class stored_number : std::uint8_t { f32, f16, bf16, block, coded, unreadable };
 
 /// One tensor and how to read it.
 struct stored_tensor {
     tensor_info info;
     stored_number number;
     std::span<const std::byte> bytes;
-    std::shared_ptr<const mapped_file> mapping; // keeps the bytes alive
-    gguf_tensor const* blocks = nullptr;        // of a GGUF file
-    std::size_t first_row = 0;                  // of `blocks`
+    std::shared_ptr<const mapped_file> mapping;            // keeps the bytes alive
+    gguf_tensor const* blocks = nullptr;                   // of a GGUF file
+    std::shared_ptr<const stored_linear> linear = nullptr; // of several tensors
+    std::size_t first_row = 0;                             // of `blocks` or `linear`
     std::size_t interleaved_head = 0; // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)
     bool is_less_one = false;         // γ − 1 is stored of γ
 

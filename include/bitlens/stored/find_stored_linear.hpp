@@ -1,0 +1,81 @@
+#pragma once
+/// stored_linears: which tensors of a folder together are linear layers in the layouts of others, told by their names,
+/// types and shapes; what the folder says of itself decides only what those leave open.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/io/safetensors.hpp"
+#include "bitlens/stored/awq_linear.hpp"
+#include "bitlens/stored/gptq_linear.hpp"
+#include "bitlens/stored/linear_tensors.hpp"
+#include "bitlens/stored/quantization_description.hpp"
+#include "bitlens/stored/stored_linear.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+namespace detail {
+
+/// What follows a layer's name in that of a tensor which only such layers have.
+inline constexpr std::array<std::string_view, 5> stored_linear_parts{"qweight", "qzeros", "scales", "g_idx",
+                                                                     "scaled_zeros"};
+/// The part by which a layer is known.
+inline constexpr std::array<std::string_view, 1> stored_linear_marks{"qweight"};
+
+/// The part that a tensor is, and the name of its layer before that; empty where it is none.
+inline std::pair<std::string_view, std::string_view> split_part(std::string_view name) {
+    std::string_view longest;
+    for (const std::string_view part : stored_linear_parts)
+        if (part.size() > longest.size() && name.size() > part.size() && name.ends_with(part) &&
+            name[name.size() - part.size() - 1] == '.')
+            longest = part;
+    if (longest.empty()) return {};
+    return {name.substr(0, name.size() - longest.size() - 1), longest};
+}
+
+inline std::shared_ptr<const stored_linear> with_qweight(linear_tensors t, quantization_description const& d) {
+    using enum safetensors_type;
+    auto const& codes = t.require("qweight", {i32, i16}, 2);
+    auto const& scales = t.require("scales", float_types, 2);
+    if (codes.type == i16) return std::make_shared<awq_fast_linear>(std::move(t), d);
+    // Nobody has as many groups as there are words of codes.
+    if (codes.shape[0] == scales.shape[0]) return std::make_shared<awq_gemv_linear>(std::move(t), d);
+    if (codes.shape[1] == scales.shape[1]) return std::make_shared<gptq_linear>(std::move(t), gptq_layout::of(d));
+    if (8 * codes.shape[1] == scales.shape[1]) return std::make_shared<awq_gemm_linear>(std::move(t));
+    throw format_error(t.who("qweight") + ": codes " + shape_text(codes.shape) + " and scales " +
+                       shape_text(scales.shape) + " are those of no layout that is known");
+}
+
+} // namespace detail
+
+/// The tensors of a folder's linear layers that are stored in several, by the layers' names as the files have them.
+inline std::map<std::string, linear_tensors, std::less<>>
+find_linear_tensors(std::span<const placed_safetensors_tensor> tensors) {
+    std::map<std::string, linear_tensors, std::less<>> found;
+    for (auto const& t : tensors)
+        if (const auto [layer, part] = detail::split_part(t.tensor->name); !part.empty())
+            found.try_emplace(std::string(layer), linear_tensors(std::string(layer)))
+                .first->second.add(std::string(part), t);
+    std::erase_if(found, [](auto const& layer) {
+        return std::ranges::none_of(detail::stored_linear_marks,
+                                    [&](std::string_view mark) { return layer.second.has(mark); });
+    });
+    return found;
+}
+
+/// A layer of those tensors.   Errors: format_error for tensors that fit no layout that is read.
+inline std::shared_ptr<const stored_linear> find_stored_linear(linear_tensors tensors,
+                                                               quantization_description const& description) {
+    return detail::with_qweight(std::move(tensors), description);
+}
+
+} // namespace bitlens
