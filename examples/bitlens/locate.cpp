@@ -331,6 +331,9 @@ struct located_models {
         for (std::size_t v = 0; v < l.methods.size(); ++v) {
             method const& m = l.methods[v];
             sources.push_back({m.name, m.text(), layers_of(model, m, l.rules, quantized_resident)});
+            if (has_own_ends(config, m))
+                sources.back().ends = std::make_shared<const model_ends<weight>>(
+                    transformer<Architecture, weight>(checkpoint(m.folder), false).ends());
             if (l.folds[v])
                 sources.back().scaled_full = std::make_shared<folded_layers<weight>>(
                     model.layers(), Architecture::description.form, config.block, *l.folds[v]);
@@ -415,8 +418,9 @@ void locate(locate_arguments const& a) {
     located_study l = study_of(a, who);
     const checkpoint source = model_of(a.model, l.s, who);
     for (auto const& m : l.methods)
-        l.folds.push_back(m.folder.empty() ? std::nullopt
-                                           : fold_of<weight>(quantized_folder(m.folder), source.config().block));
+        l.folds.push_back(m.folder.empty() || is_checkpoint(m)
+                              ? std::nullopt
+                              : fold_of<weight>(quantized_folder(m.folder), source.config().block));
     const arithmetic products = arithmetic_of(l.s.run.manifest, who);
     const auto summary = locate_in(folder, a, source, l, products, here);
     std::cout << summary << "table: " << visible_line((a.run_folder / location_table).native())

@@ -30,6 +30,15 @@
 
 namespace bitlens::command {
 
+/// Whether a method is a checkpoint that others may have made.
+inline bool is_checkpoint(method const& m) { return std::holds_alternative<checkpoint_method>(m.kind); }
+
+/// What stands in a manifest for what lies at a method's place.
+inline std::string identity_of_stored(method const& m) {
+    return is_checkpoint(m) ? sha256_of(describe_model(checkpoint(m.folder), {}, false).dump())
+                            : quantized_folder(m.folder).identity();
+}
+
 /// The methods of "--method X": none for "full".
 inline std::vector<method> methods_beside_full(std::string const& text) {
     if (text == "full") return {};
@@ -119,14 +128,21 @@ inline std::string plan_text(memory_demand const& d, memory_plan const& plan, st
            ", in all " + bytes_text(plan.total) + " of " + bytes_text(allowed) + " allowed";
 }
 
-/// The blocks of a method: read from the folder where it lies quantized, or made of the full model's.
+/// The blocks of a method: read from where it lies quantized, or made of the full model's.
 template <class Architecture>
 std::shared_ptr<layer_source<weight>> layers_of(transformer<Architecture, weight> const& model, method const& m,
                                                 override_rules const& rules, bool keep_resident) {
+    if (is_checkpoint(m)) return std::make_shared<checkpoint_layers<weight>>(checkpoint(m.folder), keep_resident);
     if (!m.folder.empty())
         return std::make_shared<stored_layers<weight>>(quantized_folder(m.folder), model.layers(), model.config(),
                                                        Architecture::description.form, keep_resident);
     return std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, keep_resident);
+}
+
+/// Whether a method has an embedding, a final norm and a head of its own. Those of another vocabulary are left out, as
+/// check_source says: nothing could be compared.
+inline bool has_own_ends(model_config const& config, method const& m) {
+    return is_checkpoint(m) && checkpoint(m.folder).config().vocabulary == config.vocabulary;
 }
 
 /// What a sweep runs side by side: the full model, then each method's.
@@ -135,15 +151,24 @@ std::vector<variant<weight>> variants_of(transformer<Architecture, weight> const
                                          std::vector<method> const& methods, memory_plan const& plan,
                                          override_rules const& rules = {}) {
     std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
-    for (auto const& m : methods) variants.push_back({m.name, layers_of(model, m, rules, plan.quantized_resident)});
+    for (auto const& m : methods) {
+        variant<weight> v{m.name, layers_of(model, m, rules, plan.quantized_resident)};
+        if (has_own_ends(model.config(), m))
+            v = std::move(v).with_ends(transformer<Architecture, weight>(checkpoint(m.folder), false).ends());
+        variants.push_back(std::move(v));
+    }
     return variants;
 }
 
-/// The blocks of the one model that `methods` (none or one) ask for.
+/// The one model that `methods` (none or one) ask for.
 template <class Architecture>
-std::shared_ptr<layer_source<weight>> layers_of(transformer<Architecture, weight> const& model,
-                                                std::vector<method> const& methods, memory_plan const& plan) {
-    return methods.empty() ? model.layers() : layers_of(model, methods[0], {}, plan.quantized_resident);
+transformer<Architecture, weight> model_of(transformer<Architecture, weight> const& model,
+                                           std::vector<method> const& methods, memory_plan const& plan) {
+    if (methods.empty()) return model;
+    if (has_own_ends(model.config(), methods[0]))
+        return transformer<Architecture, weight>(checkpoint(methods[0].folder), plan.quantized_resident)
+            .with_products(model.products());
+    return model.with_layers(layers_of(model, methods[0], {}, plan.quantized_resident));
 }
 
 /// Methods that a verb without calibration takes.   Errors: option_error for one that has to be quantized first, or
@@ -168,7 +193,7 @@ inline method method_of_run(std::filesystem::path const& run, run_method const& 
     method found = parse_method(m.name + "=" + m.spec);
     if (m.quantized.empty()) return found;
     found.folder = quantized_in_run(run, m.name);
-    if (quantized_folder(found.folder).identity() != m.quantized)
+    if (identity_of_stored(found) != m.quantized)
         throw format_error(found.folder.string() + ": is another quantized model than the study's");
     return found;
 }

@@ -159,7 +159,7 @@ void probe(probe_arguments const& a) {
             demand.states.once += ids.cols() * source.config().vocabulary * sizeof(float);
         const auto plan = plan_memory(demand, here.memory, here.threads);
         transformer<Architecture, weight> model(source, plan.full_resident);
-        model = model.with_layers(layers_of(model, methods, plan)).with_products(products_named(a.arithmetic));
+        model = model_of(model, methods, plan).with_products(products_named(a.arithmetic));
         if (points.contains("logits"))
             run_rows<Architecture, all_points>(model, ids, here.threads, store);
         else if (points.contains("final_norm"))

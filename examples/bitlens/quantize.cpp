@@ -7,9 +7,11 @@
 #include "streams.hpp"
 
 #include "bitlens/io/folder_lock.hpp"
+#include "bitlens/models/checkpoint_difference.hpp"
 #include "bitlens/recipes/model_walk.hpp"
 #include "bitlens/report/number_text.hpp"
 #include "bitlens/report/visible_text.hpp"
+#include "bitlens/text/tokenizer_difference.hpp"
 
 #include <algorithm>
 #include <array>
@@ -111,7 +113,24 @@ void walk(transformer<Architecture, weight> const& model, std::span<planned_quan
 
 } // namespace
 
+/// What differs beside weights is said.   Errors: format_error for a model of another architecture or sizes.
+void check_checkpoint(checkpoint const& source, checkpoint const& other, method const& m) {
+    std::cout << m.name << ": " << visible_line(other.format_description()) << '\n';
+    const auto note = [&](std::string const& text) {
+        std::cerr << "note: " << m.name << ": " << visible_line(text) << '\n';
+    };
+    for (auto const& difference : setting_differences(source, other))
+        note(difference + "; those of the full model are used");
+    try {
+        if (const auto text = tokenizer_difference(source.load_tokenizer(), other.load_tokenizer()))
+            note("its tokenizer is another: " + *text + "; the full model's cuts the documents");
+    } catch (error const& e) {
+        note(std::string("tokenizers are not compared: ") + e.what());
+    }
+}
+
 void check_source(checkpoint const& source, model_arguments const& model, method const& m) {
+    if (is_checkpoint(m)) return check_checkpoint(source, checkpoint(m.folder), m);
     const quantized_manifest found = quantized_folder(m.folder).manifest();
     if (const auto difference = first_difference(found.source, describe_source(source, model), "source"))
         throw option_error(m.folder.string() + ": another model was quantized into this folder: " + *difference);

@@ -54,7 +54,7 @@ std::vector<planned_quantization> plan_quantization(quantization_setting const& 
 void quantize_methods(quantization_setting const& setting, std::vector<planned_quantization> const& plans,
                       std::vector<method>& methods, machine const& here);
 
-/// Errors: option_error for the folder of a method that another model was quantized into.
+/// Errors: option_error for the folder of a method that another model was quantized into; those of check_checkpoint.
 void check_source(checkpoint const& source, model_arguments const& model, method const& m);
 
 } // namespace bitlens::command

@@ -40,7 +40,7 @@ std::vector<run_method> named(std::vector<method> const& methods, std::vector<pl
     std::vector<run_method> all;
     for (auto const& m : methods) all.push_back({m.name, m.text()});
     for (std::size_t i = 0; i < methods.size(); ++i)
-        if (!methods[i].folder.empty()) all[i].quantized = quantized_folder(methods[i].folder).identity();
+        if (!methods[i].folder.empty()) all[i].quantized = identity_of_stored(methods[i]);
     for (auto const& plan : plans) all[plan.method].quantized = plan.identity;
     return all;
 }
@@ -53,7 +53,7 @@ void link_folders(std::filesystem::path const& run, std::vector<method> const& m
         std::error_code code;
         if (m.folder.empty() || m.folder == link || std::filesystem::exists(link, code)) continue;
         std::filesystem::create_directories(link.parent_path(), code);
-        if (!code) std::filesystem::create_directory_symlink(std::filesystem::absolute(m.folder), link, code);
+        if (!code) std::filesystem::create_symlink(std::filesystem::absolute(m.folder), link, code);
         if (code) throw io_error(link.string() + ": cannot be made: " + code.message());
     }
 }

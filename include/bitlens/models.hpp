@@ -3,6 +3,7 @@
 
 #include "bitlens/models/architectures.hpp"
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/models/checkpoint_difference.hpp"
 #include "bitlens/models/checkpoint_path.hpp"
 #include "bitlens/models/config.hpp"
 #include "bitlens/models/random_model.hpp"

@@ -8,6 +8,7 @@
 #include "bitlens/recipes/awq_walk.hpp"
 #include "bitlens/recipes/calibration.hpp"
 #include "bitlens/recipes/calibration_run.hpp"
+#include "bitlens/recipes/checkpoint_method.hpp"
 #include "bitlens/recipes/gptq_method.hpp"
 #include "bitlens/recipes/gptq_walk.hpp"
 #include "bitlens/recipes/method.hpp"

@@ -15,6 +15,7 @@
 #include "bitlens/text/token_pairs.hpp"
 #include "bitlens/text/tokenizer.hpp"
 #include "bitlens/text/tokenizer_definition.hpp"
+#include "bitlens/text/tokenizer_difference.hpp"
 #include "bitlens/text/tokenizer_file.hpp"
 #include "bitlens/text/tokenizer_gguf.hpp"
 #include "bitlens/text/tokenizer_json.hpp"

@@ -66,8 +66,8 @@ MUTANTS = [
            [("drawn_y[i] = y[pair];", "drawn_y[i] = y[static_cast<std::size_t>(random.below(y.size()))];")]),
     # What is scored.
     Mutant("each token scored on itself", "sweep/sweep", "sweep/sweep.hpp",
-           [("            vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1),",
-             "            vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.first(scored_),")]),
+           [("            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1),",
+             "            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.first(scored_),")]),
     Mutant("a patch takes the full model's numbers, whatever its source", "sweep/variant_tree", "sweep/variant_tree.hpp",
            [("keep(index_of(p.source), p.point)", "keep(0, p.point)")]),
     Mutant("a frozen scale that is the state's own", "sweep/variant_tree", "sweep/sweep.hpp",

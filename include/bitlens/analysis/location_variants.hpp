@@ -41,6 +41,7 @@ struct located_model {
     /// The full model with its channels in the scales of these blocks, where they have other ones (AWQ): activations
     /// inside a block, and its matrices one by one, can be exchanged with that model only. None: with the full model.
     std::shared_ptr<layer_source<W>> scaled_full{};
+    std::shared_ptr<const model_ends<W>> ends{}; ///< its own embedding, final norm and head; none: the full model's
 };
 
 /// Variants and, of all but the first, what they are in words: what a manifest says of them.
@@ -74,6 +75,7 @@ public:
             range->end = std::min(range->end, layers);
         for (auto const& m : models) {
             found_.variants.push_back({m.name, m.layers});
+            found_.variants.back().ends = m.ends;
             if (&m != &models[0]) found_.described.push_back({m.name, m.spec});
         }
         if (request.exits)

@@ -171,7 +171,7 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
            workspace::bytes_for<detail::loss_tile>(block) + matmul_bytes<Arch>(tile, width, block, tasks);
 }
 
-/// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, or
+/// Scores of T tokens under several variants of one model: logits l = hidden · headᵀ, or
 /// c · tanh(l/c) of them where there is a soft cap c, one tile of the vocabulary at a time, log Σ exp and KL by
 /// rescaling sums as the largest logit rises (Milakov & Gimelshein 2018). Shapes: head (vocabulary, d), hidden[v] (T,
 /// d) after the final norm; v = 0 is the reference. targets (T), out[v]. Errors: shape_error where they do not fit, for
@@ -180,9 +180,15 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
 /// other variants; states equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ −
 /// l|), so it may come out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the
 /// vocabulary has one word. Agrees with reference::vocabulary_loss.
+/// `heads` has one for each variant; those that follow each other and are the same matrix share its tiles.
 template <class Arch = simd::default_arch, weight_matrix W>
-void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<const float>> hidden,
+void vocabulary_loss(std::span<W const* const> heads, float soft_cap, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out, workspace& scratch) {
+    detail::check_size("vocabulary_loss", "heads", heads.size(), hidden.size());
+    if (heads.empty()) return;
+    W const& head = *heads[0];
+    for (W const* const other : heads)
+        detail::check_shape("vocabulary_loss", "head", other->rows(), other->cols(), head.rows(), head.cols());
     detail::check_loss_operands(head.rows(), head.cols(), soft_cap, hidden, targets, out);
     scratch.require("vocabulary_loss", vocabulary_loss_bytes<Arch>(head.rows(), head.cols(), targets.size(),
                                                                    hidden.size(), scratch.tasks()));
@@ -202,10 +208,10 @@ void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<
 
         for (std::size_t first = 0; first < vocabulary; first += tile) {
             const std::size_t count = std::min(tile, vocabulary - first);
-            // All variants multiply with it: decoded once.
             weight_panels<Arch> tile_of_head(count, head.cols(), scratch.products(), panels);
-            tile_of_head.pack(head, first, scratch.tasks());
             for (std::size_t v = 0; v < hidden.size(); ++v) {
+                // All variants of a head multiply with it: decoded once.
+                if (v == 0 || heads[v] != heads[v - 1]) tile_of_head.pack(*heads[v], first, scratch.tasks());
                 const auto logits = v == 0 ? reference_logits : own_logits;
                 const bool is_compared = v != 0 && !(out[v].kl.empty() && out[v].margin.empty());
                 matmul(tile_of_head, hidden[v].middle_rows(t0, positions), logits.middle_cols(0, count), scratch);
@@ -235,6 +241,14 @@ void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<
                 write(out[v].entropy, loss.entropy());
             }
     }
+}
+
+/// The same of variants that share the head.
+template <class Arch = simd::default_arch, weight_matrix W>
+void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<const float>> hidden,
+                     std::span<const std::int32_t> targets, std::span<const token_scores> out, workspace& scratch) {
+    const std::vector<W const*> heads(hidden.size(), &head);
+    vocabulary_loss<Arch>(std::span<W const* const>(heads), soft_cap, hidden, targets, out, scratch);
 }
 
 namespace reference {

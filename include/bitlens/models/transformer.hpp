@@ -87,6 +87,7 @@ public:
     W const& embedding() const noexcept { return *embedding_; }
     std::span<const float> final_norm() const noexcept { return *final_norm_; }
     W const& head() const noexcept { return *head_; }
+    model_ends<W> ends() const noexcept { return {embedding_, final_norm_, head_}; }
 
     /// x ← the rows of the embedding, in the scale that the model wants.   Shapes: ids (T), x (T, d).
     /// Errors: as bitlens::embed.

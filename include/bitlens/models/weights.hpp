@@ -13,6 +13,14 @@
 
 namespace bitlens {
 
+/// What a model has beside its blocks.
+template <class W>
+struct model_ends {
+    std::shared_ptr<const W> embedding;
+    std::shared_ptr<const std::vector<float>> final_norm;
+    std::shared_ptr<const W> head; // may be the embedding
+};
+
 /// Gives the weights of layer k; may keep them or load them anew. It can be asked for the same layer again, by one
 /// thread at a time.
 template <class W>

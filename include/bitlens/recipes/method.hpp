@@ -3,6 +3,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/recipes/awq_method.hpp"
+#include "bitlens/recipes/checkpoint_method.hpp"
 #include "bitlens/recipes/gptq_method.hpp"
 #include "bitlens/recipes/method_kinds.hpp"
 #include "bitlens/recipes/method_words.hpp"
@@ -54,6 +55,7 @@ struct basic_method {
     static std::string existing() {
         std::string kinds, options;
         for (auto const& usage : usages) {
+            if (usage.most_bits == 0) continue;
             const auto numbered = [&](std::size_t bits) { return std::string(usage.word) + std::to_string(bits); };
             kinds += (kinds.empty() ? "" : ", ") + numbered(usage.fewest_bits) +
                      (usage.most_bits == usage.fewest_bits ? "" : " … " + numbered(usage.most_bits));
@@ -62,7 +64,7 @@ struct basic_method {
                     std::string(options.empty() ? "" : "; ") + std::string(usage.word) + ": " + std::string(usage.more);
         }
         return "what exists: " + kinds + ", each with -g32, -g64, -g128 or -row, then what its kind takes (" + options +
-               "); or a folder of a quantized model; a name may come first: rtn3-g64, mine=nf4-g64-dq, theirs=FOLDER";
+               "); or the path of a quantized model; a name may come first: rtn3-g64, mine=nf4-g64-dq, theirs=PATH";
     }
 
     /// Reads `text` as one of the kinds, whose word it begins with.   Errors: option_error naming `whole`.
@@ -84,7 +86,7 @@ struct basic_method {
 };
 
 /// The methods that the command `bitlens` knows.
-struct method : basic_method<rtn_method, normal_float_method, gptq_method, awq_method> {};
+struct method : basic_method<rtn_method, normal_float_method, gptq_method, awq_method, checkpoint_method> {};
 
 /// A file's name has at most 255 bytes, of which that of a finished block, `.NAME-FIRST-COUNT.npz.tmp`, may need 51
 /// beside the method's.
@@ -111,15 +113,15 @@ inline void check_method_name(std::string_view whole, std::string_view name) {
 /// Whether a text begins as those of a kind do.
 template <class Method>
 bool begins_method(std::string_view text) {
-    return std::ranges::any_of(Method::usages, [&](auto const& usage) { return text.starts_with(usage.word); });
+    return std::ranges::any_of(Method::usages,
+                               [&](auto const& usage) { return usage.most_bits != 0 && text.starts_with(usage.word); });
 }
 
-/// Whether a text means a folder: it is spelled as a path, or there is one and no method is spelled so.
+/// Whether a text means a folder or file: it is spelled as a path, or there is one and no method is spelled so.
 template <class Method>
-bool names_folder(std::string_view text) {
+bool names_path(std::string_view text) {
     std::error_code unknown;
-    return text.find('/') != text.npos ||
-           (!begins_method<Method>(text) && std::filesystem::is_directory(text, unknown));
+    return text.find('/') != text.npos || (!begins_method<Method>(text) && std::filesystem::exists(text, unknown));
 }
 
 /// Cuts a list at its commas, and blanks around them, but for those between the options of a method, "a:x=1,y=2": what
@@ -142,7 +144,8 @@ std::vector<std::string_view> split_methods(std::string_view list) {
 
 } // namespace detail
 
-/// Reads `[name=]<kind><bits>-g<32|64|128>|-row[-word]…[:option=value,…]`, or `[name=]FOLDER` of a quantized model.
+/// Reads `[name=]<kind><bits>-g<32|64|128>|-row[-word]…[:option=value,…]`, or `[name=]PATH` of a quantized model: a
+/// folder that bitlens wrote, or a checkpoint of another kind.
 /// Names are made of at most 200 letters, digits, '.', '_' and '-'; "full" is taken by the model itself. Without one,
 /// the text is the name, its ':', ',' and '=' as '_', or the name of the folder.
 /// Errors: option_error that lists what exists; those of quantized_folder.
@@ -155,9 +158,10 @@ Method parse_method(std::string_view whole) try {
         text.remove_prefix(equals + 1);
         if (m.name.empty()) throw option_error("method '" + visible_text(whole) + "': the name before '=' is empty");
     }
-    if (detail::names_folder<Method>(text)) {
+    if (detail::names_path<Method>(text)) {
         m.folder = text;
-        m.kind = Method::read(whole, quantized_folder(m.folder).manifest().method);
+        m.kind = Method::read(whole, is_quantized_folder(m.folder) ? quantized_folder(m.folder).manifest().method
+                                                                   : std::string(checkpoint_method::usage.word));
         if (m.name.empty()) m.name = (m.folder / "").parent_path().filename();
     } else {
         m.kind = Method::read(whole, text);

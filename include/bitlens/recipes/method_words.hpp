@@ -17,7 +17,8 @@
 
 namespace bitlens {
 
-/// What the text of every method of a kind begins with, "rtn3" say, and what may follow its group, in words.
+/// What the text of every method of a kind begins with, "rtn3" say, and what may follow its group, in words. A kind
+/// without bits (0) is the word alone, and is meant by where it lies.
 struct method_usage {
     std::string_view word;
     std::size_t fewest_bits, most_bits;
@@ -53,6 +54,11 @@ public:
         : whole_(whole), usage_(usage) {
         const auto colon = text.find(':');
         flags_ = detail::split(text.substr(0, colon), '-');
+        if (usage.most_bits == 0) {
+            if (text != usage.word) refuse("'" + std::string(text) + "' is no method");
+            flags_.clear();
+            return;
+        }
         read_bits(flags_[0]);
         if (flags_.size() < 2) refuse("the group is missing: -g32, -g64, -g128 or -row");
         read_group(flags_[1]);

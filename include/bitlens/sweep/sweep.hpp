@@ -6,6 +6,7 @@
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/kernels/vocabulary_loss.hpp"
 #include "bitlens/layers/block.hpp"
+#include "bitlens/layers/embedding.hpp"
 #include "bitlens/layers/rms_norm.hpp"
 #include "bitlens/models/transformer.hpp"
 #include "bitlens/sweep/layer_panels.hpp"
@@ -172,7 +173,13 @@ private:
 
     void run_layer(std::size_t k, std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
         layer_step const& step = tree_.step(k);
-        for (auto const& fork : step.forks) copy_rows(stream(e, fork.from).x, stream(e, fork.to).x.view());
+        for (auto const& fork : step.forks) {
+            auto& to = stream(e, fork.to).x;
+            if (auto const* const own = k == 0 ? tree_.ends_of(fork.variant) : nullptr)
+                embed(*own->embedding, ids, to.view(), config_.embedding_scale);
+            else
+                copy_rows(stream(e, fork.from).x, to.view());
+        }
         pool_.lend([&](sweep_task& task) {
             const auto kept = task.room_for(step, config_.block);
             run_variants(k, e, kept, task, measurement);
@@ -214,14 +221,27 @@ private:
                      std::span<const std::int32_t> ids, sweep_task& task, M& measurement) {
         const std::size_t width = config_.block.width;
         std::vector<matrix_view<const float>> hidden;
+        std::vector<W const*> heads;
         std::vector<token_scores> scores;
         for (auto const& exit : exits) {
             const matrix_view<float> normed(task.exits.data() + hidden.size() * scored_ * width, scored_, width);
-            rms_norm(state_of(exit).middle_rows(0, scored_), model_.final_norm(), config_.block.norm_eps, normed);
+            rms_norm(state_of(exit).middle_rows(0, scored_), final_norm_of(exit.variant), config_.block.norm_eps,
+                     normed);
             hidden.push_back(normed);
+            heads.push_back(&head_of(exit.variant));
             scores.push_back(alone(measurement.scores()[exit.variant]));
         }
-        vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
+        vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1), scores,
+                        task.scratch);
+    }
+
+    std::span<const float> final_norm_of(std::size_t v) const {
+        auto const* const own = tree_.ends_of(v);
+        return own != nullptr ? std::span<const float>(*own->final_norm) : model_.final_norm();
+    }
+    W const& head_of(std::size_t v) const {
+        auto const* const own = tree_.ends_of(v);
+        return own != nullptr ? *own->head : model_.head();
     }
 
     /// Scores of a state that stands beside no reference.
@@ -235,22 +255,25 @@ private:
         const auto x = [&](std::size_t number) { return stream(e, number).x.view().middle_rows(0, scored_); };
         const auto room = measurement.scores();
         std::vector<matrix_view<const float>> hidden;
+        std::vector<W const*> heads;
         std::vector<token_scores> scores;
         std::vector<bool> is_normed(streams());
         for (auto const& last : tree_.last_states())
             if (last.scale_of)
-                rms_norm_of_scale(x(last.stream), x(*last.scale_of), model_.final_norm(), config_.block.norm_eps,
-                                  x(last.stream));
+                rms_norm_of_scale(x(last.stream), x(*last.scale_of), final_norm_of(last.variant),
+                                  config_.block.norm_eps, x(last.stream));
         for (auto const& last : tree_.last_states()) {
             if (!last.scale_of && !is_normed[last.stream]) {
-                rms_norm(x(last.stream), model_.final_norm(), config_.block.norm_eps, x(last.stream));
+                rms_norm(x(last.stream), final_norm_of(last.variant), config_.block.norm_eps, x(last.stream));
                 is_normed[last.stream] = true;
             }
             hidden.push_back(x(last.stream));
+            heads.push_back(&head_of(last.variant));
             scores.push_back(last.scale_of ? alone(room[last.variant]) : room[last.variant]);
         }
         pool_.lend([&](sweep_task& task) {
-            vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
+            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1), scores,
+                            task.scratch);
         });
     }
 
@@ -275,6 +298,18 @@ void check_positions(variant_tree<W> const& tree, std::size_t tokens) {
                                std::to_string(patch->positions.end) + "; the rows have " + std::to_string(tokens));
 }
 
+/// Errors: shape_error for a variant whose ends have not the shapes of the model's.
+template <class W>
+void check_ends(std::span<const variant<W>> variants, model_config const& config) {
+    for (auto const& v : variants) {
+        if (v.ends == nullptr) continue;
+        check_shape("sweep", "embedding", v.ends->embedding->rows(), v.ends->embedding->cols(), config.vocabulary,
+                    config.block.width);
+        check_shape("sweep", "head", v.ends->head->rows(), v.ends->head->cols(), config.vocabulary, config.block.width);
+        check_size("sweep", "final_norm", v.ends->final_norm->size(), config.block.width);
+    }
+}
+
 template <class Architecture, class W, class Make, class Done>
 std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
                                    matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make,
@@ -285,6 +320,7 @@ std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, st
         throw shape_error("sweep: rows of at least 2 token ids are expected, found " + std::to_string(ids.cols));
     for (std::size_t n = 0; n < ids.rows; ++n) check_token_ids(ids.row(n), model.config().vocabulary);
     check_positions(tree, ids.cols);
+    check_ends(variants, model.config());
     std::vector<patch_count> counts;
     for (auto const& [v, patch] : tree.patches()) counts.push_back({tree.name(v), patch->point, 0});
     if (ids.rows == 0) return counts;

@@ -23,6 +23,7 @@ namespace bitlens {
 struct layer_step {
     struct copy {
         std::size_t from, to; // streams
+        std::size_t variant;  // whose stream it becomes
     };
     struct kept_point {
         std::size_t variant; // whose
@@ -115,6 +116,12 @@ public:
     /// Layers that a variant runs by itself.
     std::size_t layers_of(std::size_t v) const noexcept { return nodes_[v].end - nodes_[v].first; }
 
+    /// The ends of a variant; nullptr where they are the model's.
+    model_ends<W> const* ends_of(std::size_t v) const noexcept {
+        while (v != 0 && variants_[v].ends == nullptr) v = nodes_[v].parent;
+        return variants_[v].ends.get();
+    }
+
     /// The source of one matrix of a variant at a layer, and of its norms and biases.
     layer_source<W>* source_of_matrix(std::size_t v, std::size_t layer, std::size_t p) const {
         return find_source(v, layer, [p](projection_set const& s) { return s.test(p); });
@@ -183,6 +190,7 @@ private:
                               std::to_string(n.end - 1));
             n.first = std::min(n.first, w.layers.first);
         }
+        if (v.ends != nullptr) n.first = 0;
         n.first_patch = patches_.size();
         if (is_root) check_root(v);
         for (auto const& p : v.patches) {
@@ -208,7 +216,7 @@ private:
         nodes_.push_back(n);
     }
     void check_root(variant<W> const& v) const {
-        if (!v.parent.empty() || v.exit || !v.patches.empty())
+        if (!v.parent.empty() || v.exit || !v.patches.empty() || v.ends != nullptr)
             refuse(v, "comes first: it is the root, which has weights and nothing else");
         if (v.weights.empty() || v.weights[0].layers.first != 0 || v.weights[0].layers.end < layers_ ||
             !v.weights[0].projections.all())
@@ -284,7 +292,7 @@ private:
             node const& n = nodes_[v];
             if (k < n.first || k >= n.end) continue;
             if (v != 0 && k == n.first)
-                step.forks.push_back({k == 0 ? nodes_[0].stream : nodes_[runner(n.parent, k - 1)].stream, n.stream});
+                step.forks.push_back({k == 0 ? nodes_[0].stream : nodes_[runner(n.parent, k - 1)].stream, n.stream, v});
             layer_step::run run{v, n.stream, k < n.complete ? stage::end : stage::gate_up, {}, {}};
             each_patch(v, k, [&](point_patch const& p, std::size_t number) {
                 if (fires(n, k, p.point))

@@ -76,6 +76,7 @@ struct variant {
     std::vector<weights_change<W>> weights{}; // of those that overlap, the last holds
     std::vector<point_patch> patches{};       // beside the parent's; of those that overlap, the last holds
     std::optional<early_exit> exit{};
+    std::shared_ptr<const model_ends<W>> ends{}; // its own embedding, final norm and head; none: its parent's
 
     variant() = default;
     /// With weights of its own in every layer. Does not compile for a source of another type of weight.
@@ -104,6 +105,11 @@ struct variant {
     variant patched(point_id point, std::string source, layer_range layers = {},
                     position_range positions = every_position) && {
         patches.push_back({point, std::move(source), layers, positions});
+        return std::move(*this);
+    }
+    /// With ends of its own, which have the shapes of the model's.
+    variant with_ends(model_ends<W> own) && {
+        ends = std::make_shared<const model_ends<W>>(std::move(own));
         return std::move(*this);
     }
     variant ending(early_exit where) && {
