@@ -114,6 +114,32 @@ TEST_CASE("a variant patched with another's points gives what a record and a pat
         hook::all{});
 }
 
+TEST_CASE("a variant with ends of its own is another model, and so are those that fork from it") {
+    const auto m = two();
+    auto config = m.model.config();
+    const auto other = tiny_model<qwen2, forked_weight>(config, 5);
+    const auto found =
+        sweep_losses(m, {{"full", m.full},
+                         forked{"other", other.layers()}.with_ends(other.ends()),
+                         forked::fork("ends", "full").with_ends(other.ends()),
+                         forked::fork("patched", "other").patched(hook::id_of<hook::mlp_out>, "other", {2, 4}),
+                         forked::fork("first layer", "other").with_weights(m.low, {0, 1}),
+                         forked::fork("exit", "other").ending({deep - 1})});
+    const transformer<qwen2, forked_weight> ends_only(config, m.full, other.ends().embedding, *other.ends().final_norm,
+                                                      other.ends().head);
+    no_probe nobody;
+    for (std::size_t n = 0; n < forked_rows; ++n) {
+        const auto alone = loss_of(other, n, nobody);
+        CHECK(found.at("other")[n] == alone);
+        CHECK(found.at("patched")[n] == alone);
+        CHECK(found.at("exit")[n] == alone);
+        CHECK(found.at("full")[n] == loss_of(m.model, n, nobody));
+        CHECK(found.at("ends")[n] == loss_of(ends_only, n, nobody));
+        CHECK(found.at("ends")[n] != found.at("full")[n]);
+        CHECK(found.at("first layer")[n] != alone);
+    }
+}
+
 TEST_CASE("a variant patched from itself, or with what it computes anyway, has the same bits") {
     const auto m = two();
     std::vector<forked> variants{{"full", m.full}, {"low", m.low}, {"twin", m.low}};
