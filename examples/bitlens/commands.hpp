@@ -58,6 +58,7 @@ struct study_arguments {
     std::string bos = "auto";
     std::uint64_t seed = 1;
     bool first_position = false;
+    bool shift_grid = false; // methods of groups a second time, with groups elsewhere
     document_keys keys;
     std::string arithmetic = default_arithmetic;
     machine_arguments machine;

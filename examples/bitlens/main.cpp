@@ -195,6 +195,10 @@ void add_study(CLI::App& app, study_arguments& a) {
         ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()))
         ->capture_default_str();
     verb.add_flag("--first-position", a.first_position, "let norms, kurtosis and MSE include position 0");
+    verb.add_flag(
+        "--shift-grid", a.shift_grid,
+        "rtn and nf a second time as NAME-shift, with groups moved by half of one: the control where the full "
+        "model lies on a low-bit grid already");
     add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);
     verb.callback([&a] { study(a); });

@@ -11,7 +11,9 @@
 #include "bitlens/analysis/float32_check.hpp"
 #include "bitlens/analysis/location_results.hpp"
 #include "bitlens/io/atomic_file.hpp"
+#include "bitlens/models/parameter_names.hpp"
 #include "bitlens/page/report.hpp"
+#include "bitlens/quantizers/weight_grid.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
@@ -21,7 +23,9 @@
 #include "bitlens/version.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -29,6 +33,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace bitlens::command {
@@ -58,6 +63,46 @@ void link_folders(std::filesystem::path const& run, std::vector<method> const& m
     }
 }
 
+/// Beside each method that rounds in groups the same one with groups moved by half of one: a grid that the full model
+/// lies on already flatters or distorts one of the two more.
+std::vector<method> with_shifted(std::vector<method> methods) {
+    std::vector<method> all;
+    for (auto const& m : methods) {
+        all.push_back(m);
+        std::visit(
+            [&]<class Kind>(Kind kind) {
+                if constexpr (requires { kind.shifted_groups; }) {
+                    if (kind.group_size == 0 || kind.shifted_groups || !m.folder.empty()) return;
+                    kind.shifted_groups = true;
+                    all.push_back(method{{m.name + "-shift", kind}});
+                }
+            },
+            m.kind);
+    }
+    return all;
+}
+
+/// What the file says of the full model's weights, and the grid that the matrices of its middle layer lie on.
+std::string full_text(checkpoint const& source) {
+    const std::size_t middle = source.config().layers / 2;
+    std::map<std::pair<std::size_t, int>, std::size_t> grids; // group and bits → matrices
+    for (auto const& t : source.tensors()) {
+        if (!t.name.starts_with(bitlens::detail::layer_prefix(middle)) || !detail::is_linear_of_block(t.name)) continue;
+        const auto w = source.load_matrix<packed_matrix<dense<float>>>(t.name);
+        const auto stored = t.type == "F16"    ? stored_precision::f16
+                            : t.type == "BF16" ? stored_precision::bf16
+                                               : stored_precision::f32;
+        if (const auto grid = find_weight_grid(w.view(), stored)) ++grids[{grid->group, grid->bits}];
+    }
+    std::string text;
+    for (auto const& [grid, count] : grids)
+        text += (text.empty() ? "" : ", ") + std::to_string(count) + " in groups of " + std::to_string(grid.first) +
+                " to " + std::to_string(grid.second) + " bits";
+    return source.format_description() + (text.empty() ? ""
+                                                       : "; on a low-bit grid already (matrices of layer " +
+                                                             std::to_string(middle) + ": " + text + ")");
+}
+
 /// Everything that decides a result, and nothing else: equal manifests, equal bytes.
 /// bos: whether a beginning-of-text token was put in front, or where the rows have theirs from.
 run_manifest describe_run(study_arguments const& a, checkpoint const& model, std::optional<tokenizer> const& t,
@@ -65,7 +110,7 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, std
     json manifest;
     manifest["bitlens"] = version;
     manifest["model"] = describe_model(model, a.model.allowed_keys, t.has_value());
-    manifest["full"] = model.format_description();
+    manifest["full"] = full_text(model);
     manifest["parameters"] = describe_size(model);
     manifest["tokenizer"] = t ? visible_text(t->description()) : "none";
     manifest["data"] = file_identity(a.data);
@@ -162,6 +207,7 @@ void study(study_arguments const& a) {
     if (a.out.empty()) throw option_error("--out: the name of a folder is expected, an empty text was found");
     const machine here(a.machine);
     std::vector<method> asked_for = parse_methods(a.methods);
+    if (a.shift_grid) asked_for = with_shifted(std::move(asked_for));
     const checkpoint source = open_model(a.model);
     warn_beyond_context(source.config(), "--tokens", a.tokens);
     const run_folder folder(a.out);

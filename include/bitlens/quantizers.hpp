@@ -11,4 +11,6 @@
 #include "bitlens/quantizers/quantizer.hpp"
 #include "bitlens/quantizers/rows.hpp"
 #include "bitlens/quantizers/rtn.hpp"
+#include "bitlens/quantizers/shifted.hpp"
 #include "bitlens/quantizers/uniform_rule.hpp"
+#include "bitlens/quantizers/weight_grid.hpp"

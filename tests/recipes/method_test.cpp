@@ -40,7 +40,8 @@ TEST_CASE("every method of the grammar comes back as its text") {
     CHECK(count == 72);
     for (const char* text : {"gptq3-g64", "gptq8-row-asym", "gptq2-g32:damp=0.005,act_order=off,group_aware=on",
                              "gptq4-g128-asym:increment=0.02,static_groups=on,block=64,mse=2.4,fresh_groups=on",
-                             "awq3-g128", "awq4-g64-sym:scale=off", "awq4-row:clip=off"})
+                             "awq3-g128", "awq4-g64-sym:scale=off", "awq4-row:clip=off", "rtn3-g64-shift",
+                             "rtn4-g32-sym-shift", "nf4-g64-dq-shift"})
         CHECK(parse_method(text).text() == text);
     CHECK(parse_method("gptq3-g64:act_order=on,damp=0.01").text() == "gptq3-g64");
     CHECK(parse_method("gptq3-g64:damp=0.02,act_order=off").name == "gptq3-g64_damp_0.02_act_order_off");
@@ -107,6 +108,7 @@ TEST_CASE("a refusal says what is wrong and what exists") {
         {"nf4-g64-dq-dq", "'-dq' stands twice"},
         {"nf4-g64-sym", "'-sym' means nothing"},
         {"rtn4-g64-dq", "'-dq' means nothing"},
+        {"rtn4-row-shift", "'-shift' moves groups, of which a row has one"},
         {"gptq4-g64-sym", "'-sym' means nothing"},
         {"awq4-g64-asym", "'-asym' means nothing"},
         {"=rtn3-g64", "the name before '=' is empty"},

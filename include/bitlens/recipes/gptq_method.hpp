@@ -57,7 +57,7 @@ struct gptq_method {
     /// Columns in an order of their own have their numbers with them.
     std::uint64_t bytes(matrix_shape shape) const {
         const bool has_order = options.act_order && !options.static_groups && group_size != 0;
-        return detail::packed_bytes(shape, bits, group_size) + (has_order ? shape.cols * 2 * sizeof(std::uint32_t) : 0);
+        return detail::packed_bytes(shape, bits, group_size) + (has_order ? detail::order_bytes(shape) : 0);
     }
     template <quant_format F>
         requires is_uniform<F> std::optional<gptq<F>> quantizer()

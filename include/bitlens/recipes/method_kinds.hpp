@@ -5,6 +5,7 @@
 #include "bitlens/layers/block.hpp"
 #include "bitlens/quantizers/absmax.hpp"
 #include "bitlens/quantizers/rtn.hpp"
+#include "bitlens/quantizers/shifted.hpp"
 #include "bitlens/recipes/method_words.hpp"
 
 #include <cstddef>
@@ -51,6 +52,16 @@ constexpr std::uint64_t packed_bytes(matrix_shape shape, int bits, std::size_t g
     return shape.rows * (shape.cols * static_cast<std::uint64_t>(bits) / 8 + groups * 5);
 }
 
+/// Of the columns and places of a matrix that has an order.
+constexpr std::uint64_t order_bytes(matrix_shape shape) noexcept { return shape.cols * 2 * sizeof(std::uint32_t); }
+
+/// "-shift".   Errors: option_error for a group that is the whole row.
+inline bool is_shifted(method_words& words) {
+    const bool is = words.flag("shift");
+    if (is && words.group_size() == 0) words.refuse("'-shift' moves groups, of which a row has one");
+    return is;
+}
+
 /// Whether F is the uniform format of these numbers.
 template <quant_format F>
 constexpr bool is_format(int bits, std::size_t group_size, bool symmetric) noexcept {
@@ -61,43 +72,59 @@ constexpr bool is_format(int bits, std::size_t group_size, bool symmetric) noexc
 
 /// Round to nearest: "rtn3-g64", "rtn4-row-sym".
 struct rtn_method {
-    static constexpr method_usage usage{"rtn", 2, 8, "-sym: on a grid symmetric about 0"};
+    static constexpr method_usage usage{"rtn", 2, 8,
+                                        "-sym: on a grid symmetric about 0; -shift: groups moved by half of one"};
 
     int bits = 4;
     std::size_t group_size = 0; ///< 0: a whole row
     bool symmetric = false;
+    bool shifted_groups = false;
 
     bool operator==(rtn_method const&) const = default;
-    static rtn_method read(method_words& words) { return {words.bits(), words.group_size(), words.flag("sym")}; }
-    std::string text() const { return detail::method_text(usage, bits, group_size) + (symmetric ? "-sym" : ""); }
-    std::uint64_t bytes(matrix_shape shape) const { return detail::packed_bytes(shape, bits, group_size); }
+    static rtn_method read(method_words& words) {
+        return {words.bits(), words.group_size(), words.flag("sym"), detail::is_shifted(words)};
+    }
+    std::string text() const {
+        return detail::method_text(usage, bits, group_size) + (symmetric ? "-sym" : "") +
+               (shifted_groups ? "-shift" : "");
+    }
+    std::uint64_t bytes(matrix_shape shape) const {
+        return detail::packed_bytes(shape, bits, group_size) + (shifted_groups ? detail::order_bytes(shape) : 0);
+    }
     template <quant_format F>
-        requires is_uniform<F> std::optional<rtn<F>> quantizer()
+        requires is_uniform<F> std::optional<shifted<rtn<F>>> quantizer()
     const {
         if (!detail::is_format<F>(bits, group_size, symmetric)) return std::nullopt;
-        return rtn<F>{};
+        return shifted<rtn<F>>{{}, shifted_groups ? group_size / 2 : 0};
     }
 };
 
 /// NormalFloat: "nf3-g64", "nf4-row-dq".
 struct normal_float_method {
-    static constexpr method_usage usage{"nf", 3, 4, "-dq: scales are quantized too"};
+    static constexpr method_usage usage{"nf", 3, 4,
+                                        "-dq: scales are quantized too; -shift: groups moved by half of one"};
 
     int bits = 4;
     std::size_t group_size = 0; ///< 0: a whole row
     bool nested_scales = false;
+    bool shifted_groups = false;
 
     bool operator==(normal_float_method const&) const = default;
     static normal_float_method read(method_words& words) {
-        return {words.bits(), words.group_size(), words.flag("dq")};
+        return {words.bits(), words.group_size(), words.flag("dq"), detail::is_shifted(words)};
     }
-    std::string text() const { return detail::method_text(usage, bits, group_size) + (nested_scales ? "-dq" : ""); }
-    std::uint64_t bytes(matrix_shape shape) const { return detail::packed_bytes(shape, bits, group_size); }
+    std::string text() const {
+        return detail::method_text(usage, bits, group_size) + (nested_scales ? "-dq" : "") +
+               (shifted_groups ? "-shift" : "");
+    }
+    std::uint64_t bytes(matrix_shape shape) const {
+        return detail::packed_bytes(shape, bits, group_size) + (shifted_groups ? detail::order_bytes(shape) : 0);
+    }
     template <quant_format F>
-        requires is_normal_float<F> std::optional<absmax<F>> quantizer()
+        requires is_normal_float<F> std::optional<shifted<absmax<F>>> quantizer()
     const {
         if (F::bits != bits || F::group_size != group_size) return std::nullopt;
-        return absmax<F>{nested_scales};
+        return shifted<absmax<F>>{{nested_scales}, shifted_groups ? group_size / 2 : 0};
     }
 };
 
