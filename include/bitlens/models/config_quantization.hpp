@@ -41,7 +41,7 @@ inline quantization_description quantization_in(json const& config, std::string 
 }
 
 /// Methods whose layers are read; of others the model that they were made from is.
-inline constexpr std::array<std::string_view, 2> read_quantization_methods{"gptq", "awq"};
+inline constexpr std::array<std::string_view, 4> read_quantization_methods{"gptq", "awq", "bitsandbytes", "flute"};
 
 /// Why a checkpoint of quantized weights is refused by what it says of them; nothing where it is read, or says that
 /// they are not quantized. `method` is what to call it where the description does not.
@@ -58,8 +58,8 @@ inline std::optional<std::string> quantization_text(json const& description, std
         if (name != description.end() && name->is_string())
             text = "weights quantized by " + in_quotes(name->get_ref<std::string const&>());
         const std::string named = quantization_description(description, "").method();
-        if (std::ranges::find(read_quantization_methods, named.empty() ? method : named) !=
-            read_quantization_methods.end())
+        if (!is("load_in_8bit", true) && std::ranges::find(read_quantization_methods, named.empty() ? method : named) !=
+                                             read_quantization_methods.end())
             return std::nullopt;
         constexpr std::array<std::string_view, 5> bits{"bits", "w_bit", "nbits", "num_bits", "weight_bits"};
         constexpr std::array<std::string_view, 2> group{"group_size", "q_group_size"};

@@ -5,6 +5,9 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/io/safetensors.hpp"
 #include "bitlens/stored/awq_linear.hpp"
+#include "bitlens/stored/bitsandbytes_linear.hpp"
+#include "bitlens/stored/efficient_qat_linear.hpp"
+#include "bitlens/stored/flute_linear.hpp"
 #include "bitlens/stored/gptq_linear.hpp"
 #include "bitlens/stored/linear_tensors.hpp"
 #include "bitlens/stored/quantization_description.hpp"
@@ -26,10 +29,27 @@ namespace bitlens {
 namespace detail {
 
 /// What follows a layer's name in that of a tensor which only such layers have.
-inline constexpr std::array<std::string_view, 5> stored_linear_parts{"qweight", "qzeros", "scales", "g_idx",
-                                                                     "scaled_zeros"};
-/// The part by which a layer is known.
-inline constexpr std::array<std::string_view, 1> stored_linear_marks{"qweight"};
+/// "weight" is one beside such a part alone.
+inline constexpr std::array<std::string_view, 16> stored_linear_parts{"qweight",
+                                                                      "qzeros",
+                                                                      "scales",
+                                                                      "g_idx",
+                                                                      "scaled_zeros",
+                                                                      "weight",
+                                                                      "weight.absmax",
+                                                                      "weight.quant_map",
+                                                                      "weight.nested_absmax",
+                                                                      "weight.nested_quant_map",
+                                                                      bitsandbytes_linear::state_parts[0],
+                                                                      bitsandbytes_linear::state_parts[1],
+                                                                      "SCB",
+                                                                      "weight_format",
+                                                                      "tables",
+                                                                      "tables2"};
+/// The parts by one of which a layer is known.
+inline constexpr std::array<std::string_view, 6> stored_linear_marks{
+    "qweight", "weight.absmax", bitsandbytes_linear::state_parts[0], bitsandbytes_linear::state_parts[1],
+    "SCB",     "tables"};
 
 /// The part that a tensor is, and the name of its layer before that; empty where it is none.
 inline std::pair<std::string_view, std::string_view> split_part(std::string_view name) {
@@ -44,12 +64,18 @@ inline std::pair<std::string_view, std::string_view> split_part(std::string_view
 
 inline std::shared_ptr<const stored_linear> with_qweight(linear_tensors t, quantization_description const& d) {
     using enum safetensors_type;
+    if (t.has("weight"))
+        throw format_error(t.who("weight") + ": the layer's qweight is there too; one weight of each is expected");
     auto const& codes = t.require("qweight", {i32, i16}, 2);
     auto const& scales = t.require("scales", float_types, 2);
     if (codes.type == i16) return std::make_shared<awq_fast_linear>(std::move(t), d);
     // Nobody has as many groups as there are words of codes.
     if (codes.shape[0] == scales.shape[0]) return std::make_shared<awq_gemv_linear>(std::move(t), d);
-    if (codes.shape[1] == scales.shape[1]) return std::make_shared<gptq_linear>(std::move(t), gptq_layout::of(d));
+    if (codes.shape[1] == scales.shape[1]) {
+        if (const auto bits = efficient_qat_linear::bits_of(t, d))
+            return std::make_shared<efficient_qat_linear>(std::move(t), *bits);
+        return std::make_shared<gptq_linear>(std::move(t), gptq_layout::of(d));
+    }
     if (8 * codes.shape[1] == scales.shape[1]) return std::make_shared<awq_gemm_linear>(std::move(t));
     throw format_error(t.who("qweight") + ": codes " + shape_text(codes.shape) + " and scales " +
                        shape_text(scales.shape) + " are those of no layout that is known");
@@ -75,7 +101,13 @@ find_linear_tensors(std::span<const placed_safetensors_tensor> tensors) {
 /// A layer of those tensors.   Errors: format_error for tensors that fit no layout that is read.
 inline std::shared_ptr<const stored_linear> find_stored_linear(linear_tensors tensors,
                                                                quantization_description const& description) {
-    return detail::with_qweight(std::move(tensors), description);
+    if (tensors.has("SCB"))
+        throw format_error(tensors.who("SCB") +
+                           " belongs to a layer of LLM.int8, which rounds activations too and is not read; NF4 and FP4 "
+                           "of bitsandbytes are");
+    if (tensors.has("qweight")) return detail::with_qweight(std::move(tensors), description);
+    if (tensors.has("tables")) return std::make_shared<flute_linear>(std::move(tensors), description);
+    return std::make_shared<bitsandbytes_linear>(std::move(tensors));
 }
 
 } // namespace bitlens
