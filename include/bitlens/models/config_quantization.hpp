@@ -61,6 +61,10 @@ inline std::optional<std::string> nothing_refused(quantization_description const
 inline std::optional<std::string> compressed_refusal(quantization_description const& d) {
     return d.schemes() == nullptr ? std::nullopt : d.schemes()->refusal();
 }
+inline std::optional<std::string> bitsandbytes_refusal(quantization_description const& d) {
+    if (!d.flag({"load_in_8bit"}).value_or(false)) return std::nullopt;
+    return "LLM.int8 rounds activations too";
+}
 inline std::optional<std::string> mlx_refusal(quantization_description const& d) {
     const auto mode = d.text({"mode"}).value_or("affine");
     if (mode == "affine" || mode == "mxfp4") return std::nullopt;
@@ -89,6 +93,8 @@ struct quantization_method {
 inline constexpr auto quantization_methods = std::to_array<quantization_method>({
     {"gptq", nothing_refused, {}},
     {"awq", nothing_refused, {}},
+    {"bitsandbytes", bitsandbytes_refusal, {}},
+    {"flute", nothing_refused, {}},
     {"compressed-tensors", compressed_refusal, {}},
     {"sparseml", compressed_refusal, {}},
     {"auto-round", auto_round_refusal, {}},
@@ -98,7 +104,6 @@ inline constexpr auto quantization_methods = std::to_array<quantization_method>(
     {"metal", mlx_refusal, {}},
     {"aqlm", nullptr, "sums of vectors from codebooks"},
     {"bitnet", nullptr, "ternary weights whose inputs are rounded to 8 bits"},
-    {"bitsandbytes", nullptr, {}},
     {"eetq", nullptr, "integers of 8 bits in the order of one kernel"},
     {"exl2", nullptr, "groups of ExLlamaV2 with bits of their own"},
     {"exl3", nullptr, "trellis codes of ExLlamaV3"},
