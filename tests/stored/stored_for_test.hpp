@@ -5,6 +5,7 @@
 #include "bitlens/io/safetensors.hpp"
 #include "bitlens/io/safetensors_writer.hpp"
 #include "bitlens/stored/find_stored_linear.hpp"
+#include "bitlens/stored/written_part.hpp"
 
 #include "temporary_folder.hpp"
 
@@ -18,13 +19,7 @@
 
 namespace bitlens::test {
 
-/// What follows "layer." in its name, and the rest of it.
-struct part {
-    std::string suffix;
-    safetensors_type type;
-    std::vector<std::size_t> shape;
-    std::vector<std::byte> bytes;
-};
+using part = written_part;
 
 template <class T>
 std::vector<std::byte> bytes_of(std::vector<T> const& numbers) {

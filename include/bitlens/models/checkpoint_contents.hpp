@@ -112,7 +112,7 @@ struct checkpoint_contents {
             const auto beside = path / name;
             if (!quantization_.empty() || !is_there(beside)) continue;
             json description = read_json_file(beside);
-            if (const auto text = quantization_text(description, method)) problems.add(beside.string() + ": " + *text);
+            if (const auto text = quantization_refusal(description, beside.string(), method)) problems.add(*text);
             quantization_ = {std::move(description), beside.string()};
         }
     }
@@ -125,6 +125,10 @@ struct checkpoint_contents {
             if (!part.empty() && linears.contains(layer)) continue;
             const std::string name = is_wrapped_ ? unwrapped(tensor->name) : tensor->name;
             if (is_leftover(name) || (is_wrapped_ && is_of_other_things(name))) continue;
+            if (is_said_quantized(*tensor))
+                problems.add(file->path().string() + ": tensor " + in_quotes(tensor->name) + ": " +
+                             quantization_.who() + " says that this layer is quantized, its weight is " +
+                             std::string(info(tensor->type).name));
             stored_tensor t{{name, tensor->name, std::string(info(tensor->type).name), tensor->shape,
                              tensor->bytes.size(), file->path()},
                             stored_number::unreadable,
@@ -138,6 +142,15 @@ struct checkpoint_contents {
         }
         for (auto& [layer, parts] : linears) problems.collect([&] { take_linear(layer, std::move(parts)); });
         index_tensors();
+    }
+
+    /// Whether a weight that is stored whole should be in codes.
+    bool is_said_quantized(safetensors_tensor const& tensor) const {
+        constexpr std::string_view weight = ".weight";
+        std::string_view layer = tensor.name;
+        if (quantization_.schemes() == nullptr || tensor.shape.size() != 2 || !layer.ends_with(weight)) return false;
+        layer.remove_suffix(weight.size());
+        return quantization_.schemes()->of(layer) != nullptr;
     }
 
     /// A linear layer of several tensors, as the one that others have of it.
@@ -286,7 +299,7 @@ struct checkpoint_contents {
     /// A stored head beside tie_word_embeddings: true is harmless only if it is the embedding.
     void check_tied_head(stored_tensor const& head) {
         stored_tensor const* const embedding = find(embedding_name);
-        if (!embedding || !std::ranges::equal(head.bytes, embedding->bytes) ||
+        if (!embedding || head.linear || !std::ranges::equal(head.bytes, embedding->bytes) ||
             head.info.shape != embedding->info.shape || head.info.type != embedding->info.type)
             problems.add(head.who() + ": the configuration ties the head to the embedding, but this is another matrix");
     }

@@ -195,8 +195,11 @@ inline void require_weights(std::filesystem::path const& folder) {
 }
 
 /// Descriptions of quantized weights that stand beside config.json, and the method that each belongs to.
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 2> quantization_files{
-    {{"quantize_config.json", "gptq"}, {"quant_config.json", "awq"}}};
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 4> quantization_files{
+    {{"quantize_config.json", "gptq"},
+     {"quant_config.json", "awq"},
+     {"flute_config.json", "flute"},
+     {"hf_quant_config.json", "modelopt"}}};
 
 } // namespace detail
 

@@ -365,13 +365,13 @@ private:
                                (classes->empty() ? "nothing" : in_quotes(classes->front())) + " was found");
     }
 
+    /// Of several descriptions the first that is refused.
     void refuse_quantization() {
-        for (std::string_view key : quantization_keys) {
-            const auto place = file_.find(key);
-            if (place == file_.end()) continue;
-            const auto text = quantization_text(*place, key == "quantization" ? "MLX" : "a method without a name");
+        for (auto const& [place, description] : quantizations_in(file_, who_)) {
+            std::optional<std::string> text;
+            problems_.collect([&] { text = quantization_refusal(*description, place); });
             if (!text) continue;
-            problems_.add(who_ + ": key " + in_quotes(key) + ": " + *text);
+            problems_.add(*text);
             return;
         }
     }

@@ -261,6 +261,7 @@ inline constexpr auto read_config_keys = std::to_array<std::string_view>({
     "rope_scaling",
     "rope_theta",
     "sliding_window",
+    "sparseml_quantization_config",
     "tie_word_embeddings",
     "vocab_size",
 });

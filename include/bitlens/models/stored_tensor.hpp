@@ -77,7 +77,7 @@ struct stored_tensor {
 
 /// The method that a tensor of quantized weights belongs to; empty for other tensors.
 inline std::string_view quantized_by(std::string_view name) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 10> endings{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 12> endings{
         {{".qweight", "GPTQ or AWQ"},
          {".qzeros", "GPTQ or AWQ"},
          {".weight.absmax", "bitsandbytes"},
@@ -87,7 +87,9 @@ inline std::string_view quantized_by(std::string_view name) {
          {".weight_scale_inv", "FP8"},
          {".weight_packed", "compressed-tensors"},
          {".W_q", "HQQ"},
-         {".codebooks", "AQLM"}}};
+         {".codebooks", "AQLM"},
+         {".q_weight", "ExLlamaV2"},
+         {".trellis", "ExLlamaV3"}}};
     for (auto const& [ending, method] : endings)
         if (name.ends_with(ending)) return method;
     return {};

@@ -9,6 +9,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/stored/code_words.hpp"
+#include "bitlens/stored/group_order.hpp"
 #include "bitlens/stored/linear_tensors.hpp"
 #include "bitlens/stored/quantization_description.hpp"
 #include "bitlens/stored/stored_linear.hpp"
@@ -18,17 +19,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace bitlens {
 
 /// How zeros of a GPTQ checkpoint are stored.
 enum class gptq_zeros : std::uint8_t {
     less_one,       ///< zero − 1, as version 1 has it; one is added to a whole word, or to each code of 3 bits
+    each_less_one,  ///< zero − 1, to each of which one is added
     plain,          ///< as version 2
     swapped_thirds, ///< 3 bits, version 1, by GPTQModel before 6.1: less a constant whose second and third words had
                     ///< changed places
@@ -40,6 +40,7 @@ struct gptq_layout {
     word_layout words = word_layout::continuous;
     std::optional<std::size_t> group; ///< columns, 0 for a whole row; nothing: as many as fit
     std::optional<bool> symmetric;
+    word_layout five_to_seven_bits = word_layout::planar;
 
     /// Errors: format_error for a layout that is not read, naming it.
     static gptq_layout of(quantization_description const& d) {
@@ -91,7 +92,7 @@ public:
                 m.scales(r, g) = scales(g, r);
                 m.zeros(r, g) = static_cast<float>(zeros(g, r));
             }
-        sort_by_group(m);
+        if (tensors_.has("g_idx")) detail::sort_by_group(m, tensors_, "g_idx");
         return m;
     }
 
@@ -120,7 +121,7 @@ private:
         if (s.bits == 0)
             throw format_error(t.who("qzeros") + ": shape " + shape_text(zeros.shape) + " holds zeros of " +
                                std::to_string(s.out) + " outputs in no number of bits from 2 to 8");
-        if (s.bits == 5 || s.bits == 6 || s.bits == 7) s.layout.words = word_layout::planar;
+        if (s.bits == 5 || s.bits == 6 || s.bits == 7) s.layout.words = layout.five_to_seven_bits;
         s.in = codes.shape[0] * 32 / static_cast<std::size_t>(s.bits);
         if (t.has("g_idx")) s.in = t.require("g_idx", {i32}, 1).shape[0];
         if (words_of(s.layout.words, s.in, s.bits) != codes.shape[0])
@@ -184,7 +185,8 @@ private:
             };
             for (std::size_t r = 0; r < rows(); ++r) {
                 unsigned zero = code_in(shape_.layout.words, word, r, shape_.bits);
-                if (rule == gptq_zeros::less_one && 32 % bits != 0) zero = (zero + 1) & mask;
+                if (rule == gptq_zeros::each_less_one || (rule == gptq_zeros::less_one && 32 % bits != 0))
+                    zero = (zero + 1) & mask;
                 zeros(g, r) = static_cast<std::uint8_t>(zero);
             }
         }
@@ -197,36 +199,6 @@ private:
         return std::ranges::all_of(zeros.span(), [](std::uint8_t z) { return z == 4; });
     }
     static constexpr std::array<std::uint32_t, 3> swapped{0x24924924, 0x92492492, 0x49249249};
-
-    /// Columns of a group beside each other, in the order of groups; nothing to do where they lie so.
-    void sort_by_group(coded_matrix& m) const {
-        auto const* const g_idx = tensors_.find("g_idx");
-        if (g_idx == nullptr) return;
-        std::vector<std::uint32_t> group(cols());
-        bool is_sorted = true;
-        for (std::size_t c = 0; c < cols(); ++c) {
-            auto g = std::int64_t{load<std::int32_t>(g_idx->bytes.data() + 4 * c)};
-            if (g < 0) g += static_cast<std::int64_t>(groups_);
-            if (g < 0 || g >= static_cast<std::int64_t>(groups_))
-                throw format_error(tensors_.who("g_idx") + ": input " + std::to_string(c) + " is of group " +
-                                   std::to_string(g) + ", there are " + std::to_string(groups_));
-            group[c] = static_cast<std::uint32_t>(g);
-            is_sorted = is_sorted && group[c] == c / shape_.group;
-        }
-        if (is_sorted) return;
-        m.order.resize(cols());
-        std::iota(m.order.begin(), m.order.end(), 0u);
-        std::ranges::stable_sort(m.order, {}, [&](std::uint32_t c) { return group[c]; });
-        for (std::size_t k = 0; k < cols(); ++k)
-            if (group[m.order[k]] != k / shape_.group)
-                throw format_error(tensors_.who("g_idx") + ": groups of " + std::to_string(shape_.group) +
-                                   " inputs are expected, group " + std::to_string(group[m.order[k]]) +
-                                   " has another number of them");
-        matrix<std::uint8_t> sorted(rows(), cols());
-        for (std::size_t r = 0; r < rows(); ++r)
-            for (std::size_t k = 0; k < cols(); ++k) sorted(r, k) = m.codes(r, m.order[k]);
-        m.codes = std::move(sorted);
-    }
 
     linear_tensors tensors_;
     shapes shape_;

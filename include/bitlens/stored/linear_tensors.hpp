@@ -8,6 +8,7 @@
 #include "bitlens/io/byte_cursor.hpp"
 #include "bitlens/io/safetensors.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -60,6 +61,14 @@ public:
         if (place == parts_.end())
             return (parts_.empty() ? "" : parts_.begin()->second.file + ": ") + "linear layer " + in_quotes(name_);
         return place->second.file + ": tensor " + in_quotes(place->second.tensor.name);
+    }
+
+    /// Errors: format_error for a tensor that is none of these.
+    void allow_only(std::initializer_list<std::string_view> suffixes) const {
+        for (auto const& [suffix, p] : parts_)
+            if (std::ranges::find(suffixes, std::string_view(suffix)) == suffixes.end())
+                throw format_error(who(suffix) + " does not belong to a linear layer of this kind, as " +
+                                   in_quotes(parts_.begin()->second.tensor.name) + " is of");
     }
 
     /// Errors: format_error where it is missing, or has another type or rank.

@@ -4,10 +4,12 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/json.hpp"
+#include "bitlens/stored/compressed_scheme.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,7 +21,11 @@ namespace bitlens {
 class quantization_description {
 public:
     quantization_description() = default;
-    quantization_description(json object, std::string who) : object_(std::move(object)), who_(std::move(who)) {}
+    /// Errors: format_error where it says which layers are quantized, but not how.
+    quantization_description(json object, std::string who) : object_(std::move(object)), who_(std::move(who)) {
+        if (find({"config_groups"}) != nullptr || method() == "compressed-tensors")
+            schemes_ = std::make_shared<const compressed_schemes>(object_, who_);
+    }
 
     /// Whether anything is said.
     bool empty() const noexcept { return object_.empty() || !object_.is_object(); }
@@ -27,13 +33,17 @@ public:
     /// What errors about it begin with: the file, and the key in it.
     std::string const& who() const noexcept { return who_; }
 
-    /// "gptq", "awq", …, in lower case; empty where none is named.
+    /// "gptq", "compressed-tensors", …, in lower case, words divided by -; empty where none is named.
     std::string method() const {
         std::string name = text({"quant_method", "method"}).value_or("");
-        for (char& c : name)
+        for (char& c : name) {
             if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+            if (c == '_') c = '-';
+        }
         return name;
     }
+    /// What it says in the way of compressed-tensors; nullptr where it does not speak so.
+    compressed_schemes const* schemes() const noexcept { return schemes_.get(); }
 
     /// The first of these keys that is there and not null.
     json const* find(std::initializer_list<std::string_view> keys) const {
@@ -62,6 +72,7 @@ private:
 
     json object_ = json::object();
     std::string who_;
+    std::shared_ptr<const compressed_schemes> schemes_;
 };
 
 } // namespace bitlens

@@ -1,0 +1,124 @@
+#pragma once
+/// mlx_linear: a layer as MLX keeps it.
+///
+///     affine  P.weight U32 (out, words of in codes)  P.scales, P.biases (out, groups); P.qbiases in the kind "metal"
+///     mxfp4   P.weight U32 (out, in/8): E2M1         P.scales U8 (out, in/32): 2^(e − 127)
+///
+/// w = fl32(fl32(scale · q) + bias). Codes are continuous.   Source: mlx.core.quantize.
+
+#include "bitlens/core/error.hpp"
+#include "bitlens/stored/byte_codes_linear.hpp"
+#include "bitlens/stored/code_words.hpp"
+#include "bitlens/stored/linear_tensors.hpp"
+#include "bitlens/stored/low_bit_floats.hpp"
+#include "bitlens/stored/quantization_description.hpp"
+#include "bitlens/stored/stored_linear.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+/// Errors at construction: format_error for shapes that are no such layer's, for bits and groups that are not said or
+/// are others, and for a mode that is not read.
+class mlx_linear final : public stored_linear {
+public:
+    mlx_linear(linear_tensors tensors, quantization_description const& d)
+        : mlx_linear(measured(tensors, d), std::move(tensors)) {}
+
+    std::string type() const override {
+        return shape_.offsets.empty() ? "MLX mxfp4"
+                                      : "MLX " + std::to_string(shape_.bits) + "-bit g" + std::to_string(shape_.group);
+    }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+
+    coded_matrix read() const override {
+        coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
+        std::byte const* const words = tensors_.find("weight")->bytes.data();
+        const std::size_t row_words = tensors_.find("weight")->shape[1];
+        for (std::size_t r = 0; r < rows(); ++r) {
+            const auto word = [&](std::size_t j) { return load<std::uint32_t>(words + 4 * (r * row_words + j)); };
+            for (std::size_t c = 0; c < cols(); ++c)
+                m.codes(r, c) = code_in(word_layout::continuous, word, c, shape_.bits);
+        }
+        if (shape_.offsets.empty()) {
+            m.scales = detail::e8m0_scales(tensors_, "scales");
+            m.levels = e2m1_levels();
+        } else {
+            m.scales = tensors_.floats("scales");
+            m.offsets = tensors_.floats(shape_.offsets);
+        }
+        return m;
+    }
+
+private:
+    struct shapes {
+        std::size_t out, in, group;
+        int bits;
+        std::string_view offsets; // the tensor of them; none of floats
+    };
+
+    mlx_linear(shapes const& s, linear_tensors&& tensors)
+        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+
+    /// What is said of this layer, or else of all.
+    static quantization_description said_of(linear_tensors const& t, quantization_description const& d) {
+        if (!d.empty())
+            if (const auto own = d.object().find(t.name()); own != d.object().end() && own->is_object())
+                return {*own, d.who() + ": " + in_quotes(t.name())};
+        return d;
+    }
+
+    static shapes measured(linear_tensors const& t, quantization_description const& d) {
+        using enum safetensors_type;
+        const auto own = said_of(t, d);
+        const auto said = [&](std::string_view key) {
+            const auto n = own.integer({key});
+            return n ? n : d.integer({key});
+        };
+        const std::string_view offsets = t.has("qbiases") ? "qbiases" : "biases";
+        const bool is_affine = t.has(offsets);
+        const std::string mode = own.text({"mode"}).value_or(d.text({"mode"}).value_or(is_affine ? "affine" : "mxfp4"));
+        if (mode != "affine" && mode != "mxfp4")
+            throw format_error(t.who() + ": weights of MLX in the mode " + in_quotes(mode) +
+                               " are not read; affine and mxfp4 are");
+        auto const& words = t.require("weight", {u32}, 2);
+        shapes s{words.shape[0], 0, 32, 4, {}};
+        if (mode == "affine") {
+            t.allow_only({"weight", "scales", offsets});
+            const auto bits = said("bits"), group = said("group_size");
+            if (!bits || !group)
+                throw format_error(t.who() + ": bits and group_size are expected beside weights in this layout");
+            if (*bits < 2 || *bits > 8 || *bits == 7 || *group < 1)
+                throw format_error(own.who() + ": " + std::to_string(*bits) + " bits in groups of " +
+                                   std::to_string(*group) + " are none of MLX");
+            s.bits = static_cast<int>(*bits);
+            s.group = static_cast<std::size_t>(*group);
+            s.offsets = offsets;
+        } else {
+            t.allow_only({"weight", "scales"});
+        }
+        const std::size_t all_bits = 32 * words.shape[1]; // of bytes that are there
+        s.in = all_bits / static_cast<std::size_t>(s.bits);
+        if (s.out == 0 || s.in == 0 || words_of(word_layout::continuous, s.in, s.bits) != words.shape[1] ||
+            all_bits % static_cast<std::size_t>(s.bits) != 0 || s.in % s.group != 0)
+            throw format_error(t.who("weight") + ": shape " + shape_text(words.shape) + " is none of codes of " +
+                               std::to_string(s.bits) + " bits in groups of " + std::to_string(s.group));
+        const std::vector<std::size_t> groups{s.out, s.in / s.group};
+        if (mode == "affine") {
+            t.require("scales", detail::float_types, groups);
+            t.require(offsets, detail::float_types, groups);
+        } else {
+            t.require("scales", {u8}, groups);
+        }
+        return s;
+    }
+
+    linear_tensors tensors_;
+    shapes shape_;
+};
+
+} // namespace bitlens
