@@ -41,6 +41,8 @@ struct quantize_arguments {
     std::string methods;
     calibration_arguments calibration;
     std::optional<std::filesystem::path> overrides;
+    std::string format = "bitlens";    // or a name of export_layouts, beside the folder of our own
+    std::optional<std::string> scales; // f16, bf16 or f32, of such a format
     std::string bos = "auto";
     std::string arithmetic = default_arithmetic;
     machine_arguments machine;

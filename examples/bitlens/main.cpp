@@ -161,6 +161,14 @@ void add_quantize(CLI::App& app, quantize_arguments& a) {
     verb.add_option("--out", a.out, "a folder in which each method gets one of its name; unfinished ones go on")
         ->required();
     add_overrides_option(verb, a.overrides);
+    verb.add_option("--format", a.format,
+                    "beside that, a Hugging Face folder OUT/NAME-FORMAT which other packages load: gptq, gptq_v2, awq, "
+                    "bnb (NF4) or compressed-tensors, where it holds the result exactly")
+        ->check(CLI::IsMember({"bitlens", "gptq", "gptq_v2", "awq", "bnb", "compressed-tensors"}))
+        ->capture_default_str();
+    verb.add_option("--scales", a.scales,
+                    "f16, bf16 or f32: round scales to it for --format (default: they must be f16)")
+        ->check(CLI::IsMember({"f16", "bf16", "f32"}));
     add_bos_option(verb, a.bos);
     add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);

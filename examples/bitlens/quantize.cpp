@@ -8,6 +8,7 @@
 
 #include "bitlens/io/folder_lock.hpp"
 #include "bitlens/models/checkpoint_difference.hpp"
+#include "bitlens/recipes/export_checkpoint.hpp"
 #include "bitlens/recipes/model_walk.hpp"
 #include "bitlens/report/number_text.hpp"
 #include "bitlens/report/visible_text.hpp"
@@ -231,6 +232,31 @@ void quantize_methods(quantization_setting const& s, std::vector<planned_quantiz
     }
 }
 
+namespace {
+
+/// Writes what was quantized as the packages of others load it, each as its folder's name, '-' and the format.
+void export_methods(quantize_arguments const& a, checkpoint const& source, std::vector<method> const& methods) {
+    export_options options;
+    options.layout = std::ranges::find(export_layouts, a.format, [](auto const& l) { return l.first; })->second;
+    if (a.scales)
+        options.scales = *a.scales == "f16"    ? safetensors_type::f16
+                         : *a.scales == "bf16" ? safetensors_type::bf16
+                                               : safetensors_type::f32;
+    for (auto const& m : methods) {
+        std::filesystem::path to = m.folder;
+        to += "-" + a.format;
+        try {
+            export_checkpoint<weight>(quantized_folder(m.folder), source, options, to);
+        } catch (shape_error const& e) {
+            throw option_error("--format " + a.format + ": " + m.name + ": " + e.what() +
+                               (a.scales ? "" : "; --scales f16, bf16 or f32 says what scales are rounded to"));
+        }
+        std::cout << m.name << ": " << visible_line(to.string()) << '\n';
+    }
+}
+
+} // namespace
+
 void quantize(quantize_arguments const& a) {
     if (a.out.empty()) throw option_error("--out: the name of a folder is expected, an empty text was found");
     const machine here(a.machine);
@@ -249,6 +275,7 @@ void quantize(quantize_arguments const& a) {
     const auto plans = plan_quantization(setting, methods, a.out, true);
     quantize_methods(setting, plans, methods, here);
     for (auto const& m : methods) std::cout << m.name << ": " << visible_line(m.folder.string()) << '\n';
+    if (a.format != "bitlens") export_methods(a, source, methods);
 }
 
 } // namespace bitlens::command

@@ -9,6 +9,7 @@
 #include "bitlens/recipes/calibration.hpp"
 #include "bitlens/recipes/calibration_run.hpp"
 #include "bitlens/recipes/checkpoint_method.hpp"
+#include "bitlens/recipes/export_checkpoint.hpp"
 #include "bitlens/recipes/gptq_method.hpp"
 #include "bitlens/recipes/gptq_walk.hpp"
 #include "bitlens/recipes/method.hpp"

@@ -21,11 +21,11 @@ namespace bitlens {
 /// of 0 would be stored by borrowing from its neighbours, which programs undo in ways of their own.
 /// `scales`: what they are written as; GPTQ's packages load F16.
 /// Errors: shape_error for a matrix that the layout does not hold exactly, saying what would be lost.
-inline std::vector<written_part> write_gptq(coded_matrix const& m, gptq_zeros version = gptq_zeros::plain,
+inline std::vector<written_part> write_gptq(coded_matrix const& m, gptq_zeros stored = gptq_zeros::plain,
                                             safetensors_type scales = safetensors_type::f16) {
-    const bool is_less_one = version == gptq_zeros::less_one;
+    const bool is_less_one = stored == gptq_zeros::less_one;
     const detail::writable_matrix w(m, is_less_one ? "GPTQ" : "GPTQ (gptq_v2)");
-    if (version == gptq_zeros::swapped_thirds) w.refuse("zeros that a fault displaced are not written");
+    if (stored == gptq_zeros::swapped_thirds) w.refuse("zeros that a fault displaced are not written");
     if (m.bits != 2 && m.bits != 3 && m.bits != 4 && m.bits != 8)
         w.refuse("codes of 2, 3, 4 and 8 bits are held, these have " + std::to_string(m.bits));
     if (m.rows() % 32 != 0 || m.cols() % 32 != 0 || m.rows() == 0 || m.cols() == 0)
