@@ -36,8 +36,8 @@ std::vector<std::uint8_t> from_hex(std::string const& text) {
         bytes.push_back(static_cast<std::uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
     return bytes;
 }
-const part nf4_levels = floats("weight.quant_map", {16},
-                               {detail::normal_float_levels<4>.begin(), detail::normal_float_levels<4>.end()});
+const part nf4_levels =
+    floats("weight.quant_map", {16}, {detail::normal_float_levels<4>.begin(), detail::normal_float_levels<4>.end()});
 
 /// A layer of NF4, 2×64 in blocks of 64, of which a test changes what it likes.
 std::vector<part> small_layer() {
@@ -149,7 +149,9 @@ TEST_CASE("what no layer of bitsandbytes has is refused by name") {
                }),
                "one state of the codes is expected"));
     CHECK(says(refusal_after([](auto& p) { p[3].bytes[0] = std::byte{'['}; }), "no valid JSON"));
-    CHECK(says(refusal_after([](auto& p) { p[1] = bytes_part("weight.absmax", {2}, {1, 2}); }),
+    CHECK(says(refusal_after([](auto& p) {
+                   p[1] = bytes_part("weight.absmax", {2}, {1, 2});
+               }),
                "U8 beside nested_absmax or F32 without it is expected, U8 without it was found"));
     CHECK(says(refusal_after([](auto& p) { p.push_back(floats("weight.nested_absmax", {1}, {1.0f})); }),
                "F32 beside it was found"));
@@ -159,10 +161,10 @@ TEST_CASE("what no layer of bitsandbytes has is refused by name") {
                    p[1] = floats("weight.absmax", {2}, {1.0f, std::numeric_limits<float>::quiet_NaN()});
                }),
                "tensor \"layer.weight.absmax\": row 0, column 1 is not finite"));
-    CHECK(says(written_layer({{"weight", safetensors_type::i8, {2, 4}, std::vector<std::byte>(8)},
-                              floats("SCB", {2}, {1, 1})})
-                   .refusal(),
-               "tensor \"layer.SCB\" belongs to a layer of LLM.int8, which rounds activations too and is not read"));
+    CHECK(says(
+        written_layer({{"weight", safetensors_type::i8, {2, 4}, std::vector<std::byte>(8)}, floats("SCB", {2}, {1, 1})})
+            .refusal(),
+        "tensor \"layer.SCB\" belongs to a layer of LLM.int8, which rounds activations too and is not read"));
 }
 
 TEST_CASE("a matrix of NF4 is written as bitsandbytes keeps it and read again") {
@@ -170,8 +172,7 @@ TEST_CASE("a matrix of NF4 is written as bitsandbytes keeps it and read again") 
         coded_matrix m(4, rows, cols, group);
         m.levels.assign(detail::normal_float_levels<4>.begin(), detail::normal_float_levels<4>.end());
         for (std::size_t i = 0; i < rows * cols; ++i) m.codes.data()[i] = static_cast<std::uint8_t>(i * 7 % 16);
-        for (std::size_t i = 0; i < m.scales.span().size(); ++i)
-            m.scales.data()[i] = 0.1f + static_cast<float>(i) / 7;
+        for (std::size_t i = 0; i < m.scales.span().size(); ++i) m.scales.data()[i] = 0.1f + static_cast<float>(i) / 7;
         const written_layer layer(write_bitsandbytes(m));
         const auto back = layer.read();
         CHECK(back.rows() == rows);

@@ -80,9 +80,9 @@ TEST_CASE("2 and 4 bits in GPTQ's shapes are EfficientQAT's where nothing is sai
         CHECK(written_layer(parts, {{"quant_method", "gptq"}}).read().value_at(5, 40) == -1.0f);
 
         parts.back() = inputs_by_group(in_order(in, 16));
-        CHECK(written_layer(parts).refusal().find("tensor \"layer.g_idx\": without a quantization_config beside them, "
-                                                  "groups of 32 inputs in order are expected; input 16 is of group 1") !=
-              std::string::npos);
+        CHECK(written_layer(parts).refusal().find(
+                  "tensor \"layer.g_idx\": without a quantization_config beside them, "
+                  "groups of 32 inputs in order are expected; input 16 is of group 1") != std::string::npos);
     }
 }
 
@@ -101,12 +101,20 @@ TEST_CASE("shapes that are no EfficientQAT layer's are refused by name") {
         return text.find(words_of_it) != std::string::npos;
     };
     CHECK(has(refusal([](auto& p) { p.erase(p.begin() + 1); }), "tensor \"layer.qzeros\" is missing"));
-    CHECK(has(refusal([](auto& p) { p[2] = halves("scales", {3, 64}, std::vector<float>(192)); }),
+    CHECK(has(refusal([](auto& p) {
+                  p[2] = halves("scales", {3, 64}, std::vector<float>(192));
+              }),
               "scales (3, 64) do not divide 32 inputs into groups"));
-    CHECK(has(refusal([](auto& p) { p[2] = halves("scales", {2, 64}, std::vector<float>(128)); }),
+    CHECK(has(refusal([](auto& p) {
+                  p[2] = halves("scales", {2, 64}, std::vector<float>(128));
+              }),
               "tensor \"layer.qzeros\": shape (2, 7) is expected, (1, 7) was found"));
-    CHECK(has(refusal([](auto& p) { p.push_back(floats("weight", {64, 32}, std::vector<float>(64 * 32))); }),
+    CHECK(has(refusal([](auto& p) {
+                  p.push_back(floats("weight", {64, 32}, std::vector<float>(64 * 32)));
+              }),
               "the layer's qweight is there too"));
-    CHECK(has(refusal([](auto& p) { p[2] = halves("scales", {1, 64}, std::vector<float>(64, 1e9f)); }),
+    CHECK(has(refusal([](auto& p) {
+                  p[2] = halves("scales", {1, 64}, std::vector<float>(64, 1e9f));
+              }),
               "is not finite"));
 }

@@ -32,8 +32,8 @@ TEST_CASE("3 bits in known words (spec quantization.md, KAT-F1)") {
     };
     // Codes (3k + 5n) mod 8 of input k, output n, one word at a time: what it holds decides 16 bits of 96.
     std::vector<std::uint16_t> all(96 * 2);
-    for (const auto& w : {known{0, 0, 0x30C3}, {0, 1, 0xC30C}, {32, 0, 0x30C3}, {32, 1, 0x030C}, {64, 0, 0x30C3},
-                          {64, 1, 0x030C}})
+    for (const auto& w :
+         {known{0, 0, 0x30C3}, {0, 1, 0xC30C}, {32, 0, 0x30C3}, {32, 1, 0x030C}, {64, 0, 0x30C3}, {64, 1, 0x030C}})
         all[w.row * 2 + w.col] = w.word;
     const auto m = written_layer(three_bit_layer(all)).read();
     for (std::size_t i = 0; i < 16; ++i) // of lane 0
@@ -92,11 +92,15 @@ TEST_CASE("shapes that are no FLUTE layer's are refused by name") {
     };
     CHECK(refusal([](auto&) {}) == "no refusal");
     CHECK(has(refusal([](auto& p) { p.erase(p.begin()); }), "tensor \"layer.weight\" is missing"));
-    CHECK(has(refusal([](auto& p) { p[0] = floats("weight", {512, 2}, std::vector<float>(1024)); }),
+    CHECK(has(refusal([](auto& p) {
+                  p[0] = floats("weight", {512, 2}, std::vector<float>(1024));
+              }),
               "I16 of rank 2 is expected, F32 of shape (512, 2) was found"));
     CHECK(has(refusal([](auto& p) { p[2] = halves("tables", {16}, std::vector<float>(16)); }),
               "shape (8) is expected, (16) was found"));
-    CHECK(has(refusal([](auto& p) { p[1] = halves("scales", {512, 3}, std::vector<float>(1536)); }),
+    CHECK(has(refusal([](auto& p) {
+                  p[1] = halves("scales", {512, 3}, std::vector<float>(1536));
+              }),
               "words (96, 2) and scales (512, 3) are those of no layer of 2, 3 or 4 bits"));
     CHECK(has(refusal([](auto& p) {
                   p[0] = shuffled({48, 2}, std::vector<std::uint16_t>(96));

@@ -67,10 +67,10 @@ TEST_CASE("a matrix is written as GPTQ keeps it, in both versions, and read agai
         for (const std::size_t group : {32u, 64u, 96u}) {
             CAPTURE(bits);
             CAPTURE(group);
-            const auto v2 = with_zeros(bits, 64, 96, group);
-            check_same(v2, written_layer(write_gptq(v2), said("gptq_v2", group)).read());
-            const auto v1 = with_zeros(bits, 64, 96, group, 1);
-            check_same(v1, written_layer(write_gptq(v1, gptq_zeros::less_one), said("gptq", group)).read());
+            const auto newer = with_zeros(bits, 64, 96, group);
+            check_same(newer, written_layer(write_gptq(newer), said("gptq_v2", group)).read());
+            const auto older = with_zeros(bits, 64, 96, group, 1);
+            check_same(older, written_layer(write_gptq(older, gptq_zeros::less_one), said("gptq", group)).read());
         }
     // One group a row; zeros that are part of the levels.
     auto symmetric = with_zeros(3, 32, 64, 0);
@@ -82,8 +82,8 @@ TEST_CASE("a matrix is written as GPTQ keeps it, in both versions, and read agai
     // Scales of 32 bits, where they are asked for.
     auto fine = with_zeros(4, 32, 64, 32);
     fine.scales(3, 1) = 0.1f;
-    check_same(fine, written_layer(write_gptq(fine, gptq_zeros::plain, safetensors_type::f32), said("gptq_v2", 32))
-                         .read());
+    check_same(fine,
+               written_layer(write_gptq(fine, gptq_zeros::plain, safetensors_type::f32), said("gptq_v2", 32)).read());
 }
 
 TEST_CASE("an order of columns is written as g_idx and read again") {
@@ -114,14 +114,14 @@ TEST_CASE("known words of GPTQ are written (spec quantization.md, KAT-P1)") {
         for (std::size_t i = 0; i < all.size(); ++i) all[i] = load<std::uint32_t>(p.bytes.data() + 4 * i);
         return all;
     };
-    const auto v2 = write_gptq(m), v1 = write_gptq(m, gptq_zeros::less_one);
-    const auto codes = words_of_part(v2[0]);
+    const auto newer = write_gptq(m), older = write_gptq(m, gptq_zeros::less_one);
+    const auto codes = words_of_part(newer[0]);
     CHECK(codes[0] == 0x43C67543);
     CHECK(codes[32] == 0x7543C675);
     CHECK(codes[64 + 31] == 0xC67543C6);
-    CHECK(words_of_part(v2[1]) == std::vector<std::uint32_t>{0x24924924, 0x49249249, 0x92492492});
-    CHECK(words_of_part(v1[1]) == std::vector<std::uint32_t>{0xDB6DB6DB, 0xB6DB6DB6, 0x6DB6DB6D});
-    CHECK(v2[2].type == safetensors_type::f16);
+    CHECK(words_of_part(newer[1]) == std::vector<std::uint32_t>{0x24924924, 0x49249249, 0x92492492});
+    CHECK(words_of_part(older[1]) == std::vector<std::uint32_t>{0xDB6DB6DB, 0xB6DB6DB6, 0x6DB6DB6D});
+    CHECK(newer[2].type == safetensors_type::f16);
 }
 
 TEST_CASE("what GPTQ's layout does not hold is refused, with what would be lost") {
@@ -136,8 +136,9 @@ TEST_CASE("what GPTQ's layout does not hold is refused, with what would be lost"
     CHECK(refusal([](coded_matrix& m) { m.zeros(2, 1) = 7.5f; }) ==
           "GPTQ (gptq_v2): zeros are integers from 0 to 15, that of row 2, group 1 is 7.5");
     CHECK(refusal([](coded_matrix& m) { m.zeros(2, 1) = 16; }).find("group 1 is 16.0") != std::string::npos);
-    CHECK(refusal([](coded_matrix& m) { m.scales(7, 0) = 0.1f; })
-              .find("scales are F16, which does not hold that of row 7, group 0 exactly") != std::string::npos);
+    CHECK(refusal([](coded_matrix& m) {
+              m.scales(7, 0) = 0.1f;
+          }).find("scales are F16, which does not hold that of row 7, group 0 exactly") != std::string::npos);
     CHECK(refusal([](coded_matrix& m) { m.scales(7, 0) = 1e6f; }).find("row 7, group 0") != std::string::npos);
     CHECK(refusal([](coded_matrix& m) { m.offsets = matrix<float>(32, 2); }).find("offsets of groups are not held") !=
           std::string::npos);
