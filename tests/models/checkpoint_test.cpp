@@ -398,11 +398,29 @@ TEST_CASE("quantized weights are refused as such where only a file or the tensor
                   find(all, "model.layers.0.mlp.up_proj.weight") =
                       make_tensor("model.layers.0.mlp.up_proj.qweight", {2, 8}, safetensors_type::f32);
               }),
-              "up_proj.qweight\" belongs to weights quantized by GPTQ or AWQ, which are not read yet"));
+              "up_proj.qweight\": I32 or I16 of rank 2 is expected, F32 of shape (2, 8) was found"));
     const temporary_folder folder;
     write_folder(folder.path(), config_file, make_tensors(config(), safetensors_type::bf16));
-    write_text(folder / "quantize_config.json", R"({"bits": 3, "group_size": 128})");
-    CHECK(has(refusal(folder.path()), "quantize_config.json: weights quantized by GPTQ to 3 bits in groups of 128"));
+    write_text(folder / "hf_quant_config.json",
+               R"({"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8", "group_size": 128}})");
+    CHECK(has(refusal(folder.path()),
+              "hf_quant_config.json: weights quantized by \"modelopt\" in groups of 128 are not "
+              "read (quant_algo \"FP8\")"));
+}
+
+TEST_CASE("a layer that is said to be quantized, and is not, is named") {
+    const temporary_folder folder;
+    json file = config_file;
+    file["quantization_config"] = {
+        {"quant_method", "compressed-tensors"},
+        {"config_groups", {{"group_0", {{"targets", {"re:.*up_proj"}}, {"weights", {{"num_bits", 4}}}}}}}};
+    write_folder(folder.path(), file, make_tensors(config(), safetensors_type::bf16));
+    CHECK(has(refusal(folder.path()),
+              "tensor \"model.layers.0.mlp.up_proj.weight\": " + (folder / "config.json").string() +
+                  ": key \"quantization_config\" says that this layer is quantized, its weight is BF16"));
+    file["quantization_config"]["ignore"] = {"re:.*mlp"};
+    write_folder(folder.path(), file, make_tensors(config(), safetensors_type::bf16));
+    CHECK(checkpoint(folder.path()).problems().empty());
 }
 
 TEST_CASE("inspect goes on after a refusal, to all others that a loader would meet") {

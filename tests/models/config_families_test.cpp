@@ -312,6 +312,8 @@ TEST_CASE("a model of images too gives its model of text") {
     CHECK(problems.empty());
     refused({{"model_type", "llava"}, {"text_config", text}}, "this one wraps a language model");
     CHECK(problems_of(with(file, "quantization_config", {{"bits", 4}})).size() == 1);
+    CHECK(problems_of(with(file, "text_config", with(text, "quantization_config", {{"quant_method", "fp8"}}))).size() ==
+          1);
 }
 
 TEST_CASE("Ministral 3's queries grow with their position") {

@@ -245,7 +245,7 @@ TEST_CASE("an architecture that is not supported is the one refusal of its confi
     CHECK(both[1].find("quantized") != std::string::npos);
 }
 
-TEST_CASE("quantized weights are named by method and bits, before what else is odd") {
+TEST_CASE("quantized weights that are not read are named by method and bits, before what else is odd") {
     const auto first = [](json quantization, const char* key = "quantization_config") {
         auto file = with(llama_config(), key, std::move(quantization));
         file["odd_key"] = 1;
@@ -256,21 +256,60 @@ TEST_CASE("quantized weights are named by method and bits, before what else is o
     const auto names = [](std::string const& text, std::string const& words) {
         CAPTURE(text);
         CHECK(text.find(words) != std::string::npos);
-        CHECK(text.find("not read yet") != std::string::npos);
+        CHECK(text.find("not read") != std::string::npos);
     };
-    names(first({{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}}),
-          "by \"gptq\" to 4 bits in groups of 128");
-    names(first({{"quant_method", "awq"}, {"w_bit", 3}, {"q_group_size", 64}}), "by \"awq\" to 3 bits in groups of 64");
-    names(first({{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}, {"load_in_8bit", false}}),
-          "by \"bitsandbytes\" to 4 bits");
-    names(first({{"quant_method", "compressed-tensors"},
-                 {"config_groups", {{"group_0", {{"weights", {{"num_bits", 8}, {"group_size", nullptr}}}}}}}}),
-          "by \"compressed-tensors\" to 8 bits are");
-    names(first({{"quant_method", "fp8"}, {"weight_block_size", {128, 128}}}), "by \"fp8\" are");
-    names(first({{"group_size", 64}, {"bits", 4}}, "quantization"), "by MLX to 4 bits in groups of 64");
+    names(first({{"quant_method", "bitsandbytes"}, {"load_in_4bit", false}, {"load_in_8bit", true}}),
+          "by \"bitsandbytes\" to 8 bits are not read (LLM.int8 rounds activations too)");
+    const json tokens{{"num_bits", 8}, {"dynamic", true}, {"strategy", "token"}};
+    const json w8a8{{"targets", {"Linear"}}, {"weights", {{"num_bits", 8}}}, {"input_activations", tokens}};
+    const json compressed{{"quant_method", "compressed-tensors"}, {"config_groups", {{"group_0", w8a8}}}};
+    const std::string activations = "by \"compressed-tensors\" to 8 bits are not read (group \"group_0\": input "
+                                    "activations 8-bit int, dynamic per token (W8A8))";
+    names(first(compressed), activations);
+    names(first(with(compressed, "quant_method", "compressed_tensors")), activations);
+    names(first(without(compressed, "quant_method")), activations);
+    names(first(compressed, "compression_config"), "key \"compression_config\": weights quantized " + activations);
+    names(first(without(compressed, "quant_method"), "sparseml_quantization_config"), activations);
+    names(first({{"quant_method", "fp8"}, {"weight_block_size", {128, 128}}}),
+          "by \"fp8\" are not read (floats of 8 bits whose inputs are rounded too)");
+    names(first({{"quant_method", "auto-round"}, {"bits", 4}, {"group_size", 128}, {"act_bits", 8}}),
+          "by \"auto-round\" to 4 bits in groups of 128 are not read (activations are quantized too, to 8 bits)");
+    names(first({{"quant_method", "modelopt"}, {"quant_algo", "FP8"}}), "(quant_algo \"FP8\")");
+    names(first({{"quant_method", "modelopt"}, {"quant_algo", "NVFP4"}, {"kv_cache_quant_algo", "FP8"}}),
+          "(kv cache \"FP8\")");
+    names(first({{"group_size", 64}, {"bits", 4}, {"mode", "mxfp8"}}, "quantization"),
+          "by \"mlx\" to 4 bits in groups of 64 are not read (mode \"mxfp8\")");
+    names(first({{"quant_method", "fp_quant"}}), "by \"fp-quant\" are not read (floats of 4 bits after a rotation");
+    names(first({{"quant_method", "something new"}, {"bits", 4}}), "by \"something new\" to 4 bits are not read;");
+    names(first({{"bits", 4}}), "by a method without a name to 4 bits");
     names(first("gptq"), "by a method without a name");
+    for (const char* name : {"aqlm",     "bitnet", "eetq",  "exl2", "exl3",    "fbgemm_fp8", "fouroversix", "fp8",
+                             "fp_quant", "gemma",  "higgs", "hqq",  "mxfp4",   "mxfp8",      "paroquant",   "quanto",
+                             "quark",    "qqq",    "sinq",  "spqr", "torchao", "vptq"})
+        names(first({{"quant_method", name}}), "are not read ("); // and why
     for (json const& nothing : {json(), json::object(), json(false)})
         good(with(llama_config(), "quantization_config", nothing));
+}
+
+TEST_CASE("quantized weights that are read are no problem, wherever they are described") {
+    const json scheme{{"targets", {"Linear"}}, {"weights", {{"num_bits", 4}, {"group_size", 32}}}};
+    const json compressed{{"quant_method", "compressed-tensors"}, {"config_groups", {{"group_0", scheme}}}};
+    for (json const& read :
+         {json{{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}}, json{{"quant_method", "awq"}, {"w_bit", 4}},
+          compressed, json{{"quant_method", "intel/auto-round"}, {"packing_format", "auto_round:auto_gptq"}},
+          json{{"quant_method", "modelopt"}, {"quant_algo", "NVFP4"}}, json{{"group_size", 64}, {"bits", 4}},
+          json{{"quant_method", "metal"}, {"bits", 4}}, json{{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}},
+          json{{"load_in_4bit", false}, {"load_in_8bit", false}}})
+        for (const char* key : {"quantization_config", "compression_config", "quantization"})
+            good(with(llama_config(), key, read));
+    // Of two descriptions, the one that is refused counts.
+    auto both = with(llama_config(), "compression_config", compressed);
+    both["quantization_config"] = {{"quant_method", "exl3"}};
+    CHECK(problems_of(both).size() == 1);
+    const json broken{{"quant_method", "compressed-tensors"}, {"config_groups", 5}};
+    const auto problems = problems_of(with(llama_config(), "quantization_config", broken));
+    REQUIRE(problems.size() == 1);
+    CHECK(problems[0].find("\"config_groups\"") != std::string::npos);
 }
 
 TEST_CASE("a key that is not known is passed over for who names it") {

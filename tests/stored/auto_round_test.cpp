@@ -35,9 +35,10 @@ TEST_CASE("AutoRound: scales below 0, zeros by the layout's name (spec more-form
     for (auto const& [packing, zero] :
          {std::pair{"auto_round", 0x88888888u}, std::pair{"auto_round:gptqmodel", 0x88888888u},
           std::pair{"auto_round:auto_gptq", 0x77777777u}, std::pair{"auto_round:gptq:exllamav2", 0x77777777u}}) {
-        CAPTURE(packing);
+        const std::string name = packing;
+        CAPTURE(name);
         const auto m =
-            alike(codes, std::vector<std::uint32_t>(4, zero), {{"packing_format", packing}, {"group_size", 32}}).read();
+            alike(codes, std::vector<std::uint32_t>(4, zero), {{"packing_format", name}, {"group_size", 32}}).read();
         CHECK(m.zeros(31, 1) == 8);
         CHECK(m.value_at(0, 0) == .09765625f * -6);
         CHECK(m.value_at(0, 32) == -.09765625f * -5);

@@ -1,63 +1,40 @@
 #pragma once
-/// Layers that packages of others wrote, and what they decode them to: files of tests/data/stored.
+/// Small layers that a package wrote, and its own weights of each.
 
-#include "bitlens/io/json.hpp"
-#include "bitlens/io/sha256.hpp"
+#include "bitlens/stored/find_stored_linear.hpp"
 
-#include "stored_for_test.hpp"
+#include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cstddef>
-#include <fstream>
-#include <span>
-#include <sstream>
-#include <stdexcept>
+#include <filesystem>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace bitlens::test {
 
-struct golden_layer {
-    std::string form;
-    json arguments;
-    std::vector<part> parts;
-    std::string decoded; ///< SHA-256 of the floats, zeros without a sign
-};
-
-inline std::vector<golden_layer> golden_layers(std::string const& name) {
-    std::ifstream file(std::string(BITLENS_TEST_DATA "/stored/") + name);
-    if (!file) throw std::runtime_error("no goldens " + name);
-    std::vector<golden_layer> all;
-    for (std::string line; std::getline(file, line);) {
-        std::istringstream words(line);
-        std::string first, second, third, fourth;
-        words >> first >> second;
-        if (first == "case") {
-            std::getline(words, third);
-            all.push_back({second, json::parse(third), {}, {}});
-        } else if (first == "decoded") {
-            all.back().decoded = second;
-        } else {
-            words >> third >> fourth;
-            const auto type = std::ranges::find(safetensors_types, second, &safetensors_type_info::name);
-            part p{first,
-                   static_cast<safetensors_type>(type - safetensors_types.begin()),
-                   json::parse(third).get<std::vector<std::size_t>>(),
-                   {}};
-            for (std::size_t i = 0; i + 1 < fourth.size(); i += 2)
-                p.bytes.push_back(static_cast<std::byte>(std::stoul(fourth.substr(i, 2), nullptr, 16)));
-            all.back().parts.push_back(std::move(p));
+/// Every layer of tests/data/stored/<file> gives exactly the numbers of its tensor "expected".
+template <class Describe>
+void check_golden_layers(std::string const& file, std::size_t count, Describe const& description) {
+    const safetensors_file all(std::filesystem::path(BITLENS_TEST_DATA) / "stored" / file);
+    std::vector<placed_safetensors_tensor> tensors;
+    for (auto const& t : all.tensors()) tensors.push_back({&t, &all});
+    const auto layers = find_linear_tensors(tensors);
+    CHECK(layers.size() == count);
+    for (auto const& layer : layers) {
+        std::string const& name = layer.first;
+        CAPTURE(name);
+        const auto linear = find_stored_linear(layer.second, {description(name), "config.json"});
+        auto const& expected = all.tensor(name + ".expected");
+        REQUIRE(expected.shape == std::vector{linear->rows(), linear->cols()});
+        const auto m = linear->read();
+        std::vector<float> row(m.cols());
+        std::size_t different = 0, i = 0;
+        for (std::size_t r = 0; r < m.rows(); ++r) {
+            m.read_row(r, row);
+            for (const float x : row) different += x != load<float>(expected.bytes.data() + 4 * i++);
         }
+        CHECK(different == 0);
     }
-    return all;
-}
-
-inline std::string hash_of_floats(coded_matrix const& m) {
-    std::vector<float> values(m.rows() * m.cols());
-    for (std::size_t r = 0; r < m.rows(); ++r) m.read_row(r, std::span(values).subspan(r * m.cols(), m.cols()));
-    for (float& x : values) x += 0.0f;
-    return sha256_of(std::as_bytes(std::span(values)));
 }
 
 } // namespace bitlens::test

@@ -1,4 +1,4 @@
-#include "golden_layers.hpp"
+#include "listed_layers.hpp"
 #include "stored_for_test.hpp"
 
 #include <doctest/doctest.h>
@@ -11,7 +11,7 @@ using namespace bitlens;
 using namespace bitlens::test;
 
 TEST_CASE("what MLX writes is read to the bit") {
-    const auto all = golden_layers("mlx.txt");
+    const auto all = listed_layers("mlx.txt");
     CHECK(all.size() == 8);
     for (auto const& golden : all) {
         CAPTURE(golden.arguments.dump());

@@ -94,8 +94,8 @@ public:
         }
         for (auto const& [target, place] : targets)
             add(
-                target, [&](module_pattern&& p) { patterns_.emplace_back(std::move(p), place); },
-                [&](std::string const& name) { names_.emplace(name, place); });
+                target, [&, at = place](module_pattern&& p) { patterns_.emplace_back(std::move(p), at); },
+                [&, at = place](std::string const& name) { names_.emplace(name, at); });
         for (auto const& target :
              if_present<std::vector<std::string>>(description, "ignore", who).value_or(std::vector<std::string>()))
             add(

@@ -45,7 +45,7 @@ public:
             if (!fits(4)) return 3;
             // Up to 32 outputs have as many words in 4 bits. In 3, two bits of each word are left over.
             const auto said = d.integer({"bits", "w_bit", "wbits"});
-            if (said ? *said == 3 : has_bits_left_over(t)) return 3;
+            if (said ? *said == 3 : d.empty() && has_bits_left_over(t)) return 3;
         }
         if (!d.empty()) return std::nullopt;
         for (const int bits : {2, 4})
