@@ -13,11 +13,13 @@
 #include "bitlens/models/parameter_names.hpp"
 #include "bitlens/models/stored_tensor.hpp"
 #include "bitlens/stored/find_stored_linear.hpp"
+#include "bitlens/stored/gguf_linear.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -166,6 +168,8 @@ struct checkpoint_contents {
                             tensor.bytes,
                             gguf->mapping(),
                             &tensor};
+            if (tensor.type->parts && tensor.rank == 2)
+                t.linear = std::make_shared<gguf_linear>(tensor, path.string(), gguf->mapping());
             if (tensor.type->name == "F32") t.number = stored_number::f32;
             if (tensor.type->name == "F16") t.number = stored_number::f16;
             if (tensor.type->name == "BF16") t.number = stored_number::bf16;
