@@ -124,3 +124,46 @@ TEST_CASE("how a matrix will be loaded is known before it is: 16 bits stay, borr
     CHECK(source.form_of<floats>(up).is_float);
     CHECK_FALSE(source.form_of<floats>(up).is_borrowed);
 }
+
+TEST_CASE("a model in several GGUF files is the model in one") {
+    const temporary_folder folder;
+    const auto c = wide_config();
+    const auto tensors = make_tensors(c, safetensors_type::f16);
+    write_gguf(folder / "whole.gguf", c, tensors);
+    const auto name = [](int k) { return "m-0000" + std::to_string(k + 1) + "-of-00002.gguf"; };
+    for (int k = 0; k < 2; ++k) {
+        gguf_writer file = k == 0 ? gguf_metadata(c) : gguf_writer();
+        file.number("split.no", static_cast<std::uint32_t>(k));
+        file.number("split.count", 2);
+        for (std::size_t i = 0; i < tensors.size(); ++i) {
+            auto const& t = tensors[i];
+            const bool is_pair = t.name.ends_with("q_proj.weight") || t.name.ends_with("k_proj.weight");
+            if (i % 2 == static_cast<std::size_t>(k))
+                file.tensor(gguf_name(t.name), t.shape, 1, is_pair ? interleave_heads(t, c.block.head_dim) : t.bytes);
+        }
+        file.write(folder / name(k));
+    }
+    const checkpoint whole(folder / "whole.gguf"), parts(folder / name(0));
+    CHECK(parts.files() == std::vector{folder / name(0), folder / name(1)});
+    CHECK(parts.config() == whole.config());
+    REQUIRE(parts.tensors().size() == whole.tensors().size());
+    for (auto const& t : parts.tensors()) {
+        CAPTURE(t.name);
+        if (t.shape.size() == 1) {
+            CHECK(parts.load_vector(t.name) == whole.load_vector(t.name));
+            continue;
+        }
+        const auto one = whole.load_matrix<floats>(t.name), other = parts.load_matrix<floats>(t.name);
+        CHECK(std::memcmp(one.data(), other.data(), one.bytes()) == 0);
+    }
+    const auto place = [&](std::string const& tensor) {
+        for (auto const& t : parts.tensors())
+            if (t.name == tensor) return t.file;
+        return std::filesystem::path();
+    };
+    CHECK(place(tensors[1].name) == folder / name(1));
+    CHECK(place(tensors[2].name) == folder / name(0));
+    std::filesystem::remove(folder / name(1));
+    CHECK_THROWS_WITH_AS(checkpoint(folder / name(0)), doctest::Contains("1 of the 2 parts of this model is missing"),
+                         io_error);
+}

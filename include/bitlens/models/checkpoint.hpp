@@ -75,8 +75,11 @@ public:
 
     /// Every file that decides what the model and its tokenizer compute, sorted.
     std::vector<std::filesystem::path> files() const {
-        if (is_gguf()) return {path()};
         std::vector<std::filesystem::path> all;
+        if (is_gguf()) {
+            for (auto const& part : contents_->gguf->parts()) all.push_back(part->path());
+            return all;
+        }
         for (auto const& file : contents_->safetensors->files()) all.push_back(file.path());
         for (const char* name : {"config.json", "model.safetensors.index.json"})
             if (std::error_code unknown; std::filesystem::exists(path() / name, unknown)) all.push_back(path() / name);
