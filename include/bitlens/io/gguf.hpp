@@ -78,6 +78,22 @@ struct gguf_tensor {
     std::size_t row_bytes() const noexcept { return cols() / type->elements * type->bytes; }
 };
 
+namespace detail {
+
+inline constexpr std::string_view gguf_alignment_key = "general.alignment";
+inline constexpr std::size_t longest_gguf_key = 65535, longest_gguf_tensor_name = 63;
+
+/// Whether a key or the name of a tensor may be so: not empty, UTF-8 without control characters.
+inline bool is_gguf_name(std::string_view text, std::size_t most) noexcept {
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+    return !text.empty() && text.size() <= most && is_utf8(text) && std::ranges::none_of(text, is_control);
+}
+
+/// Bytes from n on to the next multiple of `unit`.
+constexpr std::uint64_t gguf_padding(std::uint64_t n, std::uint64_t unit) noexcept { return (unit - n % unit) % unit; }
+
+} // namespace detail
+
 /// A mapped GGUF file, all of its structure checked. Views into it live as long as mapping() is kept.
 /// Errors: io_error if it cannot be opened; format_error naming file, key or tensor, and field otherwise: what is not
 /// version 2 or 3 or little-endian, strings and arrays longer than the file, nested arrays, empty or repeated keys and
@@ -156,8 +172,6 @@ public:
 
 private:
     static constexpr std::uint64_t longest = std::uint64_t{1} << 30; // bytes of a string, elements of an array
-    static constexpr std::string_view alignment_key = "general.alignment";
-    static constexpr std::size_t longest_key = 65535, longest_tensor_name = 63;
 
     [[noreturn]] void fail(std::string const& what) const { throw format_error(who_ + ": " + what); }
 
@@ -178,11 +192,9 @@ private:
         return as_text(cursor.take(length, field));
     }
 
-    /// A key or the name of a tensor: not empty, UTF-8 without control characters.
     std::string_view read_name(byte_cursor& cursor, std::string const& field, std::size_t most) const {
         const auto text = read_string(cursor, field);
-        const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
-        if (text.empty() || text.size() > most || !is_utf8(text) || std::ranges::any_of(text, is_control))
+        if (!detail::is_gguf_name(text, most))
             fail(field + ": 1 to " + std::to_string(most) +
                  " bytes of UTF-8 without control characters are expected, " + std::to_string(text.size()) + " bytes " +
                  in_quotes(text) + " were found");
@@ -204,7 +216,7 @@ private:
     void read_metadata(byte_cursor& cursor, std::uint64_t count) {
         for (std::uint64_t i = 0; i < count; ++i) {
             gguf_value value{};
-            value.key = read_name(cursor, "key " + std::to_string(i), longest_key);
+            value.key = read_name(cursor, "key " + std::to_string(i), detail::longest_gguf_key);
             const std::string field = "key " + in_quotes(value.key);
             value.type = value.element = read_type(cursor, field + ": type");
             value.count = 1;
@@ -319,7 +331,7 @@ private:
             part.fail("part " + std::to_string(k + 1) + " of " + std::to_string(part_count()) +
                       " is expected, its metadata says another");
         for (gguf_value const& value : part.values_) {
-            if (value.key == part_key || value.key == alignment_key) continue;
+            if (value.key == part_key || value.key == detail::gguf_alignment_key) continue;
             gguf_value const* const first = find_value(value.key);
             if (first == nullptr || first->type != value.type || first->element != value.element ||
                 !std::ranges::equal(first->payload, value.payload))
@@ -337,7 +349,7 @@ private:
     void read_tensors(byte_cursor& cursor, std::uint64_t count) {
         for (std::uint64_t i = 0; i < count; ++i) {
             gguf_tensor t{};
-            t.name = read_name(cursor, "tensor " + std::to_string(i) + ": name", longest_tensor_name);
+            t.name = read_name(cursor, "tensor " + std::to_string(i) + ": name", detail::longest_gguf_tensor_name);
             const std::string field = "tensor " + in_quotes(t.name);
             t.rank = cursor.number<std::uint32_t>(field + ": number of dimensions");
             if (t.rank > t.dims.size())
@@ -375,12 +387,13 @@ private:
     }
 
     std::uint64_t alignment() const {
-        gguf_value const* const stored = find_value(alignment_key);
-        if (stored && stored->type != gguf_type::uint32) fail("key " + in_quotes(alignment_key) + ": u32 is expected");
+        gguf_value const* const stored = find_value(detail::gguf_alignment_key);
+        if (stored && stored->type != gguf_type::uint32)
+            fail("key " + in_quotes(detail::gguf_alignment_key) + ": u32 is expected");
         const std::uint64_t unit = stored ? convert<std::uint32_t>(*stored) : 32;
         if (!std::has_single_bit(unit))
-            fail("key " + in_quotes(alignment_key) + ": a power of two is expected, " + std::to_string(unit) +
-                 " was found");
+            fail("key " + in_quotes(detail::gguf_alignment_key) + ": a power of two is expected, " +
+                 std::to_string(unit) + " was found");
         return unit;
     }
 
@@ -388,7 +401,7 @@ private:
     void place_tensors(byte_cursor& cursor) {
         const std::uint64_t unit = alignment();
         if (tensors_.empty()) return;
-        const auto padding = [unit](std::uint64_t n) { return (unit - n % unit) % unit; };
+        const auto padding = [unit](std::uint64_t n) { return detail::gguf_padding(n, unit); };
         cursor.take(padding(cursor.position()), "padding before the data");
         const std::size_t begin = cursor.position();
         for (gguf_tensor& t : tensors_) {
