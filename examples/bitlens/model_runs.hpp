@@ -49,18 +49,6 @@ namespace detail {
 
 inline bool is_linear_of_block(std::string const& name) { return name.ends_with("_proj.weight"); }
 
-/// Bytes of a matrix once loaded: 16-bit numbers stay, everything else becomes float.
-inline std::uint64_t loaded_bytes(tensor_info const& t) {
-    std::uint64_t count = 1;
-    for (const std::size_t n : t.shape) count *= n;
-    return count * (t.type == "F16" || t.type == "BF16" ? 2 : 4);
-}
-
-/// Bytes of the floats that a matrix is quantized from, where it is not kept as float.
-inline std::uint64_t widened_bytes(tensor_info const& t) {
-    return t.type == "F16" || t.type == "BF16" ? 2 * loaded_bytes(t) : 0;
-}
-
 } // namespace detail
 
 /// And how large it is.
@@ -89,14 +77,16 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
     std::uint64_t widened = 0;
     for (auto const& t : source.tensors()) {
         if (t.shape.size() != 2) continue;
+        const loaded_form form = source.form_of<weight>(t.name);
         if (!detail::is_linear_of_block(t.name)) {
             // Of a borrowed embedding only rows are read, but for a head that is the same.
-            if (t.name != bitlens::detail::embedding_name || config.tied_head || !source.is_borrowed<weight>(t.name))
-                d.ends += detail::loaded_bytes(t);
+            if (t.name != bitlens::detail::embedding_name || config.tied_head || !form.is_borrowed)
+                d.ends += form.bytes;
             continue;
         }
-        d.full += detail::loaded_bytes(t);
-        widened = std::max(widened, detail::widened_bytes(t));
+        d.full += form.bytes;
+        // The floats that a matrix is quantized from, where it is not kept as float.
+        if (!form.is_float) widened = std::max(widened, sizeof(float) * t.shape[0] * t.shape[1]);
     }
     for (auto const& m : methods)
         for (std::size_t k = 0; k < config.layers; ++k)

@@ -9,6 +9,7 @@
 #include "bitlens/io/foreign_file.hpp"
 #include "bitlens/io/gguf.hpp"
 #include "bitlens/io/gguf_blocks.hpp"
+#include "bitlens/io/gguf_writer.hpp"
 #include "bitlens/io/gzip.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"

@@ -12,6 +12,8 @@
 #include "bitlens/stored/find_stored_linear.hpp"
 #include "bitlens/stored/float4_linear.hpp"
 #include "bitlens/stored/flute_linear.hpp"
+#include "bitlens/stored/gguf_blocks_of.hpp"
+#include "bitlens/stored/gguf_linear.hpp"
 #include "bitlens/stored/gptq_linear.hpp"
 #include "bitlens/stored/group_order.hpp"
 #include "bitlens/stored/linear_tensors.hpp"

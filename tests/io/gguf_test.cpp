@@ -158,7 +158,8 @@ TEST_CASE("what is wrong in the metadata is named by its key") {
     CHECK_OPENING(one(text("k") + le(gguf_type::boolean) + "\2"), "\"k\"", "neither 0 nor 1");
     CHECK_OPENING(one(text("k") + le(gguf_type::string) + text("\xC0\x80")), "\"k\"", "UTF-8");
     CHECK_OPENING(whole({architecture, architecture}, {}), "\"general.architecture\"", "twice");
-    CHECK_OPENING(one(pair("split.count", gguf_type::uint16, le(std::uint16_t{3}))), "\"split.count\"", "3 parts");
+    CHECK_OPENING(one(pair("split.count", gguf_type::uint16, le(std::uint16_t{3}))), "\"split.no\" is missing");
+    CHECK_OPENING(one(pair("split.count", gguf_type::uint32, le(std::uint32_t{65536}))), "from 0 to 65535", "65536");
     CHECK(opening(one(pair("split.count", gguf_type::uint16, le(std::uint16_t{1})))) == "nothing was thrown");
 }
 
@@ -211,14 +212,95 @@ TEST_CASE("what is wrong with a tensor is named") {
     CHECK_OPENING(two("a", 32), "\"a\"", "twice");
 }
 
+namespace {
+
+/// The file of part `number` of a model in `count`, with a tensor of four numbers each.
+std::string part_of(std::uint16_t number, std::uint16_t count, std::vector<std::string> const& names,
+                    std::vector<std::string> more = {}, std::int32_t all = 4) {
+    more.push_back(pair("split.no", gguf_type::uint16, le(number)));
+    more.push_back(pair("split.count", gguf_type::uint16, le(count)));
+    more.push_back(pair("split.tensors.count", gguf_type::int32, le(all)));
+    std::vector<std::string> tensors;
+    std::string data;
+    for (auto const& name : names) {
+        tensors.push_back(tensor(name, {4}, 0, data.size()));
+        for (int i = 0; i < 8; ++i) data += le(static_cast<float>(i < 4 ? 10 * number + i : 0));
+    }
+    return whole(more, tensors, data);
+}
+
+} // namespace
+
+TEST_CASE("the parts of a model are read as one file, the first of them standing for all") {
+    const test::temporary_folder folder;
+    const auto first = folder.write("m-00001-of-00003.gguf", part_of(0, 3, {"a", "b"}, {architecture}));
+    const auto second = folder.write("m-00002-of-00003.gguf", part_of(1, 3, {"c"}));
+    const auto third = folder.write("m-00003-of-00003.gguf", part_of(2, 3, {"d"}, {architecture}));
+    const gguf_file file(first);
+    CHECK(file.path() == first);
+    REQUIRE(file.parts().size() == 3);
+    CHECK(file.parts()[2]->path() == third);
+    CHECK(file.required<std::string>("general.architecture") == "llama");
+    REQUIRE(file.tensors().size() == 4);
+    CHECK(file.tensor("b").part == 0);
+    CHECK(file.mapping(file.tensor("c"))->path() == second);
+    matrix<float> y(1, 4);
+    file.decode_rows(file.tensor("d"), 0, 1, y);
+    CHECK(y(0, 3) == 23);
+    file.decode_rows(file.tensor("c"), 0, 1, y);
+    CHECK(y(0, 0) == 10);
+    CHECK_REFUSED(gguf_file(second), "m-00002-of-00003.gguf: this is part 2 of 3 of a model; the first, ",
+                  "m-00001-of-00003.gguf, is expected");
+}
+
+TEST_CASE("parts that are missing, misnamed, or of another model are told") {
+    const test::temporary_folder folder;
+    const auto first = folder.write("m-00001-of-00003.gguf", part_of(0, 3, {"a", "b"}, {architecture}));
+    CHECK_THROWS_TEXT(gguf_file(first), io_error, "2 of the 3 parts of this model are missing in the folder: ",
+                      "\"m-00002-of-00003.gguf\", \"m-00003-of-00003.gguf\"");
+    folder.write("m-00003-of-00003.gguf", part_of(2, 3, {"d"}));
+    CHECK_THROWS_TEXT(gguf_file(first), io_error,
+                      "1 of the 3 parts of this model is missing in the folder: ", "\"m-00002-of-00003.gguf\"");
+    const auto with_second = [&](std::string const& bytes) {
+        folder.write("m-00002-of-00003.gguf", bytes);
+        return files::error_of([&] { gguf_file file(first); });
+    };
+    CHECK(with_second(part_of(1, 3, {"c"})) == "nothing was thrown");
+    const auto names = [&](std::string const& bytes, std::initializer_list<std::string_view> words) {
+        return files::missing(with_second(bytes), words);
+    };
+    CHECK(names(part_of(2, 3, {"c"}), {"m-00002-of-00003.gguf: part 2 of 3 is expected"}) == "");
+    CHECK(names(part_of(1, 4, {"c"}), {"m-00002-of-00003.gguf: part 2 of 3 is expected"}) == "");
+    CHECK(names(whole({}, {}), {"m-00002-of-00003.gguf: part 2 of 3 is expected"}) == "");
+    CHECK(names(part_of(1, 3, {"a"}), {"m-00001-of-00003.gguf: tensor \"a\" occurs in two of its parts"}) == "");
+    CHECK(names(part_of(1, 3, {"c", "e"}),
+                {"\"split.tensors.count\": 4 tensors are expected, 5 were found in 3 parts"}) == "");
+    CHECK(names(part_of(1, 3, {}), {"4 tensors are expected, 3 were found"}) == "");
+    CHECK(names(part_of(1, 3, {"c"}, {pair("general.architecture", gguf_type::string, text("qwen2"))}),
+                {"m-00002-of-00003.gguf: key \"general.architecture\": the first part, ", "has another value"}) == "");
+    CHECK(names(part_of(1, 3, {"c"}, {pair("odd", gguf_type::uint8, "a")}), {"key \"odd\"", "lacks it"}) == "");
+    CHECK(names(part_of(1, 3, {"c"}, {}, 5), {"\"split.tensors.count\"", "has another value"}) == "");
+    CHECK(names("GGUF", {"m-00002-of-00003.gguf: version"}) == "");
+
+    const auto single = [&](std::string const& name, std::uint16_t number) {
+        const auto path = folder.write(name, part_of(number, 3, {"a", "b"}, {architecture}));
+        return files::error_of([&] { gguf_file file(path); });
+    };
+    for (const char* name : {"other.gguf", "m-00001-of-00004.gguf", "-00001-of-00003.gguf", "m-1-of-3.gguf"})
+        CHECK(files::missing(single(name, 0), {name, "key \"split.no\": this is part 1 of 3 of a model, whose name "
+                                                     "would end with \"-00001-of-00003.gguf\""}) == "");
+    CHECK(files::missing(single("n-00001-of-00003.gguf", 1), {"would end with \"-00002-of-00003.gguf\""}) == "");
+    CHECK(files::missing(single("n-00004-of-00003.gguf", 3), {"this is part 4 of 3"}) == "");
+}
+
 TEST_CASE("types that have no decoder are listed, and decoding them is refused by name") {
     const test::temporary_folder folder;
-    const gguf_file file(folder.write("m.gguf", whole({}, {tensor("t", {256, 1}, 23, 0)}, std::string(160, '\0'))));
+    const gguf_file file(folder.write("m.gguf", whole({}, {tensor("t", {256, 1}, 22, 0)}, std::string(96, '\0'))));
     gguf_tensor const& t = file.tensor("t");
-    CHECK(t.type->name == "IQ4_XS");
-    CHECK(t.bytes.size() == 136);
+    CHECK(t.type->name == "IQ2_S");
+    CHECK(t.bytes.size() == 82);
     matrix<float> y(1, 256);
-    CHECK_REFUSED(file.decode_rows(t, 0, 1, y), "m.gguf", "\"t\"", "IQ4_XS");
+    CHECK_REFUSED(file.decode_rows(t, 0, 1, y), "m.gguf", "\"t\"", "IQ2_S");
 }
 
 TEST_CASE("every kind of metadata as the gguf package writes it") {

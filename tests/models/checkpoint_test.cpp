@@ -454,7 +454,7 @@ TEST_CASE("a GGUF file that is no whole model is told from one") {
     CHECK(has(refused([](auto& f) { f.text("adapter.type", "lora"); }), "this is an adapter (LoRA)"));
     CHECK(has(refused([](auto& f) { f.text("general.type", "imatrix"); }), "\"general.type\": \"imatrix\""));
     CHECK(has(refused([](auto& f) { f.text("tokenizer.ggml.tokens", "x"); }), "a vocabulary without tensors"));
-    CHECK(has(refused([](auto& f) { f.number("split.count", 3); }), "one of 3 parts of a model; join them first"));
+    CHECK(has(refused([](auto& f) { f.number("split.count", 3); }), "key \"split.no\" is missing"));
     const auto whole = [](auto& f) {
         f.text("general.type", "model");
         f.number("llama.vocab_size", 12);

@@ -1,5 +1,6 @@
 #pragma once
-/// gguf_file: metadata by key and tensors by name of a GGUF file (versions 2 and 3), decoded to float row by row.
+/// gguf_file: metadata by key and tensors by name of a GGUF file (versions 2 and 3), or of the parts of one, decoded to
+/// float row by row.
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/name_index.hpp"
@@ -23,6 +24,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -67,6 +69,7 @@ struct gguf_tensor {
     std::array<std::size_t, 4> dims; // as stored: dims[0] is the contiguous one; 1 from `rank` on
     std::size_t rank;
     std::span<const std::byte> bytes;
+    std::size_t part = 0; // of a file in several parts, from 0
 
     std::size_t cols() const noexcept { return dims[0]; }
     std::size_t rows() const noexcept { return dims[1] * dims[2] * dims[3]; }
@@ -75,32 +78,45 @@ struct gguf_tensor {
     std::size_t row_bytes() const noexcept { return cols() / type->elements * type->bytes; }
 };
 
+namespace detail {
+
+inline constexpr std::string_view gguf_alignment_key = "general.alignment";
+inline constexpr std::size_t longest_gguf_key = 65535, longest_gguf_tensor_name = 63;
+
+/// Whether a key or the name of a tensor may be so: not empty, UTF-8 without control characters.
+inline bool is_gguf_name(std::string_view text, std::size_t most) noexcept {
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+    return !text.empty() && text.size() <= most && is_utf8(text) && std::ranges::none_of(text, is_control);
+}
+
+/// Bytes from n on to the next multiple of `unit`.
+constexpr std::uint64_t gguf_padding(std::uint64_t n, std::uint64_t unit) noexcept { return (unit - n % unit) % unit; }
+
+} // namespace detail
+
 /// A mapped GGUF file, all of its structure checked. Views into it live as long as mapping() is kept.
 /// Errors: io_error if it cannot be opened; format_error naming file, key or tensor, and field otherwise: what is not
 /// version 2 or 3 or little-endian, strings and arrays longer than the file, nested arrays, empty or repeated keys and
 /// names, unknown types, an alignment that is no power of two, shapes that overflow or cut a block, offsets that are
-/// not the running sum, data that is missing, and one part of a model that was split into several files.
+/// not the running sum, and data that is missing.
+///
+/// A model may lie in several files, NAME-00001-of-00003.gguf and so on, the first of which has the metadata and is the
+/// one to open: all are read, and their tensors are those of one file.
+/// Errors: io_error naming the parts that are missing; format_error for a part other than the first, one under another
+/// name, and parts that do not belong together.
 /// Source: ggml d99724f2, docs/gguf.md and src/gguf.cpp.
 class gguf_file {
 public:
-    explicit gguf_file(std::filesystem::path const& path)
-        : file_(std::make_shared<const mapped_file>(path)), who_(path.string()) {
-        byte_cursor cursor(file_->bytes(), who_);
-        if (!as_text(file_->bytes()).starts_with("GGUF")) refuse_foreign(file_->bytes(), who_, "a GGUF file");
-        if (as_text(cursor.take(4, "magic")) != "GGUF") fail("magic: GGUF is expected: this is no GGUF file");
-        read_version(cursor);
-        const auto tensors = cursor.number<std::uint64_t>("tensor count");
-        const auto values = cursor.number<std::uint64_t>("metadata count");
-        read_metadata(cursor, values);
-        refuse_parts();
-        read_tensors(cursor, tensors);
-        place_tensors(cursor);
+    explicit gguf_file(std::filesystem::path const& path) : gguf_file(path, only_this_file{}) {
+        if (const auto count = part_count(); count > 1) read_other_parts(count);
     }
 
-    std::filesystem::path const& path() const noexcept { return file_->path(); }
+    std::filesystem::path const& path() const noexcept { return parts_[0]->path(); }
     std::uint32_t version() const noexcept { return version_; }
-    /// Keeps the bytes of the tensors alive after this object is gone.
-    std::shared_ptr<const mapped_file> mapping() const noexcept { return file_; }
+    /// The file, or its parts in their order.
+    std::span<const std::shared_ptr<const mapped_file>> parts() const noexcept { return parts_; }
+    /// Keeps the bytes of a tensor alive after this object is gone.
+    std::shared_ptr<const mapped_file> mapping(gguf_tensor const& t) const noexcept { return parts_[t.part]; }
 
     /// In the order of the file.
     std::span<const gguf_value> metadata() const noexcept { return values_; }
@@ -147,7 +163,8 @@ public:
         BITLENS_ASSERT(first <= from.rows() && count <= from.rows() - first);
         BITLENS_ASSERT(out.rows == count && out.cols == from.cols());
         if (!from.type->decode)
-            fail("tensor " + in_quotes(from.name) + ": type " + std::string(from.type->name) + " cannot be decoded");
+            throw format_error(parts_[from.part]->path().string() + ": tensor " + in_quotes(from.name) + ": type " +
+                               std::string(from.type->name) + " cannot be decoded");
         const std::size_t blocks = from.cols() / from.type->elements;
         for (std::size_t r = 0; r < count; ++r)
             from.type->decode(from.bytes.data() + (first + r) * from.row_bytes(), blocks, out.row(r).data());
@@ -155,7 +172,6 @@ public:
 
 private:
     static constexpr std::uint64_t longest = std::uint64_t{1} << 30; // bytes of a string, elements of an array
-    static constexpr std::size_t longest_key = 65535, longest_tensor_name = 63;
 
     [[noreturn]] void fail(std::string const& what) const { throw format_error(who_ + ": " + what); }
 
@@ -176,11 +192,9 @@ private:
         return as_text(cursor.take(length, field));
     }
 
-    /// A key or the name of a tensor: not empty, UTF-8 without control characters.
     std::string_view read_name(byte_cursor& cursor, std::string const& field, std::size_t most) const {
         const auto text = read_string(cursor, field);
-        const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
-        if (text.empty() || text.size() > most || !is_utf8(text) || std::ranges::any_of(text, is_control))
+        if (!detail::is_gguf_name(text, most))
             fail(field + ": 1 to " + std::to_string(most) +
                  " bytes of UTF-8 without control characters are expected, " + std::to_string(text.size()) + " bytes " +
                  in_quotes(text) + " were found");
@@ -202,7 +216,7 @@ private:
     void read_metadata(byte_cursor& cursor, std::uint64_t count) {
         for (std::uint64_t i = 0; i < count; ++i) {
             gguf_value value{};
-            value.key = read_name(cursor, "key " + std::to_string(i), longest_key);
+            value.key = read_name(cursor, "key " + std::to_string(i), detail::longest_gguf_key);
             const std::string field = "key " + in_quotes(value.key);
             value.type = value.element = read_type(cursor, field + ": type");
             value.count = 1;
@@ -237,20 +251,105 @@ private:
             const auto text = read_string(cursor, field);
             if (value.type == gguf_type::string && !is_utf8(text)) fail(field + ": a string that is no UTF-8");
         }
-        return file_->bytes().subspan(begin, cursor.position() - begin);
+        return file_.subspan(begin, cursor.position() - begin);
     }
 
-    void refuse_parts() const {
-        const auto parts = if_present<std::uint64_t>("split.count");
-        if (parts && *parts > 1)
-            fail("key \"split.count\": this is one of " + std::to_string(*parts) +
-                 " parts of a model; join them first (llama-gguf-split --merge)");
+    struct only_this_file {};
+    gguf_file(std::filesystem::path const& path, only_this_file)
+        : parts_{std::make_shared<const mapped_file>(path)}, file_(parts_[0]->bytes()), who_(path.string()) {
+        byte_cursor cursor(file_, who_);
+        if (!as_text(file_).starts_with("GGUF")) refuse_foreign(file_, who_, "a GGUF file");
+        if (as_text(cursor.take(4, "magic")) != "GGUF") fail("magic: GGUF is expected: this is no GGUF file");
+        read_version(cursor);
+        const auto tensors = cursor.number<std::uint64_t>("tensor count");
+        const auto values = cursor.number<std::uint64_t>("metadata count");
+        read_metadata(cursor, values);
+        read_tensors(cursor, tensors);
+        place_tensors(cursor);
+    }
+
+    static constexpr std::string_view part_key = "split.no", count_key = "split.count",
+                                      all_tensors_key = "split.tensors.count";
+
+    std::uint64_t part_count() const { return if_present<std::uint16_t>(count_key).value_or(1); }
+
+    /// "-00002-of-00003.gguf" of part 1.
+    static std::string part_ending(std::size_t part, std::size_t count) {
+        const auto digits = [](std::size_t n) {
+            const std::string text = std::to_string(n);
+            return std::string(text.size() < 5 ? 5 - text.size() : 0, '0') + text;
+        };
+        return "-" + digits(part + 1) + "-of-" + digits(count) + ".gguf";
+    }
+
+    /// This is the first part of `count`, or it is refused.
+    void read_other_parts(std::size_t count) {
+        const std::string name = path().filename().string();
+        const auto part = required<std::uint16_t>(part_key);
+        const std::string which =
+            "this is part " + std::to_string(std::size_t{part} + 1) + " of " + std::to_string(count) + " of a model";
+        const std::string ending = part_ending(part, count);
+        if (part >= count || !name.ends_with(ending) || name == ending)
+            fail("key " + in_quotes(part_key) + ": " + which + ", whose name would end with " + in_quotes(ending));
+        const auto path_of = [&](std::size_t k) {
+            return path().parent_path() / (name.substr(0, name.size() - ending.size()) + part_ending(k, count));
+        };
+        if (part != 0) fail(which + "; the first, " + path_of(0).string() + ", is expected, which stands for them all");
+        require_parts(count, path_of);
+        for (std::size_t k = 1; k < count; ++k) add_part(k, gguf_file(path_of(k), only_this_file{}));
+        if (const auto all = if_present<std::uint64_t>(all_tensors_key); all && *all != tensors_.size())
+            fail("key " + in_quotes(all_tensors_key) + ": " + std::to_string(*all) + " tensors are expected, " +
+                 std::to_string(tensors_.size()) + " were found in " + std::to_string(count) + " parts");
+        tensors_by_name_.sort();
+        if (const auto twice = tensors_by_name_.repeated())
+            fail("tensor " + in_quotes(*twice) + " occurs in two of its parts");
+    }
+
+    /// All that are missing at once: a download that was cut lacks several.
+    template <class PathOf>
+    void require_parts(std::size_t count, PathOf const& path_of) const {
+        constexpr std::size_t shown = 3;
+        std::size_t missing = 0;
+        std::string names;
+        for (std::size_t k = 1; k < count; ++k) {
+            std::error_code unknown;
+            if (std::filesystem::exists(path_of(k), unknown)) continue;
+            if (missing < shown)
+                names += (missing == 0 ? "" : ", ") + in_quotes(path_of(k).filename().string());
+            else if (missing == shown)
+                names += ", …";
+            ++missing;
+        }
+        if (missing == 0) return;
+        throw io_error(who_ + ": " + std::to_string(missing) + " of the " + std::to_string(count) +
+                       " parts of this model " + (missing == 1 ? "is" : "are") + " missing in the folder: " + names);
+    }
+
+    /// What a part says beside its own number is what the first says.
+    void add_part(std::size_t k, gguf_file const& part) {
+        if (part.part_count() != part_count() || part.required<std::uint16_t>(part_key) != k)
+            part.fail("part " + std::to_string(k + 1) + " of " + std::to_string(part_count()) +
+                      " is expected, its metadata says another");
+        for (gguf_value const& value : part.values_) {
+            if (value.key == part_key || value.key == detail::gguf_alignment_key) continue;
+            gguf_value const* const first = find_value(value.key);
+            if (first == nullptr || first->type != value.type || first->element != value.element ||
+                !std::ranges::equal(first->payload, value.payload))
+                part.fail("key " + in_quotes(value.key) + ": the first part, " + path().string() +
+                          (first == nullptr ? ", lacks it" : ", has another value"));
+        }
+        for (gguf_tensor t : part.tensors_) {
+            t.part = k;
+            tensors_by_name_.add(t.name, tensors_.size());
+            tensors_.push_back(t);
+        }
+        parts_.push_back(part.parts_[0]);
     }
 
     void read_tensors(byte_cursor& cursor, std::uint64_t count) {
         for (std::uint64_t i = 0; i < count; ++i) {
             gguf_tensor t{};
-            t.name = read_name(cursor, "tensor " + std::to_string(i) + ": name", longest_tensor_name);
+            t.name = read_name(cursor, "tensor " + std::to_string(i) + ": name", detail::longest_gguf_tensor_name);
             const std::string field = "tensor " + in_quotes(t.name);
             t.rank = cursor.number<std::uint32_t>(field + ": number of dimensions");
             if (t.rank > t.dims.size())
@@ -262,10 +361,10 @@ private:
             if (!t.type) fail(field + ": type " + std::to_string(type) + " is not known");
             const std::size_t size = checked_bytes(t, field);
             const auto offset = cursor.number<std::uint64_t>(field + ": offset");
-            if (offset > file_->bytes().size() || size > file_->bytes().size() - offset)
+            if (offset > file_.size() || size > file_.size() - offset)
                 fail(field + ": " + std::to_string(size) + " bytes at offset " + std::to_string(offset) +
-                     " are not in a file of " + std::to_string(file_->bytes().size()));
-            t.bytes = file_->bytes().subspan(offset, size); // place_tensors moves it to where the data section begins
+                     " are not in a file of " + std::to_string(file_.size()));
+            t.bytes = file_.subspan(offset, size); // place_tensors moves it to where the data section begins
             tensors_by_name_.add(t.name, tensors_.size());
             tensors_.push_back(t);
         }
@@ -288,12 +387,13 @@ private:
     }
 
     std::uint64_t alignment() const {
-        constexpr std::string_view key = "general.alignment";
-        gguf_value const* const stored = find_value(key);
-        if (stored && stored->type != gguf_type::uint32) fail("key " + in_quotes(key) + ": u32 is expected");
+        gguf_value const* const stored = find_value(detail::gguf_alignment_key);
+        if (stored && stored->type != gguf_type::uint32)
+            fail("key " + in_quotes(detail::gguf_alignment_key) + ": u32 is expected");
         const std::uint64_t unit = stored ? convert<std::uint32_t>(*stored) : 32;
         if (!std::has_single_bit(unit))
-            fail("key " + in_quotes(key) + ": a power of two is expected, " + std::to_string(unit) + " was found");
+            fail("key " + in_quotes(detail::gguf_alignment_key) + ": a power of two is expected, " +
+                 std::to_string(unit) + " was found");
         return unit;
     }
 
@@ -301,12 +401,12 @@ private:
     void place_tensors(byte_cursor& cursor) {
         const std::uint64_t unit = alignment();
         if (tensors_.empty()) return;
-        const auto padding = [unit](std::uint64_t n) { return (unit - n % unit) % unit; };
+        const auto padding = [unit](std::uint64_t n) { return detail::gguf_padding(n, unit); };
         cursor.take(padding(cursor.position()), "padding before the data");
         const std::size_t begin = cursor.position();
         for (gguf_tensor& t : tensors_) {
             const std::string field = "tensor " + in_quotes(t.name);
-            const auto offset = static_cast<std::size_t>(t.bytes.data() - file_->bytes().data());
+            const auto offset = static_cast<std::size_t>(t.bytes.data() - file_.data());
             if (offset != cursor.position() - begin)
                 fail(field + ": offset " + std::to_string(cursor.position() - begin) + " is expected, " +
                      std::to_string(offset) + " was found");
@@ -416,7 +516,8 @@ private:
         return all;
     }
 
-    std::shared_ptr<const mapped_file> file_;
+    std::vector<std::shared_ptr<const mapped_file>> parts_;
+    std::span<const std::byte> file_; // the first part
     std::string who_;
     std::uint32_t version_ = 0;
     std::vector<gguf_value> values_;

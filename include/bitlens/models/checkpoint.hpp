@@ -23,6 +23,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,13 @@
 #include <vector>
 
 namespace bitlens {
+
+/// A matrix of a checkpoint once it is loaded.
+struct loaded_form {
+    std::size_t bytes; ///< in codes: at most
+    bool is_borrowed;  ///< the bytes are those of the mapped file
+    bool is_float;     ///< of 32 bits
+};
 
 /// A model on disk. Copies share one mapping of the files; nothing is read before it is asked for.
 ///
@@ -67,8 +75,11 @@ public:
 
     /// Every file that decides what the model and its tokenizer compute, sorted.
     std::vector<std::filesystem::path> files() const {
-        if (is_gguf()) return {path()};
         std::vector<std::filesystem::path> all;
+        if (is_gguf()) {
+            for (auto const& part : contents_->gguf->parts()) all.push_back(part->path());
+            return all;
+        }
         for (auto const& file : contents_->safetensors->files()) all.push_back(file.path());
         for (const char* name : {"config.json", "model.safetensors.index.json"})
             if (std::error_code unknown; std::filesystem::exists(path() / name, unknown)) all.push_back(path() / name);
@@ -102,7 +113,7 @@ public:
     }
 
     /// A matrix as W: in its stored type where W can hold that, borrowed from the mapped file where it lies aligned and
-    /// in order; otherwise as float.
+    /// in order; in codes where W lists a format that holds those exactly; otherwise as float.
     /// Errors: format_error naming file and tensor for a name that is not there, a type that W cannot hold, and a
     /// number that is not finite.
     template <class W>
@@ -113,38 +124,42 @@ public:
             if constexpr (std::constructible_from<W, packed_matrix<dense<bf16>>>) return stored<bf16>(t);
         if (t.number == detail::stored_number::f16)
             if constexpr (std::constructible_from<W, packed_matrix<dense<f16>>>) return stored<f16>(t);
-        if constexpr (is_mixed_matrix<W>)
-            if (t.number == detail::stored_number::coded)
-                if (auto packed = packed_as<W>(coded(t))) return std::move(*packed);
-        if constexpr (std::constructible_from<W, packed_matrix<dense<float>>>) {
+        constexpr bool takes_floats = std::constructible_from<W, packed_matrix<dense<float>>>;
+        if constexpr (takes_floats)
             if (t.number == detail::stored_number::f32) return stored<float>(t);
-            if (t.number == detail::stored_number::coded) return bitlens::decoded(coded(t));
-            return decoded(t);
+        if (t.number == detail::stored_number::coded || most_packed_bytes<W>(t)) {
+            const auto m = coded(t);
+            if constexpr (is_mixed_matrix<W>)
+                if (auto packed = packed_as<W>(m)) return std::move(*packed);
+            if constexpr (takes_floats) return bitlens::decoded(m);
         }
+        if constexpr (takes_floats) return decoded(t);
         throw format_error(t.who() + ": numbers of type " + t.info.type +
                            " do not fit this program's type of weight, which lists neither them nor dense<float>, to "
                            "which they are decoded");
+    }
+
+    /// What load_matrix<W> makes of a matrix, before a number is read.   Errors: as load_matrix for a name.
+    template <class W>
+    loaded_form form_of(std::string_view name) const {
+        detail::check_weight<W>();
+        auto const& t = tensor(name, 2);
+        const std::size_t count = t.rows() * t.cols();
+        if (t.number == detail::stored_number::bf16 && std::constructible_from<W, packed_matrix<dense<bf16>>>)
+            return {count * sizeof(bf16), lies_as<bf16>(t), false};
+        if (t.number == detail::stored_number::f16 && std::constructible_from<W, packed_matrix<dense<f16>>>)
+            return {count * sizeof(f16), lies_as<f16>(t), false};
+        if (const auto packed = most_packed_bytes<W>(t)) return {*packed, false, false};
+        const bool takes_floats = std::constructible_from<W, packed_matrix<dense<float>>>;
+        return {count * sizeof(float), takes_floats && t.number == detail::stored_number::f32 && lies_as<float>(t),
+                true};
     }
 
     /// Whether load_matrix<W> leaves the numbers in the mapped file. Their memory is the system's own copy of the file:
     /// it comes as they are touched, and goes with the matrix.   Errors: as load_matrix for a name.
     template <class W>
     bool is_borrowed(std::string_view name) const {
-        detail::check_weight<W>();
-        auto const& t = tensor(name, 2);
-        switch (t.number) {
-        case detail::stored_number::f32:
-            return std::constructible_from<W, packed_matrix<dense<float>>> && lies_as<float>(t);
-        case detail::stored_number::f16:
-            return std::constructible_from<W, packed_matrix<dense<f16>>> && lies_as<f16>(t);
-        case detail::stored_number::bf16:
-            return std::constructible_from<W, packed_matrix<dense<bf16>>> && lies_as<bf16>(t);
-        case detail::stored_number::block:
-        case detail::stored_number::coded:
-        case detail::stored_number::unreadable:
-            break;
-        }
-        return false;
+        return form_of<W>(name).is_borrowed;
     }
 
     /// Gives the memory of a borrowed matrix back to the system; it comes again as its numbers are read.
@@ -213,11 +228,26 @@ private:
             copy(float{});
     }
 
-    /// A linear layer of several tensors, or its rows that are t's.
+    /// A matrix in codes, or its rows that are t's.
     static coded_matrix coded(detail::stored_tensor const& t) {
         auto all = t.linear->read();
-        if (t.rows() == all.rows()) return all;
-        return all.with_rows(t.rows(), [&](std::size_t r) { return t.first_row + r; });
+        if (t.rows() == all.rows() && t.interleaved_head == 0) return all;
+        return all.with_rows(t.rows(), [&](std::size_t r) { return t.first_row + t.stored_row(r); });
+    }
+
+    /// Bytes of a matrix in codes as W at most; nothing where W lists no format that holds it, or that is not known
+    /// before numbers are read.
+    template <class W>
+    static std::optional<std::size_t> most_packed_bytes(detail::stored_tensor const& t) {
+        if constexpr (is_mixed_matrix<W>) {
+            const auto form = t.linear ? t.linear->form() : std::nullopt;
+            const auto row = form ? packed_as<W>(*form) : std::nullopt;
+            if (!row) return std::nullopt;
+            const std::size_t order_bytes = 2 * form->order.size() * sizeof(std::uint32_t); // both ways
+            return t.rows() * (row->bytes() - order_bytes) + order_bytes;
+        } else {
+            return std::nullopt;
+        }
     }
 
     packed_matrix<dense<float>> decoded(detail::stored_tensor const& t) const {

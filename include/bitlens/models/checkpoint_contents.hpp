@@ -13,11 +13,13 @@
 #include "bitlens/models/parameter_names.hpp"
 #include "bitlens/models/stored_tensor.hpp"
 #include "bitlens/stored/find_stored_linear.hpp"
+#include "bitlens/stored/gguf_linear.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -174,11 +176,15 @@ struct checkpoint_contents {
         for (auto const& tensor : gguf->tensors()) {
             const std::string name(tensor.name);
             if (is_read_with_config(name)) continue;
-            stored_tensor t{{name, name, std::string(tensor.type->name), tensor.shape(), tensor.bytes.size(), path},
+            auto mapping = gguf->mapping(tensor);
+            auto const& file = mapping->path();
+            stored_tensor t{{name, name, std::string(tensor.type->name), tensor.shape(), tensor.bytes.size(), file},
                             tensor.type->decode ? stored_number::block : stored_number::unreadable,
                             tensor.bytes,
-                            gguf->mapping(),
+                            mapping,
                             &tensor};
+            if (tensor.type->parts && tensor.rank == 2)
+                t.linear = std::make_shared<gguf_linear>(tensor, file.string(), std::move(mapping));
             if (tensor.type->name == "F32") t.number = stored_number::f32;
             if (tensor.type->name == "F16") t.number = stored_number::f16;
             if (tensor.type->name == "BF16") t.number = stored_number::bf16;

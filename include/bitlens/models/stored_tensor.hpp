@@ -46,7 +46,7 @@ struct stored_tensor {
     std::span<const std::byte> bytes;
     std::shared_ptr<const mapped_file> mapping;            // keeps the bytes alive
     gguf_tensor const* blocks = nullptr;                   // of a GGUF file
-    std::shared_ptr<const stored_linear> linear = nullptr; // of several tensors
+    std::shared_ptr<const stored_linear> linear = nullptr; // of several tensors, or of such blocks in codes
     std::size_t first_row = 0;                             // of `blocks` or `linear`
     std::size_t interleaved_head = 0; // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)
     bool is_less_one = false;         // γ − 1 is stored of γ

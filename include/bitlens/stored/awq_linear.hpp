@@ -52,6 +52,11 @@ public:
 
     std::string type() const override { return "AWQ 4-bit g" + std::to_string(cols() / groups_) + " (GEMM)"; }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(4, 1, cols(), cols() / groups_);
+        m.zeros = matrix<float>(1, m.groups());
+        return m;
+    }
 
     coded_matrix read() const override {
         coded_matrix m(4, rows(), cols(), cols() / groups_);
@@ -104,6 +109,11 @@ public:
 
     std::string type() const override { return "AWQ 4-bit g" + std::to_string(group_) + " (GEMV)"; }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(4, 1, cols(), group_);
+        m.zeros = matrix<float>(1, m.groups());
+        return m;
+    }
 
     coded_matrix read() const override {
         coded_matrix m(4, rows(), cols(), group_);
@@ -149,6 +159,11 @@ public:
 
     std::string type() const override { return "AWQ 4-bit g" + std::to_string(group_) + " (llm-awq v2)"; }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(4, 1, cols(), group_);
+        m.offsets = matrix<float>(1, m.groups());
+        return m;
+    }
 
     coded_matrix read() const override {
         coded_matrix m(4, rows(), cols(), group_);

@@ -198,8 +198,8 @@ private:
             return c.words == whole_codes && s.in <= a_word && (zeros == nullptr || s.out <= a_word);
         });
         if (fitting.size() == 2 && fitting[0].bits == fitting[1].bits) {
-            const auto version = version_of(d);
-            if (version) fitting = {fitting[*version >= std::pair{0, 18} ? 0 : 1]};
+            const auto said_by = version_of(d);
+            if (said_by) fitting = {fitting[*said_by >= std::pair{0, 18} ? 0 : 1]};
         }
         const std::string found = t.who("weight_packed") + ": " + std::to_string(row_words) + " words a row of " +
                                   std::to_string(s.in) + " inputs";
@@ -216,12 +216,12 @@ private:
     }
     static std::optional<std::pair<int, int>> version_of(quantization_description const& d) {
         const std::string text = d.text({"version"}).value_or("");
-        std::pair<int, int> version;
+        std::pair<int, int> found;
         char const* const end = text.data() + text.size();
-        const auto major = std::from_chars(text.data(), end, version.first);
+        const auto major = std::from_chars(text.data(), end, found.first);
         if (major.ec != std::errc() || major.ptr == end || *major.ptr != '.') return std::nullopt;
-        if (std::from_chars(major.ptr + 1, end, version.second).ec != std::errc()) return std::nullopt;
-        return version;
+        if (std::from_chars(major.ptr + 1, end, found.second).ec != std::errc()) return std::nullopt;
+        return found;
     }
 
     /// As codes are, 2^(bits − 1) above the signed ones.   (out, groups)

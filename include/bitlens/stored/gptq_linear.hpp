@@ -80,6 +80,15 @@ public:
         return "GPTQ " + std::to_string(shape_.bits) + "-bit g" + std::to_string(shape_.group);
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    /// With zeros and an order, which the numbers may turn out not to need.
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(shape_.bits, 1, cols(), shape_.group);
+        m.zeros = matrix<float>(1, groups_);
+        if (!tensors_.has("g_idx")) return m;
+        m.order.resize(cols());
+        std::iota(m.order.begin(), m.order.end(), 0u);
+        return m;
+    }
 
     coded_matrix read() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.group);

@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <optional>
 #include <string>
 
 namespace bitlens {
@@ -24,6 +25,9 @@ public:
     virtual std::string type() const = 0;
     /// Bytes on disk.
     virtual std::size_t bytes() const = 0;
+    /// One row that stands for every row of read(): its numbers mean nothing, the rest decides which format holds the
+    /// matrix before a number is read. Nothing where only the numbers tell.
+    virtual std::optional<coded_matrix> form() const { return std::nullopt; }
     /// The weight as it is stored. What scales and zeros in 16 bits stand for is what counts, not the arithmetic in
     /// which some kernel multiplies them.
     /// Errors: format_error naming file, tensor and place.
