@@ -109,7 +109,8 @@ struct checkpoint_contents {
         const auto parsed = read_json_file(config_path);
         config = read_config(parsed, config_path.string(), problems, allowed_keys, families_);
         is_wrapped_ = parsed.is_object() && parsed.contains("text_config");
-        quantization_ = quantization_in(parsed, config_path.string());
+        problem_list said_already; // by read_config
+        said_already.collect([&] { quantization_ = quantization_in(parsed, config_path.string()); });
         for (auto const& [name, method] : quantization_files) {
             const auto beside = path / name;
             if (!quantization_.empty() || !is_there(beside)) continue;

@@ -89,6 +89,8 @@ inline std::pair<std::string_view, std::string_view> split_part(std::string_view
 
 inline std::shared_ptr<const stored_linear> with_qweight(linear_tensors t, quantization_description const& d) {
     using enum safetensors_type;
+    if (t.has("weight"))
+        throw format_error(t.who("weight") + ": the layer's qweight is there too; one weight of each is expected");
     t.allow_only({"qweight", "qzeros", "scales", "g_idx", "scaled_zeros"});
     auto const& codes = t.require("qweight", {i32, i16}, 2);
     auto const& scales = t.require("scales", float_types, 2);
