@@ -261,8 +261,8 @@ TEST_CASE("quantized weights are named by method and bits, before what else is o
     names(first({{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}}),
           "by \"gptq\" to 4 bits in groups of 128");
     names(first({{"quant_method", "awq"}, {"w_bit", 3}, {"q_group_size", 64}}), "by \"awq\" to 3 bits in groups of 64");
-    names(first({{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}, {"load_in_8bit", false}}),
-          "by \"bitsandbytes\" to 4 bits");
+    names(first({{"quant_method", "bitsandbytes"}, {"load_in_4bit", false}, {"load_in_8bit", true}}),
+          "by \"bitsandbytes\" to 8 bits");
     names(first({{"quant_method", "compressed-tensors"},
                  {"config_groups", {{"group_0", {{"weights", {{"num_bits", 8}, {"group_size", nullptr}}}}}}}}),
           "by \"compressed-tensors\" to 8 bits are");

@@ -58,14 +58,13 @@ inline std::optional<std::string> quantization_text(json const& description, std
         if (name != description.end() && name->is_string())
             text = "weights quantized by " + in_quotes(name->get_ref<std::string const&>());
         const std::string named = quantization_description(description, "").method();
-        if (!is("load_in_8bit", true) && std::ranges::find(read_quantization_methods, named.empty() ? method : named) !=
-                                             read_quantization_methods.end())
-            return std::nullopt;
+        const bool is_read =
+            is("load_in_4bit", true) || std::ranges::find(read_quantization_methods, named.empty() ? method : named) !=
+                                            read_quantization_methods.end();
+        if (is_read && !is("load_in_8bit", true)) return std::nullopt;
         constexpr std::array<std::string_view, 5> bits{"bits", "w_bit", "nbits", "num_bits", "weight_bits"};
         constexpr std::array<std::string_view, 2> group{"group_size", "q_group_size"};
-        if (is("load_in_4bit", true))
-            text += " to 4 bits";
-        else if (is("load_in_8bit", true))
+        if (is("load_in_8bit", true))
             text += " to 8 bits";
         else if (json const* const n = find_below(description, bits); n && n->is_number())
             text += " to " + found_text(*n) + " bits";
