@@ -6,6 +6,7 @@
 #include "bitlens/models/checkpoint_difference.hpp"
 #include "bitlens/models/checkpoint_path.hpp"
 #include "bitlens/models/config.hpp"
+#include "bitlens/models/gguf_model_writer.hpp"
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/models/score.hpp"
 #include "bitlens/models/transformer.hpp"

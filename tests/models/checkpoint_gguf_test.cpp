@@ -22,23 +22,6 @@ using floats = packed_matrix<dense<float>>;
 using any_code = mixed_matrix<dense<float>, dense<f16>, uniform<4, 32, zero_kind::symmetric>,
                               uniform<5, 32, zero_kind::symmetric>, uniform<8, 32, zero_kind::symmetric>>;
 
-model_config wide_config() {
-    problem_list problems;
-    return read_config(json{{"model_type", "llama"},
-                            {"hidden_act", "silu"},
-                            {"hidden_size", 64},
-                            {"intermediate_size", 96},
-                            {"num_hidden_layers", 1},
-                            {"num_attention_heads", 4},
-                            {"num_key_value_heads", 2},
-                            {"head_dim", 16},
-                            {"vocab_size", 40},
-                            {"max_position_embeddings", 64},
-                            {"rms_norm_eps", 1e-5},
-                            {"tie_word_embeddings", false}},
-                       "config.json", problems);
-}
-
 /// Blocks of bytes that follow from the name; no f16 among them is infinite.
 std::vector<std::byte> named_blocks(std::string const& name, gguf_block_type const& type, std::size_t count) {
     std::vector<std::byte> bytes;
@@ -51,7 +34,7 @@ std::vector<std::byte> named_blocks(std::string const& name, gguf_block_type con
 
 /// A model whose matrices are of one type.
 void write_blocks(std::filesystem::path const& path, gguf_block_type const& type) {
-    const auto c = wide_config();
+    const auto c = config_of_32s();
     gguf_writer file = gguf_metadata(c);
     for (auto const& t : make_tensors(c, safetensors_type::f32))
         if (t.shape.size() == 2)
@@ -112,7 +95,7 @@ TEST_CASE("rows of q and k lie in the order of their heads in codes too") {
 
 TEST_CASE("how a matrix will be loaded is known before it is: 16 bits stay, borrowed or not; others become floats") {
     const temporary_folder folder;
-    const auto c = wide_config();
+    const auto c = config_of_32s();
     write_gguf(folder / "model.gguf", c, make_tensors(c, safetensors_type::f16));
     const checkpoint source(folder / "model.gguf");
     const std::string up = "model.layers.0.mlp.up_proj.weight", q = "model.layers.0.self_attn.q_proj.weight";
@@ -127,7 +110,7 @@ TEST_CASE("how a matrix will be loaded is known before it is: 16 bits stay, borr
 
 TEST_CASE("a model in several GGUF files is the model in one") {
     const temporary_folder folder;
-    const auto c = wide_config();
+    const auto c = config_of_32s();
     const auto tensors = make_tensors(c, safetensors_type::f16);
     write_gguf(folder / "whole.gguf", c, tensors);
     const auto name = [](int k) { return "m-0000" + std::to_string(k + 1) + "-of-00002.gguf"; };

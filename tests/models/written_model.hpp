@@ -267,4 +267,16 @@ inline void write_gguf(std::filesystem::path const& path, model_config const& c,
     file.write(path);
 }
 
+/// A Llama of one layer, all of whose rows are made of groups of 32.
+inline json json_of_32s() {
+    return {{"model_type", "llama"},         {"hidden_act", "silu"},   {"hidden_size", 64},
+            {"intermediate_size", 96},       {"num_hidden_layers", 1}, {"num_attention_heads", 4},
+            {"num_key_value_heads", 2},      {"head_dim", 16},         {"vocab_size", 40},
+            {"max_position_embeddings", 64}, {"rms_norm_eps", 1e-5},   {"tie_word_embeddings", false}};
+}
+inline model_config config_of_32s() {
+    problem_list problems;
+    return read_config(json_of_32s(), "config.json", problems);
+}
+
 } // namespace bitlens::test

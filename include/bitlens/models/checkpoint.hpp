@@ -33,6 +33,10 @@
 
 namespace bitlens {
 
+namespace detail {
+class gguf_model_writer;
+} // namespace detail
+
 /// A matrix of a checkpoint once it is loaded.
 struct loaded_form {
     std::size_t bytes; ///< in codes: at most
@@ -187,6 +191,8 @@ public:
     }
 
 private:
+    friend class detail::gguf_model_writer;
+
     explicit checkpoint(std::shared_ptr<const detail::checkpoint_contents> contents) : contents_(std::move(contents)) {}
     checkpoint(std::filesystem::path const& path, std::span<const std::string> allowed_keys,
                std::span<model_family const* const> known)
