@@ -163,8 +163,8 @@ void add_quantize(CLI::App& app, quantize_arguments& a) {
     add_overrides_option(verb, a.overrides);
     verb.add_option("--format", a.format,
                     "beside that, a Hugging Face folder OUT/NAME-FORMAT which other packages load: gptq, gptq_v2, awq, "
-                    "bnb (NF4) or compressed-tensors, where it holds the result exactly")
-        ->check(CLI::IsMember({"bitlens", "gptq", "gptq_v2", "awq", "bnb", "compressed-tensors"}))
+                    "bnb (NF4) or compressed-tensors, or the file OUT/NAME.gguf, where it holds the result exactly")
+        ->check(CLI::IsMember({"bitlens", "gptq", "gptq_v2", "awq", "bnb", "compressed-tensors", "gguf"}))
         ->capture_default_str();
     verb.add_option("--scales", a.scales,
                     "f16, bf16 or f32: round scales to it for --format (default: they must be f16)")

@@ -234,20 +234,31 @@ void quantize_methods(quantization_setting const& s, std::vector<planned_quantiz
 
 namespace {
 
-/// Writes what was quantized as the packages of others load it, each as its folder's name, '-' and the format.
+constexpr const char* gguf_format = "gguf";
+
+/// Writes what was quantized as the packages of others load it, each as its folder's name, '-' and the format, or as a
+/// GGUF file of that name.
 void export_methods(quantize_arguments const& a, checkpoint const& source, std::vector<method> const& methods) {
     export_options options;
-    options.layout = std::ranges::find(export_layouts, a.format, [](auto const& l) { return l.first; })->second;
+    if (a.format != gguf_format)
+        options.layout = std::ranges::find(export_layouts, a.format, [](auto const& l) { return l.first; })->second;
     if (a.scales)
         options.scales = *a.scales == "f16"    ? safetensors_type::f16
                          : *a.scales == "bf16" ? safetensors_type::bf16
                                                : safetensors_type::f32;
     for (auto const& m : methods) {
         std::filesystem::path to = m.folder;
-        to += "-" + a.format;
+        to += (a.format == gguf_format ? "." : "-") + a.format;
+        const auto write = [&] {
+            if (a.format == gguf_format)
+                export_gguf<weight>(quantized_folder(m.folder), source, options.scales, to);
+            else
+                export_checkpoint<weight>(quantized_folder(m.folder), source, options, to);
+        };
         try {
-            export_checkpoint<weight>(quantized_folder(m.folder), source, options, to);
-        } catch (shape_error const& e) {
+            write();
+        } catch (shape_error const& e) { // a layout of 16-bit scales, often
+
             throw option_error("--format " + a.format + ": " + m.name + ": " + e.what() +
                                (a.scales ? "" : "; --scales f16, bf16 or f32 says what scales are rounded to"));
         }

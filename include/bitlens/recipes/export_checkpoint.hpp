@@ -9,6 +9,7 @@
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/safetensors_writer.hpp"
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/models/gguf_model_writer.hpp"
 #include "bitlens/models/parameter_names.hpp"
 #include "bitlens/recipes/quantized_folder.hpp"
 #include "bitlens/recipes/stored_layers.hpp"
@@ -24,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -332,6 +334,68 @@ void export_checkpoint(quantized_folder const& quantized, checkpoint const& sour
                               "\n");
     detail::copy_beside(source.path(), work);
     std::filesystem::rename(work, to);
+}
+
+/// Writes a GGUF file, complete or not at all: the quantized matrices as blocks that hold them, norms in the scales
+/// that AWQ's need, all else as `source`, a GGUF file too, has it. `scales`: F16, to which they are rounded; none: they
+/// must be F16 exactly. Errors: option_error for a `to` that is there already, or a source that is none; format_error
+/// naming the tensor, for a matrix that no block type holds exactly, saying what would be lost; those of the folder and
+/// source.
+template <class W>
+void export_gguf(quantized_folder const& quantized, checkpoint const& source, std::optional<safetensors_type> scales,
+                 std::filesystem::path const& to) {
+    if (is_occupied(to))
+        throw option_error(to.string() + ": is there already; another name, or none of it, is expected");
+    model_config const& config = source.config();
+    model_family const& family = source.family();
+    struct place {
+        std::size_t layer;
+        block_parameter const* parameter;
+    };
+    std::map<std::string, place, std::less<>> places;
+    for (std::size_t k = 0; k < config.layers; ++k)
+        for (auto const& parameter : family.parameters)
+            places[detail::layer_prefix(k) + detail::name_below_layer(parameter)] = {k, &parameter};
+
+    checkpoint_layers<W> full(source, false);
+    std::optional<std::size_t> kept; // the layer that `block` is of
+    block_weights<W> block, of_full;
+    const auto find = [&](std::string const& name) -> block_parameter const* {
+        const auto found = places.find(name);
+        if (found == places.end()) return nullptr;
+        const std::size_t k = found->second.layer;
+        if (kept != k) {
+            of_full = full.layer(k);
+            block = over_full(read_quantized_layer<W>(quantized, k, config.block), of_full, family.form, config.block);
+            kept = k;
+        }
+        return found->second.parameter;
+    };
+    const auto matrix_of = [&](std::string const& name) -> std::optional<coded_matrix> {
+        auto const* const parameter = find(name);
+        auto const* const weight = parameter == nullptr ? nullptr : std::get_if<weight_of>(&parameter->part);
+        if (weight == nullptr) return std::nullopt;
+        auto const& w = block.linear[static_cast<std::size_t>(weight->linear)];
+        if (w == nullptr) return std::nullopt; // as the source has it
+        return w->visit([&]<class F>(packed_matrix<F> const& packed) -> std::optional<coded_matrix> {
+            if constexpr (quant_format<F>) {
+                auto m = coded(packed);
+                if (scales) detail::round_scales(m, *scales);
+                return m;
+            } else {
+                throw option_error(name +
+                                   ": stays full in the scales that AWQ gave it, which GGUF's blocks do not hold");
+            }
+        });
+    };
+    const auto vector_of = [&](std::string const& name) -> std::optional<std::vector<float>> {
+        auto const* const parameter = find(name);
+        if (parameter == nullptr || block.rest == of_full.rest) return std::nullopt;
+        if (auto const* const bias = std::get_if<bias_of>(&parameter->part)) return block.rest->bias(bias->linear);
+        if (auto const* const norm = std::get_if<block_norm>(&parameter->part)) return block.rest->gamma(*norm);
+        return std::nullopt;
+    };
+    write_gguf_model(source, to, matrix_of, vector_of);
 }
 
 } // namespace bitlens
