@@ -147,7 +147,7 @@ TEST_CASE("other verbs take a folder, and say what to do with a method that has 
     check(probe + "--method '" + folder + "'", 0, {});
     check(probe + "--method gptq4-g32", 2,
           {"`bitlens quantize` writes it into a folder, which is taken here as NAME=FOLDER"});
-    check(probe + "--method x=" + (s.folder / "nowhere/").string(), 1, {"nowhere/manifest.json"});
+    check(probe + "--method x=" + (s.folder / "nowhere/").string(), 1, {"nowhere/: there is no such file or folder"});
     std::ofstream(s.folder / "text.txt")
         << "Some words to score, and then some more of them, so that there is a window.";
     const std::string perplexity = "bitlens perplexity --threads 1 --model '" + s.model.string() + "' --text '" +
