@@ -405,8 +405,7 @@ report_summary locate_in(run_folder const& folder, locate_arguments const& a, ch
 void locate(locate_arguments const& a) {
     const machine here(a.machine);
     const auto manifest = a.run_folder / "manifest.json";
-    if (!std::filesystem::exists(manifest))
-        throw option_error(a.run_folder.string() + ": the folder of a finished study is expected");
+    if (!is_there(manifest)) throw option_error(a.run_folder.string() + ": the folder of a finished study is expected");
     const run_folder folder(a.run_folder, location_folder);
     folder.expect_writable();
     expect_writable(a.run_folder / location_table);
