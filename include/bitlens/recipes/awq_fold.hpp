@@ -17,6 +17,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -174,6 +175,25 @@ private:
     block_form form_;
     block_scales const& scales_;
 };
+
+/// Bytes of the weights of a block that are folded: each is float32 then, and no longer the full model's.
+inline std::uint64_t folded_bytes(block_form form, block_shape const& shape, block_scales const& scales) {
+    std::uint64_t bytes = 0;
+    for (std::size_t p = 0; p < projection_count; ++p) {
+        const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
+        if (!detail::fold_of(static_cast<projection>(p), form, scales).is_empty()) bytes += rows * cols * sizeof(float);
+    }
+    return bytes;
+}
+
+/// Whether scales of some input of such blocks meet this weight.
+inline bool can_be_folded(projection p, block_form form, block_shape const& shape) {
+    for (std::size_t g = 0; g < input_groups(form).size(); ++g) {
+        const input_group input = input_groups(form)[g];
+        if ((has(input.readers, p) || input.linear == p) && !why_not_scaled(form, shape, g)) return true;
+    }
+    return false;
+}
 
 /// A block, folded.   Errors: as check_scales.
 template <weight_matrix W>
