@@ -1,6 +1,7 @@
 #pragma once
 /// The verbs of the command `bitlens`: each takes its parsed arguments, prints its result and throws what goes wrong.
 
+#include "bitlens/recipes/method_documents.hpp"
 #include "bitlens/text/documents.hpp"
 
 #include <cstddef>
@@ -29,9 +30,7 @@ inline constexpr const char* default_arithmetic = "float32";
 
 /// What methods that look at activations are calibrated on.
 struct calibration_arguments {
-    std::optional<std::filesystem::path> file;
-    std::optional<std::size_t> texts, tokens;       // at most; none: what is usual for the method
-    std::optional<std::uint64_t> shuffle;           // seed; none: in the order of the file
+    calibration_request documents;
     std::optional<std::filesystem::path> awq_cache; // what AWQ's searches found elsewhere
 };
 

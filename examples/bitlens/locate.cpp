@@ -171,15 +171,41 @@ using located_sources = std::vector<located_model<weight>>;
 
 /// A source that stands for one while memory is planned.
 struct planned_layers final : layer_source<weight> {
+    std::vector<std::uint64_t> bytes_made{}; // of each layer: what is made whenever it is asked for; empty: nothing
+
     block_weights<weight> layer(std::size_t) override { return {}; }
 };
 
-located_sources planned_sources(located_study const& l) {
+located_sources planned_sources(located_study const& l, checkpoint const& source) {
     located_sources sources{{full_model_name, {}, std::make_shared<planned_layers>()}};
-    for (std::size_t v = 0; v < l.methods.size(); ++v)
-        sources.push_back({l.methods[v].name, l.methods[v].text(), std::make_shared<planned_layers>(),
-                           l.folds[v] ? std::make_shared<planned_layers>() : nullptr});
+    for (std::size_t v = 0; v < l.methods.size(); ++v) {
+        sources.push_back({l.methods[v].name, l.methods[v].text(), std::make_shared<planned_layers>()});
+        if (!l.folds[v]) continue;
+        const auto scaled = std::make_shared<planned_layers>();
+        for (auto const& scales : l.folds[v]->scales)
+            scaled->bytes_made.push_back(folded_bytes(source.family().form, source.config().block, scales));
+        sources.back().scaled_full = scaled;
+    }
     return sources;
+}
+
+/// What the planned sources of a tree make for a layer, where that is most.
+std::uint64_t bytes_made(variant_tree<weight> const& tree, std::size_t layers) {
+    std::uint64_t most = 0;
+    for (std::size_t k = 0; k < layers; ++k) {
+        std::set<layer_source<weight>*> asked;
+        for (auto const& run : tree.step(k).runs) {
+            for (std::size_t p = 0; p < projection_count; ++p) asked.insert(tree.source_of_matrix(run.variant, k, p));
+            asked.insert(tree.source_of_rest(run.variant, k));
+        }
+        std::uint64_t bytes = 0;
+        for (auto* const each : asked)
+            if (auto const* const planned = dynamic_cast<planned_layers const*>(each);
+                planned != nullptr && !planned->bytes_made.empty())
+                bytes += planned->bytes_made[k];
+        most = std::max(most, bytes);
+    }
+    return most;
 }
 
 location_variants<weight> variants_asked_for(located_study const& l, location_request const& request,
@@ -268,8 +294,9 @@ location_plan make_plan(checkpoint const& source, located_study const& l, std::s
     const auto demand_of_variants = [&](std::vector<std::size_t> const& chosen) {
         const auto tree = bitlens::detail::chosen_variants(
             asked, std::span<const std::size_t>(bitlens::detail::with_what_they_need(std::span(chosen), asked)));
-        const auto load = variant_tree<weight>(tree, config.block, config.layers).load();
-        auto demand = demand_of(source, l.methods, load, tokens, l.rows.size(), 0, l.rules);
+        const variant_tree<weight> planned(tree, config.block, config.layers);
+        auto demand = demand_of(source, l.methods, planned.load(), tokens, l.rows.size(), 0, l.rules);
+        demand.states.once += bytes_made(planned, config.layers);
         demand.results = bytes_of(run.table) + bytes_of(l.s.run.table);
         demand.states.per_example +=
             location_losses{}.bytes_of_one({tree.size(), config.layers, tokens, config.block.width});
@@ -383,7 +410,7 @@ report_summary locate_in(run_folder const& folder, locate_arguments const& a, ch
                          located_study const& l, arithmetic products, machine const& here) {
     finished_study const& s = l.s;
     const auto request = request_of(a, s.layers());
-    const auto made = variants_asked_for(l, request, planned_sources(l));
+    const auto made = variants_asked_for(l, request, planned_sources(l, source));
     run_results run = begin_location(
         folder,
         {{{"bitlens", version}, {"study", s.run.manifest.setting}}, made.described, location_losses{}.columns()}, s);
@@ -408,8 +435,7 @@ report_summary locate_in(run_folder const& folder, locate_arguments const& a, ch
 void locate(locate_arguments const& a) {
     const machine here(a.machine);
     const auto manifest = a.run_folder / "manifest.json";
-    if (!std::filesystem::exists(manifest))
-        throw option_error(a.run_folder.string() + ": the folder of a finished study is expected");
+    if (!is_there(manifest)) throw option_error(a.run_folder.string() + ": the folder of a finished study is expected");
     const run_folder folder(a.run_folder, location_folder);
     folder.expect_writable();
     expect_writable(a.run_folder / location_table);

@@ -7,9 +7,12 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/models/checkpoint_path.hpp"
+#include "bitlens/recipes/method.hpp"
+#include "bitlens/recipes/method_documents.hpp"
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/version.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <csignal>
@@ -32,6 +35,7 @@
 namespace {
 
 using namespace bitlens::command;
+using bitlens::calibration_request;
 
 /// More than there is of anything that is counted here.
 constexpr std::uint64_t large = std::numeric_limits<std::uint32_t>::max();
@@ -82,12 +86,9 @@ std::string check_key(std::string const& text) {
 }
 
 CLI::Option* add_methods_option(CLI::App& verb, std::string& methods) {
-    return verb.add_option(
-        "--methods", methods,
-        "comma-separated: [name=]rtn<2-8>|nf<3|4>|gptq<2-8>|awq<2-8>, then -g<32|64|128> or -row, then "
-        "-sym (rtn, awq: a grid symmetric about 0), -asym (gptq) or -dq (nf: scales quantized too), then "
-        "options as in gptq3-g64:damp=0.02,act_order=off or awq4-g128:clip=off; or name=FOLDER that "
-        "`bitlens quantize` wrote. The full model comes first");
+    return verb.add_option("--methods", methods,
+                           "comma-separated, beside the full model, which comes first:\n" +
+                               bitlens::method::existing());
 }
 
 void add_machine_options(CLI::App& verb, machine_arguments& machine) {
@@ -131,19 +132,57 @@ void add_bos_option(CLI::App& verb, std::string& bos) {
         ->capture_default_str();
 }
 
+/// Reads "3072", "awq=3072" or "30000,awq=3072".   Errors: CLI::ValidationError.
+bitlens::preset_numbers read_preset_numbers(std::string const& option, std::string const& text) {
+    const auto refuse = [&](std::string const& why) { throw CLI::ValidationError(option, why); };
+    const auto presets = bitlens::method::calibrations();
+    bitlens::preset_numbers numbers;
+    for (const std::string_view piece : bitlens::detail::split(text, ',')) {
+        const auto equals = piece.find('=');
+        std::string number(equals == piece.npos ? piece : piece.substr(equals + 1));
+        if (const std::string problem = whole_number(1, large)(number); !problem.empty()) refuse(problem);
+        const std::size_t value = std::stoul(number);
+        if (equals == piece.npos) {
+            if (std::exchange(numbers.others, value)) refuse("one number for all methods is expected, two were found");
+            continue;
+        }
+        const std::string_view name = piece.substr(0, equals);
+        std::string known;
+        for (auto const* preset : presets) known += (known.empty() ? "" : " or ") + std::string(preset->name);
+        if (std::ranges::none_of(presets, [&](auto const* preset) { return preset->name == name; }))
+            refuse(known + " is expected before '=', " + bitlens::in_quotes(name) + " was found");
+        if (!numbers.named.emplace(name, value).second) refuse("two numbers for " + std::string(name) + " were found");
+    }
+    return numbers;
+}
+
 void add_calibration_options(CLI::App& verb, calibration_arguments& a) {
-    verb.add_option("--calibration", a.file,
-                    "what gptq and awq look at: JSONL, JSONL.gz or .txt of text, or NPY of token ids, a row a document")
-        ->check(CLI::ExistingFile);
-    verb.add_option("--calibration-texts", a.texts,
-                    "of that, at most so many texts (default: 1024 for gptq; for awq 128 of at most 512 tokens)")
-        ->check(whole_number(1, large));
-    verb.add_option("--calibration-tokens", a.tokens, "of that, at most so many tokens")->check(whole_number(1, large));
+    calibration_request& of = a.documents;
+    auto* const file = verb.add_option("--calibration", of.file,
+                                       "what gptq and awq look at: JSONL, JSONL.gz or .txt of text, or NPY of token "
+                                       "ids, a row a document")
+                           ->check(CLI::ExistingFile);
+    verb.add_option("--calibration-text-key", of.text_key, "the key of that JSONL that holds the text")
+        ->check(check_key)
+        ->needs(file)
+        ->capture_default_str();
+    const auto add_numbers = [&](std::string const& option, bitlens::preset_numbers& numbers, char const* help) {
+        verb.add_option_function<std::string>(
+                option, [&numbers, option](std::string const& text) { numbers = read_preset_numbers(option, text); },
+                help)
+            ->needs(file)
+            ->type_name("NUMBER");
+    };
+    add_numbers("--calibration-texts", of.texts,
+                "of that, at most so many texts (default: 1024 for gptq; for awq 128 of at most 512 tokens), or "
+                "awq=NUMBER for one of the two");
+    add_numbers("--calibration-tokens", of.tokens, "of that, at most so many tokens, or awq=NUMBER for one of the two");
     verb.add_option("--awq-cache", a.awq_cache,
                     "scales and clips of awq as llm-awq publishes them (.pt), in place of a search")
         ->check(CLI::ExistingFile);
-    verb.add_option("--calibration-shuffle", a.shuffle,
+    verb.add_option("--calibration-shuffle", of.shuffle,
                     "seed: texts in an order of our own (default: the order of the file)")
+        ->needs(file)
         ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()));
 }
 
@@ -330,6 +369,12 @@ int say(const char* error, int code = 1) {
     write_error("\n");
     return code;
 }
+int say(std::exception const& e, int code = 1) {
+    write_error("bitlens: ");
+    bitlens::put_visible_error(e, write_error);
+    write_error("\n");
+    return code;
+}
 constexpr const char* out_of_memory = "out of memory; --memory says how much may be used, and shorter rows need less";
 
 std::terminate_handler usual_termination = nullptr;
@@ -342,7 +387,7 @@ void explain_termination() {
     } catch (std::bad_alloc const&) {
         std::_Exit(say(out_of_memory));
     } catch (std::exception const& e) {
-        std::_Exit(say(e.what()));
+        std::_Exit(say(e));
     } catch (...) {
     }
     usual_termination();
@@ -416,14 +461,14 @@ int main(int argc, char** argv) try {
     flush_output();
     return taken ? 0 : 1;
 } catch (bitlens::option_error const& e) {
-    return say(e.what(), 2);
+    return say(e, 2);
 } catch (interrupted const& e) {
-    say(e.what());
+    say(e);
     std::signal(e.signal(), SIG_DFL); // whoever started the program, a loop in a shell say, learns why it ended
     std::raise(e.signal());
     return 1;
 } catch (std::bad_alloc const&) {
     return say(out_of_memory);
 } catch (std::exception const& e) {
-    return say(e.what());
+    return say(e);
 }

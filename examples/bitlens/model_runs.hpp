@@ -6,6 +6,7 @@
 
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/models/parameter_names.hpp"
+#include "bitlens/recipes/awq_fold.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
@@ -26,6 +27,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace bitlens::command {
@@ -64,6 +66,28 @@ inline void warn_beyond_context(model_config const& config, std::string const& w
                   << " positions at most, and its losses beyond them mean little\n";
 }
 
+namespace detail {
+
+/// The rules that a method was quantized with where it lies quantized, else those of the study.
+inline override_rules rules_of(method const& m, override_rules const& of_study, std::size_t layers) {
+    if (m.folder.empty()) return of_study;
+    const quantized_folder folder(m.folder);
+    const std::string who = folder.path().string() + ": knobs";
+    json const* const rules = find_value(folder.manifest().knobs, "overrides", who);
+    return rules == nullptr || rules->is_null() ? override_rules() : override_rules(*rules, who, layers);
+}
+
+/// Bytes of one matrix under a method. One that stays full is the full model's own, but for channels in other scales.
+inline std::uint64_t quantized_bytes(method const& m, override_rules const& rules, std::size_t layer, projection p,
+                                     block_form form, block_shape const& shape) {
+    const matrix_shape size = shape_of(p, shape);
+    if (const auto use = treatment_of(m, rules, layer, p)) return use->bytes(size);
+    auto const* const awq = std::get_if<awq_method>(&m.kind);
+    return awq != nullptr && awq->scale && can_be_folded(p, form, shape) ? size.rows * size.cols * sizeof(float) : 0;
+}
+
+} // namespace detail
+
 /// What running the full model and `methods`, and what `load` says of what is made of them, on `rows` rows of `tokens`
 /// ids asks of memory. `results_per_row` is what the verb itself keeps of a row.
 inline memory_demand demand_of(checkpoint const& source, std::vector<method> const& methods, sweep_load const& load,
@@ -88,11 +112,13 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
         // The floats that a matrix is quantized from, where it is not kept as float.
         if (!form.is_float) widened = std::max(widened, sizeof(float) * t.shape[0] * t.shape[1]);
     }
-    for (auto const& m : methods)
+    for (auto const& m : methods) {
+        const override_rules of_method = detail::rules_of(m, rules, config.layers);
         for (std::size_t k = 0; k < config.layers; ++k)
             for (std::size_t p = 0; p < projection_count; ++p)
-                if (const auto use = treatment_of(m, rules, k, static_cast<projection>(p)))
-                    d.quantized += use->bytes(shape_of(static_cast<projection>(p), config.block));
+                d.quantized += detail::quantized_bytes(m, of_method, k, static_cast<projection>(p),
+                                                       source.family().form, config.block);
+    }
     d.states = plan_sweep_memory(config, tokens, load);
     if (!methods.empty()) d.states.once += widened;
     return d;

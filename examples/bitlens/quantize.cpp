@@ -18,8 +18,8 @@
 #include <array>
 #include <deque>
 #include <iostream>
-#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -30,45 +30,32 @@ namespace bitlens::command {
 
 namespace {
 
-calibration_preset const& preset_of(method const& m) {
-    return std::holds_alternative<awq_method>(m.kind) ? awq_calibration : gptq_calibration;
-}
-
 override_rules rules_of(quantization_setting const& s) {
     return s.overrides ? read_override_rules(*s.overrides, s.source.config().layers) : override_rules();
 }
 
-/// What a quantized model says of the model that it was made of.
+/// What a quantized model says of the model that it was made of: its files, by what is in them.
 json describe_source(checkpoint const& source, model_arguments const& model) {
-    return describe_model(source, model.allowed_keys, false);
+    json described = describe_model(source, model.allowed_keys, false);
+    for (json& file : described["files"]) file = without_name(std::move(file));
+    return described;
 }
 
-std::shared_ptr<const calibration_set> read_documents(quantization_setting const& s, method const& m) {
-    calibration_arguments const& asked = s.calibration;
-    model_config const& config = s.source.config();
-    if (!asked.file)
-        throw option_error("--calibration: method " + m.name + ", " + m.text() +
-                           ", looks at what the model reads; a file of texts or of token ids is expected");
-    calibration_model model;
-    model.text = s.text;
-    const bool holds_ids = document_reader(*asked.file).holds_ids();
-    if (s.text != nullptr && !holds_ids) model.bos = bos_token(*s.text, s.bos);
-    if (s.text == nullptr && !holds_ids)
-        throw option_error("--calibration " + asked.file->string() +
-                           ": texts need the model's tokenizer, which could not be read; token ids as NPY do not");
-    model.vocabulary = config.vocabulary;
-    model.context = config.context;
-    model.widest_input = std::max({config.block.width, config.block.query_width(), config.block.ffn_width});
-    auto set = std::make_shared<calibration_set>(read_calibration(
-        *asked.file, model,
-        {.preset = preset_of(m), .texts = asked.texts, .tokens = asked.tokens, .shuffle = asked.shuffle}));
-    if (s.study != nullptr) leave_out(*set, *s.study);
-    for (auto const& remark : set->remarks) std::cerr << "note: " << visible_line(remark) << '\n';
-    for (auto const& repeat : set->in_study)
-        std::cerr << "note: " << visible_line(asked.file->string()) << ": text " << repeat.row + 1
+/// What is known of a set once it is read.
+void announce(calibration_set const& set) {
+    for (auto const& remark : set.remarks) std::cerr << "note: " << visible_line(remark) << '\n';
+    for (auto const& repeat : set.in_study)
+        std::cerr << "note: " << visible_line(set.file.string()) << ": text " << repeat.row + 1
                   << " is left out, because the study has it in row " << repeat.study_row + 1 << '\n';
-    std::cout << "calibration of " << preset_of(m).name << ": " << visible_line(set->summary()) << '\n';
-    return set;
+    std::cout << "calibration of " << set.options.preset.name << ": " << visible_line(set.summary()) << '\n';
+}
+
+/// The tokenizer's first token counts for texts alone.
+method_documents documents_of(quantization_setting const& s) {
+    auto const& file = s.calibration.documents.file;
+    const bool holds_text = file && !document_reader(*file, 0, {.text = s.calibration.documents.text_key}).holds_ids();
+    const auto bos = holds_text && s.text != nullptr ? bos_token(*s.text, s.bos) : std::nullopt;
+    return {s.calibration.documents, calibration_model_of(s.source.config(), s.text, bos), s.study};
 }
 
 std::uint64_t walk_bytes(model_config const& config, calibration_set const* documents, unsigned threads,
@@ -141,13 +128,13 @@ std::vector<planned_quantization> plan_quantization(quantization_setting const& 
                                                     std::filesystem::path const& root, bool all_methods) {
     const json rules = s.overrides ? read_json_file(*s.overrides) : json(nullptr);
     std::vector<planned_quantization> plans;
-    std::map<std::string_view, std::shared_ptr<const calibration_set>> read; // by preset
+    std::optional<method_documents> documents;
     for (std::size_t i = 0; i < methods.size(); ++i) {
         method const& m = methods[i];
         if (!m.folder.empty() || !(all_methods || m.needs_documents())) continue;
         planned_quantization plan{i, {}, root / m.name};
         const bool is_imported = s.calibration.awq_cache && std::holds_alternative<awq_method>(m.kind);
-        if (m.needs_documents() && !s.calibration.file && !is_imported && is_quantized_folder(plan.folder)) {
+        if (m.needs_documents() && !s.calibration.documents.file && !is_imported && is_quantized_folder(plan.folder)) {
             const quantized_folder there(plan.folder); // finished by an earlier call, which knew the documents
             plan.manifest = there.manifest();
             if (plan.manifest.method != m.text())
@@ -162,18 +149,22 @@ std::vector<planned_quantization> plan_quantization(quantization_setting const& 
             plan.manifest.layers = s.source.config().layers;
             plan.manifest.knobs = {{"overrides", rules}, {"arithmetic", s.arithmetic}};
             plan.manifest.source = describe_source(s.source, s.model);
+            for (json const& file : describe_model(s.source, s.model.allowed_keys, false)["files"])
+                plan.manifest.origin["model"].push_back(file["name"]);
             if (is_imported) {
                 if (s.overrides)
                     throw option_error("--overrides: matrices that stay full are not among what --awq-cache found "
                                        "scales for; one of the two is expected");
                 plan.cache = std::make_shared<awq_cache>(
                     read_awq_cache(*s.calibration.awq_cache, s.source.config(), s.source.family()));
-                plan.manifest.calibration = {{"awq_cache", file_identity(*s.calibration.awq_cache)}};
+                const json cache = file_identity(*s.calibration.awq_cache);
+                plan.manifest.calibration = {{"awq_cache", without_name(cache)}};
+                plan.manifest.origin["awq_cache"] = cache;
             } else if (m.needs_documents()) {
-                auto& set = read[preset_of(m).name];
-                if (set == nullptr) set = read_documents(s, m);
-                plan.documents = set;
-                plan.manifest.calibration = set->identity();
+                if (!documents) documents.emplace(documents_of(s));
+                plan.documents = documents->of(m, announce);
+                plan.manifest.calibration = plan.documents->identity();
+                plan.manifest.origin["calibration"] = plan.documents->origin();
             }
         }
         plan.identity = identity_of(plan.manifest);
@@ -272,7 +263,7 @@ void quantize(quantize_arguments const& a) {
     if (a.out.empty()) throw option_error("--out: the name of a folder is expected, an empty text was found");
     const machine here(a.machine);
     auto methods = parse_methods(a.methods);
-    if (methods.empty()) throw option_error("--methods: at least one is expected; " + method::existing());
+    if (methods.empty()) throw option_error("--methods: at least one is expected; what exists:", method::existing());
     for (auto const& m : methods)
         if (!m.folder.empty())
             throw option_error("--methods: " + m.name + " is the folder " + m.folder.string() +

@@ -8,6 +8,7 @@
 #include "bitlens/recipes/awq_cache.hpp"
 #include "bitlens/recipes/calibration.hpp"
 #include "bitlens/recipes/method.hpp"
+#include "bitlens/recipes/method_documents.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantized_manifest.hpp"
 #include "bitlens/sweep/document_rows.hpp"

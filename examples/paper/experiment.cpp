@@ -13,6 +13,7 @@
 #include <iostream>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -33,7 +34,7 @@ int run_program(int argc, char** argv, const char* methods, own_option own,
     data->needs(model)->check(CLI::ExistingFile);
     if (methods != nullptr) {
         app.add_option("--methods", method_names, "as bitlens study has them")->capture_default_str();
-        app.add_option("--calibration", asked.calibration, "what gptq looks at: as --data")
+        app.add_option("--calibration", asked.calibration, "what gptq and awq look at: as --data")
             ->needs(model)
             ->check(CLI::ExistingFile);
     }
@@ -67,12 +68,15 @@ int run_program(int argc, char** argv, const char* methods, own_option own,
         return code;
     }
     asked.methods = parse_methods(method_names);
-    if (methods != nullptr && asked.methods.empty()) throw option_error("--methods: at least one is expected");
+    if (methods != nullptr && asked.methods.empty())
+        throw option_error("--methods: at least one is expected; what exists:", method::existing());
     show(asked);
     command::flush_output();
     return 0;
 } catch (std::exception const& e) {
-    std::cerr << argv[0] << ": " << visible_line(e.what()) << '\n';
+    std::cerr << argv[0] << ": ";
+    put_visible_error(e, [](std::string_view piece) { std::cerr << piece; });
+    std::cerr << '\n';
     return 1;
 }
 

@@ -13,7 +13,7 @@
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/models/parameter_names.hpp"
 #include "bitlens/models/random_model.hpp"
-#include "bitlens/recipes/calibration.hpp"
+#include "bitlens/recipes/method_documents.hpp"
 #include "bitlens/recipes/model_walk.hpp"
 #include "bitlens/recipes/stored_layers.hpp"
 #include "bitlens/sweep/run_results.hpp"
@@ -45,10 +45,14 @@ struct all_cores {
     thread_limit limit{threads};
 };
 
-/// Methods, and the documents that some of them are calibrated on.
+using documents_as_ids = std::vector<std::vector<std::int32_t>>;
+
+/// Methods, and what each is calibrated on; none where it needs nothing.
 struct chosen_methods {
     std::span<const method> all;
-    std::vector<std::vector<std::int32_t>> documents{};
+    std::vector<std::shared_ptr<const documents_as_ids>> documents;
+
+    explicit chosen_methods(std::span<const method> methods) : all(methods), documents(methods.size()) {}
 };
 
 /// Whether a method looks at documents before it runs.
@@ -57,7 +61,7 @@ bool needs_documents(method const& m) { return m.folder.empty() && m.needs_docum
 /// A method's blocks, quantized in memory where they lie in no folder.
 template <class Architecture>
 located_model<study_matrix> model_of(study_model<Architecture> const& model, method const& m,
-                                     std::span<const std::vector<std::int32_t>> documents) {
+                                     documents_as_ids const* documents) {
     model_config const& config = model.config();
     constexpr block_form form = Architecture::description.form;
     located_model<study_matrix> found{m.name, m.text(), nullptr};
@@ -68,7 +72,7 @@ located_model<study_matrix> model_of(study_model<Architecture> const& model, met
         fold = fold_of<study_matrix>(folder, config.block);
     } else if (m.needs_documents()) {
         const all_cores here;
-        const auto walked = quantize_model(model, m, documents, here.threads);
+        const auto walked = quantize_model(model, m, *documents, here.threads);
         found.layers = walked;
         fold = walked->fold();
     } else {
@@ -85,7 +89,8 @@ template <class Architecture>
 std::vector<located_model<study_matrix>> models_of(study_model<Architecture> const& model,
                                                    chosen_methods const& methods) {
     std::vector<located_model<study_matrix>> models{{std::string(full_model_name), {}, model.layers()}};
-    for (auto const& m : methods.all) models.push_back(model_of(model, m, methods.documents));
+    for (std::size_t v = 0; v < methods.all.size(); ++v)
+        models.push_back(model_of(model, methods.all[v], methods.documents[v].get()));
     return models;
 }
 std::vector<variant<study_matrix>> variants_of(std::span<const located_model<study_matrix>> models) {
@@ -222,10 +227,13 @@ document_rows made_up_documents() {
 
 /// The methods of a program that is given no model.
 chosen_methods made_up_choice(std::span<const method> methods) {
-    chosen_methods chosen{methods};
+    chosen_methods chosen(methods);
     if (std::ranges::none_of(methods, needs_documents)) return chosen;
     const auto ids = made_up_ids(16, 48, 3);
-    for (std::size_t n = 0; n < ids.rows(); ++n) chosen.documents.emplace_back(ids.row(n).begin(), ids.row(n).end());
+    const auto documents = std::make_shared<documents_as_ids>();
+    for (std::size_t n = 0; n < ids.rows(); ++n) documents->emplace_back(ids.row(n).begin(), ids.row(n).end());
+    for (std::size_t v = 0; v < methods.size(); ++v)
+        if (needs_documents(methods[v])) chosen.documents[v] = documents;
     return chosen;
 }
 
@@ -256,22 +264,20 @@ document_rows documents_of(request const& asked, checkpoint const& source) {
 }
 
 /// The methods that were asked for, and what they are calibrated on, without the documents of the study.
-/// Errors: option_error where a method needs documents and none were named; those of read_calibration and leave_out.
+/// Errors: those of method_documents.
 chosen_methods choice_of(request const& asked, checkpoint const& source, document_rows const* study) {
-    chosen_methods chosen{asked.methods};
-    const auto calibrated = std::ranges::find_if(asked.methods, needs_documents);
-    if (calibrated == asked.methods.end()) return chosen;
-    if (asked.calibration.empty())
-        throw option_error("--calibration: method " + calibrated->name + ", " + calibrated->text() +
-                           ", looks at what the model reads; a file of texts or of token ids is expected");
+    chosen_methods chosen(asked.methods);
+    if (std::ranges::none_of(asked.methods, needs_documents)) return chosen;
     const tokenizer t = source.load_tokenizer();
-    model_config const& config = source.config();
-    auto set = read_calibration(asked.calibration, {.text = &t,
-                                                    .bos = t.first_token(bos_policy::automatic),
-                                                    .vocabulary = config.vocabulary,
-                                                    .context = config.context});
-    if (study != nullptr) leave_out(set, *study);
-    chosen.documents = std::move(set.documents);
+    calibration_request from;
+    if (!asked.calibration.empty()) from.file = asked.calibration;
+    method_documents documents(from, calibration_model_of(source.config(), &t, t.first_token(bos_policy::automatic)),
+                               study);
+    for (std::size_t v = 0; v < asked.methods.size(); ++v) {
+        if (!needs_documents(asked.methods[v])) continue;
+        const auto set = documents.of(asked.methods[v]);
+        chosen.documents[v] = {set, &set->documents};
+    }
     return chosen;
 }
 

@@ -6,6 +6,7 @@
 #include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/io/npy.hpp"
 #include "bitlens/io/npz.hpp"
+#include "bitlens/recipes/method.hpp"
 
 #include <array>
 #include <cmath>
@@ -91,11 +92,18 @@ TEST_CASE("a number that cannot be is answered with those that can") {
 
 TEST_CASE("help says what a verb reads and how a method is written") {
     check("bitlens tokenize --help", 0, {"standard input"});
+    std::vector<std::string> lines_of_methods;
+    const std::string existing = method::existing();
+    for (const std::string_view line : bitlens::detail::split(existing, '\n')) lines_of_methods.emplace_back(line);
     check("bitlens probe --help", 0, {"as in study: rtn3-g64, nf4-g64-dq; or full", "final_norm and logits, of"});
     for (const char* verb : {"study", "perplexity"})
         check("bitlens " + std::string(verb) + " --help", 0,
-              {"-sym (rtn, awq: a grid symmetric about 0), -asym (gptq) or -dq (nf: scales quantized too)",
-               "The full model comes first"});
+              {"comma-separated, beside the full model, which comes first:", lines_of_methods[0], lines_of_methods[3]});
+    // The same lines below an error, whatever is in its text.
+    const auto said = shell("bitlens perplexity --model " + here().model.string() + " --text " +
+                            here().folder.write("t.txt", "x").string() + " --methods \"$(printf 'int\\n4')\"");
+    CHECK(said.code == 2);
+    CHECK(said.text == "bitlens: method 'int\\x0a4': there is no method 'int\\x0a4'; what exists:\n" + existing + "\n");
     check("bitlens study --help", 0, {".txt (one document)"});
 }
 

@@ -7,7 +7,10 @@
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npy.hpp"
+#include "bitlens/recipes/awq_method.hpp"
 #include "bitlens/report/csv.hpp"
+#include "bitlens/sweep/layer_panels.hpp"
+#include "bitlens/sweep/memory_plan.hpp"
 
 #include "temporary_folder.hpp"
 
@@ -16,9 +19,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -107,6 +112,104 @@ TEST_CASE("quantize leaves a folder a method, the same for any number of threads
           {"holds another quantized model: calibration.", "another folder keeps both"});
 }
 
+TEST_CASE("the same documents under another name are no other quantized model") {
+    auto const& s = setting_of_quantize();
+    const auto out = s.folder / "renamed", renamed = s.folder / "again.npy";
+    fs::copy_file(s.calibration, renamed);
+    check(s.line("quantize", "gptq3-g32", out, s.calibrated()), 0, {"layer 3 of 3"});
+    const auto whole = files_of(out / "gptq3-g32");
+    const json manifest = read_json_file(out / "gptq3-g32" / "manifest.json");
+    CHECK(manifest["origin"]["calibration"]["file"]["name"] == "calibration.npy");
+    CHECK(manifest["origin"]["model"] == json{"config.json", "model.safetensors"});
+    for (json const& file : manifest["source"]["files"]) CHECK_FALSE(file.contains("name"));
+    fs::remove(out / "gptq3-g32" / "layer-0002.safetensors");
+    check(s.line("quantize", "gptq3-g32", out, s.calibrated(renamed)), 0, {"layer 3 of 3"});
+    CHECK(files_of(out / "gptq3-g32") == whole);
+    const auto run = s.folder / "of_renamed";
+    check(s.line("study", "gptq3-g32", run, s.calibrated()), 0, {"report: "});
+    check(s.line("study", "gptq3-g32,rtn3-g32", run, s.calibrated(renamed)), 0, {"report: "});
+}
+
+TEST_CASE("the texts of a calibration may have another key than the study's") {
+    auto const& s = setting_of_quantize();
+    random_generator random(12);
+    std::string by_text, by_content;
+    for (int n = 0; n < 8; ++n) {
+        std::string text;
+        for (int t = 0; t < 60; ++t) text += static_cast<char>('0' + random.below(10));
+        by_text += json{{"text", text}}.dump() + "\n";
+        by_content += json{{"content", text}}.dump() + "\n";
+    }
+    const auto usual = s.folder.write("by_text.jsonl", by_text), other = s.folder.write("by_content.jsonl", by_content);
+    check(s.line("quantize", "gptq3-g32", s.folder / "by_text", s.calibrated(usual)), 0, {});
+    check(s.line("quantize", "gptq3-g32", s.folder / "by_content",
+                 s.calibrated(other) + " --calibration-text-key content"),
+          0, {"8 documents of 480 tokens"});
+    const auto layer = [&](char const* run) {
+        return files_of(s.folder / run / "gptq3-g32").at("layer-0002.safetensors");
+    };
+    CHECK(layer("by_text") == layer("by_content")); // the same model, by its identity too
+    check(s.line("study", "gptq3-g32", s.folder / "keyed", s.calibrated(other) + " --calibration-text-key content"), 0,
+          {"8 documents of 480 tokens", "report: "});
+
+    const auto refused = [&](std::string const& more, int code, std::string const& words) {
+        check(s.line("quantize", "gptq3-g32", s.folder / "no_key", more), code, {words});
+    };
+    refused(s.calibrated(other), 1, "by_content.jsonl: line 1: the key \"text\" is missing");
+    refused(s.calibrated(other) + " --calibration-text-key text_", 1, "the key \"text_\" is missing");
+    refused(s.calibrated(other) + " --calibration-text-key ''", 2, "--calibration-text-key: the name of a key is");
+    refused(s.calibrated() + " --calibration-text-key content", 2,
+            "calibration.npy: the key \"content\" was asked for, which only lines of JSON Lines have");
+    for (const char* option : {"--calibration-text-key content", "--calibration-texts 3", "--calibration-tokens 300",
+                               "--calibration-shuffle 1"})
+        refused(option, 2, "requires --calibration");
+}
+
+TEST_CASE("so many texts and tokens for all methods, or for those of one kind") {
+    auto const& s = setting_of_quantize();
+    const auto says = [&](std::string const& more, std::vector<std::string> const& words) {
+        check(s.line("quantize", "gptq3-g32,awq3-g32",
+                     s.folder / ("n" + std::to_string(std::hash<std::string>()(more))), s.calibrated() + " " + more),
+              0, words);
+    };
+    says("--calibration-tokens awq=200",
+         {"calibration of gptq: 12 documents of 480 tokens", "calibration of awq: 5 documents of 200 tokens"});
+    says("--calibration-texts gptq=4,6", {"calibration of gptq: 4 documents", "calibration of awq: 6 documents"});
+    const auto refused = [&](std::string const& value, std::string const& words) {
+        check("bitlens study --calibration '" + s.calibration.string() + "' --calibration-tokens '" + value + "'", 2,
+              {"--calibration-tokens: ", words});
+    };
+    refused("0", "a whole number from 1 to 4294967295 is expected, \"0\" was found");
+    refused("awq=x", "a whole number from 1 to 4294967295 is expected, \"x\" was found");
+    refused("rtn=300", "gptq or awq is expected before '=', \"rtn\" was found");
+    refused("300,400", "one number for all methods is expected, two were found");
+    refused("awq=300,awq=400", "two numbers for awq were found");
+    refused("", "a whole number");
+}
+
+TEST_CASE("the programs of the paper calibrate each method as the command does") {
+    auto const& s = setting_of_quantize();
+    random_generator random(13);
+    std::string texts;
+    for (int n = 0; n < 8; ++n) {
+        std::string text;
+        for (int t = 0; t < 90; ++t) text += static_cast<char>('0' + random.below(10));
+        texts += json{{"text", text}}.dump() + "\n";
+    }
+    const auto calibration = s.folder.write("of_paper.jsonl", texts);
+    check(s.line("quantize", "gptq3-g32,awq3-g32", s.folder / "of_paper", s.calibrated(calibration)), 0,
+          {"calibration of gptq: 8 documents of 720 tokens", "calibration of awq: 2 documents of 512 tokens"});
+    const auto table = [&](std::string const& gptq, std::string const& awq, std::string const& more) {
+        const auto said = shell("'" BITLENS_PAPER_PROGRAM "' --tokens 12 --model '" + s.model.string() + "' --data '" +
+                                s.data.string() + "' --methods '" + gptq + "," + awq + "' " + more);
+        CHECK_MESSAGE(said.code == 0, said.text);
+        return said.text;
+    };
+    const std::string q = (s.folder / "of_paper").string();
+    CHECK(table("gptq3-g32", "awq3-g32", s.calibrated(calibration)) ==
+          table("gptq3-g32=" + q + "/gptq3-g32", "awq3-g32=" + q + "/awq3-g32", ""));
+}
+
 TEST_CASE("a study quantizes what must be, keeps it, and gives the numbers of the same folder from elsewhere") {
     auto const& s = setting_of_quantize();
     const std::string methods = "gptq3-g32,awq3-g32,rtn3-g32";
@@ -136,6 +239,49 @@ TEST_CASE("a study quantizes what must be, keeps it, and gives the numbers of th
         for (std::size_t n = 0; n < full.size(); ++n) CHECK(scaled[n] == doctest::Approx(full[n]).epsilon(1e-5));
     }
     CHECK(text_of(s.folder / "run" / "locate.csv") == text_of(s.folder / "stored" / "locate.csv"));
+}
+
+TEST_CASE("the plan of memory counts the full model's matrices in the scales of a method") {
+    auto const& s = setting_of_quantize();
+    const auto run = s.folder / "planned";
+    check(s.line("study", "awq3-g32,gptq3-g32", run, s.calibrated()), 0, {"report: "});
+    // q, k, v, gate, up and down have scales; o, of grouped queries, has none.
+    constexpr block_shape shape{64, 4, 2, 16, 128, 1e-5f};
+    constexpr std::uint64_t folded = (64 * 64 + 2 * 32 * 64 + 3 * 64 * 128) * sizeof(float);
+    const auto expect = [&](char const* method, std::size_t models, std::uint64_t made) {
+        layer_panels::matrix_counts matrices;
+        matrices.fill(models);
+        const std::uint64_t bytes = made + layer_panels::bytes(shape, matrices, arithmetic::f32);
+        check("bitlens locate '" + run.string() + "' --threads 1 --model '" + s.model.string() +
+                  "' --on all --experiments patch --methods " + method,
+              0, {"work on one layer " + bytes_text(bytes) + ","});
+    };
+    expect("awq3-g32", 3, folded);
+    expect("gptq3-g32", 2, 0);
+}
+
+TEST_CASE("the plan of memory counts matrices that stay full in the scales of a method") {
+    auto const& s = setting_of_quantize();
+    const auto rules = s.folder.write(
+        "rules.json", R"({"rules": [{"projection": "gate_proj|o_proj", "layers": "*", "use": "full"}]})");
+    const auto planned = [&](std::string const& methods, char const* out, std::string const& more) {
+        return shell(s.line("study", methods, s.folder / out, more)).text;
+    };
+    const std::string with_rules = " --overrides '" + rules.string() + "'";
+    const auto blocks = [](matrix_shape shape) { return awq_method{3, 32}.bytes(shape); };
+    const std::uint64_t packed = blocks({64, 64}) + 2 * blocks({32, 64}) + blocks({128, 64}) + blocks({64, 128});
+    // gate_proj reads scaled inputs, o_proj is the full model's own.
+    const std::uint64_t all = quantize_layers_count * (packed + 128 * 64 * sizeof(float));
+    CHECK(planned("awq3-g32", "full_gate", s.calibrated() + with_rules).find("quantized blocks " + bytes_text(all)) !=
+          std::string::npos);
+    const std::uint64_t of_gptq =
+        quantize_layers_count * (packed + (4 * 64 + 128) * 2 * sizeof(std::uint32_t)); // and their orders
+    CHECK(planned("gptq3-g32", "full_gate_gptq", s.calibrated() + with_rules)
+              .find("quantized blocks " + bytes_text(of_gptq)) != std::string::npos);
+    // As the folder has it, whatever this study asks for.
+    const auto text =
+        planned("mine=" + (s.folder / "full_gate" / "quantized" / "awq3-g32").string(), "full_gate_folder", "");
+    CHECK_MESSAGE(text.find("quantized blocks " + bytes_text(all)) != std::string::npos, text);
 }
 
 TEST_CASE("other verbs take a folder, and say what to do with a method that has none yet") {

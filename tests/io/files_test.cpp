@@ -38,6 +38,17 @@ TEST_CASE("names in messages are short and printable") {
     CHECK(in_quotes(std::string(101, 'x')) == "\"" + std::string(100, 'x') + "…\"");
 }
 
+TEST_CASE("what cannot be asked for is not there, as what leads nowhere") {
+    const test::temporary_folder folder;
+    const auto file = folder.write("x", "hello");
+    std::filesystem::create_symlink("nowhere", folder.path() / "link");
+    CHECK(is_there(file));
+    CHECK(is_there(folder.path()));
+    CHECK_FALSE(is_there(folder.path() / "link"));
+    CHECK_FALSE(is_there(file / "below"));
+    CHECK_FALSE(is_there(folder.path() / std::string(300, 'n')));
+}
+
 TEST_CASE("a mapped file has the bytes of the file, in both ways, also after a move") {
     const test::temporary_folder folder;
     const auto path = folder.write("x", "hello");

@@ -203,9 +203,14 @@ TEST_CASE("what stands for a set in a manifest changes with every id, and says h
 
     const auto path = folder.write("c.jsonl", lines_of({text_of(200, 1), text_of(200, 2)}));
     const json id = read_calibration(path, tiny_reader(3, 100), {.texts = 2, .tokens = 150, .shuffle = 4}).identity();
-    CHECK(id["file"] == file_identity(path));
+    CHECK_FALSE(id.contains("file"));
     CHECK((id["preset"] == "gptq" && id["longest"] == 100 && id["bos"] == 3 && id["most_texts"] == 2));
     CHECK((id["most_tokens"] == 150 && id["shuffle"] == 4 && id["documents"] == 2 && id["tokens"] == 150));
+    // The same texts in another file are the same calibration; where they lie is said beside it.
+    const auto renamed = folder.write("d.jsonl", lines_of({text_of(200, 1), text_of(200, 2)}) + "\n");
+    const auto other = read_calibration(renamed, tiny_reader(3, 100), {.texts = 2, .tokens = 150, .shuffle = 4});
+    CHECK(other.identity() == id);
+    CHECK(other.origin() == json{{"file", file_identity(renamed)}});
     const json of_awq = read_calibration(folder.write("long.jsonl", lines_of({text_of(512)})), tiny_reader(),
                                          {.preset = awq_calibration})
                             .identity();
@@ -231,6 +236,9 @@ TEST_CASE("too little to calibrate on is refused with what is there and what bec
         std::string::npos);
     CHECK(of({text_of(513)}, {.preset = awq_calibration}).find("left out: 1 of more than 512") != std::string::npos);
     CHECK(of({text_of(128)}, {.texts = 0}) == "calibration: texts: at least 1 is expected, 0 was found");
+    CHECK(error_of([&] {
+              read_calibration(folder.write("t.txt", text_of(200)), {nullptr, {}, 500});
+          }).ends_with("t.txt: texts need the model's tokenizer, which there is none of; token ids as NPY do not"));
     CHECK(of({text_of(128)}, {.tokens = 0}) == "calibration: tokens: at least 1 is expected, 0 was found");
     CHECK(error_of([&] { read_calibration(folder.write("c.txt", ""), tiny_reader()); }).find("1 empty") !=
           std::string::npos);
@@ -280,7 +288,7 @@ TEST_CASE("documents of the study are left out, also where they are a part, or b
     CHECK((s.in_study[0].row == 1 && s.in_study[0].study_row == 10 && s.in_study[0].share == 1));
     CHECK((s.in_study[1].row == 4 && s.in_study[1].study_row == 12 && s.in_study[1].study_name == "third"));
     CHECK(s.in_study[1].share == doctest::Approx(26.0 / 56));
-    CHECK(s.identity()["left_out_as_in_the_study"] == 2);
+    CHECK(s.origin()["left_out_as_in_the_study"] == 2);
     CHECK(s.summary() == "4 documents of 400 tokens from 4 of 6 rows; left out: 2 in the study");
     CHECK(s.ids_sha256() != before);
 
@@ -291,7 +299,64 @@ TEST_CASE("documents of the study are left out, also where they are a part, or b
                   return none;
               }()));
     CHECK(other.ids_sha256() == before);
-    CHECK_FALSE(other.identity().contains("left_out_as_in_the_study"));
+    CHECK_FALSE(other.origin().contains("left_out_as_in_the_study"));
+}
+
+TEST_CASE("a text is judged whole, whatever a limit of tokens or the model's context leaves of it") {
+    const test::temporary_folder folder;
+    auto rows = random_rows(3, 200, 2);
+    const auto studied = random_rows(2, 200, 3);
+    std::ranges::copy(std::span(studied[0]).first(24), rows[1].begin()); // a paragraph that both begin with
+    rows[2] = studied[1];
+    const auto path = folder.path() / "ids.npy";
+    write_rows(path, rows);
+    matrix<std::int32_t> ids(2, 200);
+    for (std::size_t n = 0; n < 2; ++n) std::ranges::copy(studied[n], ids.row(n).begin());
+    const auto study = document_rows::numbered(std::move(ids));
+    for (const std::size_t stub : {24u, 30u, 150u}) {
+        CAPTURE(stub);
+        auto paragraph = read_calibration(path, {nullptr, {}, 500}, {.tokens = 200 + stub});
+        leave_out(paragraph, study);
+        CHECK(rows_of(paragraph) == std::vector<std::size_t>{0, 1});
+        CHECK((paragraph.cut == 1 && paragraph.documents[1].size() == stub));
+        auto document = read_calibration(path, {nullptr, {}, 500}, {.tokens = 400 + stub});
+        CHECK(document.cut == 1);
+        leave_out(document, study);
+        CHECK(rows_of(document) == std::vector<std::size_t>{0, 1});
+        CHECK(document.cut == 0); // of those that are left
+    }
+
+    // Digits are tokens of their own.
+    random_generator random(5);
+    const auto digits = [&](std::size_t count) {
+        std::string text;
+        while (text.size() < count) text += static_cast<char>('0' + random.below(10));
+        return text;
+    };
+    const std::string paragraph = digits(30), document = paragraph + digits(170);
+    const auto texts = folder.write("c.jsonl", lines_of({digits(200), paragraph + digits(300), digits(200)}));
+    const auto of_study = select_documents(folder.write("s.jsonl", lines_of({document})), &tiny_tokenizer(), {},
+                                           tiny_tokenizer().vocabulary_size(), 200, {})
+                              .documents;
+    auto in_context = read_calibration(texts, tiny_reader({}, 64));
+    leave_out(in_context, of_study);
+    CHECK((in_context.texts.size() == 3 && in_context.cut == 3));
+}
+
+TEST_CASE("a short text is left out for all of it, not for a phrase") {
+    const test::temporary_folder folder;
+    const auto studied = random_rows(1, 200, 3);
+    auto rows = random_rows(30, 12, 2);
+    std::ranges::copy(std::span(studied[0]).subspan(50, 11), rows[1].begin()); // 7 of its 8 5-grams
+    std::ranges::copy(std::span(studied[0]).subspan(90, 12), rows[2].begin());
+    const auto path = folder.path() / "ids.npy";
+    write_rows(path, rows);
+    matrix<std::int32_t> ids(1, 200);
+    std::ranges::copy(studied[0], ids.row(0).begin());
+    auto s = read_calibration(path, {nullptr, {}, 500});
+    leave_out(s, document_rows::numbered(std::move(ids)));
+    REQUIRE(s.in_study.size() == 1);
+    CHECK((s.in_study[0].row == 2 && s.in_study[0].share == 1));
 }
 
 TEST_CASE("a calibration set that is the study's own file is left out whole, and refused") {
@@ -350,5 +415,11 @@ TEST_CASE("the texts to calibrate on in examples/data are enough for every prese
     for (auto* s : {&of_gptq, &of_awq}) {
         leave_out(*s, study);
         CHECK(s->in_study.empty());
+    }
+    for (std::size_t tokens = 128; tokens < 11083; tokens += 128) {
+        CAPTURE(tokens);
+        auto some = read_calibration(data / "calibration.jsonl", smollm, {.tokens = tokens});
+        leave_out(some, study);
+        CHECK(some.in_study.empty());
     }
 }

@@ -135,9 +135,21 @@ TEST_CASE("a refusal says what is wrong and what exists") {
         const std::string said = refusal(text); // begins with the text
         CAPTURE(said);
         CHECK(said.find(reason) != std::string::npos);
-        CHECK(said.find("what exists: rtn2 … rtn8, nf3 … nf4, gptq2 … gptq8, awq2 … awq8, each with -g32") !=
-              std::string::npos);
+        const std::size_t first_line = said.find('\n');
+        CHECK(std::string_view(said).substr(0, first_line).ends_with("; what exists:"));
+        CHECK(said.substr(first_line + 1) == method::existing());
     }
+}
+
+TEST_CASE("what exists is a line for each kind, and one for what all have") {
+    CHECK(method::existing() ==
+          "  rtn<2-8>-GROUP   -sym: on a grid symmetric about 0\n"
+          "  nf<3-4>-GROUP    -dq: scales are quantized too\n"
+          "  gptq<2-8>-GROUP  -asym: on a grid that is not symmetric about 0; after ':' damp, increment, act_order, "
+          "static_groups, group_aware, block, mse, fresh_groups, as in gptq3-g64:damp=0.02,act_order=off\n"
+          "  awq<2-8>-GROUP   -sym: on a grid symmetric about 0; after ':' scale and clip, as in awq4-g128:clip=off\n"
+          "  FOLDER           of a quantized model\n"
+          "  GROUP is g32, g64, g128 or row; a name may come first: rtn3-g64, mine=nf4-g64-dq, theirs=FOLDER");
 }
 
 TEST_CASE("a name has at most 200 letters, for files are named after it") {

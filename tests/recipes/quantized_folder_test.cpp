@@ -172,6 +172,13 @@ TEST_CASE("a manifest comes back, and what is none or of a later layout is refus
     without.calibration = nullptr;
     CHECK(quantized_manifest_from(to_json(without), "m.json") == without);
     CHECK(identity_of(without) != identity_of(m));
+    quantized_manifest from_elsewhere = m;
+    from_elsewhere.origin = {{"calibration", {{"file", {{"name", "other.jsonl"}}}}}};
+    CHECK(to_json(from_elsewhere) != to_json(m));
+    CHECK(quantized_manifest_from(to_json(from_elsewhere), "m.json").origin == from_elsewhere.origin);
+    CHECK(from_elsewhere == m); // files under other names make the same
+    CHECK(identity_of(from_elsewhere) == identity_of(m));
+    CHECK_FALSE(first_difference(from_elsewhere, m));
     const auto refused = [&](auto const& change, const char* text) {
         json file = to_json(m);
         change(file);
@@ -183,6 +190,7 @@ TEST_CASE("a manifest comes back, and what is none or of a later layout is refus
     refused([](json& f) { f["layout"] = 2; }, "key \"layout\": 1 is expected, 2 was found; another version of bitlens");
     refused([](json& f) { f["layers"] = -1; }, "layers");
     refused([](json& f) { f["knobs"] = 3; }, "knobs");
+    refused([](json& f) { f["origin"] = 3; }, "origin");
     refused([](json& f) { f.erase("method"); }, "method");
     refused([](json& f) { f["more"] = 1; }, "m.json: more: 1 was found, nothing expected");
     refused([](json& f) { f = json::array(); }, "m.json");

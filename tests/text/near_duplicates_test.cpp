@@ -100,6 +100,15 @@ TEST_CASE("of two rows, the share of the smaller one's n-grams that the other ha
     CHECK((rows.most_shared(longest)->row == 0 && rows.most_shared(longest)->share == 1));
     CHECK_FALSE(rows.most_shared(counting(2000, 50)));
     CHECK(rows.most_shared(counting(99, 8))->share == 0.25); // {99 … 103} of 4
+    // Where few must be shared, a row of fewer is only found whole.
+    CHECK(rows.most_shared(begun, 10)->share == 0.5);
+    CHECK_FALSE(rows.most_shared(begun, 11));
+    CHECK_FALSE(rows.most_shared(counting(99, 8), 2));
+    CHECK(rows.most_shared(counting(60, 8), 100)->share == 1);
+    // One that shares a larger part but too few does not hide another.
+    row both = counting(500, 7); // 3 5-grams of the first known row, of 20
+    std::ranges::copy(counting(60, 17), std::back_inserter(both));
+    CHECK(rows.most_shared(both, 4)->row == 1);
     // Of distinct n-grams: a row of one repeated token has one.
     CHECK(rows.most_shared(row(40, 7)) == std::nullopt);
     const std::vector<row> sevens{row(90, 7), {1, 2, 3}};

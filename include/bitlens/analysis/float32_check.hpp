@@ -44,7 +44,7 @@ inline void write_float32_check(std::filesystem::path const& run_folder, documen
 /// Whether float32.csv is there and knows all these methods.   Errors: those of read_csv.
 template <class Names>
 bool has_float32_check(std::filesystem::path const& run_folder, Names const& methods) {
-    if (!std::filesystem::exists(float32_path(run_folder))) return false;
+    if (!is_there(float32_path(run_folder))) return false;
     const csv_table csv = read_csv(float32_path(run_folder));
     return std::ranges::all_of(methods, [&](auto const& m) { return csv.has("nll_" + m.name); });
 }

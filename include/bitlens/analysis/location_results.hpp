@@ -5,6 +5,7 @@
 #include "bitlens/analysis/location.hpp"
 #include "bitlens/core/error.hpp"
 #include "bitlens/io/atomic_file.hpp"
+#include "bitlens/io/mapped_file.hpp"
 #include "bitlens/report/csv.hpp"
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/stats/moments.hpp"
@@ -20,7 +21,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -179,8 +179,7 @@ inline run_results begin_location(run_folder const& folder, run_manifest const& 
     run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods), s.run.table.size(),
                               variant_kinds(run.manifest.methods));
     const auto path = folder.path() / location_table;
-    std::error_code unknown;
-    if (std::filesystem::exists(path, unknown)) {
+    if (is_there(path)) {
         if (!folder.manifest())
             throw format_error(path.string() + ": there is no " + location_folder +
                                "/manifest.json, which says what its columns are; both are expected, or neither");
@@ -195,8 +194,7 @@ inline run_results begin_location(run_folder const& folder, run_manifest const& 
 inline void finish_location(run_folder const& folder, run_results const& run, error_sets const& sets) {
     const auto path = folder.path() / location_table;
     std::optional<csv_table> before;
-    std::error_code unknown;
-    if (std::filesystem::exists(path, unknown)) before = read_csv(path);
+    if (is_there(path)) before = read_csv(path);
     const auto words = detail::set_words(sets, run.size());
     std::vector<std::string> names{detail::example_column, detail::set_column};
     auto order = detail::csv_order(run.table);
@@ -219,8 +217,7 @@ inline void finish_location(run_folder const& folder, run_results const& run, er
 /// Errors: io_error; format_error naming the file and what is missing or wrong.
 inline std::optional<located_run> read_location(std::filesystem::path const& folder, finished_study const& s) {
     const auto path = folder / location_table;
-    std::error_code unknown;
-    if (!std::filesystem::exists(path, unknown)) return std::nullopt;
+    if (!is_there(path)) return std::nullopt;
     const auto manifest_path = folder / location_folder / "manifest.json";
     const run_manifest manifest = manifest_from(read_json_file(manifest_path), manifest_path.string());
     const csv_table file = read_csv(path);

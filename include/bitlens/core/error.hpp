@@ -1,9 +1,12 @@
 #pragma once
 /// Errors that outside data can cause, and the assertion for promises inside the library.
 
+#include <algorithm>
 #include <cassert>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace bitlens {
 
@@ -28,9 +31,21 @@ struct io_error : error {
     using error::error;
 };
 
-/// An option, a method name or a pattern that means nothing here. The text lists what exists.
+/// An option, a method name or a pattern that means nothing here. The text lists what exists, where that takes several
+/// lines below its own.
 struct option_error : error {
     using error::error;
+    option_error(std::string const& text, std::string const& lines)
+        : error(text + '\n' + lines), text_size_(text.size()) {}
+
+    std::string_view text() const noexcept { return std::string_view(what()).substr(0, text_size_); }
+    std::string_view lines() const noexcept { // empty: there are none
+        const std::string_view all = what();
+        return all.substr(std::min(text_size_ + 1, all.size()));
+    }
+
+private:
+    std::size_t text_size_ = std::string::npos - 1; // all of it
 };
 
 } // namespace bitlens

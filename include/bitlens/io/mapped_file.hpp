@@ -19,6 +19,12 @@
 
 namespace bitlens {
 
+/// Whether there is anything to read at a path: what cannot be asked for cannot be opened either.
+inline bool is_there(std::filesystem::path const& path) noexcept {
+    std::error_code unknown;
+    return std::filesystem::exists(path, unknown);
+}
+
 namespace detail {
 
 /// io_error "<path>: <what>: <the system's reason>"; call it before anything else can change errno.

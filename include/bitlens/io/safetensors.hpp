@@ -22,7 +22,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -222,9 +221,9 @@ class safetensors_folder {
 public:
     explicit safetensors_folder(std::filesystem::path const& folder) : folder_(folder) {
         const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
-        if (exists(single))
+        if (is_there(single))
             files_.emplace_back(single);
-        else if (exists(index))
+        else if (is_there(index))
             read_index(index);
         else
             throw io_error(folder.string() + ": holds neither model.safetensors nor model.safetensors.index.json");
@@ -257,11 +256,6 @@ public:
     }
 
 private:
-    static bool exists(std::filesystem::path const& path) noexcept {
-        std::error_code unknown; // what cannot be asked for cannot be opened either
-        return std::filesystem::exists(path, unknown);
-    }
-
     void read_index(std::filesystem::path const& path) {
         const std::string who = path.string();
         const json index = read_json_file(path);
@@ -299,7 +293,7 @@ private:
             if (e.name == last) continue;
             last = e.name;
             ++shards;
-            if (!exists(folder_ / e.name)) missing.push_back(e);
+            if (!is_there(folder_ / e.name)) missing.push_back(e);
         }
         if (missing.empty()) return;
         constexpr std::size_t shown = 3;

@@ -86,7 +86,7 @@ public:
         }
         for (auto const& file : contents_->safetensors->files()) all.push_back(file.path());
         for (const char* name : {"config.json", "model.safetensors.index.json"})
-            if (std::error_code unknown; std::filesystem::exists(path() / name, unknown)) all.push_back(path() / name);
+            if (is_there(path() / name)) all.push_back(path() / name);
         for (auto& file : tokenizer_files(path())) all.push_back(std::move(file));
         std::ranges::sort(all);
         return all;

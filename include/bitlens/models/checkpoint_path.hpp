@@ -23,11 +23,6 @@ namespace bitlens {
 
 namespace detail {
 
-inline bool is_there(std::filesystem::path const& path) noexcept {
-    std::error_code unknown; // what cannot be asked for cannot be opened either
-    return std::filesystem::exists(path, unknown);
-}
-
 /// "org/name" of a path that is a model's name on a hub, or its address there; empty for another.
 inline std::string hub_name(std::string_view text) {
     if (const auto scheme = text.find("://"); scheme != text.npos) {

@@ -20,7 +20,7 @@ namespace bitlens {
 /// The run beside float32.csv; nothing where there is no such file.   Errors: format_error naming the file for an
 /// example that is not in the run, or a method that is missing.
 inline std::optional<table> float32_table(std::filesystem::path const& run_folder, finished_study const& s) {
-    if (!std::filesystem::exists(float32_path(run_folder))) return std::nullopt;
+    if (!is_there(float32_path(run_folder))) return std::nullopt;
     const csv_table csv = read_csv(float32_path(run_folder));
     std::vector<std::size_t> rows; // of the run
     for (const std::uint64_t example : csv.counts("example")) {

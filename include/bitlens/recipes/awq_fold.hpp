@@ -17,6 +17,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -109,6 +110,8 @@ namespace detail {
 /// What a weight is multiplied with by column and divided by by row; empty: nothing.
 struct weight_fold {
     std::span<const float> columns, rows;
+
+    bool is_empty() const noexcept { return columns.empty() && rows.empty(); }
 };
 inline weight_fold fold_of(projection p, block_form form, block_scales const& scales) {
     weight_fold fold;
@@ -136,43 +139,71 @@ inline void divide(std::vector<float>& numbers, std::span<const float> by) noexc
 
 } // namespace detail
 
-/// Norms and biases of a block, folded.   Errors: as check_scales.
-inline norms_and_biases folded(norms_and_biases const& rest, block_form form, block_shape const& shape,
-                               block_scales const& scales) {
-    check_scales(scales, form, shape);
-    norms_and_biases result = rest;
-    for (std::size_t g = 0; g < scales.size(); ++g) {
-        if (scales[g].empty()) continue;
-        const input_group input = input_groups(form)[g];
-        detail::divide(input.norm ? result.gamma(*input.norm) : result.bias(*input.linear), scales[g]);
+/// The scales of one block, checked once, and the parts of the block, folded. Borrows the scales.
+class block_folder {
+public:
+    /// Errors: as check_scales.
+    block_folder(block_form form, block_shape const& shape, block_scales const& scales) : form_(form), scales_(scales) {
+        check_scales(scales, form, shape);
     }
-    return result;
+
+    norms_and_biases operator()(norms_and_biases const& rest) const {
+        norms_and_biases result = rest;
+        for (std::size_t g = 0; g < scales_.size(); ++g) {
+            if (scales_[g].empty()) continue;
+            const input_group input = input_groups(form_)[g];
+            detail::divide(input.norm ? result.gamma(*input.norm) : result.bias(*input.linear), scales_[g]);
+        }
+        return result;
+    }
+
+    /// A weight: the same one where no scale meets it.
+    template <weight_matrix W>
+    std::shared_ptr<const W> operator()(std::shared_ptr<const W> const& w, projection p) const {
+        static_assert(std::constructible_from<W, packed_matrix<dense<float>>>,
+                      "bitlens: folded weights are dense<float>, which the type of weight must list");
+        const detail::weight_fold fold = detail::fold_of(p, form_, scales_);
+        if (fold.is_empty()) return w;
+        auto numbers = std::make_shared<matrix<float>>(w->rows(), w->cols());
+        detail::with_floats(*w, [&](matrix_view<const float> floats) { copy_rows(floats, numbers->view()); });
+        detail::fold_weight(*numbers, fold);
+        const matrix_view<const float> view = *numbers;
+        return std::make_shared<const W>(packed_matrix<dense<float>>(std::move(numbers), view));
+    }
+
+private:
+    block_form form_;
+    block_scales const& scales_;
+};
+
+/// Bytes of the weights of a block that are folded: each is float32 then, and no longer the full model's.
+inline std::uint64_t folded_bytes(block_form form, block_shape const& shape, block_scales const& scales) {
+    std::uint64_t bytes = 0;
+    for (std::size_t p = 0; p < projection_count; ++p) {
+        const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
+        if (!detail::fold_of(static_cast<projection>(p), form, scales).is_empty()) bytes += rows * cols * sizeof(float);
+    }
+    return bytes;
 }
 
-/// A weight of a block, folded: the same one where no scale meets it.   Errors: as check_scales.
-template <weight_matrix W>
-std::shared_ptr<const W> folded(std::shared_ptr<const W> const& w, projection p, block_form form,
-                                block_shape const& shape, block_scales const& scales) {
-    static_assert(std::constructible_from<W, packed_matrix<dense<float>>>,
-                  "bitlens: folded weights are dense<float>, which the type of weight must list");
-    check_scales(scales, form, shape);
-    const detail::weight_fold fold = detail::fold_of(p, form, scales);
-    if (fold.columns.empty() && fold.rows.empty()) return w;
-    auto numbers = std::make_shared<matrix<float>>(w->rows(), w->cols());
-    detail::with_floats(*w, [&](matrix_view<const float> floats) { copy_rows(floats, numbers->view()); });
-    detail::fold_weight(*numbers, fold);
-    const matrix_view<const float> view = *numbers;
-    return std::make_shared<const W>(packed_matrix<dense<float>>(std::move(numbers), view));
+/// Whether scales of some input of such blocks meet this weight.
+inline bool can_be_folded(projection p, block_form form, block_shape const& shape) {
+    for (std::size_t g = 0; g < input_groups(form).size(); ++g) {
+        const input_group input = input_groups(form)[g];
+        if ((has(input.readers, p) || input.linear == p) && !why_not_scaled(form, shape, g)) return true;
+    }
+    return false;
 }
 
 /// A block, folded.   Errors: as check_scales.
 template <weight_matrix W>
 block_weights<W> folded(block_weights<W> const& block, block_form form, block_shape const& shape,
                         block_scales const& scales) {
+    const block_folder fold(form, shape, scales);
     block_weights<W> result;
-    result.rest = std::make_shared<const norms_and_biases>(folded(*block.rest, form, shape, scales));
+    result.rest = std::make_shared<const norms_and_biases>(fold(*block.rest));
     for (std::size_t p = 0; p < projection_count; ++p)
-        result.linear[p] = folded(block.linear[p], static_cast<projection>(p), form, shape, scales);
+        result.linear[p] = fold(block.linear[p], static_cast<projection>(p));
     return result;
 }
 

@@ -2,6 +2,7 @@
 /// awq_method: AWQ among the kinds of methods, "awq3-g128", "awq4-g128:clip=off".
 
 #include "bitlens/quantizers/awq.hpp"
+#include "bitlens/recipes/calibration_preset.hpp"
 #include "bitlens/recipes/method_kinds.hpp"
 
 #include <cstddef>
@@ -13,8 +14,8 @@ namespace bitlens {
 
 struct awq_method {
     static constexpr method_usage usage{
-        "awq", 2, 8, "-sym: on a grid symmetric about 0; and after ':' scale and clip, as in awq4-g128:clip=off"};
-    static constexpr bool is_calibrated = true;
+        "awq", 2, 8, "-sym: on a grid symmetric about 0; after ':' scale and clip, as in awq4-g128:clip=off"};
+    static constexpr calibration_preset calibration = awq_calibration;
 
     int bits = 4;
     std::size_t group_size = 0; ///< 0: a whole row

@@ -2,6 +2,7 @@
 /// gptq_method: GPTQ among the kinds of methods, "gptq3-g64", "gptq4-g128-asym:damp=0.02,act_order=off".
 
 #include "bitlens/quantizers/gptq.hpp"
+#include "bitlens/recipes/calibration_preset.hpp"
 #include "bitlens/recipes/method_kinds.hpp"
 
 #include <cstddef>
@@ -14,9 +15,9 @@ namespace bitlens {
 struct gptq_method {
     static constexpr method_usage usage{
         "gptq", 2, 8,
-        "-asym: on a grid that is not symmetric about 0; and after ':' damp, increment, act_order, static_groups, "
+        "-asym: on a grid that is not symmetric about 0; after ':' damp, increment, act_order, static_groups, "
         "group_aware, block, mse, fresh_groups, as in gptq3-g64:damp=0.02,act_order=off"};
-    static constexpr bool is_calibrated = true;
+    static constexpr calibration_preset calibration = gptq_calibration;
 
     int bits = 4;
     std::size_t group_size = 0; ///< 0: a whole row

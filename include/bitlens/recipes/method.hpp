@@ -3,6 +3,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/recipes/awq_method.hpp"
+#include "bitlens/recipes/calibration_preset.hpp"
 #include "bitlens/recipes/checkpoint_method.hpp"
 #include "bitlens/recipes/gptq_method.hpp"
 #include "bitlens/recipes/method_kinds.hpp"
@@ -44,27 +45,43 @@ struct basic_method {
     std::uint64_t bytes(matrix_shape shape) const {
         return std::visit([&](auto const& k) { return k.bytes(shape); }, kind);
     }
+    /// How texts become the documents of what a model reads that it looks at; nothing where it looks at none.
+    calibration_preset const* calibration() const {
+        return std::visit([]<class K>(K const&) { return calibration_of<K>(); }, kind);
+    }
     /// Whether it looks at what a model reads, so that a walk over the model quantizes it.
-    bool needs_documents() const {
-        return std::visit([]<class K>(K const&) { return is_calibrated<K>; }, kind);
+    bool needs_documents() const { return calibration() != nullptr; }
+
+    /// Those of all kinds, each once.
+    static std::vector<calibration_preset const*> calibrations() {
+        std::vector<calibration_preset const*> all;
+        for (auto const* preset : {calibration_of<Kinds>()...})
+            if (preset != nullptr &&
+                std::ranges::none_of(all, [&](auto const* known) { return known->name == preset->name; }))
+                all.push_back(preset);
+        return all;
     }
 
     static constexpr std::array<method_usage, sizeof...(Kinds)> usages{Kinds::usage...};
 
-    /// What the texts of methods are made of.
+    /// What the texts of methods are made of, a line for each kind.
     static std::string existing() {
-        std::string kinds, options;
-        for (auto const& usage : usages) {
-            if (usage.most_bits == 0) continue;
-            const auto numbered = [&](std::size_t bits) { return std::string(usage.word) + std::to_string(bits); };
-            kinds += (kinds.empty() ? "" : ", ") + numbered(usage.fewest_bits) +
-                     (usage.most_bits == usage.fewest_bits ? "" : " … " + numbered(usage.most_bits));
-            if (!usage.more.empty())
-                options +=
-                    std::string(options.empty() ? "" : "; ") + std::string(usage.word) + ": " + std::string(usage.more);
-        }
-        return "what exists: " + kinds + ", each with -g32, -g64, -g128 or -row, then what its kind takes (" + options +
-               "); or the path of a quantized model; a name may come first: rtn3-g64, mine=nf4-g64-dq, theirs=PATH";
+        constexpr std::size_t column = 19; // of what a kind takes
+        std::string lines;
+        const auto add = [&](std::string line, std::string_view more) {
+            line.insert(0, "  ");
+            if (!more.empty()) line.append(line.size() < column ? column - line.size() : 2, ' ') += more;
+            lines += line + '\n';
+        };
+        for (auto const& usage : usages)
+            if (usage.most_bits != 0)
+                add(std::string(usage.word) + '<' + std::to_string(usage.fewest_bits) + '-' +
+                        std::to_string(usage.most_bits) + ">-GROUP",
+                    usage.more);
+        add("PATH", "of a quantized model: a folder that bitlens wrote, or any checkpoint of the same sizes");
+        add("GROUP is g32, g64, g128 or row; a name may come first: rtn3-g64, mine=nf4-g64-dq, theirs=PATH", "");
+        lines.pop_back();
+        return lines;
     }
 
     /// Reads `text` as one of the kinds, whose word it begins with.   Errors: option_error naming `whole`.
@@ -82,6 +99,15 @@ struct basic_method {
         throw option_error("method '" + visible_text(whole) + "': " +
                            (word == "full" ? "the model as it is stored is no method, and runs without being named"
                                            : "there is no method '" + visible_text(word) + "'"));
+    }
+
+private:
+    template <class K>
+    static constexpr calibration_preset const* calibration_of() {
+        if constexpr (is_calibrated<K>)
+            return &K::calibration;
+        else
+            return nullptr;
     }
 };
 
@@ -174,7 +200,7 @@ Method parse_method(std::string_view whole) try {
     detail::check_method_name(whole, m.name);
     return m;
 } catch (option_error const& e) {
-    throw option_error(std::string(e.what()) + "; " + Method::existing());
+    throw option_error(std::string(e.text()) + "; what exists:", Method::existing());
 }
 
 /// Reads a list "a,b,c"; an empty text gives no method. A comma between the options of a method belongs to them.
@@ -187,7 +213,8 @@ std::vector<Method> parse_methods(std::string_view list) {
     for (const std::string_view text : detail::split_methods<Method>(list)) {
         Method m = parse_method<Method>(text);
         if (!names.insert(m.name).second)
-            throw option_error("method '" + visible_text(text) + "': two methods are called '" + m.name + "'; " +
+            throw option_error("method '" + visible_text(text) + "': two methods are called '" + m.name +
+                                   "'; what exists:",
                                Method::existing());
         methods.push_back(std::move(m));
     }

@@ -6,8 +6,10 @@
 #include "bitlens/quantizers/absmax.hpp"
 #include "bitlens/quantizers/rtn.hpp"
 #include "bitlens/quantizers/shifted.hpp"
+#include "bitlens/recipes/calibration_preset.hpp"
 #include "bitlens/recipes/method_words.hpp"
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -22,8 +24,8 @@ namespace bitlens {
 ///   k.bytes(shape)          of a matrix of that shape, packed
 ///   k.quantizer<F>()        its quantizer for the format F, or nothing where that is not the format it packs to;
 ///                           a template for the formats that a kind can pack to at all
-/// Where the quantizer is a calibrated_quantizer, or scales between layers are searched, the kind says
-/// `is_calibrated = true`, and a walk over a model quantizes with it.
+/// Where the quantizer is a calibrated_quantizer, or scales between layers are searched, the kind says how texts become
+/// the documents that it looks at, `calibration = gptq_calibration`, and a walk over a model quantizes with it.
 template <class K>
 concept method_kind = requires(K const& k, method_words& words, matrix_shape shape) {
     { K::usage } -> std::convertible_to<method_usage>;
@@ -34,10 +36,9 @@ concept method_kind = requires(K const& k, method_words& words, matrix_shape sha
 };
 
 template <class K>
-inline constexpr bool is_calibrated = false;
-template <class K>
-    requires requires { K::is_calibrated; }
-inline constexpr bool is_calibrated<K> = K::is_calibrated;
+inline constexpr bool is_calibrated = requires {
+    { K::calibration } -> std::convertible_to<calibration_preset>;
+};
 
 namespace detail {
 

@@ -135,7 +135,9 @@ private:
                                                      "not; expected a method that needs nothing but the weights");
             return use;
         } catch (option_error const& e) {
-            throw format_error(who + ": " + e.what() + ", or full");
+            throw format_error(who + ": " + std::string(e.text()) +
+                               (e.lines().empty() ? "" : " methods that need nothing but the weights, as in rtn3-g64") +
+                               ", or full");
         }
     }
 

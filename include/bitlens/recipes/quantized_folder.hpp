@@ -13,7 +13,6 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 
 namespace bitlens {
@@ -68,11 +67,8 @@ private:
 
 /// Whether a folder says of itself that it is a quantized model, whatever state it is in.
 inline bool is_quantized_folder(std::filesystem::path const& path) {
-    const auto file = path / "manifest.json";
-    std::error_code unknown;
-    if (!std::filesystem::is_regular_file(file, unknown)) return false;
     try {
-        const json manifest = read_json_file(file);
+        const json manifest = read_json_file(path / "manifest.json");
         return manifest.is_object() && manifest.contains("kind") && manifest["kind"] == detail::quantized_kind;
     } catch (error const&) {
         return false;

@@ -1,5 +1,6 @@
 #pragma once
-/// quantized_manifest: what decides the bytes of a quantized model. Equal manifests, equal bytes.
+/// quantized_manifest: what decides the bytes of a quantized model, and what informs of it. Equal manifests, equal
+/// bytes.
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/utf8.hpp"
@@ -22,8 +23,7 @@ struct quantized_manifest {
     json calibration = nullptr;   // what stands for the documents that it looked at; null: none
     json source = json::object(); // what stands for the full model
     std::string program{version}; // the version of bitlens that made it
-
-    bool operator==(quantized_manifest const&) const = default;
+    json origin = json::object(); // files that it was made of, for people: under other names they make the same
 };
 
 namespace detail {
@@ -31,10 +31,10 @@ namespace detail {
 /// What manifest.json of a quantized model says of itself. A later layout has another number.
 inline constexpr const char* quantized_kind = "quantized model";
 inline constexpr std::size_t quantized_layout = 1;
+inline constexpr const char* origin_key = "origin";
 
-} // namespace detail
-
-inline json to_json(quantized_manifest const& m) {
+/// All that decides the bytes of a quantized model.
+inline json what_decides(quantized_manifest const& m) {
     return {{"kind", detail::quantized_kind},
             {"layout", detail::quantized_layout},
             {"bitlens", m.program},
@@ -44,6 +44,18 @@ inline json to_json(quantized_manifest const& m) {
             {"knobs", m.knobs},
             {"calibration", m.calibration},
             {"source", m.source}};
+}
+
+} // namespace detail
+
+inline json to_json(quantized_manifest const& m) {
+    json all = detail::what_decides(m);
+    if (!m.origin.empty()) all[detail::origin_key] = m.origin;
+    return all;
+}
+
+inline bool operator==(quantized_manifest const& a, quantized_manifest const& b) {
+    return detail::what_decides(a) == detail::what_decides(b);
 }
 
 /// Errors: format_error naming `who` and what is missing, wrong or of a later layout.
@@ -62,6 +74,8 @@ inline quantized_manifest quantized_manifest_from(json const& file, std::string 
     m.knobs = required_object(file, "knobs", who);
     if (json const* const found = find_value(file, "calibration", who)) m.calibration = *found;
     m.source = required_object(file, "source", who);
+    if (json const* const found = find_value(file, detail::origin_key, who))
+        m.origin = detail::expect_object(*found, who + ": " + detail::origin_key);
     if (const auto difference = first_difference(file, to_json(m), "", {" was found", " expected"}))
         throw format_error(who + ": " + *difference);
     return m;
@@ -69,12 +83,13 @@ inline quantized_manifest quantized_manifest_from(json const& file, std::string 
 
 /// Where two of them part, in words.
 inline std::optional<std::string> first_difference(quantized_manifest const& found, quantized_manifest const& asked) {
-    return first_difference(to_json(found), to_json(asked));
+    return first_difference(detail::what_decides(found), detail::what_decides(asked));
 }
 
-/// What stands for a manifest in the files of its layers.   Errors: format_error for a string that is no UTF-8.
+/// What stands for a manifest in the files of its layers, without its origin.   Errors: format_error for a string that
+/// is no UTF-8.
 inline std::string identity_of(quantized_manifest const& m) {
-    return sha256_of(json_text(to_json(m), "manifest of a quantized model"));
+    return sha256_of(json_text(detail::what_decides(m), "manifest of a quantized model"));
 }
 
 } // namespace bitlens

@@ -26,10 +26,11 @@ block_weights<W> over_full(quantized_block<W> quantized, block_weights<W> const&
                            block_shape const& shape) {
     block_weights<W> block{std::move(quantized.linear), full.rest};
     if (std::ranges::all_of(quantized.fold, [](auto const& s) { return s.empty(); })) return block;
-    block.rest = std::make_shared<const norms_and_biases>(folded(*full.rest, form, shape, quantized.fold));
+    const block_folder fold(form, shape, quantized.fold);
+    block.rest = std::make_shared<const norms_and_biases>(fold(*full.rest));
     for (std::size_t p = 0; p < projection_count; ++p) {
         if (block.linear[p] != nullptr) continue;
-        auto w = folded(full.linear[p], static_cast<projection>(p), form, shape, quantized.fold);
+        auto w = fold(full.linear[p], static_cast<projection>(p));
         if (w != full.linear[p]) block.linear[p] = std::move(w);
     }
     return block;

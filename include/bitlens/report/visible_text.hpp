@@ -1,9 +1,12 @@
 #pragma once
 /// Anybody's bytes as text that can be shown: valid UTF-8 in which nothing hides and nothing moves its neighbours.
 
+#include "bitlens/core/error.hpp"
 #include "bitlens/core/utf8.hpp"
 
+#include <algorithm>
 #include <cstddef>
+#include <exception>
 #include <string>
 #include <string_view>
 
@@ -75,6 +78,20 @@ inline std::string visible_line(std::string_view text) {
     std::string out;
     put_visible_line(text, [&](std::string_view piece) { out += piece; });
     return out;
+}
+
+/// Gives `put` the pieces of what an error says: its text on one line, then the lines of what exists, each as
+/// visible_line. Allocates nothing itself.
+template <class Put>
+void put_visible_error(std::exception const& e, Put const& put) {
+    auto const* const option = dynamic_cast<option_error const*>(&e);
+    put_visible_line(option == nullptr ? std::string_view(e.what()) : option->text(), put);
+    for (std::string_view lines = option == nullptr ? "" : option->lines(); !lines.empty();) {
+        const std::size_t end = std::min(lines.find('\n'), lines.size());
+        put("\n");
+        put_visible_line(lines.substr(0, end), put);
+        lines.remove_prefix(std::min(end + 1, lines.size()));
+    }
 }
 
 } // namespace bitlens

@@ -38,11 +38,23 @@ struct run_manifest {
     bool operator==(run_manifest const&) const = default;
 };
 
+namespace detail {
+
+inline constexpr const char* file_name_key = "name";
+
+} // namespace detail
+
 /// Name, size and SHA-256 of a file: what stands for it in a manifest.   Errors: io_error.
 inline json file_identity(std::filesystem::path const& path) {
-    return {{"name", visible_line(path.filename().native())},
+    return {{detail::file_name_key, visible_line(path.filename().native())},
             {"bytes", std::filesystem::file_size(path)},
             {"sha256", sha256_of_file(path)}};
+}
+
+/// The identity of a file, whatever it is called.
+inline json without_name(json identity) {
+    identity.erase(detail::file_name_key);
+    return identity;
 }
 
 /// What follows a value in words, of the one side of a difference and of the other.

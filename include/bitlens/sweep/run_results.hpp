@@ -26,7 +26,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -307,10 +306,7 @@ inline void expect_tables_writable(std::filesystem::path const& folder) {
 }
 
 /// Whether a run of the folder has come to its end.
-inline bool has_run_tables(std::filesystem::path const& folder) {
-    std::error_code unknown;
-    return std::filesystem::exists(folder / detail::examples_name, unknown);
-}
+inline bool has_run_tables(std::filesystem::path const& folder) { return is_there(folder / detail::examples_name); }
 
 /// What the tables of the folder hold of the table's variants; the others stay as they are.
 /// Errors: io_error; format_error naming file and column for tables that are not of this run.

@@ -110,7 +110,8 @@ inline std::vector<std::size_t> keep_distinct(std::span<const std::span<const st
 /// Finds, among some rows, the one that another row has most of: of the distinct token n-grams of the smaller of two
 /// rows, the share that the other has too. It is 1 for a row that stands in a longer one, wherever that begins, and
 /// unlike the Jaccard index does not fall with the length of the longer. Edges: as keep_distinct; a row shorter than n
-/// is found only in its equals.
+/// is found only in its equals. Of short rows a phrase that many have is a large share: `fewest` n-grams are what two
+/// rows must share, unless all of the smaller one is in the other.
 class repeated_rows {
 public:
     struct repeat {
@@ -129,15 +130,17 @@ public:
         }
     }
 
-    /// The row that shares most with `row`; none where none shares anything.
-    std::optional<repeat> most_shared(std::span<const std::int32_t> row) const {
+    /// The row that shares most with `row`; none where none shares enough.
+    std::optional<repeat> most_shared(std::span<const std::int32_t> row, std::size_t fewest = 1) const {
         const auto ngrams = numbers_.known_of(row);
         std::map<std::size_t, std::size_t> shared; // row → n-grams
         for (const std::size_t g : ngrams.numbers)
             for (const std::size_t r : rows_with_[g]) ++shared[r];
         std::optional<repeat> most;
         for (auto const& [r, count] : shared) {
-            const double share = static_cast<double>(count) / static_cast<double>(std::min(ngrams.size, sizes_[r]));
+            const std::size_t smaller = std::min(ngrams.size, sizes_[r]);
+            if (count < std::min(fewest, smaller)) continue;
+            const double share = static_cast<double>(count) / static_cast<double>(smaller);
             if (!most || share > most->share) most = repeat{r, share};
         }
         return most;

@@ -31,7 +31,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -44,8 +43,7 @@ class tokenizer_config {
 public:
     explicit tokenizer_config(std::filesystem::path const& folder)
         : path_(folder / "tokenizer_config.json"), who_(path_.string()) {
-        std::error_code unknown; // what cannot be asked for cannot be opened either
-        if (std::filesystem::exists(path_, unknown)) file_ = read_json_file(path_);
+        if (is_there(path_)) file_ = read_json_file(path_);
         expect_object(file_, who_);
     }
 
@@ -91,11 +89,6 @@ private:
     std::string who_;
     json file_ = json::object();
 };
-
-inline bool holds(std::filesystem::path const& folder, std::string_view name) {
-    std::error_code unknown;
-    return std::filesystem::exists(folder / name, unknown);
-}
 
 /// What the configuration of a folder adds to the definition that another of its files gave: tokens, and whether and
 /// with which the beginning of text is marked.
@@ -266,7 +259,7 @@ private:
 
     tokenizer load_folder() {
         const tokenizer_config config(path_);
-        if (holds(path_, "tokenizer.json")) {
+        if (is_there(path_ / "tokenizer.json")) {
             const auto path = path_ / "tokenizer.json";
             const json parsed = read_json_file(path);
             tokenizer_definition definition = read_tokenizer(parsed, path.string());
@@ -277,22 +270,22 @@ private:
         tokenizer_definition definition = definition_in_folder(config);
         configured_tokens configured(definition, config);
         configured.apply();
-        if (holds(path_, "added_tokens.json")) configured.check_old_list(path_ / "added_tokens.json");
+        if (is_there(path_ / "added_tokens.json")) configured.check_old_list(path_ / "added_tokens.json");
         return tokenizer(std::move(definition));
     }
 
     tokenizer_definition definition_in_folder(tokenizer_config const& config) {
-        if (const auto path = path_ / "tokenizer.model"; holds(path_, "tokenizer.model"))
+        if (const auto path = path_ / "tokenizer.model"; is_there(path))
             return read_model(path, mapped_file(path).bytes());
-        if (const auto path = path_ / "tekken.json"; holds(path_, "tekken.json"))
+        if (const auto path = path_ / "tekken.json"; is_there(path))
             return read_tekken(read_json_file(path), path.string());
-        if (holds(path_, "vocab.json") && holds(path_, "merges.txt")) {
+        if (is_there(path_ / "vocab.json") && is_there(path_ / "merges.txt")) {
             if (auto rules = rules_of_caller()) return read_vocabulary_and_merges(path_, std::move(*rules));
             return read_vocabulary_and_merges(path_, rules_of_class(config, path_));
         }
         std::string others;
         for (const char* name : {"vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "vocab.txt"})
-            if (holds(path_, name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
+            if (is_there(path_ / name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
         throw io_error(path_.string() +
                        ": holds no tokenizer.json, tokenizer.model or tekken.json, nor both of vocab.json and "
                        "merges.txt" +
@@ -360,9 +353,9 @@ inline tokenizer load_tokenizer(std::filesystem::path const& path, std::string_v
 inline std::vector<std::filesystem::path> tokenizer_files(std::filesystem::path const& folder) {
     std::vector<std::filesystem::path> files;
     const auto take = [&](std::string_view name) {
-        const bool is_there = detail::holds(folder, name);
-        if (is_there) files.push_back(folder / name);
-        return is_there;
+        if (!is_there(folder / name)) return false;
+        files.push_back(folder / name);
+        return true;
     };
     take("tokenizer_config.json");
     if (take("tokenizer.json")) return files;
