@@ -12,6 +12,7 @@ Ends with 1 unless ratios are equal in at least 95 % of the inputs and neighbour
 Written against torch 2.15.0 and transformers 5.23.0.
 """
 import argparse
+import contextlib
 import json
 import re
 import sys
@@ -23,6 +24,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 RATIOS = 20
+INPUTS = ["attn", "o", "mlp", "down"]  # by their numbers
 
 
 def round_groups(w, bits, group, symmetric):
@@ -113,6 +115,18 @@ class Catch:
             hook.remove()
 
 
+def searches_of(layer, catch):
+    """Of each input: its number, the linear layers that read it, what it was, and what runs to the inspected output."""
+    attention, mlp, x = layer.self_attn, layer.mlp, catch.x
+    return [
+        (0, [attention.q_proj, attention.k_proj, attention.v_proj], x["attn"],
+         lambda: attention(x["attn"], **catch.arguments)[0]),
+        (1, [attention.o_proj], x["o"], lambda: attention.o_proj(x["o"])),
+        (2, [mlp.gate_proj, mlp.up_proj], x["mlp"], lambda: mlp(x["mlp"])),
+        (3, [mlp.down_proj], x["down"], lambda: mlp.down_proj(x["down"])),
+    ]
+
+
 def codes_of(file, name, bits, cols):
     """Codes of a stored matrix, as include/bitlens/formats/code_chunk.hpp lays 32 of them out."""
     stored = file.get_tensor(name + ".codes").numpy()
@@ -134,12 +148,131 @@ def codes_of(file, name, bits, cols):
     return codes.reshape(stored.shape[0], -1)[:, :cols]
 
 
+def blocks_of(model, ids, count=None):
+    """Of each of the first blocks, behind full ones: itself, its states and the other arguments of its call, what it
+    gives, and the inputs that it was seen with."""
+    layers = model.model.layers[:count]
+    first, arguments = [], []
+
+    def note(module, args, kwargs):
+        kwargs = dict(kwargs)
+        states = args[0] if args else kwargs.pop("hidden_states")
+        if not arguments:
+            first.append(states)
+        arguments.append(kwargs)
+
+    hooks = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
+    model.model(ids, use_cache=False)
+    for hook in hooks:
+        hook.remove()
+    x = first.pop()
+    for layer, kwargs in zip(layers, arguments):
+        catch = Catch(layer)
+        out = layer(x, **kwargs)
+        out = out[0] if isinstance(out, tuple) else out
+        catch.close()
+        yield layer, x, kwargs, out, catch
+        x = out
+
+
+def is_scaled(layer, g):
+    """Whether something before input g takes the inverse of its scales: a norm, or rows of v that no heads share."""
+    if g == 1:
+        return layer.self_attn.v_proj.weight.shape == layer.self_attn.o_proj.weight.shape
+    return g == 3 or hasattr(layer, "input_layernorm")
+
+
+def matrices_of(layer):
+    """(name, linear layer, number of its input, whether its groups are clipped, number of the input that its rows give
+    if they do)."""
+    attention, mlp = layer.self_attn, layer.mlp
+    return [
+        ("q_proj", attention.q_proj, 0, False, None),
+        ("k_proj", attention.k_proj, 0, False, None),
+        ("v_proj", attention.v_proj, 0, True, 1),
+        ("o_proj", attention.o_proj, 1, True, None),
+        ("gate_proj", mlp.gate_proj, 2, True, None),
+        ("up_proj", mlp.up_proj, 2, True, 3),
+        ("down_proj", mlp.down_proj, 3, True, None),
+    ]
+
+
+def scaled(w, folds, of_input, of_rows):
+    """w in the scales of channels that were found for its input and for what it gives."""
+    if folds[of_input] is not None:
+        w = w * folds[of_input]
+    if of_rows is not None and folds[of_rows] is not None:
+        w = w / folds[of_rows].reshape(-1, 1)
+    return w
+
+
+def clipped(w, x, fold, bits, group, symmetric):
+    """w within the clips that are found on the input x of its unscaled columns."""
+    m = search_clips(w, x if fold is None else x / fold, bits, group, symmetric)
+    m = m.repeat_interleave(group or w.shape[1], 1)[:, : w.shape[1]]
+    return torch.clamp(w, -m, m)
+
+
+class StoredLayer:
+    """What bitlens made of a layer."""
+
+    def __init__(self, folder, k, bits, group, symmetric):
+        self.file = safe_open(f"{folder}/layer-{k:04}.safetensors", "pt")
+        self.bits, self.group, self.symmetric, self.layer = bits, group, symmetric, k
+        self.folds = [self.file.get_tensor(f"fold.{g}") if f"fold.{g}" in self.file.keys() else None for g in range(4)]
+
+    def ratio(self, g, magnitudes):
+        """Which of the ratios gave the scales of input g."""
+        if self.folds[g] is None:
+            return 0
+        every = [scales_of(magnitudes, i / RATIOS) for i in range(RATIOS)]
+        far, ratio = min(((s / self.folds[g]).log().abs().max().item(), i) for i, s in enumerate(every))
+        if far > 1e-3:
+            raise SystemExit(f"layer {self.layer}, input {g}: the fold is that of no ratio: off by {far:.2g}")
+        return ratio
+
+    def scales(self, name):
+        return self.file.get_tensor(name + ".scales")
+
+    def same(self, name, q, scale):
+        """Of a matrix: which groups have the scales `scale`, and which weights are those of q."""
+        stored = self.scales(name)
+        groups = ((scale / stored).log().abs() < 1e-3) | (scale == stored)
+        codes = codes_of(self.file, name, self.bits, q.shape[1]).astype(numpy.float32)
+        width = self.group or q.shape[1]
+        spread = numpy.repeat(stored.numpy(), width, 1)
+        if self.symmetric:
+            zeros = 2.0 ** (self.bits - 1)
+        else:
+            zeros = numpy.repeat(self.file.get_tensor(name + ".zeros").numpy().astype(numpy.float32), width, 1)
+        weights = numpy.abs(spread * (codes - zeros) - q.numpy()) < 1e-3 * spread
+        return groups, weights
+
+
+class Stopwatch:
+    """Seconds of the clock and of all threads, by what they were spent on."""
+
+    def __init__(self):
+        self.spent = {}
+
+    @contextlib.contextmanager
+    def __call__(self, what):
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        before = self.spent.get(what, (0, 0))
+        self.spent[what] = before[0] + time.perf_counter() - wall, before[1] + time.process_time() - cpu
+
+    def __str__(self):
+        spent = [f"{what} {wall:.1f} s ({cpu:.1f} s of all threads)" for what, (wall, cpu) in self.spent.items()]
+        return f"torch, {torch.get_num_threads()} threads: {', '.join(spent)}"
+
+
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--ids", required=True)
     parser.add_argument("--quantized", required=True)
-    parser.add_argument("--layers", type=int, default=10**9)
+    parser.add_argument("--layers", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--no-clips", action="store_true", help="of the searches, that of the ratios alone")
     options = parser.parse_args()
@@ -150,7 +283,7 @@ def main():
     if not found:
         raise SystemExit(f"{options.quantized}: the method is {manifest['method']}, awq is expected")
     bits, group, symmetric = int(found[1]), int(found[3] or 0), bool(found[4])
-    clips = "clip=off" not in (found[5] or "")
+    clips = "clip=off" not in (found[5] or "") and not options.no_clips
 
     def rounded(w):
         return round_groups(w, bits, group, symmetric)[0]
@@ -159,73 +292,18 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
     model.eval()
     ids = torch.tensor(numpy.load(options.ids).astype(numpy.int64))
-    layers = model.model.layers[: options.layers]
-    states = {}
-
-    class Stop(Exception):
-        pass
-
-    def stop(module, args, kwargs):
-        states["x"] = args[0] if args else kwargs["hidden_states"]
-        raise Stop
-
-    per_layer = []  # what each block is called with beside its states
-
-    def note(module, args, kwargs):
-        per_layer.append({k: v for k, v in kwargs.items() if k != "hidden_states"})
-
-    hooks = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
-    model.model(ids, use_cache=False)
-    for hook in hooks:
-        hook.remove()
-    hook = layers[0].register_forward_pre_hook(stop, with_kwargs=True)
-    try:
-        model.model(ids, use_cache=False)
-    except Stop:
-        pass
-    hook.remove()
-    x = states["x"]
-
     inputs = same = near = groups = groups_same = weights = codes_same = 0
-    seconds = {"ratios": 0.0, "clips": 0.0}
-    cpu = {"ratios": 0.0, "clips": 0.0}
-    for k, layer in enumerate(layers):
-        attention, mlp = layer.self_attn, layer.mlp
-        catch = Catch(layer)
-        out = layer(x, **per_layer[k])
-        x = out[0] if isinstance(out, tuple) else out
-        catch.close()
-        file = safe_open(f"{options.quantized}/layer-{k:04}.safetensors", "pt")
-        folds = [file.get_tensor(f"fold.{g}") if f"fold.{g}" in file.keys() else None for g in range(4)]
-
-        def attend(a=attention, c=catch):
-            return a(c.x["attn"], **c.arguments)[0]
-
-        jobs = [
-            (0, [attention.q_proj, attention.k_proj, attention.v_proj], catch.x["attn"], attend),
-            (1, [attention.o_proj], catch.x["o"], lambda: attention.o_proj(catch.x["o"])),
-            (2, [mlp.gate_proj, mlp.up_proj], catch.x["mlp"], lambda: mlp(catch.x["mlp"])),
-            (3, [mlp.down_proj], catch.x["down"], lambda: mlp.down_proj(catch.x["down"])),
-        ]
-        has_norm = hasattr(layer, "input_layernorm")
+    watch = Stopwatch()
+    for k, (layer, _, _, _, catch) in enumerate(blocks_of(model, ids, options.layers)):
+        stored = StoredLayer(options.quantized, k, bits, group, symmetric)
         line = []
-        for g, linears, seen, run in jobs:
-            if g == 1 and attention.v_proj.weight.shape != attention.o_proj.weight.shape:
+        for g, linears, seen, run in searches_of(layer, catch):
+            if not is_scaled(layer, g):
                 continue
-            if g in (0, 2) and not has_norm:
-                continue
-            begin, cpu_begin = time.perf_counter(), time.process_time()
-            magnitudes = seen.abs().reshape(-1, seen.shape[-1]).mean(0)
-            best, losses = search_ratio(linears, magnitudes, run, rounded)
-            seconds["ratios"] += time.perf_counter() - begin
-            cpu["ratios"] += time.process_time() - cpu_begin
-            if folds[g] is None:
-                ours = 0
-            else:
-                of_ratio = [scales_of(magnitudes, i / RATIOS) for i in range(RATIOS)]
-                far, ours = min(((s / folds[g]).log().abs().max().item(), i) for i, s in enumerate(of_ratio))
-                if far > 1e-3:
-                    raise SystemExit(f"layer {k}, input {g}: the fold is that of no ratio: off by {far:.2g}")
+            with watch("ratios"):
+                magnitudes = seen.abs().reshape(-1, seen.shape[-1]).mean(0)
+                best, losses = search_ratio(linears, magnitudes, run, rounded)
+            ours = stored.ratio(g, magnitudes)
             inputs += 1
             same += ours == best
             near += abs(ours - best) <= 1
@@ -233,50 +311,24 @@ def main():
             if ours != best:
                 line[-1] += f" (losses {losses[ours]:.6g}, {losses[best]:.6g})"
         # Clips and codes, with the scales of channels that bitlens found.
-        one = [torch.ones(1) if f is None else f for f in folds]
-        for name, linear, g, seen, rows in [
-            ("q_proj", attention.q_proj, 0, None, None),
-            ("k_proj", attention.k_proj, 0, None, None),
-            ("v_proj", attention.v_proj, 0, catch.x["attn"], folds[1]),
-            ("o_proj", attention.o_proj, 1, catch.x["o"], None),
-            ("gate_proj", mlp.gate_proj, 2, catch.x["mlp"], None),
-            ("up_proj", mlp.up_proj, 2, catch.x["mlp"], folds[3]),
-            ("down_proj", mlp.down_proj, 3, catch.x["down"], None),
-        ]:
-            w = linear.weight.data * one[g]
-            if rows is not None:
-                w = w / rows.reshape(-1, 1)
-            stored = file.get_tensor(name + ".scales")
-            if seen is not None and clips and not options.no_clips:
-                begin, cpu_begin = time.perf_counter(), time.process_time()
-                m = search_clips(w, seen / one[g], bits, group, symmetric)
-                seconds["clips"] += time.perf_counter() - begin
-                cpu["clips"] += time.process_time() - cpu_begin
-                width = group or w.shape[1]
-                m = m.repeat_interleave(width, 1)[:, : w.shape[1]]
-                w = torch.clamp(w, -m, m)
+        for name, linear, g, is_clipped, rows in matrices_of(layer):
+            w = scaled(linear.weight.data, stored.folds, g, rows)
+            if is_clipped and clips:
+                with watch("clips"):
+                    w = clipped(w, catch.x[INPUTS[g]], stored.folds[g], bits, group, symmetric)
             q, scale = round_groups(w, bits, group, symmetric)
-            equal = ((scale / stored).log().abs() < 1e-3) | (scale == stored)
-            if seen is not None and clips and not options.no_clips:
-                groups += equal.numel()
-                groups_same += equal.sum().item()
-            codes = codes_of(file, name, bits, w.shape[1]).astype(numpy.float32)
-            zeros = 2.0 ** (bits - 1) if symmetric else file.get_tensor(name + ".zeros").numpy().astype(numpy.float32)
-            spread = stored.repeat_interleave(group or w.shape[1], 1).numpy()
-            if not symmetric:
-                zeros = numpy.repeat(zeros, group or w.shape[1], 1)
-            difference = numpy.abs(spread * (codes - zeros) - q.numpy())
-            weights += codes.size
-            codes_same += (difference < 1e-3 * spread).sum()
+            equal_groups, equal_weights = stored.same(name, q, scale)
+            if is_clipped and clips:
+                groups += scale.numel()
+                groups_same += equal_groups.sum().item()
+            weights += w.numel()
+            codes_same += equal_weights.sum()
         print(f"layer {k}: ratios (bitlens/torch) {', '.join(line)}", flush=True)
     print(
         f"ratios: {same} of {inputs} equal, {near} equal or neighbours; clips: {groups_same} of {groups} equal"
         f" ({100 * groups_same / max(1, groups):.3f} %); weights: {100 * codes_same / weights:.3f} % equal"
     )
-    print(
-        f"torch, {torch.get_num_threads()} threads: ratios {seconds['ratios']:.1f} s ({cpu['ratios']:.1f} s of all"
-        f" threads), clips {seconds['clips']:.1f} s ({cpu['clips']:.1f} s)"
-    )
+    print(watch)
     return 0 if same >= 0.95 * inputs and near == inputs and groups_same >= 0.99 * groups else 1
 
 
