@@ -113,6 +113,18 @@ class Catch:
             hook.remove()
 
 
+def searches_of(layer, catch):
+    """Of each input: its number, the linear layers that read it, what it was, and what runs to the inspected output."""
+    attention, mlp, x = layer.self_attn, layer.mlp, catch.x
+    return [
+        (0, [attention.q_proj, attention.k_proj, attention.v_proj], x["attn"],
+         lambda: attention(x["attn"], **catch.arguments)[0]),
+        (1, [attention.o_proj], x["o"], lambda: attention.o_proj(x["o"])),
+        (2, [mlp.gate_proj, mlp.up_proj], x["mlp"], lambda: mlp(x["mlp"])),
+        (3, [mlp.down_proj], x["down"], lambda: mlp.down_proj(x["down"])),
+    ]
+
+
 def codes_of(file, name, bits, cols):
     """Codes of a stored matrix, as include/bitlens/formats/code_chunk.hpp lays 32 of them out."""
     stored = file.get_tensor(name + ".codes").numpy()
@@ -198,15 +210,7 @@ def main():
         file = safe_open(f"{options.quantized}/layer-{k:04}.safetensors", "pt")
         folds = [file.get_tensor(f"fold.{g}") if f"fold.{g}" in file.keys() else None for g in range(4)]
 
-        def attend(a=attention, c=catch):
-            return a(c.x["attn"], **c.arguments)[0]
-
-        jobs = [
-            (0, [attention.q_proj, attention.k_proj, attention.v_proj], catch.x["attn"], attend),
-            (1, [attention.o_proj], catch.x["o"], lambda: attention.o_proj(catch.x["o"])),
-            (2, [mlp.gate_proj, mlp.up_proj], catch.x["mlp"], lambda: mlp(catch.x["mlp"])),
-            (3, [mlp.down_proj], catch.x["down"], lambda: mlp.down_proj(catch.x["down"])),
-        ]
+        jobs = searches_of(layer, catch)
         has_norm = hasattr(layer, "input_layernorm")
         line = []
         for g, linears, seen, run in jobs:
