@@ -1,5 +1,6 @@
 // Seconds and share of the arithmetic peak of what AWQ of a block is made of: what is noted of its inputs on the way
 // through it, the search of scales, that which drops ratios and that which runs all of them, and the search of clips.
+// Of all together also the seconds of cores, which others on the machine change less.
 //
 //     bench_awq [DOCUMENTS] [WORD]...     DOCUMENTS: of 512 tokens, 64 unless said; WORD: part of a model's name
 //
@@ -12,6 +13,7 @@
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/recipes/awq_walk.hpp"
 #include "peaks.hpp"
+#include "process.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -83,7 +85,8 @@ double operations_of_clips(block_shape const& s, std::size_t tokens) {
 
 struct phase {
     double best = std::numeric_limits<double>::infinity(), operations = 0;
-    std::size_t runs = 0; // of a document at a ratio
+    std::size_t runs = 0;                                          // of a document at a ratio
+    double core_seconds = std::numeric_limits<double>::infinity(); // least, where they are known
     std::vector<double> shares{};
 
     void met(double took, double done, double peak) {
@@ -97,6 +100,7 @@ struct phase {
         std::printf("%-14s %4zu x %zu tokens  %-22s %9.3f s  %7.1f GFLOP/s  %5.2f of the peak",
                     std::string(model).c_str(), documents, document, name, best, operations / best * 1e-9, *middle);
         if (runs != 0) std::printf("  %zu runs of a document", runs);
+        if (std::isfinite(core_seconds)) std::printf("  %.3f core seconds", core_seconds);
         std::printf("\n");
         std::fflush(stdout);
     }
@@ -110,7 +114,7 @@ void bench_model(model_shape const& s, std::size_t documents) {
     const block_operations of_document(s.block);
     const auto count = static_cast<double>(documents), width = static_cast<double>(s.block.width),
                ffn_width = static_cast<double>(s.block.ffn_width);
-    phase statistics, scales[2], clips; // scales: ratios are dropped, all are run
+    phase statistics, scales[2], clips, all[2]; // of two: ratios are dropped, all are run
     double before = fma_peak(cores);
     for (std::size_t i = 0; i < 2 * rounds; ++i) {
         const bool runs_all = i % 2 == 1;
@@ -120,10 +124,11 @@ void bench_model(model_shape const& s, std::size_t documents) {
         one.fill(1);
         layer_panels panels(s.block, one, model.products());
         std::vector<awq_record> records;
-        const double start = seconds();
+        const double start = seconds(), core_start = cpu_seconds();
         awq_block<llama::description.form, weight>(run, 0, model.layers()->layer(0), std::span(&method, 1), {}, panels,
                                                    cores, records, {.drops_losers = !runs_all});
-        const double all = seconds() - start, after = fma_peak(cores), peak = (before + after) / 2;
+        const double took = seconds() - start, core_seconds = cpu_seconds() - core_start, after = fma_peak(cores),
+                     peak = (before + after) / 2;
         double searched = 0, clipped = 0, operations = 0;
         std::size_t runs = 0;
         for (auto const& r : records) {
@@ -138,16 +143,22 @@ void bench_model(model_shape const& s, std::size_t documents) {
             runs += r.runs;
         }
         const double products = static_cast<double>(document) * ffn_width * (ffn_width + 1);
-        statistics.met(all - searched - clipped, count * (of_document.attention + of_document.mlp + products), peak);
+        const double noted = count * (of_document.attention + of_document.mlp + products),
+                     cut = operations_of_clips(s.block, input_sample(1, run.tokens()).inputs().rows);
+        statistics.met(took - searched - clipped, noted, peak);
         scales[runs_all].met(searched, operations, peak);
         scales[runs_all].runs = runs;
-        clips.met(clipped, operations_of_clips(s.block, input_sample(1, run.tokens()).inputs().rows), peak);
+        clips.met(clipped, cut, peak);
+        all[runs_all].met(took, noted + operations + cut, peak);
+        all[runs_all].core_seconds = std::min(all[runs_all].core_seconds, core_seconds);
         before = after;
     }
     statistics.print(s.name, documents, "statistics");
     scales[0].print(s.name, documents, "scales");
     scales[1].print(s.name, documents, "scales, all ratios");
     clips.print(s.name, documents, "clips");
+    all[0].print(s.name, documents, "all");
+    all[1].print(s.name, documents, "all, all ratios");
 }
 
 } // namespace

@@ -7,13 +7,14 @@ bench_awq on as many threads, in turn.
 WORD: part of a model's name. Each line is the best of the rounds, since machines are shared and noisy. PyTorch's
 statistics are a pass through the block that keeps the inputs of its linear layers and the means of their magnitudes;
 its scales are the outputs of attention, MLP and W_down at 20 ratios, of all documents in one batch; its clips include
-the rounding. The last line of a model is all of it, bench_awq's with dropped ratios. Peers: pip install torch
-transformers numpy safetensors. Made with torch 2.15.0, transformers 5.23.0.
+the rounding. Of all together also the seconds of cores, which others on the machine change less. Peers: pip install
+torch transformers numpy safetensors. Made with torch 2.15.0, transformers 5.23.0.
 """
 
 import argparse
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -57,8 +58,13 @@ def seconds_of(f):
     return result, time.perf_counter() - start
 
 
+def cpu_seconds():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_utime  # as bench_awq counts them
+
+
 def with_torch(model, x):
     layer, arguments = model.layers[0], arguments_of(model, x)
+    core_start = cpu_seconds()
 
     def look():
         catch = compare_awq.Catch(layer)
@@ -94,13 +100,20 @@ def with_torch(model, x):
                 rounded(w)
 
     _, clips = seconds_of(clip)
-    return {"statistics": statistics, "scales": scales, "clips": clips}
+    core_seconds = cpu_seconds() - core_start
+    return {"statistics": statistics, "scales": scales, "clips": clips, "all": statistics + scales + clips,
+            "all, core seconds": core_seconds}
 
 
 def with_bitlens(program, documents, name):
     out = subprocess.run([program, str(documents), name], check=True, capture_output=True, text=True).stdout
     print(out, end="", flush=True)
-    return {phase: float(took) for phase, took in re.findall(r"tokens  (.*?) +([\d.]+) s ", out)}
+    found = {}
+    for phase, took, cores in re.findall(r"tokens  (.*?) +([\d.]+) s .*?(?:([\d.]+) core seconds)?$", out, re.M):
+        found[phase] = float(took)
+        if cores:
+            found[phase + ", core seconds"] = float(cores)
+    return found
 
 
 def main():
@@ -121,12 +134,10 @@ def main():
         for _ in range(a.rounds):
             for best, found in (ours, with_bitlens(a.bitlens, a.documents, name)), (torchs, with_torch(model, x)):
                 best.update({phase: min(took, best.get(phase, took)) for phase, took in found.items()})
-        torchs["scales, all ratios"] = torchs["scales"]
-        lines = {phase: (took, torchs[phase]) for phase, took in ours.items()}
-        lines["all"] = tuple(sum(each[p] for p in ("statistics", "scales", "clips")) for each in (ours, torchs))
         print(f"{name}, {a.documents} x {TOKENS} tokens, {torch.get_num_threads()} threads of PyTorch")
-        for phase, (took, peer) in lines.items():
-            print(f"  {phase:20} {took:9.3f} s   PyTorch {peer:9.3f} s   {peer / took:6.2f} times", flush=True)
+        for phase, took in ours.items():
+            peer = torchs[phase.replace(", all ratios", "")]  # PyTorch runs all
+            print(f"  {phase:30} {took:9.3f} s   PyTorch {peer:9.3f} s   {peer / took:6.2f} times", flush=True)
 
 
 if __name__ == "__main__":
