@@ -2,14 +2,14 @@
 """GPTQ of random matrices by bitlens and by GPTQModel, code by code.
 
     python3 compare_gptq.py --program build/release/tests/parity/gptq_of_npy [--seed 1] [--gguf MODEL.gguf]
-                            [--only WORD]... [--itself]
+                            [--shape ROWSxCOLUMNS] [--only WORD]... [--itself]
 
 Both get the same float32 weights and inputs, and each makes its own Hessian. Matrices: random weights, inputs with
 correlated columns of very different sizes, and one column that is always zero; with --gguf also the query and down
-projections of a layer of a model. A line for every set of knobs: the share of equal codes and of codes that differ by one,
-whether scales and zeros agree, and both losses. --only: lines that have every WORD in them. --itself: also
-the share of codes that GPTQModel shares with itself when it sees the same documents in the reverse order. Ends with 1
-where fewer than --least of the codes of a matrix are equal.
+projections of a layer of a model, with --shape a random one of that shape alone. A line for every set of knobs: the
+share of equal codes and of codes that differ by one, whether scales and zeros agree, and both losses. --only: lines
+that have every WORD in them. --itself: also the share of codes that GPTQModel shares with itself when it sees the same
+documents in the reverse order. Ends with 1 where fewer than --least of the codes of a matrix are equal.
 
 Why codes differ: both round in float32 and sum in different orders, so a weight that stands in the middle between two
 levels may go to either, and what comes after it in its row follows. On a symmetric grid this is common: the least weight
@@ -80,7 +80,7 @@ def random_matrix(random, rows, cols):
     sizes = np.exp(random.standard_normal(cols)) * np.where(random.random(cols) < 0.01, 30, 1)
     mix = np.eye(cols) + random.standard_normal((cols, cols)) * 0.5 / np.sqrt(cols)
     documents = []
-    for tokens in random.integers(20, 400, 12):
+    for tokens in random.integers(20, 400, max(12, cols // 48)):  # some four tokens a column
         x = random.standard_normal((tokens, cols)) @ mix * sizes
         x[:, 7] = 0
         documents.append(x.astype(np.float32))
@@ -88,6 +88,9 @@ def random_matrix(random, rows, cols):
 
 
 def matrices(arguments, random):
+    if arguments.shape:
+        yield "random", *random_matrix(random, *map(int, arguments.shape.split("x")))
+        return
     yield "random", *random_matrix(random, 192, 576)
     yield "random, a short last group", *random_matrix(random, 64, 400)
     if arguments.gguf:
@@ -114,6 +117,7 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--gguf")
+    parser.add_argument("--shape", metavar="ROWSxCOLUMNS")
     parser.add_argument("--least", type=float, default=0.999)
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--itself", action="store_true")

@@ -38,7 +38,7 @@ std::map<std::string, std::string> entries_of(std::string const& bytes) {
 std::string zipped(std::map<std::string, std::string> const& entries) {
     std::string file, directory;
     const auto number = [](std::string& to, std::uint64_t value, int bytes) {
-        for (int i = 0; i < bytes; ++i) to += static_cast<char>(value >> (8 * i));
+        for (; bytes > 0; --bytes, value >>= 8) to += static_cast<char>(value);
     };
     for (auto const& entry : entries) {
         auto const &name = entry.first, &data = entry.second;

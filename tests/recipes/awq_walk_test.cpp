@@ -251,6 +251,16 @@ TEST_CASE("a search that drops ratios early finds the same") {
         CHECK(raced.records[i].ratio == every.records[i].ratio);
         CHECK(raced.records[i].loss == every.records[i].loss);
         CHECK(raced.records[i].plain_loss == every.records[i].plain_loss);
+        if (!every.records[i].ratio) {
+            CHECK(every.records[i].runs == 0);
+        } else if (every.records[i].module == "down_proj") { // all documents at once
+            CHECK(every.records[i].runs == awq_ratio_count);
+            CHECK(raced.records[i].runs == awq_ratio_count);
+        } else {
+            CHECK(every.records[i].runs == texts.size() * awq_ratio_count);
+            CHECK(raced.records[i].runs < every.records[i].runs);
+            CHECK(raced.records[i].runs >= texts.size() + (awq_ratio_count - 1) * (texts.size() / 8));
+        }
     }
 }
 

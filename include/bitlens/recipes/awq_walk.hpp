@@ -47,6 +47,7 @@ struct awq_record {
     std::optional<double> loss{};          ///< mean squared difference of the inspected outputs, of that ratio
     std::optional<double> plain_loss{};    ///< of ratio 0: without scales
     std::optional<double> relative_loss{}; ///< loss over the mean square of the outputs
+    std::size_t runs = 0;                  ///< of a document at a ratio; where all are looked at as one, of all of them
     double seconds = 0;
     std::string note{};
 };
@@ -461,6 +462,7 @@ private:
                                 .loss = sum / count,
                                 .plain_loss = losses.sum(0) / count,
                                 .relative_loss = outputs.power > 0 ? sum / outputs.power : 0,
+                                .runs = runs,
                                 .seconds = watch.seconds(),
                                 .note = parts == 1
                                             ? ""
