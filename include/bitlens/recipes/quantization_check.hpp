@@ -150,8 +150,9 @@ struct check_limits {
     double more_alike = 0.2;                    // and by how much more than with its own
     double unlike = 0.3;                        // cosine with a, below which b is another matrix
     double undone = 1.25;                       // times most_ratio: what is left once a damage is undone
-    std::size_t tried = 32;                     // rows or columns that are looked for elsewhere, the worst ones
-    outlier_rule rows{3, 8, 0.1, 5};            // of errors to those of rounding
+    double crowded = 0.5;   // share of groups with more values than the bits have: they are made of other columns
+    std::size_t tried = 32; // rows or columns that are looked for elsewhere, the worst ones
+    outlier_rule rows{3, 8, 0.1, 5}; // of errors to those of rounding
 };
 inline constexpr check_limits limits_of_check;
 
@@ -352,28 +353,49 @@ private:
         if (check_.ratio < expected_.least_ratio) return judge_small_error();
         if (check_.ratio <= expected_.most_ratio) return judge_rows();
         if (is_shifted() || has_moved_rows(finding::moved_rows) || has_moved_columns() || is_scaled() ||
-            has_scaled_groups())
+            has_scaled_groups() || has_error_of_fewer_bits())
             return;
         if (sums_.cosine() < limits_.unlike)
             return found(finding::unlike, "another matrix: its cosine with A's is " + rounded_text(sums_.cosine(), 2));
         found(finding::unexplained, "the error is " + factor_text(check_.ratio) + " times that of rounding to nearest");
     }
 
+    /// Of so many columns some group has more than half of the values, if it has the bits.
+    bool counts_values() const noexcept {
+        return std::min(a_.cols, expected_.group_columns(a_.cols)) >= (std::size_t{1} << expected_.rule.bits);
+    }
     bool has_fewer_values() {
         const std::size_t half = std::size_t{1} << (expected_.rule.bits - 1);
-        if (sums_.most_values > half) return false;
+        if (!counts_values() || sums_.most_values > half) return false;
         found(finding::fewer_bits, "fewer bits: no group has more than " + std::to_string(sums_.most_values) +
                                        " different values, where " + bits_text() + " have " + std::to_string(2 * half));
         return true;
     }
+    /// Where values cannot be counted, for few columns or because groups are made of others: the error is that of so
+    /// many bits fewer.
+    bool has_error_of_fewer_bits() {
+        if (counts_values() && crowded() < limits_.crowded) return false;
+        const auto steps = [](int bits) { return static_cast<double>((1u << bits) - 1); };
+        for (int bits = expected_.rule.bits - 1; bits >= 2; --bits) {
+            const double ratio = check_.ratio * steps(bits) / steps(expected_.rule.bits);
+            if (ratio < expected_.least_ratio || ratio > expected_.most_ratio) continue;
+            found(finding::fewer_bits, "fewer bits: the error is " + factor_text(check_.ratio) +
+                                           " times that of rounding to nearest, as of " + std::to_string(bits) +
+                                           " bits");
+            return true;
+        }
+        return false;
+    }
 
+    /// Share of the groups that have more values than the bits.
+    double crowded() const noexcept {
+        return static_cast<double>(sums_.crowded_groups) / static_cast<double>(std::max<std::size_t>(1, sums_.groups));
+    }
     void judge_small_error() {
-        const double crowded =
-            static_cast<double>(sums_.crowded_groups) / static_cast<double>(std::max<std::size_t>(1, sums_.groups));
         found(finding::more_bits, "more bits or smaller groups: the error is " + factor_text(check_.ratio) +
                                       " times that of rounding to nearest, as of some " +
                                       rounded_text(expected_.rule.bits - std::log2(check_.ratio), 1) + " bits; " +
-                                      percent_text(crowded) + " of the groups have more values than " + bits_text() +
+                                      percent_text(crowded()) + " of the groups have more values than " + bits_text() +
                                       " have");
     }
 
@@ -444,8 +466,8 @@ private:
         if (factor <= 0 || std::abs(factor - 1) < limits_.factor) return false;
         const double apart = sums_.b / (factor * factor) - 2 * sums_.ab / factor + sums_.a; // ‖b/factor − a‖²
         if (!is_undone(std::max(0.0, apart), sums_.rounded)) return false;
-        found(finding::scaled, "scales are multiplied by " + rounded_text(factor, 3) + ", norms by " +
-                                   rounded_text(std::sqrt(sums_.b / sums_.a), 3));
+        found(finding::scaled, "scales are multiplied by " + factor_text(factor) + ", norms by " +
+                                   factor_text(std::sqrt(sums_.b / sums_.a)));
         return true;
     }
     bool has_scaled_groups() {
