@@ -194,9 +194,9 @@ TEST_CASE("another number of bits is told") {
         const auto w = checked_weights(seed);
         const auto inputs = checked_inputs(seed, 256);
         expect_finding(checked(w, rounded_by<uniform<3, 64>>(w), "rtn4-g64"), finding::fewer_bits,
-                       "no group has more than 8 different values, where 4 bits have 16");
+                       "no row has more than 32 different values, where the groups of 4 bits have 64");
         expect_finding(checked(w, decoded_of(gptq<uniform<3, 64, checked_sym>>{}(w.view(), inputs)), "gptq4-g64"),
-                       finding::fewer_bits, "as of 3 bits"); // its groups are of columns in another order
+                       finding::fewer_bits, "fewer bits: no row has more than"); // whatever order its columns have
         expect_finding(checked(w, rounded_by<uniform<2, 64>>(w), "awq3-g64"), finding::fewer_bits, "fewer bits");
         expect_finding(checked(w, rounded_by<uniform<6, 32>>(w), "rtn8-g32"), finding::fewer_bits, "as of 6 bits");
         expect_finding(checked(w, rounded_by<uniform<4, 64>>(w), "rtn3-g64"), finding::more_bits, "more bits");

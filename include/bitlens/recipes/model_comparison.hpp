@@ -62,7 +62,7 @@ struct model_comparison {
 };
 
 /// Errors that stand out of those of a row, or of the same weight in other layers (docs/verify.md).
-inline constexpr outlier_rule rows_that_stand_out{3, 10, 0.1, 5}, layers_that_stand_out{2, 8, 0.1, 5};
+inline constexpr outlier_rule rows_that_stand_out{3, 15, 0.1, 5}, layers_that_stand_out{2, 8, 0.1, 5};
 
 namespace detail {
 

@@ -82,9 +82,9 @@ inline expected_quantization expected_of(method const& m) {
             if constexpr (std::is_same_v<Kind, rtn_method>) {
                 is_uniform_method(k, 0.9, 1.1);
             } else if constexpr (std::is_same_v<Kind, awq_method>) {
-                is_uniform_method(k, 0.7, 1.4);
+                is_uniform_method(k, 0.6, 2);
             } else if constexpr (std::is_same_v<Kind, gptq_method>) {
-                is_uniform_method(k, 0.7, 1.8);
+                is_uniform_method(k, 0.7, 3);
             } else if constexpr (std::is_same_v<Kind, normal_float_method>) {
                 e.rule = {k.bits, k.group_size, zero_kind::symmetric};
                 if (k.bits == 3)
@@ -150,17 +150,18 @@ struct check_limits {
     double more_alike = 0.2;                    // and by how much more than with its own
     double unlike = 0.3;                        // cosine with a, below which b is another matrix
     double undone = 1.25;                       // times most_ratio: what is left once a damage is undone
-    double crowded = 0.5;   // share of groups with more values than the bits have: they are made of other columns
-    std::size_t tried = 32; // rows or columns that are looked for elsewhere, the worst ones
-    outlier_rule rows{3, 8, 0.1, 5}; // of errors to those of rounding
+    double less = 0.8;                          // and how much less that is than what was there
+    double few_groups = 0.05;                   // a share of groups below which their scales are no reason
+    std::size_t tried = 32;                     // rows or columns that are looked for elsewhere, the worst ones
+    outlier_rule rows{3, 8, 0.1, 5};            // of errors to those of rounding
 };
 inline constexpr check_limits limits_of_check;
 
 /// Sums over a row.
 struct check_sums {
-    double a = 0, b = 0, ab = 0;   // ‖a‖², ‖b‖², a·b
-    double apart = 0, rounded = 0; // ‖b − a‖², ‖rounded a − a‖²
-    std::size_t most_values = 0, crowded_groups = 0, groups = 0;
+    double a = 0, b = 0, ab = 0;                                 // ‖a‖², ‖b‖², a·b
+    double apart = 0, rounded = 0;                               // ‖b − a‖², ‖rounded a − a‖²
+    std::size_t most_values = 0, crowded_groups = 0, groups = 0; // most_values: different ones in a row
 
     void add(check_sums const& s) noexcept {
         a += s.a;
@@ -312,13 +313,13 @@ private:
         std::vector<check_sums> rows(a_.rows);
         const std::size_t values = std::size_t{1} << expected_.rule.bits;
         for_each_row(a_, [&](std::size_t r) {
-            std::vector<float> scratch;
+            std::vector<float> scratch, sorted;
             check_sums& row = rows[r];
             for_each_group(expected_, a_.row(r), b_.row(r), scratch, [&](std::size_t g, group_sums const& s) {
-                std::vector<float> sorted;
                 const std::size_t distinct = distinct_values(expected_.rule.group_of(b_.row(r), g), sorted);
-                row.add({s.a, s.b, s.ab, s.apart, s.rounded, distinct, distinct > values, 1});
+                row.add({s.a, s.b, s.ab, s.apart, s.rounded, 0, distinct > values, 1});
             });
+            row.most_values = distinct_values(b_.row(r), sorted);
         });
         for (auto const& row : rows) sums_.add(row);
         // A row that happens to lie on a grid is no reason for an infinite ratio.
@@ -336,8 +337,10 @@ private:
         check_.text = std::move(text);
     }
     std::string bits_text() const { return std::to_string(expected_.rule.bits) + " bits"; }
+    /// Whether what is left once a damage is undone is plausible, and much less than before.
     bool is_undone(double apart, double rounded) const noexcept {
-        return error_ratio(apart, rounded) <= limits_.undone * expected_.most_ratio;
+        return error_ratio(apart, rounded) <= limits_.undone * expected_.most_ratio &&
+               error_ratio(apart, rounded) <= limits_.less * check_.ratio;
     }
 
     void judge() {
@@ -349,32 +352,35 @@ private:
         if (sums_.apart == 0) return found(finding::equal, "not quantized: every number is A's");
         if (check_.error < limits_.rounded && check_.ratio < expected_.least_ratio)
             return found(finding::only_rounded, "not quantized: A's numbers, rounded to 16 bits");
-        if (has_fewer_values() && sums_.cosine() > limits_.unlike) return;
+        if (sums_.cosine() > limits_.unlike && has_fewer_values()) return;
         if (check_.ratio < expected_.least_ratio) return judge_small_error();
+        // A method's own error may hide these.
+        if (is_shifted() || is_scaled() || has_scaled_groups()) return;
         if (check_.ratio <= expected_.most_ratio) return judge_rows();
-        if (is_shifted() || has_moved_rows(finding::moved_rows) || has_moved_columns() || is_scaled() ||
-            has_scaled_groups() || has_error_of_fewer_bits())
-            return;
+        if (has_moved_rows(finding::moved_rows) || has_moved_columns() || has_error_of_fewer_bits()) return;
+        judge_rows();
+        if (!check_.is_plausible()) return;
         if (sums_.cosine() < limits_.unlike)
             return found(finding::unlike, "another matrix: its cosine with A's is " + rounded_text(sums_.cosine(), 2));
         found(finding::unexplained, "the error is " + factor_text(check_.ratio) + " times that of rounding to nearest");
     }
 
-    /// Of so many columns some group has more than half of the values, if it has the bits.
+    /// Of so many columns some row has more than half of the values of its groups, if it has the bits.
     bool counts_values() const noexcept {
         return std::min(a_.cols, expected_.group_columns(a_.cols)) >= (std::size_t{1} << expected_.rule.bits);
     }
+    /// In a row, whatever order the columns of its groups have.
     bool has_fewer_values() {
-        const std::size_t half = std::size_t{1} << (expected_.rule.bits - 1);
-        if (!counts_values() || sums_.most_values > half) return false;
-        found(finding::fewer_bits, "fewer bits: no group has more than " + std::to_string(sums_.most_values) +
-                                       " different values, where " + bits_text() + " have " + std::to_string(2 * half));
+        const std::size_t values = expected_.rule.groups(a_.cols) << expected_.rule.bits;
+        if (!counts_values() || sums_.most_values > values / 2) return false;
+        found(finding::fewer_bits, "fewer bits: no row has more than " + std::to_string(sums_.most_values) +
+                                       " different values, where the groups of " + bits_text() + " have " +
+                                       std::to_string(values));
         return true;
     }
-    /// Where values cannot be counted, for few columns or because groups are made of others: the error is that of so
-    /// many bits fewer.
+    /// Where values cannot be counted: the error is that of so many bits fewer.
     bool has_error_of_fewer_bits() {
-        if (counts_values() && crowded() < limits_.crowded) return false;
+        if (counts_values()) return false;
         const auto steps = [](int bits) { return static_cast<double>((1u << bits) - 1); };
         for (int bits = expected_.rule.bits - 1; bits >= 2; --bits) {
             const double ratio = check_.ratio * steps(bits) / steps(expected_.rule.bits);
@@ -489,7 +495,9 @@ private:
             factors.push_back(factor);
             apart += std::max(0.0, s.b / (factor * factor) - 2 * s.ab / factor + s.a);
         });
-        if (lost + factors.size() == 0 || !is_undone(apart, rounded)) return false;
+        if (static_cast<double>(lost + factors.size()) < limits_.few_groups * static_cast<double>(groups) ||
+            !is_undone(apart, rounded))
+            return false;
         const auto share = [&](std::size_t count) {
             return percent_text(static_cast<double>(count) / static_cast<double>(groups));
         };
