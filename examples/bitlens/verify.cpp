@@ -246,6 +246,9 @@ std::vector<std::string> odd_texts(verified_models const& v) {
                             std::to_string(t.rows.front().index) + ": " + outlier_text(t.rows.front()) +
                             ", of the rows");
     }
+    for (auto const& c : v.comparison.checks)
+        if (c.check.is_plausible() && !c.check.text.empty())
+            found.push_back(v.comparison.tensors[c.tensor].difference.name + ": " + c.check.text);
     return found;
 }
 

@@ -41,7 +41,8 @@ struct expected_quantization {
     std::string method;                     ///< its text
     uniform_rule rule{};                    ///< bits and groups; the zero of a uniform format
     std::span<const float> levels{};        ///< of NormalFloat, rising; none: a uniform format
-    double least_ratio = 0, most_ratio = 0; ///< of the error to that of rounding to nearest: plausible
+    double least_ratio = 0, most_ratio = 0; ///< plausible, of quantization_check::ratio
+    bool varies_by_rows = false; ///< single rows may have any error: a method that weighs errors by its inputs
 
     std::size_t group_columns(std::size_t cols) const noexcept { return rule.group_columns(cols); }
 
@@ -84,7 +85,8 @@ inline expected_quantization expected_of(method const& m) {
             } else if constexpr (std::is_same_v<Kind, awq_method>) {
                 is_uniform_method(k, 0.6, 2);
             } else if constexpr (std::is_same_v<Kind, gptq_method>) {
-                is_uniform_method(k, 0.7, 3);
+                is_uniform_method(k, 0.7, 1.8);
+                e.varies_by_rows = true;
             } else if constexpr (std::is_same_v<Kind, normal_float_method>) {
                 e.rule = {k.bits, k.group_size, zero_kind::symmetric};
                 if (k.bits == 3)
@@ -129,7 +131,7 @@ constexpr std::string_view name(quantization_finding f) noexcept {
 struct quantization_check {
     double error = 0;    ///< ‖b − a‖ / ‖a‖
     double expected = 0; ///< of rounding to nearest
-    double ratio = 0;    ///< error / expected
+    double ratio = 0;    ///< error / expected of a row, the median over the rows
     quantization_finding finding = quantization_finding::plausible;
     std::string text{};          ///< what was found, in words
     std::vector<outlier> rows{}; ///< whose error stands out from what rounding makes of them
@@ -328,8 +330,7 @@ private:
             row_ratios_.push_back(row.apart == 0 ? 0 : std::sqrt(row.apart / std::max(row.rounded, least)));
         check_.error = error_ratio(sums_.apart, sums_.a);
         check_.expected = error_ratio(sums_.rounded, sums_.a);
-        check_.ratio = check_.expected == 0 ? (check_.error == 0 ? 1 : std::numeric_limits<double>::infinity())
-                                            : check_.error / check_.expected;
+        check_.ratio = median_of(row_ratios_);
     }
 
     void found(finding what, std::string text) {
@@ -340,7 +341,7 @@ private:
     /// Whether what is left once a damage is undone is plausible, and much less than before.
     bool is_undone(double apart, double rounded) const noexcept {
         return error_ratio(apart, rounded) <= limits_.undone * expected_.most_ratio &&
-               error_ratio(apart, rounded) <= limits_.less * check_.ratio;
+               error_ratio(apart, rounded) <= limits_.less * error_ratio(sums_.apart, sums_.rounded);
     }
 
     void judge() {
@@ -419,7 +420,8 @@ private:
         if (!moved.empty())
             text += "; " + std::to_string(moved.size()) + " of them are other rows of A, " +
                     std::to_string(moved.front().of_b) + " is " + std::to_string(moved.front().of_a);
-        found(moved.size() * 2 >= worst.size() ? finding::moved_rows : finding::odd_rows, std::move(text));
+        if (moved.size() * 2 >= worst.size()) return found(finding::moved_rows, std::move(text));
+        found(expected_.varies_by_rows ? finding::plausible : finding::odd_rows, std::move(text));
     }
 
     /// b − a is one step in most groups.
