@@ -119,4 +119,14 @@ struct perplexity_arguments {
 };
 void perplexity(perplexity_arguments const&);
 
+struct verify_arguments {
+    model_arguments a, b;
+    std::optional<std::string> expect; // a method's text
+    bool all = false;                  // lists are not cut short
+    bool json = false;
+    unsigned threads = 0; // 0: all cores this process may use
+};
+/// Returns whether b is the same model as a, or plausibly what it is expected to be.
+bool verify(verify_arguments const&);
+
 } // namespace bitlens::command

@@ -377,6 +377,38 @@ int say(std::exception const& e, int code = 1) {
 }
 constexpr const char* out_of_memory = "out of memory; --memory says how much may be used, and shorter rows need less";
 
+/// code: 0 where the models are the same, or plausible; 1 where not; 2 where they cannot be compared.
+void add_verify(CLI::App& app, verify_arguments& a, int& code) {
+    auto& verb = *app.add_subcommand("verify", "whether two checkpoints, of any two kinds, hold the same model");
+    add_model_option(verb, "A", a.a.path);
+    add_model_option(verb, "B", a.b.path)
+        ->description("Hugging Face folder, GGUF file, or a folder that `bitlens quantize` made of A");
+    verb.add_option("--expect", a.expect,
+                    "a method, as in study: whether B is plausibly that of A, gptq4-g128 say, by the error of each "
+                    "weight beside that of rounding to nearest; what it looks like instead");
+    verb.add_flag("--all", a.all, "list every tensor that differs, not the worst alone");
+    verb.add_flag("--json", a.json, "print one JSON object, with every digit");
+    const auto allow = [&](char const* option, char const* of, std::vector<std::string>& keys) {
+        verb.add_option(option, keys,
+                        std::string("a key of ") + of +
+                            "'s configuration that is refused as unknown: pass over it; may be repeated")
+            ->allow_extra_args(false);
+    };
+    allow("--allow-key", "A", a.a.allowed_keys);
+    allow("--allow-key-of-b", "B", a.b.allowed_keys);
+    verb.add_option("--threads", a.threads, "threads (default: all cores this process may use)")
+        ->check(whole_number(1, large));
+    verb.callback([&a, &code] {
+        try {
+            code = verify(a) ? 0 : 1;
+        } catch (bitlens::error const& e) {
+            code = say(e.what(), 2);
+        } catch (std::bad_alloc const&) {
+            code = say(out_of_memory, 2);
+        }
+    });
+}
+
 std::terminate_handler usual_termination = nullptr;
 
 /// Memory can also run out where no exception may pass: nlohmann::json allocates when it is destroyed, and TBB starts
@@ -436,9 +468,11 @@ int main(int argc, char** argv) try {
     report_arguments report;
     model_arguments model;
     bool taken = true;
+    int code = 0; // of verify
     tokenize_arguments tokenize;
     probe_arguments probe;
     perplexity_arguments perplexity;
+    verify_arguments verify;
     add_quantize(app, quantize);
     add_study(app, study);
     add_locate(app, locate);
@@ -447,6 +481,7 @@ int main(int argc, char** argv) try {
     add_tokenize(app, tokenize);
     add_probe(app, probe);
     add_perplexity(app, perplexity);
+    add_verify(app, verify, code);
     explain_bus_errors();
     try {
         app.parse(argc, argv);
@@ -459,7 +494,7 @@ int main(int argc, char** argv) try {
         return 2;
     }
     flush_output();
-    return taken ? 0 : 1;
+    return taken ? code : 1;
 } catch (bitlens::option_error const& e) {
     return say(e, 2);
 } catch (interrupted const& e) {

@@ -10,4 +10,5 @@
 #include "bitlens/stats/overlap.hpp"
 #include "bitlens/stats/ranks.hpp"
 #include "bitlens/stats/resamples.hpp"
+#include "bitlens/stats/spread.hpp"
 #include "bitlens/stats/sums.hpp"

@@ -60,10 +60,10 @@ const fs::path root = fs::path(BITLENS_TEST_DATA) / ".." / "..";
 } // namespace
 
 TEST_CASE("a word that nobody knows is named, with where to look") {
-    check(
-        "bitlens stduy --model M", 2,
-        {"there is no verb \"stduy\"; there are quantize, study, locate, report, inspect, tokenize, probe, perplexity",
-         "bitlens --help"});
+    check("bitlens stduy --model M", 2,
+          {"there is no verb \"stduy\"; there are quantize, study, locate, report, inspect, tokenize, probe, "
+           "perplexity, verify",
+           "bitlens --help"});
     check("bitlens", 2, {"a verb is expected; there are quantize, study, locate, report"});
     check("bitlens study --modle M", 2,
           {"bitlens study: there is no option \"--modle\"; 'bitlens study --help' lists the options"});
