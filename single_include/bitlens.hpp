@@ -13,9 +13,12 @@
 // ---- bitlens/core/error.hpp
 /// Errors that outside data can cause, and the assertion for promises inside the library.
 
+#include <algorithm>
 #include <cassert>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace bitlens {
 
@@ -40,9 +43,21 @@ struct io_error : error {
     using error::error;
 };
 
-/// An option, a method name or a pattern that means nothing here. The text lists what exists.
+/// An option, a method name or a pattern that means nothing here. The text lists what exists, where that takes several
+/// lines below its own.
 struct option_error : error {
     using error::error;
+    option_error(std::string const& text, std::string const& lines)
+        : error(text + '\n' + lines), text_size_(text.size()) {}
+
+    std::string_view text() const noexcept { return std::string_view(what()).substr(0, text_size_); }
+    std::string_view lines() const noexcept { // empty: there are none
+        const std::string_view all = what();
+        return all.substr(std::min(text_size_ + 1, all.size()));
+    }
+
+private:
+    std::size_t text_size_ = std::string::npos - 1; // all of it
 };
 
 } // namespace bitlens
@@ -2083,6 +2098,16 @@ static_assert(chunk_round_trip<2>() && chunk_round_trip<3>() && chunk_round_trip
 
 } // namespace bitlens
 
+// ---- bitlens/formats/coded_matrix.hpp
+/// coded_matrix: a weight matrix in codes whose rule is known at run time only: what the checkpoints of others are read
+/// into and written from, and packed_as, which finds the format that holds one exactly.
+
+// ---- bitlens/formats/mixed_matrix.hpp
+/// mixed_matrix: a weight matrix whose format is chosen at run time, from a list given at compile time.
+
+// ---- bitlens/formats/packed_matrix.hpp
+/// packed_matrix: a weight matrix stored in a format, low-bit or dense.
+
 // ---- bitlens/formats/dense.hpp
 /// dense: one number per weight, as full-precision checkpoints store them.
 
@@ -2117,12 +2142,6 @@ concept weight_format = quant_format<F> || dense_format<F>;
 static_assert(dense_format<dense<bf16>> && !quant_format<dense<bf16>>);
 
 } // namespace bitlens
-
-// ---- bitlens/formats/mixed_matrix.hpp
-/// mixed_matrix: a weight matrix whose format is chosen at run time, from a list given at compile time.
-
-// ---- bitlens/formats/packed_matrix.hpp
-/// packed_matrix: a weight matrix stored in a format, low-bit or dense.
 
 #include <cstddef>
 #include <cstdint>
@@ -2450,6 +2469,220 @@ constexpr void check_weight() {
 }
 
 } // namespace detail
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// w(r, order[k]) = fl32(fl32(scales(r, g) · (levels[codes(r, k)] − zeros(r, g))) + offsets(r, g)), g = ⌊k /
+/// group_columns⌋. What is empty is left out of the rule: no zeros, no offsets, the codes themselves for levels, and
+/// each column at its own place.
+struct coded_matrix {
+    int bits = 0;                     ///< of a code, 1 … 8
+    std::size_t group_columns = 0;    ///< of every group but a short last one
+    matrix<std::uint8_t> codes;       ///< (rows, places), each below 2^bits
+    matrix<float> scales;             ///< (rows, groups)
+    matrix<float> zeros;              ///< (rows, groups)
+    matrix<float> offsets;            ///< (rows, groups)
+    std::vector<float> levels;        ///< 2^bits
+    std::vector<std::uint32_t> order; ///< the column of each place
+
+    coded_matrix() = default;
+    /// All codes and scales 0; group 0: a whole row.
+    coded_matrix(int code_bits, std::size_t rows, std::size_t cols, std::size_t group)
+        : bits(code_bits), group_columns(group == 0 ? std::max<std::size_t>(1, cols) : group), codes(rows, cols),
+          scales(rows, (cols + group_columns - 1) / group_columns) {}
+
+    std::size_t rows() const noexcept { return codes.rows(); }
+    std::size_t cols() const noexcept { return codes.cols(); }
+    std::size_t groups() const noexcept { return scales.cols(); }
+    float level(std::uint8_t code) const noexcept { return levels.empty() ? static_cast<float>(code) : levels[code]; }
+
+    /// The weight at place k of row r.
+    float value_at(std::size_t r, std::size_t k) const noexcept {
+        const std::size_t g = k / group_columns;
+        const float steps = level(codes(r, k)) - (zeros.rows() == 0 ? 0.0f : zeros(r, g));
+        const float scaled = scales(r, g) * steps;
+        return offsets.rows() == 0 ? scaled : scaled + offsets(r, g);
+    }
+    /// Row r, column by column.
+    void read_row(std::size_t r, std::span<float> to) const noexcept {
+        BITLENS_ASSERT(to.size() == cols());
+        for (std::size_t k = 0; k < to.size(); ++k) to[order.empty() ? k : order[k]] = value_at(r, k);
+    }
+
+    /// Rows source(0) … source(count − 1).
+    template <class Source>
+    coded_matrix with_rows(std::size_t count, Source const& source) const {
+        coded_matrix m;
+        m.bits = bits;
+        m.group_columns = group_columns;
+        m.levels = levels;
+        m.order = order;
+        const auto take = [&]<class T>(matrix<T> const& from, matrix<T>& to) {
+            if (from.rows() == 0) return;
+            to = matrix<T>(count, from.cols());
+            for (std::size_t r = 0; r < count; ++r) std::ranges::copy(from.row(source(r)), to.row(r).begin());
+        };
+        take(codes, m.codes);
+        take(scales, m.scales);
+        take(zeros, m.zeros);
+        take(offsets, m.offsets);
+        return m;
+    }
+};
+
+/// A packed matrix, code by code.
+template <quant_format F>
+coded_matrix coded(packed_matrix<F> const& w) {
+    coded_matrix m(F::bits, w.rows(), w.cols(), F::group_size);
+    if constexpr (F::has_zero) m.zeros = matrix<float>(w.rows(), w.groups());
+    m.levels.assign(F::codebook.begin(), F::codebook.end());
+    m.order.assign(w.order().begin(), w.order().end());
+    for (std::size_t r = 0; r < w.rows(); ++r) {
+        for (std::size_t k = 0; k < w.cols(); ++k) m.codes(r, k) = w.code_at(r, k);
+        for (std::size_t g = 0; g < w.groups(); ++g) {
+            m.scales(r, g) = w.scale(r, g);
+            if constexpr (F::has_zero) m.zeros(r, g) = static_cast<float>(w.zero(r, g));
+        }
+    }
+    return m;
+}
+
+namespace detail {
+
+/// The zero that all groups share; nothing where they differ.
+inline std::optional<float> common_zero(coded_matrix const& m) {
+    if (m.zeros.rows() == 0) return 0.0f;
+    if (m.zeros.rows() * m.zeros.cols() == 0) return std::nullopt;
+    const float first = m.zeros(0, 0);
+    for (std::size_t r = 0; r < m.zeros.rows(); ++r)
+        for (const float z : m.zeros.row(r))
+            if (z != first) return std::nullopt;
+    return first;
+}
+/// Whether each zero is an integer that a code can be.
+inline bool has_code_zeros(coded_matrix const& m) {
+    const float end = static_cast<float>(1u << m.bits);
+    for (std::size_t r = 0; r < m.zeros.rows(); ++r)
+        for (const float z : m.zeros.row(r))
+            if (!(z >= 0 && z < end && z == std::floor(z))) return false;
+    return true;
+}
+
+/// What a search for a format needs to know of a matrix, once.
+struct coded_rule {
+    coded_matrix const& m;
+    std::optional<float> zero = common_zero(m);
+    bool zeros_are_codes = has_code_zeros(m);
+
+    /// Whether F writes every weight as the rule does. Groups may be cut into equal ones that share a scale.
+    template <quant_format F>
+    bool fits() const {
+        if (F::bits != m.bits || m.offsets.rows() != 0) return false;
+        if constexpr (F::group_size == 0) {
+            if (m.groups() > 1) return false;
+        } else {
+            if (m.groups() > 1 && m.group_columns % F::group_size != 0) return false;
+            if (whole_groups_only<F> && m.cols() % F::group_size != 0) return false;
+        }
+        const float taken = F::has_zero ? 0.0f : zero.value_or(0.0f);
+        if (F::has_zero ? !zeros_are_codes : !zero.has_value()) return false;
+        for (std::size_t q = 0; q < F::codebook.size(); ++q)
+            if (m.level(static_cast<std::uint8_t>(q)) - taken != F::codebook[q]) return false;
+        return true;
+    }
+};
+
+/// Bytes of the groups of a row.
+template <quant_format F>
+constexpr std::size_t group_bytes(std::size_t cols) noexcept {
+    const std::size_t groups = F::group_size == 0 ? 1 : (cols + F::group_size - 1) / F::group_size;
+    return groups * (sizeof(float) + (F::has_zero ? 1 : 0));
+}
+
+template <int Bits>
+void write_codes(matrix<std::uint8_t> const& codes, packed_arrays& to) {
+    for (std::size_t r = 0; r < codes.rows(); ++r) {
+        std::uint8_t* const row = to.row(r).codes;
+        for (std::size_t k = 0; k < codes.cols(); ++k)
+            code_chunk<Bits>::set(row + k / chunk_codes * code_chunk<Bits>::bytes, k % chunk_codes, codes(r, k));
+    }
+}
+
+/// Scales, and zeros where `to` has them, of groups that may be shorter than those of m.
+inline void write_groups(coded_matrix const& m, packed_arrays& to) {
+    for (std::size_t r = 0; r < m.rows(); ++r) {
+        const row_storage row = to.row(r);
+        for (std::size_t g = 0; g < to.groups; ++g) {
+            const std::size_t from = std::min(g * to.group_columns / m.group_columns, m.groups() - 1);
+            row.scales[g] = m.scales(r, from);
+            if (row.zeros != nullptr)
+                row.zeros[g] = m.zeros.rows() == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(m.zeros(r, from));
+        }
+    }
+}
+
+template <quant_format F>
+packed_matrix<F> packed_to(coded_matrix const& m) {
+    packed_matrix<F> w(m.rows(), m.cols());
+    write_codes<F::bits>(m.codes, w.arrays());
+    write_groups(m, w.arrays());
+    if (!m.order.empty()) w.set_order(m.order);
+    return w;
+}
+
+template <weight_format... F>
+std::optional<mixed_matrix<F...>> packed_as_listed(coded_matrix const& m, std::type_identity<mixed_matrix<F...>>) {
+    const coded_rule rule{m};
+    constexpr std::size_t none = sizeof...(F);
+    std::size_t best = none, fewest = std::numeric_limits<std::size_t>::max(), place = 0;
+    const auto consider = [&]<class G>(std::type_identity<G>) {
+        if constexpr (quant_format<G>)
+            if (const std::size_t bytes = group_bytes<G>(m.cols()); bytes < fewest && rule.template fits<G>()) {
+                best = place;
+                fewest = bytes;
+            }
+        ++place;
+    };
+    (consider(std::type_identity<F>{}), ...);
+    std::optional<mixed_matrix<F...>> w;
+    if (best == none) return w;
+    place = 0;
+    const auto pack = [&]<class G>(std::type_identity<G>) {
+        if constexpr (quant_format<G>)
+            if (place == best) w.emplace(packed_to<G>(m));
+        ++place;
+    };
+    (pack(std::type_identity<F>{}), ...);
+    return w;
+}
+
+} // namespace detail
+
+/// m in that of W's low-bit formats which holds every weight of it and needs the fewest bytes; nothing where none does.
+template <class W>
+    requires is_mixed_matrix<W> std::optional<W> packed_as(coded_matrix const& m) {
+        return detail::packed_as_listed(m, std::type_identity<W>{});
+    }
+
+/// m as floats.
+inline packed_matrix<dense<float>> decoded(coded_matrix const& m) {
+    packed_matrix<dense<float>> w(m.rows(), m.cols());
+    for (std::size_t r = 0; r < m.rows(); ++r) m.read_row(r, w.writable_row(r));
+    return w;
+}
 
 } // namespace bitlens
 
@@ -3524,6 +3757,73 @@ inline std::vector<correlation_intervals> bootstrap_intervals(std::span<const re
 
 } // namespace bitlens
 
+// ---- bitlens/stats/spread.hpp
+/// median_spread: the middle of a sample and how far from it is usual, whatever a few of its numbers are; and which
+/// numbers stand out.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Errors: shape_error when there is none.
+inline double median_of(std::vector<double> x) {
+    std::ranges::sort(x);
+    return quantile(x, 0.5);
+}
+
+struct median_spread {
+    double median = 0, spread = 0; ///< spread: 1.4826 · median |x − median|, which is σ of normal numbers
+};
+
+/// Shapes: x (N), N ≥ 1.   Errors: shape_error when N = 0.
+inline median_spread median_spread_of(std::vector<double> x) {
+    constexpr double normal = 1.4826022185056018; // 1/Φ⁻¹(3/4)
+    median_spread m{median_of(x), 0};
+    for (double& v : x) v = std::abs(v - m.median);
+    m.spread = normal * median_of(std::move(x));
+    return m;
+}
+
+/// When one of several errors stands out: it is larger than `times` their median, and its logarithm lies more than
+/// `spreads` spreads above that of the median. A spread counts as `least_spread` at least, and of fewer than `fewest`
+/// errors none stands out.
+struct outlier_rule {
+    double times = 2, spreads = 8, least_spread = 0.05;
+    std::size_t fewest = 5;
+};
+struct outlier {
+    std::size_t index;
+    double times;   ///< of the median; infinite where that is 0
+    double spreads; ///< above it
+};
+
+/// The errors that stand out, the largest first.   Shapes: errors (N), each ≥ 0 or infinite.
+inline std::vector<outlier> outliers_of(std::span<const double> errors, outlier_rule const& rule = {}) {
+    std::vector<outlier> found;
+    if (errors.size() < rule.fewest) return found;
+    constexpr double least = 1e-300, most = 1e300; // 0 and infinity have no logarithm to count with
+    std::vector<double> logs;
+    for (const double e : errors) logs.push_back(std::log(std::clamp(e, least, most)));
+    const median_spread middle = median_spread_of(logs);
+    const double spread = std::max(middle.spread, rule.least_spread);
+    for (std::size_t i = 0; i < errors.size(); ++i) {
+        const double above = logs[i] - middle.median, spreads = above / spread;
+        if (above <= std::log(rule.times) || spreads <= rule.spreads) continue;
+        const bool is_against_zero = middle.median <= std::log(least);
+        found.push_back({i, is_against_zero ? std::numeric_limits<double>::infinity() : std::exp(above), spreads});
+    }
+    std::ranges::stable_sort(found, std::ranges::greater{}, &outlier::spreads);
+    return found;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/io.hpp
 /// Files: mapped, hashed, compressed, written all or nothing, and the formats JSON, NPY, NPZ, safetensors, GGUF and
 /// Protocol Buffers.
@@ -3634,6 +3934,12 @@ private:
 #include <vector>
 
 namespace bitlens {
+
+/// Whether there is anything to read at a path: what cannot be asked for cannot be opened either.
+inline bool is_there(std::filesystem::path const& path) noexcept {
+    std::error_code unknown;
+    return std::filesystem::exists(path, unknown);
+}
 
 namespace detail {
 
@@ -4215,19 +4521,25 @@ inline void refuse_foreign(std::span<const std::byte> bytes, std::string_view wh
 } // namespace bitlens
 
 // ---- bitlens/io/gguf.hpp
-/// gguf_file: metadata by key and tensors by name of a GGUF file (versions 2 and 3), decoded to float row by row.
+/// gguf_file: metadata by key and tensors by name of a GGUF file (versions 2 and 3), or of the parts of one, decoded to
+/// float row by row.
 
 // ---- bitlens/io/gguf_blocks.hpp
-/// The tensor types of GGUF: how many elements a block of each holds in how many bytes, and its decoding to float.
+/// The tensor types of GGUF: how many elements a block of each holds in how many bytes, what it consists of, and its
+/// decoding to float.
 ///
-/// In every type each product is exact in float (f16 × at most 8 bits × at most 5 bits), so that one rounding is left
-/// and fused multiply-add changes nothing; only Q6_K, which has no sum, rounds a product.
+/// A block of low-bit numbers holds codes, and for each group of neighbouring elements what y = scale · level[code]
+/// (+ offset) needs. Scale and offset are products of stored numbers. In every type each product is exact in float (f16
+/// × at most 8 bits × at most 5 bits), so that one rounding is left and fused multiply-add changes nothing; only Q6_K,
+/// which has no sum, rounds a product.
 /// Source: ggml d99724f2, src/ggml-common.h and dequantize_row_* of src/ggml-quants.c.
 
-#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <span>
 #include <string_view>
 
 namespace bitlens {
@@ -4237,174 +4549,297 @@ namespace gguf_blocks {
 inline float half_at(std::byte const* p) noexcept { return f16::from_bits(load<std::uint16_t>(p)); }
 inline unsigned byte_at(std::byte const* p) noexcept { return std::to_integer<unsigned>(*p); }
 
-/// y = (q − 8)·d.   18 bytes: f16 d, 16 bytes of nibbles; the low nibble of byte j is element j, the high j + 16.
-inline void decode_q4_0(std::byte const* block, float* y) noexcept {
-    const float d = half_at(block);
-    for (std::size_t j = 0; j < 16; ++j) {
-        const unsigned q = byte_at(block + 2 + j);
-        y[j] = static_cast<float>(static_cast<int>(q & 15u) - 8) * d;
-        y[j + 16] = static_cast<float>(static_cast<int>(q >> 4) - 8) * d;
+/// Levels that are the codes themselves, or lie about the middle code.
+template <int Bits, bool IsCentred>
+struct even_levels {
+    static constexpr int bits = Bits;
+    static constexpr float level(unsigned code) noexcept {
+        return static_cast<float>(static_cast<int>(code) - (IsCentred ? 1 << (Bits - 1) : 0));
     }
+};
+/// Those of IQ4_NL and IQ4_XS.
+struct iq4_levels {
+    static constexpr int bits = 4;
+    static constexpr std::array<float, 16> table{-127, -104, -83, -65, -49, -35, -22, -10,
+                                                 1,    13,   25,  38,  53,  69,  89,  113};
+    static constexpr float level(unsigned code) noexcept { return table[code]; }
+};
+/// Those of E2M1, twice.
+struct e2m1_levels {
+    static constexpr int bits = 4;
+    static constexpr std::array<float, 16> table{0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    static constexpr float level(unsigned code) noexcept { return table[code]; }
+};
+
+/// 32 codes in 16 bytes of nibbles: the low nibble of byte j is element j, the high j + 16.
+inline void take_nibbles(std::byte const* from, std::uint8_t* codes) noexcept {
+    for (std::size_t j = 0; j < 16; ++j) {
+        const unsigned q = byte_at(from + j);
+        codes[j] = static_cast<std::uint8_t>(q & 15u);
+        codes[j + 16] = static_cast<std::uint8_t>(q >> 4);
+    }
+}
+inline void put_nibbles(std::uint8_t const* codes, std::byte* to) noexcept {
+    for (std::size_t j = 0; j < 16; ++j)
+        to[j] = static_cast<std::byte>((codes[j] & 15u) | static_cast<unsigned>(codes[j + 16] & 15u) << 4);
 }
 
-/// y = q·d + m.   20 bytes: f16 d, f16 m, nibbles as Q4_0.
-inline void decode_q4_1(std::byte const* block, float* y) noexcept {
-    const float d = half_at(block), m = half_at(block + 2);
-    for (std::size_t j = 0; j < 16; ++j) {
-        const unsigned q = byte_at(block + 4 + j);
-        y[j] = static_cast<float>(q & 15u) * d + m;
-        y[j + 16] = static_cast<float>(q >> 4) * d + m;
-    }
-}
+/// Q4_0, Q4_1, Q5_0, Q5_1: y = level·d (+ m).   f16 d, f16 m where there is one; of 5 bits a u32 whose bit e is the
+/// fifth bit of element e; 16 bytes of nibbles.
+template <int Bits, bool HasOffset>
+struct block_of_32 : even_levels<Bits, !HasOffset> {
+    static_assert(Bits == 4 || Bits == 5);
+    static constexpr std::size_t fifth_at = HasOffset ? 4 : 2, nibbles_at = fifth_at + (Bits == 5 ? 4 : 0);
+    static constexpr std::size_t elements = 32, bytes = nibbles_at + 16, group = 32;
+    static constexpr bool has_offsets = HasOffset;
 
-/// y = (q − 16)·d.   22 bytes: f16 d, u32 whose bit e is the fifth bit of element e, nibbles as Q4_0.
-inline void decode_q5_0(std::byte const* block, float* y) noexcept {
-    const float d = half_at(block);
-    const auto fifth = load<std::uint32_t>(block + 2);
-    for (std::size_t j = 0; j < 16; ++j) {
-        const unsigned q = byte_at(block + 6 + j);
-        const unsigned low = (q & 15u) | ((fifth >> j & 1u) << 4), high = (q >> 4) | ((fifth >> (j + 16) & 1u) << 4);
-        y[j] = static_cast<float>(static_cast<int>(low) - 16) * d;
-        y[j + 16] = static_cast<float>(static_cast<int>(high) - 16) * d;
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scale, float* offset) noexcept {
+        *scale = half_at(block);
+        if constexpr (HasOffset) *offset = half_at(block + 2);
+        take_nibbles(block + nibbles_at, codes);
+        if constexpr (Bits == 5) {
+            const auto fifth = load<std::uint32_t>(block + fifth_at);
+            for (std::size_t e = 0; e < 32; ++e) codes[e] |= static_cast<std::uint8_t>((fifth >> e & 1u) << 4);
+        }
     }
-}
-
-/// y = q·d + m.   24 bytes: f16 d, f16 m, u32 and nibbles as Q5_0.
-inline void decode_q5_1(std::byte const* block, float* y) noexcept {
-    const float d = half_at(block), m = half_at(block + 2);
-    const auto fifth = load<std::uint32_t>(block + 4);
-    for (std::size_t j = 0; j < 16; ++j) {
-        const unsigned q = byte_at(block + 8 + j);
-        const unsigned low = (q & 15u) | ((fifth >> j & 1u) << 4), high = (q >> 4) | ((fifth >> (j + 16) & 1u) << 4);
-        y[j] = static_cast<float>(low) * d + m;
-        y[j + 16] = static_cast<float>(high) * d + m;
+    static void put_together(std::uint8_t const* codes, f16 scale, f16 offset, std::byte* block) noexcept {
+        std::memcpy(block, &scale.bits, 2);
+        if constexpr (HasOffset) std::memcpy(block + 2, &offset.bits, 2);
+        put_nibbles(codes, block + nibbles_at);
+        if constexpr (Bits == 5) {
+            std::uint32_t fifth = 0;
+            for (std::size_t e = 0; e < 32; ++e) fifth |= static_cast<std::uint32_t>(codes[e] >> 4 & 1u) << e;
+            std::memcpy(block + fifth_at, &fifth, 4);
+        }
     }
-}
+};
+using q4_0 = block_of_32<4, false>;
+using q4_1 = block_of_32<4, true>;
+using q5_0 = block_of_32<5, false>;
+using q5_1 = block_of_32<5, true>;
 
 /// y = q·d.   34 bytes: f16 d, 32 signed bytes.
-inline void decode_q8_0(std::byte const* block, float* y) noexcept {
-    const float d = half_at(block);
-    for (std::size_t j = 0; j < 32; ++j) y[j] = static_cast<float>(load<std::int8_t>(block + 2 + j)) * d;
-}
+struct q8_0 : even_levels<8, true> {
+    static constexpr std::size_t elements = 32, bytes = 34, group = 32;
+    static constexpr bool has_offsets = false;
+
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scale, float*) noexcept {
+        *scale = half_at(block);
+        for (std::size_t j = 0; j < 32; ++j) codes[j] = static_cast<std::uint8_t>(byte_at(block + 2 + j) ^ 128u);
+    }
+    static void put_together(std::uint8_t const* codes, f16 scale, f16, std::byte* block) noexcept {
+        std::memcpy(block, &scale.bits, 2);
+        for (std::size_t j = 0; j < 32; ++j) block[2 + j] = static_cast<std::byte>(codes[j] ^ 128u);
+    }
+};
 
 /// y = d·level[q].   18 bytes as Q4_0.
-inline void decode_iq4_nl(std::byte const* block, float* y) noexcept {
-    static constexpr std::array<float, 16> level{-127, -104, -83, -65, -49, -35, -22, -10,
-                                                 1,    13,   25,  38,  53,  69,  89,  113};
-    const float d = half_at(block);
-    for (std::size_t j = 0; j < 16; ++j) {
-        const unsigned q = byte_at(block + 2 + j);
-        y[j] = d * level[q & 15u];
-        y[j + 16] = d * level[q >> 4];
-    }
-}
+struct iq4_nl : iq4_levels {
+    static constexpr std::size_t elements = 32, bytes = 18, group = 32;
+    static constexpr bool has_offsets = false;
 
-/// Two bits of element e of the 64 bytes at `plane`: 128 elements lie in 32 bytes, 32 of them in each pair of bits.
-inline unsigned two_bits(std::byte const* plane, std::size_t e) noexcept {
-    return byte_at(plane + e / 128 * 32 + e % 32) >> (e % 128 / 32 * 2) & 3u;
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scale, float*) noexcept {
+        *scale = half_at(block);
+        take_nibbles(block + 2, codes);
+    }
+};
+
+/// y = 2^(e − 128)·level[q].   17 bytes: u8 e, nibbles as Q4_0.
+struct mxfp4 : e2m1_levels {
+    static constexpr std::size_t elements = 32, bytes = 17, group = 32;
+    static constexpr bool has_offsets = false;
+
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scale, float*) noexcept {
+        const std::uint32_t e = byte_at(block);
+        *scale = std::bit_cast<float>(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+        take_nibbles(block + 1, codes);
+    }
+};
+
+/// What a super-block of 256 elements has in groups of 16 or 32.
+template <std::size_t Bytes, std::size_t Group, bool HasOffsets>
+struct block_of_256 {
+    static constexpr std::size_t elements = 256, bytes = Bytes, group = Group;
+    static constexpr bool has_offsets = HasOffsets;
+};
+
+/// Two bits of each of 256 elements in 64 bytes: 128 elements lie in 32 bytes, 32 of them in each pair of bits.
+inline void take_two_bits(std::byte const* plane, std::uint8_t* codes) noexcept {
+    for (std::size_t run = 0; run < 8; ++run)
+        for (std::size_t l = 0; l < 32; ++l)
+            codes[32 * run + l] = static_cast<std::uint8_t>(byte_at(plane + run / 4 * 32 + l) >> (run % 4 * 2) & 3u);
 }
 
 /// y = (d·s)·q − dmin·m, s and m of 16 elements in the low and high nibble of a byte.
 /// 84 bytes: sc[16], two-bit plane[64], f16 d, f16 dmin.
-inline void decode_q2_k(std::byte const* block, float* y) noexcept {
-    const float d = half_at(block + 80), dmin = half_at(block + 82);
-    for (std::size_t i = 0; i < 16; ++i) {
-        const unsigned sc = byte_at(block + i);
-        const float scale = d * static_cast<float>(sc & 15u), min = dmin * static_cast<float>(sc >> 4);
-        for (std::size_t e = 16 * i; e < 16 * i + 16; ++e)
-            y[e] = scale * static_cast<float>(two_bits(block + 16, e)) - min;
+struct q2_k : even_levels<2, false>, block_of_256<84, 16, true> {
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scales, float* offsets) noexcept {
+        const float d = half_at(block + 80), dmin = half_at(block + 82);
+        for (std::size_t i = 0; i < 16; ++i) {
+            const unsigned sc = byte_at(block + i);
+            scales[i] = d * static_cast<float>(sc & 15u);
+            offsets[i] = -(dmin * static_cast<float>(sc >> 4));
+        }
+        take_two_bits(block + 16, codes);
     }
-}
+};
 
 /// y = (d·s)·q, q = −4 … 3, s = −32 … 31 for 16 elements.
 /// 110 bytes: hmask[32] (bit e/32 of byte e%32: third bit of q), two-bit plane[64], sc[12], f16 d.
-inline void decode_q3_k(std::byte const* block, float* y) noexcept {
-    std::byte const *const mask = block, *const plane = block + 32, *const sc = block + 96;
-    const float d = half_at(block + 108);
-    for (std::size_t i = 0; i < 16; ++i) {
-        const unsigned low = i < 8 ? byte_at(sc + i) & 15u : byte_at(sc + i - 8) >> 4;
-        const unsigned high = byte_at(sc + 8 + i % 4) >> (i / 4 * 2) & 3u;
-        const float scale = d * static_cast<float>(static_cast<int>(low | high << 4) - 32);
-        for (std::size_t e = 16 * i; e < 16 * i + 16; ++e) {
-            const unsigned third = byte_at(mask + e % 32) >> (e / 32) & 1u;
-            y[e] = scale * static_cast<float>(static_cast<int>(two_bits(plane, e) | third << 2) - 4);
+struct q3_k : even_levels<3, true>, block_of_256<110, 16, false> {
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scales, float*) noexcept {
+        std::byte const* const sc = block + 96;
+        const float d = half_at(block + 108);
+        for (std::size_t i = 0; i < 16; ++i) {
+            const unsigned low = i < 8 ? byte_at(sc + i) & 15u : byte_at(sc + i - 8) >> 4;
+            const unsigned high = byte_at(sc + 8 + i % 4) >> (i / 4 * 2) & 3u;
+            scales[i] = d * static_cast<float>(static_cast<int>(low | high << 4) - 32);
         }
+        take_two_bits(block + 32, codes);
+        for (std::size_t run = 0; run < 8; ++run)
+            for (std::size_t l = 0; l < 32; ++l)
+                codes[32 * run + l] |= static_cast<std::uint8_t>((byte_at(block + l) >> run & 1u) << 2);
     }
-}
-
-struct scale_and_min {
-    float scale, min;
 };
 
-/// The six-bit scale and min of 32 elements, j = 0 … 7, from the 12 bytes that Q4_K and Q5_K share.
-inline scale_and_min six_bits(std::byte const* sc, std::size_t j) noexcept {
-    if (j < 4) return {static_cast<float>(byte_at(sc + j) & 63u), static_cast<float>(byte_at(sc + j + 4) & 63u)};
-    const unsigned low = byte_at(sc + j + 4);
-    return {static_cast<float>((low & 15u) | (byte_at(sc + j - 4) >> 6) << 4),
-            static_cast<float>((low >> 4) | (byte_at(sc + j) >> 6) << 4)};
-}
-
-/// y = (d·s)·q − dmin·m.   144 bytes: f16 d, f16 dmin, sc[12], qs[128]: 64 elements lie in 32 bytes, the first 32 in
-/// the low nibbles.
-inline void decode_q4_k(std::byte const* block, float* y) noexcept {
+/// The six-bit scales and mins of 8 × 32 elements, from the f16 d, f16 dmin and 12 bytes that Q4_K and Q5_K share.
+inline void take_six_bits(std::byte const* block, float* scales, float* offsets) noexcept {
     const float d = half_at(block), dmin = half_at(block + 2);
-    for (std::size_t j = 0; j < 8; ++j) {
-        const auto [s, m] = six_bits(block + 4, j);
-        const float scale = d * s, min = dmin * m;
-        std::byte const* const qs = block + 16 + j / 2 * 32;
-        for (std::size_t l = 0; l < 32; ++l)
-            y[32 * j + l] = scale * static_cast<float>(byte_at(qs + l) >> (j % 2 * 4) & 15u) - min;
+    std::byte const* const sc = block + 4;
+    for (std::size_t j = 0; j < 4; ++j) {
+        scales[j] = d * static_cast<float>(byte_at(sc + j) & 63u);
+        offsets[j] = -(dmin * static_cast<float>(byte_at(sc + j + 4) & 63u));
+    }
+    for (std::size_t j = 4; j < 8; ++j) {
+        const unsigned low = byte_at(sc + j + 4);
+        scales[j] = d * static_cast<float>((low & 15u) | (byte_at(sc + j - 4) >> 6) << 4);
+        offsets[j] = -(dmin * static_cast<float>((low >> 4) | (byte_at(sc + j) >> 6) << 4));
     }
 }
+/// Of each 64 elements in 32 bytes, the first 32 in the low nibbles.
+inline void take_nibbles_of_64(std::byte const* qs, std::uint8_t* codes) noexcept {
+    for (std::size_t c = 0; c < 4; ++c)
+        for (std::size_t l = 0; l < 32; ++l) {
+            const unsigned q = byte_at(qs + 32 * c + l);
+            codes[64 * c + l] = static_cast<std::uint8_t>(q & 15u);
+            codes[64 * c + 32 + l] = static_cast<std::uint8_t>(q >> 4);
+        }
+}
+
+/// y = (d·s)·q − dmin·m.   144 bytes: f16 d, f16 dmin, sc[12], qs[128].
+struct q4_k : even_levels<4, false>, block_of_256<144, 32, true> {
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scales, float* offsets) noexcept {
+        take_six_bits(block, scales, offsets);
+        take_nibbles_of_64(block + 16, codes);
+    }
+};
 
 /// As Q4_K with a fifth bit.   176 bytes: f16 d, f16 dmin, sc[12], qh[32] (bit j of byte l: element l of run j),
 /// qs[128].
-inline void decode_q5_k(std::byte const* block, float* y) noexcept {
-    const float d = half_at(block), dmin = half_at(block + 2);
-    std::byte const* const qh = block + 16;
-    for (std::size_t j = 0; j < 8; ++j) {
-        const auto [s, m] = six_bits(block + 4, j);
-        const float scale = d * s, min = dmin * m;
-        std::byte const* const qs = block + 48 + j / 2 * 32;
-        for (std::size_t l = 0; l < 32; ++l) {
-            const unsigned q = (byte_at(qs + l) >> (j % 2 * 4) & 15u) | (byte_at(qh + l) >> j & 1u) << 4;
-            y[32 * j + l] = scale * static_cast<float>(q) - min;
-        }
+struct q5_k : even_levels<5, false>, block_of_256<176, 32, true> {
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scales, float* offsets) noexcept {
+        take_six_bits(block, scales, offsets);
+        take_nibbles_of_64(block + 48, codes);
+        for (std::size_t run = 0; run < 8; ++run)
+            for (std::size_t l = 0; l < 32; ++l)
+                codes[32 * run + l] |= static_cast<std::uint8_t>((byte_at(block + 16 + l) >> run & 1u) << 4);
     }
-}
+};
 
 /// y = (d·s)·q, q = −32 … 31, s a signed byte for 16 elements.
 /// 210 bytes: ql[128], qh[64], sc[16], f16 d. Of the 128 elements of a half, element 32k + l has its low bits in byte
 /// 32(k mod 2) + l of ql (low nibble for k < 2) and its two high bits in bits 2k of byte l of qh.
-inline void decode_q6_k(std::byte const* block, float* y) noexcept {
-    const float d = half_at(block + 208);
-    for (std::size_t half = 0; half < 2; ++half) {
-        std::byte const *const ql = block + 64 * half, *const qh = block + 128 + 32 * half;
-        std::byte const* const sc = block + 192 + 8 * half;
-        for (std::size_t k = 0; k < 4; ++k) {
-            const float scale[2] = {d * static_cast<float>(load<std::int8_t>(sc + 2 * k)),
-                                    d * static_cast<float>(load<std::int8_t>(sc + 2 * k + 1))};
-            for (std::size_t l = 0; l < 32; ++l) {
-                const unsigned low = byte_at(ql + k % 2 * 32 + l) >> (k / 2 * 4) & 15u;
-                const unsigned high = byte_at(qh + l) >> (2 * k) & 3u;
-                y[128 * half + 32 * k + l] = scale[l / 16] * static_cast<float>(static_cast<int>(low | high << 4) - 32);
-            }
+struct q6_k : even_levels<6, true>, block_of_256<210, 16, false> {
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scales, float*) noexcept {
+        const float d = half_at(block + 208);
+        for (std::size_t i = 0; i < 16; ++i) scales[i] = d * static_cast<float>(load<std::int8_t>(block + 192 + i));
+        for (std::size_t run = 0; run < 8; ++run) {
+            const std::size_t half = run / 4, k = run % 4;
+            std::byte const *const ql = block + 64 * half + k % 2 * 32, *const qh = block + 128 + 32 * half;
+            for (std::size_t l = 0; l < 32; ++l)
+                codes[32 * run + l] = static_cast<std::uint8_t>((byte_at(ql + l) >> (k / 2 * 4) & 15u) |
+                                                                (byte_at(qh + l) >> (2 * k) & 3u) << 4);
         }
+    }
+};
+
+/// y = (d·s)·level[q], s = −32 … 31 for 32 elements.
+/// 136 bytes: f16 d, u16 with the two high bits of each s, 4 bytes with the four low ones, nibbles of each 32 as Q4_0.
+struct iq4_xs : iq4_levels, block_of_256<136, 32, false> {
+    static void take_apart(std::byte const* block, std::uint8_t* codes, float* scales, float*) noexcept {
+        const float d = half_at(block);
+        const unsigned high_bits = load<std::uint16_t>(block + 2);
+        for (std::size_t j = 0; j < 8; ++j) {
+            const unsigned low = byte_at(block + 4 + j / 2) >> (j % 2 * 4) & 15u, high = high_bits >> (2 * j) & 3u;
+            scales[j] = d * static_cast<float>(static_cast<int>(low | high << 4) - 32);
+            take_nibbles(block + 8 + 16 * j, codes + 32 * j);
+        }
+    }
+};
+
+/// `count` blocks that follow each other.
+template <class Block>
+void decode_blocks(std::byte const* blocks, std::size_t count, float* y) noexcept {
+    std::array<std::uint8_t, Block::elements> codes;
+    std::array<float, Block::elements / Block::group> scales, offsets;
+    for (std::size_t b = 0; b < count; ++b, blocks += Block::bytes) {
+        Block::take_apart(blocks, codes.data(), scales.data(), offsets.data());
+        for (std::size_t g = 0; g < scales.size(); ++g)
+            for (std::size_t i = 0; i < Block::group; ++i, ++y) {
+                *y = scales[g] * Block::level(codes[g * Block::group + i]);
+                if constexpr (Block::has_offsets) *y += offsets[g];
+            }
     }
 }
 
-/// One element a block.
-inline void decode_f32(std::byte const* block, float* y) noexcept { *y = load<float>(block); }
-inline void decode_f16(std::byte const* block, float* y) noexcept { *y = half_at(block); }
-inline void decode_bf16(std::byte const* block, float* y) noexcept { *y = bf16::from_bits(load<std::uint16_t>(block)); }
-
-/// `count` blocks that follow each other.
-template <auto Decode, std::size_t Elements, std::size_t Bytes>
-void decode_all(std::byte const* blocks, std::size_t count, float* y) noexcept {
-    for (std::size_t b = 0; b < count; ++b) Decode(blocks + b * Bytes, y + b * Elements);
+inline void decode_f32(std::byte const* from, std::size_t count, float* y) noexcept {
+    for (std::size_t i = 0; i < count; ++i) y[i] = load<float>(from + 4 * i);
+}
+inline void decode_f16(std::byte const* from, std::size_t count, float* y) noexcept {
+    for (std::size_t i = 0; i < count; ++i) y[i] = half_at(from + 2 * i);
+}
+inline void decode_bf16(std::byte const* from, std::size_t count, float* y) noexcept {
+    for (std::size_t i = 0; i < count; ++i) y[i] = bf16::from_bits(load<std::uint16_t>(from + 2 * i));
 }
 
+template <class Block>
+inline constexpr auto levels_of = [] {
+    std::array<float, std::size_t{1} << Block::bits> levels{};
+    for (unsigned q = 0; q < levels.size(); ++q) levels[q] = Block::level(q);
+    return levels;
+}();
+
 } // namespace gguf_blocks
+
+/// What a block of low-bit numbers consists of: y = scale · levels[code] + offset, scale and offset of its group.
+struct gguf_block_parts {
+    int bits;                      // of a code
+    std::size_t group;             // elements
+    bool has_offsets;              // else they are left out
+    std::span<const float> levels; // of all 2^bits codes
+    /// (block, room for a code of each element, for a scale and an offset of each group); the last is not written where
+    /// there are no offsets.
+    void (*take_apart)(std::byte const*, std::uint8_t*, float*, float*) noexcept;
+    /// (codes, scale, offset, room for a block) of a block that is one group; nullptr: nothing here writes this type.
+    void (*put_together)(std::uint8_t const*, f16, f16, std::byte*) noexcept;
+};
+
+namespace detail {
+
+template <class Block>
+constexpr auto writer_of() noexcept -> void (*)(std::uint8_t const*, f16, f16, std::byte*) noexcept {
+    if constexpr (requires { &Block::put_together; })
+        return &Block::put_together;
+    else
+        return nullptr;
+}
+
+template <class Block>
+inline constexpr gguf_block_parts parts_of_block{Block::bits,        Block::group,
+                                                 Block::has_offsets, gguf_blocks::levels_of<Block>,
+                                                 &Block::take_apart, writer_of<Block>()};
+
+} // namespace detail
 
 /// A tensor type of GGUF: `elements` neighbouring numbers of a row lie in `bytes` bytes.
 struct gguf_block_type {
@@ -4412,55 +4847,56 @@ struct gguf_block_type {
     std::string_view name;
     std::size_t elements, bytes; // 0, 0: the name is known, the layout is not
     /// (blocks, how many, room for as many × elements floats); nullptr: no decoder here.
-    void (*decode)(std::byte const*, std::size_t, float*) noexcept;
+    void (*decode)(std::byte const*, std::size_t, float*) noexcept = nullptr;
+    gguf_block_parts const* parts = nullptr; // nullptr: whole numbers, or no decoder
 };
 
 namespace detail {
 
-template <auto Decode, std::size_t Elements, std::size_t Bytes>
+template <class Block>
 constexpr gguf_block_type decodable(std::uint32_t id, std::string_view name) noexcept {
-    return {id, name, Elements, Bytes, &gguf_blocks::decode_all<Decode, Elements, Bytes>};
+    return {id, name, Block::elements, Block::bytes, &gguf_blocks::decode_blocks<Block>, &parts_of_block<Block>};
 }
 
 } // namespace detail
 
 /// Every type with a name, by id. Ids between them were removed from the format.
 inline constexpr std::array gguf_block_types{
-    detail::decodable<gguf_blocks::decode_f32, 1, 4>(0, "F32"),
-    detail::decodable<gguf_blocks::decode_f16, 1, 2>(1, "F16"),
-    detail::decodable<gguf_blocks::decode_q4_0, 32, 18>(2, "Q4_0"),
-    detail::decodable<gguf_blocks::decode_q4_1, 32, 20>(3, "Q4_1"),
-    detail::decodable<gguf_blocks::decode_q5_0, 32, 22>(6, "Q5_0"),
-    detail::decodable<gguf_blocks::decode_q5_1, 32, 24>(7, "Q5_1"),
-    detail::decodable<gguf_blocks::decode_q8_0, 32, 34>(8, "Q8_0"),
-    gguf_block_type{9, "Q8_1", 32, 36, nullptr},
-    detail::decodable<gguf_blocks::decode_q2_k, 256, 84>(10, "Q2_K"),
-    detail::decodable<gguf_blocks::decode_q3_k, 256, 110>(11, "Q3_K"),
-    detail::decodable<gguf_blocks::decode_q4_k, 256, 144>(12, "Q4_K"),
-    detail::decodable<gguf_blocks::decode_q5_k, 256, 176>(13, "Q5_K"),
-    detail::decodable<gguf_blocks::decode_q6_k, 256, 210>(14, "Q6_K"),
-    gguf_block_type{15, "Q8_K", 256, 292, nullptr},
-    gguf_block_type{16, "IQ2_XXS", 256, 66, nullptr},
-    gguf_block_type{17, "IQ2_XS", 256, 74, nullptr},
-    gguf_block_type{18, "IQ3_XXS", 256, 98, nullptr},
-    gguf_block_type{19, "IQ1_S", 256, 50, nullptr},
-    detail::decodable<gguf_blocks::decode_iq4_nl, 32, 18>(20, "IQ4_NL"),
-    gguf_block_type{21, "IQ3_S", 256, 110, nullptr},
-    gguf_block_type{22, "IQ2_S", 256, 82, nullptr},
-    gguf_block_type{23, "IQ4_XS", 256, 136, nullptr},
-    gguf_block_type{24, "I8", 1, 1, nullptr},
-    gguf_block_type{25, "I16", 1, 2, nullptr},
-    gguf_block_type{26, "I32", 1, 4, nullptr},
-    gguf_block_type{27, "I64", 1, 8, nullptr},
-    gguf_block_type{28, "F64", 1, 8, nullptr},
-    gguf_block_type{29, "IQ1_M", 256, 56, nullptr},
-    detail::decodable<gguf_blocks::decode_bf16, 1, 2>(30, "BF16"),
-    gguf_block_type{34, "TQ1_0", 256, 54, nullptr},
-    gguf_block_type{35, "TQ2_0", 256, 66, nullptr},
-    gguf_block_type{39, "MXFP4", 32, 17, nullptr},
-    gguf_block_type{40, "NVFP4", 64, 36, nullptr},
-    gguf_block_type{41, "Q1_0", 128, 18, nullptr},
-    gguf_block_type{42, "Q2_0", 0, 0, nullptr},
+    gguf_block_type{0, "F32", 1, 4, &gguf_blocks::decode_f32},
+    gguf_block_type{1, "F16", 1, 2, &gguf_blocks::decode_f16},
+    detail::decodable<gguf_blocks::q4_0>(2, "Q4_0"),
+    detail::decodable<gguf_blocks::q4_1>(3, "Q4_1"),
+    detail::decodable<gguf_blocks::q5_0>(6, "Q5_0"),
+    detail::decodable<gguf_blocks::q5_1>(7, "Q5_1"),
+    detail::decodable<gguf_blocks::q8_0>(8, "Q8_0"),
+    gguf_block_type{9, "Q8_1", 32, 36},
+    detail::decodable<gguf_blocks::q2_k>(10, "Q2_K"),
+    detail::decodable<gguf_blocks::q3_k>(11, "Q3_K"),
+    detail::decodable<gguf_blocks::q4_k>(12, "Q4_K"),
+    detail::decodable<gguf_blocks::q5_k>(13, "Q5_K"),
+    detail::decodable<gguf_blocks::q6_k>(14, "Q6_K"),
+    gguf_block_type{15, "Q8_K", 256, 292},
+    gguf_block_type{16, "IQ2_XXS", 256, 66},
+    gguf_block_type{17, "IQ2_XS", 256, 74},
+    gguf_block_type{18, "IQ3_XXS", 256, 98},
+    gguf_block_type{19, "IQ1_S", 256, 50},
+    detail::decodable<gguf_blocks::iq4_nl>(20, "IQ4_NL"),
+    gguf_block_type{21, "IQ3_S", 256, 110},
+    gguf_block_type{22, "IQ2_S", 256, 82},
+    detail::decodable<gguf_blocks::iq4_xs>(23, "IQ4_XS"),
+    gguf_block_type{24, "I8", 1, 1},
+    gguf_block_type{25, "I16", 1, 2},
+    gguf_block_type{26, "I32", 1, 4},
+    gguf_block_type{27, "I64", 1, 8},
+    gguf_block_type{28, "F64", 1, 8},
+    gguf_block_type{29, "IQ1_M", 256, 56},
+    gguf_block_type{30, "BF16", 1, 2, &gguf_blocks::decode_bf16},
+    gguf_block_type{34, "TQ1_0", 256, 54},
+    gguf_block_type{35, "TQ2_0", 256, 66},
+    detail::decodable<gguf_blocks::mxfp4>(39, "MXFP4"),
+    gguf_block_type{40, "NVFP4", 64, 36},
+    gguf_block_type{41, "Q1_0", 128, 18},
+    gguf_block_type{42, "Q2_0", 0, 0},
 };
 
 /// nullptr for an id that names no type.
@@ -4485,6 +4921,7 @@ constexpr gguf_block_type const* find_gguf_block_type(std::uint32_t id) noexcept
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -4529,6 +4966,7 @@ struct gguf_tensor {
     std::array<std::size_t, 4> dims; // as stored: dims[0] is the contiguous one; 1 from `rank` on
     std::size_t rank;
     std::span<const std::byte> bytes;
+    std::size_t part = 0; // of a file in several parts, from 0
 
     std::size_t cols() const noexcept { return dims[0]; }
     std::size_t rows() const noexcept { return dims[1] * dims[2] * dims[3]; }
@@ -4537,32 +4975,45 @@ struct gguf_tensor {
     std::size_t row_bytes() const noexcept { return cols() / type->elements * type->bytes; }
 };
 
+namespace detail {
+
+inline constexpr std::string_view gguf_alignment_key = "general.alignment";
+inline constexpr std::size_t longest_gguf_key = 65535, longest_gguf_tensor_name = 63;
+
+/// Whether a key or the name of a tensor may be so: not empty, UTF-8 without control characters.
+inline bool is_gguf_name(std::string_view text, std::size_t most) noexcept {
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+    return !text.empty() && text.size() <= most && is_utf8(text) && std::ranges::none_of(text, is_control);
+}
+
+/// Bytes from n on to the next multiple of `unit`.
+constexpr std::uint64_t gguf_padding(std::uint64_t n, std::uint64_t unit) noexcept { return (unit - n % unit) % unit; }
+
+} // namespace detail
+
 /// A mapped GGUF file, all of its structure checked. Views into it live as long as mapping() is kept.
 /// Errors: io_error if it cannot be opened; format_error naming file, key or tensor, and field otherwise: what is not
 /// version 2 or 3 or little-endian, strings and arrays longer than the file, nested arrays, empty or repeated keys and
 /// names, unknown types, an alignment that is no power of two, shapes that overflow or cut a block, offsets that are
-/// not the running sum, data that is missing, and one part of a model that was split into several files.
+/// not the running sum, and data that is missing.
+///
+/// A model may lie in several files, NAME-00001-of-00003.gguf and so on, the first of which has the metadata and is the
+/// one to open: all are read, and their tensors are those of one file.
+/// Errors: io_error naming the parts that are missing; format_error for a part other than the first, one under another
+/// name, and parts that do not belong together.
 /// Source: ggml d99724f2, docs/gguf.md and src/gguf.cpp.
 class gguf_file {
 public:
-    explicit gguf_file(std::filesystem::path const& path)
-        : file_(std::make_shared<const mapped_file>(path)), who_(path.string()) {
-        byte_cursor cursor(file_->bytes(), who_);
-        if (!as_text(file_->bytes()).starts_with("GGUF")) refuse_foreign(file_->bytes(), who_, "a GGUF file");
-        if (as_text(cursor.take(4, "magic")) != "GGUF") fail("magic: GGUF is expected: this is no GGUF file");
-        read_version(cursor);
-        const auto tensors = cursor.number<std::uint64_t>("tensor count");
-        const auto values = cursor.number<std::uint64_t>("metadata count");
-        read_metadata(cursor, values);
-        refuse_parts();
-        read_tensors(cursor, tensors);
-        place_tensors(cursor);
+    explicit gguf_file(std::filesystem::path const& path) : gguf_file(path, only_this_file{}) {
+        if (const auto count = part_count(); count > 1) read_other_parts(count);
     }
 
-    std::filesystem::path const& path() const noexcept { return file_->path(); }
+    std::filesystem::path const& path() const noexcept { return parts_[0]->path(); }
     std::uint32_t version() const noexcept { return version_; }
-    /// Keeps the bytes of the tensors alive after this object is gone.
-    std::shared_ptr<const mapped_file> mapping() const noexcept { return file_; }
+    /// The file, or its parts in their order.
+    std::span<const std::shared_ptr<const mapped_file>> parts() const noexcept { return parts_; }
+    /// Keeps the bytes of a tensor alive after this object is gone.
+    std::shared_ptr<const mapped_file> mapping(gguf_tensor const& t) const noexcept { return parts_[t.part]; }
 
     /// In the order of the file.
     std::span<const gguf_value> metadata() const noexcept { return values_; }
@@ -4609,7 +5060,8 @@ public:
         BITLENS_ASSERT(first <= from.rows() && count <= from.rows() - first);
         BITLENS_ASSERT(out.rows == count && out.cols == from.cols());
         if (!from.type->decode)
-            fail("tensor " + in_quotes(from.name) + ": type " + std::string(from.type->name) + " cannot be decoded");
+            throw format_error(parts_[from.part]->path().string() + ": tensor " + in_quotes(from.name) + ": type " +
+                               std::string(from.type->name) + " cannot be decoded");
         const std::size_t blocks = from.cols() / from.type->elements;
         for (std::size_t r = 0; r < count; ++r)
             from.type->decode(from.bytes.data() + (first + r) * from.row_bytes(), blocks, out.row(r).data());
@@ -4617,7 +5069,6 @@ public:
 
 private:
     static constexpr std::uint64_t longest = std::uint64_t{1} << 30; // bytes of a string, elements of an array
-    static constexpr std::size_t longest_key = 65535, longest_tensor_name = 63;
 
     [[noreturn]] void fail(std::string const& what) const { throw format_error(who_ + ": " + what); }
 
@@ -4638,11 +5089,9 @@ private:
         return as_text(cursor.take(length, field));
     }
 
-    /// A key or the name of a tensor: not empty, UTF-8 without control characters.
     std::string_view read_name(byte_cursor& cursor, std::string const& field, std::size_t most) const {
         const auto text = read_string(cursor, field);
-        const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
-        if (text.empty() || text.size() > most || !is_utf8(text) || std::ranges::any_of(text, is_control))
+        if (!detail::is_gguf_name(text, most))
             fail(field + ": 1 to " + std::to_string(most) +
                  " bytes of UTF-8 without control characters are expected, " + std::to_string(text.size()) + " bytes " +
                  in_quotes(text) + " were found");
@@ -4664,7 +5113,7 @@ private:
     void read_metadata(byte_cursor& cursor, std::uint64_t count) {
         for (std::uint64_t i = 0; i < count; ++i) {
             gguf_value value{};
-            value.key = read_name(cursor, "key " + std::to_string(i), longest_key);
+            value.key = read_name(cursor, "key " + std::to_string(i), detail::longest_gguf_key);
             const std::string field = "key " + in_quotes(value.key);
             value.type = value.element = read_type(cursor, field + ": type");
             value.count = 1;
@@ -4699,20 +5148,105 @@ private:
             const auto text = read_string(cursor, field);
             if (value.type == gguf_type::string && !is_utf8(text)) fail(field + ": a string that is no UTF-8");
         }
-        return file_->bytes().subspan(begin, cursor.position() - begin);
+        return file_.subspan(begin, cursor.position() - begin);
     }
 
-    void refuse_parts() const {
-        const auto parts = if_present<std::uint64_t>("split.count");
-        if (parts && *parts > 1)
-            fail("key \"split.count\": this is one of " + std::to_string(*parts) +
-                 " parts of a model; join them first (llama-gguf-split --merge)");
+    struct only_this_file {};
+    gguf_file(std::filesystem::path const& path, only_this_file)
+        : parts_{std::make_shared<const mapped_file>(path)}, file_(parts_[0]->bytes()), who_(path.string()) {
+        byte_cursor cursor(file_, who_);
+        if (!as_text(file_).starts_with("GGUF")) refuse_foreign(file_, who_, "a GGUF file");
+        if (as_text(cursor.take(4, "magic")) != "GGUF") fail("magic: GGUF is expected: this is no GGUF file");
+        read_version(cursor);
+        const auto tensors = cursor.number<std::uint64_t>("tensor count");
+        const auto values = cursor.number<std::uint64_t>("metadata count");
+        read_metadata(cursor, values);
+        read_tensors(cursor, tensors);
+        place_tensors(cursor);
+    }
+
+    static constexpr std::string_view part_key = "split.no", count_key = "split.count",
+                                      all_tensors_key = "split.tensors.count";
+
+    std::uint64_t part_count() const { return if_present<std::uint16_t>(count_key).value_or(1); }
+
+    /// "-00002-of-00003.gguf" of part 1.
+    static std::string part_ending(std::size_t part, std::size_t count) {
+        const auto digits = [](std::size_t n) {
+            const std::string text = std::to_string(n);
+            return std::string(text.size() < 5 ? 5 - text.size() : 0, '0') + text;
+        };
+        return "-" + digits(part + 1) + "-of-" + digits(count) + ".gguf";
+    }
+
+    /// This is the first part of `count`, or it is refused.
+    void read_other_parts(std::size_t count) {
+        const std::string name = path().filename().string();
+        const auto part = required<std::uint16_t>(part_key);
+        const std::string which =
+            "this is part " + std::to_string(std::size_t{part} + 1) + " of " + std::to_string(count) + " of a model";
+        const std::string ending = part_ending(part, count);
+        if (part >= count || !name.ends_with(ending) || name == ending)
+            fail("key " + in_quotes(part_key) + ": " + which + ", whose name would end with " + in_quotes(ending));
+        const auto path_of = [&](std::size_t k) {
+            return path().parent_path() / (name.substr(0, name.size() - ending.size()) + part_ending(k, count));
+        };
+        if (part != 0) fail(which + "; the first, " + path_of(0).string() + ", is expected, which stands for them all");
+        require_parts(count, path_of);
+        for (std::size_t k = 1; k < count; ++k) add_part(k, gguf_file(path_of(k), only_this_file{}));
+        if (const auto all = if_present<std::uint64_t>(all_tensors_key); all && *all != tensors_.size())
+            fail("key " + in_quotes(all_tensors_key) + ": " + std::to_string(*all) + " tensors are expected, " +
+                 std::to_string(tensors_.size()) + " were found in " + std::to_string(count) + " parts");
+        tensors_by_name_.sort();
+        if (const auto twice = tensors_by_name_.repeated())
+            fail("tensor " + in_quotes(*twice) + " occurs in two of its parts");
+    }
+
+    /// All that are missing at once: a download that was cut lacks several.
+    template <class PathOf>
+    void require_parts(std::size_t count, PathOf const& path_of) const {
+        constexpr std::size_t shown = 3;
+        std::size_t missing = 0;
+        std::string names;
+        for (std::size_t k = 1; k < count; ++k) {
+            std::error_code unknown;
+            if (std::filesystem::exists(path_of(k), unknown)) continue;
+            if (missing < shown)
+                names += (missing == 0 ? "" : ", ") + in_quotes(path_of(k).filename().string());
+            else if (missing == shown)
+                names += ", …";
+            ++missing;
+        }
+        if (missing == 0) return;
+        throw io_error(who_ + ": " + std::to_string(missing) + " of the " + std::to_string(count) +
+                       " parts of this model " + (missing == 1 ? "is" : "are") + " missing in the folder: " + names);
+    }
+
+    /// What a part says beside its own number is what the first says.
+    void add_part(std::size_t k, gguf_file const& part) {
+        if (part.part_count() != part_count() || part.required<std::uint16_t>(part_key) != k)
+            part.fail("part " + std::to_string(k + 1) + " of " + std::to_string(part_count()) +
+                      " is expected, its metadata says another");
+        for (gguf_value const& value : part.values_) {
+            if (value.key == part_key || value.key == detail::gguf_alignment_key) continue;
+            gguf_value const* const first = find_value(value.key);
+            if (first == nullptr || first->type != value.type || first->element != value.element ||
+                !std::ranges::equal(first->payload, value.payload))
+                part.fail("key " + in_quotes(value.key) + ": the first part, " + path().string() +
+                          (first == nullptr ? ", lacks it" : ", has another value"));
+        }
+        for (gguf_tensor t : part.tensors_) {
+            t.part = k;
+            tensors_by_name_.add(t.name, tensors_.size());
+            tensors_.push_back(t);
+        }
+        parts_.push_back(part.parts_[0]);
     }
 
     void read_tensors(byte_cursor& cursor, std::uint64_t count) {
         for (std::uint64_t i = 0; i < count; ++i) {
             gguf_tensor t{};
-            t.name = read_name(cursor, "tensor " + std::to_string(i) + ": name", longest_tensor_name);
+            t.name = read_name(cursor, "tensor " + std::to_string(i) + ": name", detail::longest_gguf_tensor_name);
             const std::string field = "tensor " + in_quotes(t.name);
             t.rank = cursor.number<std::uint32_t>(field + ": number of dimensions");
             if (t.rank > t.dims.size())
@@ -4724,10 +5258,10 @@ private:
             if (!t.type) fail(field + ": type " + std::to_string(type) + " is not known");
             const std::size_t size = checked_bytes(t, field);
             const auto offset = cursor.number<std::uint64_t>(field + ": offset");
-            if (offset > file_->bytes().size() || size > file_->bytes().size() - offset)
+            if (offset > file_.size() || size > file_.size() - offset)
                 fail(field + ": " + std::to_string(size) + " bytes at offset " + std::to_string(offset) +
-                     " are not in a file of " + std::to_string(file_->bytes().size()));
-            t.bytes = file_->bytes().subspan(offset, size); // place_tensors moves it to where the data section begins
+                     " are not in a file of " + std::to_string(file_.size()));
+            t.bytes = file_.subspan(offset, size); // place_tensors moves it to where the data section begins
             tensors_by_name_.add(t.name, tensors_.size());
             tensors_.push_back(t);
         }
@@ -4750,12 +5284,13 @@ private:
     }
 
     std::uint64_t alignment() const {
-        constexpr std::string_view key = "general.alignment";
-        gguf_value const* const stored = find_value(key);
-        if (stored && stored->type != gguf_type::uint32) fail("key " + in_quotes(key) + ": u32 is expected");
+        gguf_value const* const stored = find_value(detail::gguf_alignment_key);
+        if (stored && stored->type != gguf_type::uint32)
+            fail("key " + in_quotes(detail::gguf_alignment_key) + ": u32 is expected");
         const std::uint64_t unit = stored ? convert<std::uint32_t>(*stored) : 32;
         if (!std::has_single_bit(unit))
-            fail("key " + in_quotes(key) + ": a power of two is expected, " + std::to_string(unit) + " was found");
+            fail("key " + in_quotes(detail::gguf_alignment_key) + ": a power of two is expected, " +
+                 std::to_string(unit) + " was found");
         return unit;
     }
 
@@ -4763,12 +5298,12 @@ private:
     void place_tensors(byte_cursor& cursor) {
         const std::uint64_t unit = alignment();
         if (tensors_.empty()) return;
-        const auto padding = [unit](std::uint64_t n) { return (unit - n % unit) % unit; };
+        const auto padding = [unit](std::uint64_t n) { return detail::gguf_padding(n, unit); };
         cursor.take(padding(cursor.position()), "padding before the data");
         const std::size_t begin = cursor.position();
         for (gguf_tensor& t : tensors_) {
             const std::string field = "tensor " + in_quotes(t.name);
-            const auto offset = static_cast<std::size_t>(t.bytes.data() - file_->bytes().data());
+            const auto offset = static_cast<std::size_t>(t.bytes.data() - file_.data());
             if (offset != cursor.position() - begin)
                 fail(field + ": offset " + std::to_string(cursor.position() - begin) + " is expected, " +
                      std::to_string(offset) + " was found");
@@ -4878,13 +5413,195 @@ private:
         return all;
     }
 
-    std::shared_ptr<const mapped_file> file_;
+    std::vector<std::shared_ptr<const mapped_file>> parts_;
+    std::span<const std::byte> file_; // the first part
     std::string who_;
     std::uint32_t version_ = 0;
     std::vector<gguf_value> values_;
     std::vector<gguf_tensor> tensors_;
     name_index values_by_key_, tensors_by_name_; // places in these two
 };
+
+} // namespace bitlens
+
+// ---- bitlens/io/gguf_writer.hpp
+/// Writes GGUF files.
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Metadata to be written, in the order in which the keys were first set.
+class gguf_values {
+public:
+    /// Under its key, as another file has it.
+    void copy(gguf_value const& value) {
+        std::string bytes = number(static_cast<std::uint32_t>(value.type));
+        if (value.type == gguf_type::array)
+            bytes += number(static_cast<std::uint32_t>(value.element)) + number(std::uint64_t{value.count});
+        place(value.key) = bytes + std::string(as_text(value.payload));
+    }
+    /// T: bool, an integer of 8 to 64 bits, float, double, a string, or a vector of these.
+    template <class T>
+    void set(std::string_view key, T const& value) {
+        if constexpr (requires { typename T::value_type; } && !std::convertible_to<T, std::string_view>) {
+            std::string bytes = number(static_cast<std::uint32_t>(gguf_type::array)) +
+                                number(static_cast<std::uint32_t>(type_of<typename T::value_type>())) +
+                                number(std::uint64_t{value.size()});
+            for (typename T::value_type const& x : value) bytes += payload(x);
+            place(key) = std::move(bytes);
+        } else {
+            place(key) = number(static_cast<std::uint32_t>(type_of<T>())) + payload(value);
+        }
+    }
+    void erase(std::string_view key) {
+        std::erase_if(all_, [&](auto const& pair) { return pair.first == key; });
+    }
+
+    /// Key, and type and value as a file has them.
+    std::span<const std::pair<std::string, std::string>> all() const noexcept { return all_; }
+
+private:
+    template <class T>
+    static constexpr gguf_type type_of() noexcept {
+        if constexpr (std::convertible_to<T, std::string_view>)
+            return gguf_type::string;
+        else if constexpr (std::same_as<T, bool>)
+            return gguf_type::boolean;
+        else if constexpr (std::same_as<T, float>)
+            return gguf_type::float32;
+        else if constexpr (std::same_as<T, double>)
+            return gguf_type::float64;
+        else {
+            static_assert(std::integral<T>, "bool, integers, floats, strings, and vectors of them are written");
+            constexpr bool has_sign = std::is_signed_v<T>;
+            switch (sizeof(T)) {
+            case 1:
+                return has_sign ? gguf_type::int8 : gguf_type::uint8;
+            case 2:
+                return has_sign ? gguf_type::int16 : gguf_type::uint16;
+            case 4:
+                return has_sign ? gguf_type::int32 : gguf_type::uint32;
+            default:
+                return has_sign ? gguf_type::int64 : gguf_type::uint64;
+            }
+        }
+    }
+    template <class T>
+    static std::string number(T value) {
+        return std::string(as_text(std::as_bytes(std::span(&value, 1))));
+    }
+    template <class T>
+    static std::string payload(T const& value) {
+        if constexpr (std::convertible_to<T, std::string_view>) {
+            const std::string_view text = value;
+            return number(std::uint64_t{text.size()}) + std::string(text);
+        } else {
+            return number(value);
+        }
+    }
+    std::string& place(std::string_view key) {
+        const auto found = std::ranges::find(all_, key, &std::pair<std::string, std::string>::first);
+        return found != all_.end() ? found->second : all_.emplace_back(key, "").second;
+    }
+
+    std::vector<std::pair<std::string, std::string>> all_;
+};
+
+/// A tensor to be written; shape outermost dimension first, as PyTorch has it.
+struct gguf_entry {
+    std::string name;
+    gguf_block_type const* type;
+    std::vector<std::size_t> shape;
+};
+
+namespace detail {
+
+/// Errors: shape_error naming the tensor.
+inline std::size_t gguf_bytes(gguf_entry const& t, std::string const& who) {
+    const std::size_t cols = t.shape.empty() ? 1 : t.shape.back();
+    const auto count = checked_product(t.shape);
+    if (t.shape.size() > 4 || !count || t.type->elements == 0 || cols % t.type->elements != 0)
+        throw shape_error(who + ": at most 4 dimensions are expected and rows of whole blocks of " +
+                          std::to_string(t.type->elements) + " numbers, shape " + shape_text(t.shape) + " was found");
+    return *count / t.type->elements * t.type->bytes;
+}
+
+} // namespace detail
+
+/// Writes version 3 in the canonical form: what stands in the order given, data at the alignment of 32 that needs no
+/// key (a general.alignment among the values is left out). bytes_of(i) gives the bytes of tensor i, which need to live
+/// until the next is asked for; they are asked for in order, once the head is written.
+/// Errors: format_error for a key or name that is empty, too long, no UTF-8 or there twice; shape_error where shape,
+/// type and bytes do not fit; io_error as atomic_file.
+template <class BytesOf>
+void write_gguf(std::filesystem::path const& path, gguf_values const& values, std::span<const gguf_entry> tensors,
+                BytesOf const& bytes_of) {
+    constexpr std::uint64_t unit = 32;
+    const auto who = [&](std::string_view what, std::string_view name) {
+        return path.string() + ": " + std::string(what) + " " + in_quotes(name);
+    };
+    std::string infos, pairs;
+    const auto add = [](std::string& to, auto number) { to += as_text(std::as_bytes(std::span(&number, 1))); };
+    const auto add_text = [&](std::string& to, std::string_view text) {
+        add(to, std::uint64_t{text.size()});
+        to += text;
+    };
+    std::uint64_t keys = 0;
+    for (auto const& [key, value] : values.all()) {
+        if (!detail::is_gguf_name(key, detail::longest_gguf_key))
+            throw format_error(who("key", key) + ": cannot be a key");
+        if (key == detail::gguf_alignment_key) continue;
+        add_text(pairs, key);
+        pairs += value;
+        ++keys;
+    }
+    std::set<std::string_view> names;
+    std::vector<std::size_t> sizes;
+    std::uint64_t end = 0;
+    for (auto const& t : tensors) {
+        if (!detail::is_gguf_name(t.name, detail::longest_gguf_tensor_name))
+            throw format_error(who("tensor", t.name) + ": cannot be the name of a tensor");
+        if (!names.insert(t.name).second)
+            throw format_error(who("tensor", t.name) + ": each tensor needs a name of its own");
+        sizes.push_back(detail::gguf_bytes(t, who("tensor", t.name)));
+        add_text(infos, t.name);
+        add(infos, static_cast<std::uint32_t>(t.shape.size()));
+        for (std::size_t k = t.shape.size(); k-- > 0;) add(infos, std::uint64_t{t.shape[k]});
+        add(infos, t.type->id);
+        add(infos, end);
+        end += sizes.back() + detail::gguf_padding(sizes.back(), unit);
+    }
+    std::string head = "GGUF";
+    add(head, std::uint32_t{3});
+    add(head, std::uint64_t{tensors.size()});
+    add(head, keys);
+    atomic_file file(path);
+    const auto pad = [&] { file.write(std::string(detail::gguf_padding(file.size(), unit), '\0')); };
+    file.write(head + pairs + infos);
+    if (!tensors.empty()) pad();
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+        const std::span<const std::byte> bytes = bytes_of(i);
+        if (bytes.size() != sizes[i])
+            throw shape_error(who("tensor", tensors[i].name) + ": " + std::to_string(bytes.size()) +
+                              " bytes do not fit " + std::string(tensors[i].type->name) + " of shape " +
+                              shape_text(tensors[i].shape));
+        file.write(bytes);
+        pad();
+    }
+    file.commit();
+}
 
 } // namespace bitlens
 
@@ -6766,7 +7483,6 @@ inline protobuf_reader protobuf_field::as_message(std::string_view what) const {
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -6966,9 +7682,9 @@ class safetensors_folder {
 public:
     explicit safetensors_folder(std::filesystem::path const& folder) : folder_(folder) {
         const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
-        if (exists(single))
+        if (is_there(single))
             files_.emplace_back(single);
-        else if (exists(index))
+        else if (is_there(index))
             read_index(index);
         else
             throw io_error(folder.string() + ": holds neither model.safetensors nor model.safetensors.index.json");
@@ -7001,11 +7717,6 @@ public:
     }
 
 private:
-    static bool exists(std::filesystem::path const& path) noexcept {
-        std::error_code unknown; // what cannot be asked for cannot be opened either
-        return std::filesystem::exists(path, unknown);
-    }
-
     void read_index(std::filesystem::path const& path) {
         const std::string who = path.string();
         const json index = read_json_file(path);
@@ -7043,7 +7754,7 @@ private:
             if (e.name == last) continue;
             last = e.name;
             ++shards;
-            if (!exists(folder_ / e.name)) missing.push_back(e);
+            if (!is_there(folder_ / e.name)) missing.push_back(e);
         }
         if (missing.empty()) return;
         constexpr std::size_t shown = 3;
@@ -7535,7 +8246,9 @@ inline std::string counted(std::size_t count, std::string_view what) {
 // ---- bitlens/report/visible_text.hpp
 /// Anybody's bytes as text that can be shown: valid UTF-8 in which nothing hides and nothing moves its neighbours.
 
+#include <algorithm>
 #include <cstddef>
+#include <exception>
 #include <string>
 #include <string_view>
 
@@ -7607,6 +8320,20 @@ inline std::string visible_line(std::string_view text) {
     std::string out;
     put_visible_line(text, [&](std::string_view piece) { out += piece; });
     return out;
+}
+
+/// Gives `put` the pieces of what an error says: its text on one line, then the lines of what exists, each as
+/// visible_line. Allocates nothing itself.
+template <class Put>
+void put_visible_error(std::exception const& e, Put const& put) {
+    auto const* const option = dynamic_cast<option_error const*>(&e);
+    put_visible_line(option == nullptr ? std::string_view(e.what()) : option->text(), put);
+    for (std::string_view lines = option == nullptr ? "" : option->lines(); !lines.empty();) {
+        const std::size_t end = std::min(lines.find('\n'), lines.size());
+        put("\n");
+        put_visible_line(lines.substr(0, end), put);
+        lines.remove_prefix(std::min(end + 1, lines.size()));
+    }
 }
 
 } // namespace bitlens
@@ -11023,7 +11750,8 @@ inline std::vector<std::size_t> keep_distinct(std::span<const std::span<const st
 /// Finds, among some rows, the one that another row has most of: of the distinct token n-grams of the smaller of two
 /// rows, the share that the other has too. It is 1 for a row that stands in a longer one, wherever that begins, and
 /// unlike the Jaccard index does not fall with the length of the longer. Edges: as keep_distinct; a row shorter than n
-/// is found only in its equals.
+/// is found only in its equals. Of short rows a phrase that many have is a large share: `fewest` n-grams are what two
+/// rows must share, unless all of the smaller one is in the other.
 class repeated_rows {
 public:
     struct repeat {
@@ -11042,15 +11770,17 @@ public:
         }
     }
 
-    /// The row that shares most with `row`; none where none shares anything.
-    std::optional<repeat> most_shared(std::span<const std::int32_t> row) const {
+    /// The row that shares most with `row`; none where none shares enough.
+    std::optional<repeat> most_shared(std::span<const std::int32_t> row, std::size_t fewest = 1) const {
         const auto ngrams = numbers_.known_of(row);
         std::map<std::size_t, std::size_t> shared; // row → n-grams
         for (const std::size_t g : ngrams.numbers)
             for (const std::size_t r : rows_with_[g]) ++shared[r];
         std::optional<repeat> most;
         for (auto const& [r, count] : shared) {
-            const double share = static_cast<double>(count) / static_cast<double>(std::min(ngrams.size, sizes_[r]));
+            const std::size_t smaller = std::min(ngrams.size, sizes_[r]);
+            if (count < std::min(fewest, smaller)) continue;
+            const double share = static_cast<double>(count) / static_cast<double>(smaller);
             if (!most || share > most->share) most = repeat{r, share};
         }
         return most;
@@ -12211,6 +12941,37 @@ inline text_windows cut_windows(std::string_view text, std::string const& who, t
 
 } // namespace bitlens
 
+// ---- bitlens/text/tokenizer_difference.hpp
+/// tokenizer_difference: where two tokenizers give a token another meaning.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace bitlens {
+
+/// In words; nothing where all ids stand for the same bytes. Rules by which texts are cut are not compared.
+inline std::optional<std::string> tokenizer_difference(tokenizer const& a, tokenizer const& b) {
+    std::size_t different = 0;
+    std::optional<std::int32_t> first;
+    for (std::size_t i = 0; i < std::max(a.vocabulary_size(), b.vocabulary_size()); ++i) {
+        const auto id = static_cast<std::int32_t>(i);
+        if (a.has_token(id) == b.has_token(id) && a.text_of(id) == b.text_of(id)) continue;
+        ++different;
+        if (!first) first = id;
+    }
+    if (!first) return std::nullopt;
+    const auto shown = [&](tokenizer const& t) {
+        return t.has_token(*first) ? in_quotes(t.text_of(*first)) : "no token";
+    };
+    return std::to_string(different) + (different == 1 ? " id stands" : " ids stand") +
+           " for something else, the first of them " + std::to_string(*first) + " for " + shown(a) + " and " + shown(b);
+}
+
+} // namespace bitlens
+
 // ---- bitlens/text/tokenizer_file.hpp
 /// load_tokenizer: the tokenizer that a path leads to, whatever kind of file it is in.
 
@@ -12723,7 +13484,6 @@ inline tokenizer_definition read_tekken(json const& file, std::string who) {
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -12736,8 +13496,7 @@ class tokenizer_config {
 public:
     explicit tokenizer_config(std::filesystem::path const& folder)
         : path_(folder / "tokenizer_config.json"), who_(path_.string()) {
-        std::error_code unknown; // what cannot be asked for cannot be opened either
-        if (std::filesystem::exists(path_, unknown)) file_ = read_json_file(path_);
+        if (is_there(path_)) file_ = read_json_file(path_);
         expect_object(file_, who_);
     }
 
@@ -12783,11 +13542,6 @@ private:
     std::string who_;
     json file_ = json::object();
 };
-
-inline bool holds(std::filesystem::path const& folder, std::string_view name) {
-    std::error_code unknown;
-    return std::filesystem::exists(folder / name, unknown);
-}
 
 /// What the configuration of a folder adds to the definition that another of its files gave: tokens, and whether and
 /// with which the beginning of text is marked.
@@ -12958,7 +13712,7 @@ private:
 
     tokenizer load_folder() {
         const tokenizer_config config(path_);
-        if (holds(path_, "tokenizer.json")) {
+        if (is_there(path_ / "tokenizer.json")) {
             const auto path = path_ / "tokenizer.json";
             const json parsed = read_json_file(path);
             tokenizer_definition definition = read_tokenizer(parsed, path.string());
@@ -12969,22 +13723,22 @@ private:
         tokenizer_definition definition = definition_in_folder(config);
         configured_tokens configured(definition, config);
         configured.apply();
-        if (holds(path_, "added_tokens.json")) configured.check_old_list(path_ / "added_tokens.json");
+        if (is_there(path_ / "added_tokens.json")) configured.check_old_list(path_ / "added_tokens.json");
         return tokenizer(std::move(definition));
     }
 
     tokenizer_definition definition_in_folder(tokenizer_config const& config) {
-        if (const auto path = path_ / "tokenizer.model"; holds(path_, "tokenizer.model"))
+        if (const auto path = path_ / "tokenizer.model"; is_there(path))
             return read_model(path, mapped_file(path).bytes());
-        if (const auto path = path_ / "tekken.json"; holds(path_, "tekken.json"))
+        if (const auto path = path_ / "tekken.json"; is_there(path))
             return read_tekken(read_json_file(path), path.string());
-        if (holds(path_, "vocab.json") && holds(path_, "merges.txt")) {
+        if (is_there(path_ / "vocab.json") && is_there(path_ / "merges.txt")) {
             if (auto rules = rules_of_caller()) return read_vocabulary_and_merges(path_, std::move(*rules));
             return read_vocabulary_and_merges(path_, rules_of_class(config, path_));
         }
         std::string others;
         for (const char* name : {"vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "vocab.txt"})
-            if (holds(path_, name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
+            if (is_there(path_ / name)) others += (others.empty() ? "" : ", ") + in_quotes(name);
         throw io_error(path_.string() +
                        ": holds no tokenizer.json, tokenizer.model or tekken.json, nor both of vocab.json and "
                        "merges.txt" +
@@ -13052,9 +13806,9 @@ inline tokenizer load_tokenizer(std::filesystem::path const& path, std::string_v
 inline std::vector<std::filesystem::path> tokenizer_files(std::filesystem::path const& folder) {
     std::vector<std::filesystem::path> files;
     const auto take = [&](std::string_view name) {
-        const bool is_there = detail::holds(folder, name);
-        if (is_there) files.push_back(folder / name);
-        return is_there;
+        if (!is_there(folder / name)) return false;
+        files.push_back(folder / name);
+        return true;
     };
     take("tokenizer_config.json");
     if (take("tokenizer.json")) return files;
@@ -13063,6 +13817,3216 @@ inline std::vector<std::filesystem::path> tokenizer_files(std::filesystem::path 
     take("vocab.json");
     take("merges.txt");
     return files;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stored.hpp
+/// How the checkpoints of others store linear layers.
+
+// ---- bitlens/stored/auto_round.hpp
+/// What AutoRound says of its layers, which lie in the layouts of GPTQ, AWQ, compressed-tensors and MLX.
+
+// ---- bitlens/stored/gptq_linear.hpp
+/// gptq_linear: a layer as GPTQ's packages keep it: codes down the inputs, zeros along the outputs, perhaps an order.
+///
+///     P.qweight I32 (words of in codes, out)      P.scales F16 (groups, out)
+///     P.qzeros  I32 (groups, words of out codes)  P.g_idx  I32 (in): the group of each input; may be absent
+///
+/// w = scale · (code − zero). Version 1 stores zero − 1, version 2 the zero. Codes are continuous, of 3 bits perhaps
+/// planar, of 5 to 7 always. Sources: AutoGPTQ and GPTQModel, their packers.
+
+// ---- bitlens/stored/code_words.hpp
+/// code_words: codes in 32-bit words, in the three layouts that checkpoints use.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bitlens {
+
+/// How codes of b bits follow each other in 32-bit words, lowest bits first.
+enum class word_layout : std::uint8_t {
+    continuous,  ///< without a gap: a code may begin in one word and end in the next
+    whole_codes, ///< ⌊32/b⌋ codes a word, the highest bits left over
+    planar,      ///< 32 codes in parts of 8, 4, 2 and 1 bits, each as words of its own: 3 = 2 + 1, 5 = 4 + 1, …
+};
+
+/// Words of `count` codes; planar ones come in whole runs of 32.
+constexpr std::size_t words_of(word_layout layout, std::size_t count, int bits) noexcept {
+    const auto b = static_cast<std::size_t>(bits);
+    switch (layout) {
+    case word_layout::continuous:
+        return (count * b + 31) / 32;
+    case word_layout::whole_codes:
+        return (count + 32 / b - 1) / (32 / b);
+    case word_layout::planar:
+        break;
+    }
+    return (count + 31) / 32 * b;
+}
+
+namespace detail {
+
+constexpr std::uint32_t low_bits(unsigned count) noexcept { return (std::uint32_t{1} << count) - 1; }
+
+/// f(word, shift, bits, bits before) for each piece of code i.   bits: 1 … 8.
+template <class Function>
+constexpr void for_each_piece(word_layout layout, std::size_t i, int bits, Function const& f) {
+    const auto b = static_cast<unsigned>(bits);
+    if (layout == word_layout::whole_codes) {
+        const std::size_t a_word = 32 / b;
+        f(i / a_word, static_cast<unsigned>(i % a_word) * b, b, 0u);
+    } else if (layout == word_layout::continuous) {
+        const std::size_t first = i * b;
+        const auto shift = static_cast<unsigned>(first % 32), here = shift + b <= 32 ? b : 32 - shift;
+        f(first / 32, shift, here, 0u);
+        if (here < b) f(first / 32 + 1, 0u, b - here, here);
+    } else {
+        std::size_t word = i / 32 * b;
+        unsigned done = 0;
+        for (unsigned width = 8; width > 0; width /= 2) {
+            if ((b & width) == 0) continue;
+            const auto in_run = static_cast<unsigned>(i % 32), a_word = 32 / width;
+            f(word + in_run / a_word, in_run % a_word * width, width, done);
+            word += width;
+            done += width;
+        }
+    }
+}
+
+} // namespace detail
+
+/// Code i of those in words, of which word(j) is the j-th.
+template <class Word>
+constexpr std::uint8_t code_in(word_layout layout, Word const& word, std::size_t i, int bits) {
+    unsigned code = 0;
+    detail::for_each_piece(layout, i, bits, [&](std::size_t j, unsigned shift, unsigned width, unsigned done) {
+        code |= (std::uint32_t{word(j)} >> shift & detail::low_bits(width)) << done;
+    });
+    return static_cast<std::uint8_t>(code);
+}
+
+/// Writes code i into words that are 0 where it goes; word(j) is a reference to the j-th.
+template <class Word>
+constexpr void put_code(word_layout layout, Word const& word, std::size_t i, int bits, std::uint8_t code) {
+    detail::for_each_piece(layout, i, bits, [&](std::size_t j, unsigned shift, unsigned width, unsigned done) {
+        word(j) |= (std::uint32_t{code} >> done & detail::low_bits(width)) << shift;
+    });
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stored/group_order.hpp
+/// sort_by_group: columns whose groups lie apart, as g_idx of GPTQ and weight_g_idx of compressed-tensors say.
+
+// ---- bitlens/stored/linear_tensors.hpp
+/// linear_tensors: the tensors of a checkpoint that together are one linear layer, by what follows its name.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What follows "model.layers.0.self_attn.q_proj." in the names of its tensors ("qweight", "weight.absmax"), and those
+/// tensors. The bytes live as long as this does.
+class linear_tensors {
+public:
+    linear_tensors() = default;
+    explicit linear_tensors(std::string name) : name_(std::move(name)) {}
+
+    void add(std::string suffix, placed_safetensors_tensor const& t) {
+        parts_.insert_or_assign(std::move(suffix), part{*t.tensor, t.file->path().string(), t.file->mapping()});
+    }
+
+    /// The name of the module that they belong to.
+    std::string const& name() const noexcept { return name_; }
+    bool has(std::string_view suffix) const { return parts_.contains(suffix); }
+    /// nullptr where there is none.
+    safetensors_tensor const* find(std::string_view suffix) const {
+        const auto place = parts_.find(suffix);
+        return place == parts_.end() ? nullptr : &place->second.tensor;
+    }
+    std::vector<std::string_view> suffixes() const {
+        std::vector<std::string_view> all;
+        for (auto const& [suffix, p] : parts_) all.push_back(suffix);
+        return all;
+    }
+    std::size_t bytes() const noexcept {
+        std::size_t sum = 0;
+        for (auto const& [suffix, p] : parts_) sum += p.tensor.bytes.size();
+        return sum;
+    }
+    /// The file of one of them.
+    std::string file(std::string_view suffix) const { return parts_.find(suffix)->second.file; }
+    /// What an error about one of them begins with; about all of them without one.
+    std::string who(std::string_view suffix = {}) const {
+        const auto place = parts_.find(suffix);
+        if (place == parts_.end())
+            return (parts_.empty() ? "" : parts_.begin()->second.file + ": ") + "linear layer " + in_quotes(name_);
+        return place->second.file + ": tensor " + in_quotes(place->second.tensor.name);
+    }
+
+    /// Errors: format_error for a tensor that is none of these.
+    void allow_only(std::initializer_list<std::string_view> suffixes) const {
+        for (auto const& [suffix, p] : parts_)
+            if (std::ranges::find(suffixes, std::string_view(suffix)) == suffixes.end())
+                throw format_error(who(suffix) + " does not belong to a linear layer of this kind, as " +
+                                   in_quotes(parts_.begin()->second.tensor.name) + " is of");
+    }
+
+    /// Errors: format_error where it is missing, or has another type or rank.
+    safetensors_tensor const& require(std::string_view suffix, std::initializer_list<safetensors_type> types,
+                                      std::size_t rank) const {
+        auto const* const t = find(suffix);
+        if (t == nullptr)
+            throw format_error(who() + ": tensor " + in_quotes(name_ + "." + std::string(suffix)) + " is missing");
+        std::string names;
+        bool fits = false;
+        for (const auto type : types) {
+            fits = fits || t->type == type;
+            names += (names.empty() ? "" : " or ") + std::string(info(type).name);
+        }
+        if (!fits || t->shape.size() != rank)
+            throw format_error(who(suffix) + ": " + names + " of rank " + std::to_string(rank) + " is expected, " +
+                               std::string(info(t->type).name) + " of shape " + shape_text(t->shape) + " was found");
+        return *t;
+    }
+    /// Errors: as above, and for another shape.
+    safetensors_tensor const& require(std::string_view suffix, std::initializer_list<safetensors_type> types,
+                                      std::vector<std::size_t> const& shape) const {
+        auto const& t = require(suffix, types, shape.size());
+        if (t.shape != shape)
+            throw format_error(who(suffix) + ": shape " + shape_text(shape) + " is expected, " + shape_text(t.shape) +
+                               " was found");
+        return t;
+    }
+
+    /// Numbers of a matrix (or of a vector, as one row) as floats.   F16, BF16 and F32.
+    /// Errors: format_error naming the place, for one that is not finite.
+    matrix<float> floats(std::string_view suffix) const {
+        auto const& t = *find(suffix);
+        const std::size_t cols = t.shape.empty() ? 1 : t.shape.back();
+        matrix<float> m(cols == 0 ? 0 : t.size() / cols, cols);
+        for (std::size_t i = 0; i < t.size(); ++i) {
+            float& x = m.data()[i];
+            if (t.type == safetensors_type::f32)
+                x = load<float>(t.bytes.data() + 4 * i);
+            else if (t.type == safetensors_type::bf16)
+                x = bf16::from_bits(load<std::uint16_t>(t.bytes.data() + 2 * i));
+            else
+                x = f16::from_bits(load<std::uint16_t>(t.bytes.data() + 2 * i));
+            if (!std::isfinite(x))
+                throw format_error(who(suffix) + ": row " + std::to_string(i / cols) + ", column " +
+                                   std::to_string(i % cols) + " is not finite");
+        }
+        return m;
+    }
+
+private:
+    struct part {
+        safetensors_tensor tensor;
+        std::string file;
+        std::shared_ptr<const mapped_file> mapping; // keeps the bytes alive
+    };
+    std::string name_;
+    std::map<std::string, part, std::less<>> parts_;
+};
+
+namespace detail {
+
+/// What scales are stored as.
+inline constexpr std::initializer_list<safetensors_type> float_types{safetensors_type::f16, safetensors_type::bf16,
+                                                                     safetensors_type::f32};
+
+} // namespace detail
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens::detail {
+
+/// Columns of a group beside each other, in the order of groups; nothing to do where they lie so. Negative groups count
+/// from the last one.
+/// Errors: format_error naming the tensor, for a group that is not there or has another number of columns.
+inline void sort_by_group(coded_matrix& m, linear_tensors const& tensors, std::string_view suffix) {
+    auto const* const g_idx = tensors.find(suffix);
+    std::vector<std::uint32_t> group(m.cols());
+    bool is_sorted = true;
+    for (std::size_t c = 0; c < m.cols(); ++c) {
+        auto g = std::int64_t{load<std::int32_t>(g_idx->bytes.data() + 4 * c)};
+        if (g < 0) g += static_cast<std::int64_t>(m.groups());
+        if (g < 0 || g >= static_cast<std::int64_t>(m.groups()))
+            throw format_error(tensors.who(suffix) + ": input " + std::to_string(c) + " is of group " +
+                               std::to_string(g) + ", there are " + std::to_string(m.groups()));
+        group[c] = static_cast<std::uint32_t>(g);
+        is_sorted = is_sorted && group[c] == c / m.group_columns;
+    }
+    if (is_sorted) return;
+    m.order.resize(m.cols());
+    std::iota(m.order.begin(), m.order.end(), 0u);
+    std::ranges::stable_sort(m.order, {}, [&](std::uint32_t c) { return group[c]; });
+    for (std::size_t k = 0; k < m.cols(); ++k)
+        if (group[m.order[k]] != k / m.group_columns)
+            throw format_error(tensors.who(suffix) + ": groups of " + std::to_string(m.group_columns) +
+                               " inputs are expected, group " + std::to_string(group[m.order[k]]) +
+                               " has another number of them");
+    matrix<std::uint8_t> sorted(m.rows(), m.cols());
+    for (std::size_t r = 0; r < m.rows(); ++r)
+        for (std::size_t k = 0; k < m.cols(); ++k) sorted(r, k) = m.codes(r, m.order[k]);
+    m.codes = std::move(sorted);
+}
+
+} // namespace bitlens::detail
+
+// ---- bitlens/stored/quantization_description.hpp
+/// quantization_description: what the files beside quantized weights say of them, wherever they say it.
+
+// ---- bitlens/stored/compressed_scheme.hpp
+/// compressed_schemes: what a description of compressed-tensors says of which layers, and what in it is not read.
+
+// ---- bitlens/stored/module_pattern.hpp
+/// module_pattern: a regular expression of module names, as descriptions of quantized weights hold them, that no
+/// pattern can make slow.
+
+#include <algorithm>
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What Python's re.match takes: characters and sets of them, groups, |, * + ? {m,n} (lazy too), ^ $ \b and looks
+/// ahead. A name matches where a beginning of it does. All ways through the expression are followed side by side.
+/// Errors at construction: format_error for what is none of these, or too long.
+class module_pattern {
+public:
+    module_pattern(std::string_view text, std::string const& who) : text_(text), who_(who + ": pattern ") {
+        if (text.size() > most_steps) refuse("is too long");
+        steps_ = alternatives(0);
+        if (at_ != text_.size()) refuse("has a ) too many");
+        steps_.push_back({step::done});
+    }
+
+    bool matches(std::string_view name) const { return runs(0, name, 0); }
+
+private:
+    static constexpr std::size_t most_steps = 2000, deepest = 20;
+    struct step {
+        enum kind : std::uint8_t { one_of, either, jump, begin, end, boundary, no_boundary, ahead, not_ahead, done };
+        kind what;
+        std::ptrdiff_t next = 1, other = 1; // from here; `ahead`: what is ahead begins at `next`
+        std::bitset<256> set{};
+    };
+    using steps = std::vector<step>;
+
+    [[noreturn]] void refuse(std::string const& why) const { throw format_error(who_ + in_quotes(text_) + " " + why); }
+    static std::ptrdiff_t length(steps const& s) { return static_cast<std::ptrdiff_t>(s.size()); }
+
+    bool is_next(std::string_view word) const { return std::string_view(text_).substr(at_).starts_with(word); }
+    bool take(std::string_view word) {
+        if (!is_next(word)) return false;
+        at_ += word.size();
+        return true;
+    }
+    char next_char() {
+        if (at_ == text_.size()) refuse("ends too early");
+        return text_[at_++];
+    }
+    void append(steps& to, steps const& more) const {
+        if (to.size() + more.size() > most_steps) refuse("is too long");
+        to.insert(to.end(), more.begin(), more.end());
+    }
+
+    steps alternatives(std::size_t depth) {
+        if (depth > deepest) refuse("is nested too deeply");
+        steps all = sequence(depth);
+        while (take("|")) {
+            const steps other = sequence(depth);
+            all.insert(all.begin(), {step::either, 1, length(all) + 2});
+            all.push_back({step::jump, length(other) + 1});
+            append(all, other);
+        }
+        return all;
+    }
+    steps sequence(std::size_t depth) {
+        steps all;
+        while (at_ != text_.size() && !is_next("|") && !is_next(")")) append(all, repeated(atom(depth)));
+        return all;
+    }
+
+    steps atom(std::size_t depth) {
+        if (take("(")) {
+            std::optional<step::kind> look;
+            if (take("?="))
+                look = step::ahead;
+            else if (take("?!"))
+                look = step::not_ahead;
+            else if (!take("?:") && is_next("?"))
+                refuse("holds a group of a kind that is not read");
+            steps inner = alternatives(depth + 1);
+            if (!take(")")) refuse("lacks a )");
+            if (!look) return inner;
+            inner.push_back({step::done});
+            inner.insert(inner.begin(), {*look, 1, length(inner) + 1});
+            return inner;
+        }
+        if (take("^") || take("\\A")) return {{step::begin}};
+        if (take("$") || take("\\Z")) return {{step::end}};
+        if (take("\\b")) return {{step::boundary}};
+        if (take("\\B")) return {{step::no_boundary}};
+        step one{step::one_of};
+        if (take("[")) {
+            const bool is_outside = take("^");
+            for (bool is_first = true; is_first || !is_next("]"); is_first = false) add_range(one.set);
+            ++at_;
+            if (is_outside) one.set.flip();
+        } else if (take(".")) {
+            one.set.set().reset('\n');
+        } else if (is_next("*") || is_next("+") || is_next("?")) {
+            refuse("repeats nothing");
+        } else {
+            add_character(one.set);
+        }
+        return {one};
+    }
+    /// Adds a character, or what a \ stands for.   Returns the character, nothing for a class of them.
+    std::optional<unsigned char> add_character(std::bitset<256>& set) {
+        char c = next_char();
+        if (c == '\\') {
+            c = next_char();
+            if (const auto named = class_of(c)) {
+                set |= *named;
+                return std::nullopt;
+            }
+            if (c == 'n' || c == 't')
+                c = c == 'n' ? '\n' : '\t';
+            else if (is_word(static_cast<unsigned char>(c)) && c != '_')
+                refuse("holds \\" + std::string(1, c) + ", which is not read");
+        }
+        set.set(static_cast<unsigned char>(c));
+        return static_cast<unsigned char>(c);
+    }
+    void add_range(std::bitset<256>& set) {
+        const auto first = add_character(set);
+        if (!first || !is_next("-") || std::string_view(text_).substr(at_).starts_with("-]")) return;
+        ++at_;
+        const auto last = add_character(set);
+        if (!last || *last < *first) refuse("holds a range that is none");
+        for (unsigned c = *first; c <= *last; ++c) set.set(c);
+    }
+    static bool is_word(unsigned char c) noexcept {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    }
+    static std::optional<std::bitset<256>> class_of(char letter) {
+        std::bitset<256> set;
+        const char small = static_cast<char>(letter | 0x20);
+        for (unsigned c = 0; c < 256; ++c) {
+            const auto byte = static_cast<unsigned char>(c);
+            if (small == 'd')
+                set[c] = byte >= '0' && byte <= '9';
+            else if (small == 'w')
+                set[c] = is_word(byte);
+            else if (small == 's')
+                set[c] = byte == ' ' || (byte >= '\t' && byte <= '\r');
+            else
+                return std::nullopt;
+        }
+        return letter == small ? set : set.flip();
+    }
+
+    steps repeated(steps const& one) {
+        steps all;
+        if (take("*")) {
+            all = any_number(one);
+        } else if (take("+")) {
+            all = one;
+            append(all, any_number(one));
+        } else if (take("?")) {
+            all = optional(one);
+        } else if (const auto counts = take_counts()) {
+            for (std::size_t i = 0; i < counts->first; ++i) append(all, one);
+            if (!counts->second)
+                append(all, any_number(one));
+            else
+                for (std::size_t i = counts->first; i < *counts->second; ++i) append(all, optional(one));
+        } else {
+            return one;
+        }
+        take("?"); // lazy: the same names match
+        if (is_next("*") || is_next("+") || is_next("?") || take_counts()) refuse("repeats a repetition");
+        return all;
+    }
+    steps any_number(steps const& one) const {
+        steps all{{step::either, 1, length(one) + 2}};
+        append(all, one);
+        all.push_back({step::jump, -length(all)});
+        return all;
+    }
+    steps optional(steps const& one) const {
+        steps all{{step::either, 1, length(one) + 1}};
+        append(all, one);
+        return all;
+    }
+    /// {m}, {m,}, {,n}, {m,n}; another { is a character.
+    std::optional<std::pair<std::size_t, std::optional<std::size_t>>> take_counts() {
+        const std::size_t from = at_;
+        const auto number = [&]() -> std::optional<std::size_t> {
+            std::optional<std::size_t> n;
+            for (; at_ != text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_)
+                n = std::min(most_steps, n.value_or(0) * 10 + static_cast<std::size_t>(text_[at_] - '0'));
+            return n;
+        };
+        if (take("{")) {
+            const auto least = number();
+            const bool is_range = take(",");
+            const auto most = is_range ? number() : least;
+            if ((least || most) && take("}")) {
+                if (most && *most < least.value_or(0)) refuse("holds a range that is none");
+                return std::pair(least.value_or(0), most);
+            }
+        }
+        at_ = from;
+        return std::nullopt;
+    }
+
+    /// Whether the steps from `first` on reach their end on what begins at name[from].
+    bool runs(std::size_t first, std::string_view name, std::size_t from) const {
+        std::vector<std::size_t> here{first}, next;
+        std::vector<std::size_t> seen_at(steps_.size(), name.size() + 1);
+        for (std::size_t at = from; !here.empty(); ++at) {
+            next.clear();
+            while (!here.empty()) {
+                const std::size_t i = here.back();
+                here.pop_back();
+                if (seen_at[i] == at) continue;
+                seen_at[i] = at;
+                step const& s = steps_[i];
+                const auto go = [&](std::ptrdiff_t by) {
+                    return static_cast<std::size_t>(static_cast<std::ptrdiff_t>(i) + by);
+                };
+                bool passes = true;
+                switch (s.what) {
+                case step::done:
+                    return true;
+                case step::one_of:
+                    if (at < name.size() && s.set[static_cast<unsigned char>(name[at])]) next.push_back(i + 1);
+                    continue;
+                case step::either:
+                    here.push_back(go(s.other));
+                    break;
+                case step::jump:
+                    break;
+                case step::begin:
+                    passes = at == 0;
+                    break;
+                case step::end:
+                    passes = at == name.size();
+                    break;
+                case step::boundary:
+                case step::no_boundary: {
+                    const auto is_word_at = [&](std::size_t k) {
+                        return k < name.size() && is_word(static_cast<unsigned char>(name[k]));
+                    };
+                    passes = ((at > 0 && is_word_at(at - 1)) != is_word_at(at)) == (s.what == step::boundary);
+                    break;
+                }
+                case step::ahead:
+                case step::not_ahead:
+                    if (runs(i + 1, name, at) == (s.what == step::ahead)) here.push_back(go(s.other));
+                    continue;
+                }
+                if (passes) here.push_back(go(s.next));
+            }
+            std::swap(here, next);
+        }
+        return false;
+    }
+
+    std::string text_, who_;
+    std::size_t at_ = 0; // what is to be read of text_
+    steps steps_;
+};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// How one group of layers is stored. What is not said may be anything.
+struct compressed_scheme {
+    std::string group; ///< its name in config_groups
+    std::int64_t bits = 8;
+    bool is_float = false;
+    std::optional<std::size_t> columns; ///< of a group of a row; 0 for a whole one
+    std::array<std::size_t, 2> block{}; ///< rows and columns that share a scale; 0 where none do
+};
+
+namespace detail {
+
+/// "8-bit int, dynamic per token", of arguments as compressed-tensors has them.
+inline std::string activation_text(json const& args, std::string const& who) {
+    const auto bits = if_present<std::int64_t>(args, "num_bits", who).value_or(8);
+    std::string text =
+        std::to_string(bits) + "-bit " + if_present<std::string>(args, "type", who).value_or("int") + ", ";
+    json const* const dynamic = find_value(args, "dynamic", who);
+    if (dynamic != nullptr && *dynamic == "local")
+        text += "dynamic local";
+    else
+        text += dynamic != nullptr && *dynamic == true ? "dynamic" : "static";
+    if (const auto group = if_present<std::int64_t>(args, "group_size", who); group && *group > 0)
+        return text + " in groups of " + std::to_string(*group);
+    const auto strategy = if_present<std::string>(args, "strategy", who);
+    return strategy ? text + " per " + *strategy : text;
+}
+
+/// A scheme that has a name of its own; nothing for a name that is none.
+struct named_scheme {
+    std::optional<compressed_scheme> scheme;
+    bool has_activations = false, is_dense = false;
+};
+inline named_scheme preset_scheme(std::string name) {
+    for (char& c : name)
+        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    named_scheme found;
+    const auto has = [&](std::initializer_list<std::string_view> names) {
+        return std::ranges::find(names, std::string_view(name)) != names.end();
+    };
+    found.is_dense = name == "UNQUANTIZED";
+    found.has_activations = has({"W8A8", "INT8", "W4AFP8", "FP8", "FP8_DYNAMIC", "FP8_BLOCK", "NVFP4", "MXFP4", "MXFP6",
+                                 "MXFP8", "MXFP6A8", "MXFP4XFP8"});
+    compressed_scheme s;
+    const bool is_int = name.size() >= 4 && name[0] == 'W' && name[1] >= '1' && name[1] <= '8' && name[2] == 'A';
+    if (is_int && (name.substr(3) == "4" || name.substr(3) == "8")) found.has_activations = true;
+    if (is_int && (name.substr(3) == "16" || name.substr(3) == "16_ASYM")) {
+        s.bits = name[1] - '0';
+        found.scheme = s;
+    } else if (has({"NVFP4A16", "MXFP4A16", "MXFP6A16", "MXFP8A16"})) {
+        s.is_float = true;
+        s.bits = name[4] - '0';
+        found.scheme = s;
+    }
+    return found;
+}
+
+} // namespace detail
+
+/// Errors at construction: format_error naming key and group, for what is no such description.
+class compressed_schemes {
+public:
+    compressed_schemes() = default;
+    compressed_schemes(json const& description, std::string const& who) : who_(who) {
+        std::map<std::string, std::size_t, std::less<>> targets; // of a later group, where two have one
+        if (json const* const groups = find_object(description, "config_groups", who)) {
+            is_said_ = true;
+            for (auto const& [name, group] : groups->items()) {
+                const std::size_t place = schemes_.size();
+                for (auto& target : add_group(name, group)) targets.insert_or_assign(std::move(target), place);
+            }
+        }
+        for (auto const& [target, place] : targets)
+            add(
+                target, [&, at = place](module_pattern&& p) { patterns_.emplace_back(std::move(p), at); },
+                [&, at = place](std::string const& name) { names_.emplace(name, at); });
+        for (auto const& target :
+             if_present<std::vector<std::string>>(description, "ignore", who).value_or(std::vector<std::string>()))
+            add(
+                target, [&](module_pattern&& p) { ignored_patterns_.push_back(std::move(p)); },
+                [&](std::string const& name) { ignored_.emplace(name, 0); });
+        find_refusal(description);
+    }
+
+    /// Whether it is said which layers are quantized.
+    bool are_said() const noexcept { return is_said_; }
+    /// What of it is not read; nothing where all is.
+    std::optional<std::string> const& refusal() const noexcept { return refusal_; }
+
+    /// The scheme of a linear layer (or an embedding); nullptr where it stays dense.
+    compressed_scheme const* of(std::string_view module) const {
+        // Files of a model of text within another may name it as it is there, or as it is alone.
+        std::vector<std::string> names{std::string(module)};
+        constexpr std::string_view inner = "language_model.";
+        if (const auto at = module.find(inner); at != module.npos) {
+            names.push_back(std::string(module.substr(0, at)) + std::string(module.substr(at + inner.size())));
+            names.push_back("model.language_model." + std::string(module.substr(at + inner.size())));
+        }
+        const bool is_embedding = module.ends_with("embed_tokens");
+        const std::array<std::string_view, 2> classes{is_embedding ? "Embedding" : "Linear", "Module"};
+        const auto listed = [&](auto const& all, auto const& keys) {
+            auto place = all.end();
+            for (auto const& key : keys)
+                if (place == all.end()) place = all.find(key);
+            return place;
+        };
+        const auto matches = [&](module_pattern const& p) {
+            return std::ranges::any_of(names, [&](std::string const& name) { return p.matches(name); });
+        };
+        if (listed(ignored_, names) != ignored_.end() || listed(ignored_, classes) != ignored_.end() ||
+            std::ranges::any_of(ignored_patterns_, matches))
+            return nullptr;
+        if (const auto place = listed(names_, names); place != names_.end()) return scheme(place->second);
+        for (auto const& [pattern, place] : patterns_)
+            if (matches(pattern)) return scheme(place);
+        const auto place = listed(names_, classes);
+        return place == names_.end() ? nullptr : scheme(place->second);
+    }
+
+private:
+    static constexpr std::size_t most_patterns = 1000;
+
+    compressed_scheme const* scheme(std::size_t place) const { return schemes_[place] ? &*schemes_[place] : nullptr; }
+
+    template <class OnPattern, class OnName>
+    void add(std::string const& target, OnPattern const& on_pattern, OnName const& on_name) const {
+        constexpr std::string_view begins = "re:";
+        if (!target.starts_with(begins)) return on_name(target);
+        if (patterns_.size() + ignored_patterns_.size() == most_patterns)
+            throw format_error(who_ + ": more than " + std::to_string(most_patterns) + " patterns of layers");
+        on_pattern(module_pattern(std::string_view(target).substr(begins.size()), who_));
+    }
+    void refuse(std::string text) {
+        if (!refusal_) refusal_ = std::move(text);
+    }
+
+    /// Returns its targets.
+    std::vector<std::string> add_group(std::string const& name, json const& group) {
+        const std::string who = who_ + ": config_groups: " + in_quotes(name);
+        const std::string called = "group " + in_quotes(name) + ": ";
+        if (group.is_array()) { // a preset and its layers
+            const auto preset = detail::preset_scheme(name);
+            if (preset.has_activations)
+                refuse(called + "activations are quantized too");
+            else if (!preset.scheme && !preset.is_dense)
+                refuse(called + "there is no preset of this name");
+            schemes_.push_back(preset.scheme);
+            if (schemes_.back()) schemes_.back()->group = name;
+            return required<std::vector<std::string>>(json{{"targets", group}}, "targets", who);
+        }
+        if (!group.is_object())
+            throw format_error(who + ": an object is expected, " + detail::found_text(group) + " was found");
+        schemes_.emplace_back();
+        json const* const weights = find_object(group, "weights", who);
+        if (weights != nullptr) schemes_.back() = read_scheme(name, *weights, who + ": weights");
+        for (auto const& [key, words] : {std::pair("input_activations", "input activations "),
+                                         std::pair("output_activations", "output activations ")})
+            if (json const* const args = find_object(group, key, who)) {
+                const auto bits = if_present<std::int64_t>(*args, "num_bits", who).value_or(8);
+                if (bits >= 16) continue;
+                std::string text = called + words + detail::activation_text(*args, who);
+                if (schemes_.back())
+                    text += " (W" + std::to_string(schemes_.back()->bits) + "A" + std::to_string(bits) + ")";
+                refuse(text);
+            }
+        if (const auto format = if_present<std::string>(group, "format", who)) check_format(called, *format);
+        return required<std::vector<std::string>>(group, "targets", who);
+    }
+
+    static compressed_scheme read_scheme(std::string const& name, json const& args, std::string const& who) {
+        compressed_scheme s;
+        s.group = name;
+        s.bits = if_present<std::int64_t>(args, "num_bits", who).value_or(8);
+        const auto type = if_present<std::string>(args, "type", who).value_or("int");
+        if (type != "int" && type != "float") throw format_error(who + ": type " + in_quotes(type) + " is not known");
+        s.is_float = type == "float";
+        const auto columns = if_present<std::int64_t>(args, "group_size", who);
+        if (columns && (*columns < -1 || *columns == 0))
+            throw format_error(who + ": group_size " + std::to_string(*columns) + " means nothing");
+        const auto strategy = if_present<std::string>(args, "strategy", who);
+        if (columns && *columns > 0 && (!strategy || *strategy == "group" || *strategy == "tensor_group"))
+            s.columns = static_cast<std::size_t>(*columns);
+        else if (!strategy || *strategy == "channel" || *strategy == "tensor")
+            s.columns = 0;
+        if (strategy && *strategy == "block") {
+            s.columns.reset();
+            s.block = read_block(args, who);
+        }
+        return s;
+    }
+    /// [rows, columns] or "ROWSxCOLUMNS".
+    static std::array<std::size_t, 2> read_block(json const& args, std::string const& who) {
+        json const* const value = find_value(args, "block_structure", who);
+        std::vector<std::uint64_t> sizes;
+        if (value != nullptr && value->is_string()) {
+            auto const& text = value->get_ref<std::string const&>();
+            if (const auto x = text.find('x'); x != text.npos && x < 10 && text.size() - x < 11 &&
+                                               text.find_first_not_of("0123456789", x + 1) == text.npos &&
+                                               text.find_first_not_of("0123456789") == x && x + 1 < text.size())
+                sizes = {std::stoull(text.substr(0, x)), std::stoull(text.substr(x + 1))};
+        } else if (value != nullptr) {
+            sizes = required<std::vector<std::uint64_t>>(args, "block_structure", who);
+        }
+        if (sizes.size() != 2 || sizes[0] == 0 || sizes[1] == 0)
+            throw format_error(who + ": block_structure: rows and columns are expected of strategy \"block\"");
+        return {static_cast<std::size_t>(sizes[0]), static_cast<std::size_t>(sizes[1])};
+    }
+
+    void check_format(std::string const& called, std::string const& format) {
+        constexpr std::array<std::string_view, 9> read{
+            "pack-quantized",  "int-quantized",        "float-quantized",
+            "naive-quantized", "nvfp4-pack-quantized", "mxfp4-pack-quantized",
+            "mxfp8-quantized", "mixed-precision",      "dense"};
+        if (std::ranges::find(read, format) == read.end()) refuse(called + "format " + in_quotes(format));
+    }
+
+    void find_refusal(json const& d) {
+        if (const auto format = if_present<std::string>(d, "format", who_)) check_format("", *format);
+        if (const auto status = if_present<std::string>(d, "quantization_status", who_);
+            status && *status != "compressed")
+            refuse("quantization_status " + in_quotes(*status) + ": the weights are not in codes yet");
+        if (json const* const sparsity = find_object(d, "sparsity_config", who_))
+            if (const auto format = if_present<std::string>(*sparsity, "format", who_); format && *format != "dense")
+                refuse("sparse weights, " + *format);
+        if (json const* const cache = find_object(d, "kv_cache_scheme", who_); cache && !cache->empty())
+            refuse("kv cache " + detail::activation_text(*cache, who_));
+        json const* const transforms = find_object(d, "transform_config", who_);
+        if (transforms == nullptr) return;
+        json const* const groups = find_object(*transforms, "config_groups", who_ + ": transform_config");
+        if (groups == nullptr) return;
+        for (auto const& [name, group] : groups->items()) {
+            const std::string who = who_ + ": transform_config: " + in_quotes(name);
+            if (!group.is_object())
+                throw format_error(who + ": an object is expected, " + detail::found_text(group) + " was found");
+            json const* const apply = find_value(group, "apply", who);
+            if (apply == nullptr) continue;
+            if (!apply->is_array()) throw format_error(who + ": apply: a list is expected");
+            for (json const& one : *apply) {
+                const auto location = required<std::string>(one, "location", who + ": apply");
+                if (location != "weight_input" && location != "weight_output") // those are within the weights
+                    refuse("online rotation of " + location + " (" + in_quotes(name) + ")");
+            }
+        }
+    }
+
+    std::string who_;
+    bool is_said_ = false;
+    std::optional<std::string> refusal_;
+    std::vector<std::optional<compressed_scheme>> schemes_;
+    std::map<std::string, std::size_t, std::less<>> names_, ignored_;
+    std::vector<std::pair<module_pattern, std::size_t>> patterns_;
+    std::vector<module_pattern> ignored_patterns_;
+};
+
+} // namespace bitlens
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+/// A JSON object that describes quantized weights, and where it stands.
+class quantization_description {
+public:
+    quantization_description() = default;
+    /// Errors: format_error where it says which layers are quantized, but not how.
+    quantization_description(json object, std::string who) : object_(std::move(object)), who_(std::move(who)) {
+        if (find({"config_groups"}) != nullptr || method() == "compressed-tensors")
+            schemes_ = std::make_shared<const compressed_schemes>(object_, who_);
+    }
+
+    /// Whether anything is said.
+    bool empty() const noexcept { return object_.empty() || !object_.is_object(); }
+    json const& object() const noexcept { return object_; }
+    /// What errors about it begin with: the file, and the key in it.
+    std::string const& who() const noexcept { return who_; }
+
+    /// "gptq", "compressed-tensors", …, in lower case, words divided by -; empty where none is named.
+    std::string method() const {
+        std::string name = text({"quant_method", "method"}).value_or("");
+        for (char& c : name) {
+            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+            if (c == '_') c = '-';
+        }
+        return name;
+    }
+    /// What it says in the way of compressed-tensors; nullptr where it does not speak so.
+    compressed_schemes const* schemes() const noexcept { return schemes_.get(); }
+
+    /// The first of these keys that is there and not null.
+    json const* find(std::initializer_list<std::string_view> keys) const {
+        if (empty()) return nullptr;
+        for (const std::string_view key : keys)
+            if (const auto place = object_.find(key); place != object_.end() && !place->is_null()) return &*place;
+        return nullptr;
+    }
+    /// Errors: format_error naming the key, for a value of another type.
+    std::optional<std::int64_t> integer(std::initializer_list<std::string_view> keys) const {
+        return value<std::int64_t>(keys);
+    }
+    std::optional<bool> flag(std::initializer_list<std::string_view> keys) const { return value<bool>(keys); }
+    std::optional<std::string> text(std::initializer_list<std::string_view> keys) const {
+        return value<std::string>(keys);
+    }
+
+private:
+    template <class T>
+    std::optional<T> value(std::initializer_list<std::string_view> keys) const {
+        if (empty()) return std::nullopt;
+        for (const std::string_view key : keys)
+            if (const auto found = if_present<T>(object_, std::string(key), who_)) return found;
+        return std::nullopt;
+    }
+
+    json object_ = json::object();
+    std::string who_;
+    std::shared_ptr<const compressed_schemes> schemes_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/stored/stored_linear.hpp
+/// stored_linear: what a checkpoint keeps of one weight, in the layout of whoever wrote it.
+
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <string>
+
+namespace bitlens {
+
+/// One linear layer's weight, (rows, cols) = (out, in). Each kind is one header that lists its tensors, its rules and
+/// what it refuses. Headers of files alone decide what is constructed: numbers are read by read().
+class stored_linear {
+public:
+    stored_linear(std::size_t out, std::size_t in) noexcept : rows_(out), cols_(in) {}
+    stored_linear(stored_linear const&) = delete;
+    stored_linear& operator=(stored_linear const&) = delete;
+    virtual ~stored_linear() = default;
+
+    std::size_t rows() const noexcept { return rows_; }
+    std::size_t cols() const noexcept { return cols_; }
+    /// Short, as reports print it: "GPTQ 4-bit g128 act order".
+    virtual std::string type() const = 0;
+    /// Bytes on disk.
+    virtual std::size_t bytes() const = 0;
+    /// One row that stands for every row of read(): its numbers mean nothing, the rest decides which format holds the
+    /// matrix before a number is read. Nothing where only the numbers tell.
+    virtual std::optional<coded_matrix> form() const { return std::nullopt; }
+    /// The weight as it is stored. What scales and zeros in 16 bits stand for is what counts, not the arithmetic in
+    /// which some kernel multiplies them.
+    /// Errors: format_error naming file, tensor and place.
+    virtual coded_matrix read() const = 0;
+
+private:
+    std::size_t rows_, cols_;
+};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace bitlens {
+
+/// How zeros of a GPTQ checkpoint are stored.
+enum class gptq_zeros : std::uint8_t {
+    less_one,       ///< zero − 1, as version 1 has it; one is added to a whole word, or to each code of 3 bits
+    each_less_one,  ///< zero − 1, to each of which one is added
+    plain,          ///< as version 2
+    swapped_thirds, ///< 3 bits, version 1, by GPTQModel before 6.1: less a constant whose second and third words had
+                    ///< changed places
+};
+
+/// What a whole checkpoint says of its layers.
+struct gptq_layout {
+    gptq_zeros zeros = gptq_zeros::less_one;
+    word_layout words = word_layout::continuous;
+    std::optional<std::size_t> group; ///< columns, 0 for a whole row; nothing: as many as fit
+    std::optional<bool> symmetric;
+    word_layout five_to_seven_bits = word_layout::planar;
+
+    /// Errors: format_error for a layout that is not read, naming it.
+    static gptq_layout of(quantization_description const& d) {
+        gptq_layout layout;
+        const auto refuse = [&](std::string const& what) { throw format_error(d.who() + ": " + what); };
+        const std::string format = d.text({"checkpoint_format", "format", "version"}).value_or("gptq");
+        if (format == "gptq_v2")
+            layout.zeros = gptq_zeros::plain;
+        else if (format == "gptq_p") {
+            layout.zeros = gptq_zeros::plain;
+            layout.words = word_layout::planar;
+        } else if (format != "gptq")
+            refuse("weights of GPTQ in the layout " + in_quotes(format) +
+                   " are not read; gptq, gptq_v2 and gptq_p are");
+        if (const auto type = d.text({"pack_dtype"}); type && *type != "int32")
+            refuse("codes packed into " + in_quotes(*type) + " are not read; int32 is expected");
+        if (const auto group = d.integer({"group_size", "q_group_size"})) {
+            if (*group < -1 || *group == 0) refuse("group_size " + std::to_string(*group) + " means nothing");
+            layout.group = *group == -1 ? 0 : static_cast<std::size_t>(*group);
+        }
+        layout.symmetric = d.flag({"sym"});
+        if (const auto zero_point = d.flag({"zero_point"}); zero_point && !layout.symmetric)
+            layout.symmetric = !*zero_point;
+        return layout;
+    }
+};
+
+/// Errors at construction: format_error naming tensor and file for shapes that are no GPTQ layer's.
+class gptq_linear final : public stored_linear {
+public:
+    static constexpr std::array<std::string_view, 4> suffixes{"qweight", "qzeros", "scales", "g_idx"};
+
+    gptq_linear(linear_tensors tensors, gptq_layout const& layout)
+        : gptq_linear(measured(tensors, layout), std::move(tensors)) {}
+
+    std::string type() const override {
+        return "GPTQ " + std::to_string(shape_.bits) + "-bit g" + std::to_string(shape_.group);
+    }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+    /// With zeros and an order, which the numbers may turn out not to need.
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(shape_.bits, 1, cols(), shape_.group);
+        m.zeros = matrix<float>(1, groups_);
+        if (!tensors_.has("g_idx")) return m;
+        m.order.resize(cols());
+        std::iota(m.order.begin(), m.order.end(), 0u);
+        return m;
+    }
+
+    coded_matrix read() const override {
+        coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
+        read_codes(m);
+        auto const scales = tensors_.floats("scales");
+        m.zeros = matrix<float>(rows(), groups_);
+        const auto zeros = read_zeros();
+        for (std::size_t r = 0; r < rows(); ++r)
+            for (std::size_t g = 0; g < groups_; ++g) {
+                m.scales(r, g) = scales(g, r);
+                m.zeros(r, g) = static_cast<float>(zeros(g, r));
+            }
+        if (tensors_.has("g_idx")) detail::sort_by_group(m, tensors_, "g_idx");
+        return m;
+    }
+
+private:
+    struct shapes {
+        std::size_t out, in, groups, group;
+        int bits;
+        gptq_layout layout;
+    };
+
+    gptq_linear(shapes const& s, linear_tensors&& tensors)
+        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s), groups_(s.groups) {}
+
+    static shapes measured(linear_tensors const& t, gptq_layout const& layout) {
+        using enum safetensors_type;
+        auto const& codes = t.require("qweight", {i32}, 2);
+        auto const& zeros = t.require("qzeros", {i32}, 2);
+        auto const& scales = t.require("scales", detail::float_types, 2);
+        shapes s{codes.shape[1], 0, scales.shape[0], 0, 0, layout};
+        if (scales.shape[1] != s.out || zeros.shape[0] != s.groups || s.groups == 0 || s.out == 0)
+            throw format_error(t.who() + ": qweight " + shape_text(codes.shape) + ", qzeros " +
+                               shape_text(zeros.shape) + " and scales " + shape_text(scales.shape) +
+                               " do not belong together");
+        for (int bits = 2; bits <= 8 && s.bits == 0; ++bits) // words of zeros are given by bits alone
+            if (words_of(word_layout::continuous, s.out, bits) == zeros.shape[1]) s.bits = bits;
+        if (s.bits == 0)
+            throw format_error(t.who("qzeros") + ": shape " + shape_text(zeros.shape) + " holds zeros of " +
+                               std::to_string(s.out) + " outputs in no number of bits from 2 to 8");
+        if (s.bits == 5 || s.bits == 6 || s.bits == 7) s.layout.words = layout.five_to_seven_bits;
+        s.in = codes.shape[0] * 32 / static_cast<std::size_t>(s.bits);
+        if (t.has("g_idx")) s.in = t.require("g_idx", {i32}, 1).shape[0];
+        if (words_of(s.layout.words, s.in, s.bits) != codes.shape[0])
+            throw format_error(t.who("qweight") + ": " + std::to_string(words_of(s.layout.words, s.in, s.bits)) +
+                               " rows are expected of " + std::to_string(s.in) + " inputs in " +
+                               std::to_string(s.bits) + " bits, " + std::to_string(codes.shape[0]) + " were found");
+        const auto groups_of = [&](std::size_t group) { return group == 0 ? 1 : (s.in + group - 1) / group; };
+        s.group = layout.group ? (*layout.group == 0 ? s.in : *layout.group) : (s.in + s.groups - 1) / s.groups;
+        if (groups_of(s.group) != s.groups) s.group = (s.in + s.groups - 1) / s.groups; // one of its own
+        if (groups_of(s.group) != s.groups)
+            throw format_error(t.who("scales") + ": " + std::to_string(s.groups) + " groups of " +
+                               std::to_string(s.in) + " inputs are of no size");
+        return s;
+    }
+
+    /// 32 inputs at a time: their words lie in a few rows, one word of each output after the other.
+    void read_codes(coded_matrix& m) const {
+        std::byte const* const words = tensors_.find("qweight")->bytes.data();
+        const std::size_t run_words = static_cast<std::size_t>(shape_.bits);
+        for (std::size_t first = 0; first < cols(); first += 32)
+            for (std::size_t r = 0; r < rows(); ++r) {
+                const auto word = [&](std::size_t j) {
+                    return load<std::uint32_t>(words + 4 * ((first / 32 * run_words + j) * rows() + r));
+                };
+                for (std::size_t i = 0; i < std::min<std::size_t>(32, cols() - first); ++i)
+                    m.codes(r, first + i) = code_in(shape_.layout.words, word, i, shape_.bits);
+            }
+    }
+
+    /// (groups, out)
+    matrix<std::uint8_t> read_zeros() const {
+        const auto as = [&](gptq_zeros rule) { return zeros_by(rule); };
+        const gptq_zeros said = shape_.layout.zeros;
+        const bool has_bug = said == gptq_zeros::less_one && shape_.bits == 3 && is_all_swapped();
+        auto zeros = as(has_bug ? gptq_zeros::swapped_thirds : said);
+        if (!shape_.layout.symmetric.value_or(false) || said == gptq_zeros::swapped_thirds) return zeros;
+        // Whatever the label says: zeros of symmetric codes are the middle one.
+        const auto middle = static_cast<std::uint8_t>(1u << (shape_.bits - 1));
+        const auto is_middle = [&](auto const& all) {
+            return std::ranges::all_of(all.span(), [&](std::uint8_t z) { return z == middle; });
+        };
+        if (!is_middle(zeros)) {
+            auto other = as(said == gptq_zeros::plain ? gptq_zeros::less_one : gptq_zeros::plain);
+            if (is_middle(other)) return other;
+        }
+        return zeros;
+    }
+
+    matrix<std::uint8_t> zeros_by(gptq_zeros rule) const {
+        std::byte const* const words = tensors_.find("qzeros")->bytes.data();
+        const std::size_t row_words = tensors_.find("qzeros")->shape[1];
+        const auto bits = static_cast<unsigned>(shape_.bits);
+        const unsigned mask = (1u << bits) - 1;
+        matrix<std::uint8_t> zeros(groups_, rows());
+        for (std::size_t g = 0; g < groups_; ++g) {
+            const auto word = [&](std::size_t j) {
+                const auto stored = load<std::uint32_t>(words + 4 * (g * row_words + j));
+                if (rule == gptq_zeros::swapped_thirds) return stored + swapped[j % 3];
+                if (rule == gptq_zeros::less_one && 32 % bits == 0) return stored + 0xFFFFFFFFu / mask;
+                return stored;
+            };
+            for (std::size_t r = 0; r < rows(); ++r) {
+                unsigned zero = code_in(shape_.layout.words, word, r, shape_.bits);
+                if (rule == gptq_zeros::each_less_one || (rule == gptq_zeros::less_one && 32 % bits != 0))
+                    zero = (zero + 1) & mask;
+                zeros(g, r) = static_cast<std::uint8_t>(zero);
+            }
+        }
+        return zeros;
+    }
+
+    /// Whether all zeros of 3 bits are 4 under the constants that GPTQModel subtracted before 6.1.
+    bool is_all_swapped() const {
+        const auto zeros = zeros_by(gptq_zeros::swapped_thirds);
+        return std::ranges::all_of(zeros.span(), [](std::uint8_t z) { return z == 4; });
+    }
+    static constexpr std::array<std::uint32_t, 3> swapped{0x24924924, 0x92492492, 0x49249249};
+
+    linear_tensors tensors_;
+    shapes shape_;
+    std::size_t groups_;
+};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace bitlens::detail {
+
+inline bool is_auto_round(quantization_description const& d) {
+    return d.method() == "auto-round" || d.method() == "intel/auto-round";
+}
+
+/// How layers in GPTQ's words have their zeros and codes of 5 to 7 bits.
+inline gptq_layout auto_round_layout(quantization_description const& d) {
+    gptq_layout layout;
+    const std::string packing = d.text({"packing_format", "backend"}).value_or("auto");
+    const bool is_plain = packing == "auto_round" || packing == "auto_round:gptqmodel";
+    layout.zeros = is_plain ? gptq_zeros::plain : gptq_zeros::each_less_one;
+    layout.five_to_seven_bits = word_layout::continuous;
+    if (const auto group = d.integer({"group_size"}); group && *group > 0)
+        layout.group = static_cast<std::size_t>(*group);
+    layout.symmetric = d.flag({"sym"});
+    return layout;
+}
+
+/// What of a description is not read; nothing where all is.
+inline std::optional<std::string> auto_round_refusal(quantization_description const& d) {
+    constexpr std::array<std::string_view, 20> read{"auto",
+                                                    "auto_round",
+                                                    "auto_round:gptqmodel",
+                                                    "auto_round:auto_gptq",
+                                                    "auto_round:gptq",
+                                                    "auto_round:gptq:exllamav2",
+                                                    "auto_round:exllamav2",
+                                                    "auto_gptq",
+                                                    "gptq",
+                                                    "gptq:exllamav2",
+                                                    "auto_round:auto_awq",
+                                                    "auto_round:awq",
+                                                    "auto_awq",
+                                                    "awq",
+                                                    "auto_round:fake",
+                                                    "mlx",
+                                                    "auto_round:mlx",
+                                                    "nvfp4-pack-quantized",
+                                                    "mxfp4-pack-quantized",
+                                                    "pack-quantized"};
+    const std::string packing = d.text({"packing_format", "backend"}).value_or("auto");
+    if (std::ranges::find(read, std::string_view(packing)) == read.end() &&
+        (!packing.starts_with("auto_round:llm_compressor") || packing.find("e5m3") != packing.npos))
+        return "layers in the layout " + in_quotes(packing);
+    if (d.find({"rotation_config", "transform_config"}) != nullptr &&
+        !d.find({"rotation_config", "transform_config"})->empty())
+        return "rotations";
+    const auto bits = d.integer({"act_bits"});
+    if (bits && *bits < 16) return "activations are quantized too, to " + std::to_string(*bits) + " bits";
+    json const* const own = d.find({"extra_config"});
+    if (own == nullptr) return std::nullopt;
+    if (!own->is_object()) throw format_error(d.who() + ": extra_config: an object is expected");
+    for (auto const& [name, layer] : own->items()) {
+        const auto layer_bits =
+            quantization_description(layer, d.who() + ": extra_config: " + in_quotes(name)).integer({"act_bits"});
+        if (layer_bits && *layer_bits < 16)
+            return "activations of " + in_quotes(name) + " are quantized too, to " + std::to_string(*layer_bits) +
+                   " bits";
+    }
+    return std::nullopt;
+}
+
+} // namespace bitlens::detail
+
+// ---- bitlens/stored/awq_linear.hpp
+/// awq_linear: a layer of 4 bits as AWQ's packages keep it, in the layout of one of their kernels.
+///
+///     GEMM         P.qweight I32 (in, out/8)  P.qzeros I32 (in/g, out/8)  P.scales (in/g, out)
+///     GEMV         P.qweight I32 (out, in/8)  P.qzeros I32 (out, Z)       P.scales (out, 8·Z), filled up with zeros
+///     llm-awq v2   P.qweight I16 (out/4, in)  P.scales, P.scaled_zeros (or qzeros) (8·Z, out)
+///
+/// w = scale · (code − zero); version 2 keeps −scale · zero. Sources: AutoAWQ and llm-awq, their packers.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Groups of a row where they are not said: as many as the file has room for.
+inline std::size_t awq_group(linear_tensors const& t, quantization_description const& d) {
+    const auto said = d.integer({"group_size", "q_group_size"});
+    if (!said) throw format_error(t.who() + ": group_size is expected beside weights in this layout");
+    if (*said < -1 || *said == 0)
+        throw format_error(d.who() + ": group_size " + std::to_string(*said) + " means nothing");
+    return *said == -1 ? 0 : static_cast<std::size_t>(*said);
+}
+
+} // namespace detail
+
+/// Errors at construction: format_error naming tensor and file for shapes that are no such layer's.
+class awq_gemm_linear final : public stored_linear {
+public:
+    explicit awq_gemm_linear(linear_tensors t)
+        : stored_linear(t.require("scales", detail::float_types, 2).shape[1],
+                        t.require("qweight", {safetensors_type::i32}, 2).shape[0]),
+          tensors_(std::move(t)), groups_(tensors_.find("scales")->shape[0]) {
+        using enum safetensors_type;
+        if (rows() % 8 != 0 || groups_ == 0 || cols() % groups_ != 0)
+            throw format_error(tensors_.who("scales") + ": scales " + shape_text(tensors_.find("scales")->shape) +
+                               " do not divide " + std::to_string(cols()) + " inputs into groups");
+        tensors_.require("qweight", {i32}, {cols(), rows() / 8});
+        tensors_.require("qzeros", {i32}, {groups_, rows() / 8});
+    }
+
+    std::string type() const override { return "AWQ 4-bit g" + std::to_string(cols() / groups_) + " (GEMM)"; }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(4, 1, cols(), cols() / groups_);
+        m.zeros = matrix<float>(1, m.groups());
+        return m;
+    }
+
+    coded_matrix read() const override {
+        coded_matrix m(4, rows(), cols(), cols() / groups_);
+        m.zeros = matrix<float>(rows(), groups_);
+        const auto scales = tensors_.floats("scales");
+        for_each_code("qweight", cols(), [&](std::size_t c, std::size_t r, std::uint8_t q) { m.codes(r, c) = q; });
+        for_each_code("qzeros", groups_,
+                      [&](std::size_t g, std::size_t r, std::uint8_t q) { m.zeros(r, g) = static_cast<float>(q); });
+        for (std::size_t g = 0; g < groups_; ++g)
+            for (std::size_t r = 0; r < rows(); ++r) m.scales(r, g) = scales(g, r);
+        return m;
+    }
+
+    /// The output, of eight, whose code lies in nibble j of a word.
+    static constexpr std::array<std::size_t, 8> output_of_nibble{0, 2, 4, 6, 1, 3, 5, 7};
+
+private:
+    template <class Function>
+    void for_each_code(std::string_view suffix, std::size_t count, Function const& f) const {
+        std::byte const* word = tensors_.find(suffix)->bytes.data();
+        for (std::size_t i = 0; i < count; ++i)
+            for (std::size_t first = 0; first < rows(); first += 8, word += 4) {
+                const auto codes = load<std::uint32_t>(word);
+                for (std::size_t j = 0; j < 8; ++j)
+                    f(i, first + output_of_nibble[j], static_cast<std::uint8_t>(codes >> (4 * j) & 15u));
+            }
+    }
+
+    linear_tensors tensors_;
+    std::size_t groups_;
+};
+
+/// Errors at construction: as above; where the description says no group size.
+class awq_gemv_linear final : public stored_linear {
+public:
+    awq_gemv_linear(linear_tensors t, quantization_description const& d)
+        : stored_linear(t.require("qweight", {safetensors_type::i32}, 2).shape[0],
+                        8 * t.require("qweight", {safetensors_type::i32}, 2).shape[1]),
+          tensors_(std::move(t)), group_(detail::awq_group(tensors_, d)) {
+        using enum safetensors_type;
+        if (group_ == 0) group_ = cols();
+        const std::size_t words = tensors_.require("qzeros", {i32}, 2).shape[1];
+        tensors_.require("qzeros", {i32}, {rows(), words});
+        tensors_.require("scales", detail::float_types, {rows(), 8 * words});
+        if (cols() % group_ != 0 || cols() / group_ > 8 * words)
+            throw format_error(tensors_.who("qzeros") + ": room for " + std::to_string(8 * words) +
+                               " groups was found, " + std::to_string(cols()) + " inputs in groups of " +
+                               std::to_string(group_) + " need " + std::to_string((cols() + group_ - 1) / group_));
+    }
+
+    std::string type() const override { return "AWQ 4-bit g" + std::to_string(group_) + " (GEMV)"; }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(4, 1, cols(), group_);
+        m.zeros = matrix<float>(1, m.groups());
+        return m;
+    }
+
+    coded_matrix read() const override {
+        coded_matrix m(4, rows(), cols(), group_);
+        m.zeros = matrix<float>(rows(), m.groups());
+        const auto scales = tensors_.floats("scales");
+        std::byte const* const codes = tensors_.find("qweight")->bytes.data();
+        std::byte const* const zeros = tensors_.find("qzeros")->bytes.data();
+        const std::size_t code_bytes = cols() / 2, zero_bytes = scales.cols() / 2;
+        const auto nibble = [](std::byte const* from, std::size_t i) {
+            return static_cast<std::uint8_t>(std::to_integer<unsigned>(from[i / 2]) >> (i % 2 * 4) & 15u);
+        };
+        for (std::size_t r = 0; r < rows(); ++r) {
+            for (std::size_t c = 0; c < cols(); ++c) m.codes(r, c) = nibble(codes + r * code_bytes, c);
+            for (std::size_t g = 0; g < m.groups(); ++g) {
+                m.scales(r, g) = scales(r, g);
+                m.zeros(r, g) = static_cast<float>(nibble(zeros + r * zero_bytes, g));
+            }
+        }
+        return m;
+    }
+
+private:
+    linear_tensors tensors_;
+    std::size_t group_;
+};
+
+/// Errors at construction: as above.
+class awq_fast_linear final : public stored_linear {
+public:
+    awq_fast_linear(linear_tensors t, quantization_description const& d)
+        : stored_linear(4 * t.require("qweight", {safetensors_type::i16}, 2).shape[0],
+                        t.require("qweight", {safetensors_type::i16}, 2).shape[1]),
+          tensors_(std::move(t)), group_(detail::awq_group(tensors_, d)),
+          zeros_(tensors_.has("scaled_zeros") ? "scaled_zeros" : "qzeros") {
+        if (group_ == 0) group_ = cols();
+        const std::size_t room = tensors_.require("scales", detail::float_types, 2).shape[0];
+        tensors_.require("scales", detail::float_types, {room, rows()});
+        tensors_.require(zeros_, detail::float_types, {room, rows()});
+        if (cols() % 64 != 0 || cols() % group_ != 0 || cols() / group_ > room)
+            throw format_error(tensors_.who("scales") + ": " + std::to_string(cols()) + " inputs in groups of " +
+                               std::to_string(group_) + " do not fit room for " + std::to_string(room) + " groups");
+    }
+
+    std::string type() const override { return "AWQ 4-bit g" + std::to_string(group_) + " (llm-awq v2)"; }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(4, 1, cols(), group_);
+        m.offsets = matrix<float>(1, m.groups());
+        return m;
+    }
+
+    coded_matrix read() const override {
+        coded_matrix m(4, rows(), cols(), group_);
+        m.offsets = matrix<float>(rows(), m.groups());
+        const auto scales = tensors_.floats("scales"), zeros = tensors_.floats(zeros_);
+        for (std::size_t r = 0; r < rows(); ++r)
+            for (std::size_t g = 0; g < m.groups(); ++g) {
+                m.scales(r, g) = scales(g, r);
+                m.offsets(r, g) = zeros(g, r);
+            }
+        // Of four rows and 64 inputs: 64 words, row by row; a word has four inputs that lie 8 apart.
+        std::byte const* words = tensors_.find("qweight")->bytes.data();
+        for (std::size_t r = 0; r < rows(); r += 4)
+            for (std::size_t c = 0; c < cols(); c += 64)
+                for (std::size_t w = 0; w < 64; ++w, words += 2) {
+                    const auto four = load<std::uint16_t>(words);
+                    const std::size_t first = w % 16 / 8 * 32 + w % 8;
+                    for (std::size_t j = 0; j < 4; ++j)
+                        m.codes(r + w / 16, c + first + 8 * j) = static_cast<std::uint8_t>(four >> (4 * j) & 15u);
+                }
+        return m;
+    }
+
+private:
+    linear_tensors tensors_;
+    std::size_t group_;
+    std::string zeros_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/stored/bitsandbytes_linear.hpp
+/// bitsandbytes_linear: a layer of 4 bits as bitsandbytes keeps it: NF4 or FP4, in blocks that run over the flattened
+/// matrix.
+///
+///     P.weight              any type: ⌈out·in/2⌉ bytes, the first of two codes in the high half
+///     P.weight.absmax       F32 (blocks): the scale of each; or U8: codes of what is nested
+///     P.weight.quant_map    F32 (16): the levels
+///     P.weight.quant_state.bitsandbytes__nf4 (or __fp4)   U8: JSON that says block size and shape
+///     P.weight.nested_absmax F32, nested_quant_map F32 (256): scale = map[code] · nested_absmax + nested_offset
+///
+/// w = level · scale in float32; to what type a program then rounds is not the file's business. Source: bitsandbytes'
+/// QuantState.
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Errors at construction: format_error naming tensor and file for tensors or a state that are no such layer's.
+class bitsandbytes_linear final : public stored_linear {
+public:
+    explicit bitsandbytes_linear(linear_tensors tensors) : bitsandbytes_linear(stated(tensors), std::move(tensors)) {}
+
+    std::string type() const override {
+        return "bitsandbytes " + std::string(state_.is_nf4 ? "NF4" : "FP4") + " b" + std::to_string(state_.block) +
+               (state_.nested ? " nested" : "");
+    }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+
+    coded_matrix read() const override {
+        // A group of so many columns lies within one block in every row, wherever the row begins.
+        coded_matrix m(4, rows(), cols(), std::gcd(state_.block, cols()));
+        const auto levels = tensors_.floats("weight.quant_map");
+        m.levels.assign(levels.span().begin(), levels.span().end());
+        std::byte const* const codes = tensors_.find("weight")->bytes.data();
+        for (std::size_t r = 0, i = 0; r < rows(); ++r)
+            for (std::size_t c = 0; c < cols(); ++c, ++i)
+                m.codes(r, c) =
+                    static_cast<std::uint8_t>(std::to_integer<unsigned>(codes[i / 2]) >> (i % 2 == 0 ? 4 : 0) & 15u);
+        const auto scales = read_scales();
+        for (std::size_t r = 0; r < rows(); ++r)
+            for (std::size_t g = 0; g < m.groups(); ++g)
+                m.scales(r, g) = scales[(r * cols() + g * m.group_columns) / state_.block];
+        return m;
+    }
+
+    static constexpr std::array<std::string_view, 2> state_parts{"weight.quant_state.bitsandbytes__nf4",
+                                                                 "weight.quant_state.bitsandbytes__fp4"};
+
+private:
+    struct nested_blocks {
+        std::size_t block;
+        float offset;
+    };
+    struct state {
+        std::size_t out, in, block;
+        bool is_nf4;
+        std::optional<nested_blocks> nested;
+
+        std::size_t blocks() const noexcept { return (out * in - 1) / block + 1; }
+    };
+
+    bitsandbytes_linear(state const& s, linear_tensors&& tensors)
+        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), state_(s) {}
+
+    static state stated(linear_tensors const& t) {
+        using enum safetensors_type;
+        const bool is_nf4 = t.has(state_parts[0]), is_fp4 = t.has(state_parts[1]);
+        if (is_nf4 && is_fp4)
+            throw format_error(t.who(state_parts[1]) + ": one state of the codes is expected, there is one of NF4 too");
+        const std::string_view part = state_parts[is_fp4 ? 1 : 0];
+        auto const& text = t.require(part, {u8}, 1);
+        const std::string who = t.who(part);
+        const json said = parse_json({reinterpret_cast<char const*>(text.bytes.data()), text.bytes.size()}, who);
+        const auto refuse = [&](std::string const& what) { throw format_error(who + ": " + what); };
+
+        const auto type = required<std::string>(said, "quant_type", who);
+        if (type != (is_nf4 ? "nf4" : "fp4"))
+            refuse("key \"quant_type\": " + std::string(is_nf4 ? "nf4" : "fp4") + " is expected, " + in_quotes(type) +
+                   " was found");
+        const auto shape = required<std::vector<std::size_t>>(said, "shape", who);
+        if (shape.size() != 2 || shape[0] == 0 || shape[1] == 0)
+            refuse("key \"shape\": that of a matrix is expected, " + shape_text(shape) + " was found");
+        if (shape[0] > std::numeric_limits<std::size_t>::max() / shape[1])
+            refuse("key \"shape\": " + shape_text(shape) + " has more elements than can be counted");
+        state s{shape[0], shape[1], positive(said, "blocksize", who), is_nf4, std::nullopt};
+
+        auto const* const codes = t.find("weight");
+        if (codes == nullptr) static_cast<void>(t.require("weight", {u8}, 2)); // says that it is missing
+        const std::size_t elements = s.out * s.in, code_bytes = elements / 2 + elements % 2;
+        if (codes->bytes.size() != code_bytes)
+            throw format_error(t.who("weight") + ": " + std::to_string(code_bytes) + " bytes are expected of shape " +
+                               shape_text(shape) + " in 4 bits, " + std::to_string(codes->bytes.size()) +
+                               " were found");
+        static_cast<void>(t.require("weight.quant_map", {f32}, std::vector<std::size_t>{16}));
+        auto const& scales = t.require("weight.absmax", {f32, u8}, std::vector<std::size_t>{s.blocks()});
+        const bool is_nested = scales.type == u8;
+        if (is_nested != t.has("weight.nested_absmax"))
+            throw format_error(t.who("weight.absmax") + ": U8 beside nested_absmax or F32 without it is expected, " +
+                               std::string(info(scales.type).name) + (is_nested ? " without" : " beside") +
+                               " it was found");
+        if (!is_nested) return s;
+        s.nested = nested_blocks{positive(said, "nested_blocksize", who), required<float>(said, "nested_offset", who)};
+        static_cast<void>(t.require("weight.nested_quant_map", {f32}, std::vector<std::size_t>{256}));
+        static_cast<void>(
+            t.require("weight.nested_absmax", {f32}, std::vector<std::size_t>{(s.blocks() - 1) / s.nested->block + 1}));
+        return s;
+    }
+    static std::size_t positive(json const& said, std::string_view key, std::string const& who) {
+        const auto n = required<std::size_t>(said, key, who);
+        if (n == 0) throw format_error(who + ": key " + in_quotes(key) + ": 0 means nothing");
+        return n;
+    }
+
+    /// One of each block.
+    std::vector<float> read_scales() const {
+        if (!state_.nested) {
+            const auto stored = tensors_.floats("weight.absmax");
+            return {stored.span().begin(), stored.span().end()};
+        }
+        const auto scales = tensors_.floats("weight.nested_absmax"), map = tensors_.floats("weight.nested_quant_map");
+        const auto codes = tensors_.find("weight.absmax")->bytes;
+        std::vector<float> all(codes.size());
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            const float scaled = map(0, std::to_integer<std::size_t>(codes[i])) * scales(0, i / state_.nested->block);
+            all[i] = scaled + state_.nested->offset;
+            if (!std::isfinite(all[i]))
+                throw format_error(tensors_.who("weight.absmax") + ": the scale of block " + std::to_string(i) +
+                                   " is not finite");
+        }
+        return all;
+    }
+
+    linear_tensors tensors_;
+    state state_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/stored/byte_codes_linear.hpp
+/// byte_codes_linear: a layer with one code a byte, integers or floats of 8 bits.
+///
+///     P.weight I8 or F8_E4M3 (out, in)   P.weight_scale (out, groups), (out, 1), (1), or of blocks of rows and columns
+///     P.weight_zero_point I8, as the scales; of integers, may be absent
+///
+/// w = scale · (q − zero). Scales in U8 or F8_E8M0, of groups of 32, are powers of two (MXFP8).
+/// Source: compressed-tensors, naive_quantized (int-quantized and float-quantized are the same on disk).
+
+// ---- bitlens/stored/compressed_linear.hpp
+/// compressed_linear: a layer of integers as compressed-tensors packs them.
+///
+///     P.weight_packed I32 (out, words of in codes)   P.weight_scale (out, groups), (out, 1) or (1)
+///     P.weight_shape I64 (2): out, in                P.weight_zero_point I32 (words of out codes, groups), or I8
+///     P.weight_g_idx I32 (in): the group of each input; may be absent, or be −1
+///
+/// w = scale · (q − zero), q and zero signed; in words 2^(bits − 1) is added to them. Codes are continuous; up to
+/// 0.17.1, those of 3, 5, 6 and 7 bits came ⌊32/bits⌋ to a word.   Source: compressed-tensors 0.3 … 0.20, its packer.
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// What is said of a layer that is in codes; nullptr where nothing is.
+/// Errors: format_error where it is said to be dense.
+inline compressed_scheme const* said_of(linear_tensors const& t, quantization_description const& d) {
+    if (d.schemes() == nullptr || !d.schemes()->are_said()) return nullptr;
+    if (auto const* const scheme = d.schemes()->of(t.name())) return scheme;
+    throw format_error(d.who() + ": no group of config_groups takes in " + in_quotes(t.name()) +
+                       ", or it is ignored; " + t.who() + " is quantized all the same");
+}
+/// Errors: format_error where another type is said than is there.
+inline void require_said(linear_tensors const& t, quantization_description const& d, std::int64_t bits, bool is_float) {
+    auto const* const scheme = said_of(t, d);
+    if (scheme == nullptr || (scheme->bits == bits && scheme->is_float == is_float)) return;
+    const auto text = [](std::int64_t n, bool f) { return std::to_string(n) + "-bit " + (f ? "float" : "int"); };
+    throw format_error(t.who() + ": " + text(scheme->bits, scheme->is_float) + " is said of it by group " +
+                       in_quotes(scheme->group) + " of " + d.who() + ", " + text(bits, is_float) + " is stored");
+}
+/// Errors: format_error for a layer whose inputs are quantized too.
+inline void refuse_activations(linear_tensors const& t) {
+    for (const std::string_view suffix : {"input_scale", "input_global_scale", "input_zero_point", "output_scale"})
+        if (t.has(suffix))
+            throw format_error(t.who(suffix) + ": activations are quantized too, the model is not of weights in few "
+                                               "bits alone; such ones are not read");
+}
+
+inline std::string matrix_text(std::size_t rows, std::size_t cols) { return shape_text(std::array{rows, cols}); }
+
+/// Scales of rows by groups: (out, groups) of groups of `columns`.
+struct scale_layout {
+    std::size_t columns = 0; ///< of a group
+    std::size_t groups = 1;
+    std::size_t block_rows = 1; ///< that share a row of scales
+};
+/// Errors: format_error for scales that do not belong to (out, in), or to what is said.
+inline scale_layout scale_layout_of(linear_tensors const& t, std::string_view suffix, std::size_t out, std::size_t in,
+                                    compressed_scheme const* said) {
+    auto const& scales = *t.find(suffix);
+    const auto refuse = [&](std::string const& why) {
+        throw format_error(t.who(suffix) + ": shape " + shape_text(scales.shape) + " was found beside a weight of " +
+                           matrix_text(out, in) + why);
+    };
+    if (said != nullptr && said->block[0] != 0) {
+        const std::size_t rows = out / said->block[0] + (out % said->block[0] != 0);
+        const std::size_t groups = in / said->block[1] + (in % said->block[1] != 0);
+        if (scales.shape != std::vector<std::size_t>{rows, groups})
+            refuse(", " + matrix_text(rows, groups) + " is expected");
+        return {said->block[1], groups, said->block[0]};
+    }
+    scale_layout layout{in, 1, 1};
+    if (scales.size() == 1 && scales.shape.size() <= 2) {
+        layout.block_rows = out;
+    } else {
+        if (scales.shape.size() != 2 || scales.shape[0] != out || scales.shape[1] == 0) refuse("");
+        layout.groups = scales.shape[1];
+        if (in % layout.groups != 0) refuse(", whose inputs are no such number of groups");
+        layout.columns = in / layout.groups;
+    }
+    if (said != nullptr && said->columns && (*said->columns == 0 ? in : *said->columns) != layout.columns)
+        refuse("; groups of " + (*said->columns == 0 ? "a whole row" : std::to_string(*said->columns)) +
+               " are said of it");
+    return layout;
+}
+inline std::string group_text(scale_layout const& s, std::size_t in) {
+    if (s.block_rows > 1 && s.groups > 1)
+        return " blocks of " + std::to_string(s.block_rows) + "x" + std::to_string(s.columns);
+    return s.columns == in ? (s.block_rows > 1 ? " whole" : " rows") : " g" + std::to_string(s.columns);
+}
+/// (out, groups)
+inline matrix<float> spread_scales(matrix<float> const& stored, scale_layout const& s, std::size_t out) {
+    matrix<float> all(out, s.groups);
+    for (std::size_t r = 0; r < out; ++r) std::ranges::copy(stored.row(r / s.block_rows), all.row(r).begin());
+    return all;
+}
+
+} // namespace detail
+
+/// Errors at construction: format_error naming tensor and file for shapes that are no such layer's, or not the one that
+/// is described; for quantized activations.
+class compressed_linear final : public stored_linear {
+public:
+    compressed_linear(linear_tensors tensors, quantization_description const& d)
+        : compressed_linear(measured(tensors, d), std::move(tensors)) {}
+
+    std::string type() const override {
+        return "compressed-tensors int" + std::to_string(shape_.bits) + detail::group_text(shape_.scales, cols()) +
+               (tensors_.has("weight_g_idx") ? " act order" : "");
+    }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+
+    coded_matrix read() const override {
+        coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
+        std::byte const* const words = tensors_.find("weight_packed")->bytes.data();
+        const std::size_t row_words = tensors_.find("weight_packed")->shape[1];
+        for (std::size_t r = 0; r < rows(); ++r) {
+            const auto word = [&](std::size_t j) { return load<std::uint32_t>(words + 4 * (r * row_words + j)); };
+            for (std::size_t c = 0; c < cols(); ++c) m.codes(r, c) = code_in(shape_.words, word, c, shape_.bits);
+        }
+        m.scales = detail::spread_scales(tensors_.floats("weight_scale"), shape_.scales, rows());
+        m.zeros = zeros();
+        if (has_order()) detail::sort_by_group(m, tensors_, "weight_g_idx");
+        return m;
+    }
+
+private:
+    struct shapes {
+        std::size_t out, in;
+        int bits;
+        word_layout words;
+        detail::scale_layout scales;
+    };
+
+    compressed_linear(shapes const& s, linear_tensors&& tensors)
+        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+
+    static shapes measured(linear_tensors const& t, quantization_description const& d) {
+        using enum safetensors_type;
+        detail::refuse_activations(t);
+        t.allow_only({"weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx"});
+        auto const& words = t.require("weight_packed", {i32}, 2);
+        auto const& sizes = t.require("weight_shape", {i64}, std::vector<std::size_t>{2});
+        const auto out = load<std::int64_t>(sizes.bytes.data()), in = load<std::int64_t>(sizes.bytes.data() + 8);
+        if (out < 1 || in < 1 || std::cmp_not_equal(out, words.shape[0]) || std::cmp_greater(in / 32, words.shape[1]))
+            throw format_error(t.who("weight_shape") + ": " + std::to_string(out) + " outputs and " +
+                               std::to_string(in) + " inputs are said of codes in words " + shape_text(words.shape));
+        shapes s{static_cast<std::size_t>(out), static_cast<std::size_t>(in), 0, word_layout::continuous, {}};
+        auto const* const said = detail::said_of(t, d);
+        find_layout(t, d, said, s);
+        detail::require_said(t, d, s.bits, false);
+        if (t.has("weight_scale")) // a vector or a matrix
+            t.require("weight_scale", detail::float_types, t.find("weight_scale")->shape.size());
+        else
+            t.require("weight_scale", detail::float_types, 2);
+        s.scales = detail::scale_layout_of(t, "weight_scale", s.out, s.in, said);
+        if (auto const* const zeros = t.find("weight_zero_point")) {
+            if (zeros->type == i32)
+                t.require("weight_zero_point", {i32}, {words_of(s.words, s.out, s.bits), s.scales.groups});
+            else
+                t.require("weight_zero_point", {i8}, t.find("weight_scale")->shape);
+        }
+        if (t.has("weight_g_idx")) t.require("weight_g_idx", {i32}, std::vector<std::size_t>{s.in});
+        return s;
+    }
+
+    /// Bits and layout by the words of a row, then by those of zeros, then by what is said.
+    static void find_layout(linear_tensors const& t, quantization_description const& d, compressed_scheme const* said,
+                            shapes& s) {
+        using enum word_layout;
+        const std::size_t row_words = t.find("weight_packed")->shape[1];
+        auto const* const zeros = t.find("weight_zero_point");
+        struct choice {
+            int bits;
+            word_layout words;
+        };
+        std::vector<choice> fitting;
+        for (int bits = 1; bits <= 8; ++bits)
+            for (const word_layout words : {continuous, whole_codes}) {
+                if (words == whole_codes && 32 % bits == 0) continue; // as continuous
+                if (words_of(words, s.in, bits) != row_words) continue;
+                if (zeros != nullptr && zeros->type == safetensors_type::i32 &&
+                    (zeros->shape.empty() || words_of(words, s.out, bits) != zeros->shape[0]))
+                    continue;
+                if (said == nullptr || said->bits == bits) fitting.push_back({bits, words});
+            }
+        // Codes that all lie in a first word lie there in both layouts.
+        std::erase_if(fitting, [&](choice const& c) {
+            const std::size_t a_word = 32 / static_cast<std::size_t>(c.bits);
+            return c.words == whole_codes && s.in <= a_word && (zeros == nullptr || s.out <= a_word);
+        });
+        if (fitting.size() == 2 && fitting[0].bits == fitting[1].bits) {
+            const auto said_by = version_of(d);
+            if (said_by) fitting = {fitting[*said_by >= std::pair{0, 18} ? 0 : 1]};
+        }
+        const std::string found = t.who("weight_packed") + ": " + std::to_string(row_words) + " words a row of " +
+                                  std::to_string(s.in) + " inputs";
+        if (fitting.empty())
+            throw format_error(found +
+                               (said != nullptr && !said->is_float
+                                    ? " are not those of " + std::to_string(said->bits) + " bits, which group " +
+                                          in_quotes(said->group) + " of " + d.who() + " says"
+                                    : " are those of no number of bits from 1 to 8"));
+        if (fitting.size() > 1)
+            throw format_error(found + " may be codes of several layouts, and nothing beside them says of which");
+        s.bits = fitting.front().bits;
+        s.words = fitting.front().words;
+    }
+    static std::optional<std::pair<int, int>> version_of(quantization_description const& d) {
+        const std::string text = d.text({"version"}).value_or("");
+        std::pair<int, int> found;
+        char const* const end = text.data() + text.size();
+        const auto major = std::from_chars(text.data(), end, found.first);
+        if (major.ec != std::errc() || major.ptr == end || *major.ptr != '.') return std::nullopt;
+        if (std::from_chars(major.ptr + 1, end, found.second).ec != std::errc()) return std::nullopt;
+        return found;
+    }
+
+    /// As codes are, 2^(bits − 1) above the signed ones.   (out, groups)
+    matrix<float> zeros() const {
+        const float middle = static_cast<float>(1u << (shape_.bits - 1));
+        matrix<float> all(rows(), shape_.scales.groups);
+        std::ranges::fill(all.span(), middle);
+        auto const* const stored = tensors_.find("weight_zero_point");
+        if (stored == nullptr) return all;
+        std::byte const* const bytes = stored->bytes.data();
+        const std::size_t groups = shape_.scales.groups;
+        for (std::size_t r = 0; r < rows(); ++r)
+            for (std::size_t g = 0; g < groups; ++g) {
+                if (stored->type == safetensors_type::i8) {
+                    all(r, g) += load<std::int8_t>(bytes + r / shape_.scales.block_rows * groups + g);
+                } else {
+                    const auto word = [&](std::size_t j) { return load<std::uint32_t>(bytes + 4 * (j * groups + g)); };
+                    all(r, g) = static_cast<float>(code_in(shape_.words, word, r, shape_.bits));
+                }
+            }
+        return all;
+    }
+
+    /// An order that was never set is −1 everywhere.
+    bool has_order() const {
+        auto const* const g_idx = tensors_.find("weight_g_idx");
+        if (g_idx == nullptr) return false;
+        for (std::size_t c = 0; c < cols(); ++c)
+            if (load<std::int32_t>(g_idx->bytes.data() + 4 * c) == -1) return false;
+        return true;
+    }
+
+    linear_tensors tensors_;
+    shapes shape_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/stored/low_bit_floats.hpp
+/// Floats of 4 and 8 bits, as checkpoints hold them.   Source: OCP Microscaling Formats 1.0.
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace bitlens {
+
+/// E2M1, by code; the sign is bit 3.
+inline std::vector<float> e2m1_levels() {
+    return {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
+}
+
+/// E4M3 without infinities: 0x7F and 0xFF are NaN.
+constexpr float e4m3_value(std::uint8_t bits) noexcept {
+    const unsigned exponent = bits >> 3 & 15u, mantissa = bits & 7u;
+    if (exponent == 15 && mantissa == 7) return std::numeric_limits<float>::quiet_NaN();
+    const float scale = std::bit_cast<float>((exponent == 0 ? 1 + 117u : exponent + 117u) << 23); // 2^(exponent − 10)
+    const float size = scale * static_cast<float>(exponent == 0 ? mantissa : 8 + mantissa);
+    return (bits & 0x80u) != 0 ? -size : size;
+}
+static_assert(e4m3_value(0x7E) == 448 && e4m3_value(0x38) == 1 && e4m3_value(0x81) == -0x1p-9f);
+
+/// E8M0, a power of two: 2^(bits − 127); 255 is NaN.
+constexpr float e8m0_value(std::uint8_t bits) noexcept {
+    if (bits == 255) return std::numeric_limits<float>::quiet_NaN();
+    return bits == 0 ? 0x1p-127f : std::bit_cast<float>(std::uint32_t{bits} << 23);
+}
+static_assert(e8m0_value(127) == 1 && e8m0_value(1) == 0x1p-126f);
+
+} // namespace bitlens
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Scales that are powers of two.   Errors: format_error naming the place, for a NaN.
+inline matrix<float> e8m0_scales(linear_tensors const& t, std::string_view suffix) {
+    auto const& stored = *t.find(suffix);
+    matrix<float> scales(stored.shape[0], stored.shape[1]);
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+        const auto exponent = std::to_integer<std::uint8_t>(stored.bytes[i]);
+        if (exponent == 255)
+            throw format_error(t.who(suffix) + ": row " + std::to_string(i / scales.cols()) + ", column " +
+                               std::to_string(i % scales.cols()) + " is 255, which is no number in E8M0");
+        scales.data()[i] = e8m0_value(exponent);
+    }
+    return scales;
+}
+
+} // namespace detail
+
+/// Errors at construction: as of compressed_linear.
+class byte_codes_linear final : public stored_linear {
+public:
+    byte_codes_linear(linear_tensors tensors, quantization_description const& d)
+        : byte_codes_linear(measured(tensors, d), std::move(tensors)) {}
+
+    std::string type() const override {
+        const std::string name = is_float() ? (is_mx() ? "mxfp8" : "fp8") : "int" + std::to_string(shape_.bits);
+        return "compressed-tensors " + name + detail::group_text(shape_.scales, cols());
+    }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+
+    coded_matrix read() const override {
+        coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
+        const int above = is_float() ? 0 : 1 << (shape_.bits - 1), end = 1 << shape_.bits;
+        std::byte const* from = tensors_.find("weight")->bytes.data();
+        for (std::size_t r = 0; r < rows(); ++r)
+            for (std::size_t c = 0; c < cols(); ++c, ++from) {
+                const auto bits = std::to_integer<std::uint8_t>(*from);
+                const int code = is_float() ? bits : load<std::int8_t>(from) + above;
+                if (is_float() ? std::isnan(e4m3_value(bits)) : code < 0 || code >= end)
+                    throw format_error(tensors_.who("weight") + ": row " + std::to_string(r) + ", column " +
+                                       std::to_string(c) + " is " +
+                                       (is_float() ? "not finite"
+                                                   : std::to_string(code - above) + ", which is no code of " +
+                                                         std::to_string(shape_.bits) + " bits"));
+                m.codes(r, c) = static_cast<std::uint8_t>(code);
+            }
+        m.scales = detail::spread_scales(is_mx() ? detail::e8m0_scales(tensors_, "weight_scale")
+                                                 : tensors_.floats("weight_scale"),
+                                         shape_.scales, rows());
+        if (is_float()) {
+            m.levels.resize(256);
+            for (std::size_t q = 0; q < 256; ++q) {
+                const float level = e4m3_value(static_cast<std::uint8_t>(q));
+                m.levels[q] = std::isnan(level) ? 0.0f : level; // of no code that is there
+            }
+            return m;
+        }
+        m.zeros = matrix<float>(rows(), shape_.scales.groups);
+        auto const* const zeros = tensors_.find("weight_zero_point");
+        for (std::size_t r = 0; r < rows(); ++r)
+            for (std::size_t g = 0; g < m.groups(); ++g) {
+                const std::size_t at = r / shape_.scales.block_rows * m.groups() + g;
+                m.zeros(r, g) =
+                    static_cast<float>(above + (zeros == nullptr ? 0 : load<std::int8_t>(zeros->bytes.data() + at)));
+            }
+        return m;
+    }
+
+private:
+    struct shapes {
+        std::size_t out, in;
+        int bits;
+        detail::scale_layout scales;
+    };
+
+    byte_codes_linear(shapes const& s, linear_tensors&& tensors)
+        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+
+    static shapes measured(linear_tensors const& t, quantization_description const& d) {
+        using enum safetensors_type;
+        detail::refuse_activations(t);
+        t.allow_only({"weight", "weight_scale", "weight_zero_point"});
+        auto const& codes = t.require("weight", {i8, f8_e4m3}, 2);
+        const bool is_float = codes.type == f8_e4m3;
+        shapes s{codes.shape[0], codes.shape[1], 8, {}};
+        if (s.out == 0 || s.in == 0)
+            throw format_error(t.who("weight") + ": shape " + shape_text(codes.shape) + " holds nothing");
+        auto const* const said = detail::said_of(t, d);
+        if (said != nullptr && !is_float && said->bits >= 1 && said->bits < 8) s.bits = static_cast<int>(said->bits);
+        detail::require_said(t, d, s.bits, is_float);
+        auto const* const scales = t.find("weight_scale");
+        const std::size_t rank = scales == nullptr ? 2 : scales->shape.size();
+        if (scales != nullptr && is_float && (scales->type == u8 || scales->type == f8_e8m0)) {
+            t.require("weight_scale", {u8, f8_e8m0}, {s.out, (s.in + 31) / 32});
+            s.scales = {32, (s.in + 31) / 32, 1};
+        } else {
+            t.require("weight_scale", detail::float_types, rank);
+            s.scales = detail::scale_layout_of(t, "weight_scale", s.out, s.in, said);
+        }
+        if (t.has("weight_zero_point")) {
+            if (is_float) throw format_error(t.who("weight_zero_point") + ": floats of 8 bits have no zero");
+            t.require("weight_zero_point", {i8}, scales->shape);
+        }
+        return s;
+    }
+
+    bool is_float() const { return tensors_.find("weight")->type == safetensors_type::f8_e4m3; }
+    bool is_mx() const {
+        const auto type = tensors_.find("weight_scale")->type;
+        return type == safetensors_type::u8 || type == safetensors_type::f8_e8m0;
+    }
+
+    linear_tensors tensors_;
+    shapes shape_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/stored/efficient_qat_linear.hpp
+/// efficient_qat_linear: a layer of 2, 3 or 4 bits as EfficientQAT keeps it: GPTQ's tensors, but of 3 bits ten codes a
+/// word, and zeros as they are.
+///
+///     P.qweight I32 (⌈in/n⌉, out)      P.scales F16 or, once trained, F32 (groups, out)
+///     P.qzeros  I32 (groups, ⌈out/n⌉)  P.g_idx  I32 (in): the group of each input, always in order
+///
+/// n = ⌊32/bits⌋ codes of 2, 3 or 4 bits in a word. w = scale · (code − zero). Source: EfficientQAT's QuantLinear.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+/// Errors at construction: format_error naming tensor and file for shapes that are no such layer's.
+class efficient_qat_linear final : public stored_linear {
+public:
+    efficient_qat_linear(linear_tensors tensors, int bits)
+        : efficient_qat_linear(measured(tensors, bits), std::move(tensors)) {}
+
+    /// The bits of such a layer, where tensors with qweight, qzeros and scales are one: of 3 bits by the words of its
+    /// zeros, whatever is said; of 2 and 4 bits, whose words are GPTQ's too, where nothing is said.
+    static std::optional<int> bits_of(linear_tensors const& t, quantization_description const& d) {
+        using enum safetensors_type;
+        auto const& codes = t.require("qweight", {i32}, 2);
+        const std::size_t out = codes.shape[1], words = t.require("qzeros", {i32}, 2).shape[1];
+        std::optional<std::size_t> in;
+        if (t.has("g_idx")) in = t.require("g_idx", {i32}, 1).shape[0];
+        const auto fits = [&](int bits) {
+            return words == words_of(word_layout::whole_codes, out, bits) &&
+                   (!in || codes.shape[0] == words_of(word_layout::whole_codes, *in, bits));
+        };
+        if (fits(3)) {
+            if (!fits(4)) return 3;
+            // Up to 32 outputs have as many words in 4 bits. In 3, two bits of each word are left over.
+            const auto said = d.integer({"bits", "w_bit", "wbits"});
+            if (said ? *said == 3 : d.empty() && has_bits_left_over(t)) return 3;
+        }
+        if (!d.empty()) return std::nullopt;
+        for (const int bits : {2, 4})
+            if (fits(bits)) return bits;
+        return std::nullopt;
+    }
+
+    std::string type() const override {
+        return "EfficientQAT " + std::to_string(bits_) + "-bit g" + std::to_string(group_);
+    }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+
+    coded_matrix read() const override {
+        check_groups();
+        coded_matrix m(bits_, rows(), cols(), group_);
+        m.zeros = matrix<float>(rows(), m.groups());
+        const auto scales = tensors_.floats("scales");
+        // Down the inputs, and along the outputs.
+        std::byte const* const codes = tensors_.find("qweight")->bytes.data();
+        const std::size_t a_word = 32 / static_cast<std::size_t>(bits_);
+        for (std::size_t first = 0; first < cols(); first += a_word)
+            for (std::size_t r = 0; r < rows(); ++r) {
+                const auto word = load<std::uint32_t>(codes + 4 * (first / a_word * rows() + r));
+                for (std::size_t i = 0; i < std::min(a_word, cols() - first); ++i)
+                    m.codes(r, first + i) = code(word, i);
+            }
+        std::byte const* const zeros = tensors_.find("qzeros")->bytes.data();
+        const std::size_t row_words = tensors_.find("qzeros")->shape[1];
+        for (std::size_t g = 0; g < m.groups(); ++g)
+            for (std::size_t r = 0; r < rows(); ++r) {
+                const auto word = load<std::uint32_t>(zeros + 4 * (g * row_words + r / a_word));
+                m.zeros(r, g) = static_cast<float>(code(word, r % a_word));
+                m.scales(r, g) = scales(g, r);
+            }
+        return m;
+    }
+
+private:
+    struct shapes {
+        std::size_t out, in, group;
+        int bits;
+    };
+
+    efficient_qat_linear(shapes const& s, linear_tensors&& tensors)
+        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), group_(s.group), bits_(s.bits) {}
+
+    static shapes measured(linear_tensors const& t, int bits) {
+        using enum safetensors_type;
+        auto const& codes = t.require("qweight", {i32}, 2);
+        const std::size_t words = codes.shape[0], a_word = 32 / static_cast<std::size_t>(bits);
+        const std::size_t groups = t.require("scales", detail::float_types, 2).shape[0];
+        shapes s{codes.shape[1], words * a_word, 0, bits};
+        if (groups == 0 || words == 0 || s.out == 0)
+            throw format_error(t.who("qweight") + ": a matrix with groups is expected, " + shape_text(codes.shape) +
+                               " was found");
+        // Without g_idx, inputs of 3 bits are the multiple of 32 that the words are for.
+        if (t.has("g_idx"))
+            s.in = t.require("g_idx", {i32}, 1).shape[0];
+        else if (bits == 3)
+            s.in = s.in / 32 * 32;
+        if (words_of(word_layout::whole_codes, s.in, bits) != words)
+            throw format_error(t.who("qweight") + ": " + std::to_string(words) + " rows of " + std::to_string(a_word) +
+                               " inputs each do not fit " + std::to_string(s.in) + " inputs");
+        if (s.in % groups != 0)
+            throw format_error(t.who("scales") + ": scales " + shape_text(t.find("scales")->shape) + " do not divide " +
+                               std::to_string(s.in) + " inputs into groups");
+        s.group = s.in / groups;
+        t.require("scales", detail::float_types, {groups, s.out});
+        t.require("qzeros", {i32}, {groups, words_of(word_layout::whole_codes, s.out, bits)});
+        return s;
+    }
+
+    /// Whether no word has more than ten codes of 3 bits.
+    static bool has_bits_left_over(linear_tensors const& t) {
+        for (const std::string_view part : {"qweight", "qzeros"}) {
+            const auto bytes = t.find(part)->bytes;
+            for (std::size_t i = 0; i < bytes.size(); i += 4)
+                if (load<std::uint32_t>(bytes.data() + i) >> 30 != 0) return false;
+        }
+        return true;
+    }
+
+    /// Nobody but GPTQ has groups that lie apart; then nothing says how its zeros are stored.
+    void check_groups() const {
+        if (!tensors_.has("g_idx")) return;
+        auto const* const groups = tensors_.find("g_idx")->bytes.data();
+        for (std::size_t c = 0; c < cols(); ++c)
+            if (const auto g = load<std::int32_t>(groups + 4 * c); g < 0 || static_cast<std::size_t>(g) != c / group_)
+                throw format_error(tensors_.who("g_idx") + ": without a quantization_config beside them, groups of " +
+                                   std::to_string(group_) + " inputs in order are expected; input " +
+                                   std::to_string(c) + " is of group " + std::to_string(g));
+    }
+
+    std::uint8_t code(std::uint32_t word, std::size_t i) const noexcept {
+        return code_in(
+            word_layout::whole_codes, [word](std::size_t) { return word; }, i, bits_);
+    }
+
+    linear_tensors tensors_;
+    std::size_t group_;
+    int bits_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/stored/find_stored_linear.hpp
+/// stored_linears: which tensors of a folder together are linear layers in the layouts of others, told by their names,
+/// types and shapes; what the folder says of itself decides only what those leave open.
+
+// ---- bitlens/stored/float4_linear.hpp
+/// float4_linear: a layer of floats of 4 bits (E2M1), two a byte, the first in its low half.
+///
+///     nvfp4     P.weight_packed U8 (out, in/2)  P.weight_scale F8_E4M3 (out, in/16)  P.weight_global_scale F32,
+///     divides ModelOpt  P.weight        U8 (out, in/2)  P.weight_scale F8_E4M3 (out, in/16)  P.weight_scale_2 F32,
+///     multiplies mxfp4     P.weight_packed U8 (out, in/2)  P.weight_scale U8 (out, in/32): 2^(e − 127)
+///
+/// w = level · A, A = fl32(scale / global).   Sources: compressed-tensors, nvfp4 and mxfp4; ModelOpt's exporter.
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+/// Errors at construction: as of compressed_linear.
+class float4_linear final : public stored_linear {
+public:
+    float4_linear(linear_tensors tensors, quantization_description const& d)
+        : float4_linear(measured(tensors, d), std::move(tensors)) {}
+
+    std::string type() const override {
+        return shape_.is_mx     ? "compressed-tensors mxfp4"
+               : shape_.divides ? "compressed-tensors nvfp4"
+                                : "ModelOpt nvfp4";
+    }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+
+    coded_matrix read() const override {
+        coded_matrix m(4, rows(), cols(), shape_.is_mx ? 32 : 16);
+        m.levels = e2m1_levels();
+        std::byte const* from = tensors_.find(shape_.codes)->bytes.data();
+        for (std::size_t r = 0; r < rows(); ++r)
+            for (std::size_t c = 0; c < cols(); c += 2, ++from) {
+                m.codes(r, c) = std::to_integer<std::uint8_t>(*from & std::byte{15});
+                m.codes(r, c + 1) = std::to_integer<std::uint8_t>(*from >> 4);
+            }
+        m.scales = shape_.is_mx ? detail::e8m0_scales(tensors_, "weight_scale") : nv_scales();
+        return m;
+    }
+
+private:
+    struct shapes {
+        std::size_t out, in;
+        bool is_mx, divides;
+        std::string_view codes, global;
+    };
+
+    float4_linear(shapes const& s, linear_tensors&& tensors)
+        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+
+    static shapes measured(linear_tensors const& t, quantization_description const& d) {
+        using enum safetensors_type;
+        detail::refuse_activations(t);
+        shapes s{0, 0, false, t.has("weight_packed"), "weight", "weight_scale_2"};
+        if (s.divides) s.codes = "weight_packed", s.global = "weight_global_scale";
+        t.allow_only({s.codes, "weight_scale", s.global});
+        auto const& codes = t.require(s.codes, {u8}, 2);
+        auto const& scales = t.require("weight_scale", {f8_e4m3, u8, f8_e8m0}, 2);
+        s.is_mx = scales.type != f8_e4m3;
+        s.out = codes.shape[0];
+        s.in = 2 * codes.shape[1];
+        const std::size_t group = s.is_mx ? 32 : 16;
+        if (s.is_mx && 3 * 32 * scales.shape[1] == 4 * codes.shape[1])
+            throw format_error(t.who(s.codes) + ": floats of 6 bits (mxfp6) are not read");
+        if (s.out == 0 || s.in == 0 || s.in % group != 0)
+            throw format_error(t.who(s.codes) + ": inputs in groups of " + std::to_string(group) + " are expected, " +
+                               std::to_string(s.in) + " inputs were found");
+        t.require("weight_scale", {scales.type}, {s.out, s.in / group});
+        if (s.is_mx)
+            t.allow_only({s.codes, "weight_scale"});
+        else if (auto const& global = t.require(s.global, {f32}, t.has(s.global) ? t.find(s.global)->shape.size() : 1);
+                 global.size() != 1)
+            throw format_error(t.who(s.global) + ": one number is expected, shape " + shape_text(global.shape) +
+                               " was found");
+        detail::require_said(t, d, 4, true);
+        return s;
+    }
+
+    matrix<float> nv_scales() const {
+        const float global = tensors_.floats(shape_.global).data()[0];
+        if (!(global > 0))
+            throw format_error(tensors_.who(shape_.global) + ": a number above 0 is expected, " +
+                               std::to_string(global) + " was found");
+        auto const& stored = *tensors_.find("weight_scale");
+        matrix<float> scales(stored.shape[0], stored.shape[1]);
+        for (std::size_t i = 0; i < stored.size(); ++i) {
+            const float local = e4m3_value(std::to_integer<std::uint8_t>(stored.bytes[i]));
+            scales.data()[i] = shape_.divides ? local / global : local * global;
+            if (!std::isfinite(6 * scales.data()[i]))
+                throw format_error(tensors_.who("weight_scale") + ": row " + std::to_string(i / scales.cols()) +
+                                   ", column " + std::to_string(i % scales.cols()) + " is not finite");
+        }
+        return scales;
+    }
+
+    linear_tensors tensors_;
+    shapes shape_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/stored/flute_linear.hpp
+/// flute_linear: a layer of 2, 3 or 4 bits as FLUTE keeps it: codes shuffled for its kernels, and a table of levels.
+///
+///     P.weight I16 (out·bits/16, in)   P.scales (out, groups)   P.tables (2^bits)
+///     P.tables2: the table in pairs, which says nothing new
+///
+/// w = table[code] · scale. How 2 and 4 bits are shuffled depends on the kernel: on tiles of 32 rows of words, as all
+/// that FLUTE comes tuned with, or of 64, which no file tells. Sources: FLUTE's packers and its table of templates.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Errors at construction: format_error naming tensor and file for shapes that are no such layer's; for a template
+/// that is none.
+class flute_linear final : public stored_linear {
+public:
+    flute_linear(linear_tensors tensors, quantization_description const& d)
+        : flute_linear(measured(tensors, d), std::move(tensors)) {}
+
+    std::string type() const override {
+        return "FLUTE " + std::to_string(shape_.bits) + "-bit g" + std::to_string(shape_.group) + " (tiles of " +
+               std::to_string(shape_.tile) + ")";
+    }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+
+    coded_matrix read() const override {
+        coded_matrix m(static_cast<int>(shape_.bits), rows(), cols(), shape_.group);
+        const auto levels = tensors_.floats("tables");
+        m.levels.assign(levels.span().begin(), levels.span().end());
+        m.scales = tensors_.floats("scales");
+        if (shape_.bits == 3)
+            read_three_bits(m);
+        else
+            read_whole_codes(m);
+        return m;
+    }
+
+private:
+    struct shapes {
+        std::size_t out, in, bits, group, tile;
+    };
+
+    flute_linear(shapes const& s, linear_tensors&& tensors)
+        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+
+    static shapes measured(linear_tensors const& t, quantization_description const& d) {
+        using enum safetensors_type;
+        auto const& codes = t.require("weight", {i16}, 2);
+        auto const& scales = t.require("scales", detail::float_types, 2);
+        shapes s{scales.shape[0], codes.shape[1], 0, 0, 32};
+        for (const std::size_t bits : {2u, 3u, 4u})
+            if (s.out % 16 == 0 && s.out > 0 && codes.shape[0] == s.out / 16 * bits) s.bits = bits;
+        const std::size_t groups = scales.shape[1];
+        if (s.bits == 0 || groups == 0 || s.in == 0 || s.in % groups != 0)
+            throw format_error(t.who("weight") + ": words " + shape_text(codes.shape) + " and scales " +
+                               shape_text(scales.shape) + " are those of no layer of 2, 3 or 4 bits");
+        s.group = s.in / groups;
+        t.require("tables", detail::float_types, std::vector<std::size_t>{std::size_t{1} << s.bits});
+        // Templates by number: of each number of stages and of lookups (four of 4 bits), tiles of 64, 32 and 32.
+        if (const auto id = d.integer({"template_id"})) {
+            const std::int64_t kinds = s.bits == 4 ? 16 : 4;
+            if (*id < 0 || *id >= 9 * kinds)
+                throw format_error(d.who() + ": template_id " + std::to_string(*id) + " of " + std::to_string(s.bits) +
+                                   " bits is none that is known");
+            if (*id / kinds % 3 == 0) s.tile = 64;
+        }
+        if (s.bits == 3 && s.tile != 32)
+            throw format_error(d.who() + ": codes of 3 bits in tiles of " + std::to_string(s.tile) + " are not read");
+        const std::size_t rows = s.tile * (s.bits == 3 ? 16 : 16 / s.bits);
+        if (s.out % rows != 0 || s.in % 2 != 0)
+            throw format_error(t.who("weight") + ": multiples of " + std::to_string(rows) +
+                               " outputs and an even number of inputs are expected of " + std::to_string(s.bits) +
+                               " bits, " + std::to_string(s.out) + " and " + std::to_string(s.in) + " were found");
+        return s;
+    }
+
+    std::uint16_t word(std::size_t row, std::size_t col) const noexcept {
+        return load<std::uint16_t>(tensors_.find("weight")->bytes.data() + 2 * (row * cols() + col));
+    }
+
+    /// 2 and 4 bits. The words of a pair of columns hold their codes in turn, of the second column first; the word of
+    /// the first column has the rows of the first half of a chunk, the other those of the second half.
+    void read_whole_codes(coded_matrix& m) const {
+        const std::size_t a_word = 16 / shape_.bits, tile = shape_.tile;
+        const unsigned mask = (1u << shape_.bits) - 1;
+        for (std::size_t row = 0; row < rows() / a_word; ++row)
+            for (std::size_t col = 0; col < cols(); ++col) {
+                const unsigned codes = word(row, col);
+                for (std::size_t slot = 0; slot < a_word; ++slot) {
+                    const std::size_t j = col % 2 * (a_word / 2) + slot / 2;
+                    const std::size_t r = row / tile * a_word * tile + j * tile + row % tile;
+                    m.codes(r, col - col % 2 + (1 - slot % 2)) =
+                        static_cast<std::uint8_t>(codes >> (slot * shape_.bits) & mask);
+                }
+            }
+    }
+
+    /// 3 bits. 96 bits of a pair of columns in six words: 16 and 14 bits three times, the last six in the tops of
+    /// those of 14. The first word of three stands apart from the other two.
+    void read_three_bits(coded_matrix& m) const {
+        constexpr std::array<std::size_t, 16> rows_of{0, 3, 6, 9, 12, 1, 4, 7, 10, 13, 2, 5, 8, 11, 14, 15};
+        std::array<std::uint8_t, 96> bits{};
+        for (std::size_t chunk = 0; chunk < rows() / 512; ++chunk)
+            for (std::size_t lane = 0; lane < 32; ++lane)
+                for (std::size_t pair = 0; pair < cols(); pair += 2) {
+                    for (std::size_t t = 0; t < 3; ++t) {
+                        const std::size_t row =
+                            t == 0 ? 32 * chunk + lane : rows() / 16 + 64 * chunk + 32 * (t - 1) + lane;
+                        const unsigned first = word(row, pair), second = word(row, pair + 1);
+                        const auto bit = [](unsigned from, std::size_t i) {
+                            return static_cast<std::uint8_t>(from >> i & 1u);
+                        };
+                        for (std::size_t i = 0; i < 16; ++i) bits[30 * t + i] = bit(first, i);
+                        for (std::size_t i = 0; i < 14; ++i) bits[30 * t + 16 + i] = bit(second, i);
+                        for (std::size_t i = 0; i < 2; ++i) bits[90 + 2 * t + i] = bit(second, 14 + i);
+                    }
+                    const auto code = [&](std::size_t i) {
+                        return static_cast<std::uint8_t>(bits[i] | bits[i + 1] << 1 | bits[i + 2] << 2);
+                    };
+                    for (std::size_t i = 0; i < 16; ++i) {
+                        const std::size_t r = 512 * chunk + 32 * rows_of[i] + lane;
+                        m.codes(r, pair + 1) = code(6 * i);
+                        m.codes(r, pair) = code(6 * i + 3);
+                    }
+                }
+    }
+
+    linear_tensors tensors_;
+    shapes shape_;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/stored/mlx_linear.hpp
+/// mlx_linear: a layer as MLX keeps it.
+///
+///     affine  P.weight U32 (out, words of in codes)  P.scales, P.biases (out, groups); P.qbiases in the kind "metal"
+///     mxfp4   P.weight U32 (out, in/8): E2M1         P.scales U8 (out, in/32): 2^(e − 127)
+///
+/// w = fl32(fl32(scale · q) + bias). Codes are continuous.   Source: mlx.core.quantize.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+/// Errors at construction: format_error for shapes that are no such layer's, for bits and groups that are not said or
+/// are others, and for a mode that is not read.
+class mlx_linear final : public stored_linear {
+public:
+    mlx_linear(linear_tensors tensors, quantization_description const& d)
+        : mlx_linear(measured(tensors, d), std::move(tensors)) {}
+
+    std::string type() const override {
+        return shape_.offsets.empty() ? "MLX mxfp4"
+                                      : "MLX " + std::to_string(shape_.bits) + "-bit g" + std::to_string(shape_.group);
+    }
+    std::size_t bytes() const override { return tensors_.bytes(); }
+
+    coded_matrix read() const override {
+        coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
+        std::byte const* const words = tensors_.find("weight")->bytes.data();
+        const std::size_t row_words = tensors_.find("weight")->shape[1];
+        for (std::size_t r = 0; r < rows(); ++r) {
+            const auto word = [&](std::size_t j) { return load<std::uint32_t>(words + 4 * (r * row_words + j)); };
+            for (std::size_t c = 0; c < cols(); ++c)
+                m.codes(r, c) = code_in(word_layout::continuous, word, c, shape_.bits);
+        }
+        if (shape_.offsets.empty()) {
+            m.scales = detail::e8m0_scales(tensors_, "scales");
+            m.levels = e2m1_levels();
+        } else {
+            m.scales = tensors_.floats("scales");
+            m.offsets = tensors_.floats(shape_.offsets);
+        }
+        return m;
+    }
+
+private:
+    struct shapes {
+        std::size_t out, in, group;
+        int bits;
+        std::string_view offsets; // the tensor of them; none of floats
+    };
+
+    mlx_linear(shapes const& s, linear_tensors&& tensors)
+        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+
+    /// What is said of this layer, or else of all.
+    static quantization_description said_of(linear_tensors const& t, quantization_description const& d) {
+        if (!d.empty())
+            if (const auto own = d.object().find(t.name()); own != d.object().end() && own->is_object())
+                return {*own, d.who() + ": " + in_quotes(t.name())};
+        return d;
+    }
+
+    static shapes measured(linear_tensors const& t, quantization_description const& d) {
+        using enum safetensors_type;
+        const auto own = said_of(t, d);
+        const auto said = [&](std::string_view key) {
+            const auto n = own.integer({key});
+            return n ? n : d.integer({key});
+        };
+        const std::string_view offsets = t.has("qbiases") ? "qbiases" : "biases";
+        const bool is_affine = t.has(offsets);
+        const std::string mode = own.text({"mode"}).value_or(d.text({"mode"}).value_or(is_affine ? "affine" : "mxfp4"));
+        if (mode != "affine" && mode != "mxfp4")
+            throw format_error(t.who() + ": weights of MLX in the mode " + in_quotes(mode) +
+                               " are not read; affine and mxfp4 are");
+        auto const& words = t.require("weight", {u32}, 2);
+        shapes s{words.shape[0], 0, 32, 4, {}};
+        if (mode == "affine") {
+            t.allow_only({"weight", "scales", offsets});
+            const auto bits = said("bits"), group = said("group_size");
+            if (!bits || !group)
+                throw format_error(t.who() + ": bits and group_size are expected beside weights in this layout");
+            if (*bits < 2 || *bits > 8 || *bits == 7 || *group < 1)
+                throw format_error(own.who() + ": " + std::to_string(*bits) + " bits in groups of " +
+                                   std::to_string(*group) + " are none of MLX");
+            s.bits = static_cast<int>(*bits);
+            s.group = static_cast<std::size_t>(*group);
+            s.offsets = offsets;
+        } else {
+            t.allow_only({"weight", "scales"});
+        }
+        const std::size_t all_bits = 32 * words.shape[1]; // of bytes that are there
+        s.in = all_bits / static_cast<std::size_t>(s.bits);
+        if (s.out == 0 || s.in == 0 || words_of(word_layout::continuous, s.in, s.bits) != words.shape[1] ||
+            all_bits % static_cast<std::size_t>(s.bits) != 0 || s.in % s.group != 0)
+            throw format_error(t.who("weight") + ": shape " + shape_text(words.shape) + " is none of codes of " +
+                               std::to_string(s.bits) + " bits in groups of " + std::to_string(s.group));
+        const std::vector<std::size_t> groups{s.out, s.in / s.group};
+        if (mode == "affine") {
+            t.require("scales", detail::float_types, groups);
+            t.require(offsets, detail::float_types, groups);
+        } else {
+            t.require("scales", {u8}, groups);
+        }
+        return s;
+    }
+
+    linear_tensors tensors_;
+    shapes shape_;
+};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+namespace detail {
+
+/// What follows a layer's name in that of a tensor which only such layers have; "weight" is one beside such a part
+/// alone.
+inline constexpr auto stored_linear_parts = std::to_array<std::string_view>({
+    // of GPTQ, AWQ and AutoRound
+    "qweight",
+    "qzeros",
+    "scales",
+    "g_idx",
+    "scaled_zeros",
+    // of compressed-tensors and ModelOpt
+    "weight_packed",
+    "weight_scale",
+    "weight_scale_2",
+    "weight_zero_point",
+    "weight_shape",
+    "weight_g_idx",
+    "weight_global_scale",
+    "input_scale",
+    "input_global_scale",
+    "input_zero_point",
+    "output_scale",
+    // of bitsandbytes
+    "weight.absmax",
+    "weight.quant_map",
+    "weight.nested_absmax",
+    "weight.nested_quant_map",
+    bitsandbytes_linear::state_parts[0],
+    bitsandbytes_linear::state_parts[1],
+    "SCB",
+    "weight_format",
+    // of FLUTE
+    "tables",
+    "tables2",
+    // of MLX, and of all that keep codes in the place of the weight
+    "biases",
+    "qbiases",
+    "weight",
+});
+/// The parts by which a layer is known.
+inline constexpr auto stored_linear_marks = std::to_array<std::string_view>(
+    {"qweight", "weight_packed", "weight_scale", "weight.absmax", bitsandbytes_linear::state_parts[0],
+     bitsandbytes_linear::state_parts[1], "SCB", "tables", "scales"});
+
+/// The part that a tensor is, and the name of its layer before that; empty where it is none.
+inline std::pair<std::string_view, std::string_view> split_part(std::string_view name) {
+    std::string_view longest;
+    for (const std::string_view part : stored_linear_parts)
+        if (part.size() > longest.size() && name.size() > part.size() && name.ends_with(part) &&
+            name[name.size() - part.size() - 1] == '.')
+            longest = part;
+    if (longest.empty()) return {};
+    return {name.substr(0, name.size() - longest.size() - 1), longest};
+}
+
+inline std::shared_ptr<const stored_linear> with_qweight(linear_tensors t, quantization_description const& d) {
+    using enum safetensors_type;
+    if (t.has("weight"))
+        throw format_error(t.who("weight") + ": the layer's qweight is there too; one weight of each is expected");
+    t.allow_only({"qweight", "qzeros", "scales", "g_idx", "scaled_zeros"});
+    auto const& codes = t.require("qweight", {i32, i16}, 2);
+    auto const& scales = t.require("scales", float_types, 2);
+    if (codes.type == i16) return std::make_shared<awq_fast_linear>(std::move(t), d);
+    // Nobody has as many groups as there are words of codes.
+    if (codes.shape[0] == scales.shape[0]) return std::make_shared<awq_gemv_linear>(std::move(t), d);
+    if (codes.shape[1] == scales.shape[1]) {
+        if (is_auto_round(d)) return std::make_shared<gptq_linear>(std::move(t), auto_round_layout(d));
+        if (const auto bits = efficient_qat_linear::bits_of(t, d))
+            return std::make_shared<efficient_qat_linear>(std::move(t), *bits);
+        return std::make_shared<gptq_linear>(std::move(t), gptq_layout::of(d));
+    }
+    if (8 * codes.shape[1] == scales.shape[1]) return std::make_shared<awq_gemm_linear>(std::move(t));
+    throw format_error(t.who("qweight") + ": codes " + shape_text(codes.shape) + " and scales " +
+                       shape_text(scales.shape) + " are those of no layout that is known");
+}
+
+inline std::shared_ptr<const stored_linear> with_weight_packed(linear_tensors t, quantization_description const& d) {
+    auto const& codes = t.require("weight_packed", {safetensors_type::i32, safetensors_type::u8}, 2);
+    if (codes.type == safetensors_type::u8) return std::make_shared<float4_linear>(std::move(t), d);
+    return std::make_shared<compressed_linear>(std::move(t), d);
+}
+inline std::shared_ptr<const stored_linear> with_weight_scale(linear_tensors t, quantization_description const& d) {
+    using enum safetensors_type;
+    auto const& codes = t.require("weight", {i8, f8_e4m3, u8, f16, bf16, f32}, 2);
+    if (codes.type == u8) return std::make_shared<float4_linear>(std::move(t), d);
+    if (codes.type == f16 || codes.type == bf16 || codes.type == f32)
+        throw format_error(t.who("weight") + ": the weight is in full precision, and " + t.who("weight_scale") +
+                           " lies beside it: it is not in codes yet");
+    return std::make_shared<byte_codes_linear>(std::move(t), d);
+}
+
+} // namespace detail
+
+/// The tensors of a folder's linear layers that are stored in several, by the layers' names as the files have them.
+inline std::map<std::string, linear_tensors, std::less<>>
+find_linear_tensors(std::span<const placed_safetensors_tensor> tensors) {
+    std::map<std::string, linear_tensors, std::less<>> found;
+    for (auto const& t : tensors)
+        if (const auto [layer, part] = detail::split_part(t.tensor->name); !part.empty())
+            found.try_emplace(std::string(layer), linear_tensors(std::string(layer)))
+                .first->second.add(std::string(part), t);
+    std::erase_if(found, [](auto const& layer) {
+        return std::ranges::none_of(detail::stored_linear_marks,
+                                    [&](std::string_view mark) { return layer.second.has(mark); });
+    });
+    return found;
+}
+
+/// A layer of those tensors.   Errors: format_error for tensors that fit no layout that is read.
+inline std::shared_ptr<const stored_linear> find_stored_linear(linear_tensors tensors,
+                                                               quantization_description const& description) {
+    if (tensors.has("SCB"))
+        throw format_error(tensors.who("SCB") +
+                           " belongs to a layer of LLM.int8, which rounds activations too and is not read; NF4 and FP4 "
+                           "of bitsandbytes are");
+    if (tensors.has("qweight")) return detail::with_qweight(std::move(tensors), description);
+    if (tensors.has("weight_packed")) return detail::with_weight_packed(std::move(tensors), description);
+    if (tensors.has("weight_scale")) return detail::with_weight_scale(std::move(tensors), description);
+    if (tensors.has("tables")) return std::make_shared<flute_linear>(std::move(tensors), description);
+    if (tensors.has("scales")) return std::make_shared<mlx_linear>(std::move(tensors), description);
+    return std::make_shared<bitsandbytes_linear>(std::move(tensors));
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stored/gguf_blocks_of.hpp
+/// gguf_blocks_of: a matrix in codes as numbers or blocks of a GGUF file that hold it exactly.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// One matrix on its way into blocks, or into numbers.
+class gguf_block_writer {
+public:
+    gguf_block_writer(coded_matrix const& m, gguf_block_type const& type, std::string who)
+        : m_(m), type_(type), who_(std::move(who)) {}
+
+    std::vector<std::byte> write() const {
+        if (type_.name == "F32") return numbers<float>();
+        if (type_.name == "F16") return numbers<f16>();
+        if (type_.name == "BF16") return numbers<bf16>();
+        if (type_.parts == nullptr || type_.parts->put_together == nullptr)
+            throw option_error(who_ + ": tensors of type " + std::string(type_.name) +
+                               " are not written; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 are");
+        return blocks();
+    }
+
+private:
+    [[noreturn]] void refuse(std::string const& what) const {
+        throw format_error(who_ + ": " + std::string(type_.name) + " does not hold it exactly: " + what);
+    }
+    static std::string place(std::size_t r, std::size_t c) {
+        return "row " + std::to_string(r) + ", column " + std::to_string(c);
+    }
+
+    template <class T>
+    std::vector<std::byte> numbers() const {
+        std::vector<std::byte> bytes(m_.rows() * m_.cols() * sizeof(T));
+        std::vector<float> row(m_.cols());
+        std::byte* to = bytes.data();
+        for (std::size_t r = 0; r < m_.rows(); ++r) {
+            m_.read_row(r, row);
+            for (std::size_t c = 0; c < row.size(); ++c, to += sizeof(T)) {
+                const T x(row[c]);
+                if (static_cast<float>(x) != row[c])
+                    refuse(place(r, c) + ": " + exact_text(double{row[c]}) + " has more bits");
+                std::memcpy(to, &x, sizeof(T));
+            }
+        }
+        return bytes;
+    }
+
+    std::vector<std::byte> blocks() const {
+        const std::size_t group = type_.parts->group, columns = m_.cols();
+        if (columns % group != 0)
+            refuse(std::to_string(columns) + " columns are no multiple of its groups of " + std::to_string(group));
+        if (m_.groups() > 1 && m_.group_columns % group != 0)
+            refuse("groups of " + std::to_string(m_.group_columns) + " columns are not made of its groups of " +
+                   std::to_string(group));
+        if (!std::ranges::is_sorted(m_.order)) refuse("its columns lie in an order of their own");
+        std::vector<std::byte> bytes(m_.rows() * columns / group * type_.bytes);
+        std::byte* to = bytes.data();
+        for (std::size_t r = 0; r < m_.rows(); ++r)
+            for (std::size_t first = 0; first < columns; first += group, to += type_.bytes) block(r, first, to);
+        return bytes;
+    }
+
+    /// Levels of these types are neighbouring integers: a code is moved to the one of the same level, or of the same
+    /// distance from the least.
+    void block(std::size_t r, std::size_t first, std::byte* to) const {
+        auto const& parts = *type_.parts;
+        const std::size_t g = first / m_.group_columns;
+        const float scale = m_.scales(r, g), zero = m_.zeros.rows() == 0 ? 0.0f : m_.zeros(r, g);
+        const float offset = m_.offsets.rows() == 0 ? 0.0f : m_.offsets(r, g);
+        const float least = parts.has_offsets ? least_level() : zero + parts.levels[0]; // the level of the first code
+        const float shifted = scale * (least - zero) + offset, minimum = parts.has_offsets ? shifted : 0.0f;
+        const f16 d(scale), m(minimum);
+        if (static_cast<float>(d) != scale) refuse_half(r, first, "scale", scale);
+        if (static_cast<float>(m) != minimum) refuse_half(r, first, "minimum", minimum);
+        std::array<std::uint8_t, 32> codes;
+        for (std::size_t i = 0; i < parts.group; ++i) {
+            const float code = m_.level(m_.codes(r, first + i)) - least;
+            const bool is_there = code >= 0 && code < static_cast<float>(parts.levels.size());
+            codes[i] = static_cast<std::uint8_t>(is_there ? code : -parts.levels[0]);
+            const float held = static_cast<float>(d) * parts.levels[codes[i]],
+                        stored = parts.has_offsets ? held + static_cast<float>(m) : held;
+            if (const float w = m_.value_at(r, first + i); stored != w)
+                refuse(place(r, first + i) + ": " + exact_text(double{w}) + " lies on none of its levels");
+        }
+        parts.put_together(codes.data(), d, m, to);
+    }
+    [[noreturn]] void refuse_half(std::size_t r, std::size_t first, std::string const& what, float x) const {
+        refuse("row " + std::to_string(r) + ", columns from " + std::to_string(first) + " on: the " + what + ' ' +
+               exact_text(double{x}) + " is no number of 16 bits");
+    }
+
+    float least_level() const { return m_.levels.empty() ? 0.0f : *std::ranges::min_element(m_.levels); }
+
+    coded_matrix const& m_;
+    gguf_block_type const& type_;
+    std::string who_;
+};
+
+} // namespace detail
+
+/// Rows of m as F32, F16 or BF16 numbers, or Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0 blocks. who: what errors begin with.
+/// Errors: format_error saying which weight or scale would not be the same; option_error for another type.
+inline std::vector<std::byte> gguf_blocks_of(coded_matrix const& m, gguf_block_type const& type,
+                                             std::string const& who) {
+    return detail::gguf_block_writer(m, type, who).write();
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stored/gguf_linear.hpp
+/// gguf_linear: a matrix in blocks of GGUF, kept as the codes and scales that they consist of.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace bitlens {
+
+/// w = scale · level[code] (+ offset): groups of 32, of 16 in Q2_K, Q3_K and Q6_K. Scales and offsets are the products
+/// that a super-block stores factors of; they are exact in float, so that the weights are those of the decoder.
+class gguf_linear final : public stored_linear {
+public:
+    /// t: a matrix of a type with parts, whose bytes `mapping` keeps. file: named in errors.
+    gguf_linear(gguf_tensor const& t, std::string file, std::shared_ptr<const mapped_file> mapping)
+        : stored_linear(t.rows(), t.cols()), tensor_(t), file_(std::move(file)), mapping_(std::move(mapping)) {
+        BITLENS_ASSERT(t.type->parts != nullptr);
+    }
+
+    std::string type() const override { return std::string(tensor_.type->name); }
+    std::size_t bytes() const override { return tensor_.bytes.size(); }
+    std::optional<coded_matrix> form() const override { return empty(1); }
+
+    /// Errors: format_error for a weight that is not finite.
+    coded_matrix read() const override {
+        auto m = empty(rows());
+        gguf_block_type const& type = *tensor_.type;
+        const std::size_t blocks = cols() / type.elements, block_groups = type.elements / type.parts->group;
+        std::array<float, most_groups> unused; // where there are no offsets
+        std::byte const* block = tensor_.bytes.data();
+        for (std::size_t r = 0; r < rows(); ++r) {
+            for (std::size_t b = 0; b < blocks; ++b, block += type.bytes) {
+                float* const offsets =
+                    type.parts->has_offsets ? m.offsets.row(r).data() + b * block_groups : unused.data();
+                type.parts->take_apart(block, m.codes.row(r).data() + b * type.elements,
+                                       m.scales.row(r).data() + b * block_groups, offsets);
+            }
+            check_row(m, r);
+        }
+        return m;
+    }
+
+private:
+    static constexpr std::size_t most_groups = 16; // of a block
+
+    coded_matrix empty(std::size_t rows) const {
+        auto const& parts = *tensor_.type->parts;
+        coded_matrix m(parts.bits, rows, cols(), parts.group);
+        if (parts.has_offsets) m.offsets = matrix<float>(rows, m.groups());
+        m.levels.assign(parts.levels.begin(), parts.levels.end());
+        return m;
+    }
+
+    /// Where the largest number that a group could hold is finite, all are.
+    void check_row(coded_matrix const& m, std::size_t r) const {
+        const float largest = std::abs(*std::ranges::max_element(m.levels, {}, [](float x) { return std::abs(x); }));
+        for (std::size_t g = 0; g < m.groups(); ++g) {
+            const float offset = m.offsets.rows() == 0 ? 0.0f : m.offsets(r, g);
+            if (std::isfinite(std::abs(m.scales(r, g)) * largest + std::abs(offset))) continue;
+            for (std::size_t k = g * m.group_columns; k < (g + 1) * m.group_columns; ++k)
+                if (!std::isfinite(m.value_at(r, k)))
+                    throw format_error(file_ + ": tensor " + in_quotes(tensor_.name) + ": row " + std::to_string(r) +
+                                       " holds a number that is not finite");
+        }
+    }
+
+    gguf_tensor tensor_;
+    std::string file_;
+    std::shared_ptr<const mapped_file> mapping_; // keeps the bytes alive
+};
+
+} // namespace bitlens
+
+// ---- bitlens/stored/write_awq.hpp
+/// write_awq: a matrix of 4 bits and integer zeros as AWQ's packages keep it for the kernel called GEMM.
+
+// ---- bitlens/stored/written_part.hpp
+/// written_part: a tensor of a linear layer as a writer of another layout makes it, and what such writers share: how a
+/// matrix is held in numbers of 16 bits and integer zeros exactly, or refused with what would be lost.
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What follows "layer." in its name, and the rest of it.
+struct written_part {
+    std::string suffix;
+    safetensors_type type;
+    std::vector<std::size_t> shape;
+    std::vector<std::byte> bytes;
+};
+
+namespace detail {
+
+template <class Numbers>
+std::vector<std::byte> bytes_of_numbers(Numbers const& numbers) {
+    const auto bytes = std::as_bytes(std::span(numbers));
+    return {bytes.begin(), bytes.end()};
+}
+
+inline written_part words_part(std::string suffix, std::vector<std::size_t> shape,
+                               std::vector<std::uint32_t> const& words) {
+    return {std::move(suffix), safetensors_type::i32, std::move(shape), bytes_of_numbers(words)};
+}
+
+/// What a writer is to write, and how errors call the layout.
+class writable_matrix {
+public:
+    writable_matrix(coded_matrix const& m, std::string layout) : m_(m), layout_(std::move(layout)) {}
+
+    /// Errors: shape_error: the layout cannot hold the matrix.
+    [[noreturn]] void refuse(std::string const& why) const { throw shape_error(layout_ + ": " + why); }
+
+    void require_no_offsets() const {
+        if (m_.offsets.rows() != 0) refuse("offsets of groups are not held; only integer zeros are");
+    }
+    void require_no_order() const {
+        if (!m_.order.empty()) refuse("columns that are stored in an order of their own (act order) are not held");
+    }
+    /// The integer zeros of a matrix whose levels are a code's distance from one, (rows, groups), least … most.
+    matrix<std::uint8_t> zeros(unsigned least, unsigned most) const {
+        const float first = m_.level(0);
+        for (std::size_t q = 0; q < m_.levels.size(); ++q)
+            if (m_.levels[q] != first + static_cast<float>(q))
+                refuse("levels that are not equally spaced are not held");
+        matrix<std::uint8_t> to(m_.rows(), m_.groups());
+        for (std::size_t r = 0; r < m_.rows(); ++r)
+            for (std::size_t g = 0; g < m_.groups(); ++g) {
+                const float zero = (m_.zeros.rows() == 0 ? 0.0f : m_.zeros(r, g)) - first;
+                if (!(zero >= static_cast<float>(least) && zero <= static_cast<float>(most)) ||
+                    zero != std::floor(zero))
+                    refuse("zeros are integers from " + std::to_string(least) + " to " + std::to_string(most) +
+                           ", that of row " + std::to_string(r) + ", group " + std::to_string(g) + " is " +
+                           number_text(zero));
+                to(r, g) = static_cast<std::uint8_t>(zero);
+            }
+        return to;
+    }
+    /// Scales by groups, (groups, rows).   Errors: as above, for one that the type does not hold exactly.
+    written_part transposed_scales(std::string suffix, safetensors_type type) const {
+        std::vector<std::byte> bytes;
+        for (std::size_t g = 0; g < m_.groups(); ++g)
+            for (std::size_t r = 0; r < m_.rows(); ++r) append(m_.scales(r, g), r, g, type, bytes);
+        return {std::move(suffix), type, {m_.groups(), m_.rows()}, std::move(bytes)};
+    }
+
+    /// The same by rows, (rows, groups).
+    written_part scales(std::string suffix, safetensors_type type) const {
+        std::vector<std::byte> bytes;
+        for (std::size_t r = 0; r < m_.rows(); ++r)
+            for (std::size_t g = 0; g < m_.groups(); ++g) append(m_.scales(r, g), r, g, type, bytes);
+        return {std::move(suffix), type, {m_.rows(), m_.groups()}, std::move(bytes)};
+    }
+
+private:
+    void append(float scale, std::size_t r, std::size_t g, safetensors_type type, std::vector<std::byte>& to) const {
+        const auto put = [&]<class T>(T x) {
+            const std::size_t end = to.size();
+            to.resize(end + sizeof(T));
+            std::memcpy(to.data() + end, &x, sizeof(T));
+        };
+        const auto put_half = [&](auto half) {
+            if (std::bit_cast<std::uint32_t>(static_cast<float>(half)) != std::bit_cast<std::uint32_t>(scale))
+                refuse("scales are " + std::string(info(type).name) + ", which does not hold that of row " +
+                       std::to_string(r) + ", group " + std::to_string(g) + " exactly: " + number_text(scale) +
+                       " would become " + number_text(half));
+            put(half.bits);
+        };
+        if (!std::isfinite(scale))
+            refuse("the scale of row " + std::to_string(r) + ", group " + std::to_string(g) + " is not finite");
+        if (type == safetensors_type::f32)
+            put(scale);
+        else if (type == safetensors_type::bf16)
+            put_half(bf16(scale));
+        else
+            put_half(f16(scale));
+    }
+    static std::string number_text(float x) { return found_text(json(x)); }
+
+    coded_matrix const& m_;
+    std::string layout_;
+};
+
+} // namespace detail
+
+} // namespace bitlens
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// The tensors of a layer of AWQ, version "gemm", whose matrix this is.   `scales`: what they are written as; AWQ's
+/// packages load F16.
+/// Errors: shape_error for a matrix that the layout does not hold exactly, saying what would be lost.
+inline std::vector<written_part> write_awq_gemm(coded_matrix const& m,
+                                                safetensors_type scales = safetensors_type::f16) {
+    const detail::writable_matrix w(m, "AWQ (GEMM)");
+    const std::size_t rows = m.rows(), cols = m.cols(), groups = m.groups();
+    if (m.bits != 4) w.refuse("codes of 4 bits are held, these have " + std::to_string(m.bits));
+    if (rows % 8 != 0 || rows == 0 || cols == 0)
+        w.refuse("multiples of 8 outputs are held, these are " + std::to_string(rows));
+    if (cols % m.group_columns != 0)
+        w.refuse("a short last group is not held: " + std::to_string(cols) + " inputs in groups of " +
+                 std::to_string(m.group_columns));
+    w.require_no_offsets();
+    w.require_no_order();
+    const auto zeros = w.zeros(0, 15);
+    const auto words = [&](std::size_t count, auto const& code) {
+        std::vector<std::uint32_t> all;
+        all.reserve(count * rows / 8);
+        for (std::size_t i = 0; i < count; ++i)
+            for (std::size_t first = 0; first < rows; first += 8) {
+                std::uint32_t word = 0;
+                for (std::size_t j = 0; j < 8; ++j)
+                    word |= std::uint32_t{code(first + awq_gemm_linear::output_of_nibble[j], i)} << (4 * j);
+                all.push_back(word);
+            }
+        return all;
+    };
+    return {detail::words_part("qweight", {cols, rows / 8}, words(cols, m.codes)),
+            detail::words_part("qzeros", {groups, rows / 8}, words(groups, zeros)),
+            w.transposed_scales("scales", scales)};
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stored/write_bitsandbytes.hpp
+/// write_bitsandbytes: a matrix of NF4 as bitsandbytes keeps it.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// The tensors of a layer of NF4 whose matrix this is, not nested. `dtype` is what programs dequantize to: they round
+/// every weight to it, so that only "float32" gives them the weights themselves.
+/// Errors: shape_error for a matrix that the layout does not hold exactly, saying what would be lost.
+inline std::vector<written_part> write_bitsandbytes(coded_matrix const& m, std::string_view dtype = "float32") {
+    const detail::writable_matrix w(m, "bitsandbytes NF4");
+    constexpr auto& nf4 = detail::normal_float_levels<4>;
+    if (m.bits != 4 || !std::ranges::equal(m.levels, nf4)) w.refuse("the levels of NF4 are expected, these are others");
+    if (m.rows() == 0 || m.cols() == 0) w.refuse("an empty matrix has no blocks");
+    w.require_no_offsets();
+    w.require_no_order();
+    for (const float zero : m.zeros.span())
+        if (zero != 0) w.refuse("zeros of groups are not held");
+
+    // The longest blocks over the flattened matrix that each have one scale.
+    constexpr std::array<std::size_t, 8> blocks{4096, 2048, 1024, 512, 256, 128, 64, 32};
+    const std::size_t cols = m.cols(), elements = m.rows() * cols;
+    const auto scale_of = [&](std::size_t i) { return m.scales(i / cols, i % cols / m.group_columns); };
+    const auto holds = [&](std::size_t block) {
+        for (std::size_t i = 1; i < elements; ++i)
+            if (i % block != 0 && (i % cols == 0 || i % cols % m.group_columns == 0) && scale_of(i) != scale_of(i - 1))
+                return false;
+        return true;
+    };
+    const auto block = std::ranges::find_if(blocks, holds);
+    if (block == blocks.end())
+        w.refuse("blocks of 32 to 4096 elements of the flattened matrix with one scale each are expected; groups of " +
+                 std::to_string(m.group_columns) + " in rows of " + std::to_string(cols) + " are others");
+
+    std::vector<float> scales;
+    for (std::size_t i = 0; i < elements; i += *block) {
+        scales.push_back(scale_of(i));
+        if (!std::isfinite(scales.back())) w.refuse("the scale of row " + std::to_string(i / cols) + " is not finite");
+    }
+    std::vector<std::byte> codes(elements / 2 + elements % 2);
+    for (std::size_t i = 0; i < 2 * codes.size(); ++i) {
+        const unsigned code = i < elements ? m.codes(i / cols, i % cols) : 7u; // the level 0 fills the last byte up
+        codes[i / 2] |= static_cast<std::byte>(i % 2 == 0 ? code << 4 : code);
+    }
+    const std::string state = R"({"quant_type": "nf4", "blocksize": )" + std::to_string(*block) + R"(, "dtype": ")" +
+                              std::string(dtype) + R"(", "shape": [)" + std::to_string(m.rows()) + ", " +
+                              std::to_string(cols) + "]}";
+    const auto bytes = [](auto const& numbers) { return detail::bytes_of_numbers(numbers); };
+    const std::size_t code_bytes = codes.size();
+    return {{"weight", safetensors_type::u8, {code_bytes, 1}, std::move(codes)},
+            {"weight.absmax", safetensors_type::f32, {scales.size()}, bytes(scales)},
+            {"weight.quant_map", safetensors_type::f32, {nf4.size()}, bytes(nf4)},
+            {std::string(bitsandbytes_linear::state_parts[0]), safetensors_type::u8, {state.size()}, bytes(state)}};
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stored/write_compressed.hpp
+/// write_compressed: a matrix of integer zeros as compressed-tensors packs it, and how its config.json describes it.
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Whether all zeros of codes are the middle one, which is then not stored.
+inline bool is_symmetric(matrix<std::uint8_t> const& zeros, int bits) {
+    return std::ranges::all_of(zeros.span(), [&](std::uint8_t z) { return z == 1u << (bits - 1); });
+}
+inline writable_matrix checked_for_compressed(coded_matrix const& m) {
+    writable_matrix w(m, "compressed-tensors (pack-quantized)");
+    if (m.rows() == 0 || m.cols() == 0) w.refuse("a matrix without numbers is not held");
+    if (m.groups() > 1 && m.cols() % m.group_columns != 0)
+        w.refuse("groups are of one size, of " + std::to_string(m.cols()) + " inputs in groups of " +
+                 std::to_string(m.group_columns) + " the last is shorter");
+    w.require_no_offsets();
+    return w;
+}
+
+} // namespace detail
+
+/// The tensors of a layer whose matrix this is, codes continuous, as compressed-tensors reads and writes them since
+/// 0.18 (all of it, of 1, 2, 4 and 8 bits). An order of columns is weight_g_idx, which it reads up to 0.18. `scales`:
+/// what they are written as; it is also the type that the package decodes to. Errors: shape_error for a matrix that the
+/// layout does not hold exactly, saying what would be lost.
+inline std::vector<written_part> write_compressed(coded_matrix const& m,
+                                                  safetensors_type scales = safetensors_type::f16) {
+    const auto w = detail::checked_for_compressed(m);
+    const auto zeros = w.zeros(0, (1u << m.bits) - 1);
+    const std::size_t rows = m.rows(), cols = m.cols(), groups = m.groups();
+    constexpr auto layout = word_layout::continuous;
+    const std::size_t row_words = words_of(layout, cols, m.bits), zero_words = words_of(layout, rows, m.bits);
+
+    std::vector<std::uint32_t> codes(rows * row_words), g_idx(cols);
+    for (std::size_t k = 0; k < cols; ++k) {
+        const std::size_t c = m.order.empty() ? k : m.order[k];
+        g_idx[c] = static_cast<std::uint32_t>(k / m.group_columns);
+        for (std::size_t r = 0; r < rows; ++r)
+            put_code(
+                layout, [&](std::size_t j) -> std::uint32_t& { return codes[r * row_words + j]; }, c, m.bits,
+                m.codes(r, k));
+    }
+    const std::vector<std::int64_t> shape{static_cast<std::int64_t>(rows), static_cast<std::int64_t>(cols)};
+    std::vector<written_part> parts{detail::words_part("weight_packed", {rows, row_words}, codes),
+                                    w.scales("weight_scale", scales),
+                                    {"weight_shape", safetensors_type::i64, {2}, detail::bytes_of_numbers(shape)}};
+    if (!detail::is_symmetric(zeros, m.bits)) {
+        std::vector<std::uint32_t> words(zero_words * groups);
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t g = 0; g < groups; ++g)
+                put_code(
+                    layout, [&](std::size_t j) -> std::uint32_t& { return words[j * groups + g]; }, r, m.bits,
+                    zeros(r, g));
+        parts.push_back(detail::words_part("weight_zero_point", {zero_words, groups}, words));
+    }
+    if (!m.order.empty() && groups > 1) parts.push_back(detail::words_part("weight_g_idx", {cols}, g_idx));
+    return parts;
+}
+
+/// "weights" of a group of config_groups whose layers are such matrices.   Errors: as above.
+inline ordered_json compressed_arguments(coded_matrix const& m) {
+    const auto w = detail::checked_for_compressed(m);
+    ordered_json args{{"num_bits", m.bits},
+                      {"type", "int"},
+                      {"symmetric", detail::is_symmetric(w.zeros(0, (1u << m.bits) - 1), m.bits)},
+                      {"strategy", m.groups() > 1 ? "group" : "channel"}};
+    if (m.groups() > 1) args["group_size"] = m.group_columns;
+    if (!m.order.empty() && m.groups() > 1) args["actorder"] = "group";
+    args["dynamic"] = false;
+    return args;
+}
+
+/// "quantization_config" of a config.json: what compressed_arguments gave for the layers of each of these lists of
+/// targets; `ignored` stay in full precision.
+inline ordered_json compressed_description(std::vector<std::pair<ordered_json, std::vector<std::string>>> const& groups,
+                                           std::vector<std::string> const& ignored) {
+    ordered_json config_groups = ordered_json::object();
+    for (auto const& [arguments, targets] : groups)
+        config_groups["group_" + std::to_string(config_groups.size())] = {{"targets", targets},
+                                                                          {"weights", arguments},
+                                                                          {"input_activations", nullptr},
+                                                                          {"output_activations", nullptr},
+                                                                          {"format", "pack-quantized"}};
+    return {{"quant_method", "compressed-tensors"},
+            {"version", "0.18.0"}, // the first whose codes of 3, 5, 6 and 7 bits lie so
+            {"format", "pack-quantized"},
+            {"quantization_status", "compressed"},
+            {"config_groups", config_groups},
+            {"ignore", ignored},
+            {"kv_cache_scheme", nullptr}};
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stored/write_gptq.hpp
+/// write_gptq: a matrix of integer zeros as GPTQ's packages keep it.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// The tensors of a layer of GPTQ whose matrix this is: g_idx holds an order of columns, and the description beside
+/// them has to say the group size where the last group is short. Of version 1 (less_one), zeros are 1 … 2^bits − 1: one
+/// of 0 would be stored by borrowing from its neighbours, which programs undo in ways of their own.
+/// `scales`: what they are written as; GPTQ's packages load F16.
+/// Errors: shape_error for a matrix that the layout does not hold exactly, saying what would be lost.
+inline std::vector<written_part> write_gptq(coded_matrix const& m, gptq_zeros stored = gptq_zeros::plain,
+                                            safetensors_type scales = safetensors_type::f16) {
+    const bool is_less_one = stored == gptq_zeros::less_one;
+    const detail::writable_matrix w(m, is_less_one ? "GPTQ" : "GPTQ (gptq_v2)");
+    if (stored == gptq_zeros::swapped_thirds) w.refuse("zeros that a fault displaced are not written");
+    if (m.bits != 2 && m.bits != 3 && m.bits != 4 && m.bits != 8)
+        w.refuse("codes of 2, 3, 4 and 8 bits are held, these have " + std::to_string(m.bits));
+    if (m.rows() % 32 != 0 || m.cols() % 32 != 0 || m.rows() == 0 || m.cols() == 0)
+        w.refuse("multiples of 32 outputs and inputs are held, these are " + std::to_string(m.rows()) + " and " +
+                 std::to_string(m.cols()));
+    w.require_no_offsets();
+    const std::size_t rows = m.rows(), cols = m.cols(), groups = m.groups(), bits = static_cast<std::size_t>(m.bits);
+    const auto zeros = w.zeros(is_less_one ? 1 : 0, (1u << bits) - 1);
+
+    std::vector<std::uint32_t> codes(cols / 32 * bits * rows), zero_words(groups * (rows / 32 * bits)), g_idx(cols);
+    for (std::size_t k = 0; k < cols; ++k) {
+        const std::size_t c = m.order.empty() ? k : m.order[k];
+        g_idx[c] = static_cast<std::uint32_t>(k / m.group_columns);
+        for (std::size_t r = 0; r < rows; ++r)
+            put_code(
+                word_layout::continuous, [&](std::size_t j) -> std::uint32_t& { return codes[j * rows + r]; }, c,
+                m.bits, m.codes(r, k));
+    }
+    for (std::size_t g = 0; g < groups; ++g)
+        for (std::size_t r = 0; r < rows; ++r)
+            put_code(
+                word_layout::continuous,
+                [&](std::size_t j) -> std::uint32_t& { return zero_words[g * (rows / 32 * bits) + j]; }, r, m.bits,
+                static_cast<std::uint8_t>(zeros(r, g) - (is_less_one ? 1 : 0)));
+    return {detail::words_part("qweight", {cols / 32 * bits, rows}, codes),
+            detail::words_part("qzeros", {groups, rows / 32 * bits}, zero_words), w.transposed_scales("scales", scales),
+            detail::words_part("g_idx", {cols}, g_idx)};
 }
 
 } // namespace bitlens
@@ -14948,7 +18912,7 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
            workspace::bytes_for<detail::loss_tile>(block) + matmul_bytes<Arch>(tile, width, block, tasks);
 }
 
-/// Scores of T tokens under several variants of one model that share the head: logits l = hidden · headᵀ, or
+/// Scores of T tokens under several variants of one model: logits l = hidden · headᵀ, or
 /// c · tanh(l/c) of them where there is a soft cap c, one tile of the vocabulary at a time, log Σ exp and KL by
 /// rescaling sums as the largest logit rises (Milakov & Gimelshein 2018). Shapes: head (vocabulary, d), hidden[v] (T,
 /// d) after the final norm; v = 0 is the reference. targets (T), out[v]. Errors: shape_error where they do not fit, for
@@ -14957,9 +18921,15 @@ std::size_t vocabulary_loss_bytes(std::size_t vocabulary, std::size_t width, std
 /// other variants; states equal to the reference's have KL 0 exactly. Else KL is right to about 1e-6·(1 + largest |l⁰ −
 /// l|), so it may come out below 0 by that. A NaN logit makes its position's scores NaN. margin is infinite when the
 /// vocabulary has one word. Agrees with reference::vocabulary_loss.
+/// `heads` has one for each variant; those that follow each other and are the same matrix share its tiles.
 template <class Arch = simd::default_arch, weight_matrix W>
-void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<const float>> hidden,
+void vocabulary_loss(std::span<W const* const> heads, float soft_cap, std::span<const matrix_view<const float>> hidden,
                      std::span<const std::int32_t> targets, std::span<const token_scores> out, workspace& scratch) {
+    detail::check_size("vocabulary_loss", "heads", heads.size(), hidden.size());
+    if (heads.empty()) return;
+    W const& head = *heads[0];
+    for (W const* const other : heads)
+        detail::check_shape("vocabulary_loss", "head", other->rows(), other->cols(), head.rows(), head.cols());
     detail::check_loss_operands(head.rows(), head.cols(), soft_cap, hidden, targets, out);
     scratch.require("vocabulary_loss", vocabulary_loss_bytes<Arch>(head.rows(), head.cols(), targets.size(),
                                                                    hidden.size(), scratch.tasks()));
@@ -14979,10 +18949,10 @@ void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<
 
         for (std::size_t first = 0; first < vocabulary; first += tile) {
             const std::size_t count = std::min(tile, vocabulary - first);
-            // All variants multiply with it: decoded once.
             weight_panels<Arch> tile_of_head(count, head.cols(), scratch.products(), panels);
-            tile_of_head.pack(head, first, scratch.tasks());
             for (std::size_t v = 0; v < hidden.size(); ++v) {
+                // All variants of a head multiply with it: decoded once.
+                if (v == 0 || heads[v] != heads[v - 1]) tile_of_head.pack(*heads[v], first, scratch.tasks());
                 const auto logits = v == 0 ? reference_logits : own_logits;
                 const bool is_compared = v != 0 && !(out[v].kl.empty() && out[v].margin.empty());
                 matmul(tile_of_head, hidden[v].middle_rows(t0, positions), logits.middle_cols(0, count), scratch);
@@ -15012,6 +18982,14 @@ void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<
                 write(out[v].entropy, loss.entropy());
             }
     }
+}
+
+/// The same of variants that share the head.
+template <class Arch = simd::default_arch, weight_matrix W>
+void vocabulary_loss(W const& head, float soft_cap, std::span<const matrix_view<const float>> hidden,
+                     std::span<const std::int32_t> targets, std::span<const token_scores> out, workspace& scratch) {
+    const std::vector<W const*> heads(hidden.size(), &head);
+    vocabulary_loss<Arch>(std::span<W const* const>(heads), soft_cap, hidden, targets, out, scratch);
 }
 
 namespace reference {
@@ -17400,6 +21378,167 @@ static_assert(calibrated_quantizer<gptq<uniform<3, 64>>> && !quantizer<gptq<unif
 
 } // namespace bitlens
 
+// ---- bitlens/quantizers/shifted.hpp
+/// shifted: a quantizer whose groups begin elsewhere in each row, so that they straddle those of a grid that the
+/// weights may lie on already.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Column `columns` comes first, and what was before it last; 0: as `inner` itself. The result has an order.
+template <quantizer Q>
+struct shifted {
+    using format = typename Q::format;
+
+    Q inner{};
+    std::size_t columns = 0;
+
+    /// Shapes: w (out, in).   Errors: those of `inner`, of columns in their new places.
+    packed_matrix<format> operator()(matrix_view<const float> w) const {
+        if (columns == 0 || w.cols == 0) return inner(w);
+        const std::size_t first = columns % w.cols;
+        matrix<float> turned(w.rows, w.cols);
+        for (std::size_t r = 0; r < w.rows; ++r) {
+            const auto row = w.row(r);
+            std::ranges::rotate_copy(row, row.begin() + static_cast<std::ptrdiff_t>(first), turned.row(r).begin());
+        }
+        auto packed = inner(turned);
+        std::vector<std::uint32_t> order(w.cols);
+        for (std::size_t k = 0; k < order.size(); ++k) order[k] = static_cast<std::uint32_t>((k + first) % w.cols);
+        packed.set_order(std::move(order));
+        return packed;
+    }
+};
+
+} // namespace bitlens
+
+// ---- bitlens/quantizers/weight_grid.hpp
+/// weight_grid: whether weights that pass for full precision lie on a low-bit grid already.
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+/// Groups of so many neighbouring inputs hold few values, or values at equal steps, as if from codes of so many bits.
+struct weight_grid {
+    std::size_t group = 0;
+    int bits = 0;
+    bool is_even = false; ///< at equal steps; else only few values
+
+    bool operator==(weight_grid const&) const = default;
+};
+
+/// How numbers are stored, which says how far rounding may have moved them off a grid: 2^-significant of a number.
+enum class stored_precision : std::uint8_t { f32 = 24, f16 = 11, bf16 = 8 };
+
+namespace detail {
+
+/// Distinct values of a group, rising. −0 is 0.
+inline void distinct_values(std::span<const float> group, std::vector<float>& values) {
+    values.assign(group.begin(), group.end());
+    for (float& x : values) x += 0.0f;
+    std::ranges::sort(values);
+    values.erase(std::ranges::unique(values).begin(), values.end());
+}
+
+/// The fewest steps, at most `most`, of which all values are whole numbers from the first on, up to what storing them
+/// has rounded; nothing where there are none.
+inline std::optional<std::size_t> even_steps(std::span<const float> values, stored_precision stored, std::size_t most) {
+    const double low = values.front(), high = values.back(), span = high - low;
+    const double largest = std::max(std::abs(low), std::abs(high));
+    const auto rounding = [&](double v) {
+        const double half = v == 0 ? 0 : std::exp2(std::floor(std::log2(std::abs(v))) - static_cast<int>(stored));
+        return std::max(half, 0x1p-23 * largest);
+    };
+    const double of_low = rounding(low), of_high = rounding(high);
+    for (std::size_t steps = values.size() - 1; steps <= most; ++steps) {
+        const double step = span / static_cast<double>(steps);
+        bool fits = true;
+        for (const float value : values) {
+            const double t = (value - low) / step, part = t / static_cast<double>(steps);
+            const double tolerance = 1.05 * (rounding(value) + of_low * (1 - part) + of_high * part) / step + 1e-9;
+            if (tolerance > 0.49) return std::nullopt; // finer grids are lost in rounding too
+            fits = std::abs(t - std::nearbyint(t)) <= tolerance;
+            if (!fits) break;
+        }
+        if (fits) return steps;
+    }
+    return std::nullopt;
+}
+
+/// What the groups of one size show.
+struct grid_evidence {
+    std::size_t groups = 0;
+    std::array<std::size_t, 3> few{}; // with at most 4, 8, 16 values
+    std::vector<std::size_t> steps;   // of those that have even ones
+};
+
+inline grid_evidence evidence_of(matrix_view<const float> w, std::size_t group, stored_precision stored,
+                                 std::size_t sampled, bool counts_steps) {
+    grid_evidence found;
+    const std::size_t per_row = w.cols / group, all = per_row * w.rows;
+    const std::size_t stride = std::max<std::size_t>(1, all / sampled);
+    const std::size_t most = group < 32 ? 63 : stored == stored_precision::bf16 ? 127 : 255;
+    std::vector<float> values;
+    for (std::size_t i = 0; i < all; i += stride) {
+        distinct_values(w.row(i / per_row).subspan(i % per_row * group, group), values);
+        if (values.size() < 2) continue;
+        ++found.groups;
+        for (std::size_t b = 0; b < found.few.size(); ++b)
+            if (values.size() <= std::size_t{4} << b) ++found.few[b];
+        if (counts_steps)
+            if (const auto steps = even_steps(values, stored, most)) found.steps.push_back(*steps);
+    }
+    return found;
+}
+
+} // namespace detail
+
+/// The grid that w (out, in) lies on, judged by about 4000 groups each of 16, 32, 64 and 128 inputs: 99 of 100 hold at
+/// most 4, 8 or 16 values, or 95 of 100 values at equal steps; the fewest bits, and then the largest group, for which
+/// that holds. Random weights of any precision pass for none of these. At least 1000 groups that are not constant
+/// decide, else there is none.
+inline std::optional<weight_grid> find_weight_grid(matrix_view<const float> w, stored_precision stored) {
+    constexpr std::size_t sampled = 4000, fewest = 1000;
+    std::optional<weight_grid> best;
+    const auto propose = [&](weight_grid const& grid) { // two groups of few values have few values too: bits decide
+        if (!best || grid.bits <= best->bits) best = grid;
+    };
+    for (const std::size_t group : {std::size_t{16}, std::size_t{32}, std::size_t{64}, std::size_t{128}}) {
+        if (w.cols < group) break;
+        const auto found = detail::evidence_of(w, group, stored, sampled, group <= 32);
+        if (found.groups < fewest) continue;
+        if (100 * found.steps.size() >= 95 * found.groups) {
+            auto steps = found.steps;
+            std::ranges::sort(steps);
+            const std::size_t usual = steps[(steps.size() - 1) * 99 / 100];
+            propose({group, static_cast<int>(std::bit_width(usual)), true});
+        }
+        for (std::size_t b = 0; b < found.few.size(); ++b)
+            if (100 * found.few[b] >= 99 * found.groups && group > std::size_t{4} << b) {
+                if (!best || best->group != group || best->bits > static_cast<int>(b) + 2)
+                    propose({group, static_cast<int>(b) + 2, false});
+                break;
+            }
+    }
+    return best;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/layers.hpp
 /// What a model is made of: the layers of a decoder block, and the block that runs them in stages.
 
@@ -19249,11 +23388,6 @@ namespace bitlens {
 
 namespace detail {
 
-inline bool is_there(std::filesystem::path const& path) noexcept {
-    std::error_code unknown; // what cannot be asked for cannot be opened either
-    return std::filesystem::exists(path, unknown);
-}
-
 /// "org/name" of a path that is a model's name on a hub, or its address there; empty for another.
 inline std::string hub_name(std::string_view text) {
     if (const auto scheme = text.find("://"); scheme != text.npos) {
@@ -19421,8 +23555,11 @@ inline void require_weights(std::filesystem::path const& folder) {
 }
 
 /// Descriptions of quantized weights that stand beside config.json, and the method that each belongs to.
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 2> quantization_files{
-    {{"quantize_config.json", "GPTQ"}, {"quant_config.json", "AWQ"}}};
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 4> quantization_files{
+    {{"quantize_config.json", "gptq"},
+     {"quant_config.json", "awq"},
+     {"flute_config.json", "flute"},
+     {"hf_quant_config.json", "modelopt"}}};
 
 } // namespace detail
 
@@ -19692,6 +23829,7 @@ inline constexpr auto read_config_keys = std::to_array<std::string_view>({
     "rope_scaling",
     "rope_theta",
     "sliding_window",
+    "sparseml_quantization_config",
     "tie_word_embeddings",
     "vocab_size",
 });
@@ -20876,14 +25014,17 @@ private:
 } // namespace bitlens::detail
 
 // ---- bitlens/models/config_quantization.hpp
-/// What checkpoints of quantized weights say of them.
+/// What checkpoints of quantized weights say of them, what of it is read, and why the rest is not.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace bitlens::detail {
 
@@ -20899,32 +25040,154 @@ inline json const* find_below(json const& object, std::span<const std::string_vi
     return nullptr;
 }
 
-/// What a checkpoint of quantized weights says of them; nothing where it says that they are not quantized.
-/// `method` is what to call it where the description does not.
-inline std::optional<std::string> quantization_text(json const& description, std::string_view method) {
-    if (description.empty() || description == false) return std::nullopt; // null, {} and [] are empty
-    std::string text = "weights quantized by " + std::string(method);
-    if (description.is_object()) {
-        const auto is = [&](const char* key, bool value) {
-            const auto place = description.find(key);
-            return place != description.end() && *place == value;
-        };
-        if (is("load_in_4bit", false) && is("load_in_8bit", false)) return std::nullopt; // bitsandbytes, switched off
-        const auto name = description.find("quant_method");
-        if (name != description.end() && name->is_string())
-            text = "weights quantized by " + in_quotes(name->get_ref<std::string const&>());
-        constexpr std::array<std::string_view, 5> bits{"bits", "w_bit", "nbits", "num_bits", "weight_bits"};
-        constexpr std::array<std::string_view, 2> group{"group_size", "q_group_size"};
-        if (is("load_in_4bit", true))
-            text += " to 4 bits";
-        else if (is("load_in_8bit", true))
-            text += " to 8 bits";
-        else if (json const* const n = find_below(description, bits); n && n->is_number())
-            text += " to " + found_text(*n) + " bits";
-        if (json const* const n = find_below(description, group); n && n->is_number_integer() && *n > 0) // −1: rows
-            text += " in groups of " + found_text(*n);
+/// Where a config.json describes quantized weights.
+inline constexpr std::array<std::string_view, 4> quantization_keys{"quantization_config", "compression_config",
+                                                                   "sparseml_quantization_config", "quantization"};
+/// Models within a model, whose configuration may describe them in place of the outer one.
+inline constexpr std::array<std::string_view, 2> inner_models{"text_config", "llm_config"};
+
+/// Where a config.json says something of quantized weights, and what: outermost first.
+inline std::vector<std::pair<std::string, json const*>> quantizations_in(json const& config, std::string const& who) {
+    std::vector<std::pair<std::string, json const*>> all;
+    if (!config.is_object()) return all;
+    for (const std::string_view key : quantization_keys)
+        if (const auto place = config.find(key); place != config.end())
+            all.emplace_back(who + ": key " + in_quotes(key), &*place);
+    for (const std::string_view key : inner_models)
+        if (const auto inner = config.find(key); inner != config.end())
+            for (auto& one : quantizations_in(*inner, who + ": " + std::string(key))) all.push_back(std::move(one));
+    return all;
+}
+/// The first of them that says anything.
+inline quantization_description quantization_in(json const& config, std::string const& who) {
+    for (auto const& [place, value] : quantizations_in(config, who))
+        if (value->is_object() && !value->empty()) return {*value, place};
+    return {};
+}
+
+/// What is not read of a description whose method is; nothing where all is.
+using quantization_check = std::optional<std::string>(quantization_description const&);
+
+inline std::optional<std::string> nothing_refused(quantization_description const&) { return std::nullopt; }
+inline std::optional<std::string> compressed_refusal(quantization_description const& d) {
+    return d.schemes() == nullptr ? std::nullopt : d.schemes()->refusal();
+}
+inline std::optional<std::string> bitsandbytes_refusal(quantization_description const& d) {
+    if (!d.flag({"load_in_8bit"}).value_or(false)) return std::nullopt;
+    return "LLM.int8 rounds activations too";
+}
+inline std::optional<std::string> mlx_refusal(quantization_description const& d) {
+    const auto mode = d.text({"mode"}).value_or("affine");
+    if (mode == "affine" || mode == "mxfp4") return std::nullopt;
+    return "mode " + in_quotes(mode);
+}
+/// Of ModelOpt weights alone in NVFP4 are read; layers whose inputs are quantized too have tensors that say so.
+inline std::optional<std::string> modelopt_refusal(quantization_description const& d) {
+    if (d.schemes() != nullptr && d.schemes()->refusal()) return d.schemes()->refusal();
+    constexpr std::array<std::string_view, 1> algorithm{"quant_algo"}, cache{"kv_cache_quant_algo"};
+    if (json const* const name = find_below(d.object(), algorithm); name == nullptr)
+        return "quant_algo is not said";
+    else if (!name->is_string() || name->get_ref<std::string const&>().find("NVFP4") == std::string::npos)
+        return "quant_algo " + found_text(*name);
+    if (json const* const name = find_below(d.object(), cache)) return "kv cache " + found_text(*name);
+    return std::nullopt;
+}
+
+/// A method of quantization by the name that checkpoints have for it.
+struct quantization_method {
+    std::string_view name;
+    quantization_check* check; ///< nullptr for one of which nothing is read
+    std::string_view why;      ///< is it not
+};
+
+/// What is read, and why the rest is not.
+inline constexpr auto quantization_methods = std::to_array<quantization_method>({
+    {"gptq", nothing_refused, {}},
+    {"awq", nothing_refused, {}},
+    {"bitsandbytes", bitsandbytes_refusal, {}},
+    {"flute", nothing_refused, {}},
+    {"compressed-tensors", compressed_refusal, {}},
+    {"sparseml", compressed_refusal, {}},
+    {"auto-round", auto_round_refusal, {}},
+    {"intel/auto-round", auto_round_refusal, {}},
+    {"modelopt", modelopt_refusal, {}},
+    {"mlx", mlx_refusal, {}},
+    {"metal", mlx_refusal, {}},
+    {"aqlm", nullptr, "sums of vectors from codebooks"},
+    {"bitnet", nullptr, "ternary weights whose inputs are rounded to 8 bits"},
+    {"eetq", nullptr, "integers of 8 bits in the order of one kernel"},
+    {"exl2", nullptr, "groups of ExLlamaV2 with bits of their own"},
+    {"exl3", nullptr, "trellis codes of ExLlamaV3"},
+    {"fbgemm-fp8", nullptr, "floats of 8 bits whose inputs are rounded too"},
+    {"fouroversix", nullptr, "NVFP4 with scales of two kinds"},
+    {"fp8", nullptr, "floats of 8 bits whose inputs are rounded too"},
+    {"fp-quant", nullptr, "floats of 4 bits after a rotation that is done at run time"},
+    {"gemma", nullptr, "integers whose inputs are rounded too"},
+    {"higgs", nullptr, "vectors of a grid after a rotation that is done at run time"},
+    {"hqq", nullptr, "half-quadratic quantization"},
+    {"mxfp4", nullptr, "experts of gpt-oss"},
+    {"mxfp8", nullptr, "floats of 8 bits whose inputs are rounded too"},
+    {"paroquant", nullptr, "rotations of pairs of columns that are done at run time"},
+    {"qqq", nullptr, "integers whose inputs are rounded to 8 bits"},
+    {"quanto", nullptr, "tensors of one library's own classes"},
+    {"quark", nullptr, "the layouts of AMD Quark"},
+    {"sinq", nullptr, "scales of columns beside those of rows"},
+    {"spqr", nullptr, "outliers in a sparse matrix beside the codes"},
+    {"torchao", nullptr, "tensors of one library's own classes"},
+    {"vptq", nullptr, "vectors from codebooks"},
+});
+
+/// The name of the method of a description that names none, by the rest that it says; empty where that tells nothing.
+inline std::string_view unnamed_method(quantization_description const& d) {
+    if (d.schemes() != nullptr) return "compressed-tensors";
+    if (d.find({"bits"}) != nullptr && d.find({"group_size"}) != nullptr) return "mlx";
+    json const* const producer = d.find({"producer"});
+    if (producer != nullptr && producer->is_object() && producer->value("name", json()) == "modelopt")
+        return "modelopt";
+    return {};
+}
+
+/// Why a checkpoint of quantized weights is refused by what it says of them; nothing where it is read, or says that
+/// they are not quantized. `method` is what it is where the description does not say.
+/// Errors: format_error for what is no description of its method.
+inline std::optional<std::string> quantization_refusal(json const& said, std::string const& who,
+                                                       std::string_view method = {}) {
+    if (said.empty() || said == false) return std::nullopt; // null, {} and [] are empty
+    if (!said.is_object())
+        return who + ": weights quantized by a method without a name are not read; the model in full precision that "
+                     "they were made from is, and so is GGUF";
+    const auto is = [&](const char* key, bool value) {
+        const auto place = said.find(key);
+        return place != said.end() && *place == value;
+    };
+    if (is("load_in_4bit", false) && is("load_in_8bit", false)) return std::nullopt; // bitsandbytes, switched off
+    const quantization_description d(said, who);
+    std::string name = d.method();
+    if (name.empty() && (is("load_in_4bit", true) || is("load_in_8bit", true))) name = "bitsandbytes";
+    if (name.empty()) name = method.empty() ? unnamed_method(d) : method;
+    std::string text = who + ": weights quantized by " + (name.empty() ? "a method without a name" : in_quotes(name));
+    const auto known = std::ranges::find(quantization_methods, std::string_view(name), &quantization_method::name);
+    std::string why;
+    if (known != quantization_methods.end()) {
+        why = known->why;
+        if (known->check != nullptr) {
+            const auto found = known->check(d);
+            if (!found) return std::nullopt;
+            why = *found;
+        }
     }
-    return text + " are not read yet; the model in full precision that they were made from is, and so is GGUF";
+    constexpr std::array<std::string_view, 5> bits{"bits", "w_bit", "nbits", "num_bits", "weight_bits"};
+    constexpr std::array<std::string_view, 2> group{"group_size", "q_group_size"};
+    if (is("load_in_4bit", true))
+        text += " to 4 bits";
+    else if (is("load_in_8bit", true))
+        text += " to 8 bits";
+    else if (json const* const n = find_below(said, bits); n && n->is_number())
+        text += " to " + found_text(*n) + " bits";
+    if (json const* const n = find_below(said, group); n && n->is_number_integer() && *n > 0) // −1: rows
+        text += " in groups of " + found_text(*n);
+    return text + " are not read" + (why.empty() ? "" : " (" + why + ")") +
+           "; the model in full precision that they were made from is, and so is GGUF";
 }
 
 } // namespace bitlens::detail
@@ -21284,15 +25547,13 @@ private:
                                (classes->empty() ? "nothing" : in_quotes(classes->front())) + " was found");
     }
 
-    static constexpr std::array<std::string_view, 3> quantization_keys{"quantization_config", "compression_config",
-                                                                       "quantization"};
+    /// Of several descriptions the first that is refused.
     void refuse_quantization() {
-        for (std::string_view key : quantization_keys) {
-            const auto place = file_.find(key);
-            if (place == file_.end()) continue;
-            const auto text = quantization_text(*place, key == "quantization" ? "MLX" : "a method without a name");
+        for (auto const& [place, description] : quantizations_in(file_, who_)) {
+            std::optional<std::string> text;
+            problems_.collect([&] { text = quantization_refusal(*description, place); });
             if (!text) continue;
-            problems_.add(who_ + ": key " + in_quotes(key) + ": " + *text);
+            problems_.add(*text);
             return;
         }
     }
@@ -21480,16 +25741,17 @@ namespace detail {
 
 static_assert(std::endian::native == std::endian::little, "checkpoints are read where numbers are little-endian");
 
-enum class stored_number : std::uint8_t { f32, f16, bf16, block, unreadable };
+enum class stored_number : std::uint8_t { f32, f16, bf16, block, coded, unreadable };
 
 /// One tensor and how to read it.
 struct stored_tensor {
     tensor_info info;
     stored_number number;
     std::span<const std::byte> bytes;
-    std::shared_ptr<const mapped_file> mapping; // keeps the bytes alive
-    gguf_tensor const* blocks = nullptr;        // of a GGUF file
-    std::size_t first_row = 0;                  // of `blocks`
+    std::shared_ptr<const mapped_file> mapping;            // keeps the bytes alive
+    gguf_tensor const* blocks = nullptr;                   // of a GGUF file
+    std::shared_ptr<const stored_linear> linear = nullptr; // of several tensors, or of such blocks in codes
+    std::size_t first_row = 0;                             // of `blocks` or `linear`
     std::size_t interleaved_head = 0; // head_dim where the rows of each head are stored in pairs (i, i + head_dim/2)
     bool is_less_one = false;         // γ − 1 is stored of γ
 
@@ -21519,7 +25781,7 @@ struct stored_tensor {
 
 /// The method that a tensor of quantized weights belongs to; empty for other tensors.
 inline std::string_view quantized_by(std::string_view name) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 10> endings{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 12> endings{
         {{".qweight", "GPTQ or AWQ"},
          {".qzeros", "GPTQ or AWQ"},
          {".weight.absmax", "bitsandbytes"},
@@ -21529,7 +25791,9 @@ inline std::string_view quantized_by(std::string_view name) {
          {".weight_scale_inv", "FP8"},
          {".weight_packed", "compressed-tensors"},
          {".W_q", "HQQ"},
-         {".codebooks", "AQLM"}}};
+         {".codebooks", "AQLM"},
+         {".q_weight", "ExLlamaV2"},
+         {".trellis", "ExLlamaV3"}}};
     for (auto const& [ending, method] : endings)
         if (name.ends_with(ending)) return method;
     return {};
@@ -21559,6 +25823,7 @@ void check_finite(std::span<const T> row, stored_tensor const& from, std::size_t
 #include <array>
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -21648,19 +25913,29 @@ struct checkpoint_contents {
         const auto parsed = read_json_file(config_path);
         config = read_config(parsed, config_path.string(), problems, allowed_keys, families_);
         is_wrapped_ = parsed.is_object() && parsed.contains("text_config");
+        problem_list said_already; // by read_config
+        said_already.collect([&] { quantization_ = quantization_in(parsed, config_path.string()); });
         for (auto const& [name, method] : quantization_files) {
             const auto beside = path / name;
-            if (!is_there(beside) || (parsed.is_object() && parsed.contains("quantization_config"))) continue;
-            if (const auto text = quantization_text(read_json_file(beside), method))
-                problems.add(beside.string() + ": " + *text);
+            if (!quantization_.empty() || !is_there(beside)) continue;
+            json description = read_json_file(beside);
+            if (const auto text = quantization_refusal(description, beside.string(), method)) problems.add(*text);
+            quantization_ = {std::move(description), beside.string()};
         }
     }
 
     void take_safetensors() {
         kind = find_family(families_, config.architecture);
+        auto linears = find_linear_tensors(safetensors->tensors());
         for (auto const& [tensor, file] : safetensors->tensors()) {
+            const auto [layer, part] = split_part(tensor->name);
+            if (!part.empty() && linears.contains(layer)) continue;
             const std::string name = is_wrapped_ ? unwrapped(tensor->name) : tensor->name;
             if (is_leftover(name) || (is_wrapped_ && is_of_other_things(name))) continue;
+            if (is_said_quantized(*tensor))
+                problems.add(file->path().string() + ": tensor " + in_quotes(tensor->name) + ": " +
+                             quantization_.who() + " says that this layer is quantized, its weight is " +
+                             std::string(info(tensor->type).name));
             stored_tensor t{{name, tensor->name, std::string(info(tensor->type).name), tensor->shape,
                              tensor->bytes.size(), file->path()},
                             stored_number::unreadable,
@@ -21672,7 +25947,31 @@ struct checkpoint_contents {
             t.is_less_one = kind && kind->stores_gamma_less_one && name.ends_with("norm.weight");
             take(std::move(t), split_layer_name(name, "model.layers."), &block_parameter::hugging_face);
         }
+        for (auto& [layer, parts] : linears) problems.collect([&] { take_linear(layer, std::move(parts)); });
         index_tensors();
+    }
+
+    /// Whether a weight that is stored whole should be in codes.
+    bool is_said_quantized(safetensors_tensor const& tensor) const {
+        constexpr std::string_view weight = ".weight";
+        std::string_view layer = tensor.name;
+        if (quantization_.schemes() == nullptr || tensor.shape.size() != 2 || !layer.ends_with(weight)) return false;
+        layer.remove_suffix(weight.size());
+        return quantization_.schemes()->of(layer) != nullptr;
+    }
+
+    /// A linear layer of several tensors, as the one that others have of it.
+    void take_linear(std::string const& layer, linear_tensors parts) {
+        const std::filesystem::path file = parts.file(parts.suffixes().front());
+        const auto linear = find_stored_linear(std::move(parts), quantization_);
+        const std::string name = (is_wrapped_ ? unwrapped(layer) : layer) + ".weight";
+        stored_tensor t{{name, layer, linear->type(), {linear->rows(), linear->cols()}, linear->bytes(), file},
+                        stored_number::coded,
+                        {},
+                        nullptr,
+                        nullptr,
+                        linear};
+        take(std::move(t), split_layer_name(name, "model.layers."), &block_parameter::hugging_face);
     }
 
     void read_gguf(std::span<const std::string> allowed_keys) {
@@ -21682,11 +25981,15 @@ struct checkpoint_contents {
         for (auto const& tensor : gguf->tensors()) {
             const std::string name(tensor.name);
             if (is_read_with_config(name)) continue;
-            stored_tensor t{{name, name, std::string(tensor.type->name), tensor.shape(), tensor.bytes.size(), path},
+            auto mapping = gguf->mapping(tensor);
+            auto const& file = mapping->path();
+            stored_tensor t{{name, name, std::string(tensor.type->name), tensor.shape(), tensor.bytes.size(), file},
                             tensor.type->decode ? stored_number::block : stored_number::unreadable,
                             tensor.bytes,
-                            gguf->mapping(),
+                            mapping,
                             &tensor};
+            if (tensor.type->parts && tensor.rank == 2)
+                t.linear = std::make_shared<gguf_linear>(tensor, file.string(), std::move(mapping));
             if (tensor.type->name == "F32") t.number = stored_number::f32;
             if (tensor.type->name == "F16") t.number = stored_number::f16;
             if (tensor.type->name == "BF16") t.number = stored_number::bf16;
@@ -21807,7 +26110,7 @@ struct checkpoint_contents {
     /// A stored head beside tie_word_embeddings: true is harmless only if it is the embedding.
     void check_tied_head(stored_tensor const& head) {
         stored_tensor const* const embedding = find(embedding_name);
-        if (!embedding || !std::ranges::equal(head.bytes, embedding->bytes) ||
+        if (!embedding || head.linear || !std::ranges::equal(head.bytes, embedding->bytes) ||
             head.info.shape != embedding->info.shape || head.info.type != embedding->info.type)
             problems.add(head.who() + ": the configuration ties the head to the embedding, but this is another matrix");
     }
@@ -21815,6 +26118,7 @@ struct checkpoint_contents {
 private:
     std::span<model_family const* const> families_;
     bool is_wrapped_ = false; // a model of text within one of other things
+    quantization_description quantization_;
 };
 
 } // namespace bitlens::detail
@@ -21830,6 +26134,14 @@ private:
 #include <vector>
 
 namespace bitlens {
+
+/// What a model has beside its blocks.
+template <class W>
+struct model_ends {
+    std::shared_ptr<const W> embedding;
+    std::shared_ptr<const std::vector<float>> final_norm;
+    std::shared_ptr<const W> head; // may be the embedding
+};
 
 /// Gives the weights of layer k; may keep them or load them anew. It can be asked for the same layer again, by one
 /// thread at a time.
@@ -21871,6 +26183,7 @@ private:
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21879,6 +26192,17 @@ private:
 #include <vector>
 
 namespace bitlens {
+
+namespace detail {
+class gguf_model_writer;
+} // namespace detail
+
+/// A matrix of a checkpoint once it is loaded.
+struct loaded_form {
+    std::size_t bytes; ///< in codes: at most
+    bool is_borrowed;  ///< the bytes are those of the mapped file
+    bool is_float;     ///< of 32 bits
+};
 
 /// A model on disk. Copies share one mapping of the files; nothing is read before it is asked for.
 ///
@@ -21915,11 +26239,14 @@ public:
 
     /// Every file that decides what the model and its tokenizer compute, sorted.
     std::vector<std::filesystem::path> files() const {
-        if (is_gguf()) return {path()};
         std::vector<std::filesystem::path> all;
+        if (is_gguf()) {
+            for (auto const& part : contents_->gguf->parts()) all.push_back(part->path());
+            return all;
+        }
         for (auto const& file : contents_->safetensors->files()) all.push_back(file.path());
         for (const char* name : {"config.json", "model.safetensors.index.json"})
-            if (std::error_code unknown; std::filesystem::exists(path() / name, unknown)) all.push_back(path() / name);
+            if (is_there(path() / name)) all.push_back(path() / name);
         for (auto& file : tokenizer_files(path())) all.push_back(std::move(file));
         std::ranges::sort(all);
         return all;
@@ -21950,7 +26277,7 @@ public:
     }
 
     /// A matrix as W: in its stored type where W can hold that, borrowed from the mapped file where it lies aligned and
-    /// in order; otherwise as float.
+    /// in order; in codes where W lists a format that holds those exactly; otherwise as float.
     /// Errors: format_error naming file and tensor for a name that is not there, a type that W cannot hold, and a
     /// number that is not finite.
     template <class W>
@@ -21961,33 +26288,42 @@ public:
             if constexpr (std::constructible_from<W, packed_matrix<dense<bf16>>>) return stored<bf16>(t);
         if (t.number == detail::stored_number::f16)
             if constexpr (std::constructible_from<W, packed_matrix<dense<f16>>>) return stored<f16>(t);
-        if constexpr (std::constructible_from<W, packed_matrix<dense<float>>>) {
+        constexpr bool takes_floats = std::constructible_from<W, packed_matrix<dense<float>>>;
+        if constexpr (takes_floats)
             if (t.number == detail::stored_number::f32) return stored<float>(t);
-            return decoded(t);
+        if (t.number == detail::stored_number::coded || most_packed_bytes<W>(t)) {
+            const auto m = coded(t);
+            if constexpr (is_mixed_matrix<W>)
+                if (auto packed = packed_as<W>(m)) return std::move(*packed);
+            if constexpr (takes_floats) return bitlens::decoded(m);
         }
+        if constexpr (takes_floats) return decoded(t);
         throw format_error(t.who() + ": numbers of type " + t.info.type +
                            " do not fit this program's type of weight, which lists neither them nor dense<float>, to "
                            "which they are decoded");
+    }
+
+    /// What load_matrix<W> makes of a matrix, before a number is read.   Errors: as load_matrix for a name.
+    template <class W>
+    loaded_form form_of(std::string_view name) const {
+        detail::check_weight<W>();
+        auto const& t = tensor(name, 2);
+        const std::size_t count = t.rows() * t.cols();
+        if (t.number == detail::stored_number::bf16 && std::constructible_from<W, packed_matrix<dense<bf16>>>)
+            return {count * sizeof(bf16), lies_as<bf16>(t), false};
+        if (t.number == detail::stored_number::f16 && std::constructible_from<W, packed_matrix<dense<f16>>>)
+            return {count * sizeof(f16), lies_as<f16>(t), false};
+        if (const auto packed = most_packed_bytes<W>(t)) return {*packed, false, false};
+        const bool takes_floats = std::constructible_from<W, packed_matrix<dense<float>>>;
+        return {count * sizeof(float), takes_floats && t.number == detail::stored_number::f32 && lies_as<float>(t),
+                true};
     }
 
     /// Whether load_matrix<W> leaves the numbers in the mapped file. Their memory is the system's own copy of the file:
     /// it comes as they are touched, and goes with the matrix.   Errors: as load_matrix for a name.
     template <class W>
     bool is_borrowed(std::string_view name) const {
-        detail::check_weight<W>();
-        auto const& t = tensor(name, 2);
-        switch (t.number) {
-        case detail::stored_number::f32:
-            return std::constructible_from<W, packed_matrix<dense<float>>> && lies_as<float>(t);
-        case detail::stored_number::f16:
-            return std::constructible_from<W, packed_matrix<dense<f16>>> && lies_as<f16>(t);
-        case detail::stored_number::bf16:
-            return std::constructible_from<W, packed_matrix<dense<bf16>>> && lies_as<bf16>(t);
-        case detail::stored_number::block:
-        case detail::stored_number::unreadable:
-            break;
-        }
-        return false;
+        return form_of<W>(name).is_borrowed;
     }
 
     /// Gives the memory of a borrowed matrix back to the system; it comes again as its numbers are read.
@@ -22015,6 +26351,8 @@ public:
     }
 
 private:
+    friend class detail::gguf_model_writer;
+
     explicit checkpoint(std::shared_ptr<const detail::checkpoint_contents> contents) : contents_(std::move(contents)) {}
     checkpoint(std::filesystem::path const& path, std::span<const std::string> allowed_keys,
                std::span<model_family const* const> known)
@@ -22054,6 +26392,28 @@ private:
             copy(bf16{});
         else
             copy(float{});
+    }
+
+    /// A matrix in codes, or its rows that are t's.
+    static coded_matrix coded(detail::stored_tensor const& t) {
+        auto all = t.linear->read();
+        if (t.rows() == all.rows() && t.interleaved_head == 0) return all;
+        return all.with_rows(t.rows(), [&](std::size_t r) { return t.first_row + t.stored_row(r); });
+    }
+
+    /// Bytes of a matrix in codes as W at most; nothing where W lists no format that holds it, or that is not known
+    /// before numbers are read.
+    template <class W>
+    static std::optional<std::size_t> most_packed_bytes(detail::stored_tensor const& t) {
+        if constexpr (is_mixed_matrix<W>) {
+            const auto form = t.linear ? t.linear->form() : std::nullopt;
+            const auto row = form ? packed_as<W>(*form) : std::nullopt;
+            if (!row) return std::nullopt;
+            const std::size_t order_bytes = 2 * form->order.size() * sizeof(std::uint32_t); // both ways
+            return t.rows() * (row->bytes() - order_bytes) + order_bytes;
+        } else {
+            return std::nullopt;
+        }
     }
 
     packed_matrix<dense<float>> decoded(detail::stored_tensor const& t) const {
@@ -22145,6 +26505,344 @@ private:
 
 } // namespace bitlens
 
+// ---- bitlens/models/checkpoint_difference.hpp
+/// checkpoint_difference: how far two checkpoints of one architecture are apart, of any two kinds.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What is odd in one of two matrices and not in the other: rows that are all zero, and blocks of 32 neighbouring
+/// numbers, from a multiple of 32 on, that are one number other than zero.
+struct odd_numbers {
+    std::size_t zero_rows = 0, constant_blocks = 0;
+    std::size_t first_zero_row = 0;                             ///< if there is one
+    std::size_t first_constant_row = 0, first_constant_col = 0; ///< if there is one
+
+    bool any() const noexcept { return zero_rows + constant_blocks != 0; }
+};
+
+/// Where b is not a, of one tensor. A vector is a matrix of one row.
+struct tensor_difference {
+    struct place {
+        std::size_t row, col;
+        float a, b;
+
+        double apart() const noexcept { return std::abs(double{b} - double{a}); }
+    };
+
+    std::string name;
+    std::size_t rows = 0, cols = 0;
+    std::size_t unequal = 0;        ///< numbers; −0 is 0
+    std::optional<place> first{};   ///< row by row
+    std::optional<place> largest{}; ///< |b − a|; the first of equal ones
+    double mean = 0;                ///< |b − a|
+    double relative = 0;            ///< ‖b − a‖ / ‖a‖; infinite where only a is zero
+    std::vector<double> of_rows{};  ///< ‖b − a‖ / ‖a‖ of each row, 0 where both are zero
+    odd_numbers in_a{}, in_b{};
+
+    bool is_equal() const noexcept { return unequal == 0; }
+    double largest_apart() const noexcept { return largest ? largest->apart() : 0; }
+};
+
+namespace detail {
+
+/// ‖b − a‖ / ‖a‖, of their squares.
+inline double error_ratio(double apart, double of) noexcept { return apart == 0 ? 0.0 : std::sqrt(apart / of); }
+
+/// One row of a tensor_difference.
+struct row_difference {
+    std::size_t unequal = 0;
+    std::optional<tensor_difference::place> first{}, largest{};
+    double sum = 0, squares = 0, reference = 0;
+    odd_numbers in_a{}, in_b{};
+};
+
+inline bool is_constant(std::span<const float> x) noexcept {
+    return std::ranges::all_of(x, [&](float v) { return v == x.front(); });
+}
+
+inline row_difference row_difference_of(std::size_t r, std::span<const float> a, std::span<const float> b) noexcept {
+    constexpr std::size_t block = 32;
+    row_difference d;
+    for (std::size_t c = 0; c < a.size(); ++c) {
+        d.reference += double{a[c]} * double{a[c]};
+        if (a[c] == b[c]) continue;
+        const tensor_difference::place here{r, c, a[c], b[c]};
+        if (!d.first) d.first = here;
+        if (!d.largest || here.apart() > d.largest->apart()) d.largest = here;
+        ++d.unequal;
+        d.sum += here.apart();
+        d.squares += here.apart() * here.apart();
+    }
+    if (d.unequal == 0) return d;
+    const auto is_zero = [](std::span<const float> x) {
+        return std::ranges::all_of(x, [](float v) { return v == 0; });
+    };
+    const bool a_is_zero = is_zero(a), b_is_zero = is_zero(b);
+    d.in_a.zero_rows = a_is_zero && !b_is_zero;
+    d.in_b.zero_rows = b_is_zero && !a_is_zero;
+    for (std::size_t c = 0; c + block <= a.size(); c += block) {
+        const auto of_a = a.subspan(c, block), of_b = b.subspan(c, block);
+        const bool constant_a = is_constant(of_a), constant_b = is_constant(of_b);
+        if (constant_a == constant_b || (constant_a ? of_a : of_b).front() == 0) continue;
+        odd_numbers& odd = constant_a ? d.in_a : d.in_b;
+        if (odd.constant_blocks++ == 0) odd.first_constant_col = c;
+    }
+    return d;
+}
+
+inline void add_row(odd_numbers& to, std::size_t r, odd_numbers const& row) noexcept {
+    if (to.zero_rows == 0 && row.zero_rows != 0) to.first_zero_row = r;
+    if (to.constant_blocks == 0 && row.constant_blocks != 0) {
+        to.first_constant_row = r;
+        to.first_constant_col = row.first_constant_col;
+    }
+    to.zero_rows += row.zero_rows;
+    to.constant_blocks += row.constant_blocks;
+}
+
+} // namespace detail
+
+/// The same for any number of threads.
+/// Shapes: a, b (rows, cols), finite.   Errors: shape_error for different ones.
+inline tensor_difference difference_of(std::string name, matrix_view<const float> a, matrix_view<const float> b) {
+    detail::check_shape("difference_of", "b", b, a.rows, a.cols);
+    tensor_difference d;
+    d.name = std::move(name);
+    d.rows = a.rows;
+    d.cols = a.cols;
+    std::vector<detail::row_difference> rows(a.rows);
+    detail::for_each_row(a, [&](std::size_t r) { rows[r] = detail::row_difference_of(r, a.row(r), b.row(r)); });
+    double sum = 0, squares = 0, reference = 0;
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        auto const& row = rows[r];
+        if (!d.first) d.first = row.first;
+        if (row.largest && (!d.largest || row.largest->apart() > d.largest->apart())) d.largest = row.largest;
+        d.unequal += row.unequal;
+        sum += row.sum;
+        squares += row.squares;
+        reference += row.reference;
+        d.of_rows.push_back(detail::error_ratio(row.squares, row.reference));
+        detail::add_row(d.in_a, r, row.in_a);
+        detail::add_row(d.in_b, r, row.in_b);
+    }
+    const std::size_t count = a.rows * a.cols;
+    d.mean = count == 0 ? 0 : sum / static_cast<double>(count);
+    d.relative = detail::error_ratio(squares, reference);
+    return d;
+}
+
+/// A tensor of a checkpoint, of rank 1 or 2, as floats.   Errors: as load_matrix and load_vector.
+inline packed_matrix<dense<float>> load_floats(checkpoint const& source, std::string const& name, std::size_t rank) {
+    if (rank == 2) return source.load_matrix<packed_matrix<dense<float>>>(name);
+    const auto values = source.load_vector(name);
+    packed_matrix<dense<float>> row(1, values.size());
+    std::ranges::copy(values, row.writable_row(0).begin());
+    return row;
+}
+
+/// The tensor of that name in two checkpoints.   Errors: as load_floats; shape_error for different shapes.
+inline tensor_difference difference_of(checkpoint const& a, checkpoint const& b, std::string const& name,
+                                       std::size_t rank) {
+    const auto of_a = load_floats(a, name, rank), of_b = load_floats(b, name, rank);
+    if (of_a.rows() != of_b.rows() || of_a.cols() != of_b.cols())
+        throw shape_error("tensor " + in_quotes(name) + ": " + detail::rows_by_cols(of_a.rows(), of_a.cols()) + " in " +
+                          a.path().string() + ", " + detail::rows_by_cols(of_b.rows(), of_b.cols()) + " in " +
+                          b.path().string());
+    return difference_of(name, of_a.view(), of_b.view());
+}
+
+/// What is not the same beside the numbers of blocks of the same shape: what a model of one's blocks within the other
+/// leaves out of account, in words.
+/// Errors: format_error where blocks have another form, shape or number.
+inline std::vector<std::string> setting_differences(checkpoint const& full, checkpoint const& other) {
+    model_config const &a = full.config(), &b = other.config();
+    const auto refuse = [&](std::string const& what, std::string const& of_a, std::string const& of_b) {
+        throw format_error(other.path().string() + ": " + what + " " + of_b + ", that of " + full.path().string() +
+                           " " + of_a + "; a model of the same architecture and sizes is expected");
+    };
+    if (full.family().form != other.family().form) refuse("architecture", a.architecture, b.architecture);
+    for (auto const& [what, x, y] :
+         {std::tuple{"layers", a.layers, b.layers}, std::tuple{"width", a.block.width, b.block.width},
+          std::tuple{"heads", a.block.heads, b.block.heads}, std::tuple{"KV heads", a.block.kv_heads, b.block.kv_heads},
+          std::tuple{"head dimension", a.block.head_dim, b.block.head_dim},
+          std::tuple{"MLP width", a.block.ffn_width, b.block.ffn_width}})
+        if (x != y) refuse(what, std::to_string(x), std::to_string(y));
+    if (a.block.biases != b.block.biases) refuse("the set of biases is", "another", "one");
+    std::vector<std::string> differences;
+    const auto note = [&](bool differs, char const* what) {
+        if (differs)
+            differences.push_back(std::string(what) + " of " + other.path().string() +
+                                  " differ from those of the full model");
+    };
+    if (a.vocabulary != b.vocabulary)
+        differences.push_back("the vocabulary of " + other.path().string() + " has " + std::to_string(b.vocabulary) +
+                              " rows, the full model's " + std::to_string(a.vocabulary));
+    note(std::abs(a.block.norm_eps - b.block.norm_eps) > 1e-3f * a.block.norm_eps, "the epsilons of norms");
+    note(a.embedding_scale != b.embedding_scale, "the scales of embeddings");
+    note(a.ropes.size() != b.ropes.size() || a.ropes.front().theta != b.ropes.front().theta, "the rotary angles");
+    return differences;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/models/gguf_model_writer.hpp
+/// write_gguf_model: a GGUF checkpoint once more, with some of its tensors replaced.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+class gguf_model_writer {
+public:
+    explicit gguf_model_writer(checkpoint const& source) : contents_(*source.contents_) {
+        if (!contents_.gguf)
+            throw option_error(contents_.path.string() +
+                               ": a GGUF file is expected, from which metadata and tokenizer of another are taken");
+        for (auto const& t : contents_.tensors) held_[t.blocks].push_back(&t);
+        for (auto& [blocks, parts] : held_) std::ranges::sort(parts, {}, &stored_tensor::first_row);
+    }
+
+    template <class MatrixOf, class VectorOf>
+    void write(std::filesystem::path const& path, MatrixOf const& matrix_of, VectorOf const& vector_of) {
+        auto const& tensors = contents_.gguf->tensors();
+        std::vector<gguf_entry> entries;
+        std::vector<std::optional<std::vector<std::byte>>> replaced(tensors.size());
+        for (std::size_t i = 0; i < tensors.size(); ++i) {
+            entries.push_back({std::string(tensors[i].name), tensors[i].type, tensors[i].shape()});
+            if (const auto place = held_.find(&tensors[i]); place == held_.end())
+                continue;
+            else if (tensors[i].rank == 2)
+                replaced[i] = matrix_bytes(place->second, matrix_of, entries.back());
+            else if (tensors[i].rank == 1)
+                replaced[i] = vector_bytes(place->second, vector_of, entries.back());
+        }
+        write_gguf(path, values(), entries, [&](std::size_t i) -> std::span<const std::byte> {
+            return replaced[i] ? std::span<const std::byte>(*replaced[i]) : tensors[i].bytes;
+        });
+    }
+
+private:
+    using held_tensors = std::vector<stored_tensor const*>;
+
+    /// The types that may hold codes, by their bits.
+    static constexpr std::array<std::uint32_t, 5> code_types{2, 3, 6, 7, 8};
+    /// general.file_type of a model that is mostly of that type.
+    static constexpr std::array<std::uint32_t, 5> file_types{2, 3, 8, 9, 7};
+
+    template <class MatrixOf>
+    std::optional<std::vector<std::byte>> matrix_bytes(held_tensors const& parts, MatrixOf const& matrix_of,
+                                                       gguf_entry& entry) {
+        std::vector<coded_matrix> in_file;
+        for (stored_tensor const* const t : parts)
+            if (auto m = matrix_of(t->info.name)) {
+                if (m->rows() != t->rows() || m->cols() != t->cols())
+                    throw shape_error(t->who() + ": shape " + shape_text(t->info.shape) + " is expected, " +
+                                      std::to_string(m->rows()) + " rows of " + std::to_string(m->cols()) +
+                                      " were given");
+                in_file.push_back(in_stored_order(std::move(*m), *t));
+            }
+        if (in_file.empty()) return std::nullopt;
+        if (in_file.size() != parts.size())
+            throw option_error(parts[0]->who() + ": is one tensor of " + std::to_string(parts.size()) +
+                               " matrices, of which either all are replaced or none");
+        std::exception_ptr lost;
+        for (std::size_t k = 0; k < code_types.size(); ++k) {
+            auto const& type = *find_gguf_block_type(code_types[k]);
+            try {
+                std::vector<std::byte> bytes;
+                for (auto const& m : in_file) {
+                    const auto more = gguf_blocks_of(m, type, parts[0]->who());
+                    bytes.insert(bytes.end(), more.begin(), more.end());
+                }
+                entry.type = &type;
+                ++written_[k];
+                return bytes;
+            } catch (format_error const&) { // the first that has the bits says what would be lost
+                if (!lost && type.parts->bits >= in_file[0].bits) lost = std::current_exception();
+            }
+        }
+        std::rethrow_exception(lost);
+    }
+
+    static coded_matrix in_stored_order(coded_matrix m, stored_tensor const& t) {
+        if (t.interleaved_head == 0) return m;
+        std::vector<std::size_t> row_at(m.rows());
+        for (std::size_t r = 0; r < m.rows(); ++r) row_at[t.stored_row(r)] = r;
+        return m.with_rows(m.rows(), [&](std::size_t at) { return row_at[at]; });
+    }
+
+    template <class VectorOf>
+    static std::optional<std::vector<std::byte>> vector_bytes(held_tensors const& parts, VectorOf const& vector_of,
+                                                              gguf_entry& entry) {
+        stored_tensor const& t = *parts[0];
+        const std::optional<std::vector<float>> given = parts.size() == 1 ? vector_of(t.info.name) : std::nullopt;
+        if (!given) return std::nullopt;
+        if (given->size() != t.cols())
+            throw shape_error(t.who() + ": " + std::to_string(t.cols()) + " numbers are expected, " +
+                              std::to_string(given->size()) + " were given");
+        std::vector<std::byte> bytes(given->size() * sizeof(float));
+        for (std::size_t i = 0; i < given->size(); ++i)
+            std::memcpy(bytes.data() + t.stored_row(i) * sizeof(float), &(*given)[i], sizeof(float));
+        entry.type = find_gguf_block_type(0);
+        return bytes;
+    }
+
+    gguf_values values() const {
+        gguf_values all;
+        for (auto const& value : contents_.gguf->metadata())
+            if (!value.key.starts_with("split.")) all.copy(value);
+        if (const auto most = std::ranges::max_element(written_); *most > 0) {
+            all.set("general.file_type", file_types[static_cast<std::size_t>(most - written_.begin())]);
+            all.set("general.quantization_version", std::uint32_t{2});
+        }
+        return all;
+    }
+
+    checkpoint_contents const& contents_;
+    std::map<gguf_tensor const*, held_tensors> held_;
+    std::array<std::size_t, code_types.size()> written_{}; // tensors of each type
+};
+
+} // namespace detail
+
+/// Writes `source`, which is a GGUF checkpoint, as one GGUF file. matrix_of(name) and vector_of(name), asked for each
+/// tensor by its Hugging Face name, give an optional coded_matrix and an optional std::vector<float> to write in its
+/// place: in the first of Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 that holds the codes exactly, and as F32. Metadata and all
+/// other tensors are those of the source. What replaces is held in memory until the file is written.
+/// Errors: option_error for a source that is a folder, and where only some matrices of one tensor are replaced;
+/// shape_error for another shape; format_error saying what would be lost; those of write_gguf.
+template <class MatrixOf, class VectorOf>
+void write_gguf_model(checkpoint const& source, std::filesystem::path const& path, MatrixOf const& matrix_of,
+                      VectorOf const& vector_of) {
+    detail::gguf_model_writer(source).write(path, matrix_of, vector_of);
+}
+
+} // namespace bitlens
+
 // ---- bitlens/models/random_model.hpp
 /// tiny_model: a seeded random model for tests and examples that need no download.
 
@@ -22224,6 +26922,7 @@ public:
     W const& embedding() const noexcept { return *embedding_; }
     std::span<const float> final_norm() const noexcept { return *final_norm_; }
     W const& head() const noexcept { return *head_; }
+    model_ends<W> ends() const noexcept { return {embedding_, final_norm_, head_}; }
 
     /// x ← the rows of the embedding, in the scale that the model wants.   Shapes: ids (T), x (T, d).
     /// Errors: as bitlens::embed.
@@ -22786,11 +27485,23 @@ struct run_manifest {
     bool operator==(run_manifest const&) const = default;
 };
 
+namespace detail {
+
+inline constexpr const char* file_name_key = "name";
+
+} // namespace detail
+
 /// Name, size and SHA-256 of a file: what stands for it in a manifest.   Errors: io_error.
 inline json file_identity(std::filesystem::path const& path) {
-    return {{"name", visible_line(path.filename().native())},
+    return {{detail::file_name_key, visible_line(path.filename().native())},
             {"bytes", std::filesystem::file_size(path)},
             {"sha256", sha256_of_file(path)}};
+}
+
+/// The identity of a file, whatever it is called.
+inline json without_name(json identity) {
+    identity.erase(detail::file_name_key);
+    return identity;
 }
 
 /// What follows a value in words, of the one side of a difference and of the other.
@@ -23002,6 +27713,7 @@ struct variant {
     std::vector<weights_change<W>> weights{}; // of those that overlap, the last holds
     std::vector<point_patch> patches{};       // beside the parent's; of those that overlap, the last holds
     std::optional<early_exit> exit{};
+    std::shared_ptr<const model_ends<W>> ends{}; // its own embedding, final norm and head; none: its parent's
 
     variant() = default;
     /// With weights of its own in every layer. Does not compile for a source of another type of weight.
@@ -23030,6 +27742,11 @@ struct variant {
     variant patched(point_id point, std::string source, layer_range layers = {},
                     position_range positions = every_position) && {
         patches.push_back({point, std::move(source), layers, positions});
+        return std::move(*this);
+    }
+    /// With ends of its own, which have the shapes of the model's.
+    variant with_ends(model_ends<W> own) && {
+        ends = std::make_shared<const model_ends<W>>(std::move(own));
         return std::move(*this);
     }
     variant ending(early_exit where) && {
@@ -23070,6 +27787,7 @@ namespace bitlens {
 struct layer_step {
     struct copy {
         std::size_t from, to; // streams
+        std::size_t variant;  // whose stream it becomes
     };
     struct kept_point {
         std::size_t variant; // whose
@@ -23162,6 +27880,12 @@ public:
     /// Layers that a variant runs by itself.
     std::size_t layers_of(std::size_t v) const noexcept { return nodes_[v].end - nodes_[v].first; }
 
+    /// The ends of a variant; nullptr where they are the model's.
+    model_ends<W> const* ends_of(std::size_t v) const noexcept {
+        while (v != 0 && variants_[v].ends == nullptr) v = nodes_[v].parent;
+        return variants_[v].ends.get();
+    }
+
     /// The source of one matrix of a variant at a layer, and of its norms and biases.
     layer_source<W>* source_of_matrix(std::size_t v, std::size_t layer, std::size_t p) const {
         return find_source(v, layer, [p](projection_set const& s) { return s.test(p); });
@@ -23230,6 +27954,7 @@ private:
                               std::to_string(n.end - 1));
             n.first = std::min(n.first, w.layers.first);
         }
+        if (v.ends != nullptr) n.first = 0;
         n.first_patch = patches_.size();
         if (is_root) check_root(v);
         for (auto const& p : v.patches) {
@@ -23255,7 +27980,7 @@ private:
         nodes_.push_back(n);
     }
     void check_root(variant<W> const& v) const {
-        if (!v.parent.empty() || v.exit || !v.patches.empty())
+        if (!v.parent.empty() || v.exit || !v.patches.empty() || v.ends != nullptr)
             refuse(v, "comes first: it is the root, which has weights and nothing else");
         if (v.weights.empty() || v.weights[0].layers.first != 0 || v.weights[0].layers.end < layers_ ||
             !v.weights[0].projections.all())
@@ -23331,7 +28056,7 @@ private:
             node const& n = nodes_[v];
             if (k < n.first || k >= n.end) continue;
             if (v != 0 && k == n.first)
-                step.forks.push_back({k == 0 ? nodes_[0].stream : nodes_[runner(n.parent, k - 1)].stream, n.stream});
+                step.forks.push_back({k == 0 ? nodes_[0].stream : nodes_[runner(n.parent, k - 1)].stream, n.stream, v});
             layer_step::run run{v, n.stream, k < n.complete ? stage::end : stage::gate_up, {}, {}};
             each_patch(v, k, [&](point_patch const& p, std::size_t number) {
                 if (fires(n, k, p.point))
@@ -23656,7 +28381,13 @@ private:
 
     void run_layer(std::size_t k, std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
         layer_step const& step = tree_.step(k);
-        for (auto const& fork : step.forks) copy_rows(stream(e, fork.from).x, stream(e, fork.to).x.view());
+        for (auto const& fork : step.forks) {
+            auto& to = stream(e, fork.to).x;
+            if (auto const* const own = k == 0 ? tree_.ends_of(fork.variant) : nullptr)
+                embed(*own->embedding, ids, to.view(), config_.embedding_scale);
+            else
+                copy_rows(stream(e, fork.from).x, to.view());
+        }
         pool_.lend([&](sweep_task& task) {
             const auto kept = task.room_for(step, config_.block);
             run_variants(k, e, kept, task, measurement);
@@ -23698,14 +28429,27 @@ private:
                      std::span<const std::int32_t> ids, sweep_task& task, M& measurement) {
         const std::size_t width = config_.block.width;
         std::vector<matrix_view<const float>> hidden;
+        std::vector<W const*> heads;
         std::vector<token_scores> scores;
         for (auto const& exit : exits) {
             const matrix_view<float> normed(task.exits.data() + hidden.size() * scored_ * width, scored_, width);
-            rms_norm(state_of(exit).middle_rows(0, scored_), model_.final_norm(), config_.block.norm_eps, normed);
+            rms_norm(state_of(exit).middle_rows(0, scored_), final_norm_of(exit.variant), config_.block.norm_eps,
+                     normed);
             hidden.push_back(normed);
+            heads.push_back(&head_of(exit.variant));
             scores.push_back(alone(measurement.scores()[exit.variant]));
         }
-        vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
+        vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1), scores,
+                        task.scratch);
+    }
+
+    std::span<const float> final_norm_of(std::size_t v) const {
+        auto const* const own = tree_.ends_of(v);
+        return own != nullptr ? std::span<const float>(*own->final_norm) : model_.final_norm();
+    }
+    W const& head_of(std::size_t v) const {
+        auto const* const own = tree_.ends_of(v);
+        return own != nullptr ? *own->head : model_.head();
     }
 
     /// Scores of a state that stands beside no reference.
@@ -23719,22 +28463,25 @@ private:
         const auto x = [&](std::size_t number) { return stream(e, number).x.view().middle_rows(0, scored_); };
         const auto room = measurement.scores();
         std::vector<matrix_view<const float>> hidden;
+        std::vector<W const*> heads;
         std::vector<token_scores> scores;
         std::vector<bool> is_normed(streams());
         for (auto const& last : tree_.last_states())
             if (last.scale_of)
-                rms_norm_of_scale(x(last.stream), x(*last.scale_of), model_.final_norm(), config_.block.norm_eps,
-                                  x(last.stream));
+                rms_norm_of_scale(x(last.stream), x(*last.scale_of), final_norm_of(last.variant),
+                                  config_.block.norm_eps, x(last.stream));
         for (auto const& last : tree_.last_states()) {
             if (!last.scale_of && !is_normed[last.stream]) {
-                rms_norm(x(last.stream), model_.final_norm(), config_.block.norm_eps, x(last.stream));
+                rms_norm(x(last.stream), final_norm_of(last.variant), config_.block.norm_eps, x(last.stream));
                 is_normed[last.stream] = true;
             }
             hidden.push_back(x(last.stream));
+            heads.push_back(&head_of(last.variant));
             scores.push_back(last.scale_of ? alone(room[last.variant]) : room[last.variant]);
         }
         pool_.lend([&](sweep_task& task) {
-            vocabulary_loss(model_.head(), config_.logit_soft_cap, hidden, ids.subspan(1), scores, task.scratch);
+            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1), scores,
+                            task.scratch);
         });
     }
 
@@ -23759,6 +28506,18 @@ void check_positions(variant_tree<W> const& tree, std::size_t tokens) {
                                std::to_string(patch->positions.end) + "; the rows have " + std::to_string(tokens));
 }
 
+/// Errors: shape_error for a variant whose ends have not the shapes of the model's.
+template <class W>
+void check_ends(std::span<const variant<W>> variants, model_config const& config) {
+    for (auto const& v : variants) {
+        if (v.ends == nullptr) continue;
+        check_shape("sweep", "embedding", v.ends->embedding->rows(), v.ends->embedding->cols(), config.vocabulary,
+                    config.block.width);
+        check_shape("sweep", "head", v.ends->head->rows(), v.ends->head->cols(), config.vocabulary, config.block.width);
+        check_size("sweep", "final_norm", v.ends->final_norm->size(), config.block.width);
+    }
+}
+
 template <class Architecture, class W, class Make, class Done>
 std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
                                    matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make,
@@ -23769,6 +28528,7 @@ std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, st
         throw shape_error("sweep: rows of at least 2 token ids are expected, found " + std::to_string(ids.cols));
     for (std::size_t n = 0; n < ids.rows; ++n) check_token_ids(ids.row(n), model.config().vocabulary);
     check_positions(tree, ids.cols);
+    check_ends(variants, model.config());
     std::vector<patch_count> counts;
     for (auto const& [v, patch] : tree.patches()) counts.push_back({tree.name(v), patch->point, 0});
     if (ids.rows == 0) return counts;
@@ -24308,7 +29068,6 @@ private:
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -24589,10 +29348,7 @@ inline void expect_tables_writable(std::filesystem::path const& folder) {
 }
 
 /// Whether a run of the folder has come to its end.
-inline bool has_run_tables(std::filesystem::path const& folder) {
-    std::error_code unknown;
-    return std::filesystem::exists(folder / detail::examples_name, unknown);
-}
+inline bool has_run_tables(std::filesystem::path const& folder) { return is_there(folder / detail::examples_name); }
 
 /// What the tables of the folder hold of the table's variants; the others stay as they are.
 /// Errors: io_error; format_error naming file and column for tables that are not of this run.
@@ -25463,6 +30219,50 @@ inline document_selection select_documents(std::filesystem::path const& data, to
 // ---- bitlens/recipes/awq_method.hpp
 /// awq_method: AWQ among the kinds of methods, "awq3-g128", "awq4-g128:clip=off".
 
+// ---- bitlens/recipes/calibration_preset.hpp
+/// calibration_preset: how the texts of a file become the documents that a method looks at.
+
+#include <cstddef>
+#include <string_view>
+
+namespace bitlens {
+
+/// How the texts of a file become documents. Tokens are counted with the one that a text begins with.
+struct calibration_preset {
+    std::string_view name;
+    std::size_t texts;     // at most
+    bool counts_kept;      // whether so many are kept, or looked at
+    bool strips_space;     // of both ends of a text
+    std::size_t fewest;    // tokens of a text; those of fewer are left out
+    std::size_t most;      // tokens of a text
+    bool cuts_longer;      // texts of more tokens; else they are left out
+    std::size_t block = 0; // tokens: texts are joined and cut in blocks, the rest is dropped; 0: each is a document
+
+    bool operator==(calibration_preset const&) const = default;
+};
+
+/// The first 1024 texts, each a document. Source: GPTQModel's recipe and the paper's; quantization.md §3.2 restates it.
+/// It sorts documents by length to pad batches less; a Hessian is a sum over tokens, and here none is padded.
+inline constexpr calibration_preset gptq_calibration{.name = "gptq",
+                                                     .texts = 1024,
+                                                     .counts_kept = false,
+                                                     .strips_space = false,
+                                                     .fewest = 11,
+                                                     .most = 2048,
+                                                     .cuts_longer = true};
+
+/// The first 128 short texts, joined and cut in blocks of 512.   Source: llm-awq's calib_data.py.
+inline constexpr calibration_preset awq_calibration{.name = "awq",
+                                                    .texts = 128,
+                                                    .counts_kept = true,
+                                                    .strips_space = true,
+                                                    .fewest = 1,
+                                                    .most = 512,
+                                                    .cuts_longer = false,
+                                                    .block = 512};
+
+} // namespace bitlens
+
 // ---- bitlens/recipes/method_kinds.hpp
 /// The kinds of quantization methods: what each is told, how its text is read and written, which quantizer it is for
 /// a format.
@@ -25482,7 +30282,8 @@ inline document_selection select_documents(std::filesystem::path const& data, to
 
 namespace bitlens {
 
-/// What the text of every method of a kind begins with, "rtn3" say, and what may follow its group, in words.
+/// What the text of every method of a kind begins with, "rtn3" say, and what may follow its group, in words. A kind
+/// without bits (0) is the word alone, and is meant by where it lies.
 struct method_usage {
     std::string_view word;
     std::size_t fewest_bits, most_bits;
@@ -25518,6 +30319,11 @@ public:
         : whole_(whole), usage_(usage) {
         const auto colon = text.find(':');
         flags_ = detail::split(text.substr(0, colon), '-');
+        if (usage.most_bits == 0) {
+            if (text != usage.word) refuse("'" + std::string(text) + "' is no method");
+            flags_.clear();
+            return;
+        }
         read_bits(flags_[0]);
         if (flags_.size() < 2) refuse("the group is missing: -g32, -g64, -g128 or -row");
         read_group(flags_[1]);
@@ -25655,6 +30461,7 @@ private:
 
 } // namespace bitlens
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -25669,8 +30476,8 @@ namespace bitlens {
 ///   k.bytes(shape)          of a matrix of that shape, packed
 ///   k.quantizer<F>()        its quantizer for the format F, or nothing where that is not the format it packs to;
 ///                           a template for the formats that a kind can pack to at all
-/// Where the quantizer is a calibrated_quantizer, or scales between layers are searched, the kind says
-/// `is_calibrated = true`, and a walk over a model quantizes with it.
+/// Where the quantizer is a calibrated_quantizer, or scales between layers are searched, the kind says how texts become
+/// the documents that it looks at, `calibration = gptq_calibration`, and a walk over a model quantizes with it.
 template <class K>
 concept method_kind = requires(K const& k, method_words& words, matrix_shape shape) {
     { K::usage } -> std::convertible_to<method_usage>;
@@ -25681,10 +30488,9 @@ concept method_kind = requires(K const& k, method_words& words, matrix_shape sha
 };
 
 template <class K>
-inline constexpr bool is_calibrated = false;
-template <class K>
-    requires requires { K::is_calibrated; }
-inline constexpr bool is_calibrated<K> = K::is_calibrated;
+inline constexpr bool is_calibrated = requires {
+    { K::calibration } -> std::convertible_to<calibration_preset>;
+};
 
 namespace detail {
 
@@ -25699,6 +30505,16 @@ constexpr std::uint64_t packed_bytes(matrix_shape shape, int bits, std::size_t g
     return shape.rows * (shape.cols * static_cast<std::uint64_t>(bits) / 8 + groups * 5);
 }
 
+/// Of the columns and places of a matrix that has an order.
+constexpr std::uint64_t order_bytes(matrix_shape shape) noexcept { return shape.cols * 2 * sizeof(std::uint32_t); }
+
+/// "-shift".   Errors: option_error for a group that is the whole row.
+inline bool is_shifted(method_words& words) {
+    const bool is = words.flag("shift");
+    if (is && words.group_size() == 0) words.refuse("'-shift' moves groups, of which a row has one");
+    return is;
+}
+
 /// Whether F is the uniform format of these numbers.
 template <quant_format F>
 constexpr bool is_format(int bits, std::size_t group_size, bool symmetric) noexcept {
@@ -25709,43 +30525,59 @@ constexpr bool is_format(int bits, std::size_t group_size, bool symmetric) noexc
 
 /// Round to nearest: "rtn3-g64", "rtn4-row-sym".
 struct rtn_method {
-    static constexpr method_usage usage{"rtn", 2, 8, "-sym: on a grid symmetric about 0"};
+    static constexpr method_usage usage{"rtn", 2, 8,
+                                        "-sym: on a grid symmetric about 0; -shift: groups moved by half of one"};
 
     int bits = 4;
     std::size_t group_size = 0; ///< 0: a whole row
     bool symmetric = false;
+    bool shifted_groups = false;
 
     bool operator==(rtn_method const&) const = default;
-    static rtn_method read(method_words& words) { return {words.bits(), words.group_size(), words.flag("sym")}; }
-    std::string text() const { return detail::method_text(usage, bits, group_size) + (symmetric ? "-sym" : ""); }
-    std::uint64_t bytes(matrix_shape shape) const { return detail::packed_bytes(shape, bits, group_size); }
+    static rtn_method read(method_words& words) {
+        return {words.bits(), words.group_size(), words.flag("sym"), detail::is_shifted(words)};
+    }
+    std::string text() const {
+        return detail::method_text(usage, bits, group_size) + (symmetric ? "-sym" : "") +
+               (shifted_groups ? "-shift" : "");
+    }
+    std::uint64_t bytes(matrix_shape shape) const {
+        return detail::packed_bytes(shape, bits, group_size) + (shifted_groups ? detail::order_bytes(shape) : 0);
+    }
     template <quant_format F>
-        requires is_uniform<F> std::optional<rtn<F>> quantizer()
+        requires is_uniform<F> std::optional<shifted<rtn<F>>> quantizer()
     const {
         if (!detail::is_format<F>(bits, group_size, symmetric)) return std::nullopt;
-        return rtn<F>{};
+        return shifted<rtn<F>>{{}, shifted_groups ? group_size / 2 : 0};
     }
 };
 
 /// NormalFloat: "nf3-g64", "nf4-row-dq".
 struct normal_float_method {
-    static constexpr method_usage usage{"nf", 3, 4, "-dq: scales are quantized too"};
+    static constexpr method_usage usage{"nf", 3, 4,
+                                        "-dq: scales are quantized too; -shift: groups moved by half of one"};
 
     int bits = 4;
     std::size_t group_size = 0; ///< 0: a whole row
     bool nested_scales = false;
+    bool shifted_groups = false;
 
     bool operator==(normal_float_method const&) const = default;
     static normal_float_method read(method_words& words) {
-        return {words.bits(), words.group_size(), words.flag("dq")};
+        return {words.bits(), words.group_size(), words.flag("dq"), detail::is_shifted(words)};
     }
-    std::string text() const { return detail::method_text(usage, bits, group_size) + (nested_scales ? "-dq" : ""); }
-    std::uint64_t bytes(matrix_shape shape) const { return detail::packed_bytes(shape, bits, group_size); }
+    std::string text() const {
+        return detail::method_text(usage, bits, group_size) + (nested_scales ? "-dq" : "") +
+               (shifted_groups ? "-shift" : "");
+    }
+    std::uint64_t bytes(matrix_shape shape) const {
+        return detail::packed_bytes(shape, bits, group_size) + (shifted_groups ? detail::order_bytes(shape) : 0);
+    }
     template <quant_format F>
-        requires is_normal_float<F> std::optional<absmax<F>> quantizer()
+        requires is_normal_float<F> std::optional<shifted<absmax<F>>> quantizer()
     const {
         if (F::bits != bits || F::group_size != group_size) return std::nullopt;
-        return absmax<F>{nested_scales};
+        return shifted<absmax<F>>{{nested_scales}, shifted_groups ? group_size / 2 : 0};
     }
 };
 
@@ -25762,8 +30594,8 @@ namespace bitlens {
 
 struct awq_method {
     static constexpr method_usage usage{
-        "awq", 2, 8, "-sym: on a grid symmetric about 0; and after ':' scale and clip, as in awq4-g128:clip=off"};
-    static constexpr bool is_calibrated = true;
+        "awq", 2, 8, "-sym: on a grid symmetric about 0; after ':' scale and clip, as in awq4-g128:clip=off"};
+    static constexpr calibration_preset calibration = awq_calibration;
 
     int bits = 4;
     std::size_t group_size = 0; ///< 0: a whole row
@@ -25795,6 +30627,29 @@ static_assert(method_kind<awq_method>);
 
 } // namespace bitlens
 
+// ---- bitlens/recipes/checkpoint_method.hpp
+/// checkpoint_method: what another checkpoint of the same architecture holds, whoever made it and however it stores it.
+
+#include <cstdint>
+#include <string>
+
+namespace bitlens {
+
+/// "checkpoint": nothing is told of it beside where it lies.
+struct checkpoint_method {
+    static constexpr method_usage usage{"checkpoint", 0, 0, ""};
+
+    bool operator==(checkpoint_method const&) const = default;
+    static checkpoint_method read(method_words&) { return {}; }
+    std::string text() const { return std::string(usage.word); }
+    /// At most: as float32.
+    std::uint64_t bytes(matrix_shape shape) const { return std::uint64_t{4} * shape.rows * shape.cols; }
+};
+
+static_assert(method_kind<checkpoint_method>);
+
+} // namespace bitlens
+
 // ---- bitlens/recipes/gptq_method.hpp
 /// gptq_method: GPTQ among the kinds of methods, "gptq3-g64", "gptq4-g128-asym:damp=0.02,act_order=off".
 
@@ -25808,9 +30663,9 @@ namespace bitlens {
 struct gptq_method {
     static constexpr method_usage usage{
         "gptq", 2, 8,
-        "-asym: on a grid that is not symmetric about 0; and after ':' damp, increment, act_order, static_groups, "
+        "-asym: on a grid that is not symmetric about 0; after ':' damp, increment, act_order, static_groups, "
         "group_aware, block, mse, fresh_groups, as in gptq3-g64:damp=0.02,act_order=off"};
-    static constexpr bool is_calibrated = true;
+    static constexpr calibration_preset calibration = gptq_calibration;
 
     int bits = 4;
     std::size_t group_size = 0; ///< 0: a whole row
@@ -25851,7 +30706,7 @@ struct gptq_method {
     /// Columns in an order of their own have their numbers with them.
     std::uint64_t bytes(matrix_shape shape) const {
         const bool has_order = options.act_order && !options.static_groups && group_size != 0;
-        return detail::packed_bytes(shape, bits, group_size) + (has_order ? shape.cols * 2 * sizeof(std::uint32_t) : 0);
+        return detail::packed_bytes(shape, bits, group_size) + (has_order ? detail::order_bytes(shape) : 0);
     }
     template <quant_format F>
         requires is_uniform<F> std::optional<gptq<F>> quantizer()
@@ -25960,6 +30815,7 @@ void quantize_layers(Source&&, std::size_t, Q const&) {
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26052,6 +30908,8 @@ namespace detail {
 /// What a weight is multiplied with by column and divided by by row; empty: nothing.
 struct weight_fold {
     std::span<const float> columns, rows;
+
+    bool is_empty() const noexcept { return columns.empty() && rows.empty(); }
 };
 inline weight_fold fold_of(projection p, block_form form, block_scales const& scales) {
     weight_fold fold;
@@ -26079,43 +30937,71 @@ inline void divide(std::vector<float>& numbers, std::span<const float> by) noexc
 
 } // namespace detail
 
-/// Norms and biases of a block, folded.   Errors: as check_scales.
-inline norms_and_biases folded(norms_and_biases const& rest, block_form form, block_shape const& shape,
-                               block_scales const& scales) {
-    check_scales(scales, form, shape);
-    norms_and_biases result = rest;
-    for (std::size_t g = 0; g < scales.size(); ++g) {
-        if (scales[g].empty()) continue;
-        const input_group input = input_groups(form)[g];
-        detail::divide(input.norm ? result.gamma(*input.norm) : result.bias(*input.linear), scales[g]);
+/// The scales of one block, checked once, and the parts of the block, folded. Borrows the scales.
+class block_folder {
+public:
+    /// Errors: as check_scales.
+    block_folder(block_form form, block_shape const& shape, block_scales const& scales) : form_(form), scales_(scales) {
+        check_scales(scales, form, shape);
     }
-    return result;
+
+    norms_and_biases operator()(norms_and_biases const& rest) const {
+        norms_and_biases result = rest;
+        for (std::size_t g = 0; g < scales_.size(); ++g) {
+            if (scales_[g].empty()) continue;
+            const input_group input = input_groups(form_)[g];
+            detail::divide(input.norm ? result.gamma(*input.norm) : result.bias(*input.linear), scales_[g]);
+        }
+        return result;
+    }
+
+    /// A weight: the same one where no scale meets it.
+    template <weight_matrix W>
+    std::shared_ptr<const W> operator()(std::shared_ptr<const W> const& w, projection p) const {
+        static_assert(std::constructible_from<W, packed_matrix<dense<float>>>,
+                      "bitlens: folded weights are dense<float>, which the type of weight must list");
+        const detail::weight_fold fold = detail::fold_of(p, form_, scales_);
+        if (fold.is_empty()) return w;
+        auto numbers = std::make_shared<matrix<float>>(w->rows(), w->cols());
+        detail::with_floats(*w, [&](matrix_view<const float> floats) { copy_rows(floats, numbers->view()); });
+        detail::fold_weight(*numbers, fold);
+        const matrix_view<const float> view = *numbers;
+        return std::make_shared<const W>(packed_matrix<dense<float>>(std::move(numbers), view));
+    }
+
+private:
+    block_form form_;
+    block_scales const& scales_;
+};
+
+/// Bytes of the weights of a block that are folded: each is float32 then, and no longer the full model's.
+inline std::uint64_t folded_bytes(block_form form, block_shape const& shape, block_scales const& scales) {
+    std::uint64_t bytes = 0;
+    for (std::size_t p = 0; p < projection_count; ++p) {
+        const auto [rows, cols] = shape_of(static_cast<projection>(p), shape);
+        if (!detail::fold_of(static_cast<projection>(p), form, scales).is_empty()) bytes += rows * cols * sizeof(float);
+    }
+    return bytes;
 }
 
-/// A weight of a block, folded: the same one where no scale meets it.   Errors: as check_scales.
-template <weight_matrix W>
-std::shared_ptr<const W> folded(std::shared_ptr<const W> const& w, projection p, block_form form,
-                                block_shape const& shape, block_scales const& scales) {
-    static_assert(std::constructible_from<W, packed_matrix<dense<float>>>,
-                  "bitlens: folded weights are dense<float>, which the type of weight must list");
-    check_scales(scales, form, shape);
-    const detail::weight_fold fold = detail::fold_of(p, form, scales);
-    if (fold.columns.empty() && fold.rows.empty()) return w;
-    auto numbers = std::make_shared<matrix<float>>(w->rows(), w->cols());
-    detail::with_floats(*w, [&](matrix_view<const float> floats) { copy_rows(floats, numbers->view()); });
-    detail::fold_weight(*numbers, fold);
-    const matrix_view<const float> view = *numbers;
-    return std::make_shared<const W>(packed_matrix<dense<float>>(std::move(numbers), view));
+/// Whether scales of some input of such blocks meet this weight.
+inline bool can_be_folded(projection p, block_form form, block_shape const& shape) {
+    for (std::size_t g = 0; g < input_groups(form).size(); ++g) {
+        const input_group input = input_groups(form)[g];
+        if ((has(input.readers, p) || input.linear == p) && !why_not_scaled(form, shape, g)) return true;
+    }
+    return false;
 }
 
 /// A block, folded.   Errors: as check_scales.
 template <weight_matrix W>
 block_weights<W> folded(block_weights<W> const& block, block_form form, block_shape const& shape,
                         block_scales const& scales) {
+    const block_folder fold(form, shape, scales);
     block_weights<W> result;
-    result.rest = std::make_shared<const norms_and_biases>(folded(*block.rest, form, shape, scales));
+    result.rest = std::make_shared<const norms_and_biases>(fold(*block.rest));
     for (std::size_t p = 0; p < projection_count; ++p)
-        result.linear[p] = folded(block.linear[p], static_cast<projection>(p), form, shape, scales);
+        result.linear[p] = fold(block.linear[p], static_cast<projection>(p));
     return result;
 }
 
@@ -26453,7 +31339,8 @@ quantized_block<W> read_block(std::filesystem::path const& path, layer_file_iden
 } // namespace bitlens
 
 // ---- bitlens/recipes/quantized_manifest.hpp
-/// quantized_manifest: what decides the bytes of a quantized model. Equal manifests, equal bytes.
+/// quantized_manifest: what decides the bytes of a quantized model, and what informs of it. Equal manifests, equal
+/// bytes.
 
 // ---- bitlens/version.hpp
 /// The version of the library; CMakeLists.txt reads it here.
@@ -26480,8 +31367,7 @@ struct quantized_manifest {
     json calibration = nullptr;   // what stands for the documents that it looked at; null: none
     json source = json::object(); // what stands for the full model
     std::string program{version}; // the version of bitlens that made it
-
-    bool operator==(quantized_manifest const&) const = default;
+    json origin = json::object(); // files that it was made of, for people: under other names they make the same
 };
 
 namespace detail {
@@ -26489,10 +31375,10 @@ namespace detail {
 /// What manifest.json of a quantized model says of itself. A later layout has another number.
 inline constexpr const char* quantized_kind = "quantized model";
 inline constexpr std::size_t quantized_layout = 1;
+inline constexpr const char* origin_key = "origin";
 
-} // namespace detail
-
-inline json to_json(quantized_manifest const& m) {
+/// All that decides the bytes of a quantized model.
+inline json what_decides(quantized_manifest const& m) {
     return {{"kind", detail::quantized_kind},
             {"layout", detail::quantized_layout},
             {"bitlens", m.program},
@@ -26502,6 +31388,18 @@ inline json to_json(quantized_manifest const& m) {
             {"knobs", m.knobs},
             {"calibration", m.calibration},
             {"source", m.source}};
+}
+
+} // namespace detail
+
+inline json to_json(quantized_manifest const& m) {
+    json all = detail::what_decides(m);
+    if (!m.origin.empty()) all[detail::origin_key] = m.origin;
+    return all;
+}
+
+inline bool operator==(quantized_manifest const& a, quantized_manifest const& b) {
+    return detail::what_decides(a) == detail::what_decides(b);
 }
 
 /// Errors: format_error naming `who` and what is missing, wrong or of a later layout.
@@ -26520,6 +31418,8 @@ inline quantized_manifest quantized_manifest_from(json const& file, std::string 
     m.knobs = required_object(file, "knobs", who);
     if (json const* const found = find_value(file, "calibration", who)) m.calibration = *found;
     m.source = required_object(file, "source", who);
+    if (json const* const found = find_value(file, detail::origin_key, who))
+        m.origin = detail::expect_object(*found, who + ": " + detail::origin_key);
     if (const auto difference = first_difference(file, to_json(m), "", {" was found", " expected"}))
         throw format_error(who + ": " + *difference);
     return m;
@@ -26527,12 +31427,13 @@ inline quantized_manifest quantized_manifest_from(json const& file, std::string 
 
 /// Where two of them part, in words.
 inline std::optional<std::string> first_difference(quantized_manifest const& found, quantized_manifest const& asked) {
-    return first_difference(to_json(found), to_json(asked));
+    return first_difference(detail::what_decides(found), detail::what_decides(asked));
 }
 
-/// What stands for a manifest in the files of its layers.   Errors: format_error for a string that is no UTF-8.
+/// What stands for a manifest in the files of its layers, without its origin.   Errors: format_error for a string that
+/// is no UTF-8.
 inline std::string identity_of(quantized_manifest const& m) {
-    return sha256_of(json_text(to_json(m), "manifest of a quantized model"));
+    return sha256_of(json_text(detail::what_decides(m), "manifest of a quantized model"));
 }
 
 } // namespace bitlens
@@ -26542,7 +31443,6 @@ inline std::string identity_of(quantized_manifest const& m) {
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 
 namespace bitlens {
@@ -26597,11 +31497,8 @@ private:
 
 /// Whether a folder says of itself that it is a quantized model, whatever state it is in.
 inline bool is_quantized_folder(std::filesystem::path const& path) {
-    const auto file = path / "manifest.json";
-    std::error_code unknown;
-    if (!std::filesystem::is_regular_file(file, unknown)) return false;
     try {
-        const json manifest = read_json_file(file);
+        const json manifest = read_json_file(path / "manifest.json");
         return manifest.is_object() && manifest.contains("kind") && manifest["kind"] == detail::quantized_kind;
     } catch (error const&) {
         return false;
@@ -26685,26 +31582,43 @@ struct basic_method {
     std::uint64_t bytes(matrix_shape shape) const {
         return std::visit([&](auto const& k) { return k.bytes(shape); }, kind);
     }
+    /// How texts become the documents of what a model reads that it looks at; nothing where it looks at none.
+    calibration_preset const* calibration() const {
+        return std::visit([]<class K>(K const&) { return calibration_of<K>(); }, kind);
+    }
     /// Whether it looks at what a model reads, so that a walk over the model quantizes it.
-    bool needs_documents() const {
-        return std::visit([]<class K>(K const&) { return is_calibrated<K>; }, kind);
+    bool needs_documents() const { return calibration() != nullptr; }
+
+    /// Those of all kinds, each once.
+    static std::vector<calibration_preset const*> calibrations() {
+        std::vector<calibration_preset const*> all;
+        for (auto const* preset : {calibration_of<Kinds>()...})
+            if (preset != nullptr &&
+                std::ranges::none_of(all, [&](auto const* known) { return known->name == preset->name; }))
+                all.push_back(preset);
+        return all;
     }
 
     static constexpr std::array<method_usage, sizeof...(Kinds)> usages{Kinds::usage...};
 
-    /// What the texts of methods are made of.
+    /// What the texts of methods are made of, a line for each kind.
     static std::string existing() {
-        std::string kinds, options;
-        for (auto const& usage : usages) {
-            const auto numbered = [&](std::size_t bits) { return std::string(usage.word) + std::to_string(bits); };
-            kinds += (kinds.empty() ? "" : ", ") + numbered(usage.fewest_bits) +
-                     (usage.most_bits == usage.fewest_bits ? "" : " … " + numbered(usage.most_bits));
-            if (!usage.more.empty())
-                options +=
-                    std::string(options.empty() ? "" : "; ") + std::string(usage.word) + ": " + std::string(usage.more);
-        }
-        return "what exists: " + kinds + ", each with -g32, -g64, -g128 or -row, then what its kind takes (" + options +
-               "); or a folder of a quantized model; a name may come first: rtn3-g64, mine=nf4-g64-dq, theirs=FOLDER";
+        constexpr std::size_t column = 19; // of what a kind takes
+        std::string lines;
+        const auto add = [&](std::string line, std::string_view more) {
+            line.insert(0, "  ");
+            if (!more.empty()) line.append(line.size() < column ? column - line.size() : 2, ' ') += more;
+            lines += line + '\n';
+        };
+        for (auto const& usage : usages)
+            if (usage.most_bits != 0)
+                add(std::string(usage.word) + '<' + std::to_string(usage.fewest_bits) + '-' +
+                        std::to_string(usage.most_bits) + ">-GROUP",
+                    usage.more);
+        add("PATH", "of a quantized model: a folder that bitlens wrote, or any checkpoint of the same sizes");
+        add("GROUP is g32, g64, g128 or row; a name may come first: rtn3-g64, mine=nf4-g64-dq, theirs=PATH", "");
+        lines.pop_back();
+        return lines;
     }
 
     /// Reads `text` as one of the kinds, whose word it begins with.   Errors: option_error naming `whole`.
@@ -26723,10 +31637,19 @@ struct basic_method {
                            (word == "full" ? "the model as it is stored is no method, and runs without being named"
                                            : "there is no method '" + visible_text(word) + "'"));
     }
+
+private:
+    template <class K>
+    static constexpr calibration_preset const* calibration_of() {
+        if constexpr (is_calibrated<K>)
+            return &K::calibration;
+        else
+            return nullptr;
+    }
 };
 
 /// The methods that the command `bitlens` knows.
-struct method : basic_method<rtn_method, normal_float_method, gptq_method, awq_method> {};
+struct method : basic_method<rtn_method, normal_float_method, gptq_method, awq_method, checkpoint_method> {};
 
 /// A file's name has at most 255 bytes, of which that of a finished block, `.NAME-FIRST-COUNT.npz.tmp`, may need 51
 /// beside the method's.
@@ -26753,15 +31676,15 @@ inline void check_method_name(std::string_view whole, std::string_view name) {
 /// Whether a text begins as those of a kind do.
 template <class Method>
 bool begins_method(std::string_view text) {
-    return std::ranges::any_of(Method::usages, [&](auto const& usage) { return text.starts_with(usage.word); });
+    return std::ranges::any_of(Method::usages,
+                               [&](auto const& usage) { return usage.most_bits != 0 && text.starts_with(usage.word); });
 }
 
-/// Whether a text means a folder: it is spelled as a path, or there is one and no method is spelled so.
+/// Whether a text means a folder or file: it is spelled as a path, or there is one and no method is spelled so.
 template <class Method>
-bool names_folder(std::string_view text) {
+bool names_path(std::string_view text) {
     std::error_code unknown;
-    return text.find('/') != text.npos ||
-           (!begins_method<Method>(text) && std::filesystem::is_directory(text, unknown));
+    return text.find('/') != text.npos || (!begins_method<Method>(text) && std::filesystem::exists(text, unknown));
 }
 
 /// Cuts a list at its commas, and blanks around them, but for those between the options of a method, "a:x=1,y=2": what
@@ -26784,7 +31707,8 @@ std::vector<std::string_view> split_methods(std::string_view list) {
 
 } // namespace detail
 
-/// Reads `[name=]<kind><bits>-g<32|64|128>|-row[-word]…[:option=value,…]`, or `[name=]FOLDER` of a quantized model.
+/// Reads `[name=]<kind><bits>-g<32|64|128>|-row[-word]…[:option=value,…]`, or `[name=]PATH` of a quantized model: a
+/// folder that bitlens wrote, or a checkpoint of another kind.
 /// Names are made of at most 200 letters, digits, '.', '_' and '-'; "full" is taken by the model itself. Without one,
 /// the text is the name, its ':', ',' and '=' as '_', or the name of the folder.
 /// Errors: option_error that lists what exists; those of quantized_folder.
@@ -26797,9 +31721,10 @@ Method parse_method(std::string_view whole) try {
         text.remove_prefix(equals + 1);
         if (m.name.empty()) throw option_error("method '" + visible_text(whole) + "': the name before '=' is empty");
     }
-    if (detail::names_folder<Method>(text)) {
+    if (detail::names_path<Method>(text)) {
         m.folder = text;
-        m.kind = Method::read(whole, quantized_folder(m.folder).manifest().method);
+        m.kind = Method::read(whole, is_quantized_folder(m.folder) ? quantized_folder(m.folder).manifest().method
+                                                                   : std::string(checkpoint_method::usage.word));
         if (m.name.empty()) m.name = (m.folder / "").parent_path().filename();
     } else {
         m.kind = Method::read(whole, text);
@@ -26812,7 +31737,7 @@ Method parse_method(std::string_view whole) try {
     detail::check_method_name(whole, m.name);
     return m;
 } catch (option_error const& e) {
-    throw option_error(std::string(e.what()) + "; " + Method::existing());
+    throw option_error(std::string(e.text()) + "; what exists:", Method::existing());
 }
 
 /// Reads a list "a,b,c"; an empty text gives no method. A comma between the options of a method belongs to them.
@@ -26825,7 +31750,8 @@ std::vector<Method> parse_methods(std::string_view list) {
     for (const std::string_view text : detail::split_methods<Method>(list)) {
         Method m = parse_method<Method>(text);
         if (!names.insert(m.name).second)
-            throw option_error("method '" + visible_text(text) + "': two methods are called '" + m.name + "'; " +
+            throw option_error("method '" + visible_text(text) + "': two methods are called '" + m.name +
+                                   "'; what exists:",
                                Method::existing());
         methods.push_back(std::move(m));
     }
@@ -27343,7 +32269,9 @@ private:
                                                      "not; expected a method that needs nothing but the weights");
             return use;
         } catch (option_error const& e) {
-            throw format_error(who + ": " + e.what() + ", or full");
+            throw format_error(who + ": " + std::string(e.text()) +
+                               (e.lines().empty() ? "" : " methods that need nothing but the weights, as in rtn3-g64") +
+                               ", or full");
         }
     }
 
@@ -27491,6 +32419,7 @@ struct awq_record {
     std::optional<double> loss{};          ///< mean squared difference of the inspected outputs, of that ratio
     std::optional<double> plain_loss{};    ///< of ratio 0: without scales
     std::optional<double> relative_loss{}; ///< loss over the mean square of the outputs
+    std::size_t runs = 0;                  ///< of a document at a ratio; where all are looked at as one, of all of them
     double seconds = 0;
     std::string note{};
 };
@@ -27905,6 +32834,7 @@ private:
                                 .loss = sum / count,
                                 .plain_loss = losses.sum(0) / count,
                                 .relative_loss = outputs.power > 0 ? sum / outputs.power : 0,
+                                .runs = runs,
                                 .seconds = watch.seconds(),
                                 .note = parts == 1
                                             ? ""
@@ -28043,40 +32973,6 @@ quantized_block<W> awq_block_of(awq_cache const& cache, std::size_t k, block_wei
 
 namespace bitlens {
 
-/// How the texts of a file become documents. Tokens are counted with the one that a text begins with.
-struct calibration_preset {
-    std::string_view name;
-    std::size_t texts;     // at most
-    bool counts_kept;      // whether so many are kept, or looked at
-    bool strips_space;     // of both ends of a text
-    std::size_t fewest;    // tokens of a text; those of fewer are left out
-    std::size_t most;      // tokens of a text
-    bool cuts_longer;      // texts of more tokens; else they are left out
-    std::size_t block = 0; // tokens: texts are joined and cut in blocks, the rest is dropped; 0: each is a document
-
-    bool operator==(calibration_preset const&) const = default;
-};
-
-/// The first 1024 texts, each a document. Source: GPTQModel's recipe and the paper's; quantization.md §3.2 restates it.
-/// It sorts documents by length to pad batches less; a Hessian is a sum over tokens, and here none is padded.
-inline constexpr calibration_preset gptq_calibration{.name = "gptq",
-                                                     .texts = 1024,
-                                                     .counts_kept = false,
-                                                     .strips_space = false,
-                                                     .fewest = 11,
-                                                     .most = 2048,
-                                                     .cuts_longer = true};
-
-/// The first 128 short texts, joined and cut in blocks of 512.   Source: llm-awq's calib_data.py.
-inline constexpr calibration_preset awq_calibration{.name = "awq",
-                                                    .texts = 128,
-                                                    .counts_kept = true,
-                                                    .strips_space = true,
-                                                    .fewest = 1,
-                                                    .most = 512,
-                                                    .cuts_longer = false,
-                                                    .block = 512};
-
 struct calibration_options {
     calibration_preset preset = gptq_calibration;
     std::optional<std::size_t> texts{};     // in place of the preset's number; of rows of ids too
@@ -28100,6 +32996,7 @@ struct calibration_text {
     std::size_t row = 0; // among the documents of the file, from 0
     std::string name;    // its id in the file; empty when absent
     std::vector<std::int32_t> ids;
+    std::vector<std::int32_t> cut_off{}; // what came after them: no method sees it, leave_out does
 };
 
 /// A text that was left out because a document of a study has much of it.
@@ -28115,7 +33012,7 @@ struct calibration_set {
     std::vector<calibration_text> texts;              // what they are made of
     std::size_t read = 0;                             // texts or rows looked at; of them:
     std::size_t empty = 0, shorter = 0, longer = 0;   // left out: of white space only, and by the preset
-    std::size_t cut = 0;                              // to the preset's length, or the last one to the tokens in all
+    std::size_t cut = 0;                              // of texts: to the preset's length, or to the tokens in all
     std::vector<calibration_repeat> in_study{};       // left out by leave_out
 
     std::filesystem::path file;
@@ -28147,11 +33044,9 @@ struct calibration_set {
         return hash.hex();
     }
 
-    /// What stands for the set in a manifest: sets of equal `ids_sha256` calibrate alike; the rest says how to make it
-    /// again.
+    /// What stands for the set in a manifest: its ids, and the knobs that made them of a file, whatever that is called.
     json identity() const {
-        json all{{"file", file_id},
-                 {"documents", documents.size()},
+        json all{{"documents", documents.size()},
                  {"tokens", tokens()},
                  {"ids_sha256", ids_sha256()},
                  {"preset", holds_ids ? "rows of ids as they stand" : std::string(options.preset.name)}};
@@ -28163,6 +33058,12 @@ struct calibration_set {
         if (const auto texts_at_most = most_texts()) all["most_texts"] = *texts_at_most;
         if (options.tokens) all["most_tokens"] = *options.tokens;
         if (options.shuffle) all["shuffle"] = *options.shuffle;
+        return all;
+    }
+
+    /// Where it comes from, for people: another file may hold the same.
+    json origin() const {
+        json all{{"file", file_id}};
         if (!in_study.empty()) all["left_out_as_in_the_study"] = in_study.size();
         return all;
     }
@@ -28215,11 +33116,16 @@ inline std::vector<document> shuffled(document_reader& reader, std::uint64_t see
     return all;
 }
 
-/// Makes the documents of a set from its texts.   Errors: option_error where there are too few tokens.
+/// Makes the documents of a set from its texts, and counts those that are cut.   Errors: option_error where there are
+/// too few tokens.
 inline void make_documents(calibration_set& s) {
     s.documents.clear();
+    s.cut = 0;
     std::size_t in_texts = 0;
-    for (auto const& t : s.texts) in_texts += t.ids.size();
+    for (auto const& t : s.texts) {
+        in_texts += t.ids.size();
+        s.cut += t.cut_off.empty() ? 0u : 1u;
+    }
     if (s.block == 0) {
         for (auto const& t : s.texts) s.documents.push_back(t.ids);
     } else {
@@ -28242,8 +33148,9 @@ inline void make_documents(calibration_set& s) {
 /// The documents of a file that document_reader reads. Texts are encoded, with `bos` before each where there is one,
 /// and become documents as the preset says; no document is longer than the model's context. A row of ids is a document,
 /// taken as it stands, and the preset does not count.
-/// Errors: those of document_reader and encode; option_error for a file without documents, for a number of 0, and for
-/// too few tokens, with what was left out and why; format_error naming the document for an id outside the vocabulary.
+/// Errors: those of document_reader and encode; option_error for a file without documents, for texts without a
+/// tokenizer, for a number of 0, and for too few tokens, with what was left out and why; format_error naming the
+/// document for an id outside the vocabulary.
 inline calibration_set read_calibration(std::filesystem::path const& path, calibration_model const& model,
                                         calibration_options const& options = {}, document_keys const& keys = {}) {
     if (options.texts == 0u || options.tokens == 0u)
@@ -28258,7 +33165,9 @@ inline calibration_set read_calibration(std::filesystem::path const& path, calib
     document_reader reader(path, std::numeric_limits<std::size_t>::max(), keys);
     s.holds_ids = reader.holds_ids();
     if (!s.holds_ids) {
-        BITLENS_ASSERT(model.text != nullptr);
+        if (model.text == nullptr)
+            throw option_error(path.string() +
+                               ": texts need the model's tokenizer, which there is none of; token ids as NPY do not");
         s.bos = model.bos;
         s.most = preset.cuts_longer ? std::min(preset.most, context) : preset.most;
         s.block = std::min(preset.block, context);
@@ -28297,14 +33206,14 @@ inline calibration_set read_calibration(std::filesystem::path const& path, calib
             }
         }
         const std::size_t length = std::min({d.ids.size(), left, s.holds_ids ? left : s.most});
-        if (length < d.ids.size()) ++s.cut;
+        std::vector<std::int32_t> cut_off(d.ids.begin() + static_cast<std::ptrdiff_t>(length), d.ids.end());
         d.ids.resize(length);
         if (s.holds_ids)
             check_ids(path, d.row, d.ids, model.vocabulary);
         else
             check_rows(detail::place_of(path, d), *model.text, d.ids, model.vocabulary);
         left -= length;
-        s.texts.push_back({d.row, std::move(d.id), std::move(d.ids)});
+        s.texts.push_back({d.row, std::move(d.id), std::move(d.ids), std::move(cut_off)});
     }
     if (s.read == 0) throw option_error(path.string() + ": no document to calibrate on was found");
     if (const auto absent = reader.absent_keys(); !absent.empty())
@@ -28329,20 +33238,31 @@ inline calibration_set read_calibration(std::filesystem::path const& path, calib
 /// 0.17 with any of 2000 web pages, and 99 % no more than 0.05.
 inline constexpr double repeated_share = 0.2;
 
+/// How many 5-grams that must be, where it is not all of the smaller text: a run of 20 tokens. Of short texts a common
+/// phrase is more than repeated_share: of 11,607 pieces of 11 tokens of C4 it is in one of 1000 web pages for 165, and
+/// none shares more than 6.
+inline constexpr std::size_t repeated_ngrams = 16;
+
 /// Leaves out the texts that a document of the study has more than repeated_share of, or that have so much of one, and
 /// makes the documents again; `in_study` lists them. A method calibrated on what it is then measured on looks better
-/// there than elsewhere. Tokens are compared without the one that texts begin with.
-/// Errors: option_error where too few tokens are left.
+/// there than elsewhere. A text is judged whole, whatever a limit of tokens leaves of it: of a stub little can be told.
+/// Tokens are compared without the one that texts begin with.   Errors: option_error where too few tokens are left.
 inline void leave_out(calibration_set& s, document_rows const& study) {
     const auto content = [&s](std::span<const std::int32_t> ids) {
         return s.bos && !ids.empty() && ids[0] == *s.bos ? ids.subspan(1) : ids;
+    };
+    const auto whole = [](calibration_text const& t) {
+        auto ids = t.ids;
+        ids.insert(ids.end(), t.cut_off.begin(), t.cut_off.end());
+        return ids;
     };
     std::vector<std::span<const std::int32_t>> rows;
     for (std::size_t n = 0; n < study.size(); ++n) rows.push_back(content(study.ids.row(n)));
     const repeated_rows known(rows);
     std::vector<calibration_text> others;
     for (auto& t : s.texts) {
-        const auto most = known.most_shared(content(t.ids));
+        const auto ids = whole(t);
+        const auto most = known.most_shared(content(ids), repeated_ngrams);
         if (!most || most->share <= repeated_share)
             others.push_back(std::move(t));
         else
@@ -28355,6 +33275,496 @@ inline void leave_out(calibration_set& s, document_rows const& study) {
     }
     s.texts = std::move(others);
     detail::make_documents(s);
+}
+
+} // namespace bitlens
+
+// ---- bitlens/recipes/export_checkpoint.hpp
+/// export_checkpoint: a quantized model as a Hugging Face folder that the packages of others load.
+
+// ---- bitlens/recipes/stored_layers.hpp
+/// stored_layers: the blocks of a quantized model, from the folder that keeps it and the full model beside it.
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// A quantized block beside the full one: norms and biases are the full model's, and so are matrices that stay full,
+/// all of them in the scales of the quantized ones. A matrix that is the full model's as it is is left out. Errors:
+/// shape_error for scales that this form of block does not take.
+template <class W>
+block_weights<W> over_full(quantized_block<W> quantized, block_weights<W> const& full, block_form form,
+                           block_shape const& shape) {
+    block_weights<W> block{std::move(quantized.linear), full.rest};
+    if (std::ranges::all_of(quantized.fold, [](auto const& s) { return s.empty(); })) return block;
+    const block_folder fold(form, shape, quantized.fold);
+    block.rest = std::make_shared<const norms_and_biases>(fold(*full.rest));
+    for (std::size_t p = 0; p < projection_count; ++p) {
+        if (block.linear[p] != nullptr) continue;
+        auto w = fold(full.linear[p], static_cast<projection>(p));
+        if (w != full.linear[p]) block.linear[p] = std::move(w);
+    }
+    return block;
+}
+
+namespace detail {
+
+/// The full model's matrices where a block has none.
+template <class W>
+block_weights<W> completed(block_weights<W> block, layer_source<W>& full, std::size_t k) {
+    if (std::ranges::none_of(block.linear, [](auto const& w) { return w == nullptr; })) return block;
+    const auto others = full.layer(k);
+    for (std::size_t p = 0; p < projection_count; ++p)
+        if (block.linear[p] == nullptr) block.linear[p] = others.linear[p];
+    return block;
+}
+
+} // namespace detail
+
+/// A layer_source over a finished folder. Norms, biases and matrices that stay full are those of the full model, folded
+/// where the folder's are. A layer is read when it is first asked for. W lists the formats, and
+/// dense<float> for what is folded and stays full.
+template <class W>
+class stored_layers final : public layer_source<W> {
+    static_assert(is_mixed_matrix<W>, "bitlens: stored_layers<W>: W is a mixed_matrix that lists the folder's formats, "
+                                      "such as study_matrix");
+
+public:
+    /// form: of the model's blocks. keep_resident: what is read stays in memory; else each request reads again.
+    /// Errors: shape_error for a model of another number of layers; format_error for a folder that is not finished.
+    stored_layers(quantized_folder folder, std::shared_ptr<layer_source<W>> full, model_config const& config,
+                  block_form form, bool keep_resident = true)
+        : folder_(std::move(folder)), full_(std::move(full)), shape_(config.block), form_(form), keeps_(keep_resident),
+          kept_(folder_.manifest().layers) {
+        if (folder_.manifest().layers != config.layers)
+            throw shape_error(folder_.path().string() + ": holds " + std::to_string(folder_.manifest().layers) +
+                              " layers, the model has " + std::to_string(config.layers));
+        if (const auto missing = folder_.first_missing_layer())
+            throw format_error(folder_.path().string() + ": layer " + std::to_string(*missing) + " of " +
+                               std::to_string(config.layers) +
+                               " is missing; the folder is not finished, quantizing into it goes on there");
+    }
+
+    /// Errors: those of the source and of read_quantized_layer; of folded, naming the file.
+    block_weights<W> layer(std::size_t k) override {
+        const bool is_kept = k < kept_.size() && kept_[k];
+        auto block = is_kept ? *kept_[k] : read(k);
+        if (keeps_ && !is_kept) kept_[k] = block;
+        return detail::completed(std::move(block), *full_, k);
+    }
+
+private:
+    /// Without matrices that are the full model's as they are: its source may not keep those.
+    block_weights<W> read(std::size_t k) {
+        auto quantized = read_quantized_layer<W>(folder_, k, shape_);
+        try {
+            return over_full(std::move(quantized), full_->layer(k), form_, shape_);
+        } catch (shape_error const& e) { // scales that this form of block does not take
+            throw format_error(folder_.layer_path(k).string() + ": " + e.what());
+        }
+    }
+
+    quantized_folder folder_;
+    std::shared_ptr<layer_source<W>> full_;
+    block_shape shape_;
+    block_form form_;
+    bool keeps_;
+    std::vector<std::optional<block_weights<W>>> kept_;
+};
+
+/// The scales that channels have in a folder's blocks; nothing where they are the full model's.
+/// Errors: those of read_quantized_layer.
+template <class W>
+std::optional<awq_fold> fold_of(quantized_folder const& folder, block_shape const& shape) {
+    return fold_of(folder.manifest().layers,
+                   [&](std::size_t k) { return read_quantized_layer<W>(folder, k, shape).fold; });
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Whose files a quantized model is written as.
+enum class export_layout : std::uint8_t { gptq, gptq_v2, awq, bitsandbytes, compressed_tensors };
+
+inline constexpr std::array<std::pair<std::string_view, export_layout>, 5> export_layouts{
+    {{"gptq", export_layout::gptq},
+     {"gptq_v2", export_layout::gptq_v2},
+     {"awq", export_layout::awq},
+     {"bnb", export_layout::bitsandbytes},
+     {"compressed-tensors", export_layout::compressed_tensors}}};
+
+struct export_options {
+    export_layout layout = export_layout::gptq;
+    /// Scales are rounded to this type; none: they must be F16 exactly.
+    std::optional<safetensors_type> scales{};
+};
+
+namespace detail {
+
+/// Tensors of one file, with the bytes that they are written from.
+class shard {
+public:
+    void add(std::string name, written_part part) {
+        part.suffix = std::move(name);
+        parts_.push_back(std::move(part));
+    }
+    void add(std::string name, std::vector<float> const& numbers) {
+        add(std::move(name), {"", safetensors_type::f32, {numbers.size()}, bytes_of_numbers(numbers)});
+    }
+    /// A matrix in its own type.
+    template <dense_format F>
+    void add(std::string name, packed_matrix<F> const& w) {
+        using number = typename F::value_type;
+        constexpr auto type = std::same_as<number, float>  ? safetensors_type::f32
+                              : std::same_as<number, bf16> ? safetensors_type::bf16
+                                                           : safetensors_type::f16;
+        std::vector<number> numbers;
+        for (std::size_t r = 0; r < w.rows(); ++r) numbers.insert(numbers.end(), w.row(r).begin(), w.row(r).end());
+        add(std::move(name), {"", type, {w.rows(), w.cols()}, bytes_of_numbers(numbers)});
+    }
+
+    void write(std::filesystem::path const& path, ordered_json& weight_map, std::size_t& bytes) const {
+        std::vector<safetensors_entry> entries;
+        for (auto const& p : parts_) {
+            entries.push_back({p.suffix, p.type, p.shape, p.bytes});
+            weight_map[p.suffix] = path.filename().string();
+            bytes += p.bytes.size();
+        }
+        write_safetensors(path, std::move(entries), {{"format", "pt"}});
+    }
+
+private:
+    std::vector<written_part> parts_; // whose suffix is the whole name
+};
+
+/// Errors: format_error for a scale that the type cannot hold.
+inline void round_scales(coded_matrix& m, safetensors_type type) {
+    for (float& s : m.scales.span()) {
+        if (type == safetensors_type::f16) s = f16(s);
+        if (type == safetensors_type::bf16) s = bf16(s);
+        if (!std::isfinite(s)) throw format_error("a scale is beyond the numbers of " + std::string(info(type).name));
+    }
+}
+
+/// What the description of a folder needs to know of its layers.
+struct exported_layers {
+    std::vector<std::string> full;                                                      // modules that stay full
+    std::map<std::string, std::pair<ordered_json, std::vector<std::string>>> described; // arguments → their modules
+    bool has_order = false, is_symmetric = true;
+    std::set<std::pair<int, std::size_t>> rules; // bits and group, 0: a row
+};
+
+inline ordered_json gptq_description(exported_layers const& layers, bool is_v2) {
+    const auto [bits, group] = *layers.rules.begin();
+    ordered_json d{{"quant_method", "gptq"},
+                   {"bits", bits},
+                   {"group_size", group == 0 ? -1 : static_cast<std::int64_t>(group)},
+                   {"desc_act", layers.has_order},
+                   {"sym", layers.is_symmetric},
+                   {"lm_head", false},
+                   {"true_sequential", true},
+                   {"pack_dtype", "int32"},
+                   {"checkpoint_format", is_v2 ? "gptq_v2" : "gptq"},
+                   {"meta", {{"quantizer", {"bitlens:" + std::string(version)}}}}};
+    for (auto const& module : layers.full) d["dynamic"]["-:^" + module + "$"] = ordered_json::object();
+    return d;
+}
+
+inline ordered_json description_of(exported_layers const& layers, export_layout layout) {
+    switch (layout) {
+    case export_layout::gptq:
+    case export_layout::gptq_v2:
+        return gptq_description(layers, layout == export_layout::gptq_v2);
+    case export_layout::awq: {
+        ordered_json d{{"quant_method", "awq"},
+                       {"bits", 4},
+                       {"group_size", layers.rules.begin()->second == 0
+                                          ? -1
+                                          : static_cast<std::int64_t>(layers.rules.begin()->second)},
+                       {"zero_point", true},
+                       {"version", "gemm"},
+                       {"modules_to_not_convert", nullptr}};
+        if (!layers.full.empty()) d["modules_to_not_convert"] = layers.full;
+        return d;
+    }
+    case export_layout::bitsandbytes: {
+        std::vector<std::string> skipped{"lm_head"};
+        skipped.insert(skipped.end(), layers.full.begin(), layers.full.end());
+        return {{"quant_method", "bitsandbytes"},
+                {"load_in_4bit", true},
+                {"load_in_8bit", false},
+                {"bnb_4bit_quant_type", "nf4"},
+                {"bnb_4bit_use_double_quant", false},
+                {"bnb_4bit_compute_dtype", "float32"},
+                {"bnb_4bit_quant_storage", "uint8"},
+                {"llm_int8_skip_modules", skipped}};
+    }
+    case export_layout::compressed_tensors:
+        break;
+    }
+    std::vector<std::pair<ordered_json, std::vector<std::string>>> groups;
+    for (auto const& [text, group] : layers.described) groups.push_back(group);
+    if (groups.size() == 1) groups[0].second = {"Linear"};
+    std::vector<std::string> ignored{"lm_head"};
+    ignored.insert(ignored.end(), layers.full.begin(), layers.full.end());
+    return compressed_description(groups, ignored);
+}
+
+/// The tensors of a quantized matrix, and what is to be said of it.   Errors: shape_error of the writer.
+inline std::vector<written_part> parts_of(coded_matrix m, std::string const& module, export_options const& o,
+                                          exported_layers& layers) {
+    if (o.scales) round_scales(m, *o.scales);
+    const auto type = o.scales.value_or(safetensors_type::f16);
+    layers.has_order = layers.has_order || !m.order.empty();
+    const float middle = static_cast<float>(1u << (m.bits - 1));
+    const float first = m.level(0);
+    layers.is_symmetric = layers.is_symmetric &&
+                          std::ranges::all_of(m.zeros.span(), [&](float z) { return z - first == middle; }) &&
+                          (m.zeros.rows() != 0 || -first == middle);
+    layers.rules.insert({m.bits, m.groups() > 1 ? m.group_columns : 0});
+    switch (o.layout) {
+    case export_layout::gptq:
+        return write_gptq(m, gptq_zeros::less_one, type);
+    case export_layout::gptq_v2:
+        return write_gptq(m, gptq_zeros::plain, type);
+    case export_layout::awq:
+        return write_awq_gemm(m, type);
+    case export_layout::bitsandbytes:
+        return write_bitsandbytes(m);
+    case export_layout::compressed_tensors:
+        break;
+    }
+    const ordered_json arguments = compressed_arguments(m);
+    auto& group = layers.described[arguments.dump()];
+    group.first = arguments;
+    group.second.push_back(module);
+    return write_compressed(m, type);
+}
+
+/// Tokenizer, template and what else of text lies beside a model.
+inline void copy_beside(std::filesystem::path const& from, std::filesystem::path const& to) {
+    constexpr std::array<std::string_view, 4> endings{".json", ".txt", ".model", ".jinja"};
+    constexpr std::array<std::string_view, 4> own{"config.json", "model.safetensors.index.json", "quantize_config.json",
+                                                  "quant_config.json"};
+    for (auto const& entry : std::filesystem::directory_iterator(from)) {
+        const std::string name = entry.path().filename().string();
+        if (!entry.is_regular_file() || std::ranges::find(own, name) != own.end() ||
+            std::ranges::none_of(endings, [&](std::string_view end) { return name.ends_with(end); }))
+            continue;
+        std::filesystem::copy_file(entry.path(), to / name);
+    }
+}
+
+/// The names of a source's tensors as its files have them.   Errors: option_error where several matrices lie in one
+/// tensor, which the layouts of others do not know.
+inline std::map<std::string, std::string> stored_names(checkpoint const& source) {
+    std::map<std::string, std::string> names;
+    std::set<std::string> seen;
+    for (auto const& t : source.tensors()) {
+        names[t.name] = t.stored_name;
+        if (!seen.insert(t.stored_name).second)
+            throw option_error(source.path().string() + ": tensor " + in_quotes(t.stored_name) +
+                               " holds several matrices, which are not written apart; a model that keeps them apart is "
+                               "expected");
+    }
+    return names;
+}
+
+} // namespace detail
+
+/// Writes folder `to`, complete or not at all: the quantized matrices as the layout has them, in the scales of norms
+/// that AWQ's need, all else as the source has it, config.json with their description, the tokenizer's files.
+/// W lists the formats of the folder.
+/// Errors: option_error for a `to` that is there already, a source that is no folder of full precision, matrices that
+/// differ in bits or groups where the layout knows only one of each; shape_error naming layer and projection, for a
+/// matrix that the layout does not hold exactly, saying what would be lost; those of the folder, source and writer.
+template <class W>
+void export_checkpoint(quantized_folder const& quantized, checkpoint const& source, export_options const& options,
+                       std::filesystem::path const& to) {
+    if (source.is_gguf())
+        throw option_error(source.path().string() +
+                           ": a GGUF file has no config.json and no tokenizer.json to write; a "
+                           "Hugging Face folder of the model is expected");
+    if (is_occupied(to))
+        throw option_error(to.string() + ": is there already; another name, or none of it, is expected");
+    const auto names = detail::stored_names(source);
+    std::filesystem::path work = to;
+    work += ".part";
+    std::error_code ignored;
+    std::filesystem::remove_all(work, ignored); // of a call that was stopped
+    std::filesystem::create_directories(work);
+
+    model_config const& config = source.config();
+    model_family const& family = source.family();
+    checkpoint_layers<W> full(source, false);
+    detail::exported_layers layers;
+    ordered_json weight_map = ordered_json::object();
+    std::size_t bytes = 0;
+    const std::size_t shards = config.layers + 1;
+    const auto shard_path = [&](std::size_t number) {
+        const auto five = [](std::size_t n) {
+            const std::string digits = std::to_string(n);
+            return std::string(5 - std::min<std::size_t>(5, digits.size()), '0') + digits;
+        };
+        return work / ("model-" + five(number) + "-of-" + five(shards) + ".safetensors");
+    };
+    const auto as_stored = [&](std::vector<float> gamma) {
+        if (family.stores_gamma_less_one)
+            for (float& x : gamma) x -= 1.0f;
+        return gamma;
+    };
+
+    detail::shard ends;
+    const auto add_matrix = [&](std::string_view name) {
+        const auto w = source.load_matrix<mixed_matrix<dense<float>, dense<bf16>, dense<f16>>>(name);
+        w.visit([&](auto const& numbers) { ends.add(names.at(std::string(name)), numbers); });
+    };
+    add_matrix(detail::embedding_name);
+    if (!config.tied_head) add_matrix(detail::head_name);
+    ends.add(names.at(std::string(detail::final_norm_name)), as_stored(source.load_vector(detail::final_norm_name)));
+    ends.write(shard_path(1), weight_map, bytes);
+
+    for (std::size_t k = 0; k < config.layers; ++k) {
+        const auto of_full = full.layer(k);
+        const auto block = detail::completed(
+            over_full(read_quantized_layer<W>(quantized, k, config.block), of_full, family.form, config.block), full,
+            k);
+        detail::shard shard;
+        for (auto const& parameter : family.parameters) {
+            if (!detail::has_parameter(config, parameter)) continue;
+            const std::string name = names.at(detail::layer_prefix(k) + detail::name_below_layer(parameter));
+            if (auto const* const bias = std::get_if<bias_of>(&parameter.part)) {
+                shard.add(name, block.rest->bias(bias->linear));
+                continue;
+            }
+            if (auto const* const norm = std::get_if<block_norm>(&parameter.part)) {
+                shard.add(name, as_stored(block.rest->gamma(*norm)));
+                continue;
+            }
+            const auto p = std::get<weight_of>(parameter.part).linear;
+            const std::string module = name.substr(0, name.size() - std::string_view(".weight").size());
+            block.linear[static_cast<std::size_t>(p)]->visit([&]<class F>(packed_matrix<F> const& w) {
+                if constexpr (dense_format<F>) {
+                    layers.full.push_back(module);
+                    shard.add(name, w);
+                } else {
+                    try {
+                        for (auto& part : detail::parts_of(coded(w), module, options, layers)) {
+                            std::string full_name = module + "." + part.suffix;
+                            shard.add(std::move(full_name), std::move(part));
+                        }
+                    } catch (shape_error const& e) {
+                        throw shape_error("layer " + std::to_string(k) + " " + std::string(bitlens::name(p)) + ": " +
+                                          e.what());
+                    }
+                }
+            });
+        }
+        shard.write(shard_path(k + 2), weight_map, bytes);
+    }
+    if (layers.rules.empty()) throw option_error(quantized.path().string() + ": no matrix is quantized");
+    if (layers.rules.size() > 1 && options.layout != export_layout::compressed_tensors &&
+        options.layout != export_layout::bitsandbytes)
+        throw option_error(quantized.path().string() +
+                           ": matrices of several numbers of bits or groups are not described by this layout; "
+                           "compressed-tensors does");
+
+    const ordered_json description = detail::description_of(layers, options.layout);
+    auto written = ordered_json::parse(read_json_file(source.path() / "config.json").dump());
+    written["quantization_config"] = description;
+    write_file_atomically(work / "config.json", written.dump(2) + "\n");
+    if (options.layout == export_layout::gptq || options.layout == export_layout::gptq_v2)
+        write_file_atomically(work / "quantize_config.json", description.dump(2) + "\n");
+    write_file_atomically(work / "model.safetensors.index.json",
+                          ordered_json{{"metadata", {{"total_size", bytes}}}, {"weight_map", weight_map}}.dump(2) +
+                              "\n");
+    detail::copy_beside(source.path(), work);
+    std::filesystem::rename(work, to);
+}
+
+/// Writes a GGUF file, complete or not at all: the quantized matrices as blocks that hold them, norms in the scales
+/// that AWQ's need, all else as `source`, a GGUF file too, has it. `scales`: F16, to which they are rounded; none: they
+/// must be F16 exactly. Errors: option_error for a `to` that is there already, or a source that is none; format_error
+/// naming the tensor, for a matrix that no block type holds exactly, saying what would be lost; those of the folder and
+/// source.
+template <class W>
+void export_gguf(quantized_folder const& quantized, checkpoint const& source, std::optional<safetensors_type> scales,
+                 std::filesystem::path const& to) {
+    if (is_occupied(to))
+        throw option_error(to.string() + ": is there already; another name, or none of it, is expected");
+    model_config const& config = source.config();
+    model_family const& family = source.family();
+    struct place {
+        std::size_t layer;
+        block_parameter const* parameter;
+    };
+    std::map<std::string, place, std::less<>> places;
+    for (std::size_t k = 0; k < config.layers; ++k)
+        for (auto const& parameter : family.parameters)
+            places[detail::layer_prefix(k) + detail::name_below_layer(parameter)] = {k, &parameter};
+
+    checkpoint_layers<W> full(source, false);
+    std::optional<std::size_t> kept; // the layer that `block` is of
+    block_weights<W> block, of_full;
+    const auto find = [&](std::string const& name) -> block_parameter const* {
+        const auto found = places.find(name);
+        if (found == places.end()) return nullptr;
+        const std::size_t k = found->second.layer;
+        if (kept != k) {
+            of_full = full.layer(k);
+            block = over_full(read_quantized_layer<W>(quantized, k, config.block), of_full, family.form, config.block);
+            kept = k;
+        }
+        return found->second.parameter;
+    };
+    const auto matrix_of = [&](std::string const& name) -> std::optional<coded_matrix> {
+        auto const* const parameter = find(name);
+        auto const* const weight = parameter == nullptr ? nullptr : std::get_if<weight_of>(&parameter->part);
+        if (weight == nullptr) return std::nullopt;
+        auto const& w = block.linear[static_cast<std::size_t>(weight->linear)];
+        if (w == nullptr) return std::nullopt; // as the source has it
+        return w->visit([&]<class F>(packed_matrix<F> const& packed) -> std::optional<coded_matrix> {
+            if constexpr (quant_format<F>) {
+                auto m = coded(packed);
+                if (scales) detail::round_scales(m, *scales);
+                return m;
+            } else {
+                throw option_error(name +
+                                   ": stays full in the scales that AWQ gave it, which GGUF's blocks do not hold");
+            }
+        });
+    };
+    const auto vector_of = [&](std::string const& name) -> std::optional<std::vector<float>> {
+        auto const* const parameter = find(name);
+        if (parameter == nullptr || block.rest == of_full.rest) return std::nullopt;
+        if (auto const* const bias = std::get_if<bias_of>(&parameter->part)) return block.rest->bias(bias->linear);
+        if (auto const* const norm = std::get_if<block_norm>(&parameter->part)) return block.rest->gamma(*norm);
+        return std::nullopt;
+    };
+    write_gguf_model(source, to, matrix_of, vector_of);
 }
 
 } // namespace bitlens
@@ -28493,6 +33903,1005 @@ quantized_block<W> gptq_block(calibration_run& run, std::size_t k, block_weights
 
 } // namespace bitlens
 
+// ---- bitlens/recipes/method_documents.hpp
+/// method_documents: what methods are calibrated on, from one file: for each preset that they ask for, a set.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitlens {
+
+/// A number for every preset, or for some of them by name.
+struct preset_numbers {
+    std::optional<std::size_t> others{}; // of presets that are not named
+    std::map<std::string, std::size_t, std::less<>> named{};
+
+    std::optional<std::size_t> of(calibration_preset const& preset) const {
+        const auto found = named.find(preset.name);
+        return found == named.end() ? others : std::optional(found->second);
+    }
+};
+
+/// What methods are to look at.
+struct calibration_request {
+    std::optional<std::filesystem::path> file{};
+    std::string text_key = document_keys().text; // of JSON Lines
+    preset_numbers texts{}, tokens{};            // at most; none: as calibration_options has it
+    std::optional<std::uint64_t> shuffle{};      // seed; none: in the order of the file
+};
+
+/// `text` may be none where calibration is rows of ids.
+inline calibration_model calibration_model_of(model_config const& config, tokenizer const* text,
+                                              std::optional<std::int32_t> bos) {
+    return {.text = text,
+            .bos = bos,
+            .vocabulary = config.vocabulary,
+            .context = config.context,
+            .widest_input = std::max({config.block.width, config.block.query_width(), config.block.ffn_width})};
+}
+
+/// The sets of a file, each read when it is first asked for. Borrows the study.
+class method_documents {
+public:
+    /// study: whose documents no method is calibrated on; none: nothing is left out.
+    method_documents(calibration_request asked, calibration_model const& model, document_rows const* study)
+        : asked_(std::move(asked)), model_(model), study_(study) {}
+
+    /// The set of a method that needs documents; `said(set)` is called for one that was not asked for before.
+    /// Errors: option_error where no file was named; those of read_calibration and leave_out.
+    template <class Method, class Said>
+    std::shared_ptr<const calibration_set> of(Method const& m, Said const& said) {
+        calibration_preset const* const preset = m.calibration();
+        BITLENS_ASSERT(preset != nullptr);
+        auto& known = sets_[preset->name];
+        if (known != nullptr) return known;
+        if (!asked_.file)
+            throw option_error("--calibration: method " + m.name + ", " + m.text() +
+                               ", looks at what the model reads; a file of texts or of token ids is expected");
+        auto set = std::make_shared<calibration_set>(read_calibration(*asked_.file, model_,
+                                                                      {.preset = *preset,
+                                                                       .texts = asked_.texts.of(*preset),
+                                                                       .tokens = asked_.tokens.of(*preset),
+                                                                       .shuffle = asked_.shuffle},
+                                                                      {.text = asked_.text_key}));
+        if (study_ != nullptr) leave_out(*set, *study_);
+        said(*set);
+        return known = std::move(set);
+    }
+    template <class Method>
+    std::shared_ptr<const calibration_set> of(Method const& m) {
+        return of(m, [](calibration_set const&) {});
+    }
+
+private:
+    calibration_request asked_;
+    calibration_model model_;
+    document_rows const* study_;
+    std::map<std::string_view, std::shared_ptr<const calibration_set>> sets_; // by the preset's name
+};
+
+} // namespace bitlens
+
+// ---- bitlens/recipes/model_comparison.hpp
+/// model_comparison: two models, tensor by tensor: where they differ, which tensors and rows stand out, and whether one
+/// is plausibly the quantization of the other that it is expected to be.
+
+// ---- bitlens/recipes/model_tensors.hpp
+/// model_tensors: the tensors of a model as floats, one at a time, whether a checkpoint holds them or a folder of a
+/// quantized model beside its full one.
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens {
+
+/// Names are those of Hugging Face files (for_each_tensor).
+struct model_tensors {
+    virtual ~model_tensors() = default;
+
+    /// Whether there is one: a tied head is none.
+    virtual bool has(std::string const& name) const = 0;
+    /// How it is stored: "BF16", "uniform4-g64-sym".   Errors: format_error for one that is not there.
+    virtual std::string type(std::string const& name) = 0;
+    /// A vector is a matrix of one row.   Errors: format_error for one that is not there, or numbers that cannot be
+    /// read or are not finite, naming file and tensor.
+    virtual packed_matrix<dense<float>> floats(std::string const& name, std::size_t rank) = 0;
+};
+
+/// Of a checkpoint.
+class checkpoint_tensors final : public model_tensors {
+public:
+    explicit checkpoint_tensors(checkpoint source) : source_(std::move(source)), infos_(source_.tensors()) {}
+
+    bool has(std::string const& name) const override {
+        return std::ranges::find(infos_, name, &tensor_info::name) != infos_.end();
+    }
+    std::string type(std::string const& name) override {
+        const auto found = std::ranges::find(infos_, name, &tensor_info::name);
+        if (found == infos_.end())
+            throw format_error(source_.path().string() + ": there is no tensor " + in_quotes(name));
+        return found->type;
+    }
+    packed_matrix<dense<float>> floats(std::string const& name, std::size_t rank) override {
+        return load_floats(source_, name, rank);
+    }
+
+private:
+    checkpoint source_;
+    std::vector<tensor_info> infos_;
+};
+
+/// Of a finished folder that `bitlens quantize` wrote, and of the full model what it leaves out. W is a mixed_matrix
+/// that lists the folder's formats and dense<float>.
+template <class W>
+class folder_tensors final : public model_tensors {
+public:
+    /// Errors: as stored_layers.
+    folder_tensors(quantized_folder const& folder, checkpoint const& full)
+        : full_(full), rest_(full), layers_(folder, std::make_shared<checkpoint_layers<W>>(full, false), full.config(),
+                                            full.family().form, false) {}
+
+    bool has(std::string const& name) const override { return rest_.has(name); }
+    std::string type(std::string const& name) override {
+        const auto at = place_of(name);
+        if (!at || !std::holds_alternative<weight_of>(at->parameter->part)) return rest_.type(name);
+        return block(at->layer).linear[index_of(*at)]->format_name();
+    }
+    packed_matrix<dense<float>> floats(std::string const& name, std::size_t rank) override {
+        const auto at = place_of(name);
+        if (!at) return rest_.floats(name, rank);
+        block_weights<W> const& weights = block(at->layer);
+        if (auto const* const bias = std::get_if<bias_of>(&at->parameter->part))
+            return as_row(weights.rest->bias(bias->linear));
+        if (auto const* const norm = std::get_if<block_norm>(&at->parameter->part))
+            return as_row(weights.rest->gamma(*norm));
+        W const& w = *weights.linear[index_of(*at)];
+        packed_matrix<dense<float>> m(w.rows(), w.cols());
+        detail::with_floats(w, [&](matrix_view<const float> from) {
+            for (std::size_t r = 0; r < from.rows; ++r) std::ranges::copy(from.row(r), m.writable_row(r).begin());
+        });
+        return m;
+    }
+
+private:
+    struct place {
+        std::size_t layer;
+        block_parameter const* parameter;
+    };
+    static std::size_t index_of(place const& p) {
+        return static_cast<std::size_t>(std::get<weight_of>(p.parameter->part).linear);
+    }
+    static packed_matrix<dense<float>> as_row(std::vector<float> const& values) {
+        packed_matrix<dense<float>> row(1, values.size());
+        std::ranges::copy(values, row.writable_row(0).begin());
+        return row;
+    }
+
+    /// Of a tensor in a block.
+    std::optional<place> place_of(std::string const& name) const {
+        const auto split = detail::split_layer_name(name, "model.layers.");
+        std::size_t layer = 0;
+        if (!split || !detail::read_number(split->layer, layer)) return std::nullopt;
+        for (auto const& parameter : full_.family().parameters)
+            if (detail::name_below_layer(parameter) == split->rest) return place{layer, &parameter};
+        return std::nullopt;
+    }
+    block_weights<W> const& block(std::size_t k) {
+        if (!block_.rest || k != layer_) {
+            block_ = {};
+            block_ = layers_.layer(k);
+            layer_ = k;
+        }
+        return block_;
+    }
+
+    checkpoint full_;
+    checkpoint_tensors rest_;
+    stored_layers<W> layers_;
+    block_weights<W> block_{}; // the last that was asked for
+    std::size_t layer_ = 0;
+};
+
+} // namespace bitlens
+
+// ---- bitlens/recipes/quantization_check.hpp
+/// quantization_check: whether one matrix is plausibly what a method made of another, and what it looks like instead.
+///
+/// What is compared is the error of each linear layer with that of rounding to nearest in the method's format. A method
+/// that looks at activations has another error, but never by much; what damages do to a file is told by a test of its
+/// own each. Thresholds were measured: docs/verify.md.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens {
+
+/// What a method's numbers are expected to be like: the format, to whose nearest values weights are rounded for
+/// comparison, and by what the method's error may differ from that of rounding.
+struct expected_quantization {
+    std::string method;                     ///< its text
+    uniform_rule rule{};                    ///< bits and groups; the zero of a uniform format
+    std::span<const float> levels{};        ///< of NormalFloat, rising; none: a uniform format
+    double least_ratio = 0, most_ratio = 0; ///< plausible, of quantization_check::ratio
+    bool varies_by_rows = false; ///< single rows may have any error: a method that weighs errors by its inputs
+
+    std::size_t group_columns(std::size_t cols) const noexcept { return rule.group_columns(cols); }
+
+    /// to ← the values nearest to a group of weights. Returns the step between neighbouring values, on average.
+    /// Shapes: group (n), to (n), n ≥ 1.
+    float round(std::span<const float> group, std::span<float> to) const noexcept {
+        if (levels.empty()) {
+            const affine_codes codes = rule.codes();
+            const affine_grid grid = min_max_grid(group, codes);
+            for (std::size_t i = 0; i < group.size(); ++i) to[i] = grid.nearest(group[i], codes.largest);
+            return grid.scale;
+        }
+        const float scale = detail::largest_magnitude(group);
+        for (std::size_t i = 0; i < group.size(); ++i) {
+            const float x = scale == 0 ? 0 : group[i] / scale;
+            float best = levels.front();
+            for (const float level : levels)
+                if (std::abs(x - level) < std::abs(x - best)) best = level;
+            to[i] = scale * best;
+        }
+        return 2 * scale / static_cast<float>(levels.size() - 1);
+    }
+};
+
+/// Rounding gives the error of rounding but for 16-bit scales and other roundings of halves; AWQ clips and GPTQ moves
+/// errors between columns, which makes those of weights larger.
+/// Errors: option_error for a method that is a checkpoint, of which nothing is known.
+inline expected_quantization expected_of(method const& m) {
+    expected_quantization e;
+    e.method = m.text();
+    const auto is_uniform_method = [&](auto const& k, double least, double most) {
+        e.rule = {k.bits, k.group_size, k.symmetric ? zero_kind::symmetric : zero_kind::asymmetric};
+        e.least_ratio = least;
+        e.most_ratio = most;
+    };
+    std::visit(
+        [&]<class Kind>(Kind const& k) {
+            if constexpr (std::is_same_v<Kind, rtn_method>) {
+                is_uniform_method(k, 0.9, 1.1);
+            } else if constexpr (std::is_same_v<Kind, awq_method>) {
+                is_uniform_method(k, 0.6, 2);
+            } else if constexpr (std::is_same_v<Kind, gptq_method>) {
+                is_uniform_method(k, 0.7, 1.8);
+                e.varies_by_rows = true;
+            } else if constexpr (std::is_same_v<Kind, normal_float_method>) {
+                e.rule = {k.bits, k.group_size, zero_kind::symmetric};
+                if (k.bits == 3)
+                    e.levels = detail::normal_float_levels<3>;
+                else
+                    e.levels = detail::normal_float_levels<4>;
+                e.least_ratio = 0.9;
+                e.most_ratio = 1.1;
+            } else {
+                throw option_error("--expect: the name of a method is expected, a path was found");
+            }
+        },
+        m.kind);
+    return e;
+}
+
+/// What a matrix looks like beside another that it is expected to be a quantization of.
+enum class quantization_finding : std::uint8_t {
+    plausible,
+    equal,         ///< every number
+    only_rounded,  ///< to 16 bits
+    scaled,        ///< scales multiplied, or cut to nothing
+    shifted,       ///< zero points off by one
+    moved_rows,    ///< rows are those of others
+    moved_columns, ///< columns are those of others
+    fewer_bits,    ///< than expected
+    more_bits,     ///< than expected, or smaller groups
+    odd_rows,      ///< plausible but for some rows
+    unlike,        ///< another matrix
+    unexplained,   ///< too large an error that none of the tests tells
+};
+inline constexpr std::size_t quantization_finding_count = 12;
+constexpr std::string_view name(quantization_finding f) noexcept {
+    constexpr std::array<std::string_view, quantization_finding_count> names{
+        "plausible",     "not quantized: equal", "not quantized: 16 bits",
+        "scales",        "zero points",          "rows moved",
+        "columns moved", "fewer bits",           "more bits",
+        "odd rows",      "another matrix",       "error too large"};
+    return names[static_cast<std::size_t>(f)];
+}
+
+struct quantization_check {
+    double error = 0;    ///< ‖b − a‖ / ‖a‖
+    double expected = 0; ///< of rounding to nearest
+    double ratio = 0;    ///< error / expected of a row, the median over the rows
+    quantization_finding finding = quantization_finding::plausible;
+    std::string text{};          ///< what was found, in words
+    std::vector<outlier> rows{}; ///< whose error stands out from what rounding makes of them
+
+    bool is_plausible() const noexcept { return finding == quantization_finding::plausible; }
+};
+
+namespace detail {
+
+/// The thresholds of quantization_check.
+struct check_limits {
+    double rounded = 0.003;    // an error below this is that of 16 bits: 2⁻⁹ at most
+    double on_grid = 1e-4;     // an error of rounding below this says that weights lie on the grid already
+    double factor = 0.03;      // a common factor differs from 1 by more
+    double group_factor = 0.2; // and of single groups, in its logarithm
+    double least_shift = 0.5, most_shift = 1.6; // mean of (b − a)/step of a group whose zero is off by one
+    double alike = 0.75;                        // cosine of a row or column with the one it is taken for,
+    double more_alike = 0.2;                    // and by how much more than with its own
+    double unlike = 0.3;                        // cosine with a, below which b is another matrix
+    double undone = 1.25;                       // times most_ratio: what is left once a damage is undone
+    double less = 0.8;                          // and how much less that is than what was there
+    double few_groups = 0.05;                   // a share of groups below which their scales are no reason
+    std::size_t tried = 32;                     // rows or columns that are looked for elsewhere, the worst ones
+    outlier_rule rows{3, 8, 0.1, 5};            // of errors to those of rounding
+};
+inline constexpr check_limits limits_of_check;
+
+/// Sums over a row.
+struct check_sums {
+    double a = 0, b = 0, ab = 0;                                 // ‖a‖², ‖b‖², a·b
+    double apart = 0, rounded = 0;                               // ‖b − a‖², ‖rounded a − a‖²
+    std::size_t most_values = 0, crowded_groups = 0, groups = 0; // most_values: different ones in a row
+
+    void add(check_sums const& s) noexcept {
+        a += s.a;
+        b += s.b;
+        ab += s.ab;
+        apart += s.apart;
+        rounded += s.rounded;
+        most_values = std::max(most_values, s.most_values);
+        crowded_groups += s.crowded_groups;
+        groups += s.groups;
+    }
+    double cosine() const noexcept { return a == 0 || b == 0 ? 0 : ab / std::sqrt(a * b); }
+};
+
+/// Of one group of a row.
+struct group_sums {
+    double a = 0, b = 0, ab = 0, apart = 0, rounded = 0, sum = 0; // sum: of b − a
+    double step = 0;
+    std::size_t size = 0;
+
+    double shift() const noexcept { return step == 0 ? 0 : sum / (static_cast<double>(size) * step); }
+    double factor() const noexcept { return a == 0 ? 1 : ab / a; }
+};
+
+inline group_sums group_sums_of(std::span<const float> a, std::span<const float> b,
+                                expected_quantization const& expected, std::span<float> rounded) {
+    group_sums s;
+    s.size = a.size();
+    s.step = double{expected.round(a, rounded)};
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        const double x = double{a[i]}, y = double{b[i]}, z = double{rounded[i]} - x;
+        s.a += x * x;
+        s.b += y * y;
+        s.ab += x * y;
+        s.apart += (y - x) * (y - x);
+        s.rounded += z * z;
+        s.sum += y - x;
+    }
+    return s;
+}
+
+/// f(group g, its sums) for the groups of row r.
+template <class Function>
+void for_each_group(expected_quantization const& expected, std::span<const float> a, std::span<const float> b,
+                    std::vector<float>& scratch, Function const& f) {
+    scratch.resize(expected.group_columns(a.size()));
+    for (std::size_t g = 0; g < expected.rule.groups(a.size()); ++g) {
+        const auto of_a = expected.rule.group_of(a, g), of_b = expected.rule.group_of(b, g);
+        f(g, group_sums_of(of_a, of_b, expected, std::span(scratch).first(of_a.size())));
+    }
+}
+
+inline std::size_t distinct_values(std::span<const float> x, std::vector<float>& scratch) {
+    scratch.assign(x.begin(), x.end());
+    std::ranges::sort(scratch);
+    return static_cast<std::size_t>(std::unique(scratch.begin(), scratch.end()) - scratch.begin());
+}
+
+/// A row or column of b and the one of a that it is.
+struct moved_vector {
+    std::size_t of_b, of_a;
+};
+
+/// Of vectors of b, by their numbers, those that are another of a. products(i, j): b_i · a_j for the i-th of them.
+inline std::vector<moved_vector> moved_among(std::span<const std::size_t> tried, matrix<double> const& products,
+                                             std::span<const double> norms_a, std::span<const double> norms_b) {
+    check_limits const& limits = limits_of_check;
+    std::vector<moved_vector> moved;
+    for (std::size_t i = 0; i < tried.size(); ++i) {
+        const auto cosine = [&](std::size_t j) {
+            const double of = norms_a[j] * norms_b[i];
+            return of == 0 ? 0.0 : products(i, j) / std::sqrt(of);
+        };
+        std::size_t best = 0;
+        for (std::size_t j = 1; j < norms_a.size(); ++j)
+            if (cosine(j) > cosine(best)) best = j;
+        if (best != tried[i] && cosine(best) > limits.alike && cosine(best) > cosine(tried[i]) + limits.more_alike)
+            moved.push_back({tried[i], best});
+    }
+    return moved;
+}
+
+/// Those of b's rows `tried` that are other rows of a.
+inline std::vector<moved_vector> moved_rows(matrix_view<const float> a, matrix_view<const float> b,
+                                            std::span<const std::size_t> tried) {
+    matrix<double> products(tried.size(), a.rows);
+    std::vector<double> norms_a(a.rows), norms_b(tried.size());
+    const auto dot = [](std::span<const float> x, std::span<const float> y) {
+        double sum = 0;
+        for (std::size_t c = 0; c < x.size(); ++c) sum += double{x[c]} * double{y[c]};
+        return sum;
+    };
+    for_each_row(a, [&](std::size_t j) {
+        norms_a[j] = dot(a.row(j), a.row(j));
+        for (std::size_t i = 0; i < tried.size(); ++i) products(i, j) = dot(b.row(tried[i]), a.row(j));
+    });
+    for (std::size_t i = 0; i < tried.size(); ++i) norms_b[i] = dot(b.row(tried[i]), b.row(tried[i]));
+    return moved_among(tried, products, norms_a, norms_b);
+}
+
+/// The same of columns.
+inline std::vector<moved_vector> moved_columns(matrix_view<const float> a, matrix_view<const float> b,
+                                               std::span<const std::size_t> tried) {
+    matrix<double> products(tried.size(), a.cols);
+    std::vector<double> norms_a(a.cols), norms_b(tried.size());
+    parallel_for(tried.size() + 1, [&](std::size_t i) {
+        for (std::size_t r = 0; r < a.rows; ++r) {
+            const auto row = a.row(r);
+            if (i == tried.size()) {
+                for (std::size_t j = 0; j < a.cols; ++j) norms_a[j] += double{row[j]} * double{row[j]};
+                continue;
+            }
+            const double x = double{b(r, tried[i])};
+            norms_b[i] += x * x;
+            for (std::size_t j = 0; j < a.cols; ++j) products(i, j) += x * double{row[j]};
+        }
+    });
+    return moved_among(tried, products, norms_a, norms_b);
+}
+
+/// The numbers of the largest of some numbers, the largest first.
+inline std::vector<std::size_t> largest_of(std::span<const double> x, std::size_t count) {
+    std::vector<std::size_t> order(x.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) { return x[i]; });
+    order.resize(std::min(count, order.size()));
+    return order;
+}
+
+inline std::string percent_text(double share) { return rounded_text(100 * share, 0) + " %"; }
+inline std::string factor_text(double factor) { return std::isfinite(factor) ? rounded_text(factor, 2) : "∞"; }
+
+/// The tests that tell what is wrong with one matrix.
+class quantization_test {
+public:
+    quantization_test(matrix_view<const float> a, matrix_view<const float> b, expected_quantization const& expected)
+        : a_(a), b_(b), expected_(expected) {}
+
+    quantization_check run() {
+        measure();
+        judge();
+        return std::move(check_);
+    }
+
+private:
+    using finding = quantization_finding;
+
+    void measure() {
+        std::vector<check_sums> rows(a_.rows);
+        const std::size_t values = std::size_t{1} << expected_.rule.bits;
+        for_each_row(a_, [&](std::size_t r) {
+            std::vector<float> scratch, sorted;
+            check_sums& row = rows[r];
+            for_each_group(expected_, a_.row(r), b_.row(r), scratch, [&](std::size_t g, group_sums const& s) {
+                const std::size_t distinct = distinct_values(expected_.rule.group_of(b_.row(r), g), sorted);
+                row.add({s.a, s.b, s.ab, s.apart, s.rounded, 0, distinct > values, 1});
+            });
+            row.most_values = distinct_values(b_.row(r), sorted);
+        });
+        for (auto const& row : rows) sums_.add(row);
+        // A row that happens to lie on a grid is no reason for an infinite ratio.
+        const double least = 0.01 * sums_.rounded / static_cast<double>(std::max<std::size_t>(1, a_.rows));
+        for (auto const& row : rows)
+            row_ratios_.push_back(row.apart == 0 ? 0 : std::sqrt(row.apart / std::max(row.rounded, least)));
+        check_.error = error_ratio(sums_.apart, sums_.a);
+        check_.expected = error_ratio(sums_.rounded, sums_.a);
+        check_.ratio = median_of(row_ratios_);
+    }
+
+    void found(finding what, std::string text) {
+        check_.finding = what;
+        check_.text = std::move(text);
+    }
+    std::string bits_text() const { return std::to_string(expected_.rule.bits) + " bits"; }
+    /// Whether what is left once a damage is undone is plausible, and much less than before.
+    bool is_undone(double apart, double rounded) const noexcept {
+        return error_ratio(apart, rounded) <= limits_.undone * expected_.most_ratio &&
+               error_ratio(apart, rounded) <= limits_.less * error_ratio(sums_.apart, sums_.rounded);
+    }
+
+    void judge() {
+        if (check_.expected < limits_.on_grid) {
+            if (check_.error > limits_.rounded)
+                found(finding::unexplained, "A lies on such a grid already, and B is not equal to it");
+            return;
+        }
+        if (sums_.apart == 0) return found(finding::equal, "not quantized: every number is A's");
+        if (check_.error < limits_.rounded && check_.ratio < expected_.least_ratio)
+            return found(finding::only_rounded, "not quantized: A's numbers, rounded to 16 bits");
+        if (sums_.cosine() > limits_.unlike && has_fewer_values()) return;
+        if (check_.ratio < expected_.least_ratio) return judge_small_error();
+        // A method's own error may hide these.
+        if (is_shifted() || is_scaled() || has_scaled_groups()) return;
+        if (check_.ratio <= expected_.most_ratio) return judge_rows();
+        if (has_moved_rows(finding::moved_rows) || has_moved_columns() || has_error_of_fewer_bits()) return;
+        judge_rows();
+        if (!check_.is_plausible()) return;
+        if (sums_.cosine() < limits_.unlike)
+            return found(finding::unlike, "another matrix: its cosine with A's is " + rounded_text(sums_.cosine(), 2));
+        found(finding::unexplained, "the error is " + factor_text(check_.ratio) + " times that of rounding to nearest");
+    }
+
+    /// Of so many columns some row has more than half of the values of its groups, if it has the bits.
+    bool counts_values() const noexcept {
+        return std::min(a_.cols, expected_.group_columns(a_.cols)) >= (std::size_t{1} << expected_.rule.bits);
+    }
+    /// In a row, whatever order the columns of its groups have.
+    bool has_fewer_values() {
+        const std::size_t values = expected_.rule.groups(a_.cols) << expected_.rule.bits;
+        if (!counts_values() || sums_.most_values > values / 2) return false;
+        found(finding::fewer_bits, "fewer bits: no row has more than " + std::to_string(sums_.most_values) +
+                                       " different values, where the groups of " + bits_text() + " have " +
+                                       std::to_string(values));
+        return true;
+    }
+    /// Where values cannot be counted: the error is that of so many bits fewer.
+    bool has_error_of_fewer_bits() {
+        if (counts_values()) return false;
+        const auto steps = [](int bits) { return static_cast<double>((1u << bits) - 1); };
+        for (int bits = expected_.rule.bits - 1; bits >= 2; --bits) {
+            const double ratio = check_.ratio * steps(bits) / steps(expected_.rule.bits);
+            if (ratio < expected_.least_ratio || ratio > expected_.most_ratio) continue;
+            found(finding::fewer_bits, "fewer bits: the error is " + factor_text(check_.ratio) +
+                                           " times that of rounding to nearest, as of " + std::to_string(bits) +
+                                           " bits");
+            return true;
+        }
+        return false;
+    }
+
+    /// Share of the groups that have more values than the bits.
+    double crowded() const noexcept {
+        return static_cast<double>(sums_.crowded_groups) / static_cast<double>(std::max<std::size_t>(1, sums_.groups));
+    }
+    void judge_small_error() {
+        found(finding::more_bits, "more bits or smaller groups: the error is " + factor_text(check_.ratio) +
+                                      " times that of rounding to nearest, as of some " +
+                                      rounded_text(expected_.rule.bits - std::log2(check_.ratio), 1) + " bits; " +
+                                      percent_text(crowded()) + " of the groups have more values than " + bits_text() +
+                                      " have");
+    }
+
+    void judge_rows() {
+        check_.rows = outliers_of(row_ratios_, limits_.rows);
+        if (check_.rows.empty()) return;
+        std::vector<std::size_t> worst;
+        for (auto const& row : check_.rows)
+            if (worst.size() < limits_.tried) worst.push_back(row.index);
+        const auto moved = moved_rows(a_, b_, worst);
+        auto const& first = check_.rows.front();
+        std::string text = counted(check_.rows.size(), "row") + (check_.rows.size() == 1 ? " stands" : " stand") +
+                           " out: the error of row " + std::to_string(first.index) + " is " + factor_text(first.times) +
+                           " times that of the usual row, " + rounded_text(first.spreads, 0) + " spreads above it";
+        if (!moved.empty())
+            text += "; " + std::to_string(moved.size()) + " of them are other rows of A, " +
+                    std::to_string(moved.front().of_b) + " is " + std::to_string(moved.front().of_a);
+        if (moved.size() * 2 >= worst.size()) return found(finding::moved_rows, std::move(text));
+        found(expected_.varies_by_rows ? finding::plausible : finding::odd_rows, std::move(text));
+    }
+
+    /// b − a is one step in most groups.
+    bool is_shifted() {
+        std::vector<double> shifts;
+        double apart = 0, rounded = 0;
+        each_group([&](group_sums const& s) {
+            shifts.push_back(s.shift());
+            apart += std::max(0.0, s.apart - s.sum * s.sum / static_cast<double>(s.size));
+            rounded += s.rounded;
+        });
+        const double middle = median_of(shifts);
+        const auto is_one = [&](double shift) {
+            return shift * middle > 0 && std::abs(shift) > limits_.least_shift && std::abs(shift) < limits_.most_shift;
+        };
+        if (!is_one(middle) || !is_undone(apart, rounded)) return false;
+        const auto shifted = static_cast<double>(std::ranges::count_if(shifts, is_one));
+        found(finding::shifted, "zero points are off by one: B − A is " + rounded_text(middle, 2) +
+                                    " steps on average, in " +
+                                    percent_text(shifted / static_cast<double>(shifts.size())) + " of the groups");
+        return true;
+    }
+
+    bool has_moved_rows(finding what) {
+        const auto tried = largest_of(row_ratios_, limits_.tried);
+        return found_moved(what, "rows", tried.size(), moved_rows(a_, b_, tried));
+    }
+    bool has_moved_columns() {
+        std::vector<double> apart(a_.cols), size(a_.cols);
+        for (std::size_t r = 0; r < a_.rows; ++r)
+            for (std::size_t c = 0; c < a_.cols; ++c) {
+                const double x = double{a_(r, c)}, d = double{b_(r, c)} - x;
+                apart[c] += d * d;
+                size[c] += x * x;
+            }
+        for (std::size_t c = 0; c < a_.cols; ++c) apart[c] = size[c] == 0 ? 0 : apart[c] / size[c];
+        const auto tried = largest_of(apart, limits_.tried);
+        return found_moved(finding::moved_columns, "columns", tried.size(), moved_columns(a_, b_, tried));
+    }
+    bool found_moved(finding what, std::string const& of, std::size_t tried, std::vector<moved_vector> const& moved) {
+        if (moved.empty() || moved.size() * 2 < tried) return false;
+        found(what, of + " are permuted: " + std::to_string(moved.size()) + " of the " + std::to_string(tried) +
+                        " worst are others of A, " + std::to_string(moved.front().of_b) + " is " +
+                        std::to_string(moved.front().of_a));
+        return true;
+    }
+
+    bool is_scaled() {
+        const double factor = sums_.ab / sums_.a; // of b = factor · a
+        if (factor <= 0 || std::abs(factor - 1) < limits_.factor) return false;
+        const double apart = sums_.b / (factor * factor) - 2 * sums_.ab / factor + sums_.a; // ‖b/factor − a‖²
+        if (!is_undone(std::max(0.0, apart), sums_.rounded)) return false;
+        found(finding::scaled, "scales are multiplied by " + factor_text(factor) + ", norms by " +
+                                   factor_text(std::sqrt(sums_.b / sums_.a)));
+        return true;
+    }
+    bool has_scaled_groups() {
+        std::size_t lost = 0, groups = 0;
+        std::vector<double> factors;
+        double apart = 0, rounded = 0;
+        each_group([&](group_sums const& s) {
+            ++groups;
+            if (s.b == 0 && s.a != 0 && s.rounded < 0.5 * s.a) {
+                ++lost;
+                return;
+            }
+            rounded += s.rounded;
+            const double factor = s.factor();
+            if (factor <= 0 || std::abs(std::log(factor)) < limits_.group_factor) {
+                apart += s.apart;
+                return;
+            }
+            factors.push_back(factor);
+            apart += std::max(0.0, s.b / (factor * factor) - 2 * s.ab / factor + s.a);
+        });
+        if (static_cast<double>(lost + factors.size()) < limits_.few_groups * static_cast<double>(groups) ||
+            !is_undone(apart, rounded))
+            return false;
+        const auto share = [&](std::size_t count) {
+            return percent_text(static_cast<double>(count) / static_cast<double>(groups));
+        };
+        std::string text = "scales of groups are off:";
+        if (!factors.empty()) {
+            const auto [least, most] = std::ranges::minmax(factors);
+            text += " " + std::to_string(factors.size()) + " (" + share(factors.size()) + ") by " + factor_text(least) +
+                    " to " + factor_text(most) + ", in the middle by " + factor_text(median_of(factors));
+        }
+        if (lost != 0)
+            text += std::string(factors.empty() ? "" : ",") + " " + std::to_string(lost) + " (" + share(lost) +
+                    ") are all zero";
+        found(finding::scaled, std::move(text));
+        return true;
+    }
+
+    template <class Function>
+    void each_group(Function const& f) const {
+        std::vector<float> scratch;
+        for (std::size_t r = 0; r < a_.rows; ++r)
+            for_each_group(expected_, a_.row(r), b_.row(r), scratch, [&](std::size_t, group_sums const& s) { f(s); });
+    }
+
+    matrix_view<const float> a_, b_;
+    expected_quantization const& expected_;
+    check_limits const& limits_ = limits_of_check;
+    check_sums sums_{};
+    std::vector<double> row_ratios_{};
+    quantization_check check_{};
+};
+
+} // namespace detail
+
+/// Whether b is plausibly the expected quantization of a, the weight that was quantized.
+/// Shapes: a, b (out, in), at least one number, finite.   Errors: shape_error otherwise.
+inline quantization_check check_quantization(matrix_view<const float> a, matrix_view<const float> b,
+                                             expected_quantization const& expected) {
+    detail::check_shape("check_quantization", "b", b, a.rows, a.cols);
+    if (a.rows * a.cols == 0) throw shape_error("check_quantization: at least one weight is expected");
+    return detail::quantization_test(a, b, expected).run();
+}
+
+} // namespace bitlens
+
+// ---- bitlens/recipes/recovered_scales.hpp
+/// recovered_scales: AWQ's scales of channels, from the model into which they were folded and the one before.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Whether these can be scales: numbers above 0, not all of them 1.
+inline bool are_scales(std::span<const float> s, float apart) noexcept {
+    const auto is_positive = [](float x) { return std::isfinite(x) && x > 0; };
+    return std::ranges::all_of(s, is_positive) &&
+           std::ranges::any_of(s, [&](float x) { return std::abs(std::log(x)) > apart; });
+}
+
+} // namespace detail
+
+/// s of the channels that a norm gives, γ_a = s · γ_b. Empty where no s does that, or all are 1 as far as 16 bits tell.
+/// Shapes: a, b (channels).
+inline std::vector<float> scales_between(std::span<const float> gamma_a, std::span<const float> gamma_b) {
+    constexpr float bits16 = 0x1p-7f; // both may be rounded to bfloat16
+    std::vector<float> s(gamma_a.size());
+    for (std::size_t c = 0; c < s.size(); ++c)
+        s[c] = gamma_a[c] == gamma_b[c] ? 1.0f : gamma_a[c] / gamma_b[c]; // a channel may be dead in both
+    return detail::are_scales(s, bits16) ? s : std::vector<float>();
+}
+
+/// s of the channels that the rows of a linear layer give, a_r = s · b_r but for errors of quantization: the s with the
+/// least of them. Empty where there is none, or where they differ from row to row by no more than such errors make
+/// them.   Shapes: a, b (channels, in).
+inline std::vector<float> scales_between_rows(matrix_view<const float> a, matrix_view<const float> b) {
+    std::vector<float> s(a.rows);
+    std::vector<double> deviation(a.rows); // of log s
+    detail::for_each_row(a, [&](std::size_t r) {
+        double aa = 0, ab = 0, bb = 0;
+        for (std::size_t c = 0; c < a.cols; ++c) {
+            const double x = double{a(r, c)}, y = double{b(r, c)};
+            aa += x * x;
+            ab += x * y;
+            bb += y * y;
+        }
+        s[r] = aa == 0 && bb == 0 ? 1.0f : static_cast<float>(aa / ab);
+        const double cosine = ab / std::sqrt(aa * bb);
+        deviation[r] = aa == 0 || bb == 0 ? 0 : std::sqrt((1 / (cosine * cosine) - 1) / static_cast<double>(a.cols));
+    });
+    if (s.empty() || !detail::are_scales(s, 0)) return {};
+    std::vector<double> logs(s.begin(), s.end());
+    for (double& x : logs) x = std::log(x);
+    constexpr double times = 3;
+    return median_spread_of(logs).spread > times * median_of(deviation) ? s : std::vector<float>();
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlens {
+
+/// One tensor of two models.
+struct compared_tensor {
+    tensor_difference difference;          ///< without its rows
+    std::string kind{};                    ///< its name without the number of its layer
+    std::string type_a{}, type_b{};        ///< as stored
+    std::optional<std::size_t> layer{};    ///< of tensors in blocks
+    std::string unreadable{};              ///< why its numbers cannot be compared; empty: they are
+    std::vector<outlier> rows{};           ///< whose error stands out from that of the others
+    std::optional<outlier> among_layers{}; ///< where its error stands out from those of its kind and types
+
+    bool is_equal() const noexcept { return unreadable.empty() && difference.is_equal(); }
+    bool is_odd() const noexcept {
+        return !unreadable.empty() || !rows.empty() || among_layers || difference.in_a.any() || difference.in_b.any();
+    }
+};
+
+/// What one weight is beside what it is expected to be.
+struct checked_weight {
+    std::size_t tensor; ///< of model_comparison::tensors
+    quantization_check check;
+    bool is_folded; ///< the scales of channels that were found in norms and rows were undone first
+};
+
+struct model_comparison {
+    std::vector<compared_tensor> tensors;
+    std::vector<std::string> only_in_a, only_in_b; ///< tensors
+    std::vector<checked_weight> checks;            ///< of weights in blocks, if something is expected
+
+    bool is_same() const noexcept {
+        return only_in_a.empty() && only_in_b.empty() &&
+               std::ranges::all_of(tensors, [](auto const& t) { return t.is_equal(); });
+    }
+};
+
+/// Errors that stand out of those of a row, or of the same weight in other layers (docs/verify.md).
+inline constexpr outlier_rule rows_that_stand_out{3, 15, 0.1, 5}, layers_that_stand_out{2, 8, 0.1, 5};
+
+namespace detail {
+
+/// Compares the tensors of two models in the order in which scales of channels become known.
+class comparing {
+public:
+    comparing(checkpoint const& settings, model_tensors& a, model_tensors& b,
+              std::optional<expected_quantization> const& expected)
+        : config_(settings.config()), family_(settings.family()), a_(a), b_(b), expected_(expected) {}
+
+    model_comparison run() {
+        compare(std::string(embedding_name), std::string(embedding_name), 2);
+        for (std::size_t k = 0; k < config_.layers; ++k) compare_layer(k);
+        compare(std::string(final_norm_name), std::string(final_norm_name), 1);
+        compare_heads();
+        mark_layers();
+        return std::move(result_);
+    }
+
+private:
+    using floats = packed_matrix<dense<float>>;
+
+    /// A tied head is the embedding.
+    void compare_heads() {
+        const std::string head(head_name), embedding(embedding_name);
+        const bool in_a = a_.has(head), in_b = b_.has(head);
+        if (in_a || in_b) compare(in_a ? head : embedding, in_b ? head : embedding, 2, {}, head);
+    }
+
+    /// Norms first, then each input with what gives it before what reads it.
+    void compare_layer(std::size_t k) {
+        scales_ = {};
+        for (const bool norms : {true, false})
+            for (auto const& parameter : family_.parameters) {
+                auto const* const norm = std::get_if<block_norm>(&parameter.part);
+                if (!has_parameter(config_, parameter) || (norm != nullptr) != norms) continue;
+                const std::string name = layer_prefix(k) + name_below_layer(parameter);
+                if (auto const* const weight = std::get_if<weight_of>(&parameter.part))
+                    compare(name, name, 2, k, name, weight->linear);
+                else
+                    compare(name, name, 1, k, name, {}, norm);
+            }
+    }
+
+    void compare(std::string const& name_a, std::string const& name_b, std::size_t rank,
+                 std::optional<std::size_t> layer = {}, std::string name = {}, std::optional<projection> linear = {},
+                 block_norm const* norm = nullptr) {
+        if (name.empty()) name = name_a;
+        compared_tensor t;
+        t.kind = name;
+        t.layer = layer;
+        if (layer) t.kind.erase(0, layer_prefix(*layer).size());
+        t.difference.name = name;
+        try {
+            const bool in_a = a_.has(name_a), in_b = b_.has(name_b);
+            if (!in_a || !in_b) {
+                if (in_a != in_b) (in_a ? result_.only_in_a : result_.only_in_b).push_back(name);
+                return;
+            }
+            t.type_a = a_.type(name_a);
+            t.type_b = b_.type(name_b);
+            const auto a = a_.floats(name_a, rank), b = b_.floats(name_b, rank);
+            if (a.rows() != b.rows() || a.cols() != b.cols())
+                throw shape_error(rows_by_cols(a.rows(), a.cols()) + " in A, " + rows_by_cols(b.rows(), b.cols()) +
+                                  " in B");
+            t.difference = difference_of(name, a.view(), b.view());
+            t.rows = outliers_of(t.difference.of_rows, rows_that_stand_out);
+            t.difference.of_rows.clear();
+            if (norm != nullptr) take_norm(*norm, a.view().row(0), b.view().row(0));
+            if (linear && expected_) check(*linear, a.view(), b.view());
+        } catch (error const& e) {
+            t.unreadable = e.what();
+        }
+        result_.tensors.push_back(std::move(t));
+    }
+
+    void take_norm(block_norm norm, std::span<const float> a, std::span<const float> b) {
+        const auto groups = input_groups(family_.form);
+        for (std::size_t g = 0; g < groups.size(); ++g)
+            if (groups[g].norm == norm) scales_[g] = scales_between(a, b);
+    }
+
+    /// Scales are undone where that makes b more like a.
+    void check(projection p, matrix_view<const float> a, matrix_view<const float> b) {
+        const std::size_t tensor = result_.tensors.size();
+        quantization_check plain = check_quantization(a, b, *expected_);
+        matrix<float> folded(a.rows, a.cols);
+        copy_rows(a, folded.view());
+        weight_fold fold = fold_of(p, family_.form, scales_);
+        fold_weight(folded, {fold.columns, {}});
+        const auto groups = input_groups(family_.form);
+        for (std::size_t g = 0; g < groups.size(); ++g)
+            if (groups[g].linear == p && !why_not_scaled(family_.form, config_.block, g)) {
+                scales_[g] = scales_between_rows(folded, b);
+                fold = fold_of(p, family_.form, scales_);
+                fold_weight(folded, {{}, fold.rows});
+            }
+        if (fold.columns.empty() && fold.rows.empty())
+            return result_.checks.push_back({tensor, std::move(plain), false});
+        quantization_check undone = check_quantization(folded, b, *expected_);
+        const bool is_better = undone.error < plain.error;
+        if (!is_better) // what was taken for scales is none: for those that read it either
+            for (std::size_t g = 0; g < groups.size(); ++g)
+                if (groups[g].linear == p) scales_[g].clear();
+        result_.checks.push_back({tensor, std::move(is_better ? undone : plain), is_better});
+    }
+
+    /// Which tensors of one kind, stored alike, have an error that stands out among the layers'.
+    void mark_layers() {
+        std::map<std::tuple<std::string, std::string, std::string>, std::vector<std::size_t>> alike;
+        for (std::size_t i = 0; i < result_.tensors.size(); ++i)
+            if (auto const& t = result_.tensors[i]; t.layer && t.unreadable.empty())
+                alike[{t.kind, t.type_a, t.type_b}].push_back(i);
+        for (auto const& [kind, members] : alike) {
+            std::vector<double> errors;
+            for (const std::size_t i : members) errors.push_back(result_.tensors[i].difference.relative);
+            for (auto const& one : outliers_of(errors, layers_that_stand_out))
+                result_.tensors[members[one.index]].among_layers = outlier{members[one.index], one.times, one.spreads};
+        }
+    }
+
+    model_config const& config_;
+    model_family const& family_;
+    model_tensors &a_, &b_;
+    std::optional<expected_quantization> const& expected_;
+    model_comparison result_{};
+    block_scales scales_{}; // of the layer at hand, of b against a
+};
+
+} // namespace detail
+
+/// Every tensor of two models of one architecture and sizes. Two of a name are in memory at a time, as floats.
+/// `settings`: of the model whose tensors a are.
+inline model_comparison compare_models(checkpoint const& settings, model_tensors& a, model_tensors& b,
+                                       std::optional<expected_quantization> const& expected = {}) {
+    return detail::comparing(settings, a, b, expected).run();
+}
+
+} // namespace bitlens
+
 // ---- bitlens/recipes/model_walk.hpp
 /// Walks over a model: its layers are quantized one after the other, and a walk that was interrupted goes on with those
 /// that are missing.
@@ -28589,111 +34998,6 @@ private:
 
 // ---- bitlens/recipes/walk_target.hpp
 /// walk_target: where the layers go that a walk over a model has quantized: into memory, or a folder.
-
-// ---- bitlens/recipes/stored_layers.hpp
-/// stored_layers: the blocks of a quantized model, from the folder that keeps it and the full model beside it.
-
-#include <algorithm>
-#include <cstddef>
-#include <memory>
-#include <optional>
-#include <string>
-#include <utility>
-#include <vector>
-
-namespace bitlens {
-
-/// A quantized block beside the full one: norms and biases are the full model's, and so are matrices that stay full,
-/// all of them in the scales of the quantized ones. A matrix that is the full model's as it is is left out. Errors:
-/// shape_error for scales that this form of block does not take.
-template <class W>
-block_weights<W> over_full(quantized_block<W> quantized, block_weights<W> const& full, block_form form,
-                           block_shape const& shape) {
-    block_weights<W> block{std::move(quantized.linear), full.rest};
-    if (std::ranges::all_of(quantized.fold, [](auto const& s) { return s.empty(); })) return block;
-    block.rest = std::make_shared<const norms_and_biases>(folded(*full.rest, form, shape, quantized.fold));
-    for (std::size_t p = 0; p < projection_count; ++p) {
-        if (block.linear[p] != nullptr) continue;
-        auto w = folded(full.linear[p], static_cast<projection>(p), form, shape, quantized.fold);
-        if (w != full.linear[p]) block.linear[p] = std::move(w);
-    }
-    return block;
-}
-
-namespace detail {
-
-/// The full model's matrices where a block has none.
-template <class W>
-block_weights<W> completed(block_weights<W> block, layer_source<W>& full, std::size_t k) {
-    if (std::ranges::none_of(block.linear, [](auto const& w) { return w == nullptr; })) return block;
-    const auto others = full.layer(k);
-    for (std::size_t p = 0; p < projection_count; ++p)
-        if (block.linear[p] == nullptr) block.linear[p] = others.linear[p];
-    return block;
-}
-
-} // namespace detail
-
-/// A layer_source over a finished folder. Norms, biases and matrices that stay full are those of the full model, folded
-/// where the folder's are. A layer is read when it is first asked for. W lists the formats, and
-/// dense<float> for what is folded and stays full.
-template <class W>
-class stored_layers final : public layer_source<W> {
-    static_assert(is_mixed_matrix<W>, "bitlens: stored_layers<W>: W is a mixed_matrix that lists the folder's formats, "
-                                      "such as study_matrix");
-
-public:
-    /// form: of the model's blocks. keep_resident: what is read stays in memory; else each request reads again.
-    /// Errors: shape_error for a model of another number of layers; format_error for a folder that is not finished.
-    stored_layers(quantized_folder folder, std::shared_ptr<layer_source<W>> full, model_config const& config,
-                  block_form form, bool keep_resident = true)
-        : folder_(std::move(folder)), full_(std::move(full)), shape_(config.block), form_(form), keeps_(keep_resident),
-          kept_(folder_.manifest().layers) {
-        if (folder_.manifest().layers != config.layers)
-            throw shape_error(folder_.path().string() + ": holds " + std::to_string(folder_.manifest().layers) +
-                              " layers, the model has " + std::to_string(config.layers));
-        if (const auto missing = folder_.first_missing_layer())
-            throw format_error(folder_.path().string() + ": layer " + std::to_string(*missing) + " of " +
-                               std::to_string(config.layers) +
-                               " is missing; the folder is not finished, quantizing into it goes on there");
-    }
-
-    /// Errors: those of the source and of read_quantized_layer; of folded, naming the file.
-    block_weights<W> layer(std::size_t k) override {
-        const bool is_kept = k < kept_.size() && kept_[k];
-        auto block = is_kept ? *kept_[k] : read(k);
-        if (keeps_ && !is_kept) kept_[k] = block;
-        return detail::completed(std::move(block), *full_, k);
-    }
-
-private:
-    /// Without matrices that are the full model's as they are: its source may not keep those.
-    block_weights<W> read(std::size_t k) {
-        auto quantized = read_quantized_layer<W>(folder_, k, shape_);
-        try {
-            return over_full(std::move(quantized), full_->layer(k), form_, shape_);
-        } catch (shape_error const& e) { // scales that this form of block does not take
-            throw format_error(folder_.layer_path(k).string() + ": " + e.what());
-        }
-    }
-
-    quantized_folder folder_;
-    std::shared_ptr<layer_source<W>> full_;
-    block_shape shape_;
-    block_form form_;
-    bool keeps_;
-    std::vector<std::optional<block_weights<W>>> kept_;
-};
-
-/// The scales that channels have in a folder's blocks; nothing where they are the full model's.
-/// Errors: those of read_quantized_layer.
-template <class W>
-std::optional<awq_fold> fold_of(quantized_folder const& folder, block_shape const& shape) {
-    return fold_of(folder.manifest().layers,
-                   [&](std::size_t k) { return read_quantized_layer<W>(folder, k, shape).fold; });
-}
-
-} // namespace bitlens
 
 #include <cstddef>
 #include <map>
@@ -29913,7 +36217,7 @@ inline void write_float32_check(std::filesystem::path const& run_folder, documen
 /// Whether float32.csv is there and knows all these methods.   Errors: those of read_csv.
 template <class Names>
 bool has_float32_check(std::filesystem::path const& run_folder, Names const& methods) {
-    if (!std::filesystem::exists(float32_path(run_folder))) return false;
+    if (!is_there(float32_path(run_folder))) return false;
     const csv_table csv = read_csv(float32_path(run_folder));
     return std::ranges::all_of(methods, [&](auto const& m) { return csv.has("nll_" + m.name); });
 }
@@ -31018,7 +37322,6 @@ inline location make_location(finished_study const& s, results_table const& tabl
 #include <optional>
 #include <span>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -31177,8 +37480,7 @@ inline run_results begin_location(run_folder const& folder, run_manifest const& 
     run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods), s.run.table.size(),
                               variant_kinds(run.manifest.methods));
     const auto path = folder.path() / location_table;
-    std::error_code unknown;
-    if (std::filesystem::exists(path, unknown)) {
+    if (is_there(path)) {
         if (!folder.manifest())
             throw format_error(path.string() + ": there is no " + location_folder +
                                "/manifest.json, which says what its columns are; both are expected, or neither");
@@ -31193,8 +37495,7 @@ inline run_results begin_location(run_folder const& folder, run_manifest const& 
 inline void finish_location(run_folder const& folder, run_results const& run, error_sets const& sets) {
     const auto path = folder.path() / location_table;
     std::optional<csv_table> before;
-    std::error_code unknown;
-    if (std::filesystem::exists(path, unknown)) before = read_csv(path);
+    if (is_there(path)) before = read_csv(path);
     const auto words = detail::set_words(sets, run.size());
     std::vector<std::string> names{detail::example_column, detail::set_column};
     auto order = detail::csv_order(run.table);
@@ -31217,8 +37518,7 @@ inline void finish_location(run_folder const& folder, run_results const& run, er
 /// Errors: io_error; format_error naming the file and what is missing or wrong.
 inline std::optional<located_run> read_location(std::filesystem::path const& folder, finished_study const& s) {
     const auto path = folder / location_table;
-    std::error_code unknown;
-    if (!std::filesystem::exists(path, unknown)) return std::nullopt;
+    if (!is_there(path)) return std::nullopt;
     const auto manifest_path = folder / location_folder / "manifest.json";
     const run_manifest manifest = manifest_from(read_json_file(manifest_path), manifest_path.string());
     const csv_table file = read_csv(path);
@@ -31272,6 +37572,7 @@ struct located_model {
     /// The full model with its channels in the scales of these blocks, where they have other ones (AWQ): activations
     /// inside a block, and its matrices one by one, can be exchanged with that model only. None: with the full model.
     std::shared_ptr<layer_source<W>> scaled_full{};
+    std::shared_ptr<const model_ends<W>> ends{}; ///< its own embedding, final norm and head; none: the full model's
 };
 
 /// Variants and, of all but the first, what they are in words: what a manifest says of them.
@@ -31305,6 +37606,7 @@ public:
             range->end = std::min(range->end, layers);
         for (auto const& m : models) {
             found_.variants.push_back({m.name, m.layers});
+            found_.variants.back().ends = m.ends;
             if (&m != &models[0]) found_.described.push_back({m.name, m.spec});
         }
         if (request.exits)
@@ -34610,7 +40912,7 @@ namespace bitlens {
 /// The run beside float32.csv; nothing where there is no such file.   Errors: format_error naming the file for an
 /// example that is not in the run, or a method that is missing.
 inline std::optional<table> float32_table(std::filesystem::path const& run_folder, finished_study const& s) {
-    if (!std::filesystem::exists(float32_path(run_folder))) return std::nullopt;
+    if (!is_there(float32_path(run_folder))) return std::nullopt;
     const csv_table csv = read_csv(float32_path(run_folder));
     std::vector<std::size_t> rows; // of the run
     for (const std::uint64_t example : csv.counts("example")) {

@@ -55,7 +55,7 @@ inline quantization_description quantization_in(json const& config, std::string 
 }
 
 /// What is not read of a description whose method is; nothing where all is.
-using quantization_check = std::optional<std::string>(quantization_description const&);
+using quantization_refusal_of = std::optional<std::string>(quantization_description const&);
 
 inline std::optional<std::string> nothing_refused(quantization_description const&) { return std::nullopt; }
 inline std::optional<std::string> compressed_refusal(quantization_description const& d) {
@@ -85,7 +85,7 @@ inline std::optional<std::string> modelopt_refusal(quantization_description cons
 /// A method of quantization by the name that checkpoints have for it.
 struct quantization_method {
     std::string_view name;
-    quantization_check* check; ///< nullptr for one of which nothing is read
+    quantization_refusal_of* check; ///< nullptr for one of which nothing is read
     std::string_view why;      ///< is it not
 };
 
