@@ -22,6 +22,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -85,7 +86,7 @@ inline expected_quantization expected_of(method const& m) {
             } else if constexpr (std::is_same_v<Kind, awq_method>) {
                 is_uniform_method(k, 0.6, 2);
             } else if constexpr (std::is_same_v<Kind, gptq_method>) {
-                is_uniform_method(k, 0.7, 1.8);
+                is_uniform_method(k, 0.7, 2.2);
                 e.varies_by_rows = true;
             } else if constexpr (std::is_same_v<Kind, normal_float_method>) {
                 e.rule = {k.bits, k.group_size, zero_kind::symmetric};
@@ -353,10 +354,10 @@ private:
         if (sums_.apart == 0) return found(finding::equal, "not quantized: every number is A's");
         if (check_.error < limits_.rounded && check_.ratio < expected_.least_ratio)
             return found(finding::only_rounded, "not quantized: A's numbers, rounded to 16 bits");
-        if (sums_.cosine() > limits_.unlike && has_fewer_values()) return;
-        if (check_.ratio < expected_.least_ratio) return judge_small_error();
         // A method's own error may hide these.
         if (is_shifted() || is_scaled() || has_scaled_groups()) return;
+        if (sums_.cosine() > limits_.unlike && has_fewer_values()) return;
+        if (check_.ratio < expected_.least_ratio) return judge_small_error();
         if (check_.ratio <= expected_.most_ratio) return judge_rows();
         if (has_moved_rows(finding::moved_rows) || has_moved_columns() || has_error_of_fewer_bits()) return;
         judge_rows();
