@@ -3764,6 +3764,7 @@ inline std::vector<correlation_intervals> bootstrap_intervals(std::span<const re
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <span>
 #include <utility>
@@ -3793,19 +3794,19 @@ inline median_spread median_spread_of(std::vector<double> x) {
 /// When one of several errors stands out: it is larger than `times` their median, and its logarithm lies more than
 /// `spreads` spreads above that of the median. A spread counts as `least_spread` at least, and of fewer than `fewest`
 /// errors none stands out.
-struct outlier_rule {
+struct far_error_rule {
     double times = 2, spreads = 8, least_spread = 0.05;
     std::size_t fewest = 5;
 };
-struct outlier {
+struct far_error {
     std::size_t index;
     double times;   ///< of the median; infinite where that is 0
     double spreads; ///< above it
 };
 
 /// The errors that stand out, the largest first.   Shapes: errors (N), each ≥ 0 or infinite.
-inline std::vector<outlier> outliers_of(std::span<const double> errors, outlier_rule const& rule = {}) {
-    std::vector<outlier> found;
+inline std::vector<far_error> far_errors_of(std::span<const double> errors, far_error_rule const& rule = {}) {
+    std::vector<far_error> found;
     if (errors.size() < rule.fewest) return found;
     constexpr double least = 1e-300, most = 1e300; // 0 and infinity have no logarithm to count with
     std::vector<double> logs;
@@ -3818,7 +3819,7 @@ inline std::vector<outlier> outliers_of(std::span<const double> errors, outlier_
         const bool is_against_zero = middle.median <= std::log(least);
         found.push_back({i, is_against_zero ? std::numeric_limits<double>::infinity() : std::exp(above), spreads});
     }
-    std::ranges::stable_sort(found, std::ranges::greater{}, &outlier::spreads);
+    std::ranges::stable_sort(found, std::ranges::greater{}, &far_error::spreads);
     return found;
 }
 
@@ -21447,11 +21448,11 @@ enum class stored_precision : std::uint8_t { f32 = 24, f16 = 11, bf16 = 8 };
 namespace detail {
 
 /// Distinct values of a group, rising. −0 is 0.
-inline void distinct_values(std::span<const float> group, std::vector<float>& values) {
+inline void rising_values(std::span<const float> group, std::vector<float>& values) {
     values.assign(group.begin(), group.end());
     for (float& x : values) x += 0.0f;
     std::ranges::sort(values);
-    values.erase(std::ranges::unique(values).begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
 /// The fewest steps, at most `most`, of which all values are whole numbers from the first on, up to what storing them
@@ -21494,7 +21495,7 @@ inline grid_evidence evidence_of(matrix_view<const float> w, std::size_t group, 
     const std::size_t most = group < 32 ? 63 : stored == stored_precision::bf16 ? 127 : 255;
     std::vector<float> values;
     for (std::size_t i = 0; i < all; i += stride) {
-        distinct_values(w.row(i / per_row).subspan(i % per_row * group, group), values);
+        rising_values(w.row(i / per_row).subspan(i % per_row * group, group), values);
         if (values.size() < 2) continue;
         ++found.groups;
         for (std::size_t b = 0; b < found.few.size(); ++b)
@@ -25066,7 +25067,7 @@ inline quantization_description quantization_in(json const& config, std::string 
 }
 
 /// What is not read of a description whose method is; nothing where all is.
-using quantization_check = std::optional<std::string>(quantization_description const&);
+using quantization_refusal_of = std::optional<std::string>(quantization_description const&);
 
 inline std::optional<std::string> nothing_refused(quantization_description const&) { return std::nullopt; }
 inline std::optional<std::string> compressed_refusal(quantization_description const& d) {
@@ -25096,7 +25097,7 @@ inline std::optional<std::string> modelopt_refusal(quantization_description cons
 /// A method of quantization by the name that checkpoints have for it.
 struct quantization_method {
     std::string_view name;
-    quantization_check* check; ///< nullptr for one of which nothing is read
+    quantization_refusal_of* check; ///< nullptr for one of which nothing is read
     std::string_view why;      ///< is it not
 };
 
@@ -25549,9 +25550,9 @@ private:
 
     /// Of several descriptions the first that is refused.
     void refuse_quantization() {
-        for (auto const& [place, description] : quantizations_in(file_, who_)) {
+        for (auto const& one : quantizations_in(file_, who_)) {
             std::optional<std::string> text;
-            problems_.collect([&] { text = quantization_refusal(*description, place); });
+            problems_.collect([&] { text = quantization_refusal(*one.second, one.first); });
             if (!text) continue;
             problems_.add(*text);
             return;
@@ -25947,7 +25948,7 @@ struct checkpoint_contents {
             t.is_less_one = kind && kind->stores_gamma_less_one && name.ends_with("norm.weight");
             take(std::move(t), split_layer_name(name, "model.layers."), &block_parameter::hugging_face);
         }
-        for (auto& [layer, parts] : linears) problems.collect([&] { take_linear(layer, std::move(parts)); });
+        for (auto& one : linears) problems.collect([&] { take_linear(one.first, std::move(one.second)); });
         index_tensors();
     }
 
@@ -34131,6 +34132,7 @@ private:
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -34194,7 +34196,7 @@ inline expected_quantization expected_of(method const& m) {
             } else if constexpr (std::is_same_v<Kind, awq_method>) {
                 is_uniform_method(k, 0.6, 2);
             } else if constexpr (std::is_same_v<Kind, gptq_method>) {
-                is_uniform_method(k, 0.7, 1.8);
+                is_uniform_method(k, 0.7, 2.2);
                 e.varies_by_rows = true;
             } else if constexpr (std::is_same_v<Kind, normal_float_method>) {
                 e.rule = {k.bits, k.group_size, zero_kind::symmetric};
@@ -34242,8 +34244,8 @@ struct quantization_check {
     double expected = 0; ///< of rounding to nearest
     double ratio = 0;    ///< error / expected of a row, the median over the rows
     quantization_finding finding = quantization_finding::plausible;
-    std::string text{};          ///< what was found, in words
-    std::vector<outlier> rows{}; ///< whose error stands out from what rounding makes of them
+    std::string text{};            ///< what was found, in words
+    std::vector<far_error> rows{}; ///< whose error stands out from what rounding makes of them
 
     bool is_plausible() const noexcept { return finding == quantization_finding::plausible; }
 };
@@ -34264,7 +34266,7 @@ struct check_limits {
     double less = 0.8;                          // and how much less that is than what was there
     double few_groups = 0.05;                   // a share of groups below which their scales are no reason
     std::size_t tried = 32;                     // rows or columns that are looked for elsewhere, the worst ones
-    outlier_rule rows{3, 8, 0.1, 5};            // of errors to those of rounding
+    far_error_rule rows{3, 8, 0.1, 5};          // of errors to those of rounding
 };
 inline constexpr check_limits limits_of_check;
 
@@ -34462,10 +34464,10 @@ private:
         if (sums_.apart == 0) return found(finding::equal, "not quantized: every number is A's");
         if (check_.error < limits_.rounded && check_.ratio < expected_.least_ratio)
             return found(finding::only_rounded, "not quantized: A's numbers, rounded to 16 bits");
-        if (sums_.cosine() > limits_.unlike && has_fewer_values()) return;
-        if (check_.ratio < expected_.least_ratio) return judge_small_error();
         // A method's own error may hide these.
         if (is_shifted() || is_scaled() || has_scaled_groups()) return;
+        if (sums_.cosine() > limits_.unlike && has_fewer_values()) return;
+        if (check_.ratio < expected_.least_ratio) return judge_small_error();
         if (check_.ratio <= expected_.most_ratio) return judge_rows();
         if (has_moved_rows(finding::moved_rows) || has_moved_columns() || has_error_of_fewer_bits()) return;
         judge_rows();
@@ -34516,7 +34518,7 @@ private:
     }
 
     void judge_rows() {
-        check_.rows = outliers_of(row_ratios_, limits_.rows);
+        check_.rows = far_errors_of(row_ratios_, limits_.rows);
         if (check_.rows.empty()) return;
         std::vector<std::size_t> worst;
         for (auto const& row : check_.rows)
@@ -34717,6 +34719,7 @@ inline std::vector<float> scales_between_rows(matrix_view<const float> a, matrix
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -34728,13 +34731,13 @@ namespace bitlens {
 
 /// One tensor of two models.
 struct compared_tensor {
-    tensor_difference difference;          ///< without its rows
-    std::string kind{};                    ///< its name without the number of its layer
-    std::string type_a{}, type_b{};        ///< as stored
-    std::optional<std::size_t> layer{};    ///< of tensors in blocks
-    std::string unreadable{};              ///< why its numbers cannot be compared; empty: they are
-    std::vector<outlier> rows{};           ///< whose error stands out from that of the others
-    std::optional<outlier> among_layers{}; ///< where its error stands out from those of its kind and types
+    tensor_difference difference;            ///< without its rows
+    std::string kind{};                      ///< its name without the number of its layer
+    std::string type_a{}, type_b{};          ///< as stored
+    std::optional<std::size_t> layer{};      ///< of tensors in blocks
+    std::string unreadable{};                ///< why its numbers cannot be compared; empty: they are
+    std::vector<far_error> rows{};           ///< whose error stands out from that of the others
+    std::optional<far_error> among_layers{}; ///< where its error stands out from those of its kind and types
 
     bool is_equal() const noexcept { return unreadable.empty() && difference.is_equal(); }
     bool is_odd() const noexcept {
@@ -34761,7 +34764,7 @@ struct model_comparison {
 };
 
 /// Errors that stand out of those of a row, or of the same weight in other layers (docs/verify.md).
-inline constexpr outlier_rule rows_that_stand_out{3, 15, 0.1, 5}, layers_that_stand_out{2, 8, 0.1, 5};
+inline constexpr far_error_rule rows_that_stand_out{3, 15, 0.1, 5}, layers_that_stand_out{2, 8, 0.1, 5};
 
 namespace detail {
 
@@ -34828,7 +34831,7 @@ private:
                 throw shape_error(rows_by_cols(a.rows(), a.cols()) + " in A, " + rows_by_cols(b.rows(), b.cols()) +
                                   " in B");
             t.difference = difference_of(name, a.view(), b.view());
-            t.rows = outliers_of(t.difference.of_rows, rows_that_stand_out);
+            t.rows = far_errors_of(t.difference.of_rows, rows_that_stand_out);
             t.difference.of_rows.clear();
             if (norm != nullptr) take_norm(*norm, a.view().row(0), b.view().row(0));
             if (linear && expected_) check(*linear, a.view(), b.view());
@@ -34878,8 +34881,9 @@ private:
         for (auto const& [kind, members] : alike) {
             std::vector<double> errors;
             for (const std::size_t i : members) errors.push_back(result_.tensors[i].difference.relative);
-            for (auto const& one : outliers_of(errors, layers_that_stand_out))
-                result_.tensors[members[one.index]].among_layers = outlier{members[one.index], one.times, one.spreads};
+            for (auto const& one : far_errors_of(errors, layers_that_stand_out))
+                result_.tensors[members[one.index]].among_layers =
+                    far_error{members[one.index], one.times, one.spreads};
         }
     }
 

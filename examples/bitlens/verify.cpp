@@ -213,7 +213,7 @@ table of_checks(verified_models const& v) {
     return t;
 }
 
-std::string outlier_text(outlier const& o) {
+std::string outlier_text(far_error const& o) {
     return std::isfinite(o.times)
                ? rounded_text(o.times, 1) + " times the median, " + rounded_text(o.spreads, 0) + " spreads above it"
                : std::string("the others are equal");

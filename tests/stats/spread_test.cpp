@@ -22,19 +22,19 @@ TEST_CASE("median and spread are those of the middle of a sample, whatever one o
 
 TEST_CASE("an error stands out where it is both far from the usual ones and far for them") {
     const std::vector<double> alike{1.0, 1.1, 0.9, 1.0, 1.05, 3.0};
-    const auto found = outliers_of(alike);
+    const auto found = far_errors_of(alike);
     REQUIRE(found.size() == 1);
     CHECK(found[0].index == 5);
     CHECK(found[0].times == doctest::Approx(3 / 1.025).epsilon(0.01));
     CHECK(found[0].spreads > 8);
-    CHECK(outliers_of(std::vector{1.0, 1.1, 0.9, 1.0, 1.05, 1.9}).empty()); // not twice the median
-    CHECK(outliers_of(std::vector{1.0, 4.0, 0.2, 2.0, 0.5, 5.0}).empty());  // as all of them are
-    CHECK(outliers_of(std::vector{1.0, 1.0, 1.0, 9.0}).empty());            // too few
-    CHECK(outliers_of(std::vector<double>{}).empty());
+    CHECK(far_errors_of(std::vector{1.0, 1.1, 0.9, 1.0, 1.05, 1.9}).empty()); // not twice the median
+    CHECK(far_errors_of(std::vector{1.0, 4.0, 0.2, 2.0, 0.5, 5.0}).empty());  // as all of them are
+    CHECK(far_errors_of(std::vector{1.0, 1.0, 1.0, 9.0}).empty());            // too few
+    CHECK(far_errors_of(std::vector<double>{}).empty());
 }
 
 TEST_CASE("beside errors of zero every other one stands out, the largest first") {
-    const auto found = outliers_of(std::vector{0.0, 0.0, 1e-3, 0.0, std::numeric_limits<double>::infinity(), 0.0});
+    const auto found = far_errors_of(std::vector{0.0, 0.0, 1e-3, 0.0, std::numeric_limits<double>::infinity(), 0.0});
     REQUIRE(found.size() == 2);
     CHECK(found[0].index == 4);
     CHECK(found[1].index == 2);

@@ -143,7 +143,7 @@ struct checkpoint_contents {
             t.is_less_one = kind && kind->stores_gamma_less_one && name.ends_with("norm.weight");
             take(std::move(t), split_layer_name(name, "model.layers."), &block_parameter::hugging_face);
         }
-        for (auto& [layer, parts] : linears) problems.collect([&] { take_linear(layer, std::move(parts)); });
+        for (auto& one : linears) problems.collect([&] { take_linear(one.first, std::move(one.second)); });
         index_tensors();
     }
 

@@ -367,9 +367,9 @@ private:
 
     /// Of several descriptions the first that is refused.
     void refuse_quantization() {
-        for (auto const& [place, description] : quantizations_in(file_, who_)) {
+        for (auto const& one : quantizations_in(file_, who_)) {
             std::optional<std::string> text;
-            problems_.collect([&] { text = quantization_refusal(*description, place); });
+            problems_.collect([&] { text = quantization_refusal(*one.second, one.first); });
             if (!text) continue;
             problems_.add(*text);
             return;

@@ -30,11 +30,11 @@ enum class stored_precision : std::uint8_t { f32 = 24, f16 = 11, bf16 = 8 };
 namespace detail {
 
 /// Distinct values of a group, rising. −0 is 0.
-inline void distinct_values(std::span<const float> group, std::vector<float>& values) {
+inline void rising_values(std::span<const float> group, std::vector<float>& values) {
     values.assign(group.begin(), group.end());
     for (float& x : values) x += 0.0f;
     std::ranges::sort(values);
-    values.erase(std::ranges::unique(values).begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
 /// The fewest steps, at most `most`, of which all values are whole numbers from the first on, up to what storing them
@@ -77,7 +77,7 @@ inline grid_evidence evidence_of(matrix_view<const float> w, std::size_t group, 
     const std::size_t most = group < 32 ? 63 : stored == stored_precision::bf16 ? 127 : 255;
     std::vector<float> values;
     for (std::size_t i = 0; i < all; i += stride) {
-        distinct_values(w.row(i / per_row).subspan(i % per_row * group, group), values);
+        rising_values(w.row(i / per_row).subspan(i % per_row * group, group), values);
         if (values.size() < 2) continue;
         ++found.groups;
         for (std::size_t b = 0; b < found.few.size(); ++b)

@@ -30,13 +30,13 @@ namespace bitlens {
 
 /// One tensor of two models.
 struct compared_tensor {
-    tensor_difference difference;          ///< without its rows
-    std::string kind{};                    ///< its name without the number of its layer
-    std::string type_a{}, type_b{};        ///< as stored
-    std::optional<std::size_t> layer{};    ///< of tensors in blocks
-    std::string unreadable{};              ///< why its numbers cannot be compared; empty: they are
-    std::vector<outlier> rows{};           ///< whose error stands out from that of the others
-    std::optional<outlier> among_layers{}; ///< where its error stands out from those of its kind and types
+    tensor_difference difference;            ///< without its rows
+    std::string kind{};                      ///< its name without the number of its layer
+    std::string type_a{}, type_b{};          ///< as stored
+    std::optional<std::size_t> layer{};      ///< of tensors in blocks
+    std::string unreadable{};                ///< why its numbers cannot be compared; empty: they are
+    std::vector<far_error> rows{};           ///< whose error stands out from that of the others
+    std::optional<far_error> among_layers{}; ///< where its error stands out from those of its kind and types
 
     bool is_equal() const noexcept { return unreadable.empty() && difference.is_equal(); }
     bool is_odd() const noexcept {
@@ -63,7 +63,7 @@ struct model_comparison {
 };
 
 /// Errors that stand out of those of a row, or of the same weight in other layers (docs/verify.md).
-inline constexpr outlier_rule rows_that_stand_out{3, 15, 0.1, 5}, layers_that_stand_out{2, 8, 0.1, 5};
+inline constexpr far_error_rule rows_that_stand_out{3, 15, 0.1, 5}, layers_that_stand_out{2, 8, 0.1, 5};
 
 namespace detail {
 
@@ -130,7 +130,7 @@ private:
                 throw shape_error(rows_by_cols(a.rows(), a.cols()) + " in A, " + rows_by_cols(b.rows(), b.cols()) +
                                   " in B");
             t.difference = difference_of(name, a.view(), b.view());
-            t.rows = outliers_of(t.difference.of_rows, rows_that_stand_out);
+            t.rows = far_errors_of(t.difference.of_rows, rows_that_stand_out);
             t.difference.of_rows.clear();
             if (norm != nullptr) take_norm(*norm, a.view().row(0), b.view().row(0));
             if (linear && expected_) check(*linear, a.view(), b.view());
@@ -180,8 +180,9 @@ private:
         for (auto const& [kind, members] : alike) {
             std::vector<double> errors;
             for (const std::size_t i : members) errors.push_back(result_.tensors[i].difference.relative);
-            for (auto const& one : outliers_of(errors, layers_that_stand_out))
-                result_.tensors[members[one.index]].among_layers = outlier{members[one.index], one.times, one.spreads};
+            for (auto const& one : far_errors_of(errors, layers_that_stand_out))
+                result_.tensors[members[one.index]].among_layers =
+                    far_error{members[one.index], one.times, one.spreads};
         }
     }
 

@@ -134,8 +134,8 @@ struct quantization_check {
     double expected = 0; ///< of rounding to nearest
     double ratio = 0;    ///< error / expected of a row, the median over the rows
     quantization_finding finding = quantization_finding::plausible;
-    std::string text{};          ///< what was found, in words
-    std::vector<outlier> rows{}; ///< whose error stands out from what rounding makes of them
+    std::string text{};            ///< what was found, in words
+    std::vector<far_error> rows{}; ///< whose error stands out from what rounding makes of them
 
     bool is_plausible() const noexcept { return finding == quantization_finding::plausible; }
 };
@@ -156,7 +156,7 @@ struct check_limits {
     double less = 0.8;                          // and how much less that is than what was there
     double few_groups = 0.05;                   // a share of groups below which their scales are no reason
     std::size_t tried = 32;                     // rows or columns that are looked for elsewhere, the worst ones
-    outlier_rule rows{3, 8, 0.1, 5};            // of errors to those of rounding
+    far_error_rule rows{3, 8, 0.1, 5};          // of errors to those of rounding
 };
 inline constexpr check_limits limits_of_check;
 
@@ -408,7 +408,7 @@ private:
     }
 
     void judge_rows() {
-        check_.rows = outliers_of(row_ratios_, limits_.rows);
+        check_.rows = far_errors_of(row_ratios_, limits_.rows);
         if (check_.rows.empty()) return;
         std::vector<std::size_t> worst;
         for (auto const& row : check_.rows)

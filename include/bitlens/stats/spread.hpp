@@ -37,19 +37,19 @@ inline median_spread median_spread_of(std::vector<double> x) {
 /// When one of several errors stands out: it is larger than `times` their median, and its logarithm lies more than
 /// `spreads` spreads above that of the median. A spread counts as `least_spread` at least, and of fewer than `fewest`
 /// errors none stands out.
-struct outlier_rule {
+struct far_error_rule {
     double times = 2, spreads = 8, least_spread = 0.05;
     std::size_t fewest = 5;
 };
-struct outlier {
+struct far_error {
     std::size_t index;
     double times;   ///< of the median; infinite where that is 0
     double spreads; ///< above it
 };
 
 /// The errors that stand out, the largest first.   Shapes: errors (N), each ≥ 0 or infinite.
-inline std::vector<outlier> outliers_of(std::span<const double> errors, outlier_rule const& rule = {}) {
-    std::vector<outlier> found;
+inline std::vector<far_error> far_errors_of(std::span<const double> errors, far_error_rule const& rule = {}) {
+    std::vector<far_error> found;
     if (errors.size() < rule.fewest) return found;
     constexpr double least = 1e-300, most = 1e300; // 0 and infinity have no logarithm to count with
     std::vector<double> logs;
@@ -62,7 +62,7 @@ inline std::vector<outlier> outliers_of(std::span<const double> errors, outlier_
         const bool is_against_zero = middle.median <= std::log(least);
         found.push_back({i, is_against_zero ? std::numeric_limits<double>::infinity() : std::exp(above), spreads});
     }
-    std::ranges::stable_sort(found, std::ranges::greater{}, &outlier::spreads);
+    std::ranges::stable_sort(found, std::ranges::greater{}, &far_error::spreads);
     return found;
 }
 
