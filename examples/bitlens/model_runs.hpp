@@ -41,6 +41,12 @@ inline std::string identity_of_stored(method const& m) {
                             : quantized_folder(m.folder).identity();
 }
 
+/// Whether a method has an embedding, a final norm and a head of its own. Those of another vocabulary are left out, as
+/// check_source says: nothing could be compared.
+inline bool has_own_ends(model_config const& config, method const& m) {
+    return is_checkpoint(m) && checkpoint(m.folder).config().vocabulary == config.vocabulary;
+}
+
 /// The methods of "--method X": none for "full".
 inline std::vector<method> methods_beside_full(std::string const& text) {
     if (text == "full") return {};
@@ -50,6 +56,18 @@ inline std::vector<method> methods_beside_full(std::string const& text) {
 namespace detail {
 
 inline bool is_linear_of_block(std::string const& name) { return name.ends_with("_proj.weight"); }
+
+/// What a checkpoint's blocks take beside the full model, and its ends where they are its own.
+inline void add_checkpoint(memory_demand& d, checkpoint const& other, bool has_own_ends) {
+    for (auto const& t : other.tensors()) {
+        if (t.shape.size() != 2) continue;
+        const std::uint64_t bytes = other.form_of<weight>(t.name).bytes;
+        if (is_linear_of_block(t.name))
+            d.quantized += bytes;
+        else if (has_own_ends)
+            d.ends += bytes;
+    }
+}
 
 } // namespace detail
 
@@ -113,6 +131,10 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
         if (!form.is_float) widened = std::max(widened, sizeof(float) * t.shape[0] * t.shape[1]);
     }
     for (auto const& m : methods) {
+        if (is_checkpoint(m)) {
+            detail::add_checkpoint(d, checkpoint(m.folder), has_own_ends(config, m));
+            continue;
+        }
         const override_rules of_method = detail::rules_of(m, rules, config.layers);
         for (std::size_t k = 0; k < config.layers; ++k)
             for (std::size_t p = 0; p < projection_count; ++p)
@@ -153,12 +175,6 @@ std::shared_ptr<layer_source<weight>> layers_of(transformer<Architecture, weight
         return std::make_shared<stored_layers<weight>>(quantized_folder(m.folder), model.layers(), model.config(),
                                                        Architecture::description.form, keep_resident);
     return std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, keep_resident);
-}
-
-/// Whether a method has an embedding, a final norm and a head of its own. Those of another vocabulary are left out, as
-/// check_source says: nothing could be compared.
-inline bool has_own_ends(model_config const& config, method const& m) {
-    return is_checkpoint(m) && checkpoint(m.folder).config().vocabulary == config.vocabulary;
 }
 
 /// What a sweep runs side by side: the full model, then each method's.
