@@ -73,23 +73,21 @@ def search_clips(w, x, bits, group, symmetric):
     group = group or w.shape[1]
     x = x.reshape(-1, x.shape[-1])
     x = x[:: max(1, x.shape[0] // 512)]
-    x = x.reshape(1, x.shape[0], -1, group)
-    batch = 256 if w.shape[0] % 256 == 0 else 64 if w.shape[0] % 64 == 0 else w.shape[0]
+    x = x.reshape(x.shape[0], -1, group).transpose(0, 1)
     best = []
-    for rows in w.split(batch):
-        rows = rows.reshape(rows.shape[0], 1, -1, group)
+    for rows in w.split(256):
+        rows = rows.reshape(rows.shape[0], -1, group)
         largest = rows.abs().amax(-1, keepdim=True)
         found, least = largest.clone(), torch.full_like(largest, 1e9)
-        full = (x * rows).sum(-1)
         for i in range(10):
             m = largest * (1 - i / 20)
-            cut = torch.clamp(rows, -m, m)
-            q, _ = round_groups(cut.reshape(rows.shape[0], -1), bits, group, symmetric)
-            error = ((x * q.reshape(rows.shape)).sum(-1) - full).pow(2).mean(1).reshape(least.shape)
+            q, _ = round_groups(torch.clamp(rows, -m, m), bits, group, symmetric)
+            change = x @ (q - rows).permute(1, 2, 0)  # of the outputs, (groups, tokens, rows)
+            error = change.pow(2).mean(1).T.unsqueeze(-1)
             better = error < least
             least = torch.where(better, error, least)
             found = torch.where(better, m, found)
-        best.append(found.reshape(rows.shape[0], -1))
+        best.append(found.squeeze(-1))
     return torch.cat(best)
 
 

@@ -7,8 +7,8 @@
 HF is a Hugging Face folder in float32, IDS.npy rows of token ids (int32). Block after block, each behind full ones: the
 scales of all inputs, taken into the norm or the rows before them, then clips, then rounding; compare_awq.py has the
 searches. DIR gets `restated`, the rounded weights and scaled norms as an ordinary folder in float32; `bitlens`, what
-`bitlens quantize --methods awq3-g64` makes of the same ids; and `held-out.txt`, the windows of the text on which
-`bitlens perplexity` measures both.
+`bitlens quantize --methods awq3-g64` makes of the same ids, of which there are seconds unless it is there already; and
+`held-out.txt`, the windows of the text on which `bitlens perplexity` measures both.
 
 Printed per layer: the ratios of both; then, of matrices whose channels are scaled by the same ratios, groups whose
 clips are equal (told by the groups' scales) and the share of equal weights. Then losses over the full model's, beside
@@ -173,10 +173,11 @@ def main():
     last = options.windows * options.window + 16  # of which perplexity leaves out those that cutting may change
     if len(ends) <= last:
         parser.error(f"{options.text}: {len(ends)} tokens, more than {last} are expected")
-    options.out.mkdir()
+    options.out.mkdir(exist_ok=True)
     (options.out / "held-out.txt").write_text(text[: ends[last][0]], encoding="utf-8")
 
     method = f"awq{options.bits}-g{options.group}"
+    is_new = not (options.out / "bitlens" / method / "manifest.json").exists()
     begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     run(options.program, "quantize", "--model", options.model, "--methods", method, "--calibration", options.ids,
         "--threads", options.threads, "--out", options.out / "bitlens")
@@ -210,10 +211,11 @@ def main():
         f"error over the full model: bitlens {ours - full:.5f}, torch {theirs - full:.5f}, {plain} {nearest - full:.5f};"
         f" bitlens over torch {(ours - full) / (theirs - full):.4f}"
     )
-    print(
-        f"bitlens quantize, {options.threads} threads: {wall:.1f} s ({cpu:.1f} s of all threads), reading the model and"
-        " writing included"
-    )
+    if is_new:
+        print(
+            f"bitlens quantize, {options.threads} threads: {wall:.1f} s ({cpu:.1f} s of all threads), reading the model"
+            " and writing included"
+        )
     print(watch)
     return 0 if ours - theirs <= 0.02 * abs(theirs - full) and max(ours, theirs) < nearest else 1
 
