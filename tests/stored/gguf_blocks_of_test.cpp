@@ -58,7 +58,7 @@ std::string refusal_of(coded_matrix const& m, std::string const& type) {
     }
     return "no refusal";
 }
-bool says(std::string const& text, std::string const& words) { return text.find(words) != std::string::npos; }
+bool refusal_says(std::string const& text, std::string const& words) { return text.find(words) != std::string::npos; }
 
 } // namespace
 
@@ -71,7 +71,7 @@ TEST_CASE("codes about the middle one are held by every type of as many bits, an
             if (bits <= room)
                 check_same(centred(bits), gguf_type_named(name));
             else
-                CHECK(says(refusal_of(centred(bits), name), "lies on none of its levels"));
+                CHECK(refusal_says(refusal_of(centred(bits), name), "lies on none of its levels"));
         }
 }
 
@@ -100,8 +100,8 @@ TEST_CASE("zeros make minimums of Q4_1 where 16 bits hold them; a scale of 0 nee
     m.zeros(2, 0) = 200;
     check_same(m, gguf_type_named("Q4_1"));
     m.scales(1, 1) = f16::from_bits(0x3555); // 7 × it has more than 11 bits
-    CHECK(says(refusal_of(m, "Q4_1"), "row 1, columns from 64 on: the minimum -2.33"));
-    CHECK(says(refusal_of(m, "Q4_1"), "is no number of 16 bits"));
+    CHECK(refusal_says(refusal_of(m, "Q4_1"), "row 1, columns from 64 on: the minimum -2.33"));
+    CHECK(refusal_says(refusal_of(m, "Q4_1"), "is no number of 16 bits"));
     check_same(m, gguf_type_named("Q4_0")); // there is no minimum to round
 }
 
@@ -110,8 +110,8 @@ TEST_CASE("what would be lost is said") {
     m.scales(2, 1) = 0.1f;
     CHECK(refusal_of(m, "Q4_0") == "layer w: Q4_0 does not hold it exactly: row 2, columns from 64 on: the scale "
                                    "0.10000000149011612 is no number of 16 bits");
-    CHECK(says(refusal_of(m, "F16"), "layer w: F16 does not hold it exactly: row 0, column "));
-    CHECK(says(refusal_of(m, "F16"), " has more bits"));
+    CHECK(refusal_says(refusal_of(m, "F16"), "layer w: F16 does not hold it exactly: row 0, column "));
+    CHECK(refusal_says(refusal_of(m, "F16"), " has more bits"));
     for (float& scale : m.scales.span()) scale = 0.25f;
     check_same(m, gguf_type_named("F16"));
     check_same(m, gguf_type_named("BF16"));
@@ -121,17 +121,17 @@ TEST_CASE("what would be lost is said") {
     m.zeros(0, 0) = 7;
     m.codes(0, 5) = 15;
     m.codes(0, 4) = 0;
-    CHECK(says(refusal_of(m, "Q4_0"), "row 0, column 5"));
+    CHECK(refusal_says(refusal_of(m, "Q4_0"), "row 0, column 5"));
     m.zeros(0, 0) = 7.5f;
-    CHECK(says(refusal_of(m, "Q8_0"), "lies on none of its levels"));
+    CHECK(refusal_says(refusal_of(m, "Q8_0"), "lies on none of its levels"));
     m = centred(4);
     m.order.resize(128);
     std::iota(m.order.begin(), m.order.end(), 0u);
     check_same(m, gguf_type_named("Q4_0"));
     std::swap(m.order[0], m.order[1]);
-    CHECK(says(refusal_of(m, "Q4_0"), "its columns lie in an order of their own"));
+    CHECK(refusal_says(refusal_of(m, "Q4_0"), "its columns lie in an order of their own"));
     check_same(m, gguf_type_named("F32"));
-    CHECK(says(refusal_of(coded_matrix(4, 1, 48, 16), "Q4_0"), "48 columns are no multiple"));
-    CHECK(says(refusal_of(coded_matrix(4, 1, 96, 48), "Q4_0"), "groups of 48 columns"));
-    CHECK(says(refusal_of(coded_matrix(4, 1, 256, 32), "Q4_K"), "type Q4_K are not written"));
+    CHECK(refusal_says(refusal_of(coded_matrix(4, 1, 48, 16), "Q4_0"), "48 columns are no multiple"));
+    CHECK(refusal_says(refusal_of(coded_matrix(4, 1, 96, 48), "Q4_0"), "groups of 48 columns"));
+    CHECK(refusal_says(refusal_of(coded_matrix(4, 1, 256, 32), "Q4_K"), "type Q4_K are not written"));
 }

@@ -48,6 +48,7 @@ std::optional<Method> treatment_of(Method const& m, basic_override_rules<Method>
 template <class W = study_matrix, class Method>
 void check_shapes(block_shape const& shape, std::size_t layers, Method const& quantizer,
                   basic_override_rules<Method> const& rules) {
+    if (!quantizer.folder.empty()) return; // it is quantized already
     for (std::size_t k = 0; k < layers; ++k)
         for (std::size_t p = 0; p < projection_count; ++p) {
             const auto which = static_cast<projection>(p);
