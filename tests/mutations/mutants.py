@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Do the tests notice when the science is wrong? Changes one definition at a time and runs the test that must fail.
 
-    python3 tests/mutations/mutants.py                  # all, one after the other: about ten minutes
+    python3 tests/mutations/mutants.py                  # all, one after the other: about half an hour
     python3 tests/mutations/mutants.py kurtosis zero    # those with one of these words in their name
     python3 tests/mutations/mutants.py --find-only      # only whether every text to change occurs exactly once
 
@@ -12,7 +12,9 @@ without the change. Exits with 1 if a mutant survives, does not compile, or chan
 import argparse
 import dataclasses
 import pathlib
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -115,6 +117,40 @@ MUTANTS = [
     Mutant("NF3 multiplies by the reciprocal of the scale", "quantizers/absmax", "quantizers/absmax.hpp",
            [("[divisor = scale > 0 ? scale : 1.0f](float x) { return x / divisor; }",
              "[reciprocal = 1.0f / (scale > 0 ? scale : 1.0f)](float x) { return x * reciprocal; }")]),
+    # What GPTQ and AWQ do.
+    Mutant("gptq: H is a sum over tokens, not a mean", "quantizers/gptq", "quantizers/gptq.hpp",
+           [("const double scale = 2 / static_cast<double>(inputs.tokens());", "const double scale = 2;")]),
+    Mutant("gptq: damp of the largest on the diagonal, not of the mean", "quantizers/gptq", "quantizers/gptq.hpp",
+           [("damp * (floor == 0 ? mean :", "damp * (floor == 0 ? largest :")]),
+    Mutant("gptq: a dead column's diagonal left at 0", "quantizers/gptq", "quantizers/gptq.hpp",
+           [("                diagonal[c] = 1;\n", "")]),
+    Mutant("gptq: a dead column keeps its weights", "quantizers/gptq", "quantizers/gptq.hpp",
+           [("inputs_.is_dead(order[k]) ? 0 : from[order[k]]", "from[order[k]]")]),
+    Mutant("gptq: columns by rising diagonal", "quantizers/gptq", "quantizers/gptq.hpp",
+           [("return values[a] > values[b];", "return values[a] < values[b];")]),
+    Mutant("gptq: group-aware by the first column of a group", "quantizers/gptq", "quantizers/gptq.hpp",
+           [("largest[g] = diagonal[group.front()];", "largest[g] = diagonal[g * group_columns_];")]),
+    Mutant("gptq: grids of groups always fresh", "quantizers/gptq", "quantizers/gptq.hpp",
+           [("if (grids_on_the_way() && inputs_.options().fresh_groups)", "if (grids_on_the_way())")]),
+    Mutant("gptq: an error that is not divided by U_ii", "quantizers/gptq", "quantizers/gptq.hpp",
+           [("(w[l] - scales[l] * (level[l] - zeros[l])) / d;", "w[l] - scales[l] * (level[l] - zeros[l]);")]),
+    Mutant("gptq: sums over documents in float32", "quantizers/input_hessian", "quantizers/input_hessian.hpp",
+           [("to[c] += double{from[c]};", "to[c] = double{static_cast<float>(to[c]) + from[c]};")]),
+    Mutant("gptq: inputs from the full linear layers of a block", "recipes/gptq_walk", "recipes/gptq_walk.hpp",
+           [("            now.linear[index] = quantized.linear[index];\n", "")]),
+    Mutant("gptq: the next block reads what the full block gives", "recipes/gptq_walk", "recipes/gptq_walk.hpp",
+           [("    lay_out();\n    run.advance_all", "    now = full;\n    lay_out();\n    run.advance_all")]),
+    Mutant("awq: a grid that includes 0", "quantizers/awq", "quantizers/affine_grid.hpp",
+           [("const auto [lo, hi] = detail::range_of(group);", "const auto [lo, hi] = detail::range_with_zero(group);")]),
+    Mutant("awq: scales of any size", "quantizers/awq", "quantizers/awq.hpp",
+           [("    for (float& each : s) each /= middle;\n", "")]),
+    Mutant("awq: clips on all tokens", "quantizers/awq", "quantizers/awq.hpp",
+           [("stride_(std::max<std::size_t>(1, tokens / 512))", "stride_(1)")]),
+    Mutant("awq: the last of equal clips", "quantizers/awq", "quantizers/awq.hpp", [("error < least", "error <= least")]),
+    Mutant("awq: clips by tenths", "quantizers/awq", "quantizers/awq.hpp",
+           [("(1 - static_cast<double>(i) / 20)", "(1 - static_cast<double>(i) / 10)")]),
+    Mutant("awq: q and k clipped too", "recipes/awq_walk", "recipes/awq_walk.hpp",
+           [("if (methods[m].clip && p != projection::q && p != projection::k)", "if (methods[m].clip)")]),
     # How a model runs.
     Mutant("rows of q and k of a llama GGUF left as stored", "models/checkpoint", "models/checkpoint_contents.hpp",
            [("part.interleaved_head = config.block.head_dim;", "part.interleaved_head = 0;")]),
@@ -196,9 +232,13 @@ class Workshop:
             return "does not compile"
         program = self.folder / "test"
         subprocess.run([*self.compiler, self.main, compiled, "-o", program, "-ltbb", "-lutf8proc", "-lz"], check=True)
+        limit = lambda: resource.setrlimit(resource.RLIMIT_CPU, (300, 300))  # of cores, which others may use too
         try:
-            done = subprocess.run([program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300)
+            done = subprocess.run([program, "--abort-after=1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                  timeout=3600, preexec_fn=limit)
         except subprocess.TimeoutExpired:
+            return "does not end"
+        if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
             return "does not end"
         return "passes" if done.returncode == 0 else "fails"
 
