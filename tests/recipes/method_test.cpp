@@ -38,10 +38,10 @@ TEST_CASE("every method of the grammar comes back as its text") {
             }
     }
     CHECK(count == 72);
-    for (const char* text : {"gptq3-g64", "gptq8-row-asym", "gptq2-g32:damp=0.005,act_order=off,group_aware=on",
-                             "gptq4-g128-asym:increment=0.02,static_groups=on,block=64,mse=2.4,fresh_groups=on",
-                             "awq3-g128", "awq4-g64-sym:scale=off", "awq4-row:clip=off", "rtn3-g64-shift",
-                             "rtn4-g32-sym-shift", "nf4-g64-dq-shift"})
+    for (const char* text :
+         {"gptq3-g64", "gptq8-row-asym", "gptq2-g32:damp=0.005,act_order=off,group_aware=on",
+          "gptq4-g128-asym:increment=0.02,static_groups=on,block=64,mse=2.4,fresh_groups=on", "awq3-g128",
+          "awq4-g64-sym:scale=off", "awq4-row:clip=off", "rtn3-g64-shift", "rtn4-g32-sym-shift", "nf4-g64-dq-shift"})
         CHECK(parse_method(text).text() == text);
     CHECK(parse_method("gptq3-g64:act_order=on,damp=0.01").text() == "gptq3-g64");
     CHECK(parse_method("gptq3-g64:damp=0.02,act_order=off").name == "gptq3-g64_damp_0.02_act_order_off");
@@ -143,13 +143,13 @@ TEST_CASE("a refusal says what is wrong and what exists") {
 
 TEST_CASE("what exists is a line for each kind, and one for what all have") {
     CHECK(method::existing() ==
-          "  rtn<2-8>-GROUP   -sym: on a grid symmetric about 0\n"
-          "  nf<3-4>-GROUP    -dq: scales are quantized too\n"
+          "  rtn<2-8>-GROUP   -sym: on a grid symmetric about 0; -shift: groups moved by half of one\n"
+          "  nf<3-4>-GROUP    -dq: scales are quantized too; -shift: groups moved by half of one\n"
           "  gptq<2-8>-GROUP  -asym: on a grid that is not symmetric about 0; after ':' damp, increment, act_order, "
           "static_groups, group_aware, block, mse, fresh_groups, as in gptq3-g64:damp=0.02,act_order=off\n"
           "  awq<2-8>-GROUP   -sym: on a grid symmetric about 0; after ':' scale and clip, as in awq4-g128:clip=off\n"
-          "  FOLDER           of a quantized model\n"
-          "  GROUP is g32, g64, g128 or row; a name may come first: rtn3-g64, mine=nf4-g64-dq, theirs=FOLDER");
+          "  PATH             of a quantized model: a folder that bitlens wrote, or any checkpoint of the same sizes\n"
+          "  GROUP is g32, g64, g128 or row; a name may come first: rtn3-g64, mine=nf4-g64-dq, theirs=PATH");
 }
 
 TEST_CASE("a name has at most 200 letters, for files are named after it") {
