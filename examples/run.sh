@@ -49,10 +49,10 @@ if ! given --model; then
 fi
 given --data || defaults+=(--data "$root/examples/data/web-registers.jsonl")
 given --methods || defaults+=(--methods "gptq3-g64,awq3-g64,rtn3-g64")
-# GPTQ looks at all of our texts, which AWQ would take several minutes for.
+# GPTQ looks at all of our texts; AWQ would take several minutes for them.
 given --calibration || {
     defaults+=(--calibration "$root/examples/data/calibration.jsonl")
-    given --calibration-tokens || defaults+=(--calibration-tokens awq=3072)
+    given --calibration-tokens || defaults+=(--calibration-tokens awq=2048)
 }
 given --out || defaults+=(--out "$root/runs/first")
 

@@ -149,8 +149,8 @@ std::vector<planned_quantization> plan_quantization(quantization_setting const& 
             plan.manifest.layers = s.source.config().layers;
             plan.manifest.knobs = {{"overrides", rules}, {"arithmetic", s.arithmetic}};
             plan.manifest.source = describe_source(s.source, s.model);
-            for (json const& file : describe_model(s.source, s.model.allowed_keys, false)["files"])
-                plan.manifest.origin["model"].push_back(file["name"]);
+            const json named = describe_model(s.source, s.model.allowed_keys, false);
+            for (json const& file : named["files"]) plan.manifest.origin["model"].push_back(file["name"]);
             if (is_imported) {
                 if (s.overrides)
                     throw option_error("--overrides: matrices that stay full are not among what --awq-cache found "

@@ -141,6 +141,12 @@ TEST_CASE("a refusal says what is wrong and what exists") {
     }
 }
 
+TEST_CASE("the fewest and the most bits that exist are taken") {
+    for (const char* text :
+         {"rtn2-row", "rtn8-row", "nf3-row", "nf4-row", "gptq2-row", "gptq8-row", "awq2-row", "awq8-row"})
+        CHECK(parse_method(text).text() == text);
+}
+
 TEST_CASE("what exists is a line for each kind, and one for what all have") {
     CHECK(method::existing() ==
           "  rtn<2-8>-GROUP   -sym: on a grid symmetric about 0; -shift: groups moved by half of one\n"
