@@ -105,14 +105,21 @@ struct exported_layers {
     std::vector<std::string> full;                                                      // modules that stay full
     std::map<std::string, std::pair<ordered_json, std::vector<std::string>>> described; // arguments → their modules
     bool has_order = false, is_symmetric = true;
-    std::set<std::pair<int, std::size_t>> rules; // bits and group, 0: a row
+    std::set<int> bits;
+    std::set<std::size_t> groups; // of matrices with several a row
+    std::size_t widest_row = 0;   // of those with one
+
+    /// One group size for all; a row that is no longer is one group under any. 0: rows.
+    std::size_t group() const noexcept { return groups.empty() ? 0 : *groups.begin(); }
+    bool has_one_rule() const noexcept {
+        return bits.size() == 1 && groups.size() <= 1 && (groups.empty() || widest_row <= group());
+    }
 };
 
 inline ordered_json gptq_description(exported_layers const& layers, bool is_v2) {
-    const auto [bits, group] = *layers.rules.begin();
     ordered_json d{{"quant_method", "gptq"},
-                   {"bits", bits},
-                   {"group_size", group == 0 ? -1 : static_cast<std::int64_t>(group)},
+                   {"bits", *layers.bits.begin()},
+                   {"group_size", layers.group() == 0 ? -1 : static_cast<std::int64_t>(layers.group())},
                    {"desc_act", layers.has_order},
                    {"sym", layers.is_symmetric},
                    {"lm_head", false},
@@ -132,9 +139,7 @@ inline ordered_json description_of(exported_layers const& layers, export_layout 
     case export_layout::awq: {
         ordered_json d{{"quant_method", "awq"},
                        {"bits", 4},
-                       {"group_size", layers.rules.begin()->second == 0
-                                          ? -1
-                                          : static_cast<std::int64_t>(layers.rules.begin()->second)},
+                       {"group_size", layers.group() == 0 ? -1 : static_cast<std::int64_t>(layers.group())},
                        {"zero_point", true},
                        {"version", "gemm"},
                        {"modules_to_not_convert", nullptr}};
@@ -175,7 +180,11 @@ inline std::vector<written_part> parts_of(coded_matrix m, std::string const& mod
     layers.is_symmetric = layers.is_symmetric &&
                           std::ranges::all_of(m.zeros.span(), [&](float z) { return z - first == middle; }) &&
                           (m.zeros.rows() != 0 || -first == middle);
-    layers.rules.insert({m.bits, m.groups() > 1 ? m.group_columns : 0});
+    layers.bits.insert(m.bits);
+    if (m.groups() > 1)
+        layers.groups.insert(m.group_columns);
+    else
+        layers.widest_row = std::max(layers.widest_row, m.cols());
     switch (o.layout) {
     case export_layout::gptq:
         return write_gptq(m, gptq_zeros::less_one, type);
@@ -316,8 +325,8 @@ void export_checkpoint(quantized_folder const& quantized, checkpoint const& sour
         }
         shard.write(shard_path(k + 2), weight_map, bytes);
     }
-    if (layers.rules.empty()) throw option_error(quantized.path().string() + ": no matrix is quantized");
-    if (layers.rules.size() > 1 && options.layout != export_layout::compressed_tensors &&
+    if (layers.bits.empty()) throw option_error(quantized.path().string() + ": no matrix is quantized");
+    if (!layers.has_one_rule() && options.layout != export_layout::compressed_tensors &&
         options.layout != export_layout::bitsandbytes)
         throw option_error(quantized.path().string() +
                            ": matrices of several numbers of bits or groups are not described by this layout; "
