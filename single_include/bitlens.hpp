@@ -21392,8 +21392,9 @@ static_assert(calibrated_quantizer<gptq<uniform<3, 64>>> && !quantizer<gptq<unif
 namespace bitlens {
 
 /// Column `columns` comes first, and what was before it last; 0: as `inner` itself. The result has an order.
-template <quantizer Q>
+template <class Q>
 struct shifted {
+    static_assert(quantizer<Q>, "bitlens: shifted<Q> moves the groups of a quantizer, such as rtn<uniform<3, 64>>");
     using format = typename Q::format;
 
     Q inner{};

@@ -70,23 +70,22 @@ TEST_CASE("what is written for the packages of others is the same model when it 
     struct written {
         const char *method, *format, *scales;
     };
-    for (auto const& [method, format, scales] :
+    for (auto const& w :
          {written{"gptq3-g32", "gptq", "--scales f32"}, written{"gptq4-g32-asym", "gptq_v2", "--scales f32"},
           written{"rtn4-g64-sym", "gptq", "--scales f32"}, written{"awq4-g32", "awq", "--scales f32"},
           written{"nf4-g64", "bnb", ""}, written{"rtn3-g32", "compressed-tensors", "--scales f32"},
           written{"rtn8-row-sym", "compressed-tensors", "--scales f32"}}) {
+        const std::string method = w.method, format = w.format, asked = "--format " + format + " " + w.scales;
         CAPTURE(method);
         CAPTURE(format);
-        const std::string name = std::string(method) + "_" + format;
-        check(s.quantize(name + "=" + method, std::string("--format ") + format + " " + scales), 0,
-              {name + "-" + format});
+        const std::string name = method + "_" + format;
+        check(s.quantize(name + "=" + method, asked), 0, {name + "-" + format});
         const std::string there = (s.folder / "q" / name).string();
         check(s.study(s.model, "ours=" + there + ",theirs=" + there + "-" + format, "of_" + name), 0, {"theirs: "});
         const auto table = s.table("of_" + name);
         CHECK(table.numbers("nll_ours") == table.numbers("nll_theirs"));
         CHECK(table.numbers("nll_ours") != table.numbers("nll_full"));
-        check(s.quantize(name + "=" + method, std::string("--format ") + format + " " + scales), 2,
-              {"is there already"});
+        check(s.quantize(name + "=" + method, asked), 2, {"is there already"});
     }
 }
 

@@ -14,8 +14,9 @@
 namespace bitlens {
 
 /// Column `columns` comes first, and what was before it last; 0: as `inner` itself. The result has an order.
-template <quantizer Q>
+template <class Q>
 struct shifted {
+    static_assert(quantizer<Q>, "bitlens: shifted<Q> moves the groups of a quantizer, such as rtn<uniform<3, 64>>");
     using format = typename Q::format;
 
     Q inner{};
