@@ -2030,7 +2030,11 @@ using row_format = typename row_format_of<F>::type;
 
 } // namespace bitlens
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace bitlens {
 
@@ -2077,6 +2081,14 @@ struct code_chunk {
 private:
     static constexpr unsigned mask(unsigned width) noexcept { return (1u << width) - 1u; }
 };
+
+/// Codes of a row, one a byte, into chunks that begin at `row`.
+template <int Bits>
+void write_code_row(std::span<const std::uint8_t> codes, std::uint8_t* row) noexcept {
+    for (std::size_t c = 0; c < codes.size(); c += chunk_codes, row += code_chunk<Bits>::bytes)
+        for (std::size_t i = 0; i < std::min(chunk_codes, codes.size() - c); ++i)
+            code_chunk<Bits>::set(row, i, codes[c + i]);
+}
 
 namespace detail {
 
@@ -2612,15 +2624,6 @@ constexpr std::size_t group_bytes(std::size_t cols) noexcept {
     return groups * (sizeof(float) + (F::has_zero ? 1 : 0));
 }
 
-template <int Bits>
-void write_codes(matrix<std::uint8_t> const& codes, packed_arrays& to) {
-    for (std::size_t r = 0; r < codes.rows(); ++r) {
-        std::uint8_t* const row = to.row(r).codes;
-        for (std::size_t k = 0; k < codes.cols(); ++k)
-            code_chunk<Bits>::set(row + k / chunk_codes * code_chunk<Bits>::bytes, k % chunk_codes, codes(r, k));
-    }
-}
-
 /// Scales, and zeros where `to` has them, of groups that may be shorter than those of m.
 inline void write_groups(coded_matrix const& m, packed_arrays& to) {
     for (std::size_t r = 0; r < m.rows(); ++r) {
@@ -2637,7 +2640,7 @@ inline void write_groups(coded_matrix const& m, packed_arrays& to) {
 template <quant_format F>
 packed_matrix<F> packed_to(coded_matrix const& m) {
     packed_matrix<F> w(m.rows(), m.cols());
-    write_codes<F::bits>(m.codes, w.arrays());
+    for (std::size_t r = 0; r < m.rows(); ++r) write_code_row<F::bits>(m.codes.row(r), w.arrays().row(r).codes);
     write_groups(m, w.arrays());
     if (!m.order.empty()) w.set_order(m.order);
     return w;
@@ -21337,11 +21340,7 @@ void pack_result(gptq_result const& from, packed_arrays& to) {
         const row_storage row = to.row(r);
         std::copy_n(from.scales.row(r).data(), from.groups(), row.scales.data());
         if constexpr (RowFormat::has_zero) std::copy_n(from.zeros.row(r).data(), from.groups(), row.zeros);
-        std::uint8_t* chunk = row.codes;
-        const auto codes = from.codes.row(r);
-        for (std::size_t c = 0; c < codes.size(); c += chunk_codes, chunk += code_chunk<RowFormat::bits>::bytes)
-            for (std::size_t i = 0; i < std::min(chunk_codes, codes.size() - c); ++i)
-                code_chunk<RowFormat::bits>::set(chunk, i, codes[c + i]);
+        write_code_row<RowFormat::bits>(from.codes.row(r), row.codes);
     });
 }
 
@@ -25099,7 +25098,7 @@ inline std::optional<std::string> modelopt_refusal(quantization_description cons
 struct quantization_method {
     std::string_view name;
     quantization_refusal_of* check; ///< nullptr for one of which nothing is read
-    std::string_view why;      ///< is it not
+    std::string_view why;           ///< is it not
 };
 
 /// What is read, and why the rest is not.
@@ -25621,11 +25620,13 @@ inline model_config read_config(gguf_file const& file, problem_list& problems,
 // ---- bitlens/models/parameter_names.hpp
 /// The names and shapes of a model's tensors, from what its family lists.
 
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <variant>
 #include <vector>
 
@@ -25685,6 +25686,25 @@ inline std::optional<name_in_layer> split_layer_name(std::string_view name, std:
     const auto dot = name.find('.');
     if (dot == std::string_view::npos) return std::nullopt;
     return name_in_layer{name.substr(0, dot), name.substr(dot + 1)};
+}
+
+/// A tensor of a block.
+struct place_in_block {
+    std::size_t layer;
+    block_parameter const* parameter;
+};
+/// Nothing for a name, as for_each_tensor has them, that no block has.
+inline std::optional<place_in_block> find_in_blocks(model_family const& family, std::string_view name) {
+    const auto split = split_layer_name(name, "model.layers.");
+    if (!split) return std::nullopt;
+    std::size_t layer = 0;
+    const char* const last = split->layer.data() + split->layer.size();
+    if (const auto [end, problem] = std::from_chars(split->layer.data(), last, layer);
+        end != last || problem != std::errc())
+        return std::nullopt;
+    for (auto const& parameter : family.parameters)
+        if (name_below_layer(parameter) == split->rest) return place_in_block{layer, &parameter};
+    return std::nullopt;
 }
 
 } // namespace bitlens::detail
@@ -26305,6 +26325,20 @@ public:
                            "which they are decoded");
     }
 
+    /// The first rows of a matrix, at most so many, as floats: enough to see what kind of numbers it holds.
+    /// Errors: as load_matrix.
+    matrix<float> load_first_rows(std::string_view name, std::size_t most) const {
+        auto const& t = tensor(name, 2);
+        matrix<float> rows(std::min(most, t.rows()), t.cols());
+        if (t.number == detail::stored_number::coded) {
+            const auto all = coded(t);
+            for (std::size_t r = 0; r < rows.rows(); ++r) all.read_row(r, rows.row(r));
+        } else {
+            for (std::size_t r = 0; r < rows.rows(); ++r) read_finite_row(t, r, rows.row(r));
+        }
+        return rows;
+    }
+
     /// What load_matrix<W> makes of a matrix, before a number is read.   Errors: as load_matrix for a name.
     template <class W>
     loaded_form form_of(std::string_view name) const {
@@ -26418,12 +26452,15 @@ private:
         }
     }
 
+    /// Row r of the Hugging Face order.   Errors: format_error for a number that is not finite.
+    void read_finite_row(detail::stored_tensor const& t, std::size_t r, std::span<float> to) const {
+        read_row(t, t.stored_row(r), to);
+        detail::check_finite<float>(to, t, r);
+    }
+
     packed_matrix<dense<float>> decoded(detail::stored_tensor const& t) const {
         packed_matrix<dense<float>> m(t.rows(), t.cols());
-        for (std::size_t r = 0; r < t.rows(); ++r) {
-            read_row(t, t.stored_row(r), m.writable_row(r));
-            detail::check_finite<float>(m.row(r), t, r);
-        }
+        for (std::size_t r = 0; r < t.rows(); ++r) read_finite_row(t, r, m.writable_row(r));
         return m;
     }
 
@@ -26650,17 +26687,6 @@ inline packed_matrix<dense<float>> load_floats(checkpoint const& source, std::st
     packed_matrix<dense<float>> row(1, values.size());
     std::ranges::copy(values, row.writable_row(0).begin());
     return row;
-}
-
-/// The tensor of that name in two checkpoints.   Errors: as load_floats; shape_error for different shapes.
-inline tensor_difference difference_of(checkpoint const& a, checkpoint const& b, std::string const& name,
-                                       std::size_t rank) {
-    const auto of_a = load_floats(a, name, rank), of_b = load_floats(b, name, rank);
-    if (of_a.rows() != of_b.rows() || of_a.cols() != of_b.cols())
-        throw shape_error("tensor " + in_quotes(name) + ": " + detail::rows_by_cols(of_a.rows(), of_a.cols()) + " in " +
-                          a.path().string() + ", " + detail::rows_by_cols(of_b.rows(), of_b.cols()) + " in " +
-                          b.path().string());
-    return difference_of(name, of_a.view(), of_b.view());
 }
 
 /// What is not the same beside the numbers of blocks of the same shape: what a model of one's blocks within the other
@@ -33397,7 +33423,6 @@ std::optional<awq_fold> fold_of(quantized_folder const& folder, block_shape cons
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -33463,13 +33488,17 @@ private:
     std::vector<written_part> parts_; // whose suffix is the whole name
 };
 
-/// Errors: format_error for a scale that the type cannot hold.
+/// Errors: shape_error naming row and group, for a scale that is beyond the numbers of the type.
 inline void round_scales(coded_matrix& m, safetensors_type type) {
-    for (float& s : m.scales.span()) {
-        if (type == safetensors_type::f16) s = f16(s);
-        if (type == safetensors_type::bf16) s = bf16(s);
-        if (!std::isfinite(s)) throw format_error("a scale is beyond the numbers of " + std::string(info(type).name));
-    }
+    for (std::size_t r = 0; r < m.rows(); ++r)
+        for (std::size_t g = 0; g < m.groups(); ++g) {
+            float& s = m.scales(r, g);
+            if (type == safetensors_type::f16) s = f16(s);
+            if (type == safetensors_type::bf16) s = bf16(s);
+            if (!std::isfinite(s))
+                throw shape_error("the scale of row " + std::to_string(r) + ", group " + std::to_string(g) +
+                                  " is beyond the numbers of " + std::string(info(type).name));
+        }
 }
 
 /// What the description of a folder needs to know of its layers.
@@ -33547,11 +33576,8 @@ inline std::vector<written_part> parts_of(coded_matrix m, std::string const& mod
     if (o.scales) round_scales(m, *o.scales);
     const auto type = o.scales.value_or(safetensors_type::f16);
     layers.has_order = layers.has_order || !m.order.empty();
-    const float middle = static_cast<float>(1u << (m.bits - 1));
-    const float first = m.level(0);
-    layers.is_symmetric = layers.is_symmetric &&
-                          std::ranges::all_of(m.zeros.span(), [&](float z) { return z - first == middle; }) &&
-                          (m.zeros.rows() != 0 || -first == middle);
+    const auto zero = common_zero(m);
+    layers.is_symmetric = layers.is_symmetric && zero && *zero - m.level(0) == static_cast<float>(1u << (m.bits - 1));
     layers.bits.insert(m.bits);
     if (m.groups() > 1)
         layers.groups.insert(m.group_columns);
@@ -33590,6 +33616,14 @@ inline void copy_beside(std::filesystem::path const& from, std::filesystem::path
     }
 }
 
+/// Errors: option_error for a source whose matrices are in codes.
+inline void expect_full_precision(checkpoint const& source) {
+    for (auto const& t : source.tensors())
+        if (t.type != "F32" && t.type != "F16" && t.type != "BF16")
+            throw option_error(source.path().string() + ": tensor " + in_quotes(t.stored_name) + " is " + t.type +
+                               "; a model in full precision is expected, beside which nothing else is in codes");
+}
+
 /// The names of a source's tensors as its files have them.   Errors: option_error where several matrices lie in one
 /// tensor, which the layouts of others do not know.
 inline std::map<std::string, std::string> stored_names(checkpoint const& source) {
@@ -33623,6 +33657,7 @@ void export_checkpoint(quantized_folder const& quantized, checkpoint const& sour
     if (is_occupied(to))
         throw option_error(to.string() + ": is there already; another name, or none of it, is expected");
     const auto names = detail::stored_names(source);
+    detail::expect_full_precision(source);
     std::filesystem::path work = to;
     work += ".part";
     std::error_code ignored;
@@ -33729,28 +33764,19 @@ void export_gguf(quantized_folder const& quantized, checkpoint const& source, st
         throw option_error(to.string() + ": is there already; another name, or none of it, is expected");
     model_config const& config = source.config();
     model_family const& family = source.family();
-    struct place {
-        std::size_t layer;
-        block_parameter const* parameter;
-    };
-    std::map<std::string, place, std::less<>> places;
-    for (std::size_t k = 0; k < config.layers; ++k)
-        for (auto const& parameter : family.parameters)
-            places[detail::layer_prefix(k) + detail::name_below_layer(parameter)] = {k, &parameter};
-
     checkpoint_layers<W> full(source, false);
     std::optional<std::size_t> kept; // the layer that `block` is of
     block_weights<W> block, of_full;
     const auto find = [&](std::string const& name) -> block_parameter const* {
-        const auto found = places.find(name);
-        if (found == places.end()) return nullptr;
-        const std::size_t k = found->second.layer;
+        const auto found = detail::find_in_blocks(family, name);
+        if (!found) return nullptr;
+        const std::size_t k = found->layer;
         if (kept != k) {
             of_full = full.layer(k);
             block = over_full(read_quantized_layer<W>(quantized, k, config.block), of_full, family.form, config.block);
             kept = k;
         }
-        return found->second.parameter;
+        return found->parameter;
     };
     const auto matrix_of = [&](std::string const& name) -> std::optional<coded_matrix> {
         auto const* const parameter = find(name);
@@ -34013,9 +34039,7 @@ private:
 #include <algorithm>
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -34070,12 +34094,12 @@ public:
 
     bool has(std::string const& name) const override { return rest_.has(name); }
     std::string type(std::string const& name) override {
-        const auto at = place_of(name);
+        const auto at = detail::find_in_blocks(full_.family(), name);
         if (!at || !std::holds_alternative<weight_of>(at->parameter->part)) return rest_.type(name);
         return block(at->layer).linear[index_of(*at)]->format_name();
     }
     packed_matrix<dense<float>> floats(std::string const& name, std::size_t rank) override {
-        const auto at = place_of(name);
+        const auto at = detail::find_in_blocks(full_.family(), name);
         if (!at) return rest_.floats(name, rank);
         block_weights<W> const& weights = block(at->layer);
         if (auto const* const bias = std::get_if<bias_of>(&at->parameter->part))
@@ -34091,11 +34115,7 @@ public:
     }
 
 private:
-    struct place {
-        std::size_t layer;
-        block_parameter const* parameter;
-    };
-    static std::size_t index_of(place const& p) {
+    static std::size_t index_of(detail::place_in_block const& p) {
         return static_cast<std::size_t>(std::get<weight_of>(p.parameter->part).linear);
     }
     static packed_matrix<dense<float>> as_row(std::vector<float> const& values) {
@@ -34104,15 +34124,6 @@ private:
         return row;
     }
 
-    /// Of a tensor in a block.
-    std::optional<place> place_of(std::string const& name) const {
-        const auto split = detail::split_layer_name(name, "model.layers.");
-        std::size_t layer = 0;
-        if (!split || !detail::read_number(split->layer, layer)) return std::nullopt;
-        for (auto const& parameter : full_.family().parameters)
-            if (detail::name_below_layer(parameter) == split->rest) return place{layer, &parameter};
-        return std::nullopt;
-    }
     block_weights<W> const& block(std::size_t k) {
         if (!block_.rest || k != layer_) {
             block_ = {};

@@ -358,9 +358,7 @@ struct located_models {
         for (std::size_t v = 0; v < l.methods.size(); ++v) {
             method const& m = l.methods[v];
             sources.push_back({m.name, m.text(), layers_of(model, m, l.rules, quantized_resident)});
-            if (has_own_ends(config, m))
-                sources.back().ends = std::make_shared<const model_ends<weight>>(
-                    transformer<Architecture, weight>(checkpoint(m.folder), false).ends());
+            sources.back().ends = ends_of<Architecture>(config, m);
             if (l.folds[v])
                 sources.back().scaled_full = std::make_shared<folded_layers<weight>>(
                     model.layers(), Architecture::description.form, config.block, *l.folds[v]);

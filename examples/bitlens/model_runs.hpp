@@ -22,10 +22,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -35,16 +37,23 @@ namespace bitlens::command {
 /// Whether a method is a checkpoint that others may have made.
 inline bool is_checkpoint(method const& m) { return std::holds_alternative<checkpoint_method>(m.kind); }
 
+/// That checkpoint. Each is opened once: of a large one, headers and vocabulary take a while.
+inline checkpoint const& checkpoint_of(method const& m) {
+    static std::map<std::filesystem::path, checkpoint> known;
+    const auto found = known.find(m.folder);
+    return found != known.end() ? found->second : known.emplace(m.folder, checkpoint(m.folder)).first->second;
+}
+
 /// What stands in a manifest for what lies at a method's place.
 inline std::string identity_of_stored(method const& m) {
-    return is_checkpoint(m) ? sha256_of(describe_model(checkpoint(m.folder), {}, false).dump())
+    return is_checkpoint(m) ? sha256_of(without_file_names(describe_model(checkpoint_of(m), {}, false)).dump())
                             : quantized_folder(m.folder).identity();
 }
 
 /// Whether a method has an embedding, a final norm and a head of its own. Those of another vocabulary are left out, as
 /// check_source says: nothing could be compared.
 inline bool has_own_ends(model_config const& config, method const& m) {
-    return is_checkpoint(m) && checkpoint(m.folder).config().vocabulary == config.vocabulary;
+    return is_checkpoint(m) && checkpoint_of(m).config().vocabulary == config.vocabulary;
 }
 
 /// The methods of "--method X": none for "full".
@@ -132,7 +141,7 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
     }
     for (auto const& m : methods) {
         if (is_checkpoint(m)) {
-            detail::add_checkpoint(d, checkpoint(m.folder), has_own_ends(config, m));
+            detail::add_checkpoint(d, checkpoint_of(m), has_own_ends(config, m));
             continue;
         }
         const override_rules of_method = detail::rules_of(m, rules, config.layers);
@@ -170,11 +179,19 @@ inline std::string plan_text(memory_demand const& d, memory_plan const& plan, st
 template <class Architecture>
 std::shared_ptr<layer_source<weight>> layers_of(transformer<Architecture, weight> const& model, method const& m,
                                                 override_rules const& rules, bool keep_resident) {
-    if (is_checkpoint(m)) return std::make_shared<checkpoint_layers<weight>>(checkpoint(m.folder), keep_resident);
+    if (is_checkpoint(m)) return std::make_shared<checkpoint_layers<weight>>(checkpoint_of(m), keep_resident);
     if (!m.folder.empty())
         return std::make_shared<stored_layers<weight>>(quantized_folder(m.folder), model.layers(), model.config(),
                                                        Architecture::description.form, keep_resident);
     return std::make_shared<quantized_layers<weight>>(model.layers(), m, rules, keep_resident);
+}
+
+/// The embedding, final norm and head of a method; none where they are the full model's.
+template <class Architecture>
+std::shared_ptr<const model_ends<weight>> ends_of(model_config const& config, method const& m) {
+    if (!has_own_ends(config, m)) return nullptr;
+    return std::make_shared<const model_ends<weight>>(
+        transformer<Architecture, weight>(checkpoint_of(m), false).ends());
 }
 
 /// What a sweep runs side by side: the full model, then each method's.
@@ -184,10 +201,8 @@ std::vector<variant<weight>> variants_of(transformer<Architecture, weight> const
                                          override_rules const& rules = {}) {
     std::vector<variant<weight>> variants{{full_model_name, model.layers()}};
     for (auto const& m : methods) {
-        variant<weight> v{m.name, layers_of(model, m, rules, plan.quantized_resident)};
-        if (has_own_ends(model.config(), m))
-            v = std::move(v).with_ends(transformer<Architecture, weight>(checkpoint(m.folder), false).ends());
-        variants.push_back(std::move(v));
+        variants.push_back({m.name, layers_of(model, m, rules, plan.quantized_resident)});
+        variants.back().ends = ends_of<Architecture>(model.config(), m);
     }
     return variants;
 }
@@ -198,7 +213,7 @@ transformer<Architecture, weight> model_of(transformer<Architecture, weight> con
                                            std::vector<method> const& methods, memory_plan const& plan) {
     if (methods.empty()) return model;
     if (has_own_ends(model.config(), methods[0]))
-        return transformer<Architecture, weight>(checkpoint(methods[0].folder), plan.quantized_resident)
+        return transformer<Architecture, weight>(checkpoint_of(methods[0]), plan.quantized_resident)
             .with_products(model.products());
     return model.with_layers(layers_of(model, methods[0], {}, plan.quantized_resident));
 }
@@ -225,6 +240,9 @@ inline method method_of_run(std::filesystem::path const& run, run_method const& 
     method found = parse_method(m.name + "=" + m.spec);
     if (m.quantized.empty()) return found;
     found.folder = quantized_in_run(run, m.name);
+    std::error_code unknown; // of a link to nowhere
+    if (const auto there = std::filesystem::canonical(found.folder, unknown); is_checkpoint(found) && !unknown)
+        found.folder = there; // beside which the other parts of a file are
     if (identity_of_stored(found) != m.quantized)
         throw format_error(found.folder.string() + ": is another quantized model than the study's");
     return found;

@@ -34,13 +34,6 @@ override_rules rules_of(quantization_setting const& s) {
     return s.overrides ? read_override_rules(*s.overrides, s.source.config().layers) : override_rules();
 }
 
-/// What a quantized model says of the model that it was made of: its files, by what is in them.
-json describe_source(checkpoint const& source, model_arguments const& model) {
-    json described = describe_model(source, model.allowed_keys, false);
-    for (json& file : described["files"]) file = without_name(std::move(file));
-    return described;
-}
-
 /// What is known of a set once it is read.
 void announce(calibration_set const& set) {
     for (auto const& remark : set.remarks) std::cerr << "note: " << visible_line(remark) << '\n';
@@ -103,10 +96,10 @@ void walk(transformer<Architecture, weight> const& model, std::span<planned_quan
 
 /// What differs beside weights is said.   Errors: format_error for a model of another architecture or sizes.
 void check_checkpoint(checkpoint const& source, checkpoint const& other, method const& m) {
-    std::cout << m.name << ": " << visible_line(other.format_description()) << '\n';
     const auto note = [&](std::string const& text) {
         std::cerr << "note: " << m.name << ": " << visible_line(text) << '\n';
     };
+    note(other.format_description());
     for (auto const& difference : setting_differences(source, other))
         note(difference + "; those of the full model are used");
     try {
@@ -118,9 +111,10 @@ void check_checkpoint(checkpoint const& source, checkpoint const& other, method 
 }
 
 void check_source(checkpoint const& source, model_arguments const& model, method const& m) {
-    if (is_checkpoint(m)) return check_checkpoint(source, checkpoint(m.folder), m);
+    if (is_checkpoint(m)) return check_checkpoint(source, checkpoint_of(m), m);
     const quantized_manifest found = quantized_folder(m.folder).manifest();
-    if (const auto difference = first_difference(found.source, describe_source(source, model), "source"))
+    const json asked = without_file_names(describe_model(source, model.allowed_keys, false));
+    if (const auto difference = first_difference(found.source, asked, "source"))
         throw option_error(m.folder.string() + ": another model was quantized into this folder: " + *difference);
 }
 
@@ -148,8 +142,8 @@ std::vector<planned_quantization> plan_quantization(quantization_setting const& 
             plan.manifest.format = format_of<weight>(m);
             plan.manifest.layers = s.source.config().layers;
             plan.manifest.knobs = {{"overrides", rules}, {"arithmetic", s.arithmetic}};
-            plan.manifest.source = describe_source(s.source, s.model);
             const json named = describe_model(s.source, s.model.allowed_keys, false);
+            plan.manifest.source = without_file_names(named);
             for (json const& file : named["files"]) plan.manifest.origin["model"].push_back(file["name"]);
             if (is_imported) {
                 if (s.overrides)
@@ -249,7 +243,6 @@ void export_methods(quantize_arguments const& a, checkpoint const& source, std::
         try {
             write();
         } catch (shape_error const& e) { // a layout of 16-bit scales, often
-
             throw option_error("--format " + a.format + ": " + m.name + ": " + e.what() +
                                (a.scales ? "" : "; --scales f16, bf16 or f32 says what scales are rounded to"));
         }

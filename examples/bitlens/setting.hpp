@@ -60,6 +60,12 @@ inline json describe_model(checkpoint const& source, std::vector<std::string> co
     return model;
 }
 
+/// What describe_model gave, by what is in the files alone: the same model under other names is the same.
+inline json without_file_names(json model) {
+    for (json& file : model["files"]) file = without_name(std::move(file));
+    return model;
+}
+
 /// The machine as the arguments and the limits of this process allow it. Lives as long as the verb runs.
 struct machine {
     unsigned threads;

@@ -84,15 +84,16 @@ std::vector<method> with_shifted(std::vector<method> methods) {
 
 /// What the file says of the full model's weights, and the grid that the matrices of its middle layer lie on.
 std::string full_text(checkpoint const& source) {
+    constexpr std::size_t rows = 1024; // which have more groups than are looked at
     const std::size_t middle = source.config().layers / 2;
     std::map<std::pair<std::size_t, int>, std::size_t> grids; // group and bits → matrices
     for (auto const& t : source.tensors()) {
         if (!t.name.starts_with(bitlens::detail::layer_prefix(middle)) || !detail::is_linear_of_block(t.name)) continue;
-        const auto w = source.load_matrix<packed_matrix<dense<float>>>(t.name);
         const auto stored = t.type == "F16"    ? stored_precision::f16
                             : t.type == "BF16" ? stored_precision::bf16
                                                : stored_precision::f32;
-        if (const auto grid = find_weight_grid(w.view(), stored)) ++grids[{grid->group, grid->bits}];
+        if (const auto grid = find_weight_grid(source.load_first_rows(t.name, rows), stored))
+            ++grids[{grid->group, grid->bits}];
     }
     std::string text;
     for (auto const& [grid, count] : grids)

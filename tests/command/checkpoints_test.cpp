@@ -7,6 +7,7 @@
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npy.hpp"
+#include "bitlens/models/checkpoint.hpp"
 #include "bitlens/report/csv.hpp"
 
 #include "temporary_folder.hpp"
@@ -127,6 +128,39 @@ TEST_CASE("any checkpoint of the same sizes is a method, with its own embedding,
           {"longer: layers 3", "a model of the same architecture and sizes is expected"});
     check(s.study(s.model, "mine=" + (s.folder / "nowhere").string(), "none"), 1,
           {"nowhere: there is no such file or folder"});
+}
+
+TEST_CASE("a GGUF file is a method too, of a study and of what goes on from it, and standard output stays JSON") {
+    auto const& s = setting_of_checkpoints();
+    const auto file = s.folder / "other.gguf";
+    const model_config config = checkpoint(s.model).config();
+    auto tensors = test::make_tensors(config, safetensors_type::f16); // in 16 bits: another model
+    test::write_gguf(file, config, tensors);
+    check(s.study(s.model, "mine=" + file.string(), "of_gguf"), 0, {"mine: GGUF"});
+    check(s.study(s.model, "mine=" + file.string(), "of_gguf"), 0, {}); // what is there is taken up
+    check("bitlens locate '" + (s.folder / "of_gguf").string() + "' --threads 1 --model '" + s.model.string() +
+              "' --on all --experiments exit",
+          0, {});
+    const auto study = s.table("of_gguf"), located = s.table("of_gguf", "locate.csv");
+    CHECK(located.numbers("nll_mine") == study.numbers("nll_mine"));
+    CHECK(study.numbers("nll_mine") != study.numbers("nll_full"));
+
+    const auto text = s.folder / "text.txt";
+    test::write_text(text, "Some words to score, and then some more of them, so that there is a window.");
+    const auto printed =
+        test::shell("bitlens perplexity --json --threads 1 --model '" + s.model.string() + "' --text '" +
+                    text.string() + "' --window 8 --methods 'mine=" + file.string() + "' 2>/dev/null");
+    CHECK(printed.code == 0);
+    CHECK(parse_json(printed.text, "standard output")["methods"].size() == 2);
+}
+
+TEST_CASE("a source that is in codes itself is not written for others") {
+    auto const& s = setting_of_checkpoints();
+    check(s.quantize("coded=nf4-g64", "--format bnb"), 0, {});
+    check("bitlens quantize --threads 1 --model '" + (s.folder / "q" / "coded-bnb").string() +
+              "' --methods rtn4-g64-sym --out '" + (s.folder / "twice").string() + "' --format gptq --scales f16",
+          2, {"a model in full precision is expected"});
+    CHECK_FALSE(fs::exists(s.folder / "twice" / "rtn4-g64-sym-gptq"));
 }
 
 TEST_CASE("methods are run a second time on groups that begin elsewhere") {

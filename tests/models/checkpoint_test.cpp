@@ -168,6 +168,23 @@ TEST_CASE("the rows of q and k in a llama GGUF are put back in order") {
     }
 }
 
+TEST_CASE("the first rows of a matrix are those of the whole one") {
+    const temporary_folder folder;
+    const auto tensors = make_tensors(config(), safetensors_type::f16);
+    write_folder(folder.path(), config_file, tensors);
+    write_gguf(folder / "model.gguf", config(), tensors);
+    const std::string name = "model.layers.1.self_attn.q_proj.weight"; // of which GGUF has its rows in another order
+    for (auto const& path : {folder.path(), folder / "model.gguf"}) {
+        const checkpoint source(path);
+        const auto all = source.load_matrix<float_matrix>(name);
+        for (const std::size_t most : {std::size_t{0}, std::size_t{5}, std::size_t{100}}) {
+            const auto rows = source.load_first_rows(name, most);
+            CHECK(rows.rows() == std::min(most, all.rows()));
+            for (std::size_t r = 0; r < rows.rows(); ++r) CHECK(std::ranges::equal(rows.row(r), all.row(r)));
+        }
+    }
+}
+
 TEST_CASE("the stored row of a head of 8, as the format's known answer has it") {
     detail::stored_tensor t;
     t.interleaved_head = 8;

@@ -2,6 +2,9 @@
 
 #include "bitlens/models/random_model.hpp"
 
+#include <cstddef>
+#include <string>
+
 #include <doctest/doctest.h>
 
 using namespace bitlens;
@@ -21,4 +24,20 @@ TEST_CASE("parameters are counted as the family lists them, a tied head once") {
     // Two norms more around attention and MLP; of OLMo 2 as many, elsewhere, and norms of all heads.
     CHECK(count_parameters(gemma2::description, tiny_config<gemma2>()).blocks == 4 * (block + 2 * 64));
     CHECK(count_parameters(olmo2::description, tiny_config<olmo2>()).blocks == 4 * (block + 64 + 32));
+}
+
+TEST_CASE("a tensor of a block is found by its name") {
+    const auto config = tiny_config<qwen2>();
+    std::size_t in_blocks = 0;
+    detail::for_each_tensor(qwen2::description, config, [&](std::string const& name, auto const&) {
+        const auto found = detail::find_in_blocks(qwen2::description, name);
+        CHECK(found.has_value() == name.starts_with("model.layers."));
+        if (!found) return;
+        ++in_blocks;
+        CHECK(detail::layer_prefix(found->layer) + detail::name_below_layer(*found->parameter) == name);
+    });
+    CHECK(in_blocks == config.layers * (7 + 3 + 2));
+    for (const char* name : {"model.layers.0.mlp.odd_proj.weight", "model.layers.x.mlp.up_proj.weight",
+                             "model.layers.1x.mlp.up_proj.weight", "model.layers.1", "blk.0.attn_q.weight", ""})
+        CHECK_FALSE(detail::find_in_blocks(qwen2::description, name).has_value());
 }

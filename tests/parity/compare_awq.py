@@ -247,6 +247,24 @@ class StoredLayer:
         return groups, weights
 
 
+class RatioCount:
+    """Ratios of bitlens beside those of the restatement."""
+
+    def __init__(self):
+        self.inputs = self.same = self.near = 0
+
+    def add(self, ours, best, losses):
+        """One more input, as text: both ratios, and what each loses where they differ."""
+        self.inputs += 1
+        self.same += ours == best
+        self.near += abs(ours - best) <= 1
+        text = f"{ours / RATIOS:.2f}/{best / RATIOS:.2f}"
+        return text if ours == best else f"{text} (losses {losses[ours]:.6g}, {losses[best]:.6g})"
+
+    def __str__(self):
+        return f"ratios: {self.same} of {self.inputs} equal, {self.near} equal or neighbours"
+
+
 class Stopwatch:
     """Seconds of the clock and of all threads, by what they were spent on."""
 
@@ -290,7 +308,8 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
     model.eval()
     ids = torch.tensor(numpy.load(options.ids).astype(numpy.int64))
-    inputs = same = near = groups = groups_same = weights = codes_same = 0
+    ratios = RatioCount()
+    groups = groups_same = weights = codes_same = 0
     watch = Stopwatch()
     for k, (layer, _, _, _, catch) in enumerate(blocks_of(model, ids, options.layers)):
         stored = StoredLayer(options.quantized, k, bits, group, symmetric)
@@ -301,13 +320,7 @@ def main():
             with watch("ratios"):
                 magnitudes = seen.abs().reshape(-1, seen.shape[-1]).mean(0)
                 best, losses = search_ratio(linears, magnitudes, run, rounded)
-            ours = stored.ratio(g, magnitudes)
-            inputs += 1
-            same += ours == best
-            near += abs(ours - best) <= 1
-            line.append(f"{ours / RATIOS:.2f}/{best / RATIOS:.2f}")
-            if ours != best:
-                line[-1] += f" (losses {losses[ours]:.6g}, {losses[best]:.6g})"
+            line.append(ratios.add(stored.ratio(g, magnitudes), best, losses))
         # Clips and codes, with the scales of channels that bitlens found.
         for name, linear, g, is_clipped, rows in matrices_of(layer):
             w = scaled(linear.weight.data, stored.folds, g, rows)
@@ -323,11 +336,11 @@ def main():
             codes_same += equal_weights.sum()
         print(f"layer {k}: ratios (bitlens/torch) {', '.join(line)}", flush=True)
     print(
-        f"ratios: {same} of {inputs} equal, {near} equal or neighbours; clips: {groups_same} of {groups} equal"
+        f"{ratios}; clips: {groups_same} of {groups} equal"
         f" ({100 * groups_same / max(1, groups):.3f} %); weights: {100 * codes_same / weights:.3f} % equal"
     )
     print(watch)
-    return 0 if same >= 0.95 * inputs and near == inputs and groups_same >= 0.99 * groups else 1
+    return 0 if ratios.same >= 0.95 * ratios.inputs and ratios.near == ratios.inputs and groups_same >= 0.99 * groups else 1
 
 
 if __name__ == "__main__":

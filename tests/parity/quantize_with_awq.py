@@ -36,6 +36,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from compare_awq import (
     INPUTS,
     RATIOS,
+    RatioCount,
     StoredLayer,
     Stopwatch,
     blocks_of,
@@ -112,20 +113,17 @@ def quantize(model, ids, bits, group, watch):
 
 def compare(model, found, folder, bits, group):
     """Prints what is equal in the folder of bitlens and in the restatement."""
-    inputs = same = near = left_out = ties = 0
+    ratios = RatioCount()
+    left_out = ties = 0
     total = numpy.zeros(4, int)  # clips, equal clips, weights, equal weights
     for k, (layer, (searched, grids)) in enumerate(zip(model.model.layers, found)):
         stored = StoredLayer(folder, k, bits, group, False)
         line, other = [], set()
         for g, (best, losses, magnitudes) in searched.items():
             ours = stored.ratio(g, magnitudes)
-            inputs += 1
-            same += ours == best
-            near += abs(ours - best) <= 1
-            line.append(f"{ours / RATIOS:.2f}/{best / RATIOS:.2f}")
+            line.append(ratios.add(ours, best, losses))
             if ours != best:
                 other.add(g)
-                line[-1] += f" (losses {losses[ours]:.6g}, {losses[best]:.6g})"
         counts = numpy.zeros(4, int)
         for name, linear, g, is_clipped, rows in matrices_of(layer):
             if g in other or rows in other:
@@ -142,7 +140,7 @@ def compare(model, found, folder, bits, group):
             f" weights {counts[3] / max(1, counts[2]):.3%} equal"
         )
     print(
-        f"ratios: {same} of {inputs} equal, {near} equal or neighbours; {left_out} matrices are in the scales of other"
+        f"{ratios}; {left_out} matrices are in the scales of other"
         f" ratios; of the rest, clips: {total[1]} of {total[0]} equal ({total[1] / max(1, total[0]):.3%}), in {ties} of"
         f" the {total[0] - total[1]} others both ends are cut; weights: {total[3] / max(1, total[2]):.3%}"
     )

@@ -9,7 +9,11 @@
 
 #include "bitlens/formats/quant_format.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace bitlens {
 
@@ -56,6 +60,14 @@ struct code_chunk {
 private:
     static constexpr unsigned mask(unsigned width) noexcept { return (1u << width) - 1u; }
 };
+
+/// Codes of a row, one a byte, into chunks that begin at `row`.
+template <int Bits>
+void write_code_row(std::span<const std::uint8_t> codes, std::uint8_t* row) noexcept {
+    for (std::size_t c = 0; c < codes.size(); c += chunk_codes, row += code_chunk<Bits>::bytes)
+        for (std::size_t i = 0; i < std::min(chunk_codes, codes.size() - c); ++i)
+            code_chunk<Bits>::set(row, i, codes[c + i]);
+}
 
 namespace detail {
 

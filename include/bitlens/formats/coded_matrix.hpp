@@ -145,15 +145,6 @@ constexpr std::size_t group_bytes(std::size_t cols) noexcept {
     return groups * (sizeof(float) + (F::has_zero ? 1 : 0));
 }
 
-template <int Bits>
-void write_codes(matrix<std::uint8_t> const& codes, packed_arrays& to) {
-    for (std::size_t r = 0; r < codes.rows(); ++r) {
-        std::uint8_t* const row = to.row(r).codes;
-        for (std::size_t k = 0; k < codes.cols(); ++k)
-            code_chunk<Bits>::set(row + k / chunk_codes * code_chunk<Bits>::bytes, k % chunk_codes, codes(r, k));
-    }
-}
-
 /// Scales, and zeros where `to` has them, of groups that may be shorter than those of m.
 inline void write_groups(coded_matrix const& m, packed_arrays& to) {
     for (std::size_t r = 0; r < m.rows(); ++r) {
@@ -170,7 +161,7 @@ inline void write_groups(coded_matrix const& m, packed_arrays& to) {
 template <quant_format F>
 packed_matrix<F> packed_to(coded_matrix const& m) {
     packed_matrix<F> w(m.rows(), m.cols());
-    write_codes<F::bits>(m.codes, w.arrays());
+    for (std::size_t r = 0; r < m.rows(); ++r) write_code_row<F::bits>(m.codes.row(r), w.arrays().row(r).codes);
     write_groups(m, w.arrays());
     if (!m.order.empty()) w.set_order(m.order);
     return w;

@@ -143,6 +143,20 @@ public:
                            "which they are decoded");
     }
 
+    /// The first rows of a matrix, at most so many, as floats: enough to see what kind of numbers it holds.
+    /// Errors: as load_matrix.
+    matrix<float> load_first_rows(std::string_view name, std::size_t most) const {
+        auto const& t = tensor(name, 2);
+        matrix<float> rows(std::min(most, t.rows()), t.cols());
+        if (t.number == detail::stored_number::coded) {
+            const auto all = coded(t);
+            for (std::size_t r = 0; r < rows.rows(); ++r) all.read_row(r, rows.row(r));
+        } else {
+            for (std::size_t r = 0; r < rows.rows(); ++r) read_finite_row(t, r, rows.row(r));
+        }
+        return rows;
+    }
+
     /// What load_matrix<W> makes of a matrix, before a number is read.   Errors: as load_matrix for a name.
     template <class W>
     loaded_form form_of(std::string_view name) const {
@@ -256,12 +270,15 @@ private:
         }
     }
 
+    /// Row r of the Hugging Face order.   Errors: format_error for a number that is not finite.
+    void read_finite_row(detail::stored_tensor const& t, std::size_t r, std::span<float> to) const {
+        read_row(t, t.stored_row(r), to);
+        detail::check_finite<float>(to, t, r);
+    }
+
     packed_matrix<dense<float>> decoded(detail::stored_tensor const& t) const {
         packed_matrix<dense<float>> m(t.rows(), t.cols());
-        for (std::size_t r = 0; r < t.rows(); ++r) {
-            read_row(t, t.stored_row(r), m.writable_row(r));
-            detail::check_finite<float>(m.row(r), t, r);
-        }
+        for (std::size_t r = 0; r < t.rows(); ++r) read_finite_row(t, r, m.writable_row(r));
         return m;
     }
 

@@ -3,7 +3,6 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/shape_check.hpp"
-#include "bitlens/core/utf8.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/formats/dense.hpp"
 #include "bitlens/formats/packed_matrix.hpp"
@@ -151,17 +150,6 @@ inline packed_matrix<dense<float>> load_floats(checkpoint const& source, std::st
     packed_matrix<dense<float>> row(1, values.size());
     std::ranges::copy(values, row.writable_row(0).begin());
     return row;
-}
-
-/// The tensor of that name in two checkpoints.   Errors: as load_floats; shape_error for different shapes.
-inline tensor_difference difference_of(checkpoint const& a, checkpoint const& b, std::string const& name,
-                                       std::size_t rank) {
-    const auto of_a = load_floats(a, name, rank), of_b = load_floats(b, name, rank);
-    if (of_a.rows() != of_b.rows() || of_a.cols() != of_b.cols())
-        throw shape_error("tensor " + in_quotes(name) + ": " + detail::rows_by_cols(of_a.rows(), of_a.cols()) + " in " +
-                          a.path().string() + ", " + detail::rows_by_cols(of_b.rows(), of_b.cols()) + " in " +
-                          b.path().string());
-    return difference_of(name, of_a.view(), of_b.view());
 }
 
 /// What is not the same beside the numbers of blocks of the same shape: what a model of one's blocks within the other

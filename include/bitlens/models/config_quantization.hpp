@@ -86,7 +86,7 @@ inline std::optional<std::string> modelopt_refusal(quantization_description cons
 struct quantization_method {
     std::string_view name;
     quantization_refusal_of* check; ///< nullptr for one of which nothing is read
-    std::string_view why;      ///< is it not
+    std::string_view why;           ///< is it not
 };
 
 /// What is read, and why the rest is not.

@@ -6,11 +6,13 @@
 #include "bitlens/models/config.hpp"
 #include "bitlens/models/model_family.hpp"
 
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <variant>
 #include <vector>
 
@@ -70,6 +72,25 @@ inline std::optional<name_in_layer> split_layer_name(std::string_view name, std:
     const auto dot = name.find('.');
     if (dot == std::string_view::npos) return std::nullopt;
     return name_in_layer{name.substr(0, dot), name.substr(dot + 1)};
+}
+
+/// A tensor of a block.
+struct place_in_block {
+    std::size_t layer;
+    block_parameter const* parameter;
+};
+/// Nothing for a name, as for_each_tensor has them, that no block has.
+inline std::optional<place_in_block> find_in_blocks(model_family const& family, std::string_view name) {
+    const auto split = split_layer_name(name, "model.layers.");
+    if (!split) return std::nullopt;
+    std::size_t layer = 0;
+    const char* const last = split->layer.data() + split->layer.size();
+    if (const auto [end, problem] = std::from_chars(split->layer.data(), last, layer);
+        end != last || problem != std::errc())
+        return std::nullopt;
+    for (auto const& parameter : family.parameters)
+        if (name_below_layer(parameter) == split->rest) return place_in_block{layer, &parameter};
+    return std::nullopt;
 }
 
 } // namespace bitlens::detail

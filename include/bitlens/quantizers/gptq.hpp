@@ -521,11 +521,7 @@ void pack_result(gptq_result const& from, packed_arrays& to) {
         const row_storage row = to.row(r);
         std::copy_n(from.scales.row(r).data(), from.groups(), row.scales.data());
         if constexpr (RowFormat::has_zero) std::copy_n(from.zeros.row(r).data(), from.groups(), row.zeros);
-        std::uint8_t* chunk = row.codes;
-        const auto codes = from.codes.row(r);
-        for (std::size_t c = 0; c < codes.size(); c += chunk_codes, chunk += code_chunk<RowFormat::bits>::bytes)
-            for (std::size_t i = 0; i < std::min(chunk_codes, codes.size() - c); ++i)
-                code_chunk<RowFormat::bits>::set(chunk, i, codes[c + i]);
+        write_code_row<RowFormat::bits>(from.codes.row(r), row.codes);
     });
 }
 

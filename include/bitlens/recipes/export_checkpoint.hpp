@@ -25,7 +25,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -91,13 +90,17 @@ private:
     std::vector<written_part> parts_; // whose suffix is the whole name
 };
 
-/// Errors: format_error for a scale that the type cannot hold.
+/// Errors: shape_error naming row and group, for a scale that is beyond the numbers of the type.
 inline void round_scales(coded_matrix& m, safetensors_type type) {
-    for (float& s : m.scales.span()) {
-        if (type == safetensors_type::f16) s = f16(s);
-        if (type == safetensors_type::bf16) s = bf16(s);
-        if (!std::isfinite(s)) throw format_error("a scale is beyond the numbers of " + std::string(info(type).name));
-    }
+    for (std::size_t r = 0; r < m.rows(); ++r)
+        for (std::size_t g = 0; g < m.groups(); ++g) {
+            float& s = m.scales(r, g);
+            if (type == safetensors_type::f16) s = f16(s);
+            if (type == safetensors_type::bf16) s = bf16(s);
+            if (!std::isfinite(s))
+                throw shape_error("the scale of row " + std::to_string(r) + ", group " + std::to_string(g) +
+                                  " is beyond the numbers of " + std::string(info(type).name));
+        }
 }
 
 /// What the description of a folder needs to know of its layers.
@@ -175,11 +178,8 @@ inline std::vector<written_part> parts_of(coded_matrix m, std::string const& mod
     if (o.scales) round_scales(m, *o.scales);
     const auto type = o.scales.value_or(safetensors_type::f16);
     layers.has_order = layers.has_order || !m.order.empty();
-    const float middle = static_cast<float>(1u << (m.bits - 1));
-    const float first = m.level(0);
-    layers.is_symmetric = layers.is_symmetric &&
-                          std::ranges::all_of(m.zeros.span(), [&](float z) { return z - first == middle; }) &&
-                          (m.zeros.rows() != 0 || -first == middle);
+    const auto zero = common_zero(m);
+    layers.is_symmetric = layers.is_symmetric && zero && *zero - m.level(0) == static_cast<float>(1u << (m.bits - 1));
     layers.bits.insert(m.bits);
     if (m.groups() > 1)
         layers.groups.insert(m.group_columns);
@@ -218,6 +218,14 @@ inline void copy_beside(std::filesystem::path const& from, std::filesystem::path
     }
 }
 
+/// Errors: option_error for a source whose matrices are in codes.
+inline void expect_full_precision(checkpoint const& source) {
+    for (auto const& t : source.tensors())
+        if (t.type != "F32" && t.type != "F16" && t.type != "BF16")
+            throw option_error(source.path().string() + ": tensor " + in_quotes(t.stored_name) + " is " + t.type +
+                               "; a model in full precision is expected, beside which nothing else is in codes");
+}
+
 /// The names of a source's tensors as its files have them.   Errors: option_error where several matrices lie in one
 /// tensor, which the layouts of others do not know.
 inline std::map<std::string, std::string> stored_names(checkpoint const& source) {
@@ -251,6 +259,7 @@ void export_checkpoint(quantized_folder const& quantized, checkpoint const& sour
     if (is_occupied(to))
         throw option_error(to.string() + ": is there already; another name, or none of it, is expected");
     const auto names = detail::stored_names(source);
+    detail::expect_full_precision(source);
     std::filesystem::path work = to;
     work += ".part";
     std::error_code ignored;
@@ -357,28 +366,19 @@ void export_gguf(quantized_folder const& quantized, checkpoint const& source, st
         throw option_error(to.string() + ": is there already; another name, or none of it, is expected");
     model_config const& config = source.config();
     model_family const& family = source.family();
-    struct place {
-        std::size_t layer;
-        block_parameter const* parameter;
-    };
-    std::map<std::string, place, std::less<>> places;
-    for (std::size_t k = 0; k < config.layers; ++k)
-        for (auto const& parameter : family.parameters)
-            places[detail::layer_prefix(k) + detail::name_below_layer(parameter)] = {k, &parameter};
-
     checkpoint_layers<W> full(source, false);
     std::optional<std::size_t> kept; // the layer that `block` is of
     block_weights<W> block, of_full;
     const auto find = [&](std::string const& name) -> block_parameter const* {
-        const auto found = places.find(name);
-        if (found == places.end()) return nullptr;
-        const std::size_t k = found->second.layer;
+        const auto found = detail::find_in_blocks(family, name);
+        if (!found) return nullptr;
+        const std::size_t k = found->layer;
         if (kept != k) {
             of_full = full.layer(k);
             block = over_full(read_quantized_layer<W>(quantized, k, config.block), of_full, family.form, config.block);
             kept = k;
         }
-        return found->second.parameter;
+        return found->parameter;
     };
     const auto matrix_of = [&](std::string const& name) -> std::optional<coded_matrix> {
         auto const* const parameter = find(name);

@@ -10,7 +10,6 @@
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/models/checkpoint_difference.hpp"
 #include "bitlens/models/parameter_names.hpp"
-#include "bitlens/recipes/method_words.hpp"
 #include "bitlens/recipes/quantize_layers.hpp"
 #include "bitlens/recipes/quantized_folder.hpp"
 #include "bitlens/recipes/stored_layers.hpp"
@@ -18,9 +17,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -75,12 +72,12 @@ public:
 
     bool has(std::string const& name) const override { return rest_.has(name); }
     std::string type(std::string const& name) override {
-        const auto at = place_of(name);
+        const auto at = detail::find_in_blocks(full_.family(), name);
         if (!at || !std::holds_alternative<weight_of>(at->parameter->part)) return rest_.type(name);
         return block(at->layer).linear[index_of(*at)]->format_name();
     }
     packed_matrix<dense<float>> floats(std::string const& name, std::size_t rank) override {
-        const auto at = place_of(name);
+        const auto at = detail::find_in_blocks(full_.family(), name);
         if (!at) return rest_.floats(name, rank);
         block_weights<W> const& weights = block(at->layer);
         if (auto const* const bias = std::get_if<bias_of>(&at->parameter->part))
@@ -96,11 +93,7 @@ public:
     }
 
 private:
-    struct place {
-        std::size_t layer;
-        block_parameter const* parameter;
-    };
-    static std::size_t index_of(place const& p) {
+    static std::size_t index_of(detail::place_in_block const& p) {
         return static_cast<std::size_t>(std::get<weight_of>(p.parameter->part).linear);
     }
     static packed_matrix<dense<float>> as_row(std::vector<float> const& values) {
@@ -109,15 +102,6 @@ private:
         return row;
     }
 
-    /// Of a tensor in a block.
-    std::optional<place> place_of(std::string const& name) const {
-        const auto split = detail::split_layer_name(name, "model.layers.");
-        std::size_t layer = 0;
-        if (!split || !detail::read_number(split->layer, layer)) return std::nullopt;
-        for (auto const& parameter : full_.family().parameters)
-            if (detail::name_below_layer(parameter) == split->rest) return place{layer, &parameter};
-        return std::nullopt;
-    }
     block_weights<W> const& block(std::size_t k) {
         if (!block_.rest || k != layer_) {
             block_ = {};
