@@ -408,6 +408,23 @@ private:
 
 } // namespace bitlens
 
+// ---- bitlens/core/padded_number.hpp
+/// padded_number: numbers in the names of files that are to sort.
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+
+namespace bitlens {
+
+/// "00012" for 12 and 5 digits; a longer number has its own.
+inline std::string padded_number(std::size_t n, std::size_t digits) {
+    const std::string text = std::to_string(n);
+    return std::string(digits - std::min(digits, text.size()), '0') + text;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/core/parallel.hpp
 /// Threads: the one door to oneTBB. BITLENS_STD_THREADS swaps in std::thread, for the thread sanitizer, which reports
 /// races inside an uninstrumented oneTBB.
@@ -4925,7 +4942,6 @@ constexpr gguf_block_type const* find_gguf_block_type(std::uint32_t id) noexcept
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -5176,11 +5192,7 @@ private:
 
     /// "-00002-of-00003.gguf" of part 1.
     static std::string part_ending(std::size_t part, std::size_t count) {
-        const auto digits = [](std::size_t n) {
-            const std::string text = std::to_string(n);
-            return std::string(text.size() < 5 ? 5 - text.size() : 0, '0') + text;
-        };
-        return "-" + digits(part + 1) + "-of-" + digits(count) + ".gguf";
+        return "-" + padded_number(part + 1, 5) + "-of-" + padded_number(count, 5) + ".gguf";
     }
 
     /// This is the first part of `count`, or it is refused.
@@ -5213,8 +5225,7 @@ private:
         std::size_t missing = 0;
         std::string names;
         for (std::size_t k = 1; k < count; ++k) {
-            std::error_code unknown;
-            if (std::filesystem::exists(path_of(k), unknown)) continue;
+            if (is_there(path_of(k))) continue;
             if (missing < shown)
                 names += (missing == 0 ? "" : ", ") + in_quotes(path_of(k).filename().string());
             else if (missing == shown)
@@ -13845,6 +13856,7 @@ inline std::vector<std::filesystem::path> tokenizer_files(std::filesystem::path 
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace bitlens {
 
@@ -13916,6 +13928,15 @@ constexpr void put_code(word_layout layout, Word const& word, std::size_t i, int
     detail::for_each_piece(layout, i, bits, [&](std::size_t j, unsigned shift, unsigned width, unsigned done) {
         word(j) |= (std::uint32_t{code} >> done & detail::low_bits(width)) << shift;
     });
+}
+
+/// The codes of m, whose rows lie one after the other, each in words of its own.
+inline void read_code_rows(std::span<const std::byte> words, word_layout layout, coded_matrix& m) {
+    const std::size_t row_bytes = m.rows() == 0 ? 0 : words.size() / m.rows();
+    for (std::size_t r = 0; r < m.rows(); ++r) {
+        const auto word = [&](std::size_t j) { return load<std::uint32_t>(words.data() + r * row_bytes + 4 * j); };
+        for (std::size_t k = 0; k < m.cols(); ++k) m.codes(r, k) = code_in(layout, word, k, m.bits);
+    }
 }
 
 } // namespace bitlens
@@ -15495,12 +15516,7 @@ public:
 
     coded_matrix read() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
-        std::byte const* const words = tensors_.find("weight_packed")->bytes.data();
-        const std::size_t row_words = tensors_.find("weight_packed")->shape[1];
-        for (std::size_t r = 0; r < rows(); ++r) {
-            const auto word = [&](std::size_t j) { return load<std::uint32_t>(words + 4 * (r * row_words + j)); };
-            for (std::size_t c = 0; c < cols(); ++c) m.codes(r, c) = code_in(shape_.words, word, c, shape_.bits);
-        }
+        read_code_rows(tensors_.find("weight_packed")->bytes, shape_.words, m);
         m.scales = detail::spread_scales(tensors_.floats("weight_scale"), shape_.scales, rows());
         m.zeros = zeros();
         if (has_order()) detail::sort_by_group(m, tensors_, "weight_g_idx");
@@ -16223,13 +16239,7 @@ public:
 
     coded_matrix read() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
-        std::byte const* const words = tensors_.find("weight")->bytes.data();
-        const std::size_t row_words = tensors_.find("weight")->shape[1];
-        for (std::size_t r = 0; r < rows(); ++r) {
-            const auto word = [&](std::size_t j) { return load<std::uint32_t>(words + 4 * (r * row_words + j)); };
-            for (std::size_t c = 0; c < cols(); ++c)
-                m.codes(r, c) = code_in(word_layout::continuous, word, c, shape_.bits);
-        }
+        read_code_rows(tensors_.find("weight")->bytes, word_layout::continuous, m);
         if (shape_.offsets.empty()) {
             m.scales = detail::e8m0_scales(tensors_, "scales");
             m.levels = e2m1_levels();
@@ -31497,10 +31507,7 @@ public:
         if (k >= manifest_.layers)
             throw shape_error(path_.string() + ": layer " + std::to_string(k) + " is asked of " +
                               std::to_string(manifest_.layers) + " layers");
-        const std::string number = std::to_string(k);
-        constexpr std::size_t digits = 4;
-        return path_ /
-               ("layer-" + std::string(digits - std::min(digits, number.size()), '0') + number + ".safetensors");
+        return path_ / ("layer-" + padded_number(k, 4) + ".safetensors");
     }
     /// Whether there is a file for layer k.
     bool has_layer(std::size_t k) const { return is_occupied(layer_path(k)); }
@@ -33672,11 +33679,7 @@ void export_checkpoint(quantized_folder const& quantized, checkpoint const& sour
     std::size_t bytes = 0;
     const std::size_t shards = config.layers + 1;
     const auto shard_path = [&](std::size_t number) {
-        const auto five = [](std::size_t n) {
-            const std::string digits = std::to_string(n);
-            return std::string(5 - std::min<std::size_t>(5, digits.size()), '0') + digits;
-        };
-        return work / ("model-" + five(number) + "-of-" + five(shards) + ".safetensors");
+        return work / ("model-" + padded_number(number, 5) + "-of-" + padded_number(shards, 5) + ".safetensors");
     };
     const auto as_stored = [&](std::vector<float> gamma) {
         if (family.stores_gamma_less_one)
@@ -34338,21 +34341,9 @@ inline group_sums group_sums_of(std::span<const float> a, std::span<const float>
     return s;
 }
 
-/// f(group g, its sums) for the groups of row r.
-template <class Function>
-void for_each_group(expected_quantization const& expected, std::span<const float> a, std::span<const float> b,
-                    std::vector<float>& scratch, Function const& f) {
-    scratch.resize(expected.group_columns(a.size()));
-    for (std::size_t g = 0; g < expected.rule.groups(a.size()); ++g) {
-        const auto of_a = expected.rule.group_of(a, g), of_b = expected.rule.group_of(b, g);
-        f(g, group_sums_of(of_a, of_b, expected, std::span(scratch).first(of_a.size())));
-    }
-}
-
 inline std::size_t distinct_values(std::span<const float> x, std::vector<float>& scratch) {
-    scratch.assign(x.begin(), x.end());
-    std::ranges::sort(scratch);
-    return static_cast<std::size_t>(std::unique(scratch.begin(), scratch.end()) - scratch.begin());
+    rising_values(x, scratch);
+    return scratch.size();
 }
 
 /// A row or column of b and the one of a that it is.
@@ -34446,14 +34437,17 @@ private:
 
     void measure() {
         std::vector<check_sums> rows(a_.rows);
-        const std::size_t values = std::size_t{1} << expected_.rule.bits;
+        const std::size_t values = std::size_t{1} << expected_.rule.bits, groups = expected_.rule.groups(a_.cols);
+        groups_.resize(a_.rows * groups);
         for_each_row(a_, [&](std::size_t r) {
-            std::vector<float> scratch, sorted;
+            std::vector<float> rounded(expected_.group_columns(a_.cols)), sorted;
             check_sums& row = rows[r];
-            for_each_group(expected_, a_.row(r), b_.row(r), scratch, [&](std::size_t g, group_sums const& s) {
-                const std::size_t distinct = distinct_values(expected_.rule.group_of(b_.row(r), g), sorted);
-                row.add({s.a, s.b, s.ab, s.apart, s.rounded, 0, distinct > values, 1});
-            });
+            for (std::size_t g = 0; g < groups; ++g) {
+                const auto of_a = expected_.rule.group_of(a_.row(r), g), of_b = expected_.rule.group_of(b_.row(r), g);
+                group_sums const& s = groups_[r * groups + g] =
+                    group_sums_of(of_a, of_b, expected_, std::span(rounded).first(of_a.size()));
+                row.add({s.a, s.b, s.ab, s.apart, s.rounded, 0, distinct_values(of_b, sorted) > values, 1});
+            }
             row.most_values = distinct_values(b_.row(r), sorted);
         });
         for (auto const& row : rows) sums_.add(row);
@@ -34561,11 +34555,11 @@ private:
     bool is_shifted() {
         std::vector<double> shifts;
         double apart = 0, rounded = 0;
-        each_group([&](group_sums const& s) {
+        for (group_sums const& s : groups_) {
             shifts.push_back(s.shift());
             apart += std::max(0.0, s.apart - s.sum * s.sum / static_cast<double>(s.size));
             rounded += s.rounded;
-        });
+        }
         const double middle = median_of(shifts);
         const auto is_one = [&](double shift) {
             return shift * middle > 0 && std::abs(shift) > limits_.least_shift && std::abs(shift) < limits_.most_shift;
@@ -34612,29 +34606,28 @@ private:
         return true;
     }
     bool has_scaled_groups() {
-        std::size_t lost = 0, groups = 0;
+        std::size_t lost = 0;
         std::vector<double> factors;
         double apart = 0, rounded = 0;
-        each_group([&](group_sums const& s) {
-            ++groups;
+        for (group_sums const& s : groups_) {
             if (s.b == 0 && s.a != 0 && s.rounded < 0.5 * s.a) {
                 ++lost;
-                return;
+                continue;
             }
             rounded += s.rounded;
             const double factor = s.factor();
             if (factor <= 0 || std::abs(std::log(factor)) < limits_.group_factor) {
                 apart += s.apart;
-                return;
+                continue;
             }
             factors.push_back(factor);
             apart += std::max(0.0, s.b / (factor * factor) - 2 * s.ab / factor + s.a);
-        });
-        if (static_cast<double>(lost + factors.size()) < limits_.few_groups * static_cast<double>(groups) ||
+        }
+        if (static_cast<double>(lost + factors.size()) < limits_.few_groups * static_cast<double>(groups_.size()) ||
             !is_undone(apart, rounded))
             return false;
         const auto share = [&](std::size_t count) {
-            return percent_text(static_cast<double>(count) / static_cast<double>(groups));
+            return percent_text(static_cast<double>(count) / static_cast<double>(groups_.size()));
         };
         std::string text = "scales of groups are off:";
         if (!factors.empty()) {
@@ -34649,17 +34642,11 @@ private:
         return true;
     }
 
-    template <class Function>
-    void each_group(Function const& f) const {
-        std::vector<float> scratch;
-        for (std::size_t r = 0; r < a_.rows; ++r)
-            for_each_group(expected_, a_.row(r), b_.row(r), scratch, [&](std::size_t, group_sums const& s) { f(s); });
-    }
-
     matrix_view<const float> a_, b_;
     expected_quantization const& expected_;
     check_limits const& limits_ = limits_of_check;
     check_sums sums_{};
+    std::vector<group_sums> groups_{}; // row by row
     std::vector<double> row_ratios_{};
     quantization_check check_{};
 };

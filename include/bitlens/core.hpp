@@ -8,6 +8,7 @@
 #include "bitlens/core/intrinsics.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/name_index.hpp"
+#include "bitlens/core/padded_number.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/core/shape_check.hpp"

@@ -4,6 +4,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/name_index.hpp"
+#include "bitlens/core/padded_number.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/io/byte_cursor.hpp"
@@ -24,7 +25,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -275,11 +275,7 @@ private:
 
     /// "-00002-of-00003.gguf" of part 1.
     static std::string part_ending(std::size_t part, std::size_t count) {
-        const auto digits = [](std::size_t n) {
-            const std::string text = std::to_string(n);
-            return std::string(text.size() < 5 ? 5 - text.size() : 0, '0') + text;
-        };
-        return "-" + digits(part + 1) + "-of-" + digits(count) + ".gguf";
+        return "-" + padded_number(part + 1, 5) + "-of-" + padded_number(count, 5) + ".gguf";
     }
 
     /// This is the first part of `count`, or it is refused.
@@ -312,8 +308,7 @@ private:
         std::size_t missing = 0;
         std::string names;
         for (std::size_t k = 1; k < count; ++k) {
-            std::error_code unknown;
-            if (std::filesystem::exists(path_of(k), unknown)) continue;
+            if (is_there(path_of(k))) continue;
             if (missing < shown)
                 names += (missing == 0 ? "" : ", ") + in_quotes(path_of(k).filename().string());
             else if (missing == shown)

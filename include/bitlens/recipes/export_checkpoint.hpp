@@ -3,6 +3,7 @@
 
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/half.hpp"
+#include "bitlens/core/padded_number.hpp"
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/formats/coded_matrix.hpp"
 #include "bitlens/io/atomic_file.hpp"
@@ -274,11 +275,7 @@ void export_checkpoint(quantized_folder const& quantized, checkpoint const& sour
     std::size_t bytes = 0;
     const std::size_t shards = config.layers + 1;
     const auto shard_path = [&](std::size_t number) {
-        const auto five = [](std::size_t n) {
-            const std::string digits = std::to_string(n);
-            return std::string(5 - std::min<std::size_t>(5, digits.size()), '0') + digits;
-        };
-        return work / ("model-" + five(number) + "-of-" + five(shards) + ".safetensors");
+        return work / ("model-" + padded_number(number, 5) + "-of-" + padded_number(shards, 5) + ".safetensors");
     };
     const auto as_stored = [&](std::vector<float> gamma) {
         if (family.stores_gamma_less_one)

@@ -13,6 +13,7 @@
 #include "bitlens/quantizers/affine_grid.hpp"
 #include "bitlens/quantizers/rows.hpp"
 #include "bitlens/quantizers/uniform_rule.hpp"
+#include "bitlens/quantizers/weight_grid.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/report/number_text.hpp"
 #include "bitlens/stats/spread.hpp"
@@ -206,21 +207,9 @@ inline group_sums group_sums_of(std::span<const float> a, std::span<const float>
     return s;
 }
 
-/// f(group g, its sums) for the groups of row r.
-template <class Function>
-void for_each_group(expected_quantization const& expected, std::span<const float> a, std::span<const float> b,
-                    std::vector<float>& scratch, Function const& f) {
-    scratch.resize(expected.group_columns(a.size()));
-    for (std::size_t g = 0; g < expected.rule.groups(a.size()); ++g) {
-        const auto of_a = expected.rule.group_of(a, g), of_b = expected.rule.group_of(b, g);
-        f(g, group_sums_of(of_a, of_b, expected, std::span(scratch).first(of_a.size())));
-    }
-}
-
 inline std::size_t distinct_values(std::span<const float> x, std::vector<float>& scratch) {
-    scratch.assign(x.begin(), x.end());
-    std::ranges::sort(scratch);
-    return static_cast<std::size_t>(std::unique(scratch.begin(), scratch.end()) - scratch.begin());
+    rising_values(x, scratch);
+    return scratch.size();
 }
 
 /// A row or column of b and the one of a that it is.
@@ -314,14 +303,17 @@ private:
 
     void measure() {
         std::vector<check_sums> rows(a_.rows);
-        const std::size_t values = std::size_t{1} << expected_.rule.bits;
+        const std::size_t values = std::size_t{1} << expected_.rule.bits, groups = expected_.rule.groups(a_.cols);
+        groups_.resize(a_.rows * groups);
         for_each_row(a_, [&](std::size_t r) {
-            std::vector<float> scratch, sorted;
+            std::vector<float> rounded(expected_.group_columns(a_.cols)), sorted;
             check_sums& row = rows[r];
-            for_each_group(expected_, a_.row(r), b_.row(r), scratch, [&](std::size_t g, group_sums const& s) {
-                const std::size_t distinct = distinct_values(expected_.rule.group_of(b_.row(r), g), sorted);
-                row.add({s.a, s.b, s.ab, s.apart, s.rounded, 0, distinct > values, 1});
-            });
+            for (std::size_t g = 0; g < groups; ++g) {
+                const auto of_a = expected_.rule.group_of(a_.row(r), g), of_b = expected_.rule.group_of(b_.row(r), g);
+                group_sums const& s = groups_[r * groups + g] =
+                    group_sums_of(of_a, of_b, expected_, std::span(rounded).first(of_a.size()));
+                row.add({s.a, s.b, s.ab, s.apart, s.rounded, 0, distinct_values(of_b, sorted) > values, 1});
+            }
             row.most_values = distinct_values(b_.row(r), sorted);
         });
         for (auto const& row : rows) sums_.add(row);
@@ -429,11 +421,11 @@ private:
     bool is_shifted() {
         std::vector<double> shifts;
         double apart = 0, rounded = 0;
-        each_group([&](group_sums const& s) {
+        for (group_sums const& s : groups_) {
             shifts.push_back(s.shift());
             apart += std::max(0.0, s.apart - s.sum * s.sum / static_cast<double>(s.size));
             rounded += s.rounded;
-        });
+        }
         const double middle = median_of(shifts);
         const auto is_one = [&](double shift) {
             return shift * middle > 0 && std::abs(shift) > limits_.least_shift && std::abs(shift) < limits_.most_shift;
@@ -480,29 +472,28 @@ private:
         return true;
     }
     bool has_scaled_groups() {
-        std::size_t lost = 0, groups = 0;
+        std::size_t lost = 0;
         std::vector<double> factors;
         double apart = 0, rounded = 0;
-        each_group([&](group_sums const& s) {
-            ++groups;
+        for (group_sums const& s : groups_) {
             if (s.b == 0 && s.a != 0 && s.rounded < 0.5 * s.a) {
                 ++lost;
-                return;
+                continue;
             }
             rounded += s.rounded;
             const double factor = s.factor();
             if (factor <= 0 || std::abs(std::log(factor)) < limits_.group_factor) {
                 apart += s.apart;
-                return;
+                continue;
             }
             factors.push_back(factor);
             apart += std::max(0.0, s.b / (factor * factor) - 2 * s.ab / factor + s.a);
-        });
-        if (static_cast<double>(lost + factors.size()) < limits_.few_groups * static_cast<double>(groups) ||
+        }
+        if (static_cast<double>(lost + factors.size()) < limits_.few_groups * static_cast<double>(groups_.size()) ||
             !is_undone(apart, rounded))
             return false;
         const auto share = [&](std::size_t count) {
-            return percent_text(static_cast<double>(count) / static_cast<double>(groups));
+            return percent_text(static_cast<double>(count) / static_cast<double>(groups_.size()));
         };
         std::string text = "scales of groups are off:";
         if (!factors.empty()) {
@@ -517,17 +508,11 @@ private:
         return true;
     }
 
-    template <class Function>
-    void each_group(Function const& f) const {
-        std::vector<float> scratch;
-        for (std::size_t r = 0; r < a_.rows; ++r)
-            for_each_group(expected_, a_.row(r), b_.row(r), scratch, [&](std::size_t, group_sums const& s) { f(s); });
-    }
-
     matrix_view<const float> a_, b_;
     expected_quantization const& expected_;
     check_limits const& limits_ = limits_of_check;
     check_sums sums_{};
+    std::vector<group_sums> groups_{}; // row by row
     std::vector<double> row_ratios_{};
     quantization_check check_{};
 };

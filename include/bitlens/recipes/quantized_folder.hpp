@@ -2,6 +2,7 @@
 /// quantized_folder: a quantized model on disk, one file a layer, so that a kill loses one layer at most.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/padded_number.hpp"
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/io/folder_lock.hpp"
 #include "bitlens/io/json.hpp"
@@ -39,10 +40,7 @@ public:
         if (k >= manifest_.layers)
             throw shape_error(path_.string() + ": layer " + std::to_string(k) + " is asked of " +
                               std::to_string(manifest_.layers) + " layers");
-        const std::string number = std::to_string(k);
-        constexpr std::size_t digits = 4;
-        return path_ /
-               ("layer-" + std::string(digits - std::min(digits, number.size()), '0') + number + ".safetensors");
+        return path_ / ("layer-" + padded_number(k, 4) + ".safetensors");
     }
     /// Whether there is a file for layer k.
     bool has_layer(std::size_t k) const { return is_occupied(layer_path(k)); }

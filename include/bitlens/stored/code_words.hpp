@@ -1,8 +1,12 @@
 #pragma once
 /// code_words: codes in 32-bit words, in the three layouts that checkpoints use.
 
+#include "bitlens/formats/coded_matrix.hpp"
+#include "bitlens/io/byte_cursor.hpp"
+
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace bitlens {
 
@@ -74,6 +78,15 @@ constexpr void put_code(word_layout layout, Word const& word, std::size_t i, int
     detail::for_each_piece(layout, i, bits, [&](std::size_t j, unsigned shift, unsigned width, unsigned done) {
         word(j) |= (std::uint32_t{code} >> done & detail::low_bits(width)) << shift;
     });
+}
+
+/// The codes of m, whose rows lie one after the other, each in words of its own.
+inline void read_code_rows(std::span<const std::byte> words, word_layout layout, coded_matrix& m) {
+    const std::size_t row_bytes = m.rows() == 0 ? 0 : words.size() / m.rows();
+    for (std::size_t r = 0; r < m.rows(); ++r) {
+        const auto word = [&](std::size_t j) { return load<std::uint32_t>(words.data() + r * row_bytes + 4 * j); };
+        for (std::size_t k = 0; k < m.cols(); ++k) m.codes(r, k) = code_in(layout, word, k, m.bits);
+    }
 }
 
 } // namespace bitlens

@@ -120,12 +120,7 @@ public:
 
     coded_matrix read() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
-        std::byte const* const words = tensors_.find("weight_packed")->bytes.data();
-        const std::size_t row_words = tensors_.find("weight_packed")->shape[1];
-        for (std::size_t r = 0; r < rows(); ++r) {
-            const auto word = [&](std::size_t j) { return load<std::uint32_t>(words + 4 * (r * row_words + j)); };
-            for (std::size_t c = 0; c < cols(); ++c) m.codes(r, c) = code_in(shape_.words, word, c, shape_.bits);
-        }
+        read_code_rows(tensors_.find("weight_packed")->bytes, shape_.words, m);
         m.scales = detail::spread_scales(tensors_.floats("weight_scale"), shape_.scales, rows());
         m.zeros = zeros();
         if (has_order()) detail::sort_by_group(m, tensors_, "weight_g_idx");

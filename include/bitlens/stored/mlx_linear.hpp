@@ -37,13 +37,7 @@ public:
 
     coded_matrix read() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
-        std::byte const* const words = tensors_.find("weight")->bytes.data();
-        const std::size_t row_words = tensors_.find("weight")->shape[1];
-        for (std::size_t r = 0; r < rows(); ++r) {
-            const auto word = [&](std::size_t j) { return load<std::uint32_t>(words + 4 * (r * row_words + j)); };
-            for (std::size_t c = 0; c < cols(); ++c)
-                m.codes(r, c) = code_in(word_layout::continuous, word, c, shape_.bits);
-        }
+        read_code_rows(tensors_.find("weight")->bytes, word_layout::continuous, m);
         if (shape_.offsets.empty()) {
             m.scales = detail::e8m0_scales(tensors_, "scales");
             m.levels = e2m1_levels();
