@@ -6,6 +6,7 @@
 #include "bitlens/core/half.hpp"
 #include "bitlens/core/huge_pages.hpp"
 #include "bitlens/core/intrinsics.hpp"
+#include "bitlens/core/level_tables.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/name_index.hpp"
 #include "bitlens/core/padded_number.hpp"

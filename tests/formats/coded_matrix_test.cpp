@@ -1,6 +1,9 @@
 #include "bitlens/formats/coded_matrix.hpp"
 
+#include "bitlens/core/half.hpp"
 #include "bitlens/core/random.hpp"
+#include "bitlens/formats/affine.hpp"
+#include "bitlens/formats/lookup.hpp"
 #include "bitlens/formats/normal_float.hpp"
 #include "bitlens/formats/uniform.hpp"
 
@@ -84,6 +87,51 @@ TEST_CASE("a coded matrix goes into the format that holds it in the fewest bytes
     levels.levels.assign(normal_float<4, 64>::codebook.begin(), normal_float<4, 64>::codebook.end());
     CHECK(format_of(levels) == "nf4-g64");
     CHECK(holds_exactly(levels));
+}
+
+TEST_CASE("offsets go into a format with offsets where products are exact; groups of 16 and tables into theirs") {
+    using others = mixed_matrix<dense<float>, uniform<4, 64>, affine<4, 32>, affine<4, 64>, affine<2, 16>,
+                                uniform<3, 16, zero_kind::symmetric>, lookup<e2m1_levels, 16>, lookup<iq4_levels, 32>>;
+    const auto name = [](coded_matrix const& m) -> std::string {
+        const auto packed = packed_as<others>(m);
+        if (!packed) return "none";
+        for (std::size_t r = 0; r < m.rows(); ++r)
+            for (std::size_t c = 0; c < m.cols(); ++c)
+                if (packed->value(r, c) != m.value_at(r, c)) return "another value";
+        return packed->format_name();
+    };
+    auto m = random_coded(4, 3, 130, 64, 11);
+    for (auto& s : m.scales.span()) s = static_cast<float>(f16(s));
+    m.offsets = matrix<float>(3, 3);
+    random_generator random(12);
+    for (auto& o : m.offsets.span()) o = static_cast<float>(random.normal());
+    CHECK(name(m) == "affine4-g64");
+    CHECK(coded(packed_matrix<affine<4, 64>>(2, 64)).offsets.rows() == 2);
+    auto odd = random_coded(4, 3, 130, 96, 11);
+    std::ranges::fill(odd.scales.span(), 0.125f);
+    odd.offsets = matrix<float>(3, 2);
+    for (auto& o : odd.offsets.span()) o = static_cast<float>(random.normal());
+    CHECK(name(odd) == "affine4-g32");
+    m.scales(2, 1) = 0.3f; // a product of it is rounded before the offset is added
+    CHECK(name(m) == "none");
+    CHECK(has_exact_products(0.0f, 8));
+    CHECK(has_exact_products(-0x1.8p-20f, 8));
+    CHECK(has_exact_products(0x1.ffffep0f, 4)); // 20 bits
+    CHECK_FALSE(has_exact_products(0x1.ffffep0f, 5));
+
+    auto halves = random_coded(3, 3, 80, 16, 13);
+    halves.zeros = matrix<float>(3, 5);
+    std::ranges::fill(halves.zeros.span(), 4.0f);
+    CHECK(name(halves) == "uniform3-g16-sym");
+    auto two = random_coded(2, 3, 80, 16, 14);
+    two.offsets = matrix<float>(3, 5);
+    for (auto& s : two.scales.span()) s = static_cast<float>(f16(s));
+    CHECK(name(two) == "affine2-g16");
+    auto floats = random_coded(4, 3, 96, 32, 15);
+    floats.levels.assign(e2m1_table.begin(), e2m1_table.end());
+    CHECK(name(floats) == "e2m1-g16");
+    floats.levels.assign(iq4_table.begin(), iq4_table.end());
+    CHECK(name(floats) == "iq4-g32");
 }
 
 TEST_CASE("what no listed format writes goes into none") {

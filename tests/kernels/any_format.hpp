@@ -28,6 +28,12 @@ using uniform_formats = std::tuple<uniform<Bits, 32>, uniform<Bits, 64>, uniform
 template <int Bits>
 using normal_formats =
     std::tuple<normal_float<Bits, 32>, normal_float<Bits, 64>, normal_float<Bits, 128>, normal_float<Bits, 0>>;
+template <int Bits>
+using half_chunk_formats = std::tuple<uniform<Bits, 16>, uniform<Bits, 16, zero_kind::symmetric>, affine<Bits, 16>>;
+template <int Bits>
+using affine_formats = std::tuple<affine<Bits, 32>, affine<Bits, 64>, affine<Bits, 0>>;
+template <class Levels>
+using lookup_formats = std::tuple<lookup<Levels, 16>, lookup<Levels, 32>, lookup<Levels, 64>, lookup<Levels, 0>>;
 using dense_formats = std::tuple<dense<float>, dense<bf16>, dense<f16>>;
 
 /// Calls f.template operator()<F>() for every format of some lists.
@@ -39,7 +45,9 @@ void for_each_format(Function const& f) {
 template <class Function>
 void for_every_low_bit_format(Function const& f) {
     for_each_format<uniform_formats<2>, uniform_formats<3>, uniform_formats<4>, uniform_formats<5>, uniform_formats<6>,
-                    uniform_formats<7>, uniform_formats<8>, normal_formats<3>, normal_formats<4>>(f);
+                    uniform_formats<7>, uniform_formats<8>, normal_formats<3>, normal_formats<4>, half_chunk_formats<2>,
+                    half_chunk_formats<3>, half_chunk_formats<6>, affine_formats<2>, affine_formats<4>,
+                    affine_formats<5>, affine_formats<8>, lookup_formats<e2m1_levels>, lookup_formats<iq4_levels>>(f);
 }
 template <class Function>
 void for_every_format(Function const& f) {
@@ -56,7 +64,8 @@ std::size_t legal_cols(std::size_t cols) {
     return cols;
 }
 
-/// Random codes, scales and zeros, or random numbers; in every row one group's scale is 0, if it has more than one.
+/// Random codes, scales and zeros or offsets, or random numbers; in every row one group's scale is 0, if it has more
+/// than one.
 template <weight_format F>
 packed_matrix<F> random_matrix(std::size_t rows, std::size_t cols, random_generator& random) {
     packed_matrix<F> w(rows, cols);
@@ -65,7 +74,13 @@ packed_matrix<F> random_matrix(std::size_t rows, std::size_t cols, random_genera
             for (std::size_t c = 0; c < cols; ++c)
                 w.set_code(r, c, static_cast<std::uint8_t>(random.below(F::codebook.size())));
             for (std::size_t g = 0; g < w.groups(); ++g) {
-                w.set_scale(r, g, g == 1 ? 0.0f : static_cast<float>(random.normal()));
+                const float scale = g == 1 ? 0.0f : static_cast<float>(random.normal());
+                if constexpr (detail::has_offset<F>) {
+                    w.set_scale(r, g, static_cast<float>(f16(scale))); // few bits
+                    w.set_offset(r, g, static_cast<float>(random.normal()));
+                } else {
+                    w.set_scale(r, g, scale);
+                }
                 if constexpr (F::has_zero)
                     w.set_zero(r, g, static_cast<std::uint8_t>(random.below(F::codebook.size())));
             }
@@ -116,15 +131,17 @@ private:
     matrix_view<float> view_;
 };
 
-/// What a stored weight is made of, in absolute value: |scale| · (|level| + zero), or |w|. Rounding errors grow with
-/// it.
+/// What a stored weight is made of, in absolute value: |scale| · (|level| + zero) + |offset|, or |w|. Rounding errors
+/// grow with it.
 template <weight_format F>
 double magnitude(packed_matrix<F> const& w, std::size_t r, std::size_t c) {
     if constexpr (quant_format<F>) {
         const std::size_t g = w.group_of(c);
         double level = std::abs(double{F::codebook[w.code(r, c)]});
         if constexpr (F::has_zero) level += w.zero(r, g);
-        return std::abs(double{w.scale(r, g)}) * level;
+        double offset = 0;
+        if constexpr (detail::has_offset<F>) offset = std::abs(double{w.offset(r, g)});
+        return std::abs(double{w.scale(r, g)}) * level + offset;
     } else {
         return std::abs(double{w.value(r, c)});
     }

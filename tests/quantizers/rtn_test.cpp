@@ -114,6 +114,8 @@ TEST_CASE("no weight moves by more than half a step") {
     matrix<float> w(5, 150); // short last groups everywhere
     for (float& v : w.span()) v = static_cast<float>(random.normal());
     check_error_bound<uniform<2, 32>>(w);
+    check_error_bound<uniform<3, 16>>(w);
+    check_error_bound<uniform<6, 16, symmetric>>(w);
     check_error_bound<uniform<3, 64>>(w);
     check_error_bound<uniform<5, 128>>(w);
     check_error_bound<uniform<6, 0>>(w);

@@ -1,5 +1,7 @@
 #include "bitlens/stored/gguf_linear.hpp"
 
+#include "bitlens/formats/affine.hpp"
+#include "bitlens/formats/lookup.hpp"
 #include "bitlens/formats/uniform.hpp"
 #include "bitlens/io/gguf_blocks.hpp"
 
@@ -8,7 +10,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -79,19 +83,28 @@ TEST_CASE("blocks of GGUF in codes are the numbers that they decode to, bit for 
     CHECK(seen == groups.size());
 }
 
-TEST_CASE("Q4_0, Q5_0 and Q8_0 are formats of codes about the middle, others have no format yet") {
+TEST_CASE("every type of blocks has a format that holds it exactly") {
     using all = mixed_matrix<dense<float>, uniform<4, 0, zero_kind::symmetric>, uniform<4, 32, zero_kind::symmetric>,
                              uniform<5, 32>, uniform<5, 32, zero_kind::symmetric>, uniform<8, 64>,
-                             uniform<8, 32, zero_kind::symmetric>>;
+                             uniform<8, 32, zero_kind::symmetric>, uniform<3, 16, zero_kind::symmetric>,
+                             uniform<6, 16, zero_kind::symmetric>, affine<2, 16>, affine<4, 32>, affine<5, 32>,
+                             lookup<e2m1_levels, 32>, lookup<iq4_levels, 32>>;
+    const std::map<std::string_view, std::string> formats{
+        {"Q4_0", "uniform4-g32-sym"}, {"Q5_0", "uniform5-g32-sym"}, {"Q8_0", "uniform8-g32-sym"},
+        {"Q4_1", "affine4-g32"},      {"Q5_1", "affine5-g32"},      {"Q2_K", "affine2-g16"},
+        {"Q3_K", "uniform3-g16-sym"}, {"Q4_K", "affine4-g32"},      {"Q5_K", "affine5-g32"},
+        {"Q6_K", "uniform6-g16-sym"}, {"IQ4_NL", "iq4-g32"},        {"IQ4_XS", "iq4-g32"},
+        {"MXFP4", "e2m1-g32"}};
     for (auto const& type : gguf_block_types) {
         if (type.parts == nullptr) continue;
         CAPTURE(std::string(type.name));
         const blocks_in_memory blocks(type);
         const auto packed = packed_as<all>(blocks.linear().read());
-        const bool fits = type.name == "Q4_0" || type.name == "Q5_0" || type.name == "Q8_0";
-        REQUIRE(packed.has_value() == fits);
-        if (!fits) continue;
-        CHECK(packed->format_name() == "uniform" + std::string(type.name.substr(1, 1)) + "-g32-sym");
+        REQUIRE(packed.has_value());
+        CHECK(packed->format_name() == formats.at(type.name));
+        const auto form = packed_as<all>(*blocks.linear().form());
+        REQUIRE(form.has_value());
+        CHECK(form->format_name() == formats.at(type.name));
         const auto expected = blocks.decoded_values();
         for (std::size_t i = 0; i < expected.size(); ++i) CHECK(packed->value(i / 512, i % 512) == expected[i]);
     }

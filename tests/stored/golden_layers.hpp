@@ -3,6 +3,8 @@
 
 #include "bitlens/stored/find_stored_linear.hpp"
 
+#include "stored_for_test.hpp"
+
 #include <doctest/doctest.h>
 
 #include <cstddef>
@@ -27,6 +29,7 @@ void check_golden_layers(std::string const& file, std::size_t count, Describe co
         auto const& expected = all.tensor(name + ".expected");
         REQUIRE(expected.shape == std::vector{linear->rows(), linear->cols()});
         const auto m = linear->read();
+        CHECK(keeps_to_form(*linear, m));
         std::vector<float> row(m.cols());
         std::size_t different = 0, i = 0;
         for (std::size_t r = 0; r < m.rows(); ++r) {

@@ -81,6 +81,7 @@ template <quant_format F>
 coded_matrix coded(packed_matrix<F> const& w) {
     coded_matrix m(F::bits, w.rows(), w.cols(), F::group_size);
     if constexpr (F::has_zero) m.zeros = matrix<float>(w.rows(), w.groups());
+    if constexpr (detail::has_offset<F>) m.offsets = matrix<float>(w.rows(), w.groups());
     m.levels.assign(F::codebook.begin(), F::codebook.end());
     m.order.assign(w.order().begin(), w.order().end());
     for (std::size_t r = 0; r < w.rows(); ++r) {
@@ -88,6 +89,7 @@ coded_matrix coded(packed_matrix<F> const& w) {
         for (std::size_t g = 0; g < w.groups(); ++g) {
             m.scales(r, g) = w.scale(r, g);
             if constexpr (F::has_zero) m.zeros(r, g) = static_cast<float>(w.zero(r, g));
+            if constexpr (detail::has_offset<F>) m.offsets(r, g) = w.offset(r, g);
         }
     }
     return m;
@@ -113,17 +115,26 @@ inline bool has_code_zeros(coded_matrix const& m) {
             if (!(z >= 0 && z < end && z == std::floor(z))) return false;
     return true;
 }
+/// Whether scales multiply codes exactly, as offsets want it.
+inline bool has_exact_products(coded_matrix const& m) {
+    for (std::size_t r = 0; r < m.scales.rows(); ++r)
+        for (const float s : m.scales.row(r))
+            if (!bitlens::has_exact_products(s, m.bits)) return false;
+    return true;
+}
 
 /// What a search for a format needs to know of a matrix, once.
 struct coded_rule {
     coded_matrix const& m;
     std::optional<float> zero = common_zero(m);
     bool zeros_are_codes = has_code_zeros(m);
+    bool has_offsets = m.offsets.rows() != 0;
+    bool takes_offsets = has_offsets && has_exact_products(m);
 
     /// Whether F writes every weight as the rule does. Groups may be cut into equal ones that share a scale.
     template <quant_format F>
     bool fits() const {
-        if (F::bits != m.bits || m.offsets.rows() != 0) return false;
+        if (F::bits != m.bits || has_offset<F> != has_offsets || (has_offsets && !takes_offsets)) return false;
         if constexpr (F::group_size == 0) {
             if (m.groups() > 1) return false;
         } else {
@@ -142,10 +153,10 @@ struct coded_rule {
 template <quant_format F>
 constexpr std::size_t group_bytes(std::size_t cols) noexcept {
     const std::size_t groups = F::group_size == 0 ? 1 : (cols + F::group_size - 1) / F::group_size;
-    return groups * (sizeof(float) + (F::has_zero ? 1 : 0));
+    return groups * (sizeof(float) + (F::has_zero ? 1 : 0) + (has_offset<F> ? sizeof(float) : 0));
 }
 
-/// Scales, and zeros where `to` has them, of groups that may be shorter than those of m.
+/// Scales, and zeros or offsets where `to` has them, of groups that may be shorter than those of m.
 inline void write_groups(coded_matrix const& m, packed_arrays& to) {
     for (std::size_t r = 0; r < m.rows(); ++r) {
         const row_storage row = to.row(r);
@@ -154,6 +165,7 @@ inline void write_groups(coded_matrix const& m, packed_arrays& to) {
             row.scales[g] = m.scales(r, from);
             if (row.zeros != nullptr)
                 row.zeros[g] = m.zeros.rows() == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(m.zeros(r, from));
+            if (row.offsets != nullptr) row.offsets[g] = m.offsets(r, from);
         }
     }
 }

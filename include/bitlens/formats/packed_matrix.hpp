@@ -5,6 +5,7 @@
 #include "bitlens/formats/code_chunk.hpp"
 #include "bitlens/formats/dense.hpp"
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -35,11 +36,18 @@ inline std::size_t checked_size(std::size_t a, std::size_t b, std::string (*form
 
 } // namespace detail
 
+/// Whether scale · n is exact in float32 for every integer n < 2^bits.
+constexpr bool has_exact_products(float scale, int bits) noexcept {
+    const std::uint32_t significand = std::bit_cast<std::uint32_t>(scale) | std::uint32_t{1} << 23;
+    return std::countr_zero(significand) >= bits;
+}
+
 /// A row of a packed matrix to be written, place by place.
 struct row_storage {
     std::uint8_t* codes;       ///< chunks of them
     std::span<float> scales;   ///< of every group
     std::uint8_t* zeros;       ///< of every group, or none
+    float* offsets;            ///< of every group, or none
     std::size_t group_columns; ///< of every group but a short last one
 };
 
@@ -53,16 +61,17 @@ struct packed_arrays {
     aligned_array<std::uint8_t> codes;
     aligned_array<float> scales;
     aligned_array<std::uint8_t> zeros;
+    aligned_array<float> offsets;
     std::vector<std::uint32_t> order, places; // the column of each place, the place of each column; or none
 
     /// group_size: 0 for a whole row.   Errors: shape_error when memory cannot hold the matrix.
     [[gnu::noinline]] packed_arrays(std::size_t row_count, std::size_t col_count, std::size_t group_size,
-                                    std::size_t chunk_bytes, bool has_zeros, std::string (*format)())
+                                    std::size_t chunk_bytes, bool has_zeros, bool has_offsets, std::string (*format)())
         : rows(row_count), cols(col_count), group_columns(group_size == 0 ? cols : group_size),
           groups(cols == 0 ? 0 : (cols + group_columns - 1) / group_columns),
           row_bytes((cols + chunk_codes - 1) / chunk_codes * chunk_bytes), codes(checked_size(rows, row_bytes, format)),
           scales(checked_size(rows, groups * sizeof(float), format) / sizeof(float)),
-          zeros(has_zeros ? rows * groups : 0) {}
+          zeros(has_zeros ? rows * groups : 0), offsets(has_offsets ? rows * groups : 0) {}
     [[gnu::noinline]] packed_arrays(packed_arrays&&) noexcept = default;
     [[gnu::noinline]] packed_arrays& operator=(packed_arrays&&) noexcept = default;
     [[gnu::noinline]] ~packed_arrays() = default;
@@ -71,7 +80,8 @@ struct packed_arrays {
     row_storage row(std::size_t r) noexcept {
         BITLENS_ASSERT(r < rows);
         return {codes.data() + r * row_bytes, scales.span().subspan(r * groups, groups),
-                zeros.size() == 0 ? nullptr : zeros.data() + r * groups, group_columns};
+                zeros.size() == 0 ? nullptr : zeros.data() + r * groups,
+                offsets.size() == 0 ? nullptr : offsets.data() + r * groups, group_columns};
     }
 
     /// Errors: shape_error for another number of places than columns, format_error for what is no permutation.
@@ -100,8 +110,8 @@ struct packed_arrays {
 
 } // namespace detail
 
-/// Codes, scales and zeros of a (rows, cols) matrix; a row has ⌈cols/32⌉ chunks of codes and ⌈cols/group_size⌉ groups.
-/// All codes, scales and zeros are 0 at first. Different rows may be written by different threads.
+/// Codes, scales and zeros or offsets of a (rows, cols) matrix; a row has ⌈cols/32⌉ chunks of codes and
+/// ⌈cols/group_size⌉ groups. All of them are 0 at first. Different rows may be written by different threads.
 /// Column c lies at place c of every row, or where an order puts it: place k then holds column order[k], and a group is
 /// of neighbouring places (GPTQ quantizes columns by falling importance). Who reads a weight speaks of columns.
 /// Errors: shape_error when a format of whole groups gets a short last one.
@@ -111,7 +121,8 @@ public:
     using format = F;
 
     packed_matrix(std::size_t rows, std::size_t cols)
-        : own_(rows, checked_cols(cols), F::group_size, chunk::bytes, F::has_zero, &format_name<F>) {}
+        : own_(rows, checked_cols(cols), F::group_size, chunk::bytes, F::has_zero, detail::has_offset<F>,
+               &format_name<F>) {}
 
     std::size_t rows() const noexcept { return own_.rows; }
     std::size_t cols() const noexcept { return own_.cols; }
@@ -150,8 +161,10 @@ public:
         chunk::set(own_.codes.data() + r * own_.row_bytes + k / chunk_codes * chunk::bytes, k % chunk_codes, q);
     }
     float scale(std::size_t r, std::size_t g) const noexcept { return scales(r)[g]; }
+    /// In a format with offsets, has_exact_products(s, bits) is asserted.
     void set_scale(std::size_t r, std::size_t g, float s) noexcept {
         BITLENS_ASSERT(r < own_.rows && g < own_.groups);
+        BITLENS_ASSERT(!detail::has_offset<F> || has_exact_products(s, F::bits));
         own_.scales[r * own_.groups + g] = s;
     }
     std::uint8_t zero(std::size_t r, std::size_t g) const noexcept requires(F::has_zero) { return zeros(r)[g]; }
@@ -160,19 +173,27 @@ public:
         own_.zeros[r * own_.groups + g] = z;
     }
 
-    /// fl32(scale · (codebook[code] − zero)): what this weight is; every kernel multiplies with these numbers.
+    float offset(std::size_t r, std::size_t g) const noexcept requires(detail::has_offset<F>) { return offsets(r)[g]; }
+    void set_offset(std::size_t r, std::size_t g, float o) noexcept requires(detail::has_offset<F>) {
+        BITLENS_ASSERT(r < own_.rows && g < own_.groups);
+        own_.offsets[r * own_.groups + g] = o;
+    }
+
+    /// fl32(scale · (codebook[code] − zero) + offset): what this weight is; every kernel multiplies with these numbers.
     float value(std::size_t r, std::size_t c) const noexcept {
         const std::size_t g = group_of(c);
         const float level = F::codebook[code(r, c)];
         if constexpr (F::has_zero)
             return scale(r, g) * (level - static_cast<float>(zero(r, g)));
+        else if constexpr (detail::has_offset<F>)
+            return scale(r, g) * level + offset(r, g);
         else
             return scale(r, g) * level;
     }
 
-    /// Bytes of codes, scales and zeros, and of columns and places where there is an order.
+    /// Bytes of codes, scales, zeros and offsets, and of columns and places where there is an order.
     std::size_t bytes() const noexcept {
-        return own_.codes.size() + own_.scales.size() * sizeof(float) + own_.zeros.size() +
+        return own_.codes.size() + (own_.scales.size() + own_.offsets.size()) * sizeof(float) + own_.zeros.size() +
                (own_.order.size() + own_.places.size()) * sizeof(std::uint32_t);
     }
 
@@ -188,6 +209,10 @@ public:
     std::span<const std::uint8_t> zeros(std::size_t r) const noexcept requires(F::has_zero) {
         BITLENS_ASSERT(r < own_.rows);
         return {own_.zeros.data() + r * own_.groups, own_.groups};
+    }
+    std::span<const float> offsets(std::size_t r) const noexcept requires(detail::has_offset<F>) {
+        BITLENS_ASSERT(r < own_.rows);
+        return {own_.offsets.data() + r * own_.groups, own_.groups};
     }
     /// All of it, to be written or stored.
     detail::packed_arrays& arrays() noexcept { return own_; }

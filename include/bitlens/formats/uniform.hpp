@@ -11,7 +11,7 @@ namespace bitlens {
 template <int Bits, std::size_t GroupSize, zero_kind Zero = zero_kind::asymmetric>
 struct uniform {
     static_assert(Bits >= 2 && Bits <= 8, "uniform: 2 to 8 bits");
-    static_assert(GroupSize % chunk_codes == 0, "uniform: group_size is a multiple of 32, or 0 for a whole row");
+    static_assert(is_group_size(GroupSize), "uniform: group_size is 16, a multiple of 32, or 0 for a whole row");
 
     static constexpr int bits = Bits;
     static constexpr std::size_t group_size = GroupSize;
@@ -22,7 +22,7 @@ struct uniform {
             level[q] = static_cast<float>(q) - (has_zero ? 0.0f : static_cast<float>(level.size() / 2));
         return level;
     }();
-    using row_format = uniform<Bits, 0, Zero>;
+    using row_format = uniform<Bits, detail::row_group(GroupSize), Zero>;
     static std::string name() { return detail::numbered_name("uniform", Bits, GroupSize, has_zero ? "" : "-sym"); }
 };
 

@@ -9,6 +9,7 @@
 /// Source: ggml d99724f2, src/ggml-common.h and dequantize_row_* of src/ggml-quants.c.
 
 #include "bitlens/core/half.hpp"
+#include "bitlens/core/level_tables.hpp"
 #include "bitlens/io/byte_cursor.hpp"
 
 #include <array>
@@ -37,15 +38,11 @@ struct even_levels {
 /// Those of IQ4_NL and IQ4_XS.
 struct iq4_levels {
     static constexpr int bits = 4;
-    static constexpr std::array<float, 16> table{-127, -104, -83, -65, -49, -35, -22, -10,
-                                                 1,    13,   25,  38,  53,  69,  89,  113};
-    static constexpr float level(unsigned code) noexcept { return table[code]; }
+    static constexpr float level(unsigned code) noexcept { return iq4_table[code]; }
 };
-/// Those of E2M1, twice.
 struct e2m1_levels {
     static constexpr int bits = 4;
-    static constexpr std::array<float, 16> table{0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-    static constexpr float level(unsigned code) noexcept { return table[code]; }
+    static constexpr float level(unsigned code) noexcept { return e2m1_table[code] + 0.0f; } // its zeros have no sign
 };
 
 /// 32 codes in 16 bytes of nibbles: the low nibble of byte j is element j, the high j + 16.
@@ -121,14 +118,14 @@ struct iq4_nl : iq4_levels {
     }
 };
 
-/// y = 2^(e − 128)·level[q].   17 bytes: u8 e, nibbles as Q4_0.
+/// y = 2^(e − 127)·level[q].   17 bytes: u8 e, 255 of which is no number; nibbles as Q4_0.
 struct mxfp4 : e2m1_levels {
     static constexpr std::size_t elements = 32, bytes = 17, group = 32;
     static constexpr bool has_offsets = false;
 
     static void take_apart(std::byte const* block, std::uint8_t* codes, float* scale, float*) noexcept {
         const std::uint32_t e = byte_at(block);
-        *scale = std::bit_cast<float>(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+        *scale = std::bit_cast<float>(e == 0 ? 0x00400000u : e << 23);
         take_nibbles(block + 1, codes);
     }
 };

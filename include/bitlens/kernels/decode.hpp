@@ -62,40 +62,74 @@ private:
         F::codebook};
 };
 
-/// One row of a packed matrix. Groups are counted in chunks at run time: formats that differ in group_size share code.
+/// One row of a packed matrix. The size of groups is known at run time: formats that differ in it alone share code.
 struct packed_row {
     const std::uint8_t* codes;
     const float* scales;
     const std::uint8_t* zeros;
-    std::size_t group_chunks;
+    const float* offsets;
+    std::size_t groups, group_columns;
 
     template <quant_format F>
     static packed_row of(packed_matrix<F> const& w, std::size_t r) noexcept {
-        packed_row row{w.codes(r).data(), w.scales(r).data(), nullptr, chunks_per_group(w)};
+        packed_row row{w.codes(r).data(), w.scales(r).data(), nullptr, nullptr, w.groups(), columns_per_group(w)};
         if constexpr (F::has_zero) row.zeros = w.zeros(r).data();
+        if constexpr (has_offset<F>) row.offsets = w.offsets(r).data();
         return row;
     }
+    /// Of formats whose groups are whole chunks.
+    std::size_t group_chunks() const noexcept { return group_columns / chunk_codes; }
+    /// Where a chunk has two groups, the one of its first or second half; none follows the last one of a row.
+    std::size_t half_group(std::size_t chunk, std::size_t half) const noexcept {
+        return std::min(2 * chunk + half, groups - 1);
+    }
+
+private:
     template <quant_format F>
-    static std::size_t chunks_per_group(packed_matrix<F> const& w) noexcept {
-        return F::group_size == 0 ? std::max<std::size_t>(1, (w.cols() + chunk_codes - 1) / chunk_codes)
-                                  : F::group_size / chunk_codes;
+    static std::size_t columns_per_group(packed_matrix<F> const& w) noexcept {
+        if (F::group_size != 0) return F::group_size;
+        return std::max<std::size_t>(1, (w.cols() + chunk_codes - 1) / chunk_codes) * chunk_codes;
     }
 };
 
 /// Rows of a packed matrix: the first, and the bytes or numbers from one to the next.
 struct packed_rows {
     packed_row first;
-    std::size_t code_bytes, groups;
+    std::size_t code_bytes;
 
     template <quant_format F>
     static packed_rows of(packed_matrix<F> const& w, std::size_t r) noexcept {
-        return {packed_row::of(w, r), w.codes(r).size(), w.groups()};
+        return {packed_row::of(w, r), w.codes(r).size()};
     }
     void advance() noexcept {
         first.codes += code_bytes;
-        first.scales += groups;
-        if (first.zeros != nullptr) first.zeros += groups;
+        first.scales += first.groups;
+        if (first.zeros != nullptr) first.zeros += first.groups;
+        if (first.offsets != nullptr) first.offsets += first.groups;
     }
+};
+
+/// What levels become in a group of F.
+template <quant_format F, class Arch>
+class group_rule {
+public:
+    using vec = simd::batch<float, Arch>;
+
+    group_rule(packed_row const& row, std::size_t group) noexcept : scale_(row.scales[group]), shift_(0.0f) {
+        if constexpr (F::has_zero) shift_ = vec(static_cast<float>(row.zeros[group]));
+        if constexpr (has_offset<F>) shift_ = vec(row.offsets[group]);
+    }
+    vec operator()(vec const& level) const noexcept {
+        if constexpr (F::has_zero)
+            return scale_ * (level - shift_);
+        else if constexpr (has_offset<F>)
+            return simd::fma(scale_, level, shift_);
+        else
+            return scale_ * level;
+    }
+
+private:
+    vec scale_, shift_;
 };
 
 /// Chunks begin … of rows of a format with F's levels, whatever its groups, into out (rows, columns).
@@ -105,21 +139,27 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
     using table = simd::table<F::codebook.size(), Arch>;
     const level_decoder<F, Arch> level;
     const std::size_t end = begin + (out.cols + chunk_codes - 1) / chunk_codes;
-    const std::size_t first_group = begin / rows.first.group_chunks;
+    if constexpr (has_half_chunks<F>) {
+        for (std::size_t r = 0; r < out.rows; ++r, rows.advance()) {
+            packed_row const& row = rows.first;
+            float* to = out.data + r * out.stride;
+            for (std::size_t i = begin; i < end; ++i, to += chunk_codes) {
+                const auto q = level.unpack(row.codes + i * code_chunk<F::bits>::bytes);
+                const group_rule<F, Arch> first(row, row.half_group(i, 0)), second(row, row.half_group(i, 1));
+#pragma GCC unroll 8
+                for (std::size_t v = 0; v < q.size(); ++v)
+                    (v < q.size() / 2 ? first : second)(level(q[v])).store_unaligned(to + v * vec::size);
+            }
+        }
+        return;
+    }
+    const std::size_t group_chunks = rows.first.group_chunks(), first_group = begin / group_chunks;
     for (std::size_t r = 0; r < out.rows; ++r, rows.advance()) {
         packed_row const& row = rows.first;
         float* to = out.data + r * out.stride;
         for (std::size_t i = begin, group = first_group; i < end; ++group) {
-            const std::size_t stop = std::min(end, (group + 1) * row.group_chunks);
-            const vec scale(row.scales[group]);
-            vec zero(0.0f);
-            if constexpr (F::has_zero) zero = vec(static_cast<float>(row.zeros[group]));
-            const auto weight = [&](vec const& l) {
-                if constexpr (F::has_zero)
-                    return scale * (l - zero);
-                else
-                    return scale * l;
-            };
+            const std::size_t stop = std::min(end, (group + 1) * group_chunks);
+            const group_rule<F, Arch> weight(row, group);
             const auto decode_group = [&](auto const& decode) {
                 for (; i < stop; ++i, to += chunk_codes) {
                     const auto q = level.unpack(row.codes + i * code_chunk<F::bits>::bytes);
@@ -127,7 +167,7 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
                     for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(to + v * vec::size);
                 }
             };
-            if constexpr (table::is_fast) { // scale and zero go into the table, once a group
+            if constexpr (table::is_fast) { // the rule goes into the table, once a group
                 const auto weights = level.levels().map(weight);
                 decode_group([&](auto const& q) { return weights[q]; });
             } else {
@@ -145,12 +185,12 @@ public:
     static constexpr std::size_t most = 128; // columns
 
     /// Room up to a whole chunk is filled with place 0.
-    code_places(std::span<const std::uint32_t> places, std::size_t group_chunks) noexcept {
+    code_places(std::span<const std::uint32_t> places, std::size_t group_columns) noexcept {
         BITLENS_ASSERT(places.size() <= most);
         const std::size_t end = (places.size() + chunk_codes - 1) / chunk_codes * chunk_codes;
         for (std::size_t c = 0; c < end; ++c) {
             const std::uint32_t place = c < places.size() ? places[c] : 0, chunk = place / chunk_codes;
-            group[c] = static_cast<std::int32_t>(chunk / static_cast<std::uint32_t>(group_chunks));
+            group[c] = static_cast<std::int32_t>(place / static_cast<std::uint32_t>(group_columns));
             std::size_t begin = chunk * code_chunk<Bits>::bytes;
             for (std::size_t part = 0; part < parts; begin += chunk_codes * width(part) / 8, ++part) {
                 const auto [byte, first_bit] = code_chunk<Bits>::place(width(part), place % chunk_codes);
@@ -198,7 +238,7 @@ void decode_ordered(packed_rows rows, std::span<const std::uint32_t> places, mat
     constexpr std::size_t most = code_places<F::bits>::most;
     for (std::size_t first = 0; first < out.cols; first += most) {
         const std::size_t count = std::min(most, out.cols - first);
-        const code_places<F::bits> at(places.subspan(first, count), rows.first.group_chunks);
+        const code_places<F::bits> at(places.subspan(first, count), rows.first.group_columns);
         packed_rows here = rows;
         for (std::size_t r = 0; r < out.rows; ++r, here.advance()) {
             packed_row const& row = here.first;
@@ -213,7 +253,12 @@ void decode_ordered(packed_rows rows, std::span<const std::uint32_t> places, mat
                         zeros[i] = static_cast<float>(row.zeros[static_cast<std::uint32_t>(at.group[c + i])]);
                     weight = weight - vec::load_unaligned(zeros.data());
                 }
-                (scale * weight).store_unaligned(to + c);
+                if constexpr (has_offset<F>)
+                    weight =
+                        simd::fma(scale, weight, simd::gather<Arch>(row.offsets, ints::load_unaligned(&at.group[c])));
+                else
+                    weight = scale * weight;
+                weight.store_unaligned(to + c);
             }
             std::fill(to + (count + vec::size - 1) / vec::size * vec::size,
                       to + (count + chunk_codes - 1) / chunk_codes * chunk_codes, 0.0f);

@@ -23,18 +23,33 @@ constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexce
 /// Rows that share the loads of x, and whose sums do not wait for one another.
 inline constexpr std::size_t rows_at_once = 4;
 
-/// Σ_g s_g · z_g · sums[g].
-template <class Arch>
-float zero_part(std::span<const float> scales, std::span<const std::uint8_t> zeros, const float* sums) noexcept {
+/// What groups add to a row's sum beside their levels: Σ_g −s_g · z_g · sums[g], or Σ_g o_g · sums[g].
+template <quant_format F, class Arch>
+float shift_part(packed_row const& row, const float* sums) noexcept {
     using vec = simd::batch<float, Arch>;
+    const std::size_t whole = row.groups / vec::size * vec::size;
     vec total(0.0f);
-    std::size_t g = 0;
-    for (; g + vec::size <= scales.size(); g += vec::size)
-        total = simd::fma(vec::load_unaligned(&scales[g]) * simd::widen<Arch>(&zeros[g]), vec::load_unaligned(sums + g),
-                          total);
     float rest = 0;
-    for (; g < scales.size(); ++g) rest += scales[g] * static_cast<float>(zeros[g]) * sums[g];
-    return simd::sum(total) + rest;
+    if constexpr (has_offset<F>) {
+        for (std::size_t g = 0; g < whole; g += vec::size)
+            total = simd::fma(vec::load_unaligned(row.offsets + g), vec::load_unaligned(sums + g), total);
+        for (std::size_t g = whole; g < row.groups; ++g) rest += row.offsets[g] * sums[g];
+        return simd::sum(total) + rest;
+    } else {
+        for (std::size_t g = 0; g < whole; g += vec::size)
+            total = simd::fma(vec::load_unaligned(row.scales + g) * simd::widen<Arch>(row.zeros + g),
+                              vec::load_unaligned(sums + g), total);
+        for (std::size_t g = whole; g < row.groups; ++g)
+            rest += row.scales[g] * static_cast<float>(row.zeros[g]) * sums[g];
+        return -(simd::sum(total) + rest);
+    }
+}
+
+template <class Arch>
+std::array<float, rows_at_once> sums_of(simd::batch<float, Arch> const (&total)[rows_at_once]) noexcept {
+    std::array<float, rows_at_once> y;
+    for (std::size_t k = 0; k < rows_at_once; ++k) y[k] = simd::sum(total[k]);
+    return y;
 }
 
 /// y[i] = Σ_g s_g · Σ_{c∈g} T[q_c]·x_c for a few rows of `chunks` chunks, in a format with F's levels.
@@ -48,10 +63,28 @@ std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> 
     const level_decoder<F, Arch> level;
     vec total[rows_at_once];
     for (auto& t : total) t = vec(0.0f);
+    if constexpr (has_half_chunks<F>) {
+        for (std::size_t c = 0; c < chunks; ++c)
+#pragma GCC unroll 4
+            for (std::size_t k = 0; k < rows_at_once; ++k) {
+                const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
+                __builtin_prefetch(codes + next_rows);
+                const auto q = level.unpack(codes);
+                vec sum[2]{vec(0.0f), vec(0.0f)};
+#pragma GCC unroll 8
+                for (std::size_t v = 0; v < q.size(); ++v) {
+                    vec& half = sum[v < q.size() / 2 ? 0 : 1];
+                    half = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), half);
+                }
+                for (std::size_t half = 0; half < 2; ++half)
+                    total[k] = simd::fma(vec(rows[k].scales[rows[k].half_group(c, half)]), sum[half], total[k]);
+            }
+        return sums_of<Arch>(total);
+    }
     for (std::size_t c = 0, group = 0; c < chunks; ++group) {
         vec sum[rows_at_once];
         for (auto& s : sum) s = vec(0.0f);
-        for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks); c < stop; ++c)
+        for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks()); c < stop; ++c)
 #pragma GCC unroll 4 // sums in registers, at -O2 too
             for (std::size_t k = 0; k < rows_at_once; ++k) {
                 const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
@@ -65,13 +98,11 @@ std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> 
         for (std::size_t k = 0; k < rows_at_once; ++k)
             total[k] = simd::fma(vec(rows[k].scales[group]), sum[k], total[k]);
     }
-    std::array<float, rows_at_once> y;
-    for (std::size_t k = 0; k < rows_at_once; ++k) y[k] = simd::sum(total[k]);
-    return y;
+    return sums_of<Arch>(total);
 }
 
-/// y[i] = Σ_g s_g · ( Σ_{c∈g} T[q_c]·x_c − z_g · Σ_{c∈g} x_c ) for rows first … first + count − 1.
-/// sums[g] = Σ_{c∈g} x_c, read only when there are zeros.
+/// y[i] = Σ_g s_g · ( Σ_{c∈g} T[q_c]·x_c − z_g · Σ_{c∈g} x_c ) + o_g · Σ_{c∈g} x_c for rows first … first + count − 1.
+/// sums[g] = Σ_{c∈g} x_c, read only when there are zeros or offsets.
 template <quant_format F, class Arch>
 void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, const float* sums,
               float* y) noexcept {
@@ -83,8 +114,7 @@ void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, c
         const auto dots = dot_levels<row_format<F>, Arch>(rows, chunks, x);
         for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
             y[i + k] = dots[k];
-            if constexpr (F::has_zero)
-                y[i + k] -= zero_part<Arch>(w.scales(first + i + k), w.zeros(first + i + k), sums);
+            if constexpr (F::has_zero || has_offset<F>) y[i + k] += shift_part<row_format<F>, Arch>(rows[k], sums);
         }
     }
 }
@@ -164,7 +194,7 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
     const auto padded = detail::padded_copy(x, order, frame.take<float>(chunks * chunk_codes));
     std::span<float> sums;
     if constexpr (quant_format<F>)
-        if constexpr (F::has_zero) {
+        if constexpr (F::has_zero || detail::has_offset<F>) {
             sums = frame.take<float>(w.groups());
             detail::sum_groups(padded.first(x.size()), F::group_size, sums);
         }

@@ -73,6 +73,7 @@ inline value_range range_of(std::span<const float> x) noexcept { return range_wi
 template <int Bits, class Rule>
 void set_codes(std::span<const float> group, row_storage const& storage, std::size_t g, Rule const& rule) {
     using chunk = code_chunk<Bits>;
+    const std::size_t start = g * storage.group_columns % chunk_codes; // of the second group of a chunk
     std::uint8_t* codes = storage.codes + g * storage.group_columns / chunk_codes * chunk::bytes;
     for (std::size_t first = 0; first < group.size(); first += chunk_codes, codes += chunk::bytes) {
         const std::size_t count = std::min(chunk_codes, group.size() - first);
@@ -82,7 +83,7 @@ void set_codes(std::span<const float> group, row_storage const& storage, std::si
         for (std::size_t i = 0; i < chunk_codes; ++i) q[i] = rule(x[i]);
         for (std::size_t i = 0; i < count; ++i) {
             BITLENS_ASSERT(q[i] < 1u << Bits);
-            chunk::set(codes, i, static_cast<std::uint8_t>(q[i]));
+            chunk::set(codes, start + i, static_cast<std::uint8_t>(q[i]));
         }
     }
 }

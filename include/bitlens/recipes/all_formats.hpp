@@ -1,6 +1,9 @@
 #pragma once
-/// study_matrix: a weight matrix in any format that a method's name can ask for, and quantization into it.
+/// study_matrix: a weight matrix in any format that a method's name can ask for or a checkpoint keeps, and quantization
+/// into it.
 
+#include "bitlens/formats/affine.hpp"
+#include "bitlens/formats/lookup.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
 #include "bitlens/recipes/method.hpp"
 
@@ -27,11 +30,17 @@ using normal_float_number = normal_float<static_cast<int>(3 + I / 4), method_gro
 
 template <std::size_t... U, std::size_t... N>
 auto all_formats(std::index_sequence<U...>, std::index_sequence<N...>)
-    -> mixed_matrix<dense<float>, dense<bf16>, dense<f16>, uniform_number<U>..., normal_float_number<N>...>;
+    -> mixed_matrix<dense<float>, dense<bf16>, dense<f16>, uniform_number<U>..., normal_float_number<N>...,
+                    // Q3_K and Q6_K; Q2_K; Q4_1, Q5_1, Q4_K, Q5_K and MLX; NVFP4; MXFP4; IQ4; FP4 of bitsandbytes
+                    uniform<3, 16, zero_kind::symmetric>, uniform<6, 16, zero_kind::symmetric>, affine<2, 16>,
+                    affine<2, 32>, affine<3, 32>, affine<4, 32>, affine<5, 32>, affine<6, 32>, affine<8, 32>,
+                    affine<2, 64>, affine<3, 64>, affine<4, 64>, affine<5, 64>, affine<6, 64>, affine<8, 64>,
+                    lookup<e2m1_levels, 16>, lookup<e2m1_levels, 32>, lookup<iq4_levels, 32>, lookup<fp4_levels, 32>,
+                    lookup<fp4_levels, 64>>;
 
 } // namespace detail
 
-/// All formats that a method can name, and the dense ones of checkpoints.
+/// All formats that a method can name, and those that checkpoints keep.
 using study_matrix =
     decltype(detail::all_formats(std::make_index_sequence<7 * 4 * 2>{}, std::make_index_sequence<2 * 4>{}));
 

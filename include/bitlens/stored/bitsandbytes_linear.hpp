@@ -41,12 +41,10 @@ public:
                (state_.nested ? " nested" : "");
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override { return empty(1); }
 
     coded_matrix read() const override {
-        // A group of so many columns lies within one block in every row, wherever the row begins.
-        coded_matrix m(4, rows(), cols(), std::gcd(state_.block, cols()));
-        const auto levels = tensors_.floats("weight.quant_map");
-        m.levels.assign(levels.span().begin(), levels.span().end());
+        auto m = empty(rows());
         std::byte const* const codes = tensors_.find("weight")->bytes.data();
         for (std::size_t r = 0, i = 0; r < rows(); ++r)
             for (std::size_t c = 0; c < cols(); ++c, ++i)
@@ -63,6 +61,14 @@ public:
                                                                  "weight.quant_state.bitsandbytes__fp4"};
 
 private:
+    /// A group of so many columns lies within one block in every row, wherever the row begins.
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(4, rows, cols(), std::gcd(state_.block, cols()));
+        const auto levels = tensors_.floats("weight.quant_map");
+        m.levels.assign(levels.span().begin(), levels.span().end());
+        return m;
+    }
+
     struct nested_blocks {
         std::size_t block;
         float offset;

@@ -14,9 +14,11 @@
 #include "bitlens/stored/quantization_description.hpp"
 #include "bitlens/stored/stored_linear.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -52,10 +54,18 @@ public:
         return "compressed-tensors " + name + detail::group_text(shape_.scales, cols());
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    /// Integers with zeros of their own, if there are any; floats of 8 bits are in no format.
+    std::optional<coded_matrix> form() const override {
+        if (is_float()) return std::nullopt;
+        coded_matrix m(shape_.bits, 1, cols(), shape_.scales.columns);
+        m.zeros = matrix<float>(1, m.groups());
+        if (!tensors_.has("weight_zero_point")) std::ranges::fill(m.zeros.span(), static_cast<float>(middle()));
+        return m;
+    }
 
     coded_matrix read() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
-        const int above = is_float() ? 0 : 1 << (shape_.bits - 1), end = 1 << shape_.bits;
+        const int above = middle(), end = 1 << shape_.bits;
         std::byte const* from = tensors_.find("weight")->bytes.data();
         for (std::size_t r = 0; r < rows(); ++r)
             for (std::size_t c = 0; c < cols(); ++c, ++from) {
@@ -129,6 +139,8 @@ private:
         return s;
     }
 
+    /// The code of a signed 0.
+    int middle() const { return is_float() ? 0 : 1 << (shape_.bits - 1); }
     bool is_float() const { return tensors_.find("weight")->type == safetensors_type::f8_e4m3; }
     bool is_mx() const {
         const auto type = tensors_.find("weight_scale")->type;

@@ -20,6 +20,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -117,6 +118,16 @@ public:
                (tensors_.has("weight_g_idx") ? " act order" : "");
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    /// With an order where there may be one.
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(shape_.bits, 1, cols(), shape_.scales.columns);
+        m.zeros = matrix<float>(1, m.groups());
+        if (!tensors_.has("weight_zero_point")) std::ranges::fill(m.zeros.span(), middle());
+        if (!tensors_.has("weight_g_idx")) return m;
+        m.order.resize(cols());
+        std::iota(m.order.begin(), m.order.end(), 0u);
+        return m;
+    }
 
     coded_matrix read() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
@@ -219,11 +230,12 @@ private:
         return found;
     }
 
+    float middle() const noexcept { return static_cast<float>(1u << (shape_.bits - 1)); }
+
     /// As codes are, 2^(bits − 1) above the signed ones.   (out, groups)
     matrix<float> zeros() const {
-        const float middle = static_cast<float>(1u << (shape_.bits - 1));
         matrix<float> all(rows(), shape_.scales.groups);
-        std::ranges::fill(all.span(), middle);
+        std::ranges::fill(all.span(), middle());
         auto const* const stored = tensors_.find("weight_zero_point");
         if (stored == nullptr) return all;
         std::byte const* const bytes = stored->bytes.data();

@@ -57,11 +57,11 @@ public:
         return "EfficientQAT " + std::to_string(bits_) + "-bit g" + std::to_string(group_);
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override { return empty(1); }
 
     coded_matrix read() const override {
         check_groups();
-        coded_matrix m(bits_, rows(), cols(), group_);
-        m.zeros = matrix<float>(rows(), m.groups());
+        auto m = empty(rows());
         const auto scales = tensors_.floats("scales");
         // Down the inputs, and along the outputs.
         std::byte const* const codes = tensors_.find("qweight")->bytes.data();
@@ -84,6 +84,12 @@ public:
     }
 
 private:
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(bits_, rows, cols(), group_);
+        m.zeros = matrix<float>(rows, m.groups());
+        return m;
+    }
+
     struct shapes {
         std::size_t out, in, group;
         int bits;

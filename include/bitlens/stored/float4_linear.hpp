@@ -8,6 +8,7 @@
 /// w = level · A, A = fl32(scale / global).   Sources: compressed-tensors, nvfp4 and mxfp4; ModelOpt's exporter.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/level_tables.hpp"
 #include "bitlens/stored/byte_codes_linear.hpp"
 #include "bitlens/stored/compressed_linear.hpp"
 #include "bitlens/stored/linear_tensors.hpp"
@@ -18,6 +19,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,10 +38,10 @@ public:
                                 : "ModelOpt nvfp4";
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override { return empty(1); }
 
     coded_matrix read() const override {
-        coded_matrix m(4, rows(), cols(), shape_.is_mx ? 32 : 16);
-        m.levels = e2m1_levels();
+        auto m = empty(rows());
         std::byte const* from = tensors_.find(shape_.codes)->bytes.data();
         for (std::size_t r = 0; r < rows(); ++r)
             for (std::size_t c = 0; c < cols(); c += 2, ++from) {
@@ -86,6 +88,12 @@ private:
                                " was found");
         detail::require_said(t, d, 4, true);
         return s;
+    }
+
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(4, rows, cols(), shape_.is_mx ? 32 : 16);
+        m.levels.assign(e2m1_table.begin(), e2m1_table.end());
+        return m;
     }
 
     matrix<float> nv_scales() const {

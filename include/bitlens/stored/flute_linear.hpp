@@ -15,6 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,11 +34,10 @@ public:
                std::to_string(shape_.tile) + ")";
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override { return empty(1); }
 
     coded_matrix read() const override {
-        coded_matrix m(static_cast<int>(shape_.bits), rows(), cols(), shape_.group);
-        const auto levels = tensors_.floats("tables");
-        m.levels.assign(levels.span().begin(), levels.span().end());
+        auto m = empty(rows());
         m.scales = tensors_.floats("scales");
         if (shape_.bits == 3)
             read_three_bits(m);
@@ -83,6 +83,13 @@ private:
                                " outputs and an even number of inputs are expected of " + std::to_string(s.bits) +
                                " bits, " + std::to_string(s.out) + " and " + std::to_string(s.in) + " were found");
         return s;
+    }
+
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(static_cast<int>(shape_.bits), rows, cols(), shape_.group);
+        const auto levels = tensors_.floats("tables");
+        m.levels.assign(levels.span().begin(), levels.span().end());
+        return m;
     }
 
     std::uint16_t word(std::size_t row, std::size_t col) const noexcept {

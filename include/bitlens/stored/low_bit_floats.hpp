@@ -1,18 +1,11 @@
 #pragma once
-/// Floats of 4 and 8 bits, as checkpoints hold them.   Source: OCP Microscaling Formats 1.0.
+/// Floats of 8 bits, as checkpoints hold them.   Source: OCP Microscaling Formats 1.0.
 
-#include <array>
 #include <bit>
 #include <cstdint>
 #include <limits>
-#include <vector>
 
 namespace bitlens {
-
-/// E2M1, by code; the sign is bit 3.
-inline std::vector<float> e2m1_levels() {
-    return {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
-}
 
 /// E4M3 without infinities: 0x7F and 0xFF are NaN.
 constexpr float e4m3_value(std::uint8_t bits) noexcept {

@@ -7,6 +7,7 @@
 /// w = fl32(fl32(scale · q) + bias). Codes are continuous.   Source: mlx.core.quantize.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/core/level_tables.hpp"
 #include "bitlens/stored/byte_codes_linear.hpp"
 #include "bitlens/stored/code_words.hpp"
 #include "bitlens/stored/linear_tensors.hpp"
@@ -16,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,13 +36,17 @@ public:
                                       : "MLX " + std::to_string(shape_.bits) + "-bit g" + std::to_string(shape_.group);
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    /// Not of scales in 32 bits, whose products may round.
+    std::optional<coded_matrix> form() const override {
+        if (tensors_.find("scales")->type == safetensors_type::f32) return std::nullopt;
+        return empty(1);
+    }
 
     coded_matrix read() const override {
-        coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
+        auto m = empty(rows());
         read_code_rows(tensors_.find("weight")->bytes, word_layout::continuous, m);
         if (shape_.offsets.empty()) {
             m.scales = detail::e8m0_scales(tensors_, "scales");
-            m.levels = e2m1_levels();
         } else {
             m.scales = tensors_.floats("scales");
             m.offsets = tensors_.floats(shape_.offsets);
@@ -57,6 +63,15 @@ private:
 
     mlx_linear(shapes const& s, linear_tensors&& tensors)
         : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(shape_.bits, rows, cols(), shape_.group);
+        if (shape_.offsets.empty())
+            m.levels.assign(e2m1_table.begin(), e2m1_table.end());
+        else
+            m.offsets = matrix<float>(rows, m.groups());
+        return m;
+    }
 
     /// What is said of this layer, or else of all.
     static quantization_description said_of(linear_tensors const& t, quantization_description const& d) {
