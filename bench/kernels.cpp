@@ -64,8 +64,9 @@ packed_matrix<F> some_matrix(std::size_t rows, std::size_t cols) {
     for (std::size_t r = 0; r < rows; ++r) {
         if constexpr (quant_format<F>) {
             for (std::size_t g = 0; g < w.groups(); ++g) {
-                w.set_scale(r, g, 0.01f);
+                w.set_scale(r, g, 0.01171875f); // few bits
                 if constexpr (F::has_zero) w.set_zero(r, g, 1);
+                if constexpr (bitlens::detail::has_offset<F>) w.set_offset(r, g, 0.1f);
             }
         } else {
             for (auto& v : w.writable_row(r)) v = static_cast<typename F::value_type>(0.01f);
@@ -263,6 +264,10 @@ template <int Bits>
 using uniform_formats = format_list<uniform<Bits, 64>, uniform<Bits, 64, zero_kind::symmetric>>;
 using other_formats = format_list<uniform<3, 32>, uniform<3, 128>, uniform<3, 0>, normal_float<3, 64>,
                                   normal_float<4, 64>, dense<float>, dense<bf16>, dense<f16>>;
+using formats_of_others =
+    format_list<affine<2, 16>, affine<4, 32>, affine<5, 32>, affine<4, 64>, uniform<3, 16, zero_kind::symmetric>,
+                uniform<6, 16, zero_kind::symmetric>, lookup<e2m1_levels, 16>, lookup<e2m1_levels, 32>,
+                lookup<iq4_levels, 32>>;
 
 template <class... F>
 void bench_formats(format_list<F...>, options const& o, std::vector<unsigned> const& cores,
@@ -310,4 +315,5 @@ int main(int argc, char** argv) {
     bench_formats(uniform_formats<7>{}, o, cores, buffer);
     bench_formats(uniform_formats<8>{}, o, cores, buffer);
     bench_formats(other_formats{}, o, cores, buffer);
+    bench_formats(formats_of_others{}, o, cores, buffer);
 }
