@@ -269,6 +269,35 @@ inline void prefer_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] std::si
 #endif
 #endif
 
+// ---- bitlens/core/level_tables.hpp
+/// level_tables: levels of 4 bits that others published, by code.
+
+#include <array>
+#include <cstddef>
+
+namespace bitlens {
+
+/// The float of 4 bits of MXFP4 and NVFP4: sign, two bits of exponent, one of mantissa.   Source: OCP Microscaling
+/// Formats 1.0.
+inline constexpr std::array<float, 16> e2m1_table{0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
+                                                  -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
+
+/// FP4 of bitsandbytes: twelfths of 0, 1/16, 8, 12, 4, 6, 2, 3, and the same below zero.
+inline constexpr auto fp4_table = [] {
+    std::array<float, 16> level{0.0f, 0.0625f, 8.0f, 12.0f, 4.0f, 6.0f, 2.0f, 3.0f};
+    for (std::size_t q = 0; q < 8; ++q) {
+        level[q] /= 12.0f;
+        level[q + 8] = -level[q];
+    }
+    return level;
+}();
+
+/// IQ4_NL and IQ4_XS of GGUF.
+inline constexpr std::array<float, 16> iq4_table{-127.0f, -104.0f, -83.0f, -65.0f, -49.0f, -35.0f, -22.0f, -10.0f,
+                                                 1.0f,    13.0f,   25.0f,  38.0f,  53.0f,  69.0f,  89.0f,  113.0f};
+
+} // namespace bitlens
+
 // ---- bitlens/core/machine.hpp
 /// What this process may use of the machine: cores and memory, as its control group (cgroup v1 or v2) and its own
 /// limits (ulimit) say.
@@ -1969,14 +1998,8 @@ batch<float, Arch> widen(const std::uint8_t* p) noexcept {
 // ---- bitlens/formats.hpp
 /// How weights are stored.
 
-// ---- bitlens/formats/code_chunk.hpp
-/// code_chunk: how 32 codes of 2 … 8 bits lie in 4 · bits bytes, so that a vector unit can unpack them.
-///
-/// The bits of a code are cut, from the lowest up, into parts of 8, 4, 2 and 1 bits (7 = 4 + 2 + 1), and the parts of
-/// all 32 codes lie one part after the other. In a part of p bits code i has
-///     p = 8: byte i        p = 4: byte i mod 16, shift 4·⌊i/16⌋        p = 2: byte i mod 8, shift 2·⌊i/8⌋
-///     p = 1: byte ⌊i/8⌋, shift i mod 8: a bit plane, a mask register as it stands.
-/// Neighbouring codes are in neighbouring bytes at the same shift: one widening load and one shift give many of them.
+// ---- bitlens/formats/affine.hpp
+/// affine: equally spaced levels from a least one on: the K-quants and Q4_1 of GGUF, and MLX.
 
 // ---- bitlens/formats/quant_format.hpp
 /// What a low-bit weight format is: the concept quant_format, and the two kinds of zero point.
@@ -1991,14 +2014,31 @@ namespace bitlens {
 /// asymmetric: every group stores a zero point. symmetric: the zero point is the middle code, part of the codebook.
 enum class zero_kind : std::uint8_t { asymmetric, symmetric };
 
-/// Codes are stored in chunks of 32 (formats/code_chunk.hpp); a group is a whole number of chunks.
+/// Codes are stored in chunks of 32 (formats/code_chunk.hpp); a group is a whole number of chunks, or half of one.
 inline constexpr std::size_t chunk_codes = 32;
+
+/// Whether `columns` can be the size of a group.   0: a whole row.
+constexpr bool is_group_size(std::size_t columns) noexcept {
+    return columns % chunk_codes == 0 || columns == chunk_codes / 2;
+}
+
+namespace detail {
+
+template <class F>
+inline constexpr bool has_offset = false;
+template <class F>
+    requires requires { F::has_offset; }
+inline constexpr bool has_offset<F> = F::has_offset;
+
+} // namespace detail
 
 /// One way to write a weight in `bits` bits:  w = fl32(scale · (codebook[code] − zero)).
 /// `group_size` neighbouring inputs share one scale, and one zero when `has_zero`; group_size 0: the whole row does.
+/// A format whose groups have a number of their own instead of a zero says `static constexpr bool has_offset = true`:
+/// w = fl32(scale · codebook[code] + offset), where every product is exact, so that any way to compute it is the same.
 /// A format whose method has no short last group says `static constexpr bool whole_groups_only = true`. One of several
 /// that differ in group_size alone may name their common `row_format`, so that kernels are compiled once for all of
-/// them.
+/// them; groups of half a chunk have another one.
 template <class F>
 concept quant_format = requires(std::uint32_t code) {
     { F::bits } -> std::convertible_to<int>;
@@ -2007,7 +2047,8 @@ concept quant_format = requires(std::uint32_t code) {
     { F::codebook[code] } -> std::convertible_to<float>;
     { F::name() } -> std::convertible_to<std::string>;
 }
-&&F::bits >= 2 && F::bits <= 8 && F::codebook.size() == (std::size_t{1} << F::bits) && F::group_size % chunk_codes == 0;
+&&F::bits >= 2 && F::bits <= 8 && F::codebook.size() == (std::size_t{1} << F::bits) && is_group_size(F::group_size) &&
+    !(F::has_zero && detail::has_offset<F>);
 
 /// Name of a format, as reports print it: "uniform3-g64", "nf4-g64", "bf16".
 template <class F>
@@ -2037,15 +2078,58 @@ template <class F>
     requires requires { typename F::row_format; }
 struct row_format_of<F> {
     using type = typename F::row_format;
-    static_assert(type::bits == F::bits && type::has_zero == F::has_zero && type::codebook == F::codebook,
-                  "row_format: a format of the same bits, codebook and zero is expected");
+    static_assert(type::bits == F::bits && type::has_zero == F::has_zero && has_offset<type> == has_offset<F> &&
+                      type::codebook == F::codebook,
+                  "row_format: a format of the same bits, codebook, zero and offset is expected");
 };
 template <class F>
 using row_format = typename row_format_of<F>::type;
 
+/// Whether a chunk has two groups.
+template <class F>
+inline constexpr bool has_half_chunks = F::group_size == chunk_codes / 2;
+/// The size of the groups of the row_format of those with groups of so many columns.
+constexpr std::size_t row_group(std::size_t columns) noexcept { return columns == chunk_codes / 2 ? columns : 0; }
+
 } // namespace detail
 
 } // namespace bitlens
+
+#include <array>
+
+namespace bitlens {
+
+/// w = scale · q + offset, 0 ≤ q < 2^Bits: the least level of a group is a number of its own, not a multiple of its
+/// scale.
+template <int Bits, std::size_t GroupSize>
+struct affine {
+    static_assert(Bits >= 2 && Bits <= 8, "affine: 2 to 8 bits");
+    static_assert(is_group_size(GroupSize), "affine: group_size is 16, a multiple of 32, or 0 for a whole row");
+
+    static constexpr int bits = Bits;
+    static constexpr std::size_t group_size = GroupSize;
+    static constexpr bool has_zero = false, has_offset = true;
+    static constexpr auto codebook = [] {
+        std::array<float, std::size_t{1} << Bits> level{};
+        for (std::size_t q = 0; q < level.size(); ++q) level[q] = static_cast<float>(q);
+        return level;
+    }();
+    using row_format = affine<Bits, detail::row_group(GroupSize)>;
+    static std::string name() { return detail::numbered_name("affine", Bits, GroupSize); }
+};
+
+static_assert(quant_format<affine<4, 32>> && quant_format<affine<2, 16>> && affine<5, 32>::codebook[31] == 31.0f);
+
+} // namespace bitlens
+
+// ---- bitlens/formats/code_chunk.hpp
+/// code_chunk: how 32 codes of 2 … 8 bits lie in 4 · bits bytes, so that a vector unit can unpack them.
+///
+/// The bits of a code are cut, from the lowest up, into parts of 8, 4, 2 and 1 bits (7 = 4 + 2 + 1), and the parts of
+/// all 32 codes lie one part after the other. In a part of p bits code i has
+///     p = 8: byte i        p = 4: byte i mod 16, shift 4·⌊i/16⌋        p = 2: byte i mod 8, shift 2·⌊i/8⌋
+///     p = 1: byte ⌊i/8⌋, shift i mod 8: a bit plane, a mask register as it stands.
+/// Neighbouring codes are in neighbouring bytes at the same shift: one widening load and one shift give many of them.
 
 #include <algorithm>
 #include <array>
@@ -2172,6 +2256,7 @@ static_assert(dense_format<dense<bf16>> && !quant_format<dense<bf16>>);
 
 } // namespace bitlens
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -2202,11 +2287,18 @@ inline std::size_t checked_size(std::size_t a, std::size_t b, std::string (*form
 
 } // namespace detail
 
+/// Whether scale · n is exact in float32 for every integer n < 2^bits.
+constexpr bool has_exact_products(float scale, int bits) noexcept {
+    const std::uint32_t significand = std::bit_cast<std::uint32_t>(scale) | std::uint32_t{1} << 23;
+    return std::countr_zero(significand) >= bits;
+}
+
 /// A row of a packed matrix to be written, place by place.
 struct row_storage {
     std::uint8_t* codes;       ///< chunks of them
     std::span<float> scales;   ///< of every group
     std::uint8_t* zeros;       ///< of every group, or none
+    float* offsets;            ///< of every group, or none
     std::size_t group_columns; ///< of every group but a short last one
 };
 
@@ -2220,16 +2312,17 @@ struct packed_arrays {
     aligned_array<std::uint8_t> codes;
     aligned_array<float> scales;
     aligned_array<std::uint8_t> zeros;
+    aligned_array<float> offsets;
     std::vector<std::uint32_t> order, places; // the column of each place, the place of each column; or none
 
     /// group_size: 0 for a whole row.   Errors: shape_error when memory cannot hold the matrix.
     [[gnu::noinline]] packed_arrays(std::size_t row_count, std::size_t col_count, std::size_t group_size,
-                                    std::size_t chunk_bytes, bool has_zeros, std::string (*format)())
+                                    std::size_t chunk_bytes, bool has_zeros, bool has_offsets, std::string (*format)())
         : rows(row_count), cols(col_count), group_columns(group_size == 0 ? cols : group_size),
           groups(cols == 0 ? 0 : (cols + group_columns - 1) / group_columns),
           row_bytes((cols + chunk_codes - 1) / chunk_codes * chunk_bytes), codes(checked_size(rows, row_bytes, format)),
           scales(checked_size(rows, groups * sizeof(float), format) / sizeof(float)),
-          zeros(has_zeros ? rows * groups : 0) {}
+          zeros(has_zeros ? rows * groups : 0), offsets(has_offsets ? rows * groups : 0) {}
     [[gnu::noinline]] packed_arrays(packed_arrays&&) noexcept = default;
     [[gnu::noinline]] packed_arrays& operator=(packed_arrays&&) noexcept = default;
     [[gnu::noinline]] ~packed_arrays() = default;
@@ -2238,7 +2331,8 @@ struct packed_arrays {
     row_storage row(std::size_t r) noexcept {
         BITLENS_ASSERT(r < rows);
         return {codes.data() + r * row_bytes, scales.span().subspan(r * groups, groups),
-                zeros.size() == 0 ? nullptr : zeros.data() + r * groups, group_columns};
+                zeros.size() == 0 ? nullptr : zeros.data() + r * groups,
+                offsets.size() == 0 ? nullptr : offsets.data() + r * groups, group_columns};
     }
 
     /// Errors: shape_error for another number of places than columns, format_error for what is no permutation.
@@ -2267,8 +2361,8 @@ struct packed_arrays {
 
 } // namespace detail
 
-/// Codes, scales and zeros of a (rows, cols) matrix; a row has ⌈cols/32⌉ chunks of codes and ⌈cols/group_size⌉ groups.
-/// All codes, scales and zeros are 0 at first. Different rows may be written by different threads.
+/// Codes, scales and zeros or offsets of a (rows, cols) matrix; a row has ⌈cols/32⌉ chunks of codes and
+/// ⌈cols/group_size⌉ groups. All of them are 0 at first. Different rows may be written by different threads.
 /// Column c lies at place c of every row, or where an order puts it: place k then holds column order[k], and a group is
 /// of neighbouring places (GPTQ quantizes columns by falling importance). Who reads a weight speaks of columns.
 /// Errors: shape_error when a format of whole groups gets a short last one.
@@ -2278,7 +2372,8 @@ public:
     using format = F;
 
     packed_matrix(std::size_t rows, std::size_t cols)
-        : own_(rows, checked_cols(cols), F::group_size, chunk::bytes, F::has_zero, &format_name<F>) {}
+        : own_(rows, checked_cols(cols), F::group_size, chunk::bytes, F::has_zero, detail::has_offset<F>,
+               &format_name<F>) {}
 
     std::size_t rows() const noexcept { return own_.rows; }
     std::size_t cols() const noexcept { return own_.cols; }
@@ -2317,8 +2412,10 @@ public:
         chunk::set(own_.codes.data() + r * own_.row_bytes + k / chunk_codes * chunk::bytes, k % chunk_codes, q);
     }
     float scale(std::size_t r, std::size_t g) const noexcept { return scales(r)[g]; }
+    /// In a format with offsets, has_exact_products(s, bits) is asserted.
     void set_scale(std::size_t r, std::size_t g, float s) noexcept {
         BITLENS_ASSERT(r < own_.rows && g < own_.groups);
+        BITLENS_ASSERT(!detail::has_offset<F> || has_exact_products(s, F::bits));
         own_.scales[r * own_.groups + g] = s;
     }
     std::uint8_t zero(std::size_t r, std::size_t g) const noexcept requires(F::has_zero) { return zeros(r)[g]; }
@@ -2327,19 +2424,27 @@ public:
         own_.zeros[r * own_.groups + g] = z;
     }
 
-    /// fl32(scale · (codebook[code] − zero)): what this weight is; every kernel multiplies with these numbers.
+    float offset(std::size_t r, std::size_t g) const noexcept requires(detail::has_offset<F>) { return offsets(r)[g]; }
+    void set_offset(std::size_t r, std::size_t g, float o) noexcept requires(detail::has_offset<F>) {
+        BITLENS_ASSERT(r < own_.rows && g < own_.groups);
+        own_.offsets[r * own_.groups + g] = o;
+    }
+
+    /// fl32(scale · (codebook[code] − zero) + offset): what this weight is; every kernel multiplies with these numbers.
     float value(std::size_t r, std::size_t c) const noexcept {
         const std::size_t g = group_of(c);
         const float level = F::codebook[code(r, c)];
         if constexpr (F::has_zero)
             return scale(r, g) * (level - static_cast<float>(zero(r, g)));
+        else if constexpr (detail::has_offset<F>)
+            return scale(r, g) * level + offset(r, g);
         else
             return scale(r, g) * level;
     }
 
-    /// Bytes of codes, scales and zeros, and of columns and places where there is an order.
+    /// Bytes of codes, scales, zeros and offsets, and of columns and places where there is an order.
     std::size_t bytes() const noexcept {
-        return own_.codes.size() + own_.scales.size() * sizeof(float) + own_.zeros.size() +
+        return own_.codes.size() + (own_.scales.size() + own_.offsets.size()) * sizeof(float) + own_.zeros.size() +
                (own_.order.size() + own_.places.size()) * sizeof(std::uint32_t);
     }
 
@@ -2355,6 +2460,10 @@ public:
     std::span<const std::uint8_t> zeros(std::size_t r) const noexcept requires(F::has_zero) {
         BITLENS_ASSERT(r < own_.rows);
         return {own_.zeros.data() + r * own_.groups, own_.groups};
+    }
+    std::span<const float> offsets(std::size_t r) const noexcept requires(detail::has_offset<F>) {
+        BITLENS_ASSERT(r < own_.rows);
+        return {own_.offsets.data() + r * own_.groups, own_.groups};
     }
     /// All of it, to be written or stored.
     detail::packed_arrays& arrays() noexcept { return own_; }
@@ -2577,6 +2686,7 @@ template <quant_format F>
 coded_matrix coded(packed_matrix<F> const& w) {
     coded_matrix m(F::bits, w.rows(), w.cols(), F::group_size);
     if constexpr (F::has_zero) m.zeros = matrix<float>(w.rows(), w.groups());
+    if constexpr (detail::has_offset<F>) m.offsets = matrix<float>(w.rows(), w.groups());
     m.levels.assign(F::codebook.begin(), F::codebook.end());
     m.order.assign(w.order().begin(), w.order().end());
     for (std::size_t r = 0; r < w.rows(); ++r) {
@@ -2584,6 +2694,7 @@ coded_matrix coded(packed_matrix<F> const& w) {
         for (std::size_t g = 0; g < w.groups(); ++g) {
             m.scales(r, g) = w.scale(r, g);
             if constexpr (F::has_zero) m.zeros(r, g) = static_cast<float>(w.zero(r, g));
+            if constexpr (detail::has_offset<F>) m.offsets(r, g) = w.offset(r, g);
         }
     }
     return m;
@@ -2609,17 +2720,26 @@ inline bool has_code_zeros(coded_matrix const& m) {
             if (!(z >= 0 && z < end && z == std::floor(z))) return false;
     return true;
 }
+/// Whether scales multiply codes exactly, as offsets want it.
+inline bool are_products_exact(coded_matrix const& m) {
+    for (std::size_t r = 0; r < m.scales.rows(); ++r)
+        for (const float s : m.scales.row(r))
+            if (!has_exact_products(s, m.bits)) return false;
+    return true;
+}
 
 /// What a search for a format needs to know of a matrix, once.
 struct coded_rule {
     coded_matrix const& m;
     std::optional<float> zero = common_zero(m);
     bool zeros_are_codes = has_code_zeros(m);
+    bool has_offsets = m.offsets.rows() != 0;
+    bool takes_offsets = has_offsets && are_products_exact(m);
 
     /// Whether F writes every weight as the rule does. Groups may be cut into equal ones that share a scale.
     template <quant_format F>
     bool fits() const {
-        if (F::bits != m.bits || m.offsets.rows() != 0) return false;
+        if (F::bits != m.bits || has_offset<F> != has_offsets || (has_offsets && !takes_offsets)) return false;
         if constexpr (F::group_size == 0) {
             if (m.groups() > 1) return false;
         } else {
@@ -2638,10 +2758,10 @@ struct coded_rule {
 template <quant_format F>
 constexpr std::size_t group_bytes(std::size_t cols) noexcept {
     const std::size_t groups = F::group_size == 0 ? 1 : (cols + F::group_size - 1) / F::group_size;
-    return groups * (sizeof(float) + (F::has_zero ? 1 : 0));
+    return groups * (sizeof(float) + (F::has_zero ? 1 : 0) + (has_offset<F> ? sizeof(float) : 0));
 }
 
-/// Scales, and zeros where `to` has them, of groups that may be shorter than those of m.
+/// Scales, and zeros or offsets where `to` has them, of groups that may be shorter than those of m.
 inline void write_groups(coded_matrix const& m, packed_arrays& to) {
     for (std::size_t r = 0; r < m.rows(); ++r) {
         const row_storage row = to.row(r);
@@ -2650,6 +2770,7 @@ inline void write_groups(coded_matrix const& m, packed_arrays& to) {
             row.scales[g] = m.scales(r, from);
             if (row.zeros != nullptr)
                 row.zeros[g] = m.zeros.rows() == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(m.zeros(r, from));
+            if (row.offsets != nullptr) row.offsets[g] = m.offsets(r, from);
         }
     }
 }
@@ -2703,6 +2824,46 @@ inline packed_matrix<dense<float>> decoded(coded_matrix const& m) {
     for (std::size_t r = 0; r < m.rows(); ++r) m.read_row(r, w.writable_row(r));
     return w;
 }
+
+} // namespace bitlens
+
+// ---- bitlens/formats/lookup.hpp
+/// lookup: levels from a table that others published.
+
+#include <string>
+
+namespace bitlens {
+
+/// The levels of MXFP4 and NVFP4, of FP4 in bitsandbytes, of IQ4_NL and IQ4_XS in GGUF (core/level_tables.hpp).
+struct e2m1_levels {
+    static constexpr const char* name = "e2m1";
+    static constexpr auto table = e2m1_table;
+};
+struct fp4_levels {
+    static constexpr const char* name = "fp4";
+    static constexpr auto table = fp4_table;
+};
+struct iq4_levels {
+    static constexpr const char* name = "iq4";
+    static constexpr auto table = iq4_table;
+};
+
+/// w = scale · Levels::table[q], 4 bits.
+template <class Levels, std::size_t GroupSize>
+struct lookup {
+    static_assert(is_group_size(GroupSize), "lookup: group_size is 16, a multiple of 32, or 0 for a whole row");
+
+    static constexpr int bits = 4;
+    static constexpr std::size_t group_size = GroupSize;
+    static constexpr bool has_zero = false;
+    static constexpr auto codebook = Levels::table;
+    using row_format = lookup<Levels, detail::row_group(GroupSize)>;
+    static std::string name() {
+        return Levels::name + (GroupSize == 0 ? std::string("-row") : "-g" + std::to_string(GroupSize));
+    }
+};
+
+static_assert(quant_format<lookup<e2m1_levels, 16>> && lookup<fp4_levels, 64>::codebook[3] == 1.0f);
 
 } // namespace bitlens
 
@@ -2774,7 +2935,7 @@ namespace bitlens {
 template <int Bits, std::size_t GroupSize, zero_kind Zero = zero_kind::asymmetric>
 struct uniform {
     static_assert(Bits >= 2 && Bits <= 8, "uniform: 2 to 8 bits");
-    static_assert(GroupSize % chunk_codes == 0, "uniform: group_size is a multiple of 32, or 0 for a whole row");
+    static_assert(is_group_size(GroupSize), "uniform: group_size is 16, a multiple of 32, or 0 for a whole row");
 
     static constexpr int bits = Bits;
     static constexpr std::size_t group_size = GroupSize;
@@ -2785,7 +2946,7 @@ struct uniform {
             level[q] = static_cast<float>(q) - (has_zero ? 0.0f : static_cast<float>(level.size() / 2));
         return level;
     }();
-    using row_format = uniform<Bits, 0, Zero>;
+    using row_format = uniform<Bits, detail::row_group(GroupSize), Zero>;
     static std::string name() { return detail::numbered_name("uniform", Bits, GroupSize, has_zero ? "" : "-sym"); }
 };
 
@@ -4581,15 +4742,11 @@ struct even_levels {
 /// Those of IQ4_NL and IQ4_XS.
 struct iq4_levels {
     static constexpr int bits = 4;
-    static constexpr std::array<float, 16> table{-127, -104, -83, -65, -49, -35, -22, -10,
-                                                 1,    13,   25,  38,  53,  69,  89,  113};
-    static constexpr float level(unsigned code) noexcept { return table[code]; }
+    static constexpr float level(unsigned code) noexcept { return iq4_table[code]; }
 };
-/// Those of E2M1, twice.
 struct e2m1_levels {
     static constexpr int bits = 4;
-    static constexpr std::array<float, 16> table{0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-    static constexpr float level(unsigned code) noexcept { return table[code]; }
+    static constexpr float level(unsigned code) noexcept { return e2m1_table[code] + 0.0f; } // its zeros have no sign
 };
 
 /// 32 codes in 16 bytes of nibbles: the low nibble of byte j is element j, the high j + 16.
@@ -4665,14 +4822,14 @@ struct iq4_nl : iq4_levels {
     }
 };
 
-/// y = 2^(e − 128)·level[q].   17 bytes: u8 e, nibbles as Q4_0.
+/// y = 2^(e − 127)·level[q].   17 bytes: u8 e, 255 of which is no number; nibbles as Q4_0.
 struct mxfp4 : e2m1_levels {
     static constexpr std::size_t elements = 32, bytes = 17, group = 32;
     static constexpr bool has_offsets = false;
 
     static void take_apart(std::byte const* block, std::uint8_t* codes, float* scale, float*) noexcept {
         const std::uint32_t e = byte_at(block);
-        *scale = std::bit_cast<float>(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+        *scale = std::bit_cast<float>(e == 0 ? 0x00400000u : e << 23);
         take_nibbles(block + 1, codes);
     }
 };
@@ -15281,12 +15438,10 @@ public:
                (state_.nested ? " nested" : "");
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override { return empty(1); }
 
     coded_matrix read() const override {
-        // A group of so many columns lies within one block in every row, wherever the row begins.
-        coded_matrix m(4, rows(), cols(), std::gcd(state_.block, cols()));
-        const auto levels = tensors_.floats("weight.quant_map");
-        m.levels.assign(levels.span().begin(), levels.span().end());
+        auto m = empty(rows());
         std::byte const* const codes = tensors_.find("weight")->bytes.data();
         for (std::size_t r = 0, i = 0; r < rows(); ++r)
             for (std::size_t c = 0; c < cols(); ++c, ++i)
@@ -15303,6 +15458,14 @@ public:
                                                                  "weight.quant_state.bitsandbytes__fp4"};
 
 private:
+    /// A group of so many columns lies within one block in every row, wherever the row begins.
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(4, rows, cols(), std::gcd(state_.block, cols()));
+        const auto levels = tensors_.floats("weight.quant_map");
+        m.levels.assign(levels.span().begin(), levels.span().end());
+        return m;
+    }
+
     struct nested_blocks {
         std::size_t block;
         float offset;
@@ -15416,6 +15579,7 @@ private:
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15513,6 +15677,16 @@ public:
                (tensors_.has("weight_g_idx") ? " act order" : "");
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    /// With an order where there may be one.
+    std::optional<coded_matrix> form() const override {
+        coded_matrix m(shape_.bits, 1, cols(), shape_.scales.columns);
+        m.zeros = matrix<float>(1, m.groups());
+        if (!tensors_.has("weight_zero_point")) std::ranges::fill(m.zeros.span(), middle());
+        if (!tensors_.has("weight_g_idx")) return m;
+        m.order.resize(cols());
+        std::iota(m.order.begin(), m.order.end(), 0u);
+        return m;
+    }
 
     coded_matrix read() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
@@ -15615,11 +15789,12 @@ private:
         return found;
     }
 
+    float middle() const noexcept { return static_cast<float>(1u << (shape_.bits - 1)); }
+
     /// As codes are, 2^(bits − 1) above the signed ones.   (out, groups)
     matrix<float> zeros() const {
-        const float middle = static_cast<float>(1u << (shape_.bits - 1));
         matrix<float> all(rows(), shape_.scales.groups);
-        std::ranges::fill(all.span(), middle);
+        std::ranges::fill(all.span(), middle());
         auto const* const stored = tensors_.find("weight_zero_point");
         if (stored == nullptr) return all;
         std::byte const* const bytes = stored->bytes.data();
@@ -15652,20 +15827,13 @@ private:
 } // namespace bitlens
 
 // ---- bitlens/stored/low_bit_floats.hpp
-/// Floats of 4 and 8 bits, as checkpoints hold them.   Source: OCP Microscaling Formats 1.0.
+/// Floats of 8 bits, as checkpoints hold them.   Source: OCP Microscaling Formats 1.0.
 
-#include <array>
 #include <bit>
 #include <cstdint>
 #include <limits>
-#include <vector>
 
 namespace bitlens {
-
-/// E2M1, by code; the sign is bit 3.
-inline std::vector<float> e2m1_levels() {
-    return {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
-}
 
 /// E4M3 without infinities: 0x7F and 0xFF are NaN.
 constexpr float e4m3_value(std::uint8_t bits) noexcept {
@@ -15686,9 +15854,11 @@ static_assert(e8m0_value(127) == 1 && e8m0_value(1) == 0x1p-126f);
 
 } // namespace bitlens
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15724,10 +15894,18 @@ public:
         return "compressed-tensors " + name + detail::group_text(shape_.scales, cols());
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    /// Integers with zeros of their own, if there are any; floats of 8 bits are in no format.
+    std::optional<coded_matrix> form() const override {
+        if (is_float()) return std::nullopt;
+        coded_matrix m(shape_.bits, 1, cols(), shape_.scales.columns);
+        m.zeros = matrix<float>(1, m.groups());
+        if (!tensors_.has("weight_zero_point")) std::ranges::fill(m.zeros.span(), static_cast<float>(middle()));
+        return m;
+    }
 
     coded_matrix read() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
-        const int above = is_float() ? 0 : 1 << (shape_.bits - 1), end = 1 << shape_.bits;
+        const int above = middle(), end = 1 << shape_.bits;
         std::byte const* from = tensors_.find("weight")->bytes.data();
         for (std::size_t r = 0; r < rows(); ++r)
             for (std::size_t c = 0; c < cols(); ++c, ++from) {
@@ -15801,6 +15979,8 @@ private:
         return s;
     }
 
+    /// The code of a signed 0.
+    int middle() const { return is_float() ? 0 : 1 << (shape_.bits - 1); }
     bool is_float() const { return tensors_.find("weight")->type == safetensors_type::f8_e4m3; }
     bool is_mx() const {
         const auto type = tensors_.find("weight_scale")->type;
@@ -15866,11 +16046,11 @@ public:
         return "EfficientQAT " + std::to_string(bits_) + "-bit g" + std::to_string(group_);
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override { return empty(1); }
 
     coded_matrix read() const override {
         check_groups();
-        coded_matrix m(bits_, rows(), cols(), group_);
-        m.zeros = matrix<float>(rows(), m.groups());
+        auto m = empty(rows());
         const auto scales = tensors_.floats("scales");
         // Down the inputs, and along the outputs.
         std::byte const* const codes = tensors_.find("qweight")->bytes.data();
@@ -15893,6 +16073,12 @@ public:
     }
 
 private:
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(bits_, rows, cols(), group_);
+        m.zeros = matrix<float>(rows, m.groups());
+        return m;
+    }
+
     struct shapes {
         std::size_t out, in, group;
         int bits;
@@ -15976,6 +16162,7 @@ private:
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15994,10 +16181,10 @@ public:
                                 : "ModelOpt nvfp4";
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override { return empty(1); }
 
     coded_matrix read() const override {
-        coded_matrix m(4, rows(), cols(), shape_.is_mx ? 32 : 16);
-        m.levels = e2m1_levels();
+        auto m = empty(rows());
         std::byte const* from = tensors_.find(shape_.codes)->bytes.data();
         for (std::size_t r = 0; r < rows(); ++r)
             for (std::size_t c = 0; c < cols(); c += 2, ++from) {
@@ -16046,6 +16233,12 @@ private:
         return s;
     }
 
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(4, rows, cols(), shape_.is_mx ? 32 : 16);
+        m.levels.assign(e2m1_table.begin(), e2m1_table.end());
+        return m;
+    }
+
     matrix<float> nv_scales() const {
         const float global = tensors_.floats(shape_.global).data()[0];
         if (!(global > 0))
@@ -16081,6 +16274,7 @@ private:
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16099,11 +16293,10 @@ public:
                std::to_string(shape_.tile) + ")";
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    std::optional<coded_matrix> form() const override { return empty(1); }
 
     coded_matrix read() const override {
-        coded_matrix m(static_cast<int>(shape_.bits), rows(), cols(), shape_.group);
-        const auto levels = tensors_.floats("tables");
-        m.levels.assign(levels.span().begin(), levels.span().end());
+        auto m = empty(rows());
         m.scales = tensors_.floats("scales");
         if (shape_.bits == 3)
             read_three_bits(m);
@@ -16149,6 +16342,13 @@ private:
                                " outputs and an even number of inputs are expected of " + std::to_string(s.bits) +
                                " bits, " + std::to_string(s.out) + " and " + std::to_string(s.in) + " were found");
         return s;
+    }
+
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(static_cast<int>(shape_.bits), rows, cols(), shape_.group);
+        const auto levels = tensors_.floats("tables");
+        m.levels.assign(levels.span().begin(), levels.span().end());
+        return m;
     }
 
     std::uint16_t word(std::size_t row, std::size_t col) const noexcept {
@@ -16218,6 +16418,7 @@ private:
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16236,13 +16437,17 @@ public:
                                       : "MLX " + std::to_string(shape_.bits) + "-bit g" + std::to_string(shape_.group);
     }
     std::size_t bytes() const override { return tensors_.bytes(); }
+    /// Not of scales in 32 bits, whose products may round.
+    std::optional<coded_matrix> form() const override {
+        if (tensors_.find("scales")->type == safetensors_type::f32) return std::nullopt;
+        return empty(1);
+    }
 
     coded_matrix read() const override {
-        coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
+        auto m = empty(rows());
         read_code_rows(tensors_.find("weight")->bytes, word_layout::continuous, m);
         if (shape_.offsets.empty()) {
             m.scales = detail::e8m0_scales(tensors_, "scales");
-            m.levels = e2m1_levels();
         } else {
             m.scales = tensors_.floats("scales");
             m.offsets = tensors_.floats(shape_.offsets);
@@ -16259,6 +16464,15 @@ private:
 
     mlx_linear(shapes const& s, linear_tensors&& tensors)
         : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+
+    coded_matrix empty(std::size_t rows) const {
+        coded_matrix m(shape_.bits, rows, cols(), shape_.group);
+        if (shape_.offsets.empty())
+            m.levels.assign(e2m1_table.begin(), e2m1_table.end());
+        else
+            m.offsets = matrix<float>(rows, m.groups());
+        return m;
+    }
 
     /// What is said of this layer, or else of all.
     static quantization_description said_of(linear_tensors const& t, quantization_description const& d) {
@@ -16494,7 +16708,7 @@ public:
 
 private:
     [[noreturn]] void refuse(std::string const& what) const {
-        throw format_error(who_ + ": " + std::string(type_.name) + " does not hold it exactly: " + what);
+        throw shape_error(who_ + ": " + std::string(type_.name) + " does not hold it exactly: " + what);
     }
     static std::string place(std::size_t r, std::size_t c) {
         return "row " + std::to_string(r) + ", column " + std::to_string(c);
@@ -16571,7 +16785,7 @@ private:
 } // namespace detail
 
 /// Rows of m as F32, F16 or BF16 numbers, or Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0 blocks. who: what errors begin with.
-/// Errors: format_error saying which weight or scale would not be the same; option_error for another type.
+/// Errors: shape_error saying which weight or scale would not be the same; option_error for another type.
 inline std::vector<std::byte> gguf_blocks_of(coded_matrix const& m, gguf_block_type const& type,
                                              std::string const& who) {
     return detail::gguf_block_writer(m, type, who).write();
@@ -17709,40 +17923,74 @@ private:
         F::codebook};
 };
 
-/// One row of a packed matrix. Groups are counted in chunks at run time: formats that differ in group_size share code.
+/// One row of a packed matrix. The size of groups is known at run time: formats that differ in it alone share code.
 struct packed_row {
     const std::uint8_t* codes;
     const float* scales;
     const std::uint8_t* zeros;
-    std::size_t group_chunks;
+    const float* offsets;
+    std::size_t groups, group_columns;
 
     template <quant_format F>
     static packed_row of(packed_matrix<F> const& w, std::size_t r) noexcept {
-        packed_row row{w.codes(r).data(), w.scales(r).data(), nullptr, chunks_per_group(w)};
+        packed_row row{w.codes(r).data(), w.scales(r).data(), nullptr, nullptr, w.groups(), columns_per_group(w)};
         if constexpr (F::has_zero) row.zeros = w.zeros(r).data();
+        if constexpr (has_offset<F>) row.offsets = w.offsets(r).data();
         return row;
     }
+    /// Of formats whose groups are whole chunks.
+    std::size_t group_chunks() const noexcept { return group_columns / chunk_codes; }
+    /// Where a chunk has two groups, the one of its first or second half; none follows the last one of a row.
+    std::size_t half_group(std::size_t chunk, std::size_t half) const noexcept {
+        return std::min(2 * chunk + half, groups - 1);
+    }
+
+private:
     template <quant_format F>
-    static std::size_t chunks_per_group(packed_matrix<F> const& w) noexcept {
-        return F::group_size == 0 ? std::max<std::size_t>(1, (w.cols() + chunk_codes - 1) / chunk_codes)
-                                  : F::group_size / chunk_codes;
+    static std::size_t columns_per_group(packed_matrix<F> const& w) noexcept {
+        if (F::group_size != 0) return F::group_size;
+        return std::max<std::size_t>(1, (w.cols() + chunk_codes - 1) / chunk_codes) * chunk_codes;
     }
 };
 
 /// Rows of a packed matrix: the first, and the bytes or numbers from one to the next.
 struct packed_rows {
     packed_row first;
-    std::size_t code_bytes, groups;
+    std::size_t code_bytes;
 
     template <quant_format F>
     static packed_rows of(packed_matrix<F> const& w, std::size_t r) noexcept {
-        return {packed_row::of(w, r), w.codes(r).size(), w.groups()};
+        return {packed_row::of(w, r), w.codes(r).size()};
     }
     void advance() noexcept {
         first.codes += code_bytes;
-        first.scales += groups;
-        if (first.zeros != nullptr) first.zeros += groups;
+        first.scales += first.groups;
+        if (first.zeros != nullptr) first.zeros += first.groups;
+        if (first.offsets != nullptr) first.offsets += first.groups;
     }
+};
+
+/// What levels become in a group of F.
+template <quant_format F, class Arch>
+class group_rule {
+public:
+    using vec = simd::batch<float, Arch>;
+
+    group_rule(packed_row const& row, std::size_t group) noexcept : scale_(row.scales[group]), shift_(0.0f) {
+        if constexpr (F::has_zero) shift_ = vec(static_cast<float>(row.zeros[group]));
+        if constexpr (has_offset<F>) shift_ = vec(row.offsets[group]);
+    }
+    vec operator()(vec const& level) const noexcept {
+        if constexpr (F::has_zero)
+            return scale_ * (level - shift_);
+        else if constexpr (has_offset<F>)
+            return simd::fma(scale_, level, shift_);
+        else
+            return scale_ * level;
+    }
+
+private:
+    vec scale_, shift_;
 };
 
 /// Chunks begin … of rows of a format with F's levels, whatever its groups, into out (rows, columns).
@@ -17752,21 +18000,27 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
     using table = simd::table<F::codebook.size(), Arch>;
     const level_decoder<F, Arch> level;
     const std::size_t end = begin + (out.cols + chunk_codes - 1) / chunk_codes;
-    const std::size_t first_group = begin / rows.first.group_chunks;
+    if constexpr (has_half_chunks<F>) {
+        for (std::size_t r = 0; r < out.rows; ++r, rows.advance()) {
+            packed_row const& row = rows.first;
+            float* to = out.data + r * out.stride;
+            for (std::size_t i = begin; i < end; ++i, to += chunk_codes) {
+                const auto q = level.unpack(row.codes + i * code_chunk<F::bits>::bytes);
+                const group_rule<F, Arch> first(row, row.half_group(i, 0)), second(row, row.half_group(i, 1));
+#pragma GCC unroll 8
+                for (std::size_t v = 0; v < q.size(); ++v)
+                    (v < q.size() / 2 ? first : second)(level(q[v])).store_unaligned(to + v * vec::size);
+            }
+        }
+        return;
+    }
+    const std::size_t group_chunks = rows.first.group_chunks(), first_group = begin / group_chunks;
     for (std::size_t r = 0; r < out.rows; ++r, rows.advance()) {
         packed_row const& row = rows.first;
         float* to = out.data + r * out.stride;
         for (std::size_t i = begin, group = first_group; i < end; ++group) {
-            const std::size_t stop = std::min(end, (group + 1) * row.group_chunks);
-            const vec scale(row.scales[group]);
-            vec zero(0.0f);
-            if constexpr (F::has_zero) zero = vec(static_cast<float>(row.zeros[group]));
-            const auto weight = [&](vec const& l) {
-                if constexpr (F::has_zero)
-                    return scale * (l - zero);
-                else
-                    return scale * l;
-            };
+            const std::size_t stop = std::min(end, (group + 1) * group_chunks);
+            const group_rule<F, Arch> weight(row, group);
             const auto decode_group = [&](auto const& decode) {
                 for (; i < stop; ++i, to += chunk_codes) {
                     const auto q = level.unpack(row.codes + i * code_chunk<F::bits>::bytes);
@@ -17774,7 +18028,7 @@ void decode_chunks(packed_rows rows, std::size_t begin, matrix_view<float> out) 
                     for (std::size_t v = 0; v < q.size(); ++v) decode(q[v]).store_unaligned(to + v * vec::size);
                 }
             };
-            if constexpr (table::is_fast) { // scale and zero go into the table, once a group
+            if constexpr (table::is_fast) { // the rule goes into the table, once a group
                 const auto weights = level.levels().map(weight);
                 decode_group([&](auto const& q) { return weights[q]; });
             } else {
@@ -17792,12 +18046,12 @@ public:
     static constexpr std::size_t most = 128; // columns
 
     /// Room up to a whole chunk is filled with place 0.
-    code_places(std::span<const std::uint32_t> places, std::size_t group_chunks) noexcept {
+    code_places(std::span<const std::uint32_t> places, std::size_t group_columns) noexcept {
         BITLENS_ASSERT(places.size() <= most);
         const std::size_t end = (places.size() + chunk_codes - 1) / chunk_codes * chunk_codes;
         for (std::size_t c = 0; c < end; ++c) {
             const std::uint32_t place = c < places.size() ? places[c] : 0, chunk = place / chunk_codes;
-            group[c] = static_cast<std::int32_t>(chunk / static_cast<std::uint32_t>(group_chunks));
+            group[c] = static_cast<std::int32_t>(place / static_cast<std::uint32_t>(group_columns));
             std::size_t begin = chunk * code_chunk<Bits>::bytes;
             for (std::size_t part = 0; part < parts; begin += chunk_codes * width(part) / 8, ++part) {
                 const auto [byte, first_bit] = code_chunk<Bits>::place(width(part), place % chunk_codes);
@@ -17845,7 +18099,7 @@ void decode_ordered(packed_rows rows, std::span<const std::uint32_t> places, mat
     constexpr std::size_t most = code_places<F::bits>::most;
     for (std::size_t first = 0; first < out.cols; first += most) {
         const std::size_t count = std::min(most, out.cols - first);
-        const code_places<F::bits> at(places.subspan(first, count), rows.first.group_chunks);
+        const code_places<F::bits> at(places.subspan(first, count), rows.first.group_columns);
         packed_rows here = rows;
         for (std::size_t r = 0; r < out.rows; ++r, here.advance()) {
             packed_row const& row = here.first;
@@ -17860,7 +18114,12 @@ void decode_ordered(packed_rows rows, std::span<const std::uint32_t> places, mat
                         zeros[i] = static_cast<float>(row.zeros[static_cast<std::uint32_t>(at.group[c + i])]);
                     weight = weight - vec::load_unaligned(zeros.data());
                 }
-                (scale * weight).store_unaligned(to + c);
+                if constexpr (has_offset<F>)
+                    weight =
+                        simd::fma(scale, weight, simd::gather<Arch>(row.offsets, ints::load_unaligned(&at.group[c])));
+                else
+                    weight = scale * weight;
+                weight.store_unaligned(to + c);
             }
             std::fill(to + (count + vec::size - 1) / vec::size * vec::size,
                       to + (count + chunk_codes - 1) / chunk_codes * chunk_codes, 0.0f);
@@ -18008,7 +18267,8 @@ namespace detail {
 /// What matvec needs: x padded to whole chunks, and at most one sum per chunk.
 constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
     const std::size_t chunks = (cols + chunk_codes - 1) / chunk_codes;
-    return workspace::bytes_for<float>(chunks * chunk_codes) + workspace::bytes_for<float>(chunks);
+    return workspace::bytes_for<float>(chunks * chunk_codes) +
+           workspace::bytes_for<float>(2 * chunks); // groups at most
 }
 
 /// Sizes of the loops around a micro-kernel, for weights of some number of columns.
@@ -18377,18 +18637,33 @@ constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexce
 /// Rows that share the loads of x, and whose sums do not wait for one another.
 inline constexpr std::size_t rows_at_once = 4;
 
-/// Σ_g s_g · z_g · sums[g].
-template <class Arch>
-float zero_part(std::span<const float> scales, std::span<const std::uint8_t> zeros, const float* sums) noexcept {
+/// What groups add to a row's sum beside their levels: Σ_g −s_g · z_g · sums[g], or Σ_g o_g · sums[g].
+template <quant_format F, class Arch>
+float shift_part(packed_row const& row, const float* sums) noexcept {
     using vec = simd::batch<float, Arch>;
+    const std::size_t whole = row.groups / vec::size * vec::size;
     vec total(0.0f);
-    std::size_t g = 0;
-    for (; g + vec::size <= scales.size(); g += vec::size)
-        total = simd::fma(vec::load_unaligned(&scales[g]) * simd::widen<Arch>(&zeros[g]), vec::load_unaligned(sums + g),
-                          total);
     float rest = 0;
-    for (; g < scales.size(); ++g) rest += scales[g] * static_cast<float>(zeros[g]) * sums[g];
-    return simd::sum(total) + rest;
+    if constexpr (has_offset<F>) {
+        for (std::size_t g = 0; g < whole; g += vec::size)
+            total = simd::fma(vec::load_unaligned(row.offsets + g), vec::load_unaligned(sums + g), total);
+        for (std::size_t g = whole; g < row.groups; ++g) rest += row.offsets[g] * sums[g];
+        return simd::sum(total) + rest;
+    } else {
+        for (std::size_t g = 0; g < whole; g += vec::size)
+            total = simd::fma(vec::load_unaligned(row.scales + g) * simd::widen<Arch>(row.zeros + g),
+                              vec::load_unaligned(sums + g), total);
+        for (std::size_t g = whole; g < row.groups; ++g)
+            rest += row.scales[g] * static_cast<float>(row.zeros[g]) * sums[g];
+        return -(simd::sum(total) + rest);
+    }
+}
+
+template <class Arch>
+std::array<float, rows_at_once> sums_of(simd::batch<float, Arch> const (&total)[rows_at_once]) noexcept {
+    std::array<float, rows_at_once> y;
+    for (std::size_t k = 0; k < rows_at_once; ++k) y[k] = simd::sum(total[k]);
+    return y;
 }
 
 /// y[i] = Σ_g s_g · Σ_{c∈g} T[q_c]·x_c for a few rows of `chunks` chunks, in a format with F's levels.
@@ -18402,10 +18677,28 @@ std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> 
     const level_decoder<F, Arch> level;
     vec total[rows_at_once];
     for (auto& t : total) t = vec(0.0f);
+    if constexpr (has_half_chunks<F>) {
+        for (std::size_t c = 0; c < chunks; ++c)
+#pragma GCC unroll 4
+            for (std::size_t k = 0; k < rows_at_once; ++k) {
+                const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
+                __builtin_prefetch(codes + next_rows);
+                const auto q = level.unpack(codes);
+                vec sum[2]{vec(0.0f), vec(0.0f)};
+#pragma GCC unroll 8
+                for (std::size_t v = 0; v < q.size(); ++v) {
+                    vec& half = sum[v < q.size() / 2 ? 0 : 1];
+                    half = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), half);
+                }
+                for (std::size_t half = 0; half < 2; ++half)
+                    total[k] = simd::fma(vec(rows[k].scales[rows[k].half_group(c, half)]), sum[half], total[k]);
+            }
+        return sums_of<Arch>(total);
+    }
     for (std::size_t c = 0, group = 0; c < chunks; ++group) {
         vec sum[rows_at_once];
         for (auto& s : sum) s = vec(0.0f);
-        for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks); c < stop; ++c)
+        for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks()); c < stop; ++c)
 #pragma GCC unroll 4 // sums in registers, at -O2 too
             for (std::size_t k = 0; k < rows_at_once; ++k) {
                 const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
@@ -18419,13 +18712,11 @@ std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> 
         for (std::size_t k = 0; k < rows_at_once; ++k)
             total[k] = simd::fma(vec(rows[k].scales[group]), sum[k], total[k]);
     }
-    std::array<float, rows_at_once> y;
-    for (std::size_t k = 0; k < rows_at_once; ++k) y[k] = simd::sum(total[k]);
-    return y;
+    return sums_of<Arch>(total);
 }
 
-/// y[i] = Σ_g s_g · ( Σ_{c∈g} T[q_c]·x_c − z_g · Σ_{c∈g} x_c ) for rows first … first + count − 1.
-/// sums[g] = Σ_{c∈g} x_c, read only when there are zeros.
+/// y[i] = Σ_g s_g · ( Σ_{c∈g} T[q_c]·x_c − z_g · Σ_{c∈g} x_c ) + o_g · Σ_{c∈g} x_c for rows first … first + count − 1.
+/// sums[g] = Σ_{c∈g} x_c, read only when there are zeros or offsets.
 template <quant_format F, class Arch>
 void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, const float* sums,
               float* y) noexcept {
@@ -18437,8 +18728,7 @@ void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, c
         const auto dots = dot_levels<row_format<F>, Arch>(rows, chunks, x);
         for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
             y[i + k] = dots[k];
-            if constexpr (F::has_zero)
-                y[i + k] -= zero_part<Arch>(w.scales(first + i + k), w.zeros(first + i + k), sums);
+            if constexpr (F::has_zero || has_offset<F>) y[i + k] += shift_part<row_format<F>, Arch>(rows[k], sums);
         }
     }
 }
@@ -18518,7 +18808,7 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
     const auto padded = detail::padded_copy(x, order, frame.take<float>(chunks * chunk_codes));
     std::span<float> sums;
     if constexpr (quant_format<F>)
-        if constexpr (F::has_zero) {
+        if constexpr (F::has_zero || detail::has_offset<F>) {
             sums = frame.take<float>(w.groups());
             detail::sum_groups(padded.first(x.size()), F::group_size, sums);
         }
@@ -19847,6 +20137,7 @@ inline value_range range_of(std::span<const float> x) noexcept { return range_wi
 template <int Bits, class Rule>
 void set_codes(std::span<const float> group, row_storage const& storage, std::size_t g, Rule const& rule) {
     using chunk = code_chunk<Bits>;
+    const std::size_t start = g * storage.group_columns % chunk_codes; // of the second group of a chunk
     std::uint8_t* codes = storage.codes + g * storage.group_columns / chunk_codes * chunk::bytes;
     for (std::size_t first = 0; first < group.size(); first += chunk_codes, codes += chunk::bytes) {
         const std::size_t count = std::min(chunk_codes, group.size() - first);
@@ -19856,7 +20147,7 @@ void set_codes(std::span<const float> group, row_storage const& storage, std::si
         for (std::size_t i = 0; i < chunk_codes; ++i) q[i] = rule(x[i]);
         for (std::size_t i = 0; i < count; ++i) {
             BITLENS_ASSERT(q[i] < 1u << Bits);
-            chunk::set(codes, i, static_cast<std::uint8_t>(q[i]));
+            chunk::set(codes, start + i, static_cast<std::uint8_t>(q[i]));
         }
     }
 }
@@ -25741,6 +26032,83 @@ inline parameter_count count_parameters(model_family const& family, model_config
 
 } // namespace bitlens
 
+// ---- bitlens/models/quantization_facts.hpp
+/// quantization_facts: what files say of how their weights were quantized, a fact each, whoever wrote them.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens::detail {
+
+inline std::string fact_text(json const& value) {
+    if (value.is_string()) return visible_line(value.get_ref<std::string const&>());
+    if (!value.is_array()) return value.dump();
+    const bool is_short =
+        value.size() <= 3 && std::ranges::none_of(value, [](json const& v) { return v.is_structured(); });
+    if (!is_short) return counted(value.size(), "value");
+    std::string text;
+    for (json const& v : value) text += (text.empty() ? "" : " ") + fact_text(v);
+    return text;
+}
+
+inline void add_facts(json const& object, std::string const& prefix, std::size_t depth,
+                      std::vector<std::string>& facts) {
+    constexpr std::size_t deepest = 4;
+    for (auto const& [key, value] : object.items()) {
+        const std::string name = prefix + visible_line(key);
+        if (value.is_null() || (value.is_structured() && value.empty())) continue;
+        if (value.is_object() && depth < deepest)
+            add_facts(value, name + '.', depth + 1, facts);
+        else if (value.is_object())
+            facts.push_back(name + ' ' + counted(value.size(), "value"));
+        else
+            facts.push_back(name + ' ' + fact_text(value));
+    }
+}
+
+/// Of a JSON description: "bits 4", "meta.quantizer gptqmodel:7.7.0".
+inline std::vector<std::string> quantization_facts(json const& description) {
+    std::vector<std::string> facts;
+    if (description.is_object()) add_facts(description, "", 1, facts);
+    return facts;
+}
+
+/// Of a GGUF file: its file type, who quantized it, and from what importance matrix.
+inline std::vector<std::string> quantization_facts(gguf_file const& file) {
+    constexpr std::array<std::string_view, 3> keys{"general.file_type", "general.quantized_by",
+                                                   "general.quantization_version"};
+    std::vector<std::string> facts;
+    for (auto const& value : file.metadata()) {
+        if (std::ranges::find(keys, value.key) == keys.end() && !value.key.starts_with("quantize.")) continue;
+        const std::string name = std::string(value.key) + ' ';
+        switch (value.type) {
+        case gguf_type::string:
+            facts.push_back(name + visible_line(*file.if_present<std::string>(value.key)));
+            break;
+        case gguf_type::array:
+            facts.push_back(name + counted(value.count, "value"));
+            break;
+        case gguf_type::boolean:
+            facts.push_back(name + (*file.if_present<bool>(value.key) ? "true" : "false"));
+            break;
+        case gguf_type::float32:
+        case gguf_type::float64:
+            facts.push_back(name + exact_text(*file.if_present<double>(value.key)));
+            break;
+        default:
+            facts.push_back(name + std::to_string(*file.if_present<std::int64_t>(value.key)));
+        }
+    }
+    return facts;
+}
+
+} // namespace bitlens::detail
+
 // ---- bitlens/models/stored_tensor.hpp
 /// stored_tensor: one tensor of a checkpoint and how to read it.
 
@@ -26147,6 +26515,11 @@ struct checkpoint_contents {
             problems.add(head.who() + ": the configuration ties the head to the embedding, but this is another matrix");
     }
 
+    /// What is said of how the weights were quantized.
+    std::vector<std::string> quantization_facts() const {
+        return gguf ? detail::quantization_facts(*gguf) : detail::quantization_facts(quantization_.object());
+    }
+
 private:
     std::span<model_family const* const> families_;
     bool is_wrapped_ = false; // a model of text within one of other things
@@ -26231,9 +26604,10 @@ class gguf_model_writer;
 
 /// A matrix of a checkpoint once it is loaded.
 struct loaded_form {
-    std::size_t bytes; ///< in codes: at most
-    bool is_borrowed;  ///< the bytes are those of the mapped file
-    bool is_float;     ///< of 32 bits
+    std::size_t bytes;  ///< in codes: at most
+    bool is_borrowed;   ///< the bytes are those of the mapped file
+    bool is_float;      ///< of 32 bits
+    std::string format; ///< its name: "uniform4-g128", "bf16"
 };
 
 /// A model on disk. Copies share one mapping of the files; nothing is read before it is asked for.
@@ -26308,6 +26682,9 @@ public:
         return text + embedding + head;
     }
 
+    /// What its files say of how the weights were quantized, a fact each, "bits 4": for people, whatever is read of it.
+    std::vector<std::string> quantization_facts() const { return contents_->quantization_facts(); }
+
     /// A matrix as W: in its stored type where W can hold that, borrowed from the mapped file where it lies aligned and
     /// in order; in codes where W lists a format that holds those exactly; otherwise as float.
     /// Errors: format_error naming file and tensor for a name that is not there, a type that W cannot hold, and a
@@ -26323,7 +26700,7 @@ public:
         constexpr bool takes_floats = std::constructible_from<W, packed_matrix<dense<float>>>;
         if constexpr (takes_floats)
             if (t.number == detail::stored_number::f32) return stored<float>(t);
-        if (t.number == detail::stored_number::coded || most_packed_bytes<W>(t)) {
+        if (t.number == detail::stored_number::coded || packed_form<W>(t)) {
             const auto m = coded(t);
             if constexpr (is_mixed_matrix<W>)
                 if (auto packed = packed_as<W>(m)) return std::move(*packed);
@@ -26356,13 +26733,13 @@ public:
         auto const& t = tensor(name, 2);
         const std::size_t count = t.rows() * t.cols();
         if (t.number == detail::stored_number::bf16 && std::constructible_from<W, packed_matrix<dense<bf16>>>)
-            return {count * sizeof(bf16), lies_as<bf16>(t), false};
+            return {count * sizeof(bf16), lies_as<bf16>(t), false, format_name<dense<bf16>>()};
         if (t.number == detail::stored_number::f16 && std::constructible_from<W, packed_matrix<dense<f16>>>)
-            return {count * sizeof(f16), lies_as<f16>(t), false};
-        if (const auto packed = most_packed_bytes<W>(t)) return {*packed, false, false};
+            return {count * sizeof(f16), lies_as<f16>(t), false, format_name<dense<f16>>()};
+        if (auto packed = packed_form<W>(t)) return std::move(*packed);
         const bool takes_floats = std::constructible_from<W, packed_matrix<dense<float>>>;
         return {count * sizeof(float), takes_floats && t.number == detail::stored_number::f32 && lies_as<float>(t),
-                true};
+                true, format_name<dense<float>>()};
     }
 
     /// Whether load_matrix<W> leaves the numbers in the mapped file. Their memory is the system's own copy of the file:
@@ -26447,16 +26824,16 @@ private:
         return all.with_rows(t.rows(), [&](std::size_t r) { return t.first_row + t.stored_row(r); });
     }
 
-    /// Bytes of a matrix in codes as W at most; nothing where W lists no format that holds it, or that is not known
-    /// before numbers are read.
+    /// A matrix in codes as W; nothing where W lists no format that holds it, or that is not known before numbers are
+    /// read.
     template <class W>
-    static std::optional<std::size_t> most_packed_bytes(detail::stored_tensor const& t) {
+    static std::optional<loaded_form> packed_form(detail::stored_tensor const& t) {
         if constexpr (is_mixed_matrix<W>) {
             const auto form = t.linear ? t.linear->form() : std::nullopt;
             const auto row = form ? packed_as<W>(*form) : std::nullopt;
             if (!row) return std::nullopt;
             const std::size_t order_bytes = 2 * form->order.size() * sizeof(std::uint32_t); // both ways
-            return t.rows() * (row->bytes() - order_bytes) + order_bytes;
+            return loaded_form{t.rows() * (row->bytes() - order_bytes) + order_bytes, false, false, row->format_name()};
         } else {
             return std::nullopt;
         }
@@ -26819,7 +27196,7 @@ private:
                 entry.type = &type;
                 ++written_[k];
                 return bytes;
-            } catch (format_error const&) { // the first that has the bits says what would be lost
+            } catch (shape_error const&) { // the first that has the bits says what would be lost
                 if (!lost && type.parts->bits >= in_file[0].bits) lost = std::current_exception();
             }
         }
@@ -26872,7 +27249,7 @@ private:
 /// place: in the first of Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 that holds the codes exactly, and as F32. Metadata and all
 /// other tensors are those of the source. What replaces is held in memory until the file is written.
 /// Errors: option_error for a source that is a folder, and where only some matrices of one tensor are replaced;
-/// shape_error for another shape; format_error saying what would be lost; those of write_gguf.
+/// shape_error for another shape, or saying what would be lost; those of write_gguf.
 template <class MatrixOf, class VectorOf>
 void write_gguf_model(checkpoint const& source, std::filesystem::path const& path, MatrixOf const& matrix_of,
                       VectorOf const& vector_of) {
@@ -27510,6 +27887,7 @@ struct run_method {
     std::string name, spec;
     bool ends_early = false;
     std::string quantized{}; // what stands for the folder that it was quantized into before; empty: there is none
+    std::string origin{};    // where it comes from, in words: for people, and in no comparison of runs
 
     bool operator==(run_method const&) const = default;
 };
@@ -27618,6 +27996,7 @@ inline json to_json(run_manifest const& m) {
         json entry{{"name", method.name}, {"spec", method.spec}};
         if (method.ends_early) entry["ends_early"] = true;
         if (!method.quantized.empty()) entry["quantized"] = method.quantized;
+        if (!method.origin.empty()) entry["origin"] = method.origin;
         out[detail::methods_key].push_back(std::move(entry));
     }
     out[detail::columns_key] = json::array();
@@ -27635,7 +28014,8 @@ inline run_manifest manifest_from(json const& file, std::string const& who) {
         const std::string place = who + ": " + detail::methods_key;
         m.methods.push_back({required<std::string>(entry, "name", place), required<std::string>(entry, "spec", place),
                              if_present<bool>(entry, "ends_early", place).value_or(false),
-                             if_present<std::string>(entry, "quantized", place).value_or("")});
+                             if_present<std::string>(entry, "quantized", place).value_or(""),
+                             if_present<std::string>(entry, "origin", place).value_or("")});
         if (!names.insert(m.methods.back().name).second)
             throw format_error(place + ": the name " + in_quotes(m.methods.back().name) + " is taken");
     }
@@ -30249,7 +30629,8 @@ inline document_selection select_documents(std::filesystem::path const& data, to
 /// Recipes: from the name of a method to a quantized model.
 
 // ---- bitlens/recipes/all_formats.hpp
-/// study_matrix: a weight matrix in any format that a method's name can ask for, and quantization into it.
+/// study_matrix: a weight matrix in any format that a method's name can ask for or a checkpoint keeps, and quantization
+/// into it.
 
 // ---- bitlens/recipes/method.hpp
 /// method: how to quantize a model, one of several kinds, and what results call it: "rtn3-g64", "mine=nf4-row-dq".
@@ -31130,12 +31511,21 @@ inline std::size_t fold_size(std::size_t group, block_shape const& shape) noexce
     return 0;
 }
 
-/// Errors: format_error for a scale that is not finite, naming its place.
-inline void check_group_scales(std::span<const float> scales, std::size_t groups, std::string const& who) {
-    for (std::size_t i = 0; i < scales.size(); ++i)
-        if (!std::isfinite(scales[i]))
-            throw format_error(who + ": row " + std::to_string(i / groups) + ", group " + std::to_string(i % groups) +
-                               " has the scale " + std::to_string(scales[i]) + "; a finite number is expected");
+/// Errors: format_error for a scale or an offset that is not finite, and for a scale beside offsets whose products with
+/// codes may round, naming its place.
+inline void check_group_numbers(packed_arrays const& w, int bits, std::string const& name) {
+    const auto refuse = [&](const char* what, std::size_t i, float x, const char* expected) {
+        throw format_error(name + '.' + what + "s\": row " + std::to_string(i / w.groups) + ", group " +
+                           std::to_string(i % w.groups) + " has the " + what + ' ' + std::to_string(x) + "; " +
+                           expected + " is expected");
+    };
+    for (std::size_t i = 0; i < w.scales.size(); ++i)
+        if (!std::isfinite(w.scales[i])) refuse("scale", i, w.scales[i], "a finite number");
+    for (std::size_t i = 0; i < w.offsets.size(); ++i) {
+        if (!std::isfinite(w.offsets[i])) refuse("offset", i, w.offsets[i], "a finite number");
+        if (!has_exact_products(w.scales[i], bits))
+            refuse("scale", i, w.scales[i], "one of so few bits that its products with codes are exact");
+    }
 }
 /// Errors: format_error for a zero that no code of so many bits can be, naming its place.
 inline void check_group_zeros(std::span<const std::uint8_t> zeros, std::size_t groups, int bits,
@@ -31162,12 +31552,13 @@ public:
 
     void add(std::string const& name, packed_arrays const& w, std::string const& format, int bits) {
         const auto who = [&](const char* part) { return who_ + ": tensor " + in_quotes(name + part); };
-        check_group_scales(w.scales.span(), w.groups, who(".scales"));
+        check_group_numbers(w, bits, who_ + ": tensor \"" + name);
         check_group_zeros(w.zeros.span(), w.groups, bits, who(".zeros"));
         metadata_[name + format_metadata_end] = format;
         add(name + ".codes", safetensors_type::u8, {w.rows, w.row_bytes}, w.codes.span());
         add(name + ".scales", safetensors_type::f32, {w.rows, w.groups}, w.scales.span());
         if (w.zeros.size() != 0) add(name + ".zeros", safetensors_type::u8, {w.rows, w.groups}, w.zeros.span());
+        if (w.offsets.size() != 0) add(name + ".offsets", safetensors_type::f32, {w.rows, w.groups}, w.offsets.span());
         if (w.order.empty()) return;
         if (w.cols > std::size_t{std::numeric_limits<std::int32_t>::max()})
             throw shape_error(who(".order") + ": " + std::to_string(w.cols) + " columns are more than I32 can count");
@@ -31219,10 +31610,13 @@ public:
     void read(std::string const& name, int bits, packed_arrays& to) {
         copy(name + ".codes", safetensors_type::u8, {to.rows, to.row_bytes}, to.codes.span());
         copy(name + ".scales", safetensors_type::f32, {to.rows, to.groups}, to.scales.span());
-        check_group_scales(to.scales.span(), to.groups, who(name + ".scales"));
-        if (to.zeros.size() == 0) return;
-        copy(name + ".zeros", safetensors_type::u8, {to.rows, to.groups}, to.zeros.span());
-        check_group_zeros(to.zeros.span(), to.groups, bits, who(name + ".zeros"));
+        if (to.zeros.size() != 0) {
+            copy(name + ".zeros", safetensors_type::u8, {to.rows, to.groups}, to.zeros.span());
+            check_group_zeros(to.zeros.span(), to.groups, bits, who(name + ".zeros"));
+        }
+        if (to.offsets.size() != 0)
+            copy(name + ".offsets", safetensors_type::f32, {to.rows, to.groups}, to.offsets.span());
+        check_group_numbers(to, bits, who_ + ": tensor \"" + name);
     }
     /// The order of a matrix's columns; nothing where they lie as they are.   Errors: format_error naming the tensor.
     std::vector<std::uint32_t> order_of(std::string const& name, std::size_t cols) {
@@ -31461,6 +31855,26 @@ inline quantized_manifest quantized_manifest_from(json const& file, std::string 
     if (const auto difference = first_difference(file, to_json(m), "", {" was found", " expected"}))
         throw format_error(who + ": " + *difference);
     return m;
+}
+
+/// What it was calibrated on, in words: "calibrated on 43 documents of 11083 tokens of c4.jsonl"; empty where it was
+/// not.
+inline std::string calibrated_on(quantized_manifest const& m) {
+    const auto number = [&](const char* key) {
+        const auto found = m.calibration.is_object() ? m.calibration.find(key) : m.calibration.end();
+        return found != m.calibration.end() && found->is_number_integer() ? found->get<std::size_t>() : 0;
+    };
+    const auto file = [&](const char* of) {
+        const json::json_pointer name(std::string("/") + of + "/name");
+        return m.origin.contains(name) && m.origin[name].is_string()
+                   ? visible_line(m.origin[name].get_ref<std::string const&>())
+                   : std::string();
+    };
+    if (const std::string cache = file("awq_cache"); !cache.empty()) return "scales of " + cache;
+    if (number("documents") == 0) return {};
+    const std::string from = file("calibration/file");
+    return "calibrated on " + counted(number("documents"), "document") + " of " + counted(number("tokens"), "token") +
+           (from.empty() ? "" : " of " + from);
 }
 
 /// Where two of them part, in words.
@@ -31818,11 +32232,17 @@ using normal_float_number = normal_float<static_cast<int>(3 + I / 4), method_gro
 
 template <std::size_t... U, std::size_t... N>
 auto all_formats(std::index_sequence<U...>, std::index_sequence<N...>)
-    -> mixed_matrix<dense<float>, dense<bf16>, dense<f16>, uniform_number<U>..., normal_float_number<N>...>;
+    -> mixed_matrix<dense<float>, dense<bf16>, dense<f16>, uniform_number<U>..., normal_float_number<N>...,
+                    // Q3_K and Q6_K; Q2_K; Q4_1, Q5_1, Q4_K, Q5_K and MLX; NVFP4; MXFP4; IQ4; FP4 of bitsandbytes
+                    uniform<3, 16, zero_kind::symmetric>, uniform<6, 16, zero_kind::symmetric>, affine<2, 16>,
+                    affine<2, 32>, affine<3, 32>, affine<4, 32>, affine<5, 32>, affine<6, 32>, affine<8, 32>,
+                    affine<2, 64>, affine<3, 64>, affine<4, 64>, affine<5, 64>, affine<6, 64>, affine<8, 64>,
+                    lookup<e2m1_levels, 16>, lookup<e2m1_levels, 32>, lookup<iq4_levels, 32>, lookup<fp4_levels, 32>,
+                    lookup<fp4_levels, 64>>;
 
 } // namespace detail
 
-/// All formats that a method can name, and the dense ones of checkpoints.
+/// All formats that a method can name, and those that checkpoints keep.
 using study_matrix =
     decltype(detail::all_formats(std::make_index_sequence<7 * 4 * 2>{}, std::make_index_sequence<2 * 4>{}));
 
@@ -42166,10 +42586,11 @@ namespace bitlens {
 
 /// Empty where the manifest says nothing: a program of one's own writes what it likes there.
 struct run_facts {
-    std::string model, data; // names of files
-    std::string kind;        // "llama, 30 layers"
-    std::string methods;     // "rtn3-g64, mine (rtn4-g64)"
-    std::string documents;   // "48 documents of 128 tokens"
+    std::string model, data;          // names of files
+    std::string kind;                 // "llama, 30 layers"
+    std::string methods;              // "rtn3-g64, mine (rtn4-g64)"
+    std::vector<std::string> origins; // "mine: GGUF, linear layers Q4_K, …", of each method that has one
+    std::string documents;            // "48 documents of 128 tokens"
 
     /// What there is of model, data, methods and documents on one line.
     std::string title() const {
@@ -42216,6 +42637,8 @@ inline run_facts facts_of(finished_study const& s) {
     }
     facts.kind += (facts.kind.empty() ? "" : ", ") + counted(s.layers(), "layer");
     facts.data = detail::name_in(setting, "data");
+    for (run_method const& m : s.run.manifest.methods)
+        if (!m.origin.empty()) facts.origins.push_back(visible_line(m.name + ": " + m.origin));
     for (auto const& m : s.methods) {
         facts.methods += (facts.methods.empty() ? "" : ", ") + m.name;
         if (m.spec != m.name) facts.methods += " (" + m.spec + ")";
@@ -43054,6 +43477,7 @@ inline std::string facts_html(run_facts const& facts, finished_study const& s) {
     line("Model", facts.model.empty() ? stored : facts.model + " (" + stored + ")");
     line("Data", facts.data);
     line("Methods", facts.methods);
+    for (auto const& origin : facts.origins) line("Where from", origin);
     line("Documents", facts.documents);
     return out + "</dl>\n";
 }

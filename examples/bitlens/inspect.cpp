@@ -4,6 +4,7 @@
 #include "config_lines.hpp"
 
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/recipes/all_formats.hpp"
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
 
@@ -16,6 +17,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bitlens::command {
@@ -90,6 +92,29 @@ void print_tensors(checkpoint const& source) {
                 static_cast<double>(numbers) / 1e6, bytes_text(bytes).c_str());
 }
 
+/// What becomes of the matrices, those that are alike in a line: "210 of GPTQ 4-bit g64 as uniform4-g64".
+void print_loaded(checkpoint const& source) {
+    struct kind {
+        std::size_t count = 0;
+        std::uint64_t bytes = 0;
+    };
+    std::map<std::pair<std::string, std::string>, kind> kinds; // stored, loaded
+    for (auto const& t : source.tensors()) {
+        if (t.shape.size() != 2) continue;
+        const loaded_form form = source.form_of<study_matrix>(t.name);
+        kind& k = kinds[{t.type, form.format}];
+        ++k.count;
+        k.bytes += form.bytes;
+    }
+    const char* label = "in memory";
+    for (auto const& [types, k] : kinds) {
+        std::printf("%-13s %zu %s of %s as %s, %s%s\n", label, k.count, k.count == 1 ? "matrix" : "matrices",
+                    types.first.c_str(), types.second.c_str(), k.count == 1 ? "" : "in all ",
+                    bytes_text(k.bytes).c_str());
+        label = "";
+    }
+}
+
 /// And where its ids and the rows of the model are not the same.
 void print_tokenizer(tokenizer const& t, std::size_t vocabulary) {
     std::printf("tokenizer     %s\n", t.description().c_str());
@@ -113,7 +138,11 @@ bool inspect(model_arguments const& a) {
     if (!source.tensors().empty()) {
         std::printf("tensors\n");
         print_tensors(source);
+        if (source.problems().empty()) print_loaded(source);
     }
+    const auto facts = source.quantization_facts();
+    for (std::size_t i = 0; i < facts.size(); ++i)
+        std::printf("%-13s %s\n", i == 0 ? "files say" : "", facts[i].c_str());
     std::vector<std::string> refusals = source.problems();
     try {
         print_tokenizer(source.load_tokenizer(), source.config().vocabulary);

@@ -50,6 +50,14 @@ inline std::string identity_of_stored(method const& m) {
                             : quantized_folder(m.folder).identity();
 }
 
+/// Where that comes from, in words: how it is stored, and what its files say of who quantized it and how.
+inline std::string origin_of_stored(method const& m) {
+    if (!is_checkpoint(m)) return calibrated_on(quantized_folder(m.folder).manifest());
+    std::string text = checkpoint_of(m).format_description();
+    for (auto const& fact : checkpoint_of(m).quantization_facts()) text += ", " + fact;
+    return text;
+}
+
 /// Whether a method has an embedding, a final norm and a head of its own. Those of another vocabulary are left out, as
 /// check_source says: nothing could be compared.
 inline bool has_own_ends(model_config const& config, method const& m) {

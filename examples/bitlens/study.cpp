@@ -44,9 +44,15 @@ namespace {
 std::vector<run_method> named(std::vector<method> const& methods, std::vector<planned_quantization> const& plans = {}) {
     std::vector<run_method> all;
     for (auto const& m : methods) all.push_back({m.name, m.text()});
-    for (std::size_t i = 0; i < methods.size(); ++i)
-        if (!methods[i].folder.empty()) all[i].quantized = identity_of_stored(methods[i]);
-    for (auto const& plan : plans) all[plan.method].quantized = plan.identity;
+    for (std::size_t i = 0; i < methods.size(); ++i) {
+        if (methods[i].folder.empty()) continue;
+        all[i].quantized = identity_of_stored(methods[i]);
+        all[i].origin = origin_of_stored(methods[i]);
+    }
+    for (auto const& plan : plans) {
+        all[plan.method].quantized = plan.identity;
+        all[plan.method].origin = calibrated_on(plan.manifest);
+    }
     return all;
 }
 

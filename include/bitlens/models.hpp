@@ -7,6 +7,7 @@
 #include "bitlens/models/checkpoint_path.hpp"
 #include "bitlens/models/config.hpp"
 #include "bitlens/models/gguf_model_writer.hpp"
+#include "bitlens/models/quantization_facts.hpp"
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/models/score.hpp"
 #include "bitlens/models/transformer.hpp"

@@ -138,6 +138,11 @@ TEST_CASE("a GGUF file is a method too, of a study and of what goes on from it, 
     test::write_gguf(file, config, tensors);
     check(s.study(s.model, "mine=" + file.string(), "of_gguf"), 0, {"mine: GGUF"});
     check(s.study(s.model, "mine=" + file.string(), "of_gguf"), 0, {}); // what is there is taken up
+    const json manifest = read_json_file(s.folder / "of_gguf" / "manifest.json");
+    CHECK(manifest["methods"][0]["origin"] == "GGUF, linear layers F16, embedding F16, head F16");
+    CHECK(
+        test::read_bytes(s.folder / "of_gguf" / "report.html").find("<dt>Where from</dt><dd><bdi>mine: GGUF, linear") !=
+        std::string::npos);
     check("bitlens locate '" + (s.folder / "of_gguf").string() + "' --threads 1 --model '" + s.model.string() +
               "' --on all --experiments exit",
           0, {});

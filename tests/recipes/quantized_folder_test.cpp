@@ -73,7 +73,8 @@ bool equal(quantized_block<Weight> const& a, quantized_block<Weight> const& b) {
         auto const &x = *arrays_of(*a.linear[p]), &y = *arrays_of(*b.linear[p]);
         if (!std::ranges::equal(x.codes.span(), y.codes.span()) ||
             !std::ranges::equal(x.scales.span(), y.scales.span()) ||
-            !std::ranges::equal(x.zeros.span(), y.zeros.span()) || x.order != y.order)
+            !std::ranges::equal(x.zeros.span(), y.zeros.span()) ||
+            !std::ranges::equal(x.offsets.span(), y.offsets.span()) || x.order != y.order)
             return false;
     }
     return true;
@@ -140,7 +141,7 @@ void check_every_format(std::type_identity<mixed_matrix<F...>>) {
         }
     };
     (check(std::type_identity<F>{}), ...);
-    CHECK(checked == 64);
+    CHECK(checked == 84);
 }
 
 } // namespace
@@ -430,6 +431,18 @@ TEST_CASE("a file that is cut anywhere, or has one bit changed anywhere, is refu
     CHECK(taken == 0);
     parent.write("q/layer-0000.safetensors", bytes);
     CHECK(refusal_of_folder(folder, small) == "none");
+}
+
+TEST_CASE("what a folder was calibrated on is told in words, as far as it says") {
+    quantized_manifest m = some_manifest();
+    CHECK(calibrated_on(m).empty());
+    m.calibration = {{"documents", 43}, {"tokens", 11083}};
+    CHECK(calibrated_on(m) == "calibrated on 43 documents of 11083 tokens");
+    m.origin["calibration"] = {{"file", {{"name", "c4\n.jsonl"}}}};
+    CHECK(calibrated_on(m) == "calibrated on 43 documents of 11083 tokens of c4\\x0a.jsonl");
+    m.calibration = {{"awq_cache", {{"sha256", "ab"}}}};
+    m.origin = {{"awq_cache", {{"name", "llama.pt"}}}};
+    CHECK(calibrated_on(m) == "scales of llama.pt");
 }
 
 } // namespace bitlens::test::quantized_folders

@@ -116,10 +116,10 @@ inline bool has_code_zeros(coded_matrix const& m) {
     return true;
 }
 /// Whether scales multiply codes exactly, as offsets want it.
-inline bool has_exact_products(coded_matrix const& m) {
+inline bool are_products_exact(coded_matrix const& m) {
     for (std::size_t r = 0; r < m.scales.rows(); ++r)
         for (const float s : m.scales.row(r))
-            if (!bitlens::has_exact_products(s, m.bits)) return false;
+            if (!has_exact_products(s, m.bits)) return false;
     return true;
 }
 
@@ -129,7 +129,7 @@ struct coded_rule {
     std::optional<float> zero = common_zero(m);
     bool zeros_are_codes = has_code_zeros(m);
     bool has_offsets = m.offsets.rows() != 0;
-    bool takes_offsets = has_offsets && has_exact_products(m);
+    bool takes_offsets = has_offsets && are_products_exact(m);
 
     /// Whether F writes every weight as the rule does. Groups may be cut into equal ones that share a scale.
     template <quant_format F>

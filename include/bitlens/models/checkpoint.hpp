@@ -39,9 +39,10 @@ class gguf_model_writer;
 
 /// A matrix of a checkpoint once it is loaded.
 struct loaded_form {
-    std::size_t bytes; ///< in codes: at most
-    bool is_borrowed;  ///< the bytes are those of the mapped file
-    bool is_float;     ///< of 32 bits
+    std::size_t bytes;  ///< in codes: at most
+    bool is_borrowed;   ///< the bytes are those of the mapped file
+    bool is_float;      ///< of 32 bits
+    std::string format; ///< its name: "uniform4-g128", "bf16"
 };
 
 /// A model on disk. Copies share one mapping of the files; nothing is read before it is asked for.
@@ -116,6 +117,9 @@ public:
         return text + embedding + head;
     }
 
+    /// What its files say of how the weights were quantized, a fact each, "bits 4": for people, whatever is read of it.
+    std::vector<std::string> quantization_facts() const { return contents_->quantization_facts(); }
+
     /// A matrix as W: in its stored type where W can hold that, borrowed from the mapped file where it lies aligned and
     /// in order; in codes where W lists a format that holds those exactly; otherwise as float.
     /// Errors: format_error naming file and tensor for a name that is not there, a type that W cannot hold, and a
@@ -131,7 +135,7 @@ public:
         constexpr bool takes_floats = std::constructible_from<W, packed_matrix<dense<float>>>;
         if constexpr (takes_floats)
             if (t.number == detail::stored_number::f32) return stored<float>(t);
-        if (t.number == detail::stored_number::coded || most_packed_bytes<W>(t)) {
+        if (t.number == detail::stored_number::coded || packed_form<W>(t)) {
             const auto m = coded(t);
             if constexpr (is_mixed_matrix<W>)
                 if (auto packed = packed_as<W>(m)) return std::move(*packed);
@@ -164,13 +168,13 @@ public:
         auto const& t = tensor(name, 2);
         const std::size_t count = t.rows() * t.cols();
         if (t.number == detail::stored_number::bf16 && std::constructible_from<W, packed_matrix<dense<bf16>>>)
-            return {count * sizeof(bf16), lies_as<bf16>(t), false};
+            return {count * sizeof(bf16), lies_as<bf16>(t), false, format_name<dense<bf16>>()};
         if (t.number == detail::stored_number::f16 && std::constructible_from<W, packed_matrix<dense<f16>>>)
-            return {count * sizeof(f16), lies_as<f16>(t), false};
-        if (const auto packed = most_packed_bytes<W>(t)) return {*packed, false, false};
+            return {count * sizeof(f16), lies_as<f16>(t), false, format_name<dense<f16>>()};
+        if (auto packed = packed_form<W>(t)) return std::move(*packed);
         const bool takes_floats = std::constructible_from<W, packed_matrix<dense<float>>>;
         return {count * sizeof(float), takes_floats && t.number == detail::stored_number::f32 && lies_as<float>(t),
-                true};
+                true, format_name<dense<float>>()};
     }
 
     /// Whether load_matrix<W> leaves the numbers in the mapped file. Their memory is the system's own copy of the file:
@@ -255,16 +259,16 @@ private:
         return all.with_rows(t.rows(), [&](std::size_t r) { return t.first_row + t.stored_row(r); });
     }
 
-    /// Bytes of a matrix in codes as W at most; nothing where W lists no format that holds it, or that is not known
-    /// before numbers are read.
+    /// A matrix in codes as W; nothing where W lists no format that holds it, or that is not known before numbers are
+    /// read.
     template <class W>
-    static std::optional<std::size_t> most_packed_bytes(detail::stored_tensor const& t) {
+    static std::optional<loaded_form> packed_form(detail::stored_tensor const& t) {
         if constexpr (is_mixed_matrix<W>) {
             const auto form = t.linear ? t.linear->form() : std::nullopt;
             const auto row = form ? packed_as<W>(*form) : std::nullopt;
             if (!row) return std::nullopt;
             const std::size_t order_bytes = 2 * form->order.size() * sizeof(std::uint32_t); // both ways
-            return t.rows() * (row->bytes() - order_bytes) + order_bytes;
+            return loaded_form{t.rows() * (row->bytes() - order_bytes) + order_bytes, false, false, row->format_name()};
         } else {
             return std::nullopt;
         }

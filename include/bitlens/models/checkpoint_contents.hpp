@@ -11,6 +11,7 @@
 #include "bitlens/models/config.hpp"
 #include "bitlens/models/model_family.hpp"
 #include "bitlens/models/parameter_names.hpp"
+#include "bitlens/models/quantization_facts.hpp"
 #include "bitlens/models/stored_tensor.hpp"
 #include "bitlens/stored/find_stored_linear.hpp"
 #include "bitlens/stored/gguf_linear.hpp"
@@ -309,6 +310,11 @@ struct checkpoint_contents {
         if (!embedding || head.linear || !std::ranges::equal(head.bytes, embedding->bytes) ||
             head.info.shape != embedding->info.shape || head.info.type != embedding->info.type)
             problems.add(head.who() + ": the configuration ties the head to the embedding, but this is another matrix");
+    }
+
+    /// What is said of how the weights were quantized.
+    std::vector<std::string> quantization_facts() const {
+        return gguf ? detail::quantization_facts(*gguf) : detail::quantization_facts(quantization_.object());
     }
 
 private:

@@ -94,7 +94,7 @@ private:
                 entry.type = &type;
                 ++written_[k];
                 return bytes;
-            } catch (format_error const&) { // the first that has the bits says what would be lost
+            } catch (shape_error const&) { // the first that has the bits says what would be lost
                 if (!lost && type.parts->bits >= in_file[0].bits) lost = std::current_exception();
             }
         }
@@ -147,7 +147,7 @@ private:
 /// place: in the first of Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 that holds the codes exactly, and as F32. Metadata and all
 /// other tensors are those of the source. What replaces is held in memory until the file is written.
 /// Errors: option_error for a source that is a folder, and where only some matrices of one tensor are replaced;
-/// shape_error for another shape; format_error saying what would be lost; those of write_gguf.
+/// shape_error for another shape, or saying what would be lost; those of write_gguf.
 template <class MatrixOf, class VectorOf>
 void write_gguf_model(checkpoint const& source, std::filesystem::path const& path, MatrixOf const& matrix_of,
                       VectorOf const& vector_of) {

@@ -252,6 +252,7 @@ inline std::string facts_html(run_facts const& facts, finished_study const& s) {
     line("Model", facts.model.empty() ? stored : facts.model + " (" + stored + ")");
     line("Data", facts.data);
     line("Methods", facts.methods);
+    for (auto const& origin : facts.origins) line("Where from", origin);
     line("Documents", facts.documents);
     return out + "</dl>\n";
 }

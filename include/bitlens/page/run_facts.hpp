@@ -16,10 +16,11 @@ namespace bitlens {
 
 /// Empty where the manifest says nothing: a program of one's own writes what it likes there.
 struct run_facts {
-    std::string model, data; // names of files
-    std::string kind;        // "llama, 30 layers"
-    std::string methods;     // "rtn3-g64, mine (rtn4-g64)"
-    std::string documents;   // "48 documents of 128 tokens"
+    std::string model, data;          // names of files
+    std::string kind;                 // "llama, 30 layers"
+    std::string methods;              // "rtn3-g64, mine (rtn4-g64)"
+    std::vector<std::string> origins; // "mine: GGUF, linear layers Q4_K, …", of each method that has one
+    std::string documents;            // "48 documents of 128 tokens"
 
     /// What there is of model, data, methods and documents on one line.
     std::string title() const {
@@ -66,6 +67,8 @@ inline run_facts facts_of(finished_study const& s) {
     }
     facts.kind += (facts.kind.empty() ? "" : ", ") + counted(s.layers(), "layer");
     facts.data = detail::name_in(setting, "data");
+    for (run_method const& m : s.run.manifest.methods)
+        if (!m.origin.empty()) facts.origins.push_back(visible_line(m.name + ": " + m.origin));
     for (auto const& m : s.methods) {
         facts.methods += (facts.methods.empty() ? "" : ", ") + m.name;
         if (m.spec != m.name) facts.methods += " (" + m.spec + ")";

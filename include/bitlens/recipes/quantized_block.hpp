@@ -71,12 +71,21 @@ inline std::size_t fold_size(std::size_t group, block_shape const& shape) noexce
     return 0;
 }
 
-/// Errors: format_error for a scale that is not finite, naming its place.
-inline void check_group_scales(std::span<const float> scales, std::size_t groups, std::string const& who) {
-    for (std::size_t i = 0; i < scales.size(); ++i)
-        if (!std::isfinite(scales[i]))
-            throw format_error(who + ": row " + std::to_string(i / groups) + ", group " + std::to_string(i % groups) +
-                               " has the scale " + std::to_string(scales[i]) + "; a finite number is expected");
+/// Errors: format_error for a scale or an offset that is not finite, and for a scale beside offsets whose products with
+/// codes may round, naming its place.
+inline void check_group_numbers(packed_arrays const& w, int bits, std::string const& name) {
+    const auto refuse = [&](const char* what, std::size_t i, float x, const char* expected) {
+        throw format_error(name + '.' + what + "s\": row " + std::to_string(i / w.groups) + ", group " +
+                           std::to_string(i % w.groups) + " has the " + what + ' ' + std::to_string(x) + "; " +
+                           expected + " is expected");
+    };
+    for (std::size_t i = 0; i < w.scales.size(); ++i)
+        if (!std::isfinite(w.scales[i])) refuse("scale", i, w.scales[i], "a finite number");
+    for (std::size_t i = 0; i < w.offsets.size(); ++i) {
+        if (!std::isfinite(w.offsets[i])) refuse("offset", i, w.offsets[i], "a finite number");
+        if (!has_exact_products(w.scales[i], bits))
+            refuse("scale", i, w.scales[i], "one of so few bits that its products with codes are exact");
+    }
 }
 /// Errors: format_error for a zero that no code of so many bits can be, naming its place.
 inline void check_group_zeros(std::span<const std::uint8_t> zeros, std::size_t groups, int bits,
@@ -103,12 +112,13 @@ public:
 
     void add(std::string const& name, packed_arrays const& w, std::string const& format, int bits) {
         const auto who = [&](const char* part) { return who_ + ": tensor " + in_quotes(name + part); };
-        check_group_scales(w.scales.span(), w.groups, who(".scales"));
+        check_group_numbers(w, bits, who_ + ": tensor \"" + name);
         check_group_zeros(w.zeros.span(), w.groups, bits, who(".zeros"));
         metadata_[name + format_metadata_end] = format;
         add(name + ".codes", safetensors_type::u8, {w.rows, w.row_bytes}, w.codes.span());
         add(name + ".scales", safetensors_type::f32, {w.rows, w.groups}, w.scales.span());
         if (w.zeros.size() != 0) add(name + ".zeros", safetensors_type::u8, {w.rows, w.groups}, w.zeros.span());
+        if (w.offsets.size() != 0) add(name + ".offsets", safetensors_type::f32, {w.rows, w.groups}, w.offsets.span());
         if (w.order.empty()) return;
         if (w.cols > std::size_t{std::numeric_limits<std::int32_t>::max()})
             throw shape_error(who(".order") + ": " + std::to_string(w.cols) + " columns are more than I32 can count");
@@ -160,10 +170,13 @@ public:
     void read(std::string const& name, int bits, packed_arrays& to) {
         copy(name + ".codes", safetensors_type::u8, {to.rows, to.row_bytes}, to.codes.span());
         copy(name + ".scales", safetensors_type::f32, {to.rows, to.groups}, to.scales.span());
-        check_group_scales(to.scales.span(), to.groups, who(name + ".scales"));
-        if (to.zeros.size() == 0) return;
-        copy(name + ".zeros", safetensors_type::u8, {to.rows, to.groups}, to.zeros.span());
-        check_group_zeros(to.zeros.span(), to.groups, bits, who(name + ".zeros"));
+        if (to.zeros.size() != 0) {
+            copy(name + ".zeros", safetensors_type::u8, {to.rows, to.groups}, to.zeros.span());
+            check_group_zeros(to.zeros.span(), to.groups, bits, who(name + ".zeros"));
+        }
+        if (to.offsets.size() != 0)
+            copy(name + ".offsets", safetensors_type::f32, {to.rows, to.groups}, to.offsets.span());
+        check_group_numbers(to, bits, who_ + ": tensor \"" + name);
     }
     /// The order of a matrix's columns; nothing where they lie as they are.   Errors: format_error naming the tensor.
     std::vector<std::uint32_t> order_of(std::string const& name, std::size_t cols) {

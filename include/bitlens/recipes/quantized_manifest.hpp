@@ -6,6 +6,8 @@
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/sha256.hpp"
+#include "bitlens/report/number_text.hpp"
+#include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/manifest.hpp"
 #include "bitlens/version.hpp"
 
@@ -79,6 +81,26 @@ inline quantized_manifest quantized_manifest_from(json const& file, std::string 
     if (const auto difference = first_difference(file, to_json(m), "", {" was found", " expected"}))
         throw format_error(who + ": " + *difference);
     return m;
+}
+
+/// What it was calibrated on, in words: "calibrated on 43 documents of 11083 tokens of c4.jsonl"; empty where it was
+/// not.
+inline std::string calibrated_on(quantized_manifest const& m) {
+    const auto number = [&](const char* key) {
+        const auto found = m.calibration.is_object() ? m.calibration.find(key) : m.calibration.end();
+        return found != m.calibration.end() && found->is_number_integer() ? found->get<std::size_t>() : 0;
+    };
+    const auto file = [&](const char* of) {
+        const json::json_pointer name(std::string("/") + of + "/name");
+        return m.origin.contains(name) && m.origin[name].is_string()
+                   ? visible_line(m.origin[name].get_ref<std::string const&>())
+                   : std::string();
+    };
+    if (const std::string cache = file("awq_cache"); !cache.empty()) return "scales of " + cache;
+    if (number("documents") == 0) return {};
+    const std::string from = file("calibration/file");
+    return "calibrated on " + counted(number("documents"), "document") + " of " + counted(number("tokens"), "token") +
+           (from.empty() ? "" : " of " + from);
 }
 
 /// Where two of them part, in words.

@@ -40,7 +40,7 @@ public:
 
 private:
     [[noreturn]] void refuse(std::string const& what) const {
-        throw format_error(who_ + ": " + std::string(type_.name) + " does not hold it exactly: " + what);
+        throw shape_error(who_ + ": " + std::string(type_.name) + " does not hold it exactly: " + what);
     }
     static std::string place(std::size_t r, std::size_t c) {
         return "row " + std::to_string(r) + ", column " + std::to_string(c);
@@ -117,7 +117,7 @@ private:
 } // namespace detail
 
 /// Rows of m as F32, F16 or BF16 numbers, or Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0 blocks. who: what errors begin with.
-/// Errors: format_error saying which weight or scale would not be the same; option_error for another type.
+/// Errors: shape_error saying which weight or scale would not be the same; option_error for another type.
 inline std::vector<std::byte> gguf_blocks_of(coded_matrix const& m, gguf_block_type const& type,
                                              std::string const& who) {
     return detail::gguf_block_writer(m, type, who).write();

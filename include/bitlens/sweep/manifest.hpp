@@ -25,6 +25,7 @@ struct run_method {
     std::string name, spec;
     bool ends_early = false;
     std::string quantized{}; // what stands for the folder that it was quantized into before; empty: there is none
+    std::string origin{};    // where it comes from, in words: for people, and in no comparison of runs
 
     bool operator==(run_method const&) const = default;
 };
@@ -133,6 +134,7 @@ inline json to_json(run_manifest const& m) {
         json entry{{"name", method.name}, {"spec", method.spec}};
         if (method.ends_early) entry["ends_early"] = true;
         if (!method.quantized.empty()) entry["quantized"] = method.quantized;
+        if (!method.origin.empty()) entry["origin"] = method.origin;
         out[detail::methods_key].push_back(std::move(entry));
     }
     out[detail::columns_key] = json::array();
@@ -150,7 +152,8 @@ inline run_manifest manifest_from(json const& file, std::string const& who) {
         const std::string place = who + ": " + detail::methods_key;
         m.methods.push_back({required<std::string>(entry, "name", place), required<std::string>(entry, "spec", place),
                              if_present<bool>(entry, "ends_early", place).value_or(false),
-                             if_present<std::string>(entry, "quantized", place).value_or("")});
+                             if_present<std::string>(entry, "quantized", place).value_or(""),
+                             if_present<std::string>(entry, "origin", place).value_or("")});
         if (!names.insert(m.methods.back().name).second)
             throw format_error(place + ": the name " + in_quotes(m.methods.back().name) + " is taken");
     }
