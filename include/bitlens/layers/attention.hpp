@@ -1,13 +1,14 @@
 #pragma once
-/// Causal attention with grouped heads, for a whole document at once.
+/// Causal attention with grouped heads: of a whole document at once, or of more queries over the cache of their text.
 
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/shape_check.hpp"
 #include "bitlens/core/view.hpp"
 #include "bitlens/core/workspace.hpp"
-#include "bitlens/formats/quant_format.hpp"
 #include "bitlens/kernels/micro_kernels.hpp"
 #include "bitlens/kernels/soft_cap.hpp"
+#include "bitlens/layers/attention_panels.hpp"
+#include "bitlens/layers/key_value_cache.hpp"
 #include "bitlens/simd/rows.hpp"
 
 #include <algorithm>
@@ -61,104 +62,68 @@ float exponentials(std::span<float> s, std::size_t begin, std::size_t end, float
     return simd::fold(sum, [](float a, float b) { return a + b; });
 }
 
-/// How attention lies in memory: keys are what the panels of a micro-kernel hold as rows of "weights", and values are
-/// the same with rows and columns exchanged. All panels of a kind take the same room.
-struct attention_layout {
-    micro_kernel const& kernel;
-    std::size_t positions, head_dim; // of the keys
-
-    /// Queries that read a panel while it is in the nearest cache.
-    std::size_t block_rows = std::max<std::size_t>(1, 32 / kernel.tile_positions) * kernel.tile_positions;
-    std::size_t key_depth = std::min(kernel.max_depth, head_dim);
-    std::size_t value_depth = std::clamp<std::size_t>(positions, 1, kernel.max_depth);
-    std::size_t key_panels = pieces(positions, kernel.panel_rows), key_blocks = pieces(head_dim, key_depth);
-    std::size_t value_blocks = pieces(positions, value_depth), value_panels = pieces(head_dim, kernel.panel_rows);
-    std::size_t key_panel_elements = panel_elements(key_depth), value_panel_elements = panel_elements(value_depth);
-    std::size_t strip_cols = pieces(head_dim, chunk_codes) * chunk_codes;
-
-    /// Keys from which the sum over values may begin: whole registers of any instruction set, and whole pieces of any
-    /// micro-kernel, so that a key's place among the lanes does not depend on where the sum begins.
-    static constexpr std::size_t key_unit = chunk_codes;
-
-    static constexpr std::size_t pieces(std::size_t n, std::size_t size) noexcept { return (n + size - 1) / size; }
-
-    /// Elements of the keys or values of one head.
-    std::size_t keys() const noexcept { return key_panels * key_blocks * key_panel_elements; }
-    std::size_t values() const noexcept { return value_blocks * value_panels * value_panel_elements; }
-    /// Where a panel begins, of some keys and a block of dimensions; of a block of positions and some dimensions.
-    std::size_t key_panel(std::size_t panel, std::size_t block) const noexcept {
-        return (panel * key_blocks + block) * key_panel_elements;
-    }
-    std::size_t value_panel(std::size_t block, std::size_t panel) const noexcept {
-        return (block * value_panels + panel) * value_panel_elements;
-    }
-    /// Where the position `at` of a panel of `dims` dimensions begins, at a multiple of key_unit.
-    std::size_t in_value_panel(std::size_t at, std::size_t dims) const noexcept {
-        return kernel.row_elements(at) * kernel.padded_rows(dims);
-    }
-
-    std::size_t padded_keys() const noexcept { return key_panels * kernel.panel_rows; }
-    std::size_t padded_dims() const noexcept { return value_panels * kernel.panel_rows; }
-    /// What a task works in: keys of a panel as floats; packed queries or probabilities; scores; sums of values.
-    std::size_t strip() const noexcept { return kernel.panel_rows * strip_cols; }
-    std::size_t packed() const noexcept {
-        return std::max(block_rows * kernel.row_elements(key_depth),
-                        kernel.tile_positions * kernel.row_elements(value_depth));
-    }
-    std::size_t scores() const noexcept { return block_rows * padded_keys(); }
-    std::size_t result() const noexcept { return kernel.tile_positions * padded_dims(); }
-
-    std::size_t bytes(std::size_t kv_heads, std::size_t tasks) const noexcept {
-        return workspace::bytes_for<packed_element>(kv_heads * keys()) +
-               workspace::bytes_for<packed_element>(kv_heads * values()) +
-               workspace::bytes_for<packed_element>(tasks * packed()) + workspace::bytes_for<float>(tasks * strip()) +
-               workspace::bytes_for<float>(tasks * scores()) + workspace::bytes_for<float>(tasks * result());
-    }
-
-private:
-    /// Weights are packed by whole registers, which may be more columns than a panel needs.
-    std::size_t panel_elements(std::size_t depth) const noexcept {
-        return kernel.panel_rows * kernel.row_elements(pieces(depth, chunk_codes) * chunk_codes);
-    }
-};
-
-/// Keys and values of one head, (T, head_dim) each, into panels, those that hold none from `first` on left out.
-/// strip: layout.strip() floats to work in.
-inline void pack_head(attention_layout const& layout, std::size_t first, matrix_view<const float> k,
-                      matrix_view<const float> v, packed_element* keys, packed_element* values, float* strip) noexcept {
-    micro_kernel const& kernel = layout.kernel;
-    const std::size_t panel_rows = kernel.panel_rows, stride = layout.strip_cols;
-    for (std::size_t panel = first / panel_rows; panel < layout.key_panels; ++panel) {
-        const auto rows = k.middle_rows(panel * panel_rows, std::min(panel_rows, k.rows - panel * panel_rows));
-        std::fill_n(strip, layout.strip(), 0.0f);
-        for (std::size_t r = 0; r < rows.rows; ++r) std::ranges::copy(rows.row(r), strip + r * stride);
-        for (std::size_t i = 0, block = 0; i < k.cols; i += layout.key_depth, ++block)
-            kernel.pack_weights(strip + i, stride, panel_rows, 0, std::min(layout.key_depth, k.cols - i),
-                                keys + layout.key_panel(panel, block));
-    }
-    std::size_t block = first / layout.value_depth;
-    for (std::size_t s = block * layout.value_depth; s < v.rows; s += layout.value_depth, ++block)
-        for (std::size_t i = 0, panel = 0; i < v.cols; i += panel_rows, ++panel)
-            kernel.pack_transposed(&v(s, i), v.stride, std::min(panel_rows, v.cols - i),
-                                   std::min(layout.value_depth, v.rows - s), values + layout.value_panel(block, panel));
-}
-
 /// What a task of attention works in.
 struct attention_scratch {
-    packed_element* packed;
-    float *scores, *result;
+    packed_element* packed; // queries or probabilities
+    float *scores, *result; // result: sums of values
 };
 
-/// out = attention of queries from row `first` on of one head, at most a block of them, q and out (T, head_dim).
+/// How much of it a task needs for so many queries at once and the keys up to the last of them.
+struct attention_work {
+    attention_layout const& layout;
+    std::size_t queries, keys;
+
+    std::size_t rows() const noexcept {
+        const std::size_t tile = layout.kernel.tile_positions;
+        return std::min(layout.block_rows, layout.pieces(queries, tile) * tile);
+    }
+    std::size_t padded_keys() const noexcept {
+        return layout.pieces(keys, layout.kernel.panel_rows) * layout.kernel.panel_rows;
+    }
+    std::size_t padded_dims() const noexcept { return layout.value_panels * layout.kernel.panel_rows; }
+    std::size_t packed() const noexcept {
+        return std::max(rows() * layout.kernel.row_elements(layout.key_depth),
+                        layout.kernel.tile_positions * layout.kernel.row_elements(std::min(layout.value_depth, keys)));
+    }
+    std::size_t scores() const noexcept { return rows() * padded_keys(); }
+    std::size_t result() const noexcept { return layout.kernel.tile_positions * padded_dims(); }
+
+    std::size_t bytes(std::size_t tasks) const noexcept {
+        return workspace::bytes_for<packed_element>(tasks * packed()) + workspace::bytes_for<float>(tasks * scores()) +
+               workspace::bytes_for<float>(tasks * result());
+    }
+};
+
+/// Queries of all heads of one text, which stand from rule.first on, and the panels of its keys and values.
+struct attention_job {
+    attention_layout layout;
+    attention_rule rule;
+    matrix_view<const float> q; // (T, heads · head_dim)
+    std::size_t kv_heads;
+    packed_element const *keys, *values; // [kv_head]
+    matrix_view<float> out;
+
+    std::size_t heads() const noexcept { return q.cols / layout.head_dim; }
+    std::size_t blocks() const noexcept { return layout.pieces(q.rows, layout.block_rows); }
+    attention_work work() const noexcept { return {layout, q.rows, rule.first + q.rows}; }
+};
+
+/// out = attention of queries from row `first` on of one head, at most a block of them.
 template <class Arch>
-void attend(attention_layout const& layout, attention_rule const& rule, matrix_view<const float> q, std::size_t first,
-            const packed_element* keys, const packed_element* values, matrix_view<float> out,
-            attention_scratch scratch) noexcept {
+void attend(attention_job const& job, std::size_t head, std::size_t first, attention_scratch scratch) noexcept {
+    attention_layout const& layout = job.layout;
+    attention_rule const& rule = job.rule;
     micro_kernel const& kernel = layout.kernel;
+    const std::size_t heads = job.heads(), kv_heads = job.kv_heads, kv_head = head / (heads / kv_heads);
+    const auto q = job.q.middle_cols(head * layout.head_dim, layout.head_dim);
+    const auto out = job.out.middle_cols(head * layout.head_dim, layout.head_dim);
+    packed_element const* const keys = job.keys + kv_head * layout.keys();
+    packed_element const* const values = job.values + kv_head * layout.values();
+    const attention_work work = job.work();
     const std::size_t tile_rows = kernel.tile_positions, panel_rows = kernel.panel_rows;
     const std::size_t end = std::min(q.rows, first + layout.block_rows), dims = q.cols;
-    const matrix_view<float> scores(scratch.scores, layout.block_rows, layout.padded_keys());
-    const matrix_view<float> result(scratch.result, tile_rows, layout.padded_dims());
+    const matrix_view<float> scores(scratch.scores, work.rows(), work.padded_keys());
+    const matrix_view<float> result(scratch.result, tile_rows, work.padded_dims());
     const auto rows_of = [&](std::size_t t) { return std::min(tile_rows, end - t); };
     // Keys of the tile from t on: those that its first query sees and the others see too, or no longer.
     const auto seen_from = [&](std::size_t t) { return rule.seen_from(rule.first + t); };
@@ -195,14 +160,13 @@ void attend(attention_layout const& layout, attention_rule const& rule, matrix_v
         for (std::size_t s = begin, next; s < seen_by(t); s = next, ++block) {
             next = (block + 1) * layout.value_depth;
             const auto weights = tile.middle_cols(s, std::min(next, seen_by(t)) - s);
-            const std::size_t at = s - block * layout.value_depth;
             kernel.pack_positions(weights, scratch.packed);
             for (std::size_t i = 0, panel = 0; i < dims; i += panel_rows, ++panel) {
                 const std::size_t panel_dims = std::min(panel_rows, dims - i);
                 const auto part =
                     result.middle_rows(0, padded_rows_of(t)).middle_cols(i, kernel.padded_rows(panel_dims));
                 kernel.multiply(kernel.packed_operand(scratch.packed, weights.rows), weights.cols,
-                                values + layout.value_panel(block, panel) + layout.in_value_panel(at, panel_dims), part,
+                                values + layout.value_panel(panel) + layout.in_value_panel(s, panel_dims), part,
                                 s == begin ? matrix_view<float>{} : part, {});
             }
         }
@@ -213,30 +177,88 @@ void attend(attention_layout const& layout, attention_rule const& rule, matrix_v
     }
 }
 
-/// Errors: those of attention, but for the workspace.
-inline void check_attention_operands(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
+/// Errors: those of attention, but for the workspace.   k: of the keys, whose numbers are not looked at.
+inline void check_attention_operands(matrix_view<const float> q, std::size_t keys, std::size_t key_width,
                                      std::size_t head_dim, attention_rule const& rule, matrix_view<float> out) {
-    if (head_dim == 0 || k.cols == 0 || k.cols % head_dim != 0 || q.cols % k.cols != 0)
-        throw shape_error("attention: q has " + std::to_string(q.cols) + " columns and k " + std::to_string(k.cols) +
+    if (head_dim == 0 || key_width == 0 || key_width % head_dim != 0 || q.cols % key_width != 0)
+        throw shape_error("attention: q has " + std::to_string(q.cols) + " columns and k " + std::to_string(key_width) +
                           ", expected whole heads of " + std::to_string(head_dim) + ", and as many of q for each of k");
-    check_range("attention", "queries", rule.first, q.rows, k.rows);
-    check_shape("attention", "v", v, k.rows, k.cols);
+    check_range("attention", "queries", rule.first, q.rows, keys);
     check_shape("attention", "out", out, q.rows, q.cols);
     if (!(rule.scale > 0) || !std::isfinite(rule.scale))
         throw option_error("attention: scale " + std::to_string(rule.scale) + ", expected a positive number");
     if (rule.window == 0) throw option_error("attention: a window of 0 keys, expected at least 1, the query's own");
     check_soft_cap("attention", rule.soft_cap);
 }
+inline void check_attention_operands(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
+                                     std::size_t head_dim, attention_rule const& rule, matrix_view<float> out) {
+    check_attention_operands(q, k.rows, k.cols, head_dim, rule, out);
+    check_shape("attention", "v", v, k.rows, k.cols);
+}
+
+/// All of some jobs, job_of(0) … job_of(count − 1), of one kernel and head_dim.   Errors: shape_error for a workspace
+/// that has less than the work of the most queries and keys for each task.
+template <class Arch, class JobOf>
+void attend_all(std::size_t count, JobOf const& job_of, workspace& scratch) {
+    std::size_t units = 0, queries = 0, keys = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const attention_job job = job_of(i);
+        units += job.heads() * job.blocks();
+        queries = std::max(queries, job.q.rows);
+        keys = std::max(keys, job.rule.first + job.q.rows);
+    }
+    if (units == 0) return;
+    const attention_layout layout = job_of(0).layout;
+    const attention_work most{layout, queries, keys};
+    const std::size_t tasks = scratch.tasks();
+    scratch.require("attention", most.bytes(tasks));
+    workspace::frame frame(scratch);
+    const auto packed = frame.take<packed_element>(tasks * most.packed());
+    const auto scores = frame.take<float>(tasks * most.scores());
+    const auto results = frame.take<float>(tasks * most.result());
+    parallel_pieces(units, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
+        const micro_kernel_session session(layout.kernel);
+        const attention_scratch own{&packed[task * most.packed()], &scores[task * most.scores()],
+                                    &results[task * most.result()]};
+        for (std::size_t i = 0, first = 0, next; i < count && first < end; ++i, first = next) {
+            const attention_job job = job_of(i);
+            const std::size_t blocks = job.blocks();
+            next = first + job.heads() * blocks;
+            for (std::size_t unit = std::max(begin, first); unit < std::min(end, next); ++unit)
+                attend<Arch>(job, (unit - first) / blocks, (unit - first) % blocks * job.layout.block_rows, own);
+        }
+    });
+}
+
+/// Bytes of workspace for the panels of a document, but for what attend_all needs.
+inline std::size_t panel_bytes(attention_layout const& layout, std::size_t kv_heads, std::size_t tasks) noexcept {
+    return workspace::bytes_for<packed_element>(kv_heads * layout.keys()) +
+           workspace::bytes_for<packed_element>(kv_heads * layout.values()) +
+           workspace::bytes_for<float>(tasks * layout.strip());
+}
 
 } // namespace detail
 
-/// Bytes of workspace that attention needs for so many keys, in any arithmetic and by any rule.
+/// Bytes of workspace that attention needs for a document of so many keys, in any arithmetic and by any rule.
 template <class Arch = simd::default_arch>
 std::size_t attention_bytes(std::size_t keys, std::size_t kv_heads, std::size_t head_dim, unsigned tasks) {
     std::size_t bytes = 0;
-    for (const arithmetic a : all_arithmetics)
-        bytes =
-            std::max(bytes, detail::attention_layout{micro_kernel_of<Arch>(a), keys, head_dim}.bytes(kv_heads, tasks));
+    for (const arithmetic a : all_arithmetics) {
+        const detail::attention_layout layout{micro_kernel_of<Arch>(a), keys, head_dim};
+        bytes = std::max(bytes, detail::panel_bytes(layout, kv_heads, tasks) +
+                                    detail::attention_work{layout, keys, keys}.bytes(tasks));
+    }
+    return bytes;
+}
+
+/// The same for queries over caches of so many keys at most.
+template <class Arch = simd::default_arch>
+std::size_t cached_attention_bytes(std::size_t queries, std::size_t keys, std::size_t head_dim, unsigned tasks) {
+    std::size_t bytes = 0;
+    for (const arithmetic a : all_arithmetics) {
+        const detail::attention_layout layout{micro_kernel_of<Arch>(a), keys, head_dim};
+        bytes = std::max(bytes, detail::attention_work{layout, queries, keys}.bytes(tasks));
+    }
     return bytes;
 }
 
@@ -254,37 +276,69 @@ void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_vi
     detail::check_attention_operands(q, k, v, head_dim, rule, out);
     if (q.rows == 0) return;
 
-    const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim, tasks = scratch.tasks();
-    k = k.middle_rows(0, rule.first + q.rows);
-    v = v.middle_rows(0, rule.first + q.rows);
-    const detail::attention_layout layout{micro_kernel_of<Arch>(scratch.products()), k.rows, head_dim};
-    scratch.require("attention", layout.bytes(kv_heads, tasks));
+    const std::size_t kv_heads = k.cols / head_dim, tasks = scratch.tasks(), keys_seen = rule.first + q.rows;
+    const detail::attention_layout layout{micro_kernel_of<Arch>(scratch.products()), keys_seen, head_dim};
+    scratch.require("attention", detail::panel_bytes(layout, kv_heads, tasks) +
+                                     detail::attention_work{layout, q.rows, keys_seen}.bytes(tasks));
     workspace::frame frame(scratch);
     const auto keys = frame.take<packed_element>(kv_heads * layout.keys());
     const auto values = frame.take<packed_element>(kv_heads * layout.values());
-    const auto packed = frame.take<packed_element>(tasks * layout.packed());
     const auto strips = frame.take<float>(tasks * layout.strip());
-    const auto scores = frame.take<float>(tasks * layout.scores());
-    const auto results = frame.take<float>(tasks * layout.result());
 
+    // Panels that hold no key which a query sees are left out.
+    const std::size_t from = rule.seen_from(rule.first);
+    const auto first_key = from / layout.kernel.panel_rows * layout.kernel.panel_rows;
+    const auto first_value = from / layout.key_unit * layout.key_unit;
     parallel_pieces(kv_heads, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        for (std::size_t h = begin; h < end; ++h)
-            detail::pack_head(layout, rule.seen_from(rule.first), k.middle_cols(h * head_dim, head_dim),
-                              v.middle_cols(h * head_dim, head_dim), &keys[h * layout.keys()],
-                              &values[h * layout.values()], &strips[task * layout.strip()]);
-    });
-    const std::size_t blocks = layout.pieces(q.rows, layout.block_rows);
-    parallel_pieces(heads * blocks, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        const micro_kernel_session session(layout.kernel);
-        for (std::size_t i = begin; i < end; ++i) {
-            const std::size_t head = i / blocks, kv_head = head / (heads / kv_heads);
-            detail::attend<Arch>(
-                layout, rule, q.middle_cols(head * head_dim, head_dim), i % blocks * layout.block_rows,
-                &keys[kv_head * layout.keys()], &values[kv_head * layout.values()],
-                out.middle_cols(head * head_dim, head_dim),
-                {&packed[task * layout.packed()], &scores[task * layout.scores()], &results[task * layout.result()]});
+        for (std::size_t h = begin; h < end; ++h) {
+            const auto of_head = [&](matrix_view<const float> all, std::size_t first) {
+                return all.middle_rows(first, keys_seen - first).middle_cols(h * head_dim, head_dim);
+            };
+            detail::pack_keys(layout, first_key, of_head(k, first_key), &keys[h * layout.keys()],
+                              &strips[task * layout.strip()]);
+            detail::pack_values(layout, first_value, of_head(v, first_value), &values[h * layout.values()]);
         }
     });
+    const detail::attention_job job{layout, rule, q, kv_heads, keys.data(), values.data(), out};
+    detail::attend_all<Arch>(
+        1, [&](std::size_t) { return job; }, scratch);
+}
+
+/// Queries of one text over its cache: out_t as above, for positions first, first + 1 … of those that the cache has.
+template <class Arch = simd::default_arch>
+struct cached_queries {
+    key_value_cache<Arch> const* cache;
+    std::size_t first;
+    matrix_view<const float> q;
+    matrix_view<float> out;
+};
+
+/// Attention of queries over the caches of their texts, the same of each as attention of its whole text, bit for bit.
+/// rule.first is not looked at.   Shapes: q, out (T, heads · head_dim).   Scratch: cached_attention_bytes for the most
+/// queries and keys of one text.   Errors: as above; option_error for a cache of another arithmetic than the
+/// workspace's.
+template <class Arch = simd::default_arch>
+void attention(std::span<const cached_queries<Arch>> texts, attention_rule const& rule, workspace& scratch) {
+    const auto rule_of = [&](auto const& text) {
+        attention_rule own = rule;
+        own.first = text.first;
+        return own;
+    };
+    for (auto const& text : texts) {
+        auto const& cache = *text.cache;
+        detail::check_attention_operands(text.q, cache.positions(), cache.kv_heads() * cache.head_dim(),
+                                         cache.head_dim(), rule_of(text), text.out);
+        detail::check_size("attention", "a head of the cache", cache.head_dim(), texts[0].cache->head_dim());
+        if (cache.products() != scratch.products())
+            throw option_error("attention: keys and values are packed for " + std::string(name(cache.products())) +
+                               ", the workspace is for " + std::string(name(scratch.products())));
+    }
+    const auto job_of = [&](std::size_t i) {
+        auto const& text = texts[i];
+        return detail::attention_job{text.cache->layout(), rule_of(text),         text.q,  text.cache->kv_heads(),
+                                     text.cache->keys(0),  text.cache->values(0), text.out};
+    };
+    detail::attend_all<Arch>(texts.size(), job_of, scratch);
 }
 
 } // namespace bitlens

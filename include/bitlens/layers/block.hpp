@@ -7,10 +7,12 @@
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
 #include "bitlens/hooks/probe.hpp"
+#include "bitlens/kernels/matvec.hpp"
 #include "bitlens/kernels/weight_panels.hpp"
 #include "bitlens/layers/attention.hpp"
 #include "bitlens/layers/block_form.hpp"
 #include "bitlens/layers/gated_mlp.hpp"
+#include "bitlens/layers/key_value_cache.hpp"
 #include "bitlens/layers/linear.hpp"
 #include "bitlens/layers/rms_norm.hpp"
 #include "bitlens/layers/rope.hpp"
@@ -18,6 +20,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -147,7 +150,7 @@ struct block_buffers {
     matrix<float> act;   // input of W_down (T, d_ff)
     std::shared_ptr<const rope_tables> ropes;
 
-    /// With tables that other tasks have too, for texts of this length. for texts of this length.
+    /// With tables that other tasks have too, for texts of this length; none for texts that go on with their own.
     block_buffers(std::size_t positions, block_shape const& s, std::shared_ptr<const rope_tables> tables)
         : heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width), ropes(std::move(tables)) {}
     block_buffers(std::size_t positions, block_shape const& s, std::span<const rope_rule> rules)
@@ -159,8 +162,36 @@ struct block_buffers {
     }
 };
 
-/// Bytes of workspace that advance needs, whoever listens.
-inline std::size_t advance_bytes(block_shape const& s, std::size_t positions, unsigned tasks) {
+/// How matrix products of a few rows are computed: one after the other, or together as those of a document. They round
+/// differently, and so it is said by who runs a model, never taken from the number of rows.
+enum class row_products : std::uint8_t {
+    matmul, ///< the bits that a document's rows have
+    matvec, ///< float32 whatever the workspace's arithmetic: each row by itself, as fast as the weights can be read
+};
+
+/// A text that rows of a stream go on: its next positions.
+struct text_rows {
+    std::size_t rows;                         // after those of the texts before it in the stream
+    std::span<key_value_cache<>> layers;      // what it has been so far, in each layer of the model
+    std::shared_ptr<const rope_tables> ropes; // of the text that these rows belong to
+};
+
+/// What a stream is when it is no document from its first position on: texts that go on, side by side.
+struct continuation {
+    std::span<const text_rows> texts;
+    row_products products = row_products::matmul;
+
+    std::size_t rows() const noexcept {
+        std::size_t sum = 0;
+        for (auto const& text : texts) sum += text.rows;
+        return sum;
+    }
+};
+
+namespace detail {
+
+/// Bytes of workspace that a block needs for so many rows, and some beside its queries, keys and values.
+inline std::size_t block_bytes(block_shape const& s, std::size_t positions, unsigned tasks, std::size_t attention) {
     const auto floats = [&](std::size_t width) { return workspace::bytes_for<float>(positions * width); };
     std::size_t product = 0;
     for (std::size_t p = 0; p < projection_count; ++p) {
@@ -168,23 +199,41 @@ inline std::size_t advance_bytes(block_shape const& s, std::size_t positions, un
         product = std::max(product, matmul_bytes(rows, cols, positions, tasks));
     }
     const std::size_t query = floats(s.heads * s.head_dim), key = floats(s.kv_heads * s.head_dim);
-    const std::size_t attend = floats(s.width) + query + 2 * key +
-                               std::max(product, attention_bytes(positions, s.kv_heads, s.head_dim, tasks));
+    const std::size_t attend = floats(s.width) + query + 2 * key + std::max(product, attention);
     const std::size_t gate = 2 * floats(s.width) + floats(s.ffn_width) + product;
     return std::max(attend, gate);
 }
 
+} // namespace detail
+
+/// Bytes of workspace that advance needs, whoever listens.
+inline std::size_t advance_bytes(block_shape const& s, std::size_t positions, unsigned tasks) {
+    return detail::block_bytes(s, positions, tasks, attention_bytes(positions, s.kv_heads, s.head_dim, tasks));
+}
+
+/// The same for rows of `texts` texts that go on, the longest of them of `keys` positions with its new ones.
+inline std::size_t continue_bytes(block_shape const& s, std::size_t rows, std::size_t texts, std::size_t keys,
+                                  unsigned tasks) {
+    return detail::block_bytes(s, rows, tasks,
+                               workspace::bytes_for<cached_queries<>>(texts) +
+                                   workspace::bytes_for<std::size_t>(texts) +
+                                   cached_attention_bytes(rows, keys, s.head_dim, tasks));
+}
+
 namespace detail {
 
-/// f(first, count) over the rows of a document, in as many pieces as the workspace has tasks.
+/// f(first, count) over the rows of a document, in as many pieces as there are tasks.
 template <class F>
-void over_rows(std::size_t positions, workspace const& scratch, F const& f) {
-    parallel_pieces(positions, scratch.tasks(), 1,
+void over_rows(std::size_t positions, unsigned tasks, F const& f) {
+    parallel_pieces(positions, std::clamp<std::size_t>(positions, 1, tasks), 1,
                     [&](std::size_t, std::size_t first, std::size_t end) { f(first, end - first); });
 }
 
-/// One block at work on one example; a member function per stage.
-template <block_form Form, class W, class P>
+/// What a stream is that is no continuation.
+struct whole_document {};
+
+/// One block at work on one example, or on texts that go on; a member function per stage.
+template <block_form Form, class W, class P, class Texts>
 struct block_run {
     block_shape const& shape;
     block_weights<W> const& weights;
@@ -193,13 +242,15 @@ struct block_run {
     block_buffers& buffers;
     workspace& scratch;
     P& probe;
+    Texts const& texts; // a whole_document, or a continuation
 
     std::size_t positions() const noexcept { return stream.x.rows(); }
     template <class Point>
     static constexpr bool hears = listens<P, Point>;
+    static constexpr bool goes_on = std::same_as<Texts, continuation>;
 
     void normalise(matrix_view<const float> x, block_norm n, matrix_view<float> y) {
-        over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
+        over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
             rms_norm(x.middle_rows(first, count), weights.rest->gamma(n), shape.norm_eps, y.middle_rows(first, count));
         });
     }
@@ -220,12 +271,22 @@ struct block_run {
         }
     }
 
+    /// y = W x.
+    void multiply_rows(W const& w, matrix_view<const float> x, matrix_view<float> y) {
+        if constexpr (goes_on && weight_matrix<W>)
+            if (texts.products == row_products::matvec) {
+                for (std::size_t t = 0; t < x.rows; ++t) matvec(w, x.row(t), y.row(t), scratch);
+                return;
+            }
+        matmul(w, x, y, scratch);
+    }
+
     /// y = W x + b.
     void apply(projection p, matrix_view<const float> x, matrix_view<float> y) {
-        matmul(weights[p], x, y, scratch);
+        multiply_rows(weights[p], x, y);
         auto const& bias = weights.rest->bias(p);
         if (!bias.empty())
-            over_rows(positions(), scratch,
+            over_rows(positions(), scratch.tasks(),
                       [&](std::size_t first, std::size_t count) { add_bias(bias, y.middle_rows(first, count)); });
     }
 
@@ -243,12 +304,12 @@ struct block_run {
     }
 
     /// Queries or keys, normalised where the block does so and turned by their positions.
-    void turn(block_norm n, matrix_view<float> x, std::size_t first) {
+    void turn(block_norm n, matrix_view<float> x, std::size_t first, rope_tables const& ropes) {
         if constexpr (Form.queries_keys == query_key_norm::each_head)
             rms_norm_of_heads(x, weights.rest->gamma(n), shape.norm_eps, x);
         else if constexpr (Form.queries_keys == query_key_norm::all_heads)
             rms_norm(x, weights.rest->gamma(n), shape.norm_eps, x);
-        rope((*buffers.ropes)[shape.rope], first, x);
+        rope(ropes[shape.rope], first, x);
         if (n != block_norm::query || shape.growth.rate == 0) return;
         for (std::size_t t = 0; t < x.rows; ++t) {
             const float longer = shape.growth.at(first + t);
@@ -270,12 +331,41 @@ struct block_run {
         emit<hook::attn_q>(probe, at, q);
         emit<hook::attn_k>(probe, at, k);
         emit<hook::attn_v>(probe, at, v);
-        over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
-            turn(block_norm::query, q.middle_rows(first, count), first);
-            turn(block_norm::key, k.middle_rows(first, count), first);
-        });
-        attention(q, k, v, shape.head_dim, shape.attention(), buffers.heads, scratch);
+        if constexpr (goes_on) {
+            attend_on(q, k, v);
+        } else {
+            over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
+                turn(block_norm::query, q.middle_rows(first, count), first, *buffers.ropes);
+                turn(block_norm::key, k.middle_rows(first, count), first, *buffers.ropes);
+            });
+            attention(q, k, v, shape.head_dim, shape.attention(), buffers.heads, scratch);
+        }
         emit<hook::attn_heads>(probe, at, buffers.heads);
+    }
+
+    /// heads = attention of queries that go on their texts, whose caches take up the keys and values.
+    void attend_on(matrix_view<float> q, matrix_view<float> k, matrix_view<float> v) {
+        workspace::frame frame(scratch);
+        const std::size_t count = texts.texts.size();
+        const unsigned tasks_of_text = count == 1 ? scratch.tasks() : 1;
+        const auto all = frame.template take<cached_queries<>>(count);
+        const auto first_rows = frame.template take<std::size_t>(count);
+        for (std::size_t i = 0, row = 0; i < count; row += texts.texts[i++].rows) first_rows[i] = row;
+        parallel_pieces(count, scratch.tasks(), 1, [&](std::size_t, std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i) {
+                text_rows const& text = texts.texts[i];
+                key_value_cache<>& cache = text.layers[at.layer];
+                const std::size_t first = cache.positions();
+                const auto of_text = [&](matrix_view<float> x) { return x.middle_rows(first_rows[i], text.rows); };
+                over_rows(text.rows, tasks_of_text, [&](std::size_t row, std::size_t rows) {
+                    turn(block_norm::query, of_text(q).middle_rows(row, rows), first + row, *text.ropes);
+                    turn(block_norm::key, of_text(k).middle_rows(row, rows), first + row, *text.ropes);
+                });
+                cache.append(of_text(k), of_text(v), tasks_of_text);
+                all[i] = {&cache, first, of_text(q), of_text(buffers.heads)};
+            }
+        });
+        attention(std::span<const cached_queries<>>(all), shape.attention(), scratch);
     }
 
     /// x += W_o · heads.
@@ -299,7 +389,7 @@ struct block_run {
         }
         const auto up = frame.template take<float>(positions(), shape.ffn_width);
         apply(projection::up, n, up);
-        over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
+        over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
             if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>)
                 activate<Form.gate>(gate.middle_rows(first, count));
             else
@@ -343,23 +433,29 @@ void check_block(block_shape const& shape, block_weights<W> const& weights, resi
     check_shape(who, "the stream's x", stream.x.view(), positions, shape.width);
     check_shape(who, "the buffers' heads", buffers.heads.view(), positions, shape.query_width());
     check_shape(who, "the buffers' act", buffers.act.view(), positions, shape.ffn_width);
-    if (shape.rope >= buffers.ropes->size())
+}
+inline void check_ropes(block_shape const& shape, rope_tables const* ropes) {
+    const std::size_t tables = ropes == nullptr ? 0 : ropes->size();
+    if (shape.rope >= tables)
         throw shape_error("advance: the block turns by rotary table " + std::to_string(shape.rope) + " of " +
-                          std::to_string(buffers.ropes->size()));
+                          std::to_string(tables));
+}
+/// Errors: shape_error where texts do not fit the block or the stream.
+inline void check_texts(block_shape const& shape, site at, std::size_t rows, continuation const& texts) {
+    constexpr const char* who = "advance";
+    check_size(who, "the stream of texts", rows, texts.rows());
+    for (auto const& text : texts.texts) {
+        check_ropes(shape, text.ropes.get());
+        check_range(who, "layers of a text", at.layer, 1, text.layers.size());
+        auto const& cache = text.layers[at.layer];
+        check_shape(who, "the cache of a text", cache.kv_heads(), cache.head_dim(), shape.kv_heads, shape.head_dim);
+    }
 }
 
-} // namespace detail
-
-/// Runs the stages stream.next … until − 1 of one block on one example and speaks to the probe on the way; after the
-/// last stage the stream is ready for the next block. Weights may change between two calls: a stage that left x alone
-/// (qkv, gate_up) can be run again.   Scratch: advance_bytes.   Errors: shape_error where weights, stream or buffers do
-/// not fit the shape, or the workspace is too small.
-template <block_form Form, product_weights W, detail::meant_as_probe P>
-void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
-             block_buffers& buffers, stage until, workspace& scratch, P& p) {
-    detail::check_block<Form>(shape, weights, stream, buffers);
-    scratch.require("advance", advance_bytes(shape, stream.x.rows(), scratch.tasks()));
-    detail::block_run<Form, W, P> run{shape, weights, at, stream, buffers, scratch, p};
+template <block_form Form, class W, class P, class Texts>
+void advance_stages(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
+                    block_buffers& buffers, Texts const& texts, stage until, workspace& scratch, P& p) {
+    block_run<Form, W, P, Texts> run{shape, weights, at, stream, buffers, scratch, p, texts};
     for (; stream.next < until; stream.next = static_cast<stage>(static_cast<int>(stream.next) + 1))
         switch (stream.next) {
         case stage::qkv:
@@ -378,6 +474,33 @@ void advance(block_shape const& shape, block_weights<W> const& weights, site at,
             break;
         }
     if (stream.next == stage::end) stream.next = stage::qkv;
+}
+
+} // namespace detail
+
+/// Runs the stages stream.next … until − 1 of one block on one example and speaks to the probe on the way; after the
+/// last stage the stream is ready for the next block. Weights may change between two calls: a stage that left x alone
+/// (qkv, gate_up) can be run again.   Scratch: advance_bytes.   Errors: shape_error where weights, stream or buffers do
+/// not fit the shape, or the workspace is too small.
+template <block_form Form, product_weights W, detail::meant_as_probe P>
+void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
+             block_buffers& buffers, stage until, workspace& scratch, P& p) {
+    detail::check_block<Form>(shape, weights, stream, buffers);
+    detail::check_ropes(shape, buffers.ropes.get());
+    scratch.require("advance", advance_bytes(shape, stream.x.rows(), scratch.tasks()));
+    detail::advance_stages<Form>(shape, weights, at, stream, buffers, detail::whole_document{}, until, scratch, p);
+}
+
+/// The same of texts that go on: rows of the stream are their next positions, which their caches of layer at.layer take
+/// up in the stage qkv, which can therefore not be run again. With row_products::matmul a row has the bits that it has
+/// in a document.   Scratch: continue_bytes.   Errors: as above; shape_error where the texts do not fit, or their
+/// tables do not have a position.
+template <block_form Form, product_weights W, detail::meant_as_probe P>
+void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
+             block_buffers& buffers, continuation const& texts, stage until, workspace& scratch, P& p) {
+    detail::check_block<Form>(shape, weights, stream, buffers);
+    detail::check_texts(shape, at, stream.x.rows(), texts);
+    detail::advance_stages<Form>(shape, weights, at, stream, buffers, texts, until, scratch, p);
 }
 
 } // namespace bitlens

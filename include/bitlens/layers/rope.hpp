@@ -223,11 +223,31 @@ inline rope_frequencies frequencies_of(rope_rule const& rule, std::size_t head_d
     return f;
 }
 
+/// The length of the shortest text whose frequencies are those of a text of some positions: what was turned in a text
+/// of so many or more is not to be turned again when it grows to `positions`.
+inline std::size_t shortest_text_like(rope_rule const& rule, std::size_t positions) noexcept {
+    if (auto const* const s = std::get_if<rope_dynamic>(&rule.scaling)) return positions <= s->context ? 0 : positions;
+    if (auto const* const s = std::get_if<rope_longrope>(&rule.scaling))
+        return positions <= s->original_context ? 0 : s->original_context + 1;
+    return 0;
+}
+
 /// A·cos and A·sin of position · frequency, for positions 0 … T − 1 of a text of T, and each pair that turns.
 /// The frequency and the angle are rounded to float before the cosine is taken: models are trained and served with that
 /// rounding (transformers computes both in float32), and at late positions it is worth 10⁻⁵ of a turn.
 class rope_table {
 public:
+    /// Of a text with these frequencies, for its first positions.
+    rope_table(std::size_t positions, std::size_t head_dim, rope_frequencies const& f)
+        : head_dim_(head_dim), cos_(positions, f.of_pair.size()), sin_(positions, f.of_pair.size()) {
+        const double a = double{f.magnitude};
+        for (std::size_t i = 0; i < f.of_pair.size(); ++i)
+            for (std::size_t t = 0; t < positions; ++t) {
+                const double angle = static_cast<float>(t) * f.of_pair[i]; // rounded to float
+                cos_(t, i) = static_cast<float>(a * std::cos(angle));
+                sin_(t, i) = static_cast<float>(a * std::sin(angle));
+            }
+    }
     /// Errors: those of frequencies_of.
     rope_table(std::size_t positions, std::size_t head_dim, rope_rule const& rule)
         : rope_table(positions, head_dim, frequencies_of(rule, head_dim, positions)) {}
@@ -239,17 +259,6 @@ public:
     std::span<const float> sin(std::size_t t) const noexcept { return sin_.row(t); }
 
 private:
-    rope_table(std::size_t positions, std::size_t head_dim, rope_frequencies const& f)
-        : head_dim_(head_dim), cos_(positions, f.of_pair.size()), sin_(positions, f.of_pair.size()) {
-        const double a = double{f.magnitude};
-        for (std::size_t i = 0; i < f.of_pair.size(); ++i)
-            for (std::size_t t = 0; t < positions; ++t) {
-                const double angle = static_cast<float>(t) * f.of_pair[i]; // rounded to float
-                cos_(t, i) = static_cast<float>(a * std::cos(angle));
-                sin_(t, i) = static_cast<float>(a * std::sin(angle));
-            }
-    }
-
     std::size_t head_dim_;
     matrix<float> cos_, sin_; // (T, rotated/2)
 };

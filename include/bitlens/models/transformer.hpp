@@ -6,12 +6,14 @@
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/hooks/probe.hpp"
 #include "bitlens/kernels/matmul.hpp"
+#include "bitlens/kernels/matvec.hpp"
 #include "bitlens/layers/block.hpp"
 #include "bitlens/layers/embedding.hpp"
 #include "bitlens/layers/rms_norm.hpp"
 #include "bitlens/models/architectures.hpp"
 #include "bitlens/models/checkpoint.hpp"
 #include "bitlens/models/config.hpp"
+#include "bitlens/models/growing_text.hpp"
 #include "bitlens/models/weights.hpp"
 
 #include <algorithm>
@@ -20,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -124,7 +127,45 @@ public:
         if constexpr (check_probe<P>()) run(ids, p, scratch);
     }
 
+    /// Bytes of workspace that read needs for these texts, and for any that have a few more ids by then.
+    std::size_t read_bytes(std::span<growing_text* const> texts, unsigned tasks) const {
+        constexpr std::size_t unit = 256; // positions by which texts grow until more is needed
+        std::size_t bytes = 0;
+        for (auto const& part : parts_of(texts, row_products::matmul)) {
+            std::size_t keys = 0;
+            for (growing_text const* const text : part.texts)
+                keys = std::max(keys, (text->ids.size() + unit - 1) / unit * unit);
+            bytes = std::max({bytes, continue_bytes(config_.block, part.rows, part.texts.size(), keys, tasks),
+                              workspace::bytes_for<float>(part.texts.size() * config_.block.width) +
+                                  matmul_bytes(config_.vocabulary, config_.block.width, part.rows, tasks)});
+        }
+        return bytes;
+    }
+
+    /// Reads the ids of each text that were not read yet, and leaves in row i of `logits` those of the last id of text
+    /// i. A text is read from its beginning as a document is, by matmul; a text that goes on by `products`: with matmul
+    /// these are the logits of forward for all ids of the text, bit for bit, however they came piece by piece and
+    /// whichever texts are side by side. Where the frequencies of a rotary embedding depend on the length of a text and
+    /// change with the ids that came, the text is read again from its beginning. A layer is asked for once for all
+    /// texts. The probe hears the rows that are read at a point, those of a few texts one after the other.
+    /// Shapes: logits (texts, vocabulary).   Errors: shape_error for a text with nothing to read, or of another model;
+    /// a workspace of less than read_bytes, and as forward; option_error for a text that was read in another
+    /// arithmetic. After an error the texts are good for nothing.
+    template <detail::meant_as_probe P>
+    void read(std::span<growing_text* const> texts, row_products products, P&& p, workspace& scratch,
+              matrix_view<float> logits) const {
+        if constexpr (check_probe<P>()) run(texts, products, p, scratch, logits);
+    }
+
 private:
+    /// Texts that are read together: their rows one after the other.
+    struct read_part {
+        std::size_t first; // of `texts`, among all
+        std::span<growing_text* const> texts;
+        row_products products;
+        std::size_t rows = 0;
+    };
+
     transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
                 std::vector<float> final_norm, std::nullptr_t, checkpoint const& source)
         : transformer(std::move(config), std::move(layers), embedding, std::move(final_norm),
@@ -170,6 +211,131 @@ private:
             soft_cap(config_.logit_soft_cap, logits.view());
             emit<hook::logits>(p, site{config_.layers}, logits);
         }
+    }
+
+    /// Whether what was read of a text is no part of what it has become.
+    bool is_read_again(growing_text const& text) const noexcept {
+        return std::ranges::any_of(config_.ropes, [&](rope_rule const& rule) {
+            return shortest_text_like(rule, text.ids.size()) > text.positions();
+        });
+    }
+
+    /// Neighbouring texts together, as long as they are few rows; those that begin apart from those that go on.
+    std::vector<read_part> parts_of(std::span<growing_text* const> texts, row_products products) const {
+        constexpr std::size_t most_rows = 256;
+        std::vector<read_part> parts;
+        for (std::size_t i = 0; i < texts.size(); ++i) {
+            growing_text const& text = *texts[i];
+            const bool begins = text.positions() == 0 || is_read_again(text);
+            const std::size_t rows = begins ? text.ids.size() : text.unread();
+            if (rows == 0)
+                throw shape_error("read: text " + std::to_string(i) + " has " + std::to_string(text.ids.size()) +
+                                  " ids, and all were read; at least one more is expected");
+            const row_products own = begins ? row_products::matmul : products;
+            const bool joins = !parts.empty() && parts.back().products == own && parts.back().rows + rows <= most_rows;
+            if (!joins) parts.push_back({i, {}, own});
+            parts.back().texts = texts.subspan(parts.back().first, i - parts.back().first + 1);
+            parts.back().rows += rows;
+        }
+        return parts;
+    }
+
+    /// Room for the keys and values of a text, and the tables that turn it: its own, those of another of `texts`, or
+    /// new ones, for all of them and their next ids.
+    void prepare(growing_text& text, std::span<growing_text* const> texts, arithmetic products) const {
+        if (text.layers.empty())
+            for (std::size_t k = 0; k < config_.layers; ++k)
+                text.layers.emplace_back(config_.block.kv_heads, config_.block.head_dim, products);
+        detail::check_size("read", "the text's layers", text.layers.size(), config_.layers);
+        if (is_read_again(text)) text.forget();
+        const auto serves = [&](std::shared_ptr<const text_ropes> const& ropes) {
+            return ropes != nullptr && ropes->serve(config_.ropes, text.ids.size());
+        };
+        if (serves(text.ropes)) return;
+        std::size_t longest = 0;
+        for (growing_text const* const other : texts) {
+            if (serves(other->ropes)) {
+                text.ropes = other->ropes;
+                return;
+            }
+            longest = std::max(longest, other->ids.size());
+        }
+        text.ropes = std::make_shared<const text_ropes>(config_.ropes, text.ids.size(), longest + longest / 2 + 64,
+                                                        config_.block.head_dim);
+    }
+
+    /// read, for a probe that has been checked.
+    template <class P>
+    void run(std::span<growing_text* const> texts, row_products products, P& p, workspace& scratch,
+             matrix_view<float> logits) const {
+        detail::check_shape("read", "logits", logits, texts.size(), config_.vocabulary);
+        scratch.require("read", read_bytes(texts, scratch.tasks()));
+        struct running {
+            read_part part;
+            residual_stream stream;
+            block_buffers buffers;
+            std::vector<text_rows> rows{};
+        };
+        std::vector<running> all;
+        for (auto const& part : parts_of(texts, products)) {
+            all.push_back({part, {part.rows, config_.block}, {part.rows, config_.block, nullptr}});
+            for (std::size_t i = 0, row = 0; i < part.texts.size(); ++i) {
+                growing_text& text = *part.texts[i];
+                prepare(text, texts, scratch.products());
+                auto& rows = all.back().rows;
+                rows.push_back({text.unread(), text.layers, {text.ropes, &text.ropes->tables}});
+                embed(std::span<const std::int32_t>(text.ids).subspan(text.positions()),
+                      all.back().stream.x.view().middle_rows(row, text.unread()));
+                row += text.unread();
+            }
+        }
+        for (std::size_t k = 0; k < config_.layers; ++k) {
+            const auto layer = layers_->layer(k);
+            for (auto& [part, stream, buffers, rows] : all)
+                advance<Architecture::description.form>(config_.block_of(k), layer, site{k}, stream, buffers,
+                                                        continuation{rows, part.products}, stage::end, scratch, p);
+        }
+        for (auto& [part, stream, buffers, rows] : all)
+            find_logits(part, stream, rows, p, scratch, logits.middle_rows(part.first, part.texts.size()));
+    }
+
+    /// Of the last row of each text.
+    template <class P>
+    void find_logits(read_part const& part, residual_stream& stream, std::span<const text_rows> rows, P& p,
+                     workspace& scratch, matrix_view<float> logits) const {
+        const auto norm = [&](matrix_view<float> x) { rms_norm(x, final_norm(), config_.block.norm_eps, x); };
+        const auto take_last = [&](matrix_view<const float> from, matrix_view<float> to) {
+            for (std::size_t i = 0, end = 0; i < rows.size(); ++i) {
+                end += rows[i].rows;
+                std::ranges::copy(from.row(end - 1), to.row(i).begin());
+            }
+        };
+        constexpr bool norms_all = listens_to_any<P, hook::final_norm, hook::logits>;
+        if constexpr (norms_all) {
+            norm(stream.x);
+            emit<hook::final_norm>(p, site{config_.layers}, stream.x);
+        }
+        if constexpr (listens<P, hook::logits>) {
+            matrix<float> of_all(part.rows, config_.vocabulary);
+            multiply_head(part.products, stream.x, of_all, scratch);
+            emit<hook::logits>(p, site{config_.layers}, of_all);
+            take_last(of_all, logits);
+        } else {
+            workspace::frame frame(scratch);
+            const auto last = frame.template take<float>(rows.size(), config_.block.width);
+            take_last(stream.x, last);
+            if constexpr (!norms_all) norm(last);
+            multiply_head(part.products, last, logits, scratch);
+        }
+    }
+
+    void multiply_head(row_products products, matrix_view<const float> x, matrix_view<float> logits,
+                       workspace& scratch) const {
+        if (products == row_products::matmul)
+            matmul(*head_, x, logits, scratch);
+        else
+            for (std::size_t t = 0; t < x.rows; ++t) matvec(*head_, x.row(t), logits.row(t), scratch);
+        soft_cap(config_.logit_soft_cap, logits);
     }
 
     static model_config const& configuration_of(checkpoint const& source) {
