@@ -119,6 +119,23 @@ struct perplexity_arguments {
 };
 void perplexity(perplexity_arguments const&);
 
+struct generate_arguments {
+    model_arguments model;
+    std::string method = "full";
+    std::optional<std::string> prompt; // one of the two
+    std::optional<std::filesystem::path> prompts;
+    document_keys keys;
+    std::size_t tokens = 64;
+    std::vector<std::string> stop;
+    std::vector<std::int32_t> stop_ids;
+    std::size_t at_once = 16;
+    bool exact = false; // one prompt as many are run
+    std::string bos = "auto";
+    std::string arithmetic = default_arithmetic;
+    machine_arguments machine;
+};
+void generate(generate_arguments const&);
+
 struct verify_arguments {
     model_arguments a, b;
     std::optional<std::string> expect; // a method's text

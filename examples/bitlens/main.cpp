@@ -362,6 +362,49 @@ void add_perplexity(CLI::App& app, perplexity_arguments& a) {
     verb.callback([&a] { perplexity(a); });
 }
 
+/// One of the numbers of "--stop-ids 0,2"; whether the model has that id is seen later.
+std::string check_id(std::string const& text) {
+    if (is_whole_number(text, 0, std::numeric_limits<std::int32_t>::max())) return {};
+    return "token ids joined by commas are expected, as in 0,2; " + bitlens::in_quotes(text) + " was found";
+}
+
+void add_generate(CLI::App& app, generate_arguments& a) {
+    auto& verb = *app.add_subcommand("generate", "what a model finds most likely to follow, token by token: one JSON "
+                                                 "object a line for each prompt");
+    add_model_options(verb, "--model", a.model);
+    verb.add_option("--method", a.method, "quantize all linear layers of the blocks first, as in study; or full")
+        ->capture_default_str();
+    auto& from = *verb.add_option_group("prompts", "what comes before");
+    from.add_option("--prompt", a.prompt, "a text");
+    from.add_option("--prompts", a.prompts, "JSONL or JSONL.gz (text, optional id), or NPY of token ids")
+        ->check(CLI::ExistingFile);
+    from.require_option(1);
+    verb.add_option("--text-key", a.keys.text, "the key of the JSONL that holds the text")
+        ->check(check_key)
+        ->capture_default_str();
+    verb.add_option("--id-key", a.keys.id, "the key of the JSONL that holds the id")
+        ->check(check_key)
+        ->capture_default_str();
+    verb.add_option("--tokens", a.tokens, "new tokens of a prompt at most")
+        ->check(whole_number(1, 1 << 20))
+        ->capture_default_str();
+    verb.add_option("--stop", a.stop, "end when the new text holds this text; may be repeated")
+        ->allow_extra_args(false);
+    verb.add_option("--stop-ids", a.stop_ids, "comma-separated token ids: end with any of them")
+        ->delimiter(',')
+        ->check(check_id);
+    verb.add_option("--at-once", a.at_once, "prompts of a file that run side by side, if memory allows it")
+        ->check(whole_number(1, large))
+        ->capture_default_str();
+    verb.add_flag(
+        "--exact", a.exact,
+        "of one prompt: products that round as those of whole documents, as they always do for a file; slower");
+    add_bos_option(verb, a.bos);
+    add_arithmetic_option(verb, a.arithmetic);
+    add_machine_options(verb, a.machine);
+    verb.callback([&a] { generate(a); });
+}
+
 /// Returns the exit code.
 int say(const char* error, int code = 1) {
     write_error("bitlens: ");
@@ -472,6 +515,7 @@ int main(int argc, char** argv) try {
     tokenize_arguments tokenize;
     probe_arguments probe;
     perplexity_arguments perplexity;
+    generate_arguments generate;
     verify_arguments verify;
     add_quantize(app, quantize);
     add_study(app, study);
@@ -481,6 +525,7 @@ int main(int argc, char** argv) try {
     add_tokenize(app, tokenize);
     add_probe(app, probe);
     add_perplexity(app, perplexity);
+    add_generate(app, generate);
     add_verify(app, verify, code);
     explain_bus_errors();
     try {

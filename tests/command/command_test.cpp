@@ -682,7 +682,7 @@ TEST_CASE("misuse is told from failure by the exit code") {
     CHECK(run(study(here().folder / "x", "rtn3-g64,rtn3-g64")).code == 2);
     CHECK(run(study(here().folder / "x", "rtn3-g64", {"--memory", "100K"})).code == 2);
     CHECK(run({"inspect", here().ids_path}).code == 1);
-    for (const char* verb : {"study", "report", "inspect", "tokenize", "probe", "perplexity"}) {
+    for (const char* verb : {"study", "report", "inspect", "tokenize", "probe", "perplexity", "generate"}) {
         const auto help = run({verb, "--help"});
         CHECK(help.code == 0);
         CHECK(help.text.find("Usage") != std::string::npos);

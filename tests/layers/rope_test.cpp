@@ -259,6 +259,38 @@ TEST_CASE("known frequencies: yarn") {
                       {1, .0025}, four);
 }
 
+TEST_CASE("the shortest text with the frequencies of a longer one") {
+    const std::vector<double> ones(4, 1.0), others{1, 2, 3, 4};
+    const std::vector<rope_scaling> kinds{rope_unscaled{},
+                                          rope_linear{2},
+                                          rope_dynamic{2, 6},
+                                          rope_llama3{8, 1, 4, 6},
+                                          rope_yarn{.factor = 2, .original_context = 6},
+                                          rope_longrope{ones, others, 6, 2, {}},
+                                          rope_divided{{1, 2, 3, 4}}};
+    std::size_t same = 0, different = 0;
+    for (auto const& scaling : kinds)
+        for (std::size_t longer = 1; longer <= 12; ++longer) {
+            const rope_rule rule{.theta = 100, .scaling = scaling};
+            const auto f = frequencies_of(rule, 8, longer);
+            for (std::size_t shorter = 1; shorter <= longer; ++shorter) {
+                const auto of_shorter = frequencies_of(rule, 8, shorter);
+                const bool are_same = f.of_pair == of_shorter.of_pair && f.magnitude == of_shorter.magnitude;
+                CHECK(are_same == (shortest_text_like(rule, longer) <= shorter));
+                ++(are_same ? same : different);
+            }
+        }
+    CHECK(same > 0);
+    CHECK(different == 36 + 15 + 36); // of dynamic 6 · 6 and pairs beyond, of longrope 6 · 6
+    const rope_frequencies f = frequencies_of({.scaling = rope_dynamic{2, 6}}, 8, 10);
+    const rope_table some(3, 8, f), all(10, 8, rope_rule{.scaling = rope_dynamic{2, 6}});
+    CHECK(some.positions() == 3);
+    for (std::size_t t = 0; t < 3; ++t) {
+        CHECK(std::ranges::equal(some.cos(t), all.cos(t)));
+        CHECK(std::ranges::equal(some.sin(t), all.sin(t)));
+    }
+}
+
 TEST_CASE("known frequencies: longrope, whose factors change for the whole text at once") {
     rope_longrope rule{{1, 1.1, 1.2, 1.3}, {1, 4, 16, 64}, 4096, 32, {}};
     const double magnitude = 1.19023807; // √(1 + ln 32 / ln 4096)

@@ -100,6 +100,19 @@ public:
     /// it. Ids cut within a character give text that is not UTF-8.
     std::string decode(std::span<const std::int32_t> ids) const;
 
+    /// Whether the ids of a text stand for all of it, but for what normalization changes and U+2581 in place of a
+    /// space. They do not where bytes of it have no token.   Errors: as decode.
+    bool writes(std::string_view text, std::span<const std::int32_t> ids) const {
+        const auto plain = [&](std::string_view some) {
+            constexpr std::string_view space = "\u2581";
+            return normalize(
+                encoder_.normalizer,
+                normalize(std::vector<normalizer::step>{normalizer::replace{std::string(space), " "}}, some));
+        };
+        const std::string decoded = decode(ids);
+        return decoded == text || (is_utf8(decoded) && plain(decoded) == plain(text));
+    }
+
     /// One more than the highest id. Files may leave ids out.
     std::size_t vocabulary_size() const noexcept {
         return tokens_.empty() ? 0 : static_cast<std::size_t>(tokens_.back().id) + 1;
