@@ -126,6 +126,7 @@ struct generate_arguments {
     std::optional<std::filesystem::path> prompts;
     document_keys keys;
     std::size_t tokens = 64;
+    std::size_t positions = 0; // 0: those that the model was trained on
     std::vector<std::string> stop;
     std::vector<std::int32_t> stop_ids;
     std::size_t at_once = 16;

@@ -54,13 +54,15 @@ std::vector<std::int32_t> ids_of(std::string const& place, std::string const& te
 prompt_list read_prompts(generate_arguments const& a, checkpoint const& source, tokenizer const& t) {
     const auto bos = bos_token(t, a.bos);
     model_config const& config = source.config();
+    const std::size_t positions = a.positions == 0 ? config.context : a.positions;
     prompt_list all;
     const auto add = [&](std::string place, std::string name, std::vector<std::int32_t> ids) {
         if (ids.empty()) throw format_error(place + ": an empty prompt, expected at least one token");
-        if (ids.size() > config.context)
-            throw format_error(place + ": a prompt of " + std::to_string(ids.size()) +
-                               " tokens, and the model was trained on " + std::to_string(config.context) +
-                               " positions at most");
+        if (ids.size() > positions)
+            throw format_error(place + ": a prompt of " + std::to_string(ids.size()) + " tokens; at most " +
+                               std::to_string(positions) +
+                               (a.positions == 0 ? ", on which the model was trained, are read, or --positions"
+                                                 : ", as --positions says, are read"));
         all.places.push_back(std::move(place));
         all.names.push_back(std::move(name));
         all.ids.push_back(std::move(ids));
@@ -129,7 +131,7 @@ void run(generate_arguments const& a, checkpoint const& source, prompt_list cons
     check_methods(source, a.model, methods);
     for (auto const& m : methods) check_shapes<weight>(config.block, config.layers, m, {});
     const arithmetic products = products_named(a.arithmetic);
-    const std::size_t tokens = std::min(prompts.longest() + a.tokens, config.context);
+    const std::size_t tokens = std::min(prompts.longest() + a.tokens, until.positions_of(config));
     const std::uint64_t cached = config.layers * key_value_cache<>::bytes(tokens + tokens / 2, config.block.kv_heads,
                                                                           config.block.head_dim, products);
     auto demand = demand_of(source, methods, tokens, std::min(a.at_once, prompts.ids.size()), 0);
@@ -161,7 +163,7 @@ void generate(generate_arguments const& a) {
                                std::to_string(source.config().vocabulary) + " of the model");
     const prompt_list prompts = read_prompts(a, source, t);
     line_printer printer(prompts, t);
-    const generation_end until{a.tokens, a.stop_ids, a.stop, &t};
+    const generation_end until{a.tokens, a.stop_ids, a.stop, &t, a.positions};
     visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         run<Architecture>(a, source, prompts, until, here, printer);
     });

@@ -388,6 +388,9 @@ void add_generate(CLI::App& app, generate_arguments& a) {
     verb.add_option("--tokens", a.tokens, "new tokens of a prompt at most")
         ->check(whole_number(1, 1 << 20))
         ->capture_default_str();
+    verb.add_option("--positions", a.positions,
+                    "of prompt and new tokens that are read at most (default: those that the model was trained on)")
+        ->check(whole_number(1, 1 << 24));
     verb.add_option("--stop", a.stop, "end when the new text holds this text; may be repeated")
         ->allow_extra_args(false);
     verb.add_option("--stop-ids", a.stop_ids, "comma-separated token ids: end with any of them")

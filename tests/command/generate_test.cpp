@@ -142,7 +142,14 @@ TEST_CASE("a prompt that is none is named, with why") {
     }();
     check(here().line("--prompt ''"), 1, {"--prompt: an empty prompt, expected at least one token"});
     check(here().line("--prompt '" + long_text + "'"), 1,
-          {"--prompt: a prompt of ", " tokens, and the model was trained on 256 positions at most"});
+          {"--prompt: a prompt of ", " tokens; at most 256, on which the model was trained, are read, or --positions"});
+    check(here().line("--prompt 'A line of words' --positions 2"), 1,
+          {"--prompt: a prompt of ", " tokens; at most 2, as --positions says, are read"});
+    CHECK(here()
+              .printed("--prompts '" + here().prompts("over.jsonl", {{{"text", long_text}}}).string() +
+                       "' --tokens 2 --positions 5000")[0]
+              .at("ids")
+              .size() == 2);
     check(here().line("--prompt \"$(printf 'a\\xff')\""), 1, {"UTF-8"});
     check(here().line(""), 2, {"--prompt"});
     check(here().line("--prompt a --prompts '" + here().model.string() + "'"), 2, {"--prompt"});
@@ -159,7 +166,7 @@ TEST_CASE("a prompt that is none is named, with why") {
           {"empty.jsonl: line 2, document 1 (id \"second\"): an empty prompt, expected at least one token"});
     const auto too_long = here().prompts("long.jsonl", {{{"text", "a"}}, {{"text", long_text}}});
     check(here().line("--prompts '" + too_long.string() + "'"), 1,
-          {"long.jsonl: line 2, document 1: a prompt of ", " positions at most"});
+          {"long.jsonl: line 2, document 1: a prompt of ", " are read"});
     check(here().line("--prompts '" + here().folder.write("none.jsonl", "").string() + "'"), 2,
           {"none.jsonl: at least one prompt is expected, none was found"});
     check(here().line("--prompts '" + here().folder.write("no.jsonl", "{\"prompt\": \"a\"}\n").string() + "'"), 1,

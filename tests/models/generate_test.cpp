@@ -308,6 +308,8 @@ TEST_CASE("a text ends by number, id, text or context, whichever comes first, an
     const auto at_the_end = generate(model, random_ids(510), {.most_tokens = 20});
     CHECK(at_the_end.stopped == generation_stop::context);
     CHECK(at_the_end.ids.size() == 3); // the last stands where no position is
+    CHECK(generate(model, random_ids(510), {.most_tokens = 20, .most_positions = 514}).ids.size() == 5);
+    CHECK(generate(model, ids, {.most_tokens = 20, .most_positions = 10}).ids.size() == 1);
 
     const auto words = tokenizer::from_json(std::filesystem::path(BITLENS_TEST_DATA) / "text" / "tiny_smollm.json");
     auto config = tiny_config<llama>();
@@ -396,7 +398,7 @@ TEST_CASE("what is no prompt, no end and no text of this model is refused") {
     const option_error* const option = nullptr;
     refuse({}, {}, "generate: a prompt of 0 token ids, expected at least 1", shape);
     refuse({1, 256}, {}, "token id 256 at position 1 is outside the vocabulary of 256", shape);
-    refuse(random_ids(513), {}, "generate: a prompt of 513 token ids, and the model has 512 positions", shape);
+    refuse(random_ids(513), {}, "generate: a prompt of 513 token ids, where 512 positions are read at most", shape);
     refuse({1}, {.most_tokens = 0}, "generate: 0 tokens at most, expected at least 1", option);
     refuse({1}, {.ids = {256}}, "generate: the id 256 ends a text, and is none of the 256 of the vocabulary", option);
     refuse({1}, {.texts = {"a"}}, "generate: a text ends a text, and no tokenizer says what ids stand for", option);

@@ -1,4 +1,5 @@
 // Tiny models against the goldens that transformers gave (tests/data/models/make_goldens.py, make_known_answers.py).
+#include "bitlens/models/generate.hpp"
 #include "bitlens/models/transformer.hpp"
 
 #include "golden_model.hpp"
@@ -192,5 +193,33 @@ TEST_CASE("whole models give their known answers, from folders and from GGUF") {
         if (model.at("gguf").is_null()) continue;
         write_gguf(folder / "model.gguf", model, tensors);
         check_answers(run(checkpoint(folder / "model.gguf"), ids), model.at("answers"), layers);
+    }
+}
+
+TEST_CASE("the tokens that transformers generates, with windows far shorter than the texts") {
+    const json known = read_json_file(data("known_answers.json")).at("cases");
+    const json greedy = read_json_file(data("greedy_tokens.json")).at("cases");
+    CHECK(greedy.size() == 23);
+    for (auto const& entry : greedy.items()) {
+        std::string const& name = entry.key();
+        json const& truth = entry.value();
+        CAPTURE(name);
+        json model = known.at(name.substr(0, name.find("-untied")));
+        if (truth.contains("config"))
+            model["config"] = truth.at("config"), model["parameters"] = truth.at("parameters");
+        const temporary_folder folder;
+        write_folder(folder / "hf", model.at("config"), tensors_of(model, known_answer_weight));
+        const checkpoint source(folder / "hf");
+        const auto ids = model.at("ids").get<tokens>();
+        const auto nll = truth.at("nll").get<std::vector<double>>();
+        for (const auto products : {row_products::matmul, row_products::matvec}) {
+            const auto made = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
+                const transformer<Architecture, any_dense> of(source, true);
+                return generate(of, ids, {.most_tokens = nll.size(), .most_positions = 64}, products);
+            });
+            CHECK(made.ids == truth.at("ids").get<tokens>()); // the least margin of all is 1.6e-3
+            REQUIRE(made.nll.size() == nll.size());
+            for (std::size_t i = 0; i < nll.size(); ++i) CHECK(std::abs(made.nll[i] - nll[i]) <= 5e-5);
+        }
     }
 }

@@ -29,6 +29,11 @@ struct generation_end {
     std::vector<std::int32_t> ids{};        // any of them
     std::vector<std::string> texts{};       // any of them within the text of the new tokens
     tokenizer const* text_of_ids = nullptr; // that says what this text is; needed for `texts` alone
+    std::size_t most_positions = 0;         // that are read; 0: those that the model was trained on
+
+    std::size_t positions_of(model_config const& config) const noexcept {
+        return most_positions == 0 ? config.context : most_positions;
+    }
 };
 
 /// Why a text ended.
@@ -36,7 +41,7 @@ enum class generation_stop : std::uint8_t {
     most_tokens,
     id,
     text,
-    context, ///< the model was trained on no more positions
+    context, ///< no more positions are read
 };
 constexpr std::string_view name(generation_stop s) noexcept {
     constexpr std::array<std::string_view, 4> names{"most_tokens", "id", "text", "context"};
@@ -118,7 +123,7 @@ struct generation {
                 if (all.find(stop) != all.npos) return end(generation_stop::text);
         }
         if (result.ids.size() >= until.most_tokens) return end(generation_stop::most_tokens);
-        if (config.context != 0 && text.ids.size() > config.context) end(generation_stop::context);
+        if (text.ids.size() > until.positions_of(config)) end(generation_stop::context);
     }
 };
 
@@ -127,9 +132,9 @@ inline void check_generation(model_config const& config, std::span<const std::in
                              generation_end const& until) {
     if (ids.empty()) throw shape_error("generate: a prompt of 0 token ids, expected at least 1");
     check_token_ids(ids, config.vocabulary);
-    if (config.context != 0 && ids.size() > config.context)
-        throw shape_error("generate: a prompt of " + std::to_string(ids.size()) + " token ids, and the model has " +
-                          std::to_string(config.context) + " positions");
+    if (const std::size_t most = until.positions_of(config); ids.size() > most)
+        throw shape_error("generate: a prompt of " + std::to_string(ids.size()) + " token ids, where " +
+                          std::to_string(most) + " positions are read at most");
     if (until.most_tokens == 0) throw option_error("generate: 0 tokens at most, expected at least 1");
     for (const std::int32_t id : until.ids)
         if (id < 0 || static_cast<std::size_t>(id) >= config.vocabulary)
@@ -161,7 +166,7 @@ void generate_next(transformer<Architecture, W> const& model, std::span<generati
 /// weights as fast as the memory gives them; with matmul ids and losses are those of forward and score for the whole
 /// text, bit for bit. In the model's arithmetic and in so many tasks, on which no bit depends. The probe hears and may
 /// overwrite each run: (T, …) of the prompt, then one row at a time; of logits what it leaves is chosen from. Errors:
-/// shape_error for no ids, one outside the vocabulary, and more than the model has positions; option_error for an end
+/// shape_error for no ids, one outside the vocabulary, and more than there are positions; option_error for an end
 /// that is none.
 template <class Architecture, class W, detail::meant_as_probe P>
 generated_text generate(transformer<Architecture, W> const& model, std::span<const std::int32_t> ids,
