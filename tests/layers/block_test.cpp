@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -258,6 +259,81 @@ TEST_CASE("a block can stop after any stage and go on") {
     until(stage::end);
     CHECK(stream.next == stage::qkv);
     CHECK(std::ranges::equal(stream.x.span(), run(w, nobody).span()));
+}
+
+TEST_CASE_TEMPLATE("rows of texts that go on have the bits that they have in their documents", Form, EVERY_FORM) {
+    const auto w = random_weights<Form>();
+    no_probe nobody;
+    const auto whole = run<Form>(w, nobody);
+    const auto tables = std::make_shared<const rope_tables>(tables_of(ropes, positions + 3, shape.head_dim));
+    const auto cache = [] { return key_value_cache(shape.kv_heads, shape.head_dim, arithmetic::f32); };
+    for (const unsigned tasks : {1u, 3u}) {
+        // Two texts of the same rows side by side, the second two rows behind.
+        std::vector<key_value_cache<>> first, second;
+        for (auto* layers : {&first, &second})
+            for (std::size_t k = 0; k < 4; ++k) layers->push_back(cache());
+        std::size_t at[]{0, 0};
+        for (const auto& [ahead, behind] :
+             {std::pair<std::size_t, std::size_t>{5, 3}, {1, 1}, {1, 1}, {6, 6}, {0, 2}}) {
+            residual_stream stream(ahead + behind, shape);
+            copy_rows(start().x.view().middle_rows(at[0], ahead), stream.x.view().middle_rows(0, ahead));
+            copy_rows(start().x.view().middle_rows(at[1], behind), stream.x.view().middle_rows(ahead, behind));
+            block_buffers buffers(ahead + behind, shape, nullptr);
+            workspace scratch(continue_bytes(shape, ahead + behind, 2, positions, tasks), tasks);
+            const text_rows texts[]{{ahead, first, tables}, {behind, second, tables}};
+            advance<Form::form>(shape, w, site{3}, stream, buffers, continuation{texts}, stage::end, scratch, nobody);
+            CHECK(stream.next == stage::qkv);
+            for (std::size_t t = 0; t < ahead; ++t) CHECK(std::ranges::equal(stream.x.row(t), whole.row(at[0] + t)));
+            for (std::size_t t = 0; t < behind; ++t)
+                CHECK(std::ranges::equal(stream.x.row(ahead + t), whole.row(at[1] + t)));
+            at[0] += ahead, at[1] += behind;
+        }
+        CHECK(first[3].positions() == positions);
+        CHECK(second[3].positions() == positions);
+        CHECK(first[2].positions() == 0); // of another layer
+    }
+}
+
+TEST_CASE("rows of a text that goes on by matvec are near those of its document") {
+    const auto w = random_weights();
+    no_probe nobody;
+    const auto whole = run(w, nobody);
+    const auto tables = std::make_shared<const rope_tables>(tables_of(ropes, positions, shape.head_dim));
+    std::vector<key_value_cache<>> layers;
+    layers.emplace_back(shape.kv_heads, shape.head_dim, arithmetic::f32);
+    residual_stream stream = start();
+    block_buffers buffers(positions, shape, nullptr);
+    workspace scratch(continue_bytes(shape, positions, 1, positions, 2), 2);
+    const text_rows text{positions, layers, tables};
+    advance<block_form{}>(shape, w, site{0}, stream, buffers, continuation{{&text, 1}, row_products::matvec},
+                          stage::end, scratch, nobody);
+    CHECK(near(stream.x, whole));
+    CHECK_FALSE(std::ranges::equal(stream.x.span(), whole.span()));
+}
+
+TEST_CASE("texts that do not fit a block or its stream are refused") {
+    const auto w = random_weights();
+    no_probe nobody;
+    const auto tables = std::make_shared<const rope_tables>(tables_of(ropes, 2, shape.head_dim));
+    std::vector<key_value_cache<>> layers, narrow;
+    layers.emplace_back(shape.kv_heads, shape.head_dim, arithmetic::f32);
+    narrow.emplace_back(shape.kv_heads, shape.head_dim - 2, arithmetic::f32);
+    const auto refusal = [&](text_rows const& text, site at = {}) -> std::string {
+        residual_stream stream(3, shape);
+        block_buffers buffers(3, shape, nullptr);
+        workspace scratch(continue_bytes(shape, 3, 1, 3, 1));
+        try {
+            advance<block_form{}>(shape, w, at, stream, buffers, continuation{{&text, 1}}, stage::end, scratch, nobody);
+        } catch (shape_error const& e) {
+            return e.what();
+        }
+        return "";
+    };
+    CHECK(refusal({2, layers, tables}) == "advance: the stream of texts has 3 elements, expected 2");
+    CHECK(refusal({3, layers, tables}, site{1}) == "advance: 1 layers of a text from 1 on, of 1");
+    CHECK(refusal({3, narrow, tables}) == "advance: the cache of a text is 2 × 4, expected 2 × 6");
+    CHECK(refusal({3, layers, nullptr}) == "advance: the block turns by rotary table 1 of 0");
+    CHECK(refusal({3, layers, tables}) == "rope: 3 positions from 0 on, of 2");
 }
 
 TEST_CASE("the points of a layer fire in the order in which they are listed") {

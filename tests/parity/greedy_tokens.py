@@ -129,6 +129,7 @@ def main():
     prompts = prompts_of(arguments.texts, tokenizer, lengths)
     ours = run_bitlens(arguments, prompts)
     model = transformers.AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
+    model.generation_config.eos_token_id = None
     if arguments.method != "full":
         for layer in model.model.layers:
             for module in layer.modules():

@@ -131,7 +131,7 @@ public:
     std::size_t read_bytes(std::span<growing_text* const> texts, unsigned tasks) const {
         constexpr std::size_t unit = 256; // positions by which texts grow until more is needed
         std::size_t bytes = 0;
-        for (auto const& part : parts_of(texts, row_products::matmul)) {
+        for (auto const& part : parts_of(texts)) {
             std::size_t keys = 0;
             for (growing_text const* const text : part.texts)
                 keys = std::max(keys, (text->ids.size() + unit - 1) / unit * unit);
@@ -162,7 +162,7 @@ private:
     struct read_part {
         std::size_t first; // of `texts`, among all
         std::span<growing_text* const> texts;
-        row_products products;
+        bool begins; // else they go on
         std::size_t rows = 0;
     };
 
@@ -221,7 +221,7 @@ private:
     }
 
     /// Neighbouring texts together, as long as they are few rows; those that begin apart from those that go on.
-    std::vector<read_part> parts_of(std::span<growing_text* const> texts, row_products products) const {
+    std::vector<read_part> parts_of(std::span<growing_text* const> texts) const {
         constexpr std::size_t most_rows = 256;
         std::vector<read_part> parts;
         for (std::size_t i = 0; i < texts.size(); ++i) {
@@ -231,9 +231,8 @@ private:
             if (rows == 0)
                 throw shape_error("read: text " + std::to_string(i) + " has " + std::to_string(text.ids.size()) +
                                   " ids, and all were read; at least one more is expected");
-            const row_products own = begins ? row_products::matmul : products;
-            const bool joins = !parts.empty() && parts.back().products == own && parts.back().rows + rows <= most_rows;
-            if (!joins) parts.push_back({i, {}, own});
+            const bool joins = !parts.empty() && parts.back().begins == begins && parts.back().rows + rows <= most_rows;
+            if (!joins) parts.push_back({i, {}, begins});
             parts.back().texts = texts.subspan(parts.back().first, i - parts.back().first + 1);
             parts.back().rows += rows;
         }
@@ -277,7 +276,8 @@ private:
             std::vector<text_rows> rows{};
         };
         std::vector<running> all;
-        for (auto const& part : parts_of(texts, products)) {
+        const auto products_of = [&](read_part const& part) { return part.begins ? row_products::matmul : products; };
+        for (auto const& part : parts_of(texts)) {
             all.push_back({part, {part.rows, config_.block}, {part.rows, config_.block, nullptr}});
             for (std::size_t i = 0, row = 0; i < part.texts.size(); ++i) {
                 growing_text& text = *part.texts[i];
@@ -293,15 +293,15 @@ private:
             const auto layer = layers_->layer(k);
             for (auto& [part, stream, buffers, rows] : all)
                 advance<Architecture::description.form>(config_.block_of(k), layer, site{k}, stream, buffers,
-                                                        continuation{rows, part.products}, stage::end, scratch, p);
+                                                        continuation{rows, products_of(part)}, stage::end, scratch, p);
         }
         for (auto& [part, stream, buffers, rows] : all)
-            find_logits(part, stream, rows, p, scratch, logits.middle_rows(part.first, part.texts.size()));
+            find_logits(rows, products_of(part), stream, p, scratch, logits.middle_rows(part.first, part.texts.size()));
     }
 
     /// Of the last row of each text.
     template <class P>
-    void find_logits(read_part const& part, residual_stream& stream, std::span<const text_rows> rows, P& p,
+    void find_logits(std::span<const text_rows> rows, row_products products, residual_stream& stream, P& p,
                      workspace& scratch, matrix_view<float> logits) const {
         const auto norm = [&](matrix_view<float> x) { rms_norm(x, final_norm(), config_.block.norm_eps, x); };
         const auto take_last = [&](matrix_view<const float> from, matrix_view<float> to) {
@@ -316,8 +316,8 @@ private:
             emit<hook::final_norm>(p, site{config_.layers}, stream.x);
         }
         if constexpr (listens<P, hook::logits>) {
-            matrix<float> of_all(part.rows, config_.vocabulary);
-            multiply_head(part.products, stream.x, of_all, scratch);
+            matrix<float> of_all(stream.x.rows(), config_.vocabulary);
+            multiply_head(products, stream.x, of_all, scratch);
             emit<hook::logits>(p, site{config_.layers}, of_all);
             take_last(of_all, logits);
         } else {
@@ -325,7 +325,7 @@ private:
             const auto last = frame.template take<float>(rows.size(), config_.block.width);
             take_last(stream.x, last);
             if constexpr (!norms_all) norm(last);
-            multiply_head(part.products, last, logits, scratch);
+            multiply_head(products, last, logits, scratch);
         }
     }
 
