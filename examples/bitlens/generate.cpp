@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -137,6 +138,10 @@ void run(generate_arguments const& a, checkpoint const& source, prompt_list cons
     auto demand = demand_of(source, methods, tokens, std::min(a.at_once, prompts.ids.size()), 0);
     demand.states.per_example += cached + config.vocabulary * sizeof(float);
     const auto plan = plan_memory(demand, here.memory, here.threads);
+    // What a prompt needs fits as often as it does; a sweep would take no larger block.
+    const std::uint64_t beside = plan.total - plan.cut.examples_per_block * demand.states.per_example;
+    const auto at_once = static_cast<std::size_t>(
+        std::clamp<std::uint64_t>((here.memory - beside) / demand.states.per_example, 1, a.at_once));
     transformer<Architecture, weight> model(source, plan.full_resident);
     model = model_of(model, methods, plan).with_products(products);
     if (a.prompt)
@@ -144,8 +149,7 @@ void run(generate_arguments const& a, checkpoint const& source, prompt_list cons
                                          a.exact ? row_products::matmul : row_products::matvec, here.threads));
     else
         generate_each(
-            model, std::span<const std::vector<std::int32_t>>(prompts.ids), until,
-            std::max<std::size_t>(1, std::min(a.at_once, plan.cut.examples_per_block)),
+            model, std::span<const std::vector<std::int32_t>>(prompts.ids), until, at_once,
             [&](std::size_t n, generated_text const& made) { printer.add(n, made); }, here.threads);
 }
 

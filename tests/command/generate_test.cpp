@@ -19,6 +19,8 @@
 #include <fstream>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -80,16 +82,17 @@ TEST_CASE("a prompt and its options give what the library does") {
     const auto low = model.with_layers(quantize_layers(*model.layers(), layers, rtn<uniform<3, 64>>{}));
     const auto ids = words.encode("A line of words");
     const generation_end nine{.most_tokens = 9};
-    for (auto const& [more, expected] : std::vector<std::pair<std::string, generated_text>>{
+    for (auto const& each : std::vector<std::pair<std::string, generated_text>>{
              {"", generate(model, ids, nine)},
              {"--exact", generate(model, ids, nine, row_products::matmul)},
              {"--exact --threads 2", generate(model, ids, nine, row_products::matmul)},
              {"--method rtn3-g64", generate(low, ids, nine)},
              {"--method rtn3-g64 --exact", generate(low, ids, nine, row_products::matmul)}}) {
+        std::string const& more = each.first;
         CAPTURE(more);
         const auto lines = here().printed("--prompt 'A line of words' --tokens 9 " + more);
         REQUIRE(lines.size() == 1);
-        check_line(lines[0], 0, ids, expected);
+        check_line(lines[0], 0, ids, each.second);
         CHECK_FALSE(lines[0].contains("id"));
     }
     CHECK(here().printed("--prompt 'A line of words'")[0].at("ids").size() == 64);

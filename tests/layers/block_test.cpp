@@ -273,8 +273,8 @@ TEST_CASE_TEMPLATE("rows of texts that go on have the bits that they have in the
         for (auto* layers : {&first, &second})
             for (std::size_t k = 0; k < 4; ++k) layers->push_back(cache());
         std::size_t at[]{0, 0};
-        for (const auto& [ahead, behind] :
-             {std::pair<std::size_t, std::size_t>{5, 3}, {1, 1}, {1, 1}, {6, 6}, {0, 2}}) {
+        for (auto const& rows : {std::pair<std::size_t, std::size_t>{5, 3}, {1, 1}, {1, 1}, {6, 6}, {0, 2}}) {
+            const std::size_t ahead = rows.first, behind = rows.second;
             residual_stream stream(ahead + behind, shape);
             copy_rows(start().x.view().middle_rows(at[0], ahead), stream.x.view().middle_rows(0, ahead));
             copy_rows(start().x.view().middle_rows(at[1], behind), stream.x.view().middle_rows(ahead, behind));

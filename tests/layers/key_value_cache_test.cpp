@@ -96,8 +96,9 @@ TEST_CASE("attention over a cache has the bits of attention over the whole text,
             for (auto const& rule : rules_of_windows(text)) {
                 CAPTURE(rule.window);
                 const auto whole = text.whole(rule, a);
-                for (const auto& [first, after] : std::initializer_list<std::pair<std::size_t, std::size_t>>{
+                for (auto const& piece : std::initializer_list<std::pair<std::size_t, std::size_t>>{
                          {text.positions, 1}, {text.positions / 2 + 1, 1}, {1, 1}, {5, 13}, {48, 32}}) {
+                    const std::size_t first = piece.first, after = piece.second;
                     if (after == 1 && text.positions - std::min(first, text.positions) > 800) continue; // takes long
                     CAPTURE(first);
                     CHECK(same_bits(by_pieces(text, rule, first, after, 1, a), whole));
