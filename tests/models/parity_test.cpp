@@ -217,7 +217,7 @@ TEST_CASE("the tokens that transformers generates, with windows far shorter than
                 const transformer<Architecture, any_dense> of(source, true);
                 return generate(of, ids, {.most_tokens = nll.size(), .most_positions = 64}, products);
             });
-            CHECK(made.ids == truth.at("ids").get<tokens>()); // the least margin of all is 1.6e-3
+            CHECK(made.ids == truth.at("ids").get<tokens>()); // the least margin of all is 1.9e-3
             REQUIRE(made.nll.size() == nll.size());
             for (std::size_t i = 0; i < nll.size(); ++i) CHECK(std::abs(made.nll[i] - nll[i]) <= 5e-5);
         }

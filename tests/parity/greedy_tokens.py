@@ -86,7 +86,9 @@ def judge(model, prompt, ids):
 
 def generated(model, prompt, tokens):
     with torch.no_grad():
-        made = model.generate(torch.tensor([prompt]), max_new_tokens=tokens, do_sample=False, num_beams=1, eos_token_id=None, pad_token_id=0)
+        ids = torch.tensor([prompt])
+        made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False, num_beams=1, eos_token_id=None,
+                              pad_token_id=0)
     return made[0, len(prompt):].tolist()
 
 

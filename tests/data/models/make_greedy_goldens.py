@@ -28,8 +28,9 @@ def greedy(name, config):
     ids = (7 * np.arange(12, dtype=np.int64) + 3) % 40
     rope = str(config.get("rope_parameters"))
     with torch.no_grad():
-        made = model.generate(torch.tensor(ids[None]), max_new_tokens=24, do_sample=False, num_beams=1, eos_token_id=None, pad_token_id=0,
-                              use_cache="dynamic" not in rope and "longrope" not in rope, output_logits=True, return_dict_in_generate=True)
+        prompt = torch.tensor(ids[None])
+        made = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=24, do_sample=False, num_beams=1, eos_token_id=None,
+                              pad_token_id=0, use_cache="dynamic" not in rope and "longrope" not in rope, output_logits=True, return_dict_in_generate=True)
     logits = torch.cat(made.logits).double()
     best = logits.topk(2).values
     own = {"config": config, "parameters": parameters(model)} if name in OTHERS else {}
