@@ -11,7 +11,8 @@ and new tokens at once, and must find each of them the most likely one where it 
 the rule of bitsandbytes, in NumPy.
 
 Where transformers finds another token, and the two within 1e-4 of each other, that is a tie, shown and set apart. Anything else is an error,
-and the exit code 1. Also prints by how much losses differ at most. --lengths, such as 5 12, makes prompts of other lengths.
+and the exit code 1. Also prints by how much losses differ at most. --lengths, such as 5 12, makes prompts of other lengths; --part 0 4 takes every fourth prompt from the first on, so that several processes of
+one thread each (--threads 1) can share the work.
 
 Needs: torch, transformers, numpy.
 """
@@ -71,7 +72,7 @@ def run_bitlens(arguments, prompts):
 
 def lines_of(arguments, options):
     command = [arguments.bitlens, "generate", "--model", arguments.model, "--method", arguments.method, "--tokens",
-               str(arguments.tokens), *options]
+               str(arguments.tokens), *(["--threads", str(arguments.threads)] if arguments.threads else []), *options]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -124,10 +125,16 @@ def main():
     parser.add_argument("--lengths", type=int, nargs=2, default=[16, 400])
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--single", type=int, default=20)
+    parser.add_argument("--part", type=int, nargs=2, default=[0, 1])
+    parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
     lengths = np.linspace(*arguments.lengths, arguments.prompts).round().astype(int).tolist()
+    first, parts = arguments.part
+    lengths = lengths[first::parts]
     prompts = prompts_of(arguments.texts, tokenizer, lengths)
     ours = run_bitlens(arguments, prompts)
     model = transformers.AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
