@@ -134,8 +134,7 @@ def main():
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
     lengths = np.linspace(*arguments.lengths, arguments.prompts).round().astype(int).tolist()
     first, parts = arguments.part
-    lengths = lengths[first::parts]
-    prompts = prompts_of(arguments.texts, tokenizer, lengths)
+    prompts = prompts_of(arguments.texts, tokenizer, lengths)[first::parts]
     ours = run_bitlens(arguments, prompts)
     model = transformers.AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
     model.generation_config.eos_token_id = None
