@@ -12,7 +12,9 @@
 #include "bitlens/recipes/quantize_layers.hpp"
 #include "bitlens/text/tokenizer.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -40,7 +42,8 @@ struct setting {
 
     setting() { test::write_tiny_model(model, layers, 1, 3); }
     std::string line(std::string const& more) const {
-        return "bitlens generate --threads 1 --model '" + model.string() + "' " + more;
+        const char* const threads = more.find("--threads") == more.npos ? "--threads 1 " : "";
+        return "bitlens generate --model '" + model.string() + "' " + threads + more;
     }
     tokenizer words() const { return tokenizer::from_json(model / "tokenizer.json"); }
     /// The objects that a call prints.
@@ -64,13 +67,18 @@ setting const& here() {
     return s;
 }
 
+/// To rounding: the command is compiled by other rules than this test.
+bool near(std::vector<double> const& a, std::vector<double> const& b) {
+    return std::ranges::equal(a, b, [](double x, double y) { return std::abs(x - y) < 1e-4; });
+}
+
 void check_line(json const& line, std::size_t number, std::vector<std::int32_t> const& prompt,
                 generated_text const& made) {
     CHECK(line.at("prompt").get<std::size_t>() == number);
     CHECK(line.at("prompt_tokens").get<std::size_t>() == prompt.size());
     CHECK(line.at("ids").get<std::vector<std::int32_t>>() == made.ids);
-    CHECK(line.at("loss").get<std::vector<double>>() == made.nll); // every digit
-    CHECK(line.at("margin").get<std::vector<float>>() == made.margin);
+    CHECK(near(line.at("loss").get<std::vector<double>>(), made.nll));
+    CHECK(near(line.at("margin").get<std::vector<double>>(), {made.margin.begin(), made.margin.end()}));
     CHECK(line.at("stopped").get<std::string>() == name(made.stopped));
 }
 
@@ -96,6 +104,8 @@ TEST_CASE("a prompt and its options give what the library does") {
         CHECK_FALSE(lines[0].contains("id"));
     }
     CHECK(here().printed("--prompt 'A line of words'")[0].at("ids").size() == 64);
+    const std::string exact = "--prompt 'A line of words' --exact --threads ";
+    CHECK(here().printed(exact + "1") == here().printed(exact + "2")); // every digit
 
     const auto made = generate(model, ids, nine);
     const std::string stop = std::to_string(made.ids[4]);
@@ -153,7 +163,7 @@ TEST_CASE("a prompt that is none is named, with why") {
                        "' --tokens 2 --positions 5000")[0]
               .at("ids")
               .size() == 2);
-    check(here().line("--prompt \"$(printf 'a\\xff')\""), 1, {"UTF-8"});
+    check(here().line("--prompt \"$(printf 'a\\377')\""), 1, {"UTF-8"});
     check(here().line(""), 2, {"--prompt"});
     check(here().line("--prompt a --prompts '" + here().model.string() + "'"), 2, {"--prompt"});
     check(here().line("--prompt a --tokens 0"), 2, {"--tokens: a whole number from 1 to 1048576 is expected"});
@@ -190,10 +200,7 @@ TEST_CASE("a character that the tokenizer has no tokens for is no prompt") {
     json tokenizer_file = read_json_file(folder / "model" / "tokenizer.json");
     json& vocabulary = tokenizer_file.at("model").at("vocab"); // the byte F0, which rare planes begin with, as ð
     REQUIRE(vocabulary.contains("\u00f0"));
-    json renamed = vocabulary;
-    renamed["\u00f0 no more"] = renamed.at("\u00f0");
-    renamed.erase("\u00f0");
-    vocabulary = renamed;
+    vocabulary.erase("\u00f0");
     json kept = json::array();
     for (json const& merge : tokenizer_file.at("model").at("merges")) // none of it may need that byte
         if (merge.dump().find("\u00f0") == std::string::npos) kept.push_back(merge);
@@ -215,5 +222,5 @@ TEST_CASE("a text may end at the model's last position, and losses that are no n
     const test::temporary_folder folder;
     test::write_tiny_model(folder / "loud", layers, 1e38f);
     check("bitlens generate --threads 1 --model '" + (folder / "loud").string() + "' --prompt 'A line'", 1,
-          {"--prompt: the loss of new token 0 is not finite: the model's numbers overflow"});
+          {"--prompt: the loss of new token ", " is not finite: the model's numbers overflow"});
 }
