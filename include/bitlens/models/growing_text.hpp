@@ -27,7 +27,7 @@ struct text_ropes {
 
     /// Whether a text of so many positions is turned by them.
     bool serve(std::span<const rope_rule> rules, std::size_t positions) const noexcept {
-        const auto [shorter, longer] = std::minmax(length, positions);
+        const std::size_t shorter = std::min(length, positions), longer = std::max(length, positions);
         return !tables.empty() && tables[0].positions() >= positions &&
                std::ranges::all_of(rules,
                                    [&](rope_rule const& rule) { return shortest_text_like(rule, longer) <= shorter; });
