@@ -90,7 +90,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
         read_codes(m);
         auto const scales = tensors_.floats("scales");
@@ -105,7 +106,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in, groups, group;
         int bits;
@@ -113,7 +113,7 @@ private:
     };
 
     gptq_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s), groups_(s.groups) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s), groups_(s.groups) {}
 
     static shapes measured(linear_tensors const& t, gptq_layout const& layout) {
         using enum safetensors_type;
@@ -121,7 +121,7 @@ private:
         auto const& zeros = t.require("qzeros", {i32}, 2);
         auto const& scales = t.require("scales", detail::float_types, 2);
         shapes s{codes.shape[1], 0, scales.shape[0], 0, 0, layout};
-        if (scales.shape[1] != s.out || zeros.shape[0] != s.groups || s.groups == 0 || s.out == 0)
+        if (scales.shape[1] != s.out || zeros.shape[0] != s.groups)
             throw format_error(t.who() + ": qweight " + shape_text(codes.shape) + ", qzeros " +
                                shape_text(zeros.shape) + " and scales " + shape_text(scales.shape) +
                                " do not belong together");
