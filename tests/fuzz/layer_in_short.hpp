@@ -14,7 +14,6 @@
 #include "bitlens/core/error.hpp"
 #include "bitlens/core/shape_check.hpp"
 #include "bitlens/io/byte_cursor.hpp"
-#include "bitlens/io/json.hpp"
 #include "bitlens/io/safetensors.hpp"
 #include "bitlens/stored/find_stored_linear.hpp"
 
@@ -39,12 +38,8 @@ public:
     layer_in_short(input bytes, std::span<const std::string_view> parts, safetensors_file const& file)
         : file_(file), rest_(bytes) {
         const auto line_end = std::ranges::find(rest_, std::uint8_t{'\n'});
-        const auto length = static_cast<std::size_t>(line_end - rest_.begin());
-        try {
-            description_ = parse_json(as_text(std::as_bytes(rest_.first(length))), "config.json");
-        } catch (format_error const&) {
-        }
-        rest_ = rest_.subspan(std::min(length + 1, rest_.size()));
+        said_ = as_text(std::as_bytes(input(rest_.begin(), line_end)));
+        rest_ = rest_.subspan(std::min(said_.size() + 1, rest_.size()));
         const std::size_t count = next() % 8;
         for (std::size_t i = 0; i < count; ++i) read_head(parts);
         const input data = rest_;
@@ -57,7 +52,8 @@ public:
         }
     }
 
-    json const& description() const noexcept { return description_; }
+    /// The line of JSON.
+    std::string_view said() const noexcept { return said_; }
     std::size_t bytes() const noexcept {
         std::size_t sum = 0;
         for (auto const& t : tensors_) sum += t.bytes.size();
@@ -74,7 +70,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t most_bytes = std::size_t{1} << 14;
+    static constexpr std::size_t most_bytes = std::size_t{1} << 12;
     static constexpr std::size_t first_long = 224;
     static constexpr auto long_dimensions = std::to_array<std::size_t>(
         {256, 384, 512, 768, 1024, 2048, 4096, 8192, std::size_t{1} << 31, std::size_t{1} << 32, std::size_t{1} << 58,
@@ -107,7 +103,7 @@ private:
 
     safetensors_file const& file_;
     input rest_;
-    json description_ = json::object();
+    std::string_view said_;
     std::vector<safetensors_tensor> tensors_;
     std::vector<std::vector<std::byte>> bytes_;
 };

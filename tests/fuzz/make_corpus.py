@@ -1467,11 +1467,9 @@ class stored_kind:
 
 def gptq_layer(bits, groups=2, ins=32, outs=32, order=None, scale="F16", code_words=None, zero_words=None):
     """Tensors of GPTQ: 32 inputs, 32 outputs."""
-    layer = {"qweight": ("I32", (code_words or ins * bits // 32, outs)), "qzeros": ("I32", (groups, zero_words or outs * bits // 32)),
-             "scales": (scale, (groups, outs), (halves if scale == "F16" else singles)(*([0.25, 0.5] * (groups * outs // 2))))}
-    if order is not None:
-        layer["g_idx"] = ("I32", (len(order),), words(*order))
-    return layer
+    layer = {"g_idx": ("I32", (len(order),), words(*order))} if order is not None else {}
+    return layer | {"scales": (scale, (groups, outs), (halves if scale == "F16" else singles)(*([0.25, 0.5] * (groups * outs // 2)))),
+                    "qweight": ("I32", (code_words or ins * bits // 32, outs)), "qzeros": ("I32", (groups, zero_words or outs * bits // 32))}
 
 
 def stored_corpus():
@@ -1551,14 +1549,14 @@ def stored_corpus():
 
     levels = singles(*[k / 8 - 1 for k in range(16)])
     bnb_parts = ["weight", "weight.absmax", "weight.quant_map", "weight.quant_state.bitsandbytes__nf4", "weight.quant_state.bitsandbytes__fp4", "weight.nested_absmax", "weight.nested_quant_map", "SCB"]
-    plain = {"weight": ("U8", (64, 1)), "weight.absmax": ("F32", (2,), singles(0.5, 2)), "weight.quant_map": ("F32", (16,), levels)}
+    plain = {"weight.absmax": ("F32", (2,), singles(0.5, 2)), "weight.quant_map": ("F32", (16,), levels), "weight": ("U8", (64, 1))}
     nested = plain | {"weight.absmax": ("U8", (2,)), "weight.nested_absmax": ("F32", (1,), singles(0.5)), "weight.nested_quant_map": ("F32", (256,), singles(*[k / 128 - 1 for k in range(256)]))}
-    bnb = stored_kind("stored_bitsandbytes", bnb_parts, plain | of_state(state()), {})
+    bnb = stored_kind("stored_bitsandbytes", bnb_parts, of_state(state()) | plain, {})
     bnb.put("valid")
-    bnb.put("valid_fp4", layer=plain | of_state(state(quant_type="fp4"), "fp4"))
-    bnb.put("valid_nested", layer=nested | of_state(state(nested_blocksize=256, nested_offset=0.25)))
-    bnb.put("valid_odd_number", layer=plain | {"weight": ("U8", (8, 1)), "weight.absmax": ("F32", (1,), singles(1))} | of_state(state(shape=[3, 5])))
-    bnb.put("valid_in_floats", layer=plain | {"weight": ("F16", (32, 1))} | of_state(state()))
+    bnb.put("valid_fp4", layer=of_state(state(quant_type="fp4"), "fp4") | plain)
+    bnb.put("valid_nested", layer=of_state(state(nested_blocksize=256, nested_offset=0.25)) | nested)
+    bnb.put("valid_odd_number", layer=of_state(state(shape=[3, 5])) | plain | {"weight": ("U8", (8, 1)), "weight.absmax": ("F32", (1,), singles(1))})
+    bnb.put("valid_in_floats", layer=of_state(state()) | plain | {"weight": ("F16", (32, 1))})
     for name, text in {"state_empty": b"", "state_no_json": b"{", "type_of_the_other_part": state(quant_type="fp4"), "type_missing": state(quant_type=None), "shape_2_to_the_32_squared": state(shape=[2**32, 2**32]), "shape_2_to_the_63": state(shape=[2**63, 1]),
                        "shape_of_nothing": state(shape=[0, 8]), "shape_of_rank_1": state(shape=[128]), "shape_minus_1": state(shape=[-1, 8]), "shape_larger": state(shape=[2**20, 2**20]), "blocksize_0": state(blocksize=0), "blocksize_minus_1": state(blocksize=-1),
                        "blocksize_2_to_the_64_minus_1": state(blocksize=2**64 - 1), "blocksize_missing": state(blocksize=None)}.items():
@@ -1586,7 +1584,7 @@ def stored_corpus():
         return {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"g": {"targets": ["Linear"], "weights": {"num_bits": bits, "type": "int"} | weights}}}
 
     of_32 = {"strategy": "group", "group_size": 32}
-    packed = {"weight_packed": ("I32", (8, 8)), "weight_scale": ("F16", (8, 2), halves(*[0.25, 0.5] * 8)), "weight_shape": ("I64", (2,), struct.pack("<2q", 8, 64))}
+    packed = {"weight_shape": ("I64", (2,), struct.pack("<2q", 8, 64)), "weight_scale": ("F16", (8, 2), halves(*[0.25, 0.5] * 8)), "weight_packed": ("I32", (8, 8))}
     compressed = stored_kind("stored_compressed", ["weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx"], packed, group(4, **of_32))
     compressed.put("valid_4_bits")
     compressed.put("valid_nothing_said", {})

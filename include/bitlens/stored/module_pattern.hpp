@@ -285,7 +285,7 @@ private:
         std::vector<bool> all(name.size() + 1), after(look.size()), here(look.size()); // `after` a character
         for (std::size_t at = name.size() + 1; at-- > 0;) {
             here.assign(look.size(), false);
-            for (bool is_new = true; is_new;) { // steps back make another round
+            for (bool is_new = true; is_new;) { // steps back need another round
                 is_new = false;
                 for (std::size_t i = look.size(); i-- > 0;) {
                     step const& s = look[i];
@@ -295,7 +295,7 @@ private:
                     else
                         here[i] = s.what == step::done || (s.what == step::either && here[moved(i, s.other)]) ||
                                   (here[moved(i, s.next)] && passes(s, name, at, found));
-                    is_new = is_new || (here[i] && s.what == step::jump);
+                    is_new = is_new || here[i];
                 }
             }
             all[at] = here[0];
