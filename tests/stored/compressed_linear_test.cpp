@@ -335,8 +335,9 @@ TEST_CASE("patterns of names match as Python's re.match does") {
     CHECK(matches("(?=(?!b)(a|b(?=a))*$)a", "aba"));
     CHECK_FALSE(matches("(?=(?!b)(a|b(?=a))*$)a", "abb"));
     CHECK(matches("(?=\\b)(?!$).", "a"));
-    for (const char* bad : {"(", ")", "a)", "[a", "*", "a**", "a{2}{3}", "(?i)a", "(?P<x>a)", "\\1", "\\q", "[z-a]",
-                            "\\", "((((((((((((((((((((((a))))))))))))))))))))))", "(((a{99}){99}){99})", "a{3,2}"})
+    for (const char* bad :
+         {"(", ")", "a)", "[a", "*", "a**", "a{2}{3}", "(?i)a", "(?P<x>a)", "\\1", "\\q", "[z-a]", "[\\d-z]", "\\",
+          "((((((((((((((((((((((a))))))))))))))))))))))", "(((a{99}){99}){99})", "a{3,2}"})
         CHECK_THROWS_AS(module_pattern(bad, "config.json"), format_error);
 }
 

@@ -147,10 +147,10 @@ private:
     }
     void add_range(std::bitset<256>& set) {
         const auto first = add_character(set);
-        if (!first || !is_next("-") || std::string_view(text_).substr(at_).starts_with("-]")) return;
+        if (!is_next("-") || std::string_view(text_).substr(at_).starts_with("-]")) return;
         ++at_;
         const auto last = add_character(set);
-        if (!last || *last < *first) refuse("holds a range that is none");
+        if (!first || !last || *last < *first) refuse("holds a range that is none");
         for (unsigned c = *first; c <= *last; ++c) set.set(c);
     }
     static bool is_word(unsigned char c) noexcept {
