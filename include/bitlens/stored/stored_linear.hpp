@@ -58,9 +58,7 @@ private:
                 const std::size_t first = g * m.group_columns, end = std::min(first + m.group_columns, m.cols());
                 for (std::size_t k = first; k < end; ++k)
                     if (!std::isfinite(m.value_at(r, k)))
-                        throw format_error(who_ + ": row " + std::to_string(r) + ", column " +
-                                           std::to_string(m.order.empty() ? k : m.order[k]) +
-                                           " holds a number that is not finite");
+                        throw format_error(who_ + ": row " + std::to_string(r) + " holds a number that is not finite");
             }
     }
 
