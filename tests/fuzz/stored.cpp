@@ -4,8 +4,10 @@
 #include "targets.hpp"
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/formats/affine.hpp"
 #include "bitlens/formats/coded_matrix.hpp"
 #include "bitlens/formats/dense.hpp"
+#include "bitlens/formats/lookup.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
 #include "bitlens/formats/normal_float.hpp"
 #include "bitlens/formats/uniform.hpp"
@@ -71,7 +73,8 @@ void check(coded_matrix const& m) {
 /// The values of m, all of them finite, which are those of the format that is found to hold it.
 std::vector<float> values_of(coded_matrix const& m) {
     using weights =
-        mixed_matrix<dense<float>, uniform<2, 32>, uniform<3, 0>, uniform<4, 32>, uniform<8, 0>, normal_float<4, 0>>;
+        mixed_matrix<dense<float>, uniform<2, 16>, uniform<3, 0>, uniform<4, 32>, uniform<8, 0>, normal_float<4, 0>,
+                     affine<2, 16>, affine<4, 32>, affine<4, 0>, lookup<e2m1_levels, 16>, lookup<iq4_levels, 32>>;
     std::vector<float> values(m.rows() * m.cols());
     for (std::size_t r = 0; r < m.rows(); ++r) m.read_row(r, std::span(values).subspan(r * m.cols(), m.cols()));
     must(std::ranges::all_of(values, [](float x) { return std::isfinite(x); }), "a weight that is not finite");
