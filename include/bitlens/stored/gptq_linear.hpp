@@ -125,12 +125,14 @@ private:
             throw format_error(t.who() + ": qweight " + shape_text(codes.shape) + ", qzeros " +
                                shape_text(zeros.shape) + " and scales " + shape_text(scales.shape) +
                                " do not belong together");
-        for (int bits = 2; bits <= 8 && s.bits == 0; ++bits) // words of zeros are given by bits alone
-            if (words_of(word_layout::continuous, s.out, bits) == zeros.shape[1]) s.bits = bits;
+        for (int bits = 2; bits <= 8 && s.bits == 0; ++bits) { // words of zeros are given by bits alone
+            const bool is_five_to_seven = bits == 5 || bits == 6 || bits == 7;
+            s.layout.words = is_five_to_seven ? layout.five_to_seven_bits : layout.words;
+            if (words_of(s.layout.words, s.out, bits) == zeros.shape[1]) s.bits = bits;
+        }
         if (s.bits == 0)
             throw format_error(t.who("qzeros") + ": shape " + shape_text(zeros.shape) + " holds zeros of " +
                                std::to_string(s.out) + " outputs in no number of bits from 2 to 8");
-        if (s.bits == 5 || s.bits == 6 || s.bits == 7) s.layout.words = layout.five_to_seven_bits;
         s.in = codes.shape[0] * 32 / static_cast<std::size_t>(s.bits);
         if (t.has("g_idx")) s.in = t.require("g_idx", {i32}, 1).shape[0];
         if (words_of(s.layout.words, s.in, s.bits) != codes.shape[0])
