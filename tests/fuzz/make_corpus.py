@@ -1486,7 +1486,7 @@ def stored_corpus():
         gptq.put(f"valid_{bits}_bits_planar", said | {"bits": bits, "checkpoint_format": "gptq_p"}, layer=gptq_layer(bits))
     for bits in (5, 6, 7):
         gptq.put(f"valid_{bits}_bits_of_8_outputs", said | {"bits": bits}, layer=gptq_layer(bits, outs=8, zero_words=bits))
-        gptq.put(f"{bits}_bits_of_8_outputs_without_planes", said | {"bits": bits}, layer=gptq_layer(bits, outs=8, zero_words=2))
+        gptq.put(f"{bits}_bits_of_8_outputs_without_planes", said | {"bits": bits}, layer=gptq_layer(bits, outs=8, zero_words=2, order=in_order))
     for bits in (2, 4, 8):
         gptq.put(f"{bits}_bits_of_8_outputs_not_in_the_planes_that_are_said", said | {"bits": bits, "checkpoint_format": "gptq_p"}, layer=gptq_layer(bits, 1, outs=8, zero_words=(8 * bits + 31) // 32))
     gptq.put("valid_nothing_said", {})
