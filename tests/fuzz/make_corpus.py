@@ -1653,6 +1653,7 @@ def stored_corpus():
         mlx.put(f"valid_{bits}_bits", {"bits": bits, "group_size": 32}, weight=("U32", (4, 2 * bits)))
     mlx.put("valid_metal", layer={"qbiases" if k == "biases" else k: v for k, v in affine.items()})
     mlx.put("valid_mxfp4", {"mode": "mxfp4"}, layer={"weight": ("U32", (4, 8)), "scales": ("U8", (4, 2), b"\x7f\x80" * 4)})
+    mlx.put("valid_of_a_thousand_layers", mlx.said | {f"model.layers.{i}.mlp.down_proj": {"bits": 8} for i in range(1000)})
     mlx.put("valid_of_this_layer", {"bits": 8, "group_size": 64, "model.layers.0.mlp.up_proj": {"bits": 4, "group_size": 32}})
     for name, text in {"bits_7": {"bits": 7, "group_size": 32}, "bits_0": {"bits": 0, "group_size": 32}, "bits_2_to_the_62": {"bits": 2**62, "group_size": 32}, "group_size_0": {"bits": 4, "group_size": 0}, "group_size_2_to_the_63_minus_1": {"bits": 4, "group_size": 2**63 - 1},
                        "bits_missing": {"group_size": 32}, "mode_unknown": {"bits": 4, "group_size": 32, "mode": "nvfp4"}, "mode_of_no_offsets": {"mode": "mxfp4"}}.items():

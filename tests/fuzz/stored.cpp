@@ -120,12 +120,13 @@ void read_layer(input bytes, std::initializer_list<std::string_view> parts) {
     }());
     const layer_in_short layer(bytes, std::span(parts.begin(), parts.size()), file);
     constexpr std::size_t for_nothing = std::size_t{32} << 10;
-    const auto linear = within(for_nothing + 400 * bytes.size(),
-                               [&] { return find_stored_linear(layer.tensors(), described(layer.said())); });
+    auto const* const said = within(for_nothing + 400 * layer.said().size(), [&] { return &described(layer.said()); });
+    const std::size_t most = for_nothing + 100 * layer.bytes(); // of which the description is no part
+    const auto linear = within(most, [&] { return find_stored_linear(layer.tensors(), *said); });
     must(linear->rows() != 0 && linear->cols() != 0, "a layer without weights");
     must(!linear->type().empty() && linear->bytes() == layer.bytes(), "a layer of other bytes");
-    const auto form = within(for_nothing + 100 * linear->bytes(), [&] { return linear->form(); });
-    const auto m = within(for_nothing + 100 * linear->bytes(), [&] { return linear->read(); });
+    const auto form = within(most, [&] { return linear->form(); });
+    const auto m = within(most, [&] { return linear->read(); });
     must(m.rows() == linear->rows() && m.cols() == linear->cols(), "a matrix of another shape");
     check(m);
     if (form) check_form(*form, m);
