@@ -253,6 +253,41 @@ const std::vector<growing_input> inputs{
      }},
     {"config", "keys", object_of},
     {"config", "objects", objects},
+    {"quantization", "names of layers",
+     [](std::size_t n) {
+         return R"({"quantization_config":{"quant_method":"compressed-tensors","ignore":[)" +
+                repeat(n, ",", [](std::size_t i) { return "\"" + std::to_string(i) + "\""; }) + "]}}";
+     }},
+    {"quantization", "groups of layers",
+     [](std::size_t n) {
+         return R"({"quantization_config":{"config_groups":{)" +
+                repeat(n, ",",
+                       [](std::size_t i) {
+                           const std::string k = std::to_string(i);
+                           return "\"" + k + R"(":{"targets":[")" + k + R"("],"weights":{"num_bits":4}})";
+                       }) +
+                "}}}";
+     }},
+    {"quantization", "arguments of layers",
+     [](std::size_t n) {
+         return R"({"quantization_config":{"quant_method":"auto-round","extra_config":{)" +
+                repeat(n, ",", [](std::size_t i) { return "\"" + std::to_string(i) + R"(":{"act_bits":16})"; }) + "}}}";
+     }},
+    {"module_pattern", "one name", [](std::size_t n) { return ".*x\n" + std::string(n, 'a'); }},
+    {"module_pattern", "one name and a look ahead at each place",
+     [](std::size_t n) { return "(.(?=.*a))*(?!.*a)x\n" + std::string(n, 'a'); }},
+    {"module_pattern", "names", [](std::size_t n) { return ".*up_proj$" + repeat(n, "\nmlp.down_proj"); }},
+    {"safetensors", "layers in codes",
+     [](std::size_t n) {
+         return with_header("{" +
+                            repeat(n, ",",
+                                   [](std::size_t i) {
+                                       return "\"" + std::to_string(i) +
+                                              R"(.qweight":{"dtype":"I32","shape":[0,8],"data_offsets":[0,0]})";
+                                   }) +
+                            "}");
+     }},
+    {"gguf_blocks", "blocks", [](std::size_t n) { return std::string(2, '\2') + std::string(n, '\1'); }},
     {"tokenizer_json", "tokens and merges", json_vocabulary},
     {"tokenizer_json", "added tokens", json_added_tokens},
     {"tokenizer_config", "keys", object_of},

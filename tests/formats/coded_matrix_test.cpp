@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -203,4 +204,12 @@ TEST_CASE("a packed matrix, code by code, packs to itself") {
             CHECK(again->value(r, c) == w.value(r, c));
         }
     }
+}
+
+TEST_CASE("a group may be said to have any number of columns") {
+    const coded_matrix m(4, 2, 33, ~std::size_t{0});
+    CHECK(m.groups() == 1);
+    CHECK(m.value_at(1, 32) == 0);
+    CHECK(coded_matrix(4, 2, 33, 32).groups() == 2);
+    CHECK(coded_matrix(4, 2, 0, 0).groups() == 0);
 }

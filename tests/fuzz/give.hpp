@@ -6,6 +6,7 @@
 
 #include "bitlens/core/error.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <stdexcept>
 #include <string>
@@ -24,7 +25,7 @@ inline std::string give(target const& to, input bytes) {
     } catch (error const& e) {
         refusal = e.what();
     }
-    const std::size_t taken = take_peak() - before;
+    const std::size_t taken = std::max(take_peak(), before) - before; // what was kept before may be gone
     if (taken > for_nothing + to.expansion * bytes.size())
         throw std::logic_error(std::to_string(bytes.size()) + " bytes of input took " + std::to_string(taken) +
                                " bytes of memory");

@@ -1403,6 +1403,394 @@ def located_corpus():
     hostile_json("run_locate_manifest")
 
 
+# ---- Layers in the layouts of others, in short: see layer_in_short.hpp
+
+TYPES = ["BOOL", "F4", "F6_E2M3", "F6_E3M2", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "I16", "U16", "F16", "BF16", "I32", "U32", "F32", "C64", "F64", "I64", "U64"]
+SIZES = dict(zip(TYPES, [8, 4, 6, 6, 8, 8, 8, 8, 8, 8, 8, 16, 16, 16, 16, 32, 32, 32, 64, 64, 64, 64]))
+LONG = dict(zip([256, 384, 512, 768, 1024, 2048, 4096, 8192, 2**31, 2**32, 2**58, 2**60, 2**61, 2**62, 2**63, 2**64 - 1], range(224, 240)))
+
+
+def halves(*values):
+    return struct.pack(f"<{len(values)}e", *values)
+
+
+def singles(*values):
+    return struct.pack(f"<{len(values)}f", *values)
+
+
+def words(*values):
+    return struct.pack(f"<{len(values)}I", *(v % 2**32 for v in values))
+
+
+def some_bytes(count):
+    return bytes((37 * i + 11) % 256 for i in range(count))
+
+
+class stored_kind:
+    """Layers of one kind. A layer: part → (type, shape, bytes), bytes that are missing are some or other."""
+
+    def __init__(self, target, parts, layer, said):
+        self.target, self.parts, self.layer, self.said = target, parts, layer, said
+
+    def put(self, name, said=None, drop=(), layer=None, **other):
+        tensors = {k: v for k, v in ((self.layer if layer is None else layer) | other).items() if k not in drop}
+        said = self.said if said is None else said
+        head = (said if isinstance(said, bytes) else json.dumps(said, separators=(",", ":")).encode() if said else b"") + b"\n" + bytes([len(tensors)])
+        data = b""
+        for part, (kind, shape, *content) in tensors.items():
+            head += bytes([self.parts.index(part), TYPES.index(kind), len(shape), *(LONG.get(d, d) for d in shape)])
+            size = product(shape) * SIZES[kind] // 8
+            data += content[0] if content else some_bytes(size) if size <= 4096 else b""
+        write(self.target, name + ".layer", head + data)
+
+    def put_hostile(self, scales):
+        """What goes wrong with tensors of any kind. scales: a part of floats."""
+        for part, (kind, shape, *_) in self.layer.items():
+            self.put(f"{part}_missing", drop=[part])
+            self.put(f"{part}_of_floats_of_64_bits", **{part: ("F64", shape)})
+            self.put(f"{part}_of_one_row_more", **{part: (kind, (shape[0] + 1 if shape else 1, *shape[1:]))})
+            self.put(f"{part}_without_rows", **{part: (kind, (0, *shape[1:]))})
+        rank = max(len(shape) for _, shape, *_ in self.layer.values())
+        for dimension in (2**31, 2**61, 2**62, 2**63):
+            empty = {p: (k, tuple(0 if i == 0 else dimension for i in range(len(s)))) for p, (k, s, *_) in self.layer.items()}
+            self.put(f"all_of_0_rows_and_2_to_the_{dimension.bit_length() - 1}_columns", layer=empty)
+            self.put(f"all_of_2_to_the_{dimension.bit_length() - 1}_rows_and_0_columns", layer={p: (k, tuple(0 if i == rank - 1 else dimension for i in range(len(s))) if len(s) == rank else (0,) * len(s)) for p, (k, s, *_) in self.layer.items()})
+        self.put("all_of_0_rows_and_columns", layer={p: (k, (0,) * len(s)) for p, (k, s, *_) in self.layer.items()})
+        kind, shape = self.layer[scales][:2]
+        for word, bits in {"nan": {"F16": b"\0\x7e", "F32": b"\0\0\xc0\x7f"}, "infinite": {"F16": b"\0\x7c", "F32": b"\0\0\x80\x7f"}}.items():
+            if kind in bits:
+                self.put(f"{scales}_{word}", **{scales: (kind, shape, bits[kind] * product(shape))})
+        if kind in ("F16", "F32"):
+            self.put("weights_beyond_float", **{scales: ("F32", shape, b"\xff\xff\x7f\x7f" * product(shape))})
+        self.put("no_tensors", layer={})
+
+
+def gptq_layer(bits, groups=2, ins=32, outs=32, order=None, scale="F16", code_words=None, zero_words=None):
+    """Tensors of GPTQ: 32 inputs, 32 outputs."""
+    layer = {"g_idx": ("I32", (len(order),), words(*order))} if order is not None else {}
+    return layer | {"scales": (scale, (groups, outs), (halves if scale == "F16" else singles)(*([0.25, 0.5] * (groups * outs // 2)))),
+                    "qweight": ("I32", (code_words or ins * bits // 32, outs)), "qzeros": ("I32", (groups, zero_words or outs * bits // 32))}
+
+
+def stored_corpus():
+    gptq_parts = ["qweight", "qzeros", "scales", "g_idx"]
+    in_order, apart = [i // 16 for i in range(32)], [i % 2 for i in range(32)]
+    said = {"bits": 4, "group_size": 16, "quant_method": "gptq", "sym": False}
+
+    gptq = stored_kind("stored_gptq", gptq_parts, gptq_layer(4, order=in_order), said)
+    for bits, groups in {2: 1, 3: 2, 4: 2, 8: 2}.items():  # words of codes are more than groups
+        gptq.put(f"valid_{bits}_bits", said | {"bits": bits}, layer=gptq_layer(bits, groups, order=[i * groups // 32 for i in range(32)]))
+        gptq.put(f"valid_{bits}_bits_symmetric", said | {"bits": bits, "sym": True}, layer=gptq_layer(bits, groups))
+        gptq.put(f"valid_{bits}_bits_of_version_2", said | {"bits": bits, "checkpoint_format": "gptq_v2"}, layer=gptq_layer(bits, groups, order=[i % groups for i in range(32)]))
+    for bits in (3, 5, 6, 7):
+        gptq.put(f"valid_{bits}_bits_planar", said | {"bits": bits, "checkpoint_format": "gptq_p"}, layer=gptq_layer(bits))
+    for bits in (5, 6, 7):
+        gptq.put(f"valid_{bits}_bits_of_8_outputs", said | {"bits": bits}, layer=gptq_layer(bits, outs=8, zero_words=bits))
+        gptq.put(f"{bits}_bits_of_8_outputs_without_planes", said | {"bits": bits}, layer=gptq_layer(bits, outs=8, zero_words=2, order=in_order))
+    for bits in (2, 4, 8):
+        gptq.put(f"{bits}_bits_of_8_outputs_not_in_the_planes_that_are_said", said | {"bits": bits, "checkpoint_format": "gptq_p"}, layer=gptq_layer(bits, 1, outs=8, zero_words=(8 * bits + 31) // 32))
+    gptq.put("valid_nothing_said", {})
+    gptq.put("valid_one_group", said | {"group_size": -1}, layer=gptq_layer(4, 1))
+    gptq.put("valid_short_last_group", said | {"group_size": 24}, layer=gptq_layer(4, 2))
+    gptq.put("valid_swapped_thirds", said | {"bits": 3}, qzeros=("I32", (2, 3), words(*[(0x24924924 * 2**k + 0) for k in range(3)] * 2)), layer=gptq_layer(3))
+    gptq.put("valid_groups_from_the_last", layer=gptq_layer(4, order=[i // 16 - 2 for i in range(32)]))
+    gptq.put("group_size_0", said | {"group_size": 0})
+    gptq.put("group_size_minus_2", said | {"group_size": -2})
+    gptq.put("group_size_2_to_the_63_minus_1", said | {"group_size": 2**63 - 1})
+    gptq.put("group_size_as_text", said | {"group_size": "32"})
+    gptq.put("layout_unknown", said | {"checkpoint_format": "marlin"})
+    gptq.put("codes_in_bytes", said | {"pack_dtype": "int8"})
+    gptq.put("zeros_of_another_width", qzeros=("I32", (2, 5)))
+    for name, order in {"group_of_too_many_inputs": [0] * 17 + [1] * 15, "group_2_of_2": [2] * 32, "group_minus_3_of_2": [-3] * 32, "group_2_to_the_31_minus_1": [2**31 - 1] * 32, "order_of_31_inputs": in_order[:31], "order_of_no_inputs": []}.items():
+        gptq.put(name, layer=gptq_layer(4, order=order))
+    gptq.put_hostile("scales")
+
+    auto = stored_kind("stored_auto_round", gptq_parts, gptq_layer(4), {"quant_method": "auto-round", "packing_format": "auto_round:auto_gptq", "bits": 4, "group_size": 16, "sym": True})
+    for bits in (2, 3, 4, 5, 6, 7, 8):
+        layer = gptq_layer(bits, 1 if bits == 2 else 2)
+        auto.put(f"valid_{bits}_bits", auto.said | {"bits": bits}, layer=layer)
+        auto.put(f"valid_{bits}_bits_zeros_as_they_are", auto.said | {"bits": bits, "packing_format": "auto_round", "sym": False}, layer=layer)
+    awq = {"qweight": ("I32", (64, 4)), "qzeros": ("I32", (2, 4)), "scales": ("F16", (2, 32), halves(*[0.25, 0.5] * 32))}
+    auto.put("valid_as_awq", auto.said | {"packing_format": "auto_round:auto_awq"}, layer=awq)
+    auto.put("group_size_0", auto.said | {"group_size": 0})
+    auto.put("layout_is_a_number", auto.said | {"packing_format": 1})
+    auto.put_hostile("scales")
+
+    gemm = stored_kind("stored_awq", ["qweight", "qzeros", "scales", "scaled_zeros"], awq, {"bits": 4, "group_size": 32, "quant_method": "awq"})
+    gemv = {"qweight": ("I32", (16, 8)), "qzeros": ("I32", (16, 1)), "scales": ("F16", (16, 8), halves(*[0.25, 0.5] * 64))}
+    fast = {"qweight": ("I16", (2, 128)), "scales": ("F16", (8, 8), halves(*[0.25, 0.5] * 32)), "scaled_zeros": ("F16", (8, 8), halves(*[-1, -2] * 32))}
+    gemm.put("valid_gemm")
+    gemm.put("valid_gemv", layer=gemv)
+    gemm.put("valid_gemv_whole_rows", {"group_size": -1}, layer=gemv)
+    gemm.put("valid_fast", layer=fast)
+    gemm.put("valid_fast_zeros_called_otherwise", layer={"qzeros" if k == "scaled_zeros" else k: v for k, v in fast.items()})
+    for form, layer in {"gemv": gemv, "fast": fast}.items():
+        gemm.put(f"{form}_nothing_said", {}, layer=layer)
+        for name, group in {"0": 0, "minus_2": -2, "48": 48, "2_to_the_63_minus_1": 2**63 - 1}.items():
+            gemm.put(f"{form}_group_size_{name}", {"group_size": group}, layer=layer)
+        for group in (-1, 32):
+            called = "whole_rows" if group == -1 else "groups"
+            gemm.put(f"{form}_without_inputs_in_{called}", {"group_size": group}, layer={p: (k, (s[0], 0)) for p, (k, s, *_) in layer.items()} if form == "gemv" else layer | {"qweight": ("I16", (2, 0))})
+        stored_kind("stored_awq", gemm.parts, layer, gemm.said).put(f"{form}_without_zeros", drop=["qzeros", "scaled_zeros"])
+    gemm.put_hostile("scales")
+
+    qat = stored_kind("stored_efficient_qat", gptq_parts + ["weight"], gptq_layer(4, order=in_order, scale="F32"), {})
+    qat.put("valid_2_bits", layer=gptq_layer(2, ins=64, order=[i // 32 for i in range(64)]))
+    qat.put("valid_4_bits")
+    qat.put("valid_4_bits_without_order", layer=gptq_layer(4))
+    qat.put("valid_3_bits", layer=gptq_layer(3, order=in_order, code_words=4, zero_words=4))
+    qat.put("valid_3_bits_without_order", layer=gptq_layer(3, code_words=4, zero_words=4))
+    qat.put("valid_3_bits_said", {"bits": 3, "group_size": 16}, layer=gptq_layer(3, order=in_order, code_words=4, zero_words=4))
+    qat.put("groups_apart", layer=gptq_layer(4, order=apart))
+    qat.put("groups_that_do_not_divide", layer=gptq_layer(4, groups=3))
+    qat.put("weight_beside_codes", weight=("F16", (32, 64)))
+    qat.put_hostile("scales")
+
+    def state(**other):
+        return json.dumps({k: v for k, v in ({"quant_type": "nf4", "shape": [16, 8], "blocksize": 64, "dtype": "float16"} | other).items() if v is not None}).encode()
+
+    def of_state(text, kind="nf4"):
+        return {f"weight.quant_state.bitsandbytes__{kind}": ("U8", (len(text),), text)}
+
+    levels = singles(*[k / 8 - 1 for k in range(16)])
+    bnb_parts = ["weight", "weight.absmax", "weight.quant_map", "weight.quant_state.bitsandbytes__nf4", "weight.quant_state.bitsandbytes__fp4", "weight.nested_absmax", "weight.nested_quant_map", "SCB"]
+    plain = {"weight.absmax": ("F32", (2,), singles(0.5, 2)), "weight.quant_map": ("F32", (16,), levels), "weight": ("U8", (64, 1))}
+    nested = plain | {"weight.absmax": ("U8", (2,)), "weight.nested_absmax": ("F32", (1,), singles(0.5)), "weight.nested_quant_map": ("F32", (256,), singles(*[k / 128 - 1 for k in range(256)]))}
+    bnb = stored_kind("stored_bitsandbytes", bnb_parts, of_state(state()) | plain, {})
+    bnb.put("valid")
+    bnb.put("valid_fp4", layer=of_state(state(quant_type="fp4"), "fp4") | plain)
+    bnb.put("valid_nested", layer=of_state(state(nested_blocksize=256, nested_offset=0.25)) | nested)
+    bnb.put("valid_odd_number", layer=of_state(state(shape=[3, 5])) | plain | {"weight": ("U8", (8, 1)), "weight.absmax": ("F32", (1,), singles(1))})
+    bnb.put("valid_in_floats", layer=of_state(state()) | plain | {"weight": ("F16", (32, 1))})
+    for name, text in {"state_empty": b"", "state_no_json": b"{", "type_of_the_other_part": state(quant_type="fp4"), "type_missing": state(quant_type=None), "shape_2_to_the_32_squared": state(shape=[2**32, 2**32]), "shape_2_to_the_63": state(shape=[2**63, 1]),
+                       "shape_of_nothing": state(shape=[0, 8]), "shape_of_rank_1": state(shape=[128]), "shape_minus_1": state(shape=[-1, 8]), "shape_larger": state(shape=[2**20, 2**20]), "blocksize_0": state(blocksize=0), "blocksize_minus_1": state(blocksize=-1),
+                       "blocksize_2_to_the_64_minus_1": state(blocksize=2**64 - 1), "blocksize_missing": state(blocksize=None)}.items():
+        bnb.put(name, layer=plain | of_state(text))
+    for name, text in {"nested_blocksize_0": state(nested_blocksize=0, nested_offset=0), "nested_blocksize_missing": state(nested_offset=0), "nested_offset_missing": state(nested_blocksize=256), "nested_offset_beyond_float": state(nested_blocksize=256, nested_offset=1e300), "nested_offset_as_text": state(nested_blocksize=256, nested_offset="0")}.items():
+        bnb.put(name, layer=nested | of_state(text))
+    bnb.put("nested_absmax_missing", layer=nested | of_state(state()), drop=["weight.nested_absmax"])
+    bnb.put("two_states", layer=bnb.layer | of_state(state(quant_type="fp4"), "fp4"))
+    bnb.put("llm_int8", layer={"weight": ("I8", (16, 8)), "SCB": ("F32", (16,))})
+    bnb.put_hostile("weight.absmax")
+
+    flute = stored_kind("stored_flute", ["weight", "scales", "tables", "tables2"], {"weight": ("I16", (32, 4)), "scales": ("F16", (128, 1), halves(*[0.25, 0.5] * 64)), "tables": ("F16", (16,), halves(*[k / 8 - 1 for k in range(16)]))}, {"template_id": 16, "num_bits": 4, "group_size": 4})
+    flute.put("valid_4_bits")
+    flute.put("valid_nothing_said", {})
+    flute.put("valid_2_bits", {}, layer={"weight": ("I16", (32, 4)), "scales": ("F16", (256, 2), halves(*[0.25, 0.5] * 256)), "tables": ("F16", (4,), halves(-1, -0.5, 0.5, 1))})
+    flute.put("valid_3_bits", {}, layer={"weight": ("I16", (96, 2)), "scales": ("F16", (512, 1), halves(*[0.25, 0.5] * 256)), "tables": ("F16", (8,), halves(*range(8)))})
+    flute.put("valid_tiles_of_64", {"template_id": 0}, layer=flute.layer | {"weight": ("I16", (64, 4)), "scales": ("F16", (256, 1), halves(*[0.25, 0.5] * 128))})
+    for name, number in {"minus_1": -1, "144": 144, "2_to_the_63": 2**63, "as_text": "0"}.items():
+        flute.put(f"template_{name}", {"template_id": number})
+    flute.put("odd_number_of_inputs", weight=("I16", (32, 3)))
+    flute.put("table_of_another_size", tables=("F16", (8,)))
+    flute.put_hostile("scales")
+
+    def group(bits, **weights):
+        return {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"g": {"targets": ["Linear"], "weights": {"num_bits": bits, "type": "int"} | weights}}}
+
+    of_32 = {"strategy": "group", "group_size": 32}
+    packed = {"weight_shape": ("I64", (2,), struct.pack("<2q", 8, 64)), "weight_scale": ("F16", (8, 2), halves(*[0.25, 0.5] * 8)), "weight_packed": ("I32", (8, 8))}
+    compressed = stored_kind("stored_compressed", ["weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx"], packed, group(4, **of_32))
+    compressed.put("valid_4_bits")
+    compressed.put("valid_nothing_said", {})
+    for bits in (1, 2, 3, 5, 6, 7, 8):
+        compressed.put(f"valid_{bits}_bits", group(bits, **of_32) | {"version": "0.18.0"}, weight_packed=("I32", (8, 2 * bits)))
+    compressed.put("valid_3_bits_of_older_packers", group(3, **of_32) | {"version": "0.10.0"}, weight_packed=("I32", (8, 7)))
+    compressed.put("valid_channels", group(4, strategy="channel"), weight_scale=("BF16", (8, 1), b"\x80\x3e" * 8))
+    compressed.put("valid_one_scale", group(4, strategy="tensor"), weight_scale=("F32", (1,), singles(0.5)))
+    compressed.put("valid_blocks", group(4, strategy="block", block_structure=[4, 32]), weight_scale=("F16", (2, 2), halves(1, 2, 3, 4)))
+    compressed.put("valid_zeros", weight_zero_point=("I32", (1, 2)))
+    compressed.put("valid_zeros_in_bytes", weight_zero_point=("I8", (8, 2)))
+    compressed.put("valid_order", weight_g_idx=("I32", (64,), words(*[i % 2 for i in range(64)])))
+    compressed.put("valid_order_never_set", weight_g_idx=("I32", (64,), words(*[-1] * 64)))
+    for name, shape in {"minus_1": (-1, 64), "0": (8, 0), "2_to_the_63_minus_1": (8, 2**63 - 1), "of_other_rows": (9, 64), "of_more_inputs": (8, 65), "of_fewer_inputs": (8, 8)}.items():
+        compressed.put(f"shape_{name}", weight_shape=("I64", (2,), struct.pack("<2q", *shape)))
+    for name, text in {"bits_of_another_group": group(8, **of_32), "bits_0": group(0), "bits_33": group(33), "group_size_0": group(4, group_size=0), "group_size_64": group(4, group_size=64), "float": group(4, type="float"), "type_unknown": group(4, type="uint"),
+                       "blocks_of_2_to_the_64_minus_1": group(4, strategy="block", block_structure=[2**64 - 1, 2**64 - 1]), "blocks_of_0": group(4, strategy="block", block_structure=[0, 32]), "blocks_as_text": group(4, strategy="block", block_structure="4x32"), "blocks_as_other_text": group(4, strategy="block", block_structure="4x"),
+                       "ignored": group(4) | {"ignore": ["re:.*up_proj"]}, "of_no_group": {"config_groups": {}}}.items():
+        compressed.put(f"said_{name}", text)
+    compressed.put("order_of_group_2", weight_g_idx=("I32", (64,), words(*[2] * 64)))
+    compressed.put("zeros_of_floats", weight_zero_point=("F16", (8, 2)))
+    compressed.put_hostile("weight_scale")
+
+    nv = {"weight_packed": ("U8", (4, 16)), "weight_scale": ("F8_E4M3", (4, 2), b"\x38\x40" * 4), "weight_global_scale": ("F32", (1,), singles(2))}
+    float4 = stored_kind("stored_float4", ["weight_packed", "weight_scale", "weight_global_scale", "weight", "weight_scale_2", "input_scale"], nv, {})
+    float4.put("valid_nvfp4")
+    float4.put("valid_nvfp4_said", group(4, type="float", strategy="tensor_group", group_size=16) | {"format": "nvfp4-pack-quantized"})
+    float4.put("valid_mxfp4", layer={"weight_packed": ("U8", (4, 16)), "weight_scale": ("U8", (4, 1), b"\x7f\x80\x01\x00")})
+    model_opt = {"weight": ("U8", (4, 16)), "weight_scale": nv["weight_scale"], "weight_scale_2": ("F32", (), singles(0.5))}
+    float4.put("valid_modelopt", layer=model_opt)
+    for name, number in {"0": 0, "minus_1": -1, "nan": math.nan, "infinite": math.inf, "denormal": 1e-45}.items():
+        float4.put(f"global_scale_{name}", weight_global_scale=("F32", (1,), singles(number)))
+    float4.put("global_scale_of_two", weight_global_scale=("F32", (2,), singles(1, 1)))
+    float4.put("scale_nan", weight_scale=("F8_E4M3", (4, 2), b"\x7f" * 8))
+    float4.put("exponent_255", layer={"weight_packed": ("U8", (4, 16)), "weight_scale": ("U8", (4, 1), b"\xff" * 4)})
+    float4.put("exponent_254", layer={"weight_packed": ("U8", (4, 16)), "weight_scale": ("U8", (4, 1), b"\xfe" * 4)})
+    float4.put("floats_of_6_bits", layer={"weight_packed": ("U8", (4, 24)), "weight_scale": ("U8", (4, 1))})
+    float4.put("activations", input_scale=("F32", (1,)))
+    float4.put_hostile("weight_scale")
+    stored_kind("stored_float4", float4.parts, model_opt, {}).put("weight_scale_2_missing", drop=["weight_scale_2"])
+
+    whole = stored_kind("stored_byte_codes", ["weight", "weight_scale", "weight_zero_point"], {"weight": ("I8", (4, 64)), "weight_scale": ("F16", (4, 2), halves(*[0.25, 0.5] * 4))}, {})
+    whole.put("valid_int8")
+    whole.put("valid_zeros", weight_zero_point=("I8", (4, 2)))
+    whole.put("valid_one_scale", weight_scale=("F32", (), singles(0.5)))
+    whole.put("valid_float8", weight=("F8_E4M3", (4, 64), some_bytes(256).replace(b"\x7f", b"\x7e").replace(b"\xff", b"\xfe")), weight_scale=("F32", (4, 1), singles(1, 2, 3, 4)))
+    whole.put("valid_mxfp8", weight=("F8_E4M3", (4, 64), b"\x38\x40" * 128), weight_scale=("U8", (4, 2), b"\x7f\x80" * 4))
+    whole.put("valid_blocks", group(8, strategy="block", block_structure=[2, 32]), weight_scale=("F16", (2, 2), halves(1, 2, 3, 4)))
+    whole.put("valid_4_bits", group(4, **of_32), weight=("I8", (4, 64), bytes((i % 16 - 8) % 256 for i in range(256))))
+    whole.put("code_8_of_4_bits", group(4, **of_32), weight=("I8", (4, 64), b"\x08" * 256))
+    whole.put("float_nan", weight=("F8_E4M3", (4, 64), b"\x7f" * 256))
+    whole.put("zeros_of_floats_of_8_bits", weight=("F8_E4M3", (4, 64), b"\x38" * 256), weight_zero_point=("I8", (4, 2)))
+    whole.put("exponent_255", weight=("F8_E4M3", (4, 64), b"\x38" * 256), weight_scale=("U8", (4, 2), b"\xff" * 8))
+    whole.put("exponent_254", weight=("F8_E4M3", (4, 64), b"\x7e" * 256), weight_scale=("U8", (4, 2), b"\xfe" * 8))
+    whole.put("in_full_precision", weight=("F16", (4, 64)))
+    whole.put_hostile("weight_scale")
+
+    affine = {"weight": ("U32", (4, 8)), "scales": ("F16", (4, 2), halves(*[0.25, 0.5] * 4)), "biases": ("F16", (4, 2), halves(*[-1, -2] * 4))}
+    mlx = stored_kind("stored_mlx", ["weight", "scales", "biases", "qbiases"], affine, {"bits": 4, "group_size": 32})
+    for bits in (2, 3, 4, 5, 6, 8):
+        mlx.put(f"valid_{bits}_bits", {"bits": bits, "group_size": 32}, weight=("U32", (4, 2 * bits)))
+    mlx.put("valid_metal", layer={"qbiases" if k == "biases" else k: v for k, v in affine.items()})
+    mlx.put("valid_mxfp4", {"mode": "mxfp4"}, layer={"weight": ("U32", (4, 8)), "scales": ("U8", (4, 2), b"\x7f\x80" * 4)})
+    mlx.put("valid_of_a_thousand_layers", mlx.said | {f"model.layers.{i}.mlp.down_proj": {"bits": 8} for i in range(1000)})
+    mlx.put("valid_of_this_layer", {"bits": 8, "group_size": 64, "model.layers.0.mlp.up_proj": {"bits": 4, "group_size": 32}})
+    for name, text in {"bits_7": {"bits": 7, "group_size": 32}, "bits_0": {"bits": 0, "group_size": 32}, "bits_2_to_the_62": {"bits": 2**62, "group_size": 32}, "group_size_0": {"bits": 4, "group_size": 0}, "group_size_2_to_the_63_minus_1": {"bits": 4, "group_size": 2**63 - 1},
+                       "bits_missing": {"group_size": 32}, "mode_unknown": {"bits": 4, "group_size": 32, "mode": "nvfp4"}, "mode_of_no_offsets": {"mode": "mxfp4"}}.items():
+        mlx.put(f"said_{name}", text)
+    mlx.put("exponent_255", {}, layer={"weight": ("U32", (4, 8)), "scales": ("U8", (4, 2), b"\xff" * 8)})
+    mlx.put_hostile("scales")
+
+
+# ---- What is said of quantized weights
+
+
+def quantization_corpus():
+    def put(name, said):
+        write("quantization", name + ".json", json.dumps(said))
+
+    def beside(name, said):
+        put(name, {"quantization_config": said})
+
+    group = {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": True}}
+    compressed = {"quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed", "config_groups": {"group_0": group}, "ignore": ["lm_head", "re:.*self_attn.*"]}
+
+    def grouped(**other):
+        return compressed | {"config_groups": {"group_0": group | other}}
+
+    beside("valid_gptq", {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True})
+    beside("valid_awq", {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm", "modules_to_not_convert": None})
+    beside("valid_bitsandbytes", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"})
+    beside("valid_switched_off", {"load_in_4bit": False, "load_in_8bit": False})
+    beside("compressed", compressed)
+    beside("compressed_preset", compressed | {"config_groups": {"W4A16": ["Linear"], "unquantized": ["re:.*down_proj"]}})
+    beside("compressed_preset_unknown", compressed | {"config_groups": {"W9A16": ["Linear"]}})
+    beside("compressed_preset_of_activations", compressed | {"config_groups": {"FP8_DYNAMIC": ["Linear"]}})
+    beside("compressed_activations", grouped(input_activations={"num_bits": 8, "type": "int", "dynamic": True, "strategy": "token"}))
+    beside("compressed_activations_of_16_bits", grouped(input_activations={"num_bits": 16, "type": "float"}))
+    beside("compressed_group_is_a_number", compressed | {"config_groups": {"group_0": 1}})
+    beside("compressed_groups_are_a_list", compressed | {"config_groups": [group]})
+    beside("compressed_no_targets", compressed | {"config_groups": {"group_0": {"weights": {"num_bits": 4}}}})
+    beside("compressed_targets_of_numbers", grouped(targets=[1]))
+    beside("compressed_blocks_2_to_the_64", grouped(weights={"strategy": "block", "block_structure": [2**64, 1]}))
+    beside("compressed_blocks_as_text", grouped(weights={"strategy": "block", "block_structure": "99999999999x1"}))
+    beside("compressed_kv_cache", compressed | {"kv_cache_scheme": {"num_bits": 8, "type": "float", "dynamic": False, "group_size": 16}})
+    beside("compressed_sparse", compressed | {"sparsity_config": {"format": "sparse-24-bitmask"}})
+    beside("compressed_frozen", compressed | {"quantization_status": "frozen"})
+    beside("compressed_online_rotation", compressed | {"transform_config": {"config_groups": {"u": {"apply": [{"location": "input", "targets": ["Linear"]}]}}}})
+    beside("compressed_rotation_without_location", compressed | {"transform_config": {"config_groups": {"u": {"apply": [{}]}}}})
+    beside("compressed_pattern_no_end", compressed | {"ignore": ["re:("]})
+    beside("compressed_1001_patterns", compressed | {"ignore": [f"re:a{i}" for i in range(1001)]})
+    beside("compressed_patterns_that_grow", compressed | {"ignore": ["re:a{1900}" + "b" * i for i in range(30)]})
+    beside("auto_round", {"quant_method": "auto-round", "packing_format": "auto_round:auto_gptq", "bits": 4, "group_size": 128, "sym": True, "extra_config": {"lm_head": {"bits": 16, "act_bits": 16}}})
+    beside("auto_round_activations_of_a_layer", {"quant_method": "auto-round", "extra_config": {"lm_head": {"act_bits": 8}}})
+    beside("auto_round_layers_in_a_list", {"quant_method": "auto-round", "extra_config": []})
+    beside("auto_round_layout_unknown", {"quant_method": "auto-round", "packing_format": "auto_round:tritonv9"})
+    beside("auto_round_rotation", {"quant_method": "auto-round", "rotation_config": {"kind": "hadamard"}})
+    beside("modelopt", {"quant_method": "modelopt", "producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}})
+    beside("modelopt_algorithm_is_a_number", {"quant_method": "modelopt", "quant_algo": 4})
+    beside("modelopt_producer_is_text", {"producer": "modelopt"})
+    beside("method_is_a_number", {"quant_method": 4})
+    beside("method_of_4096_letters", {"quant_method": "x" * 4096})
+    beside("mlx_mode_is_null", {"bits": 4, "group_size": 64, "mode": None})
+    beside("is_a_list", [1])
+    beside("is_text", "gptq")
+    put("of_a_model_within", {"text_config": {"quantization_config": {"quant_method": "gptq", "bits": 4}}})
+    put("of_sixty_models_within", eval("{'llm_config':" * 60 + "{'quantization': 1}" + "}" * 60))
+    put("mlx", {"quantization": {"bits": 4, "group_size": 64, "mode": "affine", "model.layers.0.mlp.up_proj": False}})
+    put("beside_the_file", {"bits": 4, "group_size": 128, "version": "GEMM"})
+    hostile_json("quantization")
+
+    def pattern(name, text, *names):
+        write("module_pattern", name + ".txt", "\n".join([text, *names]))
+
+    name = "model.layers.10.mlp.up_proj"
+    pattern("valid_names", r".*\.(?:up|gate)_proj$", name, name + "x", "")
+    pattern("valid_layers", r"^model\.layers\.(?!10\.)\d{1,2}\.(?=mlp)[a-z_.]+?\b", name, "model.layers.9.mlp.up_proj")
+    pattern("valid_set", r"[^\W\d]+[-.\]][]\\a-f]{2,}\Z", "ab-]\\a")
+    pattern("valid_nothing", "", name)
+    pattern("valid_repeated_repetitions", r"((a*)*)*b", "a" * 60)
+    pattern("valid_ambiguous", r"(a|a|a)+(a|aa)+$", "a" * 60 + "b")
+    pattern("valid_looks_within_looks", "".join("(?=.*" for _ in range(20)) + "x" + ")" * 20, "a" * 60)
+    pattern("valid_looks_of_the_other_kind", "".join("(?!.*" for _ in range(20)) + "x" + ")" * 20, "a" * 60)
+    pattern("valid_look_at_each_place", "(.(?=.*x))*$", "a" * 2000)
+    pattern("valid_looks_that_repeat", "(?:(?=a*b)|(?!a*c)a)*c", "a" * 60)
+    for called, text in {"group_open": "(", "group_closed": ")", "set_open": "[a", "range_backwards": "[z-a]", "range_of_a_class": r"[\d-z]", "repeats_nothing": "*", "repeats_a_repetition": "a**", "counts_backwards": "a{3,2}", "counts_2_to_the_64": f"a{{{2**64}}}",
+                         "counts_within_counts": "((((a{9}){9}){9}){9}){9}", "optional_within_counts": "(a?){2000}", "nested_too_deep": "(" * 30 + ")" * 30, "look_behind": "(?<=a)b", "group_referred_to": r"(a)\1", "ends_with_a_backslash": "\\", "too_long": "a" * 2001, "a_thousand_ways": "|" * 1999}.items():
+        pattern(called, text, name)
+
+
+def gguf_parts_corpus():
+    def part(k, count=2, values=(), tensors=(), number=U16):
+        return g_file([*values, g_key("split.no", number, k), g_key("split.count", U16, count), g_key("split.tensors.count", I32, len(g_tensors()))], tensors)
+
+    def put(name, *parts):
+        write("gguf_parts", name + ".gguf", b"".join(parts))
+
+    all = g_tensors()
+    first, second = part(0, 2, g_config(), all[:5]), part(1, 2, (), all[5:])
+    put("valid", first, second)
+    put("valid_three", part(0, 3, g_config(), ()), part(1, 3, (), all[:1]), part(2, 3, (), all[1:]))
+    put("valid_one", g_file(g_config(), all))
+    put("second_missing", first)
+    put("first_missing", second)
+    put("second_first", second, first)
+    put("first_twice", first, first)
+    put("one_more_than_said", first, second, second)
+    put("one_fewer_than_said", part(0, 3, g_config(), all[:5]), second)
+    put("65535_said", part(0, 65535, g_config(), all[:5]), second)
+    put("number_65535", part(65535, 2, g_config(), all[:5]), second)
+    put("number_missing", g_file([*g_config(), g_key("split.count", U16, 2)], all[:5]), second)
+    put("number_of_another_type", part(0, 2, g_config(), all[:5], F32), second)
+    put("number_minus_1", part(-1, 2, g_config(), all[:5], I32), second)
+    put("tensor_in_both", part(0, 2, g_config(), all[:6]), second)
+    put("tensor_missing", first, part(1, 2, (), all[6:]))
+    put("second_says_something_else", first, part(1, 2, [g_key("general.architecture", STRING, "gemma")], all[5:]))
+    put("second_says_something_more", first, part(1, 2, [g_key("general.name", STRING, "x")], all[5:]))
+    put("second_of_another_alignment", first, g_file([g_key("split.no", U16, 1), g_key("split.count", U16, 2), g_key("split.tensors.count", I32, len(all)), g_key("general.alignment", U32, 64)], all[5:], unit=64))
+    put("second_cut", first, second[:-32])
+    put("second_empty", first, b"GGUF")
+    put("empty")
+
+
+def gguf_blocks_corpus():
+    kinds = {"F32": (0, 4, 8), "F16": (1, 2, 8), "Q4_0": (2, 18, 2), "Q4_1": (3, 20, 2), "Q5_0": (4, 22, 2), "Q5_1": (5, 24, 2), "Q8_0": (6, 34, 2), "Q2_K": (8, 84, 1), "Q3_K": (9, 110, 1), "Q4_K": (10, 144, 1), "Q5_K": (11, 176, 1), "Q6_K": (12, 210, 1), "IQ4_NL": (18, 18, 2), "IQ4_XS": (21, 136, 1), "BF16": (28, 2, 8), "MXFP4": (31, 17, 2)}
+    scale = {"Q2_K": 80, "Q3_K": 108, "Q6_K": 208}  # where the 16 bits of a scale stand
+    for name, (place, size, blocks) in kinds.items():
+        for called, half in {"valid": b"\0\x34", "infinite": b"\0\x7c", "nan": b"\0\x7e", "denormal": b"\1\0", "largest": b"\xff\x7b"}.items():
+            block = bytearray(i % 120 for i in range(size))
+            at = scale.get(name, 0)
+            if name == "MXFP4":
+                block[0] = {"valid": 127, "infinite": 254, "nan": 255, "denormal": 0, "largest": 253}[called]
+            elif name != "F32":
+                block[at:at + 2] = half
+                if name in ("Q4_1", "Q5_1", "Q4_K", "Q5_K", "Q2_K"):
+                    block[at + 2:at + 4] = half
+            write("gguf_blocks", f"{called}_{name}.blocks", bytes([place, 1]) + bytes(block) * (2 * blocks))
+    write("gguf_blocks", "not_decoded.blocks", bytes([7, 0]) + bytes(36))
+    write("gguf_blocks", "valid_nothing.blocks", bytes([2, 0]))
+
+
 shutil.rmtree(CORPUS, ignore_errors=True)
-for make in (gguf_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, sentencepiece_corpus, ranks_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, quantized_manifest_corpus, quantized_layer_corpus, published_awq_corpus, runs_corpus, float32_corpus, located_corpus):
+for make in (gguf_corpus, gguf_parts_corpus, gguf_blocks_corpus, stored_corpus, quantization_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, sentencepiece_corpus, ranks_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, quantized_manifest_corpus, quantized_layer_corpus, published_awq_corpus, runs_corpus, float32_corpus, located_corpus):
     make()

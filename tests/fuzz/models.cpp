@@ -1,6 +1,7 @@
 #include "files.hpp"
 #include "targets.hpp"
 
+#include "bitlens/core/padded_number.hpp"
 #include "bitlens/io/gguf.hpp"
 #include "bitlens/io/safetensors.hpp"
 #include "bitlens/io/safetensors_writer.hpp"
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -83,6 +85,37 @@ void gguf(input bytes) {
     for (auto const& value : file.metadata()) read(file, value);
     for (auto const& t : file.tensors()) decode(file, t);
     load_all(path);
+}
+
+/// Files one after the other, each from its "GGUF" on: the parts of one model.
+void gguf_parts(input bytes) {
+    static const folder place;
+    const std::string_view text = as_text(std::as_bytes(bytes));
+    std::vector<std::size_t> begins{0};
+    for (std::size_t at = 0; (at = text.find("GGUF", at + 1)) != text.npos;) begins.push_back(at);
+    begins.push_back(bytes.size());
+    const std::size_t count = begins.size() - 1;
+    std::vector<std::filesystem::path> paths;
+    for (std::size_t k = 0; k < count; ++k)
+        paths.push_back(place.write("model-" + padded_number(k + 1, 5) + "-of-" + padded_number(count, 5) + ".gguf",
+                                    bytes.subspan(begins[k], begins[k + 1] - begins[k])));
+    const struct remover {
+        std::vector<std::filesystem::path> const& of;
+        ~remover() {
+            for (auto const& path : of) std::filesystem::remove(path);
+        }
+    } then{paths};
+    const gguf_file file(paths[0]);
+    must(file.parts().size() == count || file.parts().size() == 1, "a model of other parts");
+    for (auto const& value : file.metadata()) read(file, value);
+    for (auto const& t : file.tensors()) {
+        decode(file, t);
+        auto const bytes_there = file.mapping(t)->bytes();
+        must(t.bytes.data() >= bytes_there.data() &&
+                 t.bytes.data() + t.bytes.size() <= bytes_there.data() + bytes_there.size(),
+             "a tensor that is not in its part");
+    }
+    load_all(paths[0]);
 }
 
 void safetensors(input bytes) {

@@ -19,9 +19,23 @@ inline std::uint32_t long_for_one_in = 1;
 /// Errors: bitlens::error for what the library refuses. Anything else that is thrown is a bug of the library, or
 /// (std::logic_error) a property that does not hold.
 void gguf(input);
+void gguf_parts(input);
+void gguf_blocks(input);
 void safetensors(input);
 void safetensors_index(input);
 void config(input);
+void quantization(input);
+void module_pattern(input);
+void stored_gptq(input);
+void stored_awq(input);
+void stored_auto_round(input);
+void stored_efficient_qat(input);
+void stored_bitsandbytes(input);
+void stored_flute(input);
+void stored_compressed(input);
+void stored_float4(input);
+void stored_byte_codes(input);
+void stored_mlx(input);
 void tokenizer_json(input);
 void tokenizer_config(input);
 void tokenizer_gguf(input);
@@ -56,11 +70,25 @@ struct target {
 };
 
 /// JSON takes 80 bytes for "{},"; deflate reaches 1032 bytes for one.
-inline constexpr std::array<target, 28> targets{{
+inline constexpr std::array<target, 42> targets{{
     {"gguf", "A GGUF file as a model", gguf, 40, false},
+    {"gguf_parts", "A GGUF model in several files", gguf_parts, 100, false},
+    {"gguf_blocks", "Blocks of a GGUF tensor", gguf_blocks, 100, false},
     {"safetensors", "`model.safetensors` of a Hugging Face folder", safetensors, 100, true},
     {"safetensors_index", "`model.safetensors.index.json`", safetensors_index, 100, true},
     {"config", "`config.json`", config, 100, true},
+    {"quantization", "What `config.json` says of quantized weights", quantization, 400, true},
+    {"module_pattern", "A pattern of names of layers", module_pattern, 1000, false},
+    {"stored_gptq", "A layer of GPTQ", stored_gptq, 400, true},
+    {"stored_awq", "A layer of AWQ", stored_awq, 400, true},
+    {"stored_auto_round", "A layer of AutoRound", stored_auto_round, 400, true},
+    {"stored_efficient_qat", "A layer of EfficientQAT", stored_efficient_qat, 400, true},
+    {"stored_bitsandbytes", "A layer of bitsandbytes", stored_bitsandbytes, 400, true},
+    {"stored_flute", "A layer of FLUTE", stored_flute, 400, true},
+    {"stored_compressed", "A layer of compressed-tensors in words", stored_compressed, 400, true},
+    {"stored_float4", "A layer of floats of 4 bits", stored_float4, 400, true},
+    {"stored_byte_codes", "A layer of codes of 8 bits", stored_byte_codes, 400, true},
+    {"stored_mlx", "A layer of MLX", stored_mlx, 400, true},
     {"tokenizer_json", "`tokenizer.json`", tokenizer_json, 100, true},
     {"tokenizer_config", "`tokenizer_config.json`", tokenizer_config, 100, true},
     {"tokenizer_gguf", "The tokenizer in a GGUF file", tokenizer_gguf, 100, false},

@@ -329,9 +329,36 @@ TEST_CASE("patterns of names match as Python's re.match does") {
     CHECK(matches("", "anything"));
     CHECK(matches("a||b", "zzz"));
     CHECK_FALSE(matches("(a*)*b", std::string(2000, 'a')));
-    for (const char* bad : {"(", ")", "a)", "[a", "*", "a**", "a{2}{3}", "(?i)a", "(?P<x>a)", "\\1", "\\q", "[z-a]",
-                            "\\", "((((((((((((((((((((((a))))))))))))))))))))))", "(((a{99}){99}){99})", "a{3,2}"})
+    CHECK_FALSE(matches("(?:(?=a*b)|(?!a*c)a)*$", "aabaa"));
+    CHECK(matches("(?:a(?=b)|b(?!b)){4}$", "abab"));
+    CHECK_FALSE(matches("(?:a(?=b)|b(?!b)){4}$", "abba"));
+    CHECK(matches("(?=(?!b)(a|b(?=a))*$)a", "aba"));
+    CHECK_FALSE(matches("(?=(?!b)(a|b(?=a))*$)a", "abb"));
+    CHECK(matches("(?=\\b)(?!$).", "a"));
+    for (const char* bad :
+         {"(", ")", "a)", "[a", "*", "a**", "a{2}{3}", "(?i)a", "(?P<x>a)", "\\1", "\\q", "[z-a]", "[\\d-z]", "\\",
+          "((((((((((((((((((((((a))))))))))))))))))))))", "(((a{99}){99}){99})", "a{3,2}"})
         CHECK_THROWS_AS(module_pattern(bad, "config.json"), format_error);
+}
+
+TEST_CASE("looks ahead within each other take no longer than their number, and patterns together have a limit") {
+    std::string looks, ends;
+    for (int i = 0; i < 20; ++i) {
+        looks += "(?=.*";
+        ends += ')';
+    }
+    CHECK_FALSE(module_pattern(looks + "x" + ends, "config.json").matches(std::string(2000, 'a')));
+    CHECK(module_pattern(looks + "a" + ends, "config.json").matches(std::string(2000, 'a')));
+    CHECK_FALSE(module_pattern("(.(?=.*x))+$", "config.json").matches(std::string(20000, 'a')));
+    CHECK(module_pattern("(.(?=.*a|$))+$", "config.json").matches(std::string(20000, 'a')));
+    CHECK_THROWS_WITH_AS(module_pattern("(?=a{1500})(?=b{1500})", "config.json"), doctest::Contains("is too long"),
+                         format_error);
+    json ignored = json::array();
+    for (std::size_t i = 0; i < 26; ++i) ignored.push_back("re:a{1900}" + std::string(i, 'b'));
+    const auto all = [&] { return compressed_schemes(json{{"ignore", ignored}}, "config.json"); };
+    CHECK_NOTHROW(all());
+    ignored.push_back("re:c{1900}");
+    CHECK_THROWS_WITH_AS(all(), doctest::Contains("patterns of layers of more than 50000 characters"), format_error);
 }
 
 TEST_CASE("what compressed-tensors says and is not read is named with its group") {

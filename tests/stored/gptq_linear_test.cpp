@@ -137,3 +137,27 @@ TEST_CASE("shapes that are no GPTQ layer's are refused by name") {
     CHECK(has(written_layer({codes, zeros, scales}, {{"checkpoint_format", "marlin"}}).refusal(),
               "weights of GPTQ in the layout \"marlin\" are not read"));
 }
+
+TEST_CASE("zeros in planes come in runs of 32 outputs, of which there may be fewer") {
+    const auto layer = [](std::size_t bits, std::size_t zero_words, json const& said) {
+        return written_layer({words("qweight", {bits, 8}, words_list(8 * bits, 0x55555555)),
+                              words("qzeros", {1, zero_words}, words_list(zero_words, 0xFFFFFFFF)),
+                              halves("scales", {1, 8}, std::vector<float>(8, 0.5f)),
+                              words("g_idx", {32}, words_list(32, 0))},
+                             said);
+    };
+    for (const std::size_t bits : {5u, 6u, 7u}) {
+        CAPTURE(bits);
+        CHECK(all_zeros_are(layer(bits, bits, v2).read(), static_cast<float>((1u << bits) - 1)));
+        CHECK(layer(bits, 2, v2).refusal() != "no refusal"); // as many words as codes of 8 outputs would fill
+    }
+    for (const std::size_t bits : {2u, 4u, 8u}) {
+        CAPTURE(bits);
+        CHECK(all_zeros_are(layer(bits, bits, planar).read(), static_cast<float>((1u << bits) - 1)));
+        CHECK(layer(bits, (bits + 3) / 4, planar).refusal() != "no refusal");
+    }
+    const auto text = layer(4, 1, planar).refusal();
+    CAPTURE(text);
+    CHECK(text.find("\"layer.qzeros\": shape (1, 1) holds zeros of 8 outputs in no number of bits from 2 to 8") !=
+          std::string::npos);
+}

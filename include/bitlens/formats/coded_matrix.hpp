@@ -35,7 +35,7 @@ struct coded_matrix {
     /// All codes and scales 0; group 0: a whole row.
     coded_matrix(int code_bits, std::size_t rows, std::size_t cols, std::size_t group)
         : bits(code_bits), group_columns(group == 0 ? std::max<std::size_t>(1, cols) : group), codes(rows, cols),
-          scales(rows, (cols + group_columns - 1) / group_columns) {}
+          scales(rows, cols / group_columns + (cols % group_columns != 0)) {}
 
     std::size_t rows() const noexcept { return codes.rows(); }
     std::size_t cols() const noexcept { return codes.cols(); }

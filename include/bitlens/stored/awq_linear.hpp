@@ -40,10 +40,10 @@ class awq_gemm_linear final : public stored_linear {
 public:
     explicit awq_gemm_linear(linear_tensors t)
         : stored_linear(t.require("scales", detail::float_types, 2).shape[1],
-                        t.require("qweight", {safetensors_type::i32}, 2).shape[0]),
+                        t.require("qweight", {safetensors_type::i32}, 2).shape[0], t.who()),
           tensors_(std::move(t)), groups_(tensors_.find("scales")->shape[0]) {
         using enum safetensors_type;
-        if (rows() % 8 != 0 || groups_ == 0 || cols() % groups_ != 0)
+        if (rows() % 8 != 0 || cols() % groups_ != 0)
             throw format_error(tensors_.who("scales") + ": scales " + shape_text(tensors_.find("scales")->shape) +
                                " do not divide " + std::to_string(cols()) + " inputs into groups");
         tensors_.require("qweight", {i32}, {cols(), rows() / 8});
@@ -58,7 +58,11 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+    /// The output, of eight, whose code lies in nibble j of a word.
+    static constexpr std::array<std::size_t, 8> output_of_nibble{0, 2, 4, 6, 1, 3, 5, 7};
+
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(4, rows(), cols(), cols() / groups_);
         m.zeros = matrix<float>(rows(), groups_);
         const auto scales = tensors_.floats("scales");
@@ -70,10 +74,6 @@ public:
         return m;
     }
 
-    /// The output, of eight, whose code lies in nibble j of a word.
-    static constexpr std::array<std::size_t, 8> output_of_nibble{0, 2, 4, 6, 1, 3, 5, 7};
-
-private:
     template <class Function>
     void for_each_code(std::string_view suffix, std::size_t count, Function const& f) const {
         std::byte const* word = tensors_.find(suffix)->bytes.data();
@@ -94,7 +94,7 @@ class awq_gemv_linear final : public stored_linear {
 public:
     awq_gemv_linear(linear_tensors t, quantization_description const& d)
         : stored_linear(t.require("qweight", {safetensors_type::i32}, 2).shape[0],
-                        8 * t.require("qweight", {safetensors_type::i32}, 2).shape[1]),
+                        8 * t.require("qweight", {safetensors_type::i32}, 2).shape[1], t.who()),
           tensors_(std::move(t)), group_(detail::awq_group(tensors_, d)) {
         using enum safetensors_type;
         if (group_ == 0) group_ = cols();
@@ -115,7 +115,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(4, rows(), cols(), group_);
         m.zeros = matrix<float>(rows(), m.groups());
         const auto scales = tensors_.floats("scales");
@@ -135,7 +136,6 @@ public:
         return m;
     }
 
-private:
     linear_tensors tensors_;
     std::size_t group_;
 };
@@ -145,7 +145,7 @@ class awq_fast_linear final : public stored_linear {
 public:
     awq_fast_linear(linear_tensors t, quantization_description const& d)
         : stored_linear(4 * t.require("qweight", {safetensors_type::i16}, 2).shape[0],
-                        t.require("qweight", {safetensors_type::i16}, 2).shape[1]),
+                        t.require("qweight", {safetensors_type::i16}, 2).shape[1], t.who()),
           tensors_(std::move(t)), group_(detail::awq_group(tensors_, d)),
           zeros_(tensors_.has("scaled_zeros") ? "scaled_zeros" : "qzeros") {
         if (group_ == 0) group_ = cols();
@@ -165,7 +165,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(4, rows(), cols(), group_);
         m.offsets = matrix<float>(rows(), m.groups());
         const auto scales = tensors_.floats("scales"), zeros = tensors_.floats(zeros_);
@@ -187,7 +188,6 @@ public:
         return m;
     }
 
-private:
     linear_tensors tensors_;
     std::size_t group_;
     std::string zeros_;

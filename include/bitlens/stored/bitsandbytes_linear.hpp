@@ -43,7 +43,11 @@ public:
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    coded_matrix read() const override {
+    static constexpr std::array<std::string_view, 2> state_parts{"weight.quant_state.bitsandbytes__nf4",
+                                                                 "weight.quant_state.bitsandbytes__fp4"};
+
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         std::byte const* const codes = tensors_.find("weight")->bytes.data();
         for (std::size_t r = 0, i = 0; r < rows(); ++r)
@@ -57,10 +61,6 @@ public:
         return m;
     }
 
-    static constexpr std::array<std::string_view, 2> state_parts{"weight.quant_state.bitsandbytes__nf4",
-                                                                 "weight.quant_state.bitsandbytes__fp4"};
-
-private:
     /// A group of so many columns lies within one block in every row, wherever the row begins.
     coded_matrix empty(std::size_t rows) const {
         coded_matrix m(4, rows, cols(), std::gcd(state_.block, cols()));
@@ -82,7 +82,7 @@ private:
     };
 
     bitsandbytes_linear(state const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), state_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), state_(s) {}
 
     static state stated(linear_tensors const& t) {
         using enum safetensors_type;

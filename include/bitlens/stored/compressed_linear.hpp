@@ -82,7 +82,7 @@ inline scale_layout scale_layout_of(linear_tensors const& t, std::string_view su
     if (scales.size() == 1 && scales.shape.size() <= 2) {
         layout.block_rows = out;
     } else {
-        if (scales.shape.size() != 2 || scales.shape[0] != out || scales.shape[1] == 0) refuse("");
+        if (scales.shape.size() != 2 || scales.shape[0] != out) refuse("");
         layout.groups = scales.shape[1];
         if (in % layout.groups != 0) refuse(", whose inputs are no such number of groups");
         layout.columns = in / layout.groups;
@@ -129,7 +129,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
         read_code_rows(tensors_.find("weight_packed")->bytes, shape_.words, m);
         m.scales = detail::spread_scales(tensors_.floats("weight_scale"), shape_.scales, rows());
@@ -138,7 +139,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in;
         int bits;
@@ -147,7 +147,7 @@ private:
     };
 
     compressed_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s) {}
 
     static shapes measured(linear_tensors const& t, quantization_description const& d) {
         using enum safetensors_type;

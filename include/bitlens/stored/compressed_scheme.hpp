@@ -140,17 +140,20 @@ public:
     }
 
 private:
-    static constexpr std::size_t most_patterns = 1000;
+    static constexpr std::size_t most_pattern_steps = 50'000;
 
     compressed_scheme const* scheme(std::size_t place) const { return schemes_[place] ? &*schemes_[place] : nullptr; }
 
     template <class OnPattern, class OnName>
-    void add(std::string const& target, OnPattern const& on_pattern, OnName const& on_name) const {
+    void add(std::string const& target, OnPattern const& on_pattern, OnName const& on_name) {
         constexpr std::string_view begins = "re:";
         if (!target.starts_with(begins)) return on_name(target);
-        if (patterns_.size() + ignored_patterns_.size() == most_patterns)
-            throw format_error(who_ + ": more than " + std::to_string(most_patterns) + " patterns of layers");
-        on_pattern(module_pattern(std::string_view(target).substr(begins.size()), who_));
+        module_pattern pattern(std::string_view(target).substr(begins.size()), who_);
+        pattern_steps_ += pattern.size();
+        if (pattern_steps_ > most_pattern_steps)
+            throw format_error(who_ + ": patterns of layers of more than " + std::to_string(most_pattern_steps) +
+                               " characters, counted as often as they are repeated");
+        on_pattern(std::move(pattern));
     }
     void refuse(std::string text) {
         if (!refusal_) refusal_ = std::move(text);
@@ -272,6 +275,7 @@ private:
     std::map<std::string, std::size_t, std::less<>> names_, ignored_;
     std::vector<std::pair<module_pattern, std::size_t>> patterns_;
     std::vector<module_pattern> ignored_patterns_;
+    std::size_t pattern_steps_ = 0;
 };
 
 } // namespace bitlens

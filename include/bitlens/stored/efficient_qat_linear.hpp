@@ -59,7 +59,8 @@ public:
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         check_groups();
         auto m = empty(rows());
         const auto scales = tensors_.floats("scales");
@@ -83,7 +84,6 @@ public:
         return m;
     }
 
-private:
     coded_matrix empty(std::size_t rows) const {
         coded_matrix m(bits_, rows, cols(), group_);
         m.zeros = matrix<float>(rows, m.groups());
@@ -96,7 +96,7 @@ private:
     };
 
     efficient_qat_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), group_(s.group), bits_(s.bits) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), group_(s.group), bits_(s.bits) {}
 
     static shapes measured(linear_tensors const& t, int bits) {
         using enum safetensors_type;
@@ -104,9 +104,6 @@ private:
         const std::size_t words = codes.shape[0], a_word = 32 / static_cast<std::size_t>(bits);
         const std::size_t groups = t.require("scales", detail::float_types, 2).shape[0];
         shapes s{codes.shape[1], words * a_word, 0, bits};
-        if (groups == 0 || words == 0 || s.out == 0)
-            throw format_error(t.who("qweight") + ": a matrix with groups is expected, " + shape_text(codes.shape) +
-                               " was found");
         // Without g_idx, inputs of 3 bits are the multiple of 32 that the words are for.
         if (t.has("g_idx"))
             s.in = t.require("g_idx", {i32}, 1).shape[0];

@@ -40,7 +40,8 @@ public:
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         std::byte const* from = tensors_.find(shape_.codes)->bytes.data();
         for (std::size_t r = 0; r < rows(); ++r)
@@ -52,7 +53,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in;
         bool is_mx, divides;
@@ -60,7 +60,7 @@ private:
     };
 
     float4_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s) {}
 
     static shapes measured(linear_tensors const& t, quantization_description const& d) {
         using enum safetensors_type;
@@ -76,7 +76,7 @@ private:
         const std::size_t group = s.is_mx ? 32 : 16;
         if (s.is_mx && 3 * 32 * scales.shape[1] == 4 * codes.shape[1])
             throw format_error(t.who(s.codes) + ": floats of 6 bits (mxfp6) are not read");
-        if (s.out == 0 || s.in == 0 || s.in % group != 0)
+        if (s.in % group != 0)
             throw format_error(t.who(s.codes) + ": inputs in groups of " + std::to_string(group) + " are expected, " +
                                std::to_string(s.in) + " inputs were found");
         t.require("weight_scale", {scales.type}, {s.out, s.in / group});

@@ -36,7 +36,8 @@ public:
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         m.scales = tensors_.floats("scales");
         if (shape_.bits == 3)
@@ -46,13 +47,12 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in, bits, group, tile;
     };
 
     flute_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s) {}
 
     static shapes measured(linear_tensors const& t, quantization_description const& d) {
         using enum safetensors_type;
@@ -60,9 +60,9 @@ private:
         auto const& scales = t.require("scales", detail::float_types, 2);
         shapes s{scales.shape[0], codes.shape[1], 0, 0, 32};
         for (const std::size_t bits : {2u, 3u, 4u})
-            if (s.out % 16 == 0 && s.out > 0 && codes.shape[0] == s.out / 16 * bits) s.bits = bits;
+            if (s.out % 16 == 0 && codes.shape[0] == s.out / 16 * bits) s.bits = bits;
         const std::size_t groups = scales.shape[1];
-        if (s.bits == 0 || groups == 0 || s.in == 0 || s.in % groups != 0)
+        if (s.bits == 0 || s.in % groups != 0)
             throw format_error(t.who("weight") + ": words " + shape_text(codes.shape) + " and scales " +
                                shape_text(scales.shape) + " are those of no layer of 2, 3 or 4 bits");
         s.group = s.in / groups;

@@ -25,7 +25,8 @@ class gguf_linear final : public stored_linear {
 public:
     /// t: a matrix of a type with parts, whose bytes `mapping` keeps. file: named in errors.
     gguf_linear(gguf_tensor const& t, std::string file, std::shared_ptr<const mapped_file> mapping)
-        : stored_linear(t.rows(), t.cols()), tensor_(t), file_(std::move(file)), mapping_(std::move(mapping)) {
+        : stored_linear(t.rows(), t.cols(), std::move(file) + ": tensor " + in_quotes(t.name)), tensor_(t),
+          mapping_(std::move(mapping)) {
         BITLENS_ASSERT(t.type->parts != nullptr);
     }
 
@@ -33,8 +34,8 @@ public:
     std::size_t bytes() const override { return tensor_.bytes.size(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    /// Errors: format_error for a weight that is not finite.
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         gguf_block_type const& type = *tensor_.type;
         const std::size_t blocks = cols() / type.elements, block_groups = type.elements / type.parts->group;
@@ -47,12 +48,10 @@ public:
                 type.parts->take_apart(block, m.codes.row(r).data() + b * type.elements,
                                        m.scales.row(r).data() + b * block_groups, offsets);
             }
-            check_row(m, r);
         }
         return m;
     }
 
-private:
     static constexpr std::size_t most_groups = 16; // of a block
 
     coded_matrix empty(std::size_t rows) const {
@@ -63,21 +62,7 @@ private:
         return m;
     }
 
-    /// Where the largest number that a group could hold is finite, all are.
-    void check_row(coded_matrix const& m, std::size_t r) const {
-        const float largest = std::abs(*std::ranges::max_element(m.levels, {}, [](float x) { return std::abs(x); }));
-        for (std::size_t g = 0; g < m.groups(); ++g) {
-            const float offset = m.offsets.rows() == 0 ? 0.0f : m.offsets(r, g);
-            if (std::isfinite(std::abs(m.scales(r, g)) * largest + std::abs(offset))) continue;
-            for (std::size_t k = g * m.group_columns; k < (g + 1) * m.group_columns; ++k)
-                if (!std::isfinite(m.value_at(r, k)))
-                    throw format_error(file_ + ": tensor " + in_quotes(tensor_.name) + ": row " + std::to_string(r) +
-                                       " holds a number that is not finite");
-        }
-    }
-
     gguf_tensor tensor_;
-    std::string file_;
     std::shared_ptr<const mapped_file> mapping_; // keeps the bytes alive
 };
 

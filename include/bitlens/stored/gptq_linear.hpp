@@ -90,7 +90,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
         read_codes(m);
         auto const scales = tensors_.floats("scales");
@@ -105,7 +106,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in, groups, group;
         int bits;
@@ -113,7 +113,7 @@ private:
     };
 
     gptq_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s), groups_(s.groups) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s), groups_(s.groups) {}
 
     static shapes measured(linear_tensors const& t, gptq_layout const& layout) {
         using enum safetensors_type;
@@ -121,16 +121,18 @@ private:
         auto const& zeros = t.require("qzeros", {i32}, 2);
         auto const& scales = t.require("scales", detail::float_types, 2);
         shapes s{codes.shape[1], 0, scales.shape[0], 0, 0, layout};
-        if (scales.shape[1] != s.out || zeros.shape[0] != s.groups || s.groups == 0 || s.out == 0)
+        if (scales.shape[1] != s.out || zeros.shape[0] != s.groups)
             throw format_error(t.who() + ": qweight " + shape_text(codes.shape) + ", qzeros " +
                                shape_text(zeros.shape) + " and scales " + shape_text(scales.shape) +
                                " do not belong together");
-        for (int bits = 2; bits <= 8 && s.bits == 0; ++bits) // words of zeros are given by bits alone
-            if (words_of(word_layout::continuous, s.out, bits) == zeros.shape[1]) s.bits = bits;
+        for (int bits = 2; bits <= 8 && s.bits == 0; ++bits) { // words of zeros are given by bits alone
+            const bool is_five_to_seven = bits == 5 || bits == 6 || bits == 7;
+            s.layout.words = is_five_to_seven ? layout.five_to_seven_bits : layout.words;
+            if (words_of(s.layout.words, s.out, bits) == zeros.shape[1]) s.bits = bits;
+        }
         if (s.bits == 0)
             throw format_error(t.who("qzeros") + ": shape " + shape_text(zeros.shape) + " holds zeros of " +
                                std::to_string(s.out) + " outputs in no number of bits from 2 to 8");
-        if (s.bits == 5 || s.bits == 6 || s.bits == 7) s.layout.words = layout.five_to_seven_bits;
         s.in = codes.shape[0] * 32 / static_cast<std::size_t>(s.bits);
         if (t.has("g_idx")) s.in = t.require("g_idx", {i32}, 1).shape[0];
         if (words_of(s.layout.words, s.in, s.bits) != codes.shape[0])

@@ -71,7 +71,8 @@ public:
                                    in_quotes(parts_.begin()->second.tensor.name) + " is of");
     }
 
-    /// Errors: format_error where it is missing, or has another type or rank.
+    /// Errors: format_error where it is missing, has another type or rank, or no elements. So each dimension of it is
+    /// one of things that are there, and what is measured by it is in proportion to the file.
     safetensors_tensor const& require(std::string_view suffix, std::initializer_list<safetensors_type> types,
                                       std::size_t rank) const {
         auto const* const t = find(suffix);
@@ -86,6 +87,7 @@ public:
         if (!fits || t->shape.size() != rank)
             throw format_error(who(suffix) + ": " + names + " of rank " + std::to_string(rank) + " is expected, " +
                                std::string(info(t->type).name) + " of shape " + shape_text(t->shape) + " was found");
+        if (t->bytes.empty()) throw format_error(who(suffix) + ": shape " + shape_text(t->shape) + " holds nothing");
         return *t;
     }
     /// Errors: as above, and for another shape.

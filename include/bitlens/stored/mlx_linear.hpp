@@ -42,7 +42,8 @@ public:
         return empty(1);
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         read_code_rows(tensors_.find("weight")->bytes, word_layout::continuous, m);
         if (shape_.offsets.empty()) {
@@ -54,7 +55,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in, group;
         int bits;
@@ -62,7 +62,7 @@ private:
     };
 
     mlx_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s) {}
 
     coded_matrix empty(std::size_t rows) const {
         coded_matrix m(shape_.bits, rows, cols(), shape_.group);
@@ -73,17 +73,18 @@ private:
         return m;
     }
 
-    /// What is said of this layer, or else of all.
-    static quantization_description said_of(linear_tensors const& t, quantization_description const& d) {
+    /// What is said of this layer beside what is of all.
+    static std::optional<quantization_description> said_of(linear_tensors const& t, quantization_description const& d) {
         if (!d.empty())
             if (const auto own = d.object().find(t.name()); own != d.object().end() && own->is_object())
-                return {*own, d.who() + ": " + in_quotes(t.name())};
-        return d;
+                return quantization_description(*own, d.who() + ": " + in_quotes(t.name()));
+        return std::nullopt;
     }
 
     static shapes measured(linear_tensors const& t, quantization_description const& d) {
         using enum safetensors_type;
-        const auto own = said_of(t, d);
+        const auto of_this = said_of(t, d);
+        quantization_description const& own = of_this ? *of_this : d;
         const auto said = [&](std::string_view key) {
             const auto n = own.integer({key});
             return n ? n : d.integer({key});
@@ -112,7 +113,7 @@ private:
         }
         const std::size_t all_bits = 32 * words.shape[1]; // of bytes that are there
         s.in = all_bits / static_cast<std::size_t>(s.bits);
-        if (s.out == 0 || s.in == 0 || words_of(word_layout::continuous, s.in, s.bits) != words.shape[1] ||
+        if (words_of(word_layout::continuous, s.in, s.bits) != words.shape[1] ||
             all_bits % static_cast<std::size_t>(s.bits) != 0 || s.in % s.group != 0)
             throw format_error(t.who("weight") + ": shape " + shape_text(words.shape) + " is none of codes of " +
                                std::to_string(s.bits) + " bits in groups of " + std::to_string(s.group));

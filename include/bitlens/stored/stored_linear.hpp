@@ -1,12 +1,15 @@
 #pragma once
 /// stored_linear: what a checkpoint keeps of one weight, in the layout of whoever wrote it.
 
+#include "bitlens/core/error.hpp"
 #include "bitlens/formats/coded_matrix.hpp"
 
-#include <concepts>
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace bitlens {
 
@@ -14,7 +17,8 @@ namespace bitlens {
 /// what it refuses. Headers of files alone decide what is constructed: numbers are read by read().
 class stored_linear {
 public:
-    stored_linear(std::size_t out, std::size_t in) noexcept : rows_(out), cols_(in) {}
+    /// who: what errors about it begin with.
+    stored_linear(std::size_t out, std::size_t in, std::string who) : rows_(out), cols_(in), who_(std::move(who)) {}
     stored_linear(stored_linear const&) = delete;
     stored_linear& operator=(stored_linear const&) = delete;
     virtual ~stored_linear() = default;
@@ -30,11 +34,36 @@ public:
     virtual std::optional<coded_matrix> form() const { return std::nullopt; }
     /// The weight as it is stored. What scales and zeros in 16 bits stand for is what counts, not the arithmetic in
     /// which some kernel multiplies them.
-    /// Errors: format_error naming file, tensor and place.
-    virtual coded_matrix read() const = 0;
+    /// Errors: format_error naming file, tensor and place, also for a weight that is not finite.
+    coded_matrix read() const {
+        auto m = read_numbers();
+        require_finite(m);
+        return m;
+    }
 
 private:
+    /// read(), which then looks at the weights.
+    virtual coded_matrix read_numbers() const = 0;
+
+    /// Where the largest number that a group could hold is finite, all are.
+    void require_finite(coded_matrix const& m) const {
+        float largest = static_cast<float>(1u << m.bits) - 1;
+        if (!m.levels.empty())
+            largest = std::abs(*std::ranges::max_element(m.levels, {}, [](float x) { return std::abs(x); }));
+        for (std::size_t r = 0; r < m.rows(); ++r)
+            for (std::size_t g = 0; g < m.groups(); ++g) {
+                const float zero = m.zeros.rows() == 0 ? 0.0f : m.zeros(r, g);
+                const float offset = m.offsets.rows() == 0 ? 0.0f : m.offsets(r, g);
+                if (std::isfinite(std::abs(m.scales(r, g)) * (largest + std::abs(zero)) + std::abs(offset))) continue;
+                const std::size_t first = g * m.group_columns, end = std::min(first + m.group_columns, m.cols());
+                for (std::size_t k = first; k < end; ++k)
+                    if (!std::isfinite(m.value_at(r, k)))
+                        throw format_error(who_ + ": row " + std::to_string(r) + " holds a number that is not finite");
+            }
+    }
+
     std::size_t rows_, cols_;
+    std::string who_;
 };
 
 } // namespace bitlens
