@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tiny random models that other packages write in low bits: what the packages make of their files, and what bitlens does.
+"""Tiny random models in low bits, written by other packages and by bitlens: what the packages make of the files, and what bitlens does.
 
     python tests/parity/checkpoints_of_packages.py --bitlens build/release/bin/bitlens [--only WORD]... [--keep FOLDER]
 
@@ -8,7 +8,8 @@ compared with those of transformers in float32 on the weights that the package's
 stored scales as float32: most kernels of these packages compute in half precision, or round activations. Where a kernel of
 theirs computes in float32, its logits are what is compared. Packages that are absent are named and left out. Prints
 kind × the largest difference of logits, and exits with 1 if one exceeds 1e-4 of the largest logit, or where a file is
-refused. --only: kinds that have every WORD in them. --keep leaves the files there.
+refused. Kinds that end in "of bitlens" are files that `bitlens quantize` writes. --only: kinds that have every WORD in them.
+--keep leaves the files there.
 
 Made with torch 2.15.0, transformers 5.23.0, GPTQModel 7.7.0, bitsandbytes 0.50.2, compressed-tensors 0.20.1, llmcompressor
 0.14.0.1, auto-round 0.16.1, mlx 0.32.4 and mlx-lm 0.32.2, gguf 0.19.0, ik-llama-cpp-python 0.1.5. GPTQModel needs
@@ -107,10 +108,17 @@ def unpacked(module):
         return module(torch.eye(module.infeatures)).T
 
 
-# ---- Packages: each yields (kind, f), where f(folder, ids) writes the file and returns its path and the package's logits ----
+def write_by_bitlens(program, folder, model, method, form):
+    """The path of what `bitlens quantize` writes of a model."""
+    subprocess.run([program, "quantize", "--model", model, "--methods", method, "--format", form, "--scales", "f16", "--out", folder / "ours"], check=True)
+    return folder / "ours" / (f"{method}.gguf" if form == "gguf" else f"{method}-{form}")
 
 
-def gptqmodel():
+# ---- Packages: each yields (kind, f), where f(folder, ids) writes the file and returns its path and the package's logits.
+# `bitlens` is the command. ----
+
+
+def gptqmodel(bitlens):
     from gptqmodel import BACKEND, GPTQModel, QuantizeConfig
     def case(family, **settings):
         def run(folder, ids):
@@ -121,15 +129,28 @@ def gptqmodel():
             model.quantize(calibration, batch_size=1)
             out = str(folder / "out")
             model.save(out)
-            backend = BACKEND.AWQ_TORCH if settings.get("method") == "awq" else BACKEND.TORCH
-            loaded = GPTQModel.load(out, backend=backend, dtype=torch.float16).model
-            layers = {name: m for name, m in loaded.named_modules() if name.endswith(MODULES) and hasattr(m, "scales")}
-            state = rest_of(tensors_of(out), layers)
-            assert len(layers) == 14, len(layers)
-            state |= {f"{name}.weight": unpacked(m) for name, m in layers.items()}
-            return out, with_weights(tiny(family).config, state, ids)
+            return out, logits_of_loaded(family, out, settings.get("method"), ids)
 
         return run
+
+    def logits_of_loaded(family, out, method, ids):
+        backend = BACKEND.AWQ_TORCH if method == "awq" else BACKEND.TORCH
+        loaded = GPTQModel.load(str(out), backend=backend, dtype=torch.float16).model
+        layers = {name: m for name, m in loaded.named_modules() if name.endswith(MODULES) and hasattr(m, "scales")}
+        assert len(layers) == 14, len(layers)
+        state = rest_of(tensors_of(out), layers) | {f"{name}.weight": unpacked(m) for name, m in layers.items()}
+        return with_weights(tiny(family).config, state, ids)
+
+    def written(family, method, form):
+        def run(folder, ids):
+            out = write_by_bitlens(bitlens, folder, write_full(folder / "full", tiny(family)), method, form)
+            return out, logits_of_loaded(family, out, form, ids)
+
+        return run
+
+    for method, form in (("rtn2-g32", "gptq_v2"), ("rtn3-g32", "gptq_v2"), ("rtn3-g32-sym", "gptq"), ("rtn4-g32", "gptq_v2"), ("rtn4-g64-sym", "gptq"),
+                         ("rtn8-row", "gptq_v2"), ("rtn4-g32", "awq"), ("rtn4-g64", "awq")):
+        yield f"{method} as {form} of bitlens", written("qwen2", method, form)
 
     for form in ("gptq", "gptq_v2"):
         for bits in (2, 3, 4, 8):
@@ -150,7 +171,7 @@ def gptqmodel():
         yield f"awq {form}", case("wide", bits=4, group_size=64, sym=False, desc_act=False, method="awq", format=form)
 
 
-def bitsandbytes():
+def bitsandbytes(bitlens):
     import bitsandbytes.nn.modules
     from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
 
@@ -163,25 +184,37 @@ def bitsandbytes():
                                                      bnb_4bit_compute_dtype=torch.float32, bnb_4bit_quant_storage=storage)
             transformers.AutoModelForCausalLM.from_pretrained(full, quantization_config=config, dtype=dtype, device_map="cpu").save_pretrained(
                 folder / "out")
-            loaded = transformers.AutoModelForCausalLM.from_pretrained(folder / "out", dtype=torch.float32, device_map="cpu")
-            layers = {name: m for name, m in loaded.named_modules() if isinstance(m, bitsandbytes.nn.Linear4bit)}
-            assert len(layers) == 14, len(layers)
-            for module in layers.values():
-                module.weight.quant_state.dtype = torch.float32
-            if family != "odd" and dtype == torch.float32:
-                return folder / "out", logits_of(loaded, ids)
-            # The kernel takes a block that crosses the end of a row for another one, and all else stays in the 16 bits of the file:
-            # then the package's code without kernels says the weights.
-            state = rest_of(tensors_of(folder / "out"), layers)
-            for name, module in layers.items():
-                q = module.weight.quant_state
-                scales = bitsandbytes.functional.dequantize_blockwise(q.absmax, q.state2) + q.offset if q.nested else q.absmax
-                state[f"{name}.weight"] = _dequantize_4bit_compute(module.weight.view(torch.uint8).reshape(-1), scales.float(), q.code, q.blocksize,
-                                                                   tuple(q.shape), torch.float32)
-            return folder / "out", with_weights(tiny(family).config, state, ids)
+            return folder / "out", logits_of_loaded(family, folder / "out", family != "odd" and dtype == torch.float32, ids)
 
         return run
 
+    def logits_of_loaded(family, out, by_kernel, ids):
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, device_map="cpu")
+        layers = {name: m for name, m in loaded.named_modules() if isinstance(m, bitsandbytes.nn.Linear4bit)}
+        assert len(layers) == 14, len(layers)
+        for module in layers.values():
+            module.weight.quant_state.dtype = torch.float32
+        if by_kernel:
+            return logits_of(loaded, ids)
+        # The kernel takes a block that crosses the end of a row for another one, and all else stays in the 16 bits of the file:
+        # then the package's code without kernels says the weights.
+        state = rest_of(tensors_of(out), layers)
+        for name, module in layers.items():
+            q = module.weight.quant_state
+            scales = bitsandbytes.functional.dequantize_blockwise(q.absmax, q.state2) + q.offset if q.nested else q.absmax
+            state[f"{name}.weight"] = _dequantize_4bit_compute(module.weight.view(torch.uint8).reshape(-1), scales.float(), q.code, q.blocksize,
+                                                               tuple(q.shape), torch.float32)
+        return with_weights(tiny(family).config, state, ids)
+
+    def written(family, method):
+        def run(folder, ids):
+            out = write_by_bitlens(bitlens, folder, write_full(folder / "full", tiny(family), torch.float32), method, "bnb")
+            return out, logits_of_loaded(family, out, True, ids)
+
+        return run
+
+    yield "nf4-g64 as bnb of bitlens", written("qwen2", "nf4-g64")
+    yield "nf4-g32 as bnb of bitlens", written("qwen3", "nf4-g32")
     for kind in ("nf4", "fp4"):
         for nested in (False, True):
             yield f"{kind}{' nested' if nested else ''}", case("qwen2", kind, nested)
@@ -219,7 +252,7 @@ def unpacked_by_compressed_tensors(folder):
     return state
 
 
-def llmcompressor():
+def llmcompressor(bitlens):
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
     from llmcompressor import oneshot
     from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModifier
@@ -243,6 +276,15 @@ def llmcompressor():
 
         return run
 
+    def written(family, method):
+        def run(folder, ids):
+            out = write_by_bitlens(bitlens, folder, write_full(folder / "full", tiny(family)), method, "compressed-tensors")
+            return out, with_weights(tiny(family).config, unpacked_by_compressed_tensors(out), ids)
+
+        return run
+
+    for method in ("rtn4-g32-sym", "rtn4-g32", "rtn3-g32", "rtn5-row-sym", "rtn8-g32"):
+        yield f"{method} as compressed-tensors of bitlens", written("qwen3", method)
     for bits in (2, 3, 4, 5, 8):
         for symmetric in (True, False):
             yield (f"pack-quantized int{bits} g32{'' if symmetric else ' asym'}",
@@ -260,7 +302,7 @@ def llmcompressor():
     yield "fp8 channel", case("llama", num_bits=8, type="float", symmetric=True, strategy="channel")
 
 
-def auto_round():
+def auto_round(_):
     from auto_round import AutoRound
 
     def case(family, form, bits, symmetric, group=32, iterations=0):
@@ -299,7 +341,7 @@ def weights_by_auto_round(folder):
     return state
 
 
-def mlx_lm():
+def mlx_lm(_):
     import mlx.core as mx
     import mlx_lm
     from mlx_lm.convert import convert
@@ -320,7 +362,7 @@ def mlx_lm():
     yield "mxfp4", case("qwen3", "mxfp4", 4, 32)
 
 
-def gguf():
+def gguf(bitlens):
     from gguf_models import gguf_name, model_from_gguf, write_gguf
 
     gguf = importlib.import_module("gguf")
@@ -349,11 +391,22 @@ def gguf():
 
         return run
 
+    def written(family, method):
+        def run(folder, ids):
+            write_gguf(folder / "full.gguf", tiny(family), "f32")
+            add_vocabulary(folder / "full.gguf", folder / "with.gguf")
+            path = write_by_bitlens(bitlens, folder, folder / "with.gguf", method, "gguf")
+            return path, logits_of(model_from_gguf(path), ids)
+
+        return run
+
+    for method in ("rtn4-g32-sym", "rtn8-g32-sym", "rtn5-g64-sym"):
+        yield f"{method} as gguf of bitlens", written("wide", method)
     for name in ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "MXFP4"):
         yield name, case("llama" if name != "Q4_1" else "qwen3", name)
 
 
-def ik_llama_cpp():
+def ik_llama_cpp(_):
     from gguf_models import write_gguf
 
     import ik_llama_cpp
@@ -438,7 +491,7 @@ def main():
         for package, cases in PACKAGES.items():
             try:
                 with quiet(log):
-                    cases = list(cases())
+                    cases = list(cases(arguments.bitlens))
             except ImportError as error:
                 print(f"{package:14} left out: {error}", flush=True)
                 continue
