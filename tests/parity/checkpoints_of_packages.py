@@ -11,7 +11,7 @@ kind × the largest difference of logits, and exits with 1 if one exceeds 1e-4 o
 refused. Kinds that end in "of bitlens" are files that `bitlens quantize` writes. --only: kinds that have every WORD in them.
 --keep leaves the files there.
 
-Made with torch 2.15.0, transformers 5.23.0, GPTQModel 7.7.0, bitsandbytes 0.50.2, compressed-tensors 0.20.1, llmcompressor
+Made with torch 2.15.0, transformers 5.23.0, GPTQModel 7.7.0, autoawq 0.2.7.post3, bitsandbytes 0.50.2, compressed-tensors 0.20.1, llmcompressor
 0.14.0.1, auto-round 0.16.1, mlx 0.32.4 and mlx-lm 0.32.2, gguf 0.19.0, ik-llama-cpp-python 0.1.5. GPTQModel needs
 GPTQMODEL_CPU_WORKERS=2 where there are fewer than three cores; bitsandbytes multiplies in bfloat16 where the processor has
 instructions for that, which is switched off here.
@@ -169,6 +169,48 @@ def gptqmodel(bitlens):
         yield f"awq gemm {bits} bits", case("wide", bits=bits, group_size=32, sym=False, desc_act=False, method="awq", format="gemm")
     for form in ("gemv", "gemv_fast", "llm-awq"):
         yield f"awq {form}", case("wide", bits=4, group_size=64, sym=False, desc_act=False, method="awq", format=form)
+
+
+def autoawq(_):
+    from awq.modules.linear.gemm import WQLinear_GEMM
+    from awq.modules.linear.gemv import WQLinear_GEMV
+    from awq.modules.linear.gemv_fast import WQLinear_GEMVFast
+    from safetensors.torch import save_file
+
+    def case(packer, version, family, group):
+        """Its packers need no graphics card, unlike its loaders: the truth is what was packed."""
+        def run(folder, ids):
+            model = tiny(family)
+            state, tensors = dict(model.state_dict()), {}
+            for name, linear in model.named_modules():
+                if not name.endswith(MODULES):
+                    continue
+                w = linear.weight.data.reshape(linear.out_features, -1, group)
+                low, high = w.amin(-1).clamp(max=0), w.amax(-1).clamp(min=0)
+                scales = ((high - low) / 15).half().float()
+                zeros = torch.round(-low / scales).clamp(0, 15)
+                codes = torch.round(w / scales[..., None] + zeros[..., None]).clamp(0, 15)
+                linear.weight.data = (scales[..., None] * (codes - zeros[..., None])).reshape(linear.weight.shape)
+                moved = (scales * zeros).half().float() if version == "gemv_fast" else scales * zeros
+                state[f"{name}.weight"] = (scales[..., None] * codes - moved[..., None]).reshape(linear.weight.shape)
+                if version == "gemm":
+                    scales, zeros = scales.T.contiguous(), zeros.T.contiguous()
+                packed = packer.from_linear(linear, 4, group, scales=scales, zeros=zeros)
+                tensors |= {f"{name}.{part}": value.contiguous() for part, value in packed.named_buffers()}
+            tensors |= {n: v.contiguous() for n, v in rest_of(state, {n[:-len(".qweight")] for n in tensors if n.endswith(".qweight")}).items()
+                        if n not in tensors and not (n == "lm_head.weight" and model.config.tie_word_embeddings)}
+            model.config.quantization_config = {"quant_method": "awq", "bits": 4, "group_size": group, "zero_point": True, "version": version}
+            model.config.save_pretrained(folder)
+            save_file(tensors, folder / "model.safetensors")
+            state = {n: v for n, v in state.items() if n != "lm_head.weight" or not model.config.tie_word_embeddings}
+            return folder, with_weights(tiny(family).config, state, ids)
+
+        return run
+
+    for packer, version in ((WQLinear_GEMM, "gemm"), (WQLinear_GEMV, "gemv"), (WQLinear_GEMVFast, "gemv_fast")):
+        yield version, case(packer, version, "wide", 64)
+        yield f"{version} g128", case(packer, version, "wide", 128)
+        yield f"{version} of Qwen2", case(packer, version, "qwen2", 64)
 
 
 def bitsandbytes(bitlens):
@@ -454,7 +496,7 @@ def logits_of_dense_gguf(path, ids):
     return logits_of(model_from_gguf(path), ids)
 
 
-PACKAGES = {f.__name__: f for f in (gptqmodel, bitsandbytes, llmcompressor, auto_round, mlx_lm, gguf, ik_llama_cpp)}
+PACKAGES = {f.__name__: f for f in (gptqmodel, autoawq, bitsandbytes, llmcompressor, auto_round, mlx_lm, gguf, ik_llama_cpp)}
 
 
 @contextlib.contextmanager

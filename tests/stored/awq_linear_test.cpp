@@ -40,7 +40,7 @@ TEST_CASE("AWQ GEMM of other bits: codes without a gap, in the order of outputs"
         int bits;
         words_list first, second;
     };
-    for (auto const& [bits, first, second] : {
+    for (packed_input const& one : {
              packed_input{2, {0xE4E4E4E4, 0xE4E4E4E4}, {0x93939393, 0x93939393}},
              packed_input{3, {0x88FAC688, 0xC688FAC6, 0xFAC688FA}, {0x63447D63, 0x7D63447D, 0x447D6344}},
              packed_input{5,
@@ -54,12 +54,14 @@ TEST_CASE("AWQ GEMM of other bits: codes without a gap, in the order of outputs"
                  {0x03020100, 0x07060504, 0x0B0A0908, 0x0F0E0D0C, 0x13121110, 0x17161514, 0x1B1A1918, 0x1F1E1D1C},
                  {0x06050403, 0x0A090807, 0x0E0D0C0B, 0x1211100F, 0x16151413, 0x1A191817, 0x1E1D1C1B, 0x2221201F}},
          }) {
+        const int bits = one.bits;
         CAPTURE(bits);
-        words_list codes = first;
-        codes.insert(codes.end(), second.begin(), second.end());
+        words_list codes = one.first;
+        codes.insert(codes.end(), one.second.begin(), one.second.end());
         const auto words_a_row = static_cast<std::size_t>(bits);
         const auto layer = [&](json description) {
-            return written_layer({words("qweight", {2, words_a_row}, codes), words("qzeros", {1, words_a_row}, second),
+            return written_layer({words("qweight", {2, words_a_row}, codes),
+                                  words("qzeros", {1, words_a_row}, one.second),
                                   halves("scales", {1, 32}, std::vector<float>(32, 0.5f))},
                                  std::move(description));
         };
