@@ -24,6 +24,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -120,24 +121,24 @@ def write_by_bitlens(program, folder, model, method, form):
 
 def gptqmodel(bitlens):
     from gptqmodel import BACKEND, GPTQModel, QuantizeConfig
-    def case(family, **settings):
+    def case(family, dtype=torch.float16, **settings):
         def run(folder, ids):
-            full = write_full(folder / "full", tiny(family))
+            full = write_full(folder / "full", tiny(family, dtype), dtype)
             draw = np.random.default_rng(3)
             calibration = [draw.integers(3, VOCABULARY, 64).tolist() for _ in range(16)]
             model = GPTQModel.load(full, QuantizeConfig(act_group_aware=False, **settings))
             model.quantize(calibration, batch_size=1)
             out = str(folder / "out")
             model.save(out)
-            return out, logits_of_loaded(family, out, settings.get("method"), ids)
+            return out, logits_of_loaded(family, out, settings.get("method"), ids, 14 + settings.get("lm_head", False))
 
         return run
 
-    def logits_of_loaded(family, out, method, ids):
+    def logits_of_loaded(family, out, method, ids, count=14):
         backend = BACKEND.AWQ_TORCH if method == "awq" else BACKEND.TORCH
         loaded = GPTQModel.load(str(out), backend=backend, dtype=torch.float16).model
-        layers = {name: m for name, m in loaded.named_modules() if name.endswith(MODULES) and hasattr(m, "scales")}
-        assert len(layers) == 14, len(layers)
+        layers = {name: m for name, m in loaded.named_modules() if name.endswith((*MODULES, "lm_head")) and hasattr(m, "scales")}
+        assert len(layers) == count, len(layers)
         state = rest_of(tensors_of(out), layers) | {f"{name}.weight": unpacked(m) for name, m in layers.items()}
         return with_weights(tiny(family).config, state, ids)
 
@@ -160,6 +161,8 @@ def gptqmodel(bitlens):
         yield f"{form} 3 bits asym desc_act", case("llama", bits=3, group_size=32, sym=False, desc_act=True, format=form)
         yield f"{form} 4 bits rows", case("qwen3", bits=4, group_size=-1, sym=False, desc_act=False, format=form)
     yield "gptq 4 bits static groups", case("qwen3", bits=4, group_size=32, sym=True, desc_act=True, static_groups=True, format="gptq")
+    yield "gptq 4 bits of bfloat16", case("llama", torch.bfloat16, bits=4, group_size=64, sym=True, desc_act=True, format="gptq")
+    yield "gptq 4 bits with head", case("qwen3", bits=4, group_size=32, sym=False, desc_act=False, format="gptq", lm_head=True)
     yield "gptq dynamic", case("llama", bits=4, group_size=32, sym=False, desc_act=False, format="gptq",
                                dynamic={r".*down_proj.*": {"bits": 8, "group_size": 16}, r".*\.1\.self_attn\.q_proj.*": {"bits": 2}})
     for bits in (3, 5, 6, 7):
@@ -272,13 +275,15 @@ def unpacked_by_compressed_tensors(folder):
     from compressed_tensors.quantization import QuantizationScheme
 
     said = json.loads((folder / "config.json").read_text())["quantization_config"]
-    (group,) = said["config_groups"].values()
-    scheme = QuantizationScheme(**{k: v for k, v in group.items() if k != "format"})
-    form = group.get("format") or said["format"]
+    groups = list(said["config_groups"].values())
     tensors = tensors_of(folder)
     layers = {n.rsplit(".", 1)[0] for n in tensors if n.endswith(".weight_scale")}
     state = rest_of(tensors, layers)
     for layer in layers:
+        by_name = [g for g in groups if any(t.startswith("re:") and re.match(t[3:], layer) for t in g["targets"])]
+        group = (by_name + groups)[0]
+        scheme = QuantizationScheme(**{k: v for k, v in group.items() if k != "format"})
+        form = group.get("format") or said["format"]
         stored = {n[len(layer) + 1:]: v for n, v in tensors.items() if n.startswith(layer + ".") and not n.endswith(".bias")}
         scale = stored["weight_scale"]
         if "fp4" in form:  # the package rounds what it decodes to bfloat16
@@ -298,6 +303,18 @@ def llmcompressor(bitlens):
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
     from llmcompressor import oneshot
     from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModifier
+
+    def mixed(folder, ids):
+        model = transformers.AutoModelForCausalLM.from_pretrained(write_full(folder / "full", tiny("llama")), dtype=torch.float16)
+        first = QuantizationArgs(num_bits=8, type="int", symmetric=False, strategy="channel")
+        second = QuantizationArgs(num_bits=4, type="int", symmetric=True, strategy="group", group_size=16)
+        oneshot(model=model, recipe=QuantizationModifier(ignore=["lm_head", "re:.*1.self_attn.o_proj"], config_groups={
+            "group_0": QuantizationScheme(targets=["re:.*down_proj"], weights=first),
+            "group_1": QuantizationScheme(targets=["re:.*(q|k|v|o|gate|up)_proj"], weights=second)}))
+        model.save_pretrained(folder / "out", save_compressed=True)
+        return folder / "out", with_weights(tiny("llama").config, unpacked_by_compressed_tensors(folder / "out"), ids)
+
+    yield "two groups and a layer in full", mixed
 
     def case(family, scheme=None, modifier=QuantizationModifier, actorder=None, **weights):
         def run(folder, ids):
@@ -347,13 +364,12 @@ def llmcompressor(bitlens):
 def auto_round(_):
     from auto_round import AutoRound
 
-    def case(family, form, bits, symmetric, group=32, iterations=0):
+    def case(family, form, bits, symmetric, group=32, iterations=0, **more):
         def run(folder, ids):
             full = write_full(folder / "full", tiny(family))
-            more = {}
             if iterations:
                 draw = np.random.default_rng(3)
-                more = {"dataset": [torch.tensor(draw.integers(3, VOCABULARY, (1, 64))) for _ in range(8)], "seqlen": 64, "nsamples": 8}
+                more.update({"dataset": [torch.tensor(draw.integers(3, VOCABULARY, (1, 64))) for _ in range(8)], "seqlen": 64, "nsamples": 8})
             rounds = AutoRound(full, scheme=f"W{bits}A16", bits=bits, group_size=group, sym=symmetric, iters=iterations, device_map="cpu",
                                disable_opt_rtn=True, **more)
             out = folder / "out"
@@ -366,6 +382,8 @@ def auto_round(_):
     for bits in (2, 3, 4, 8):
         for symmetric in (True, False):
             yield f"auto_round {bits} bits{'' if symmetric else ' asym'}", case("llama", "auto_round", bits, symmetric)
+    yield "auto_round mixed", case("llama", "auto_round", 4, True, layer_config={
+        "model.layers.0.mlp.down_proj": {"bits": 8, "group_size": 16}, "model.layers.1.self_attn.v_proj": {"bits": 2, "sym": False}})
     yield "auto_round 4 bits asym, tuned", case("llama", "auto_round", 4, False, 32, 8)
     yield "auto_round:auto_gptq 4 bits asym", case("qwen3", "auto_round:auto_gptq", 4, False)
     yield "auto_round:auto_awq 4 bits asym", case("qwen2", "auto_round:auto_awq", 4, False)
@@ -388,9 +406,9 @@ def mlx_lm(_):
     import mlx_lm
     from mlx_lm.convert import convert
 
-    def case(family, mode, bits, group, dtype=torch.float16):
+    def case(family, mode, bits, group, dtype=torch.float16, **more):
         def run(folder, ids):
-            convert(write_full(folder / "full", tiny(family), dtype), str(folder / "out"), quantize=True, q_bits=bits, q_group_size=group, q_mode=mode)
+            convert(write_full(folder / "full", tiny(family), dtype), str(folder / "out"), quantize=True, q_bits=bits, q_group_size=group, q_mode=mode, **more)
             model, _ = mlx_lm.load(str(folder / "out"))
             model.set_dtype(mx.float32)
             return folder / "out", np.array(model(mx.array(ids)))
@@ -401,6 +419,7 @@ def mlx_lm(_):
         yield f"affine {bits} bits g32", case("llama", "affine", bits, 32)
     yield "affine 4 bits g64", case("qwen2", "affine", 4, 64, torch.bfloat16)
     yield "affine 4 bits g128", case("wide", "affine", 4, 128)
+    yield "affine mixed_3_6", case("llama", "affine", 3, 32, quant_predicate="mixed_3_6")
     yield "mxfp4", case("qwen3", "mxfp4", 4, 32)
 
 
