@@ -1,13 +1,16 @@
 #pragma once
-/// awq_linear: a layer of 4 bits as AWQ's packages keep it, in the layout of one of their kernels.
+/// awq_linear: a layer as AWQ's packages keep it, in the layout of one of their kernels, of 4 bits but for GEMM.
 ///
-///     GEMM         P.qweight I32 (in, out/8)  P.qzeros I32 (in/g, out/8)  P.scales (in/g, out)
+///     GEMM         P.qweight I32 (in, W)      P.qzeros I32 (in/g, W)      P.scales (in/g, out), W = ⌈out·bits/32⌉
 ///     GEMV         P.qweight I32 (out, in/8)  P.qzeros I32 (out, Z)       P.scales (out, 8·Z), filled up with zeros
 ///     llm-awq v2   P.qweight I16 (out/4, in)  P.scales, P.scaled_zeros (or qzeros) (8·Z, out)
 ///
-/// w = scale · (code − zero); version 2 keeps −scale · zero. Sources: AutoAWQ and llm-awq, their packers.
+/// w = scale · (code − zero); version 2 keeps −scale · zero. GEMM's codes of 4 bits are shuffled within a word; of 2, 3
+/// and 5 to 8 bits, which GPTQModel alone writes, they follow each other without a gap. Sources: the packers of
+/// AutoAWQ, llm-awq and GPTQModel.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/stored/code_words.hpp"
 #include "bitlens/stored/linear_tensors.hpp"
 #include "bitlens/stored/quantization_description.hpp"
 #include "bitlens/stored/stored_linear.hpp"
@@ -38,22 +41,44 @@ inline std::size_t awq_group(linear_tensors const& t, quantization_description c
 /// Errors at construction: format_error naming tensor and file for shapes that are no such layer's.
 class awq_gemm_linear final : public stored_linear {
 public:
-    explicit awq_gemm_linear(linear_tensors t)
+    awq_gemm_linear(linear_tensors t, int bits)
         : stored_linear(t.require("scales", detail::float_types, 2).shape[1],
                         t.require("qweight", {safetensors_type::i32}, 2).shape[0], t.who()),
-          tensors_(std::move(t)), groups_(tensors_.find("scales")->shape[0]) {
+          tensors_(std::move(t)), groups_(tensors_.find("scales")->shape[0]), bits_(bits) {
         using enum safetensors_type;
         if (rows() % 8 != 0 || cols() % groups_ != 0)
             throw format_error(tensors_.who("scales") + ": scales " + shape_text(tensors_.find("scales")->shape) +
                                " do not divide " + std::to_string(cols()) + " inputs into groups");
-        tensors_.require("qweight", {i32}, {cols(), rows() / 8});
-        tensors_.require("qzeros", {i32}, {groups_, rows() / 8});
+        tensors_.require("qweight", {i32}, {cols(), words()});
+        tensors_.require("qzeros", {i32}, {groups_, words()});
     }
 
-    std::string type() const override { return "AWQ 4-bit g" + std::to_string(cols() / groups_) + " (GEMM)"; }
+    /// The bits of a code by the words of `qweight`. Where they are those of several, as of few outputs, the
+    /// description decides, and without it they are 4. None where the words are those of no such layer, or of any of
+    /// several.
+    static std::optional<int> bits_of(linear_tensors const& t, quantization_description const& d) {
+        const std::size_t words = t.find("qweight")->shape[1], outputs = t.find("scales")->shape[1];
+        const auto fits = [&](std::int64_t bits) {
+            return bits >= 2 && bits <= 8 && outputs <= SIZE_MAX / 8 &&
+                   words_of(word_layout::continuous, outputs, static_cast<int>(bits)) == words;
+        };
+        if (const auto said = d.integer({"bits", "w_bit"}); said && fits(*said)) return static_cast<int>(*said);
+        if (fits(4)) return 4;
+        std::optional<int> only;
+        for (int bits = 2; bits <= 8; ++bits)
+            if (fits(bits)) {
+                if (only) return std::nullopt;
+                only = bits;
+            }
+        return only;
+    }
+
+    std::string type() const override {
+        return "AWQ " + std::to_string(bits_) + "-bit g" + std::to_string(cols() / groups_) + " (GEMM)";
+    }
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override {
-        coded_matrix m(4, 1, cols(), cols() / groups_);
+        coded_matrix m(bits_, 1, cols(), cols() / groups_);
         m.zeros = matrix<float>(1, m.groups());
         return m;
     }
@@ -63,7 +88,7 @@ public:
 
 private:
     coded_matrix read_numbers() const override {
-        coded_matrix m(4, rows(), cols(), cols() / groups_);
+        coded_matrix m(bits_, rows(), cols(), cols() / groups_);
         m.zeros = matrix<float>(rows(), groups_);
         const auto scales = tensors_.floats("scales");
         for_each_code("qweight", cols(), [&](std::size_t c, std::size_t r, std::uint8_t q) { m.codes(r, c) = q; });
@@ -76,17 +101,19 @@ private:
 
     template <class Function>
     void for_each_code(std::string_view suffix, std::size_t count, Function const& f) const {
-        std::byte const* word = tensors_.find(suffix)->bytes.data();
-        for (std::size_t i = 0; i < count; ++i)
-            for (std::size_t first = 0; first < rows(); first += 8, word += 4) {
-                const auto codes = load<std::uint32_t>(word);
-                for (std::size_t j = 0; j < 8; ++j)
-                    f(i, first + output_of_nibble[j], static_cast<std::uint8_t>(codes >> (4 * j) & 15u));
-            }
+        std::byte const* const bytes = tensors_.find(suffix)->bytes.data();
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto word = [&](std::size_t j) { return load<std::uint32_t>(bytes + 4 * (i * words() + j)); };
+            for (std::size_t k = 0; k < rows(); ++k)
+                f(i, bits_ == 4 ? k / 8 * 8 + output_of_nibble[k % 8] : k,
+                  code_in(word_layout::continuous, word, k, bits_));
+        }
     }
+    std::size_t words() const { return words_of(word_layout::continuous, rows(), bits_); }
 
     linear_tensors tensors_;
     std::size_t groups_;
+    int bits_;
 };
 
 /// Errors at construction: as above; where the description says no group size.

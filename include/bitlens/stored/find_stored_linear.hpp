@@ -103,7 +103,7 @@ inline std::shared_ptr<const stored_linear> with_qweight(linear_tensors t, quant
             return std::make_shared<efficient_qat_linear>(std::move(t), *bits);
         return std::make_shared<gptq_linear>(std::move(t), gptq_layout::of(d));
     }
-    if (8 * codes.shape[1] == scales.shape[1]) return std::make_shared<awq_gemm_linear>(std::move(t));
+    if (const auto bits = awq_gemm_linear::bits_of(t, d)) return std::make_shared<awq_gemm_linear>(std::move(t), *bits);
     throw format_error(t.who("qweight") + ": codes " + shape_text(codes.shape) + " and scales " +
                        shape_text(scales.shape) + " are those of no layout that is known");
 }
