@@ -2640,7 +2640,7 @@ struct coded_matrix {
     /// All codes and scales 0; group 0: a whole row.
     coded_matrix(int code_bits, std::size_t rows, std::size_t cols, std::size_t group)
         : bits(code_bits), group_columns(group == 0 ? std::max<std::size_t>(1, cols) : group), codes(rows, cols),
-          scales(rows, (cols + group_columns - 1) / group_columns) {}
+          scales(rows, cols / group_columns + (cols % group_columns != 0)) {}
 
     std::size_t rows() const noexcept { return codes.rows(); }
     std::size_t cols() const noexcept { return codes.cols(); }
@@ -12775,6 +12775,19 @@ public:
     /// it. Ids cut within a character give text that is not UTF-8.
     std::string decode(std::span<const std::int32_t> ids) const;
 
+    /// Whether the ids of a text stand for all of it, but for what normalization changes and U+2581 in place of a
+    /// space. They do not where bytes of it have no token.   Errors: as decode.
+    bool writes(std::string_view text, std::span<const std::int32_t> ids) const {
+        const auto plain = [&](std::string_view some) {
+            constexpr std::string_view space = "\u2581";
+            return normalize(
+                encoder_.normalizer,
+                normalize(std::vector<normalizer::step>{normalizer::replace{std::string(space), " "}}, some));
+        };
+        const std::string decoded = decode(ids);
+        return decoded == text || (is_utf8(decoded) && plain(decoded) == plain(text));
+    }
+
     /// One more than the highest id. Files may leave ids out.
     std::size_t vocabulary_size() const noexcept {
         return tokens_.empty() ? 0 : static_cast<std::size_t>(tokens_.back().id) + 1;
@@ -14167,7 +14180,8 @@ public:
                                    in_quotes(parts_.begin()->second.tensor.name) + " is of");
     }
 
-    /// Errors: format_error where it is missing, or has another type or rank.
+    /// Errors: format_error where it is missing, has another type or rank, or no elements. So each dimension of it is
+    /// one of things that are there, and what is measured by it is in proportion to the file.
     safetensors_tensor const& require(std::string_view suffix, std::initializer_list<safetensors_type> types,
                                       std::size_t rank) const {
         auto const* const t = find(suffix);
@@ -14182,6 +14196,7 @@ public:
         if (!fits || t->shape.size() != rank)
             throw format_error(who(suffix) + ": " + names + " of rank " + std::to_string(rank) + " is expected, " +
                                std::string(info(t->type).name) + " of shape " + shape_text(t->shape) + " was found");
+        if (t->bytes.empty()) throw format_error(who(suffix) + ": shape " + shape_text(t->shape) + " holds nothing");
         return *t;
     }
     /// Errors: as above, and for another shape.
@@ -14302,7 +14317,9 @@ inline void sort_by_group(coded_matrix& m, linear_tensors const& tensors, std::s
 namespace bitlens {
 
 /// What Python's re.match takes: characters and sets of them, groups, |, * + ? {m,n} (lazy too), ^ $ \b and looks
-/// ahead. A name matches where a beginning of it does. All ways through the expression are followed side by side.
+/// ahead. A name matches where a beginning of it does. All ways through the expression are followed side by side, and
+/// what a look ahead finds is worked out for every place of the name at once: time is in proportion to the length of
+/// the name times size().
 /// Errors at construction: format_error for what is none of these, or too long.
 class module_pattern {
 public:
@@ -14311,22 +14328,31 @@ public:
         steps_ = alternatives(0);
         if (at_ != text_.size()) refuse("has a ) too many");
         steps_.push_back({step::done});
+        require_room(steps_.size());
     }
 
-    bool matches(std::string_view name) const { return runs(0, name, 0); }
+    bool matches(std::string_view name) const {
+        found_ahead found;
+        for (steps const& look : looks_) found.push_back(found_at_each_place(look, name, found));
+        return runs(name, found);
+    }
+    /// Steps that it consists of.
+    std::size_t size() const noexcept { return look_steps_ + steps_.size(); }
 
 private:
     static constexpr std::size_t most_steps = 2000, deepest = 20;
     struct step {
         enum kind : std::uint8_t { one_of, either, jump, begin, end, boundary, no_boundary, ahead, not_ahead, done };
         kind what;
-        std::ptrdiff_t next = 1, other = 1; // from here; `ahead`: what is ahead begins at `next`
-        std::bitset<256> set{};
+        std::int32_t next = 1, other = 1; // from here
+        std::uint32_t place = 0;          // `one_of`: in sets_; `ahead`, `not_ahead`: in looks_
     };
     using steps = std::vector<step>;
+    /// Of each look, whether it finds what it looks for at a place of the name; the last place is its end.
+    using found_ahead = std::vector<std::vector<bool>>;
 
     [[noreturn]] void refuse(std::string const& why) const { throw format_error(who_ + in_quotes(text_) + " " + why); }
-    static std::ptrdiff_t length(steps const& s) { return static_cast<std::ptrdiff_t>(s.size()); }
+    static std::int32_t length(steps const& s) { return static_cast<std::int32_t>(s.size()); }
 
     bool is_next(std::string_view word) const { return std::string_view(text_).substr(at_).starts_with(word); }
     bool take(std::string_view word) {
@@ -14338,8 +14364,11 @@ private:
         if (at_ == text_.size()) refuse("ends too early");
         return text_[at_++];
     }
+    void require_room(std::size_t count) const {
+        if (look_steps_ + count > most_steps) refuse("is too long");
+    }
     void append(steps& to, steps const& more) const {
-        if (to.size() + more.size() > most_steps) refuse("is too long");
+        require_room(to.size() + more.size());
         to.insert(to.end(), more.begin(), more.end());
     }
 
@@ -14373,27 +14402,30 @@ private:
             if (!take(")")) refuse("lacks a )");
             if (!look) return inner;
             inner.push_back({step::done});
-            inner.insert(inner.begin(), {*look, 1, length(inner) + 1});
-            return inner;
+            require_room(inner.size());
+            look_steps_ += inner.size();
+            looks_.push_back(std::move(inner));
+            return {{*look, 1, 1, static_cast<std::uint32_t>(looks_.size() - 1)}};
         }
         if (take("^") || take("\\A")) return {{step::begin}};
         if (take("$") || take("\\Z")) return {{step::end}};
         if (take("\\b")) return {{step::boundary}};
         if (take("\\B")) return {{step::no_boundary}};
-        step one{step::one_of};
+        std::bitset<256> set;
         if (take("[")) {
             const bool is_outside = take("^");
-            for (bool is_first = true; is_first || !is_next("]"); is_first = false) add_range(one.set);
+            for (bool is_first = true; is_first || !is_next("]"); is_first = false) add_range(set);
             ++at_;
-            if (is_outside) one.set.flip();
+            if (is_outside) set.flip();
         } else if (take(".")) {
-            one.set.set().reset('\n');
+            set.set().reset('\n');
         } else if (is_next("*") || is_next("+") || is_next("?")) {
             refuse("repeats nothing");
         } else {
-            add_character(one.set);
+            add_character(set);
         }
-        return {one};
+        sets_.push_back(set);
+        return {{step::one_of, 1, 1, static_cast<std::uint32_t>(sets_.size() - 1)}};
     }
     /// Adds a character, or what a \ stands for.   Returns the character, nothing for a class of them.
     std::optional<unsigned char> add_character(std::bitset<256>& set) {
@@ -14414,10 +14446,10 @@ private:
     }
     void add_range(std::bitset<256>& set) {
         const auto first = add_character(set);
-        if (!first || !is_next("-") || std::string_view(text_).substr(at_).starts_with("-]")) return;
+        if (!is_next("-") || std::string_view(text_).substr(at_).starts_with("-]")) return;
         ++at_;
         const auto last = add_character(set);
-        if (!last || *last < *first) refuse("holds a range that is none");
+        if (!first || !last || *last < *first) refuse("holds a range that is none");
         for (unsigned c = *first; c <= *last; ++c) set.set(c);
     }
     static bool is_word(unsigned char c) noexcept {
@@ -14495,11 +14527,38 @@ private:
         return std::nullopt;
     }
 
-    /// Whether the steps from `first` on reach their end on what begins at name[from].
-    bool runs(std::size_t first, std::string_view name, std::size_t from) const {
-        std::vector<std::size_t> here{first}, next;
+    /// Whether a step that takes no character lets through at a place.
+    static bool passes(step const& s, std::string_view name, std::size_t at, found_ahead const& found) {
+        const auto is_word_at = [&](std::size_t k) {
+            return k < name.size() && is_word(static_cast<unsigned char>(name[k]));
+        };
+        switch (s.what) {
+        case step::begin:
+            return at == 0;
+        case step::end:
+            return at == name.size();
+        case step::boundary:
+        case step::no_boundary:
+            return ((at > 0 && is_word_at(at - 1)) != is_word_at(at)) == (s.what == step::boundary);
+        case step::ahead:
+        case step::not_ahead:
+            return found[s.place][at] == (s.what == step::ahead);
+        default:
+            return true;
+        }
+    }
+    bool is_next_one(step const& s, std::string_view name, std::size_t at) const {
+        return at < name.size() && sets_[s.place][static_cast<unsigned char>(name[at])];
+    }
+    static std::size_t moved(std::size_t i, std::int32_t by) {
+        return static_cast<std::size_t>(static_cast<std::ptrdiff_t>(i) + by);
+    }
+
+    /// Whether the steps reach their end on what the name begins with.
+    bool runs(std::string_view name, found_ahead const& found) const {
+        std::vector<std::size_t> here{0}, next;
         std::vector<std::size_t> seen_at(steps_.size(), name.size() + 1);
-        for (std::size_t at = from; !here.empty(); ++at) {
+        for (std::size_t at = 0; !here.empty(); ++at) {
             next.clear();
             while (!here.empty()) {
                 const std::size_t i = here.back();
@@ -14507,49 +14566,48 @@ private:
                 if (seen_at[i] == at) continue;
                 seen_at[i] = at;
                 step const& s = steps_[i];
-                const auto go = [&](std::ptrdiff_t by) {
-                    return static_cast<std::size_t>(static_cast<std::ptrdiff_t>(i) + by);
-                };
-                bool passes = true;
-                switch (s.what) {
-                case step::done:
-                    return true;
-                case step::one_of:
-                    if (at < name.size() && s.set[static_cast<unsigned char>(name[at])]) next.push_back(i + 1);
-                    continue;
-                case step::either:
-                    here.push_back(go(s.other));
-                    break;
-                case step::jump:
-                    break;
-                case step::begin:
-                    passes = at == 0;
-                    break;
-                case step::end:
-                    passes = at == name.size();
-                    break;
-                case step::boundary:
-                case step::no_boundary: {
-                    const auto is_word_at = [&](std::size_t k) {
-                        return k < name.size() && is_word(static_cast<unsigned char>(name[k]));
-                    };
-                    passes = ((at > 0 && is_word_at(at - 1)) != is_word_at(at)) == (s.what == step::boundary);
-                    break;
-                }
-                case step::ahead:
-                case step::not_ahead:
-                    if (runs(i + 1, name, at) == (s.what == step::ahead)) here.push_back(go(s.other));
+                if (s.what == step::done) return true;
+                if (s.what == step::one_of) {
+                    if (is_next_one(s, name, at)) next.push_back(i + 1);
                     continue;
                 }
-                if (passes) here.push_back(go(s.next));
+                if (s.what == step::either) here.push_back(moved(i, s.other));
+                if (passes(s, name, at, found)) here.push_back(moved(i, s.next));
             }
             std::swap(here, next);
         }
         return false;
     }
 
+    /// The same from each place on, from the last one to the first. `found` has all looks within this one.
+    std::vector<bool> found_at_each_place(steps const& look, std::string_view name, found_ahead const& found) const {
+        std::vector<bool> all(name.size() + 1), after(look.size()), here(look.size()); // `after` a character
+        for (std::size_t at = name.size() + 1; at-- > 0;) {
+            here.assign(look.size(), false);
+            for (bool is_new = true; is_new;) { // steps back need another round
+                is_new = false;
+                for (std::size_t i = look.size(); i-- > 0;) {
+                    step const& s = look[i];
+                    if (here[i]) continue;
+                    if (s.what == step::one_of)
+                        here[i] = is_next_one(s, name, at) && after[i + 1];
+                    else
+                        here[i] = s.what == step::done || (s.what == step::either && here[moved(i, s.other)]) ||
+                                  (here[moved(i, s.next)] && passes(s, name, at, found));
+                    is_new = is_new || here[i];
+                }
+            }
+            all[at] = here[0];
+            std::swap(here, after);
+        }
+        return all;
+    }
+
     std::string text_, who_;
     std::size_t at_ = 0; // what is to be read of text_
+    std::size_t look_steps_ = 0;
+    std::vector<std::bitset<256>> sets_;
+    std::vector<steps> looks_; // each after those within it
     steps steps_;
 };
 
@@ -14689,17 +14747,20 @@ public:
     }
 
 private:
-    static constexpr std::size_t most_patterns = 1000;
+    static constexpr std::size_t most_pattern_steps = 50'000;
 
     compressed_scheme const* scheme(std::size_t place) const { return schemes_[place] ? &*schemes_[place] : nullptr; }
 
     template <class OnPattern, class OnName>
-    void add(std::string const& target, OnPattern const& on_pattern, OnName const& on_name) const {
+    void add(std::string const& target, OnPattern const& on_pattern, OnName const& on_name) {
         constexpr std::string_view begins = "re:";
         if (!target.starts_with(begins)) return on_name(target);
-        if (patterns_.size() + ignored_patterns_.size() == most_patterns)
-            throw format_error(who_ + ": more than " + std::to_string(most_patterns) + " patterns of layers");
-        on_pattern(module_pattern(std::string_view(target).substr(begins.size()), who_));
+        module_pattern pattern(std::string_view(target).substr(begins.size()), who_);
+        pattern_steps_ += pattern.size();
+        if (pattern_steps_ > most_pattern_steps)
+            throw format_error(who_ + ": patterns of layers of more than " + std::to_string(most_pattern_steps) +
+                               " characters, counted as often as they are repeated");
+        on_pattern(std::move(pattern));
     }
     void refuse(std::string text) {
         if (!refusal_) refusal_ = std::move(text);
@@ -14821,6 +14882,7 @@ private:
     std::map<std::string, std::size_t, std::less<>> names_, ignored_;
     std::vector<std::pair<module_pattern, std::size_t>> patterns_;
     std::vector<module_pattern> ignored_patterns_;
+    std::size_t pattern_steps_ = 0;
 };
 
 } // namespace bitlens
@@ -14899,10 +14961,12 @@ private:
 // ---- bitlens/stored/stored_linear.hpp
 /// stored_linear: what a checkpoint keeps of one weight, in the layout of whoever wrote it.
 
-#include <concepts>
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace bitlens {
 
@@ -14910,7 +14974,8 @@ namespace bitlens {
 /// what it refuses. Headers of files alone decide what is constructed: numbers are read by read().
 class stored_linear {
 public:
-    stored_linear(std::size_t out, std::size_t in) noexcept : rows_(out), cols_(in) {}
+    /// who: what errors about it begin with.
+    stored_linear(std::size_t out, std::size_t in, std::string who) : rows_(out), cols_(in), who_(std::move(who)) {}
     stored_linear(stored_linear const&) = delete;
     stored_linear& operator=(stored_linear const&) = delete;
     virtual ~stored_linear() = default;
@@ -14926,11 +14991,36 @@ public:
     virtual std::optional<coded_matrix> form() const { return std::nullopt; }
     /// The weight as it is stored. What scales and zeros in 16 bits stand for is what counts, not the arithmetic in
     /// which some kernel multiplies them.
-    /// Errors: format_error naming file, tensor and place.
-    virtual coded_matrix read() const = 0;
+    /// Errors: format_error naming file, tensor and place, also for a weight that is not finite.
+    coded_matrix read() const {
+        auto m = read_numbers();
+        require_finite(m);
+        return m;
+    }
 
 private:
+    /// read(), which then looks at the weights.
+    virtual coded_matrix read_numbers() const = 0;
+
+    /// Where the largest number that a group could hold is finite, all are.
+    void require_finite(coded_matrix const& m) const {
+        float largest = static_cast<float>(1u << m.bits) - 1;
+        if (!m.levels.empty())
+            largest = std::abs(*std::ranges::max_element(m.levels, {}, [](float x) { return std::abs(x); }));
+        for (std::size_t r = 0; r < m.rows(); ++r)
+            for (std::size_t g = 0; g < m.groups(); ++g) {
+                const float zero = m.zeros.rows() == 0 ? 0.0f : m.zeros(r, g);
+                const float offset = m.offsets.rows() == 0 ? 0.0f : m.offsets(r, g);
+                if (std::isfinite(std::abs(m.scales(r, g)) * (largest + std::abs(zero)) + std::abs(offset))) continue;
+                const std::size_t first = g * m.group_columns, end = std::min(first + m.group_columns, m.cols());
+                for (std::size_t k = first; k < end; ++k)
+                    if (!std::isfinite(m.value_at(r, k)))
+                        throw format_error(who_ + ": row " + std::to_string(r) + " holds a number that is not finite");
+            }
+    }
+
     std::size_t rows_, cols_;
+    std::string who_;
 };
 
 } // namespace bitlens
@@ -15011,7 +15101,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
         read_codes(m);
         auto const scales = tensors_.floats("scales");
@@ -15026,7 +15117,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in, groups, group;
         int bits;
@@ -15034,7 +15124,7 @@ private:
     };
 
     gptq_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s), groups_(s.groups) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s), groups_(s.groups) {}
 
     static shapes measured(linear_tensors const& t, gptq_layout const& layout) {
         using enum safetensors_type;
@@ -15042,16 +15132,18 @@ private:
         auto const& zeros = t.require("qzeros", {i32}, 2);
         auto const& scales = t.require("scales", detail::float_types, 2);
         shapes s{codes.shape[1], 0, scales.shape[0], 0, 0, layout};
-        if (scales.shape[1] != s.out || zeros.shape[0] != s.groups || s.groups == 0 || s.out == 0)
+        if (scales.shape[1] != s.out || zeros.shape[0] != s.groups)
             throw format_error(t.who() + ": qweight " + shape_text(codes.shape) + ", qzeros " +
                                shape_text(zeros.shape) + " and scales " + shape_text(scales.shape) +
                                " do not belong together");
-        for (int bits = 2; bits <= 8 && s.bits == 0; ++bits) // words of zeros are given by bits alone
-            if (words_of(word_layout::continuous, s.out, bits) == zeros.shape[1]) s.bits = bits;
+        for (int bits = 2; bits <= 8 && s.bits == 0; ++bits) { // words of zeros are given by bits alone
+            const bool is_five_to_seven = bits == 5 || bits == 6 || bits == 7;
+            s.layout.words = is_five_to_seven ? layout.five_to_seven_bits : layout.words;
+            if (words_of(s.layout.words, s.out, bits) == zeros.shape[1]) s.bits = bits;
+        }
         if (s.bits == 0)
             throw format_error(t.who("qzeros") + ": shape " + shape_text(zeros.shape) + " holds zeros of " +
                                std::to_string(s.out) + " outputs in no number of bits from 2 to 8");
-        if (s.bits == 5 || s.bits == 6 || s.bits == 7) s.layout.words = layout.five_to_seven_bits;
         s.in = codes.shape[0] * 32 / static_cast<std::size_t>(s.bits);
         if (t.has("g_idx")) s.in = t.require("g_idx", {i32}, 1).shape[0];
         if (words_of(s.layout.words, s.in, s.bits) != codes.shape[0])
@@ -15210,13 +15302,15 @@ inline std::optional<std::string> auto_round_refusal(quantization_description co
 } // namespace bitlens::detail
 
 // ---- bitlens/stored/awq_linear.hpp
-/// awq_linear: a layer of 4 bits as AWQ's packages keep it, in the layout of one of their kernels.
+/// awq_linear: a layer as AWQ's packages keep it, in the layout of one of their kernels, of 4 bits but for GEMM.
 ///
-///     GEMM         P.qweight I32 (in, out/8)  P.qzeros I32 (in/g, out/8)  P.scales (in/g, out)
+///     GEMM         P.qweight I32 (in, W)      P.qzeros I32 (in/g, W)      P.scales (in/g, out), W = ⌈out·bits/32⌉
 ///     GEMV         P.qweight I32 (out, in/8)  P.qzeros I32 (out, Z)       P.scales (out, 8·Z), filled up with zeros
 ///     llm-awq v2   P.qweight I16 (out/4, in)  P.scales, P.scaled_zeros (or qzeros) (8·Z, out)
 ///
-/// w = scale · (code − zero); version 2 keeps −scale · zero. Sources: AutoAWQ and llm-awq, their packers.
+/// w = scale · (code − zero); version 2 keeps −scale · zero. GEMM's codes of 4 bits are shuffled within a word; of 2, 3
+/// and 5 to 8 bits, which GPTQModel alone writes, they follow each other without a gap. Sources: the packers of
+/// AutoAWQ, llm-awq and GPTQModel.
 
 #include <array>
 #include <cstddef>
@@ -15244,28 +15338,54 @@ inline std::size_t awq_group(linear_tensors const& t, quantization_description c
 /// Errors at construction: format_error naming tensor and file for shapes that are no such layer's.
 class awq_gemm_linear final : public stored_linear {
 public:
-    explicit awq_gemm_linear(linear_tensors t)
+    awq_gemm_linear(linear_tensors t, int bits)
         : stored_linear(t.require("scales", detail::float_types, 2).shape[1],
-                        t.require("qweight", {safetensors_type::i32}, 2).shape[0]),
-          tensors_(std::move(t)), groups_(tensors_.find("scales")->shape[0]) {
+                        t.require("qweight", {safetensors_type::i32}, 2).shape[0], t.who()),
+          tensors_(std::move(t)), groups_(tensors_.find("scales")->shape[0]), bits_(bits) {
         using enum safetensors_type;
-        if (rows() % 8 != 0 || groups_ == 0 || cols() % groups_ != 0)
+        if (rows() % 8 != 0 || cols() % groups_ != 0)
             throw format_error(tensors_.who("scales") + ": scales " + shape_text(tensors_.find("scales")->shape) +
                                " do not divide " + std::to_string(cols()) + " inputs into groups");
-        tensors_.require("qweight", {i32}, {cols(), rows() / 8});
-        tensors_.require("qzeros", {i32}, {groups_, rows() / 8});
+        tensors_.require("qweight", {i32}, {cols(), words()});
+        tensors_.require("qzeros", {i32}, {groups_, words()});
     }
 
-    std::string type() const override { return "AWQ 4-bit g" + std::to_string(cols() / groups_) + " (GEMM)"; }
+    /// The bits of a code by the words of `qweight`. Where they are those of several, as of few outputs, the
+    /// description decides, and without it they are 4. None where the words are those of no such layer, or of any of
+    /// several.
+    static std::optional<int> bits_of(linear_tensors const& t, quantization_description const& d) {
+        const std::size_t words = t.find("qweight")->shape[1], outputs = t.find("scales")->shape[1];
+        const auto fits = [&](std::int64_t bits) {
+            return bits >= 2 && bits <= 8 && outputs <= SIZE_MAX / 8 &&
+                   words_of(word_layout::continuous, outputs, static_cast<int>(bits)) == words;
+        };
+        if (const auto said = d.integer({"bits", "w_bit"}); said && fits(*said)) return static_cast<int>(*said);
+        if (fits(4)) return 4;
+        std::optional<int> only;
+        for (int bits = 2; bits <= 8; ++bits)
+            if (fits(bits)) {
+                if (only) return std::nullopt;
+                only = bits;
+            }
+        return only;
+    }
+
+    std::string type() const override {
+        return "AWQ " + std::to_string(bits_) + "-bit g" + std::to_string(cols() / groups_) + " (GEMM)";
+    }
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override {
-        coded_matrix m(4, 1, cols(), cols() / groups_);
+        coded_matrix m(bits_, 1, cols(), cols() / groups_);
         m.zeros = matrix<float>(1, m.groups());
         return m;
     }
 
-    coded_matrix read() const override {
-        coded_matrix m(4, rows(), cols(), cols() / groups_);
+    /// The output, of eight, whose code lies in nibble j of a word.
+    static constexpr std::array<std::size_t, 8> output_of_nibble{0, 2, 4, 6, 1, 3, 5, 7};
+
+private:
+    coded_matrix read_numbers() const override {
+        coded_matrix m(bits_, rows(), cols(), cols() / groups_);
         m.zeros = matrix<float>(rows(), groups_);
         const auto scales = tensors_.floats("scales");
         for_each_code("qweight", cols(), [&](std::size_t c, std::size_t r, std::uint8_t q) { m.codes(r, c) = q; });
@@ -15276,23 +15396,21 @@ public:
         return m;
     }
 
-    /// The output, of eight, whose code lies in nibble j of a word.
-    static constexpr std::array<std::size_t, 8> output_of_nibble{0, 2, 4, 6, 1, 3, 5, 7};
-
-private:
     template <class Function>
     void for_each_code(std::string_view suffix, std::size_t count, Function const& f) const {
-        std::byte const* word = tensors_.find(suffix)->bytes.data();
-        for (std::size_t i = 0; i < count; ++i)
-            for (std::size_t first = 0; first < rows(); first += 8, word += 4) {
-                const auto codes = load<std::uint32_t>(word);
-                for (std::size_t j = 0; j < 8; ++j)
-                    f(i, first + output_of_nibble[j], static_cast<std::uint8_t>(codes >> (4 * j) & 15u));
-            }
+        std::byte const* const bytes = tensors_.find(suffix)->bytes.data();
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto word = [&](std::size_t j) { return load<std::uint32_t>(bytes + 4 * (i * words() + j)); };
+            for (std::size_t k = 0; k < rows(); ++k)
+                f(i, bits_ == 4 ? k / 8 * 8 + output_of_nibble[k % 8] : k,
+                  code_in(word_layout::continuous, word, k, bits_));
+        }
     }
+    std::size_t words() const { return words_of(word_layout::continuous, rows(), bits_); }
 
     linear_tensors tensors_;
     std::size_t groups_;
+    int bits_;
 };
 
 /// Errors at construction: as above; where the description says no group size.
@@ -15300,7 +15418,7 @@ class awq_gemv_linear final : public stored_linear {
 public:
     awq_gemv_linear(linear_tensors t, quantization_description const& d)
         : stored_linear(t.require("qweight", {safetensors_type::i32}, 2).shape[0],
-                        8 * t.require("qweight", {safetensors_type::i32}, 2).shape[1]),
+                        8 * t.require("qweight", {safetensors_type::i32}, 2).shape[1], t.who()),
           tensors_(std::move(t)), group_(detail::awq_group(tensors_, d)) {
         using enum safetensors_type;
         if (group_ == 0) group_ = cols();
@@ -15321,7 +15439,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(4, rows(), cols(), group_);
         m.zeros = matrix<float>(rows(), m.groups());
         const auto scales = tensors_.floats("scales");
@@ -15341,7 +15460,6 @@ public:
         return m;
     }
 
-private:
     linear_tensors tensors_;
     std::size_t group_;
 };
@@ -15351,7 +15469,7 @@ class awq_fast_linear final : public stored_linear {
 public:
     awq_fast_linear(linear_tensors t, quantization_description const& d)
         : stored_linear(4 * t.require("qweight", {safetensors_type::i16}, 2).shape[0],
-                        t.require("qweight", {safetensors_type::i16}, 2).shape[1]),
+                        t.require("qweight", {safetensors_type::i16}, 2).shape[1], t.who()),
           tensors_(std::move(t)), group_(detail::awq_group(tensors_, d)),
           zeros_(tensors_.has("scaled_zeros") ? "scaled_zeros" : "qzeros") {
         if (group_ == 0) group_ = cols();
@@ -15371,7 +15489,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(4, rows(), cols(), group_);
         m.offsets = matrix<float>(rows(), m.groups());
         const auto scales = tensors_.floats("scales"), zeros = tensors_.floats(zeros_);
@@ -15393,7 +15512,6 @@ public:
         return m;
     }
 
-private:
     linear_tensors tensors_;
     std::size_t group_;
     std::string zeros_;
@@ -15440,7 +15558,11 @@ public:
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    coded_matrix read() const override {
+    static constexpr std::array<std::string_view, 2> state_parts{"weight.quant_state.bitsandbytes__nf4",
+                                                                 "weight.quant_state.bitsandbytes__fp4"};
+
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         std::byte const* const codes = tensors_.find("weight")->bytes.data();
         for (std::size_t r = 0, i = 0; r < rows(); ++r)
@@ -15454,10 +15576,6 @@ public:
         return m;
     }
 
-    static constexpr std::array<std::string_view, 2> state_parts{"weight.quant_state.bitsandbytes__nf4",
-                                                                 "weight.quant_state.bitsandbytes__fp4"};
-
-private:
     /// A group of so many columns lies within one block in every row, wherever the row begins.
     coded_matrix empty(std::size_t rows) const {
         coded_matrix m(4, rows, cols(), std::gcd(state_.block, cols()));
@@ -15479,7 +15597,7 @@ private:
     };
 
     bitsandbytes_linear(state const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), state_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), state_(s) {}
 
     static state stated(linear_tensors const& t) {
         using enum safetensors_type;
@@ -15641,7 +15759,7 @@ inline scale_layout scale_layout_of(linear_tensors const& t, std::string_view su
     if (scales.size() == 1 && scales.shape.size() <= 2) {
         layout.block_rows = out;
     } else {
-        if (scales.shape.size() != 2 || scales.shape[0] != out || scales.shape[1] == 0) refuse("");
+        if (scales.shape.size() != 2 || scales.shape[0] != out) refuse("");
         layout.groups = scales.shape[1];
         if (in % layout.groups != 0) refuse(", whose inputs are no such number of groups");
         layout.columns = in / layout.groups;
@@ -15688,7 +15806,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
         read_code_rows(tensors_.find("weight_packed")->bytes, shape_.words, m);
         m.scales = detail::spread_scales(tensors_.floats("weight_scale"), shape_.scales, rows());
@@ -15697,7 +15816,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in;
         int bits;
@@ -15706,7 +15824,7 @@ private:
     };
 
     compressed_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s) {}
 
     static shapes measured(linear_tensors const& t, quantization_description const& d) {
         using enum safetensors_type;
@@ -15903,7 +16021,8 @@ public:
         return m;
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.scales.columns);
         const int above = middle(), end = 1 << shape_.bits;
         std::byte const* from = tensors_.find("weight")->bytes.data();
@@ -15941,7 +16060,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in;
         int bits;
@@ -15949,7 +16067,7 @@ private:
     };
 
     byte_codes_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s) {}
 
     static shapes measured(linear_tensors const& t, quantization_description const& d) {
         using enum safetensors_type;
@@ -15958,8 +16076,6 @@ private:
         auto const& codes = t.require("weight", {i8, f8_e4m3}, 2);
         const bool is_float = codes.type == f8_e4m3;
         shapes s{codes.shape[0], codes.shape[1], 8, {}};
-        if (s.out == 0 || s.in == 0)
-            throw format_error(t.who("weight") + ": shape " + shape_text(codes.shape) + " holds nothing");
         auto const* const said = detail::said_of(t, d);
         if (said != nullptr && !is_float && said->bits >= 1 && said->bits < 8) s.bits = static_cast<int>(said->bits);
         detail::require_said(t, d, s.bits, is_float);
@@ -16048,7 +16164,8 @@ public:
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         check_groups();
         auto m = empty(rows());
         const auto scales = tensors_.floats("scales");
@@ -16072,7 +16189,6 @@ public:
         return m;
     }
 
-private:
     coded_matrix empty(std::size_t rows) const {
         coded_matrix m(bits_, rows, cols(), group_);
         m.zeros = matrix<float>(rows, m.groups());
@@ -16085,7 +16201,7 @@ private:
     };
 
     efficient_qat_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), group_(s.group), bits_(s.bits) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), group_(s.group), bits_(s.bits) {}
 
     static shapes measured(linear_tensors const& t, int bits) {
         using enum safetensors_type;
@@ -16093,9 +16209,6 @@ private:
         const std::size_t words = codes.shape[0], a_word = 32 / static_cast<std::size_t>(bits);
         const std::size_t groups = t.require("scales", detail::float_types, 2).shape[0];
         shapes s{codes.shape[1], words * a_word, 0, bits};
-        if (groups == 0 || words == 0 || s.out == 0)
-            throw format_error(t.who("qweight") + ": a matrix with groups is expected, " + shape_text(codes.shape) +
-                               " was found");
         // Without g_idx, inputs of 3 bits are the multiple of 32 that the words are for.
         if (t.has("g_idx"))
             s.in = t.require("g_idx", {i32}, 1).shape[0];
@@ -16183,7 +16296,8 @@ public:
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         std::byte const* from = tensors_.find(shape_.codes)->bytes.data();
         for (std::size_t r = 0; r < rows(); ++r)
@@ -16195,7 +16309,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in;
         bool is_mx, divides;
@@ -16203,7 +16316,7 @@ private:
     };
 
     float4_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s) {}
 
     static shapes measured(linear_tensors const& t, quantization_description const& d) {
         using enum safetensors_type;
@@ -16219,7 +16332,7 @@ private:
         const std::size_t group = s.is_mx ? 32 : 16;
         if (s.is_mx && 3 * 32 * scales.shape[1] == 4 * codes.shape[1])
             throw format_error(t.who(s.codes) + ": floats of 6 bits (mxfp6) are not read");
-        if (s.out == 0 || s.in == 0 || s.in % group != 0)
+        if (s.in % group != 0)
             throw format_error(t.who(s.codes) + ": inputs in groups of " + std::to_string(group) + " are expected, " +
                                std::to_string(s.in) + " inputs were found");
         t.require("weight_scale", {scales.type}, {s.out, s.in / group});
@@ -16295,7 +16408,8 @@ public:
     std::size_t bytes() const override { return tensors_.bytes(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         m.scales = tensors_.floats("scales");
         if (shape_.bits == 3)
@@ -16305,13 +16419,12 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in, bits, group, tile;
     };
 
     flute_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s) {}
 
     static shapes measured(linear_tensors const& t, quantization_description const& d) {
         using enum safetensors_type;
@@ -16319,9 +16432,9 @@ private:
         auto const& scales = t.require("scales", detail::float_types, 2);
         shapes s{scales.shape[0], codes.shape[1], 0, 0, 32};
         for (const std::size_t bits : {2u, 3u, 4u})
-            if (s.out % 16 == 0 && s.out > 0 && codes.shape[0] == s.out / 16 * bits) s.bits = bits;
+            if (s.out % 16 == 0 && codes.shape[0] == s.out / 16 * bits) s.bits = bits;
         const std::size_t groups = scales.shape[1];
-        if (s.bits == 0 || groups == 0 || s.in == 0 || s.in % groups != 0)
+        if (s.bits == 0 || s.in % groups != 0)
             throw format_error(t.who("weight") + ": words " + shape_text(codes.shape) + " and scales " +
                                shape_text(scales.shape) + " are those of no layer of 2, 3 or 4 bits");
         s.group = s.in / groups;
@@ -16443,7 +16556,8 @@ public:
         return empty(1);
     }
 
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         read_code_rows(tensors_.find("weight")->bytes, word_layout::continuous, m);
         if (shape_.offsets.empty()) {
@@ -16455,7 +16569,6 @@ public:
         return m;
     }
 
-private:
     struct shapes {
         std::size_t out, in, group;
         int bits;
@@ -16463,7 +16576,7 @@ private:
     };
 
     mlx_linear(shapes const& s, linear_tensors&& tensors)
-        : stored_linear(s.out, s.in), tensors_(std::move(tensors)), shape_(s) {}
+        : stored_linear(s.out, s.in, tensors.who()), tensors_(std::move(tensors)), shape_(s) {}
 
     coded_matrix empty(std::size_t rows) const {
         coded_matrix m(shape_.bits, rows, cols(), shape_.group);
@@ -16474,17 +16587,18 @@ private:
         return m;
     }
 
-    /// What is said of this layer, or else of all.
-    static quantization_description said_of(linear_tensors const& t, quantization_description const& d) {
+    /// What is said of this layer beside what is of all.
+    static std::optional<quantization_description> said_of(linear_tensors const& t, quantization_description const& d) {
         if (!d.empty())
             if (const auto own = d.object().find(t.name()); own != d.object().end() && own->is_object())
-                return {*own, d.who() + ": " + in_quotes(t.name())};
-        return d;
+                return quantization_description(*own, d.who() + ": " + in_quotes(t.name()));
+        return std::nullopt;
     }
 
     static shapes measured(linear_tensors const& t, quantization_description const& d) {
         using enum safetensors_type;
-        const auto own = said_of(t, d);
+        const auto of_this = said_of(t, d);
+        quantization_description const& own = of_this ? *of_this : d;
         const auto said = [&](std::string_view key) {
             const auto n = own.integer({key});
             return n ? n : d.integer({key});
@@ -16513,7 +16627,7 @@ private:
         }
         const std::size_t all_bits = 32 * words.shape[1]; // of bytes that are there
         s.in = all_bits / static_cast<std::size_t>(s.bits);
-        if (s.out == 0 || s.in == 0 || words_of(word_layout::continuous, s.in, s.bits) != words.shape[1] ||
+        if (words_of(word_layout::continuous, s.in, s.bits) != words.shape[1] ||
             all_bits % static_cast<std::size_t>(s.bits) != 0 || s.in % s.group != 0)
             throw format_error(t.who("weight") + ": shape " + shape_text(words.shape) + " is none of codes of " +
                                std::to_string(s.bits) + " bits in groups of " + std::to_string(s.group));
@@ -16618,7 +16732,7 @@ inline std::shared_ptr<const stored_linear> with_qweight(linear_tensors t, quant
             return std::make_shared<efficient_qat_linear>(std::move(t), *bits);
         return std::make_shared<gptq_linear>(std::move(t), gptq_layout::of(d));
     }
-    if (8 * codes.shape[1] == scales.shape[1]) return std::make_shared<awq_gemm_linear>(std::move(t));
+    if (const auto bits = awq_gemm_linear::bits_of(t, d)) return std::make_shared<awq_gemm_linear>(std::move(t), *bits);
     throw format_error(t.who("qweight") + ": codes " + shape_text(codes.shape) + " and scales " +
                        shape_text(scales.shape) + " are those of no layout that is known");
 }
@@ -16814,7 +16928,8 @@ class gguf_linear final : public stored_linear {
 public:
     /// t: a matrix of a type with parts, whose bytes `mapping` keeps. file: named in errors.
     gguf_linear(gguf_tensor const& t, std::string file, std::shared_ptr<const mapped_file> mapping)
-        : stored_linear(t.rows(), t.cols()), tensor_(t), file_(std::move(file)), mapping_(std::move(mapping)) {
+        : stored_linear(t.rows(), t.cols(), std::move(file) + ": tensor " + in_quotes(t.name)), tensor_(t),
+          mapping_(std::move(mapping)) {
         BITLENS_ASSERT(t.type->parts != nullptr);
     }
 
@@ -16822,8 +16937,8 @@ public:
     std::size_t bytes() const override { return tensor_.bytes.size(); }
     std::optional<coded_matrix> form() const override { return empty(1); }
 
-    /// Errors: format_error for a weight that is not finite.
-    coded_matrix read() const override {
+private:
+    coded_matrix read_numbers() const override {
         auto m = empty(rows());
         gguf_block_type const& type = *tensor_.type;
         const std::size_t blocks = cols() / type.elements, block_groups = type.elements / type.parts->group;
@@ -16836,12 +16951,10 @@ public:
                 type.parts->take_apart(block, m.codes.row(r).data() + b * type.elements,
                                        m.scales.row(r).data() + b * block_groups, offsets);
             }
-            check_row(m, r);
         }
         return m;
     }
 
-private:
     static constexpr std::size_t most_groups = 16; // of a block
 
     coded_matrix empty(std::size_t rows) const {
@@ -16852,21 +16965,7 @@ private:
         return m;
     }
 
-    /// Where the largest number that a group could hold is finite, all are.
-    void check_row(coded_matrix const& m, std::size_t r) const {
-        const float largest = std::abs(*std::ranges::max_element(m.levels, {}, [](float x) { return std::abs(x); }));
-        for (std::size_t g = 0; g < m.groups(); ++g) {
-            const float offset = m.offsets.rows() == 0 ? 0.0f : m.offsets(r, g);
-            if (std::isfinite(std::abs(m.scales(r, g)) * largest + std::abs(offset))) continue;
-            for (std::size_t k = g * m.group_columns; k < (g + 1) * m.group_columns; ++k)
-                if (!std::isfinite(m.value_at(r, k)))
-                    throw format_error(file_ + ": tensor " + in_quotes(tensor_.name) + ": row " + std::to_string(r) +
-                                       " holds a number that is not finite");
-        }
-    }
-
     gguf_tensor tensor_;
-    std::string file_;
     std::shared_ptr<const mapped_file> mapping_; // keeps the bytes alive
 };
 
@@ -21845,7 +21944,213 @@ inline std::optional<weight_grid> find_weight_grid(matrix_view<const float> w, s
 /// What a model is made of: the layers of a decoder block, and the block that runs them in stages.
 
 // ---- bitlens/layers/attention.hpp
-/// Causal attention with grouped heads, for a whole document at once.
+/// Causal attention with grouped heads: of a whole document at once, or of more queries over the cache of their text.
+
+// ---- bitlens/layers/attention_panels.hpp
+/// How keys and values lie in memory for attention: packed as the operands of a micro-kernel, and packed on as a text
+/// grows.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+namespace bitlens::detail {
+
+/// Keys are what the panels of a micro-kernel hold as rows of "weights", and values are the same with rows and columns
+/// exchanged: [panel of positions][block of dimensions] and [panel of dimensions][position]. There is room for
+/// `capacity` positions; where one lies is said by no other size than that of the values' panels, so that all can be
+/// moved to larger ones as they are.
+struct attention_layout {
+    micro_kernel const& kernel;
+    std::size_t capacity, head_dim;
+
+    /// Keys from which the sum over values may begin: whole registers of any instruction set, and whole pieces of any
+    /// micro-kernel, so that a key's place among the lanes does not depend on where the sum begins.
+    static constexpr std::size_t key_unit = chunk_codes;
+
+    /// Queries that read a panel while it is in the nearest cache.
+    std::size_t block_rows = std::max<std::size_t>(1, 32 / kernel.tile_positions) * kernel.tile_positions;
+    std::size_t key_depth = std::min(kernel.max_depth, head_dim);
+    /// Positions whose values are summed at once, counted from the first of the text, however long that is.
+    std::size_t value_depth = kernel.max_depth;
+    std::size_t key_panels = pieces(capacity, kernel.panel_rows), key_blocks = pieces(head_dim, key_depth);
+    std::size_t value_panels = pieces(head_dim, kernel.panel_rows);
+    std::size_t key_panel_elements = panel_elements(key_depth), value_panel_elements = panel_elements(capacity);
+    std::size_t strip_cols = pieces(head_dim, chunk_codes) * chunk_codes;
+
+    static constexpr std::size_t pieces(std::size_t n, std::size_t size) noexcept { return (n + size - 1) / size; }
+
+    /// Elements of the keys or values of one head.
+    std::size_t keys() const noexcept { return key_panels * key_blocks * key_panel_elements; }
+    std::size_t values() const noexcept { return value_panels * value_panel_elements; }
+    /// Where a panel begins, of some keys and a block of dimensions; of some dimensions.
+    std::size_t key_panel(std::size_t panel, std::size_t block) const noexcept {
+        return (panel * key_blocks + block) * key_panel_elements;
+    }
+    std::size_t value_panel(std::size_t panel) const noexcept { return panel * value_panel_elements; }
+    /// Where the position `at` of a panel of `dims` dimensions begins, at a multiple of the kernel's pieces.
+    std::size_t in_value_panel(std::size_t at, std::size_t dims) const noexcept {
+        BITLENS_ASSERT(at % kernel.piece_columns == 0);
+        return kernel.row_elements(at) * kernel.padded_rows(dims);
+    }
+    /// Dimensions of a panel of values.
+    std::size_t dims_of(std::size_t panel) const noexcept {
+        return std::min(kernel.panel_rows, head_dim - panel * kernel.panel_rows);
+    }
+    /// Floats of the keys of one panel, as they were before they were packed.
+    std::size_t strip() const noexcept { return kernel.panel_rows * strip_cols; }
+
+private:
+    /// Weights are packed by whole registers, which may be more columns than a panel needs.
+    std::size_t panel_elements(std::size_t depth) const noexcept {
+        return kernel.panel_rows * kernel.row_elements(pieces(depth, chunk_codes) * chunk_codes);
+    }
+};
+
+/// Keys of one head, those of positions from `at` on, into their panels. A panel is packed whole: strip, layout.strip()
+/// floats, holds the keys of its positions before `at`, and afterwards those of the last panel.
+inline void pack_keys(attention_layout const& layout, std::size_t at, matrix_view<const float> k, packed_element* keys,
+                      float* strip) noexcept {
+    const std::size_t panel_rows = layout.kernel.panel_rows, stride = layout.strip_cols;
+    for (std::size_t s = 0, rows; s < k.rows; s += rows) {
+        const std::size_t panel = (at + s) / panel_rows, row = (at + s) % panel_rows;
+        rows = std::min(panel_rows - row, k.rows - s);
+        if (row == 0) std::fill_n(strip, layout.strip(), 0.0f);
+        for (std::size_t r = 0; r < rows; ++r) std::ranges::copy(k.row(s + r), strip + (row + r) * stride);
+        for (std::size_t i = 0, block = 0; i < k.cols; i += layout.key_depth, ++block)
+            layout.kernel.pack_weights(strip + i, stride, panel_rows, 0, std::min(layout.key_depth, k.cols - i),
+                                       keys + layout.key_panel(panel, block));
+    }
+}
+
+/// Values of one head, those of positions from `at` on, into their panels. Those up to the next piece of the kernel go
+/// to places that are there, and zeros after them, already.
+inline void pack_values(attention_layout const& layout, std::size_t at, matrix_view<const float> v,
+                        packed_element* values) noexcept {
+    micro_kernel const& kernel = layout.kernel;
+    std::size_t s = 0;
+    for (; s < v.rows && (at + s) % kernel.piece_columns != 0; ++s)
+        for (std::size_t panel = 0; panel < layout.value_panels; ++panel) {
+            std::array<float, micro_kernel::most_panel_rows> column{};
+            const std::size_t dims = layout.dims_of(panel);
+            std::copy_n(&v(s, panel * kernel.panel_rows), dims, column.data());
+            kernel.pack_column(column.data(), kernel.padded_rows(dims), at + s, values + layout.value_panel(panel));
+        }
+    for (std::size_t rows; s < v.rows; s += rows) {
+        rows = std::min(layout.value_depth, v.rows - s);
+        for (std::size_t panel = 0; panel < layout.value_panels; ++panel) {
+            const std::size_t dims = layout.dims_of(panel);
+            kernel.pack_transposed(&v(s, panel * kernel.panel_rows), v.stride, dims, rows,
+                                   values + layout.value_panel(panel) + layout.in_value_panel(at + s, dims));
+        }
+    }
+}
+
+} // namespace bitlens::detail
+
+// ---- bitlens/layers/key_value_cache.hpp
+/// key_value_cache: the keys and values of one layer for the positions of a text so far, as attention reads them.
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <utility>
+
+namespace bitlens {
+
+/// Keys and values are packed once, when they are appended, for the micro-kernel of one arithmetic; each append touches
+/// the places of its own positions and, of keys, those of one panel before them. Room grows by half of what there is,
+/// and is then copied as it lies. Move-only; what was moved from is good for nothing but to be assigned to.
+template <class Arch = simd::default_arch>
+class key_value_cache {
+public:
+    /// Of no positions yet.   Errors: shape_error for no heads or dimensions; option_error for products that are not
+    /// available.
+    key_value_cache(std::size_t kv_heads, std::size_t head_dim, arithmetic products)
+        : kv_heads_(kv_heads), head_dim_(head_dim), products_(checked(products)) {
+        if (kv_heads == 0 || head_dim == 0)
+            throw shape_error("key_value_cache: " + std::to_string(kv_heads) + " heads of " + std::to_string(head_dim) +
+                              " dimensions, expected at least 1 of 1");
+        strips_ = aligned_array<float>(kv_heads * layout().strip());
+    }
+
+    std::size_t positions() const noexcept { return positions_; }
+    std::size_t capacity() const noexcept { return capacity_; }
+    std::size_t kv_heads() const noexcept { return kv_heads_; }
+    std::size_t head_dim() const noexcept { return head_dim_; }
+    arithmetic products() const noexcept { return products_; }
+
+    /// Bytes that one of so much room takes.
+    static std::size_t bytes(std::size_t positions, std::size_t kv_heads, std::size_t head_dim, arithmetic products) {
+        const auto of = layout(micro_kernel_of<Arch>(products), room_for(positions), head_dim);
+        return kv_heads * ((of.keys() + of.values()) * sizeof(packed_element) + of.strip() * sizeof(float));
+    }
+
+    /// Makes room for so many positions in all, if there is less.
+    void reserve(std::size_t positions) {
+        if (positions <= capacity_) return;
+        const auto before = layout(), after = layout(micro_kernel_of<Arch>(products_), room_for(positions), head_dim_);
+        aligned_array<packed_element> keys(kv_heads_ * after.keys()), values(kv_heads_ * after.values());
+        for (std::size_t h = 0; h < kv_heads_ && positions_ > 0; ++h) {
+            std::copy_n(&keys_[h * before.keys()], before.keys(), &keys[h * after.keys()]);
+            for (std::size_t panel = 0; panel < before.value_panels; ++panel)
+                std::copy_n(&values_[h * before.values() + before.value_panel(panel)], before.value_panel_elements,
+                            &values[h * after.values() + after.value_panel(panel)]);
+        }
+        keys_ = std::move(keys), values_ = std::move(values), capacity_ = after.capacity;
+    }
+
+    /// Takes up the keys and values of the next positions, in so many tasks.   Shapes: k, v (T, kv_heads · head_dim).
+    /// Errors: shape_error for others.
+    void append(matrix_view<const float> k, matrix_view<const float> v, unsigned tasks = 1) {
+        detail::check_shape("key_value_cache", "k", k, k.rows, kv_heads_ * head_dim_);
+        detail::check_shape("key_value_cache", "v", v, k.rows, kv_heads_ * head_dim_);
+        if (k.rows == 0) return;
+        make_room(k.rows);
+        parallel_pieces(kv_heads_, tasks, 1, [&](std::size_t, std::size_t begin, std::size_t end) {
+            for (std::size_t h = begin; h < end; ++h) pack(h, k, v);
+        });
+        positions_ += k.rows;
+    }
+
+    /// Forgets all positions, and keeps the room.
+    void clear() noexcept { positions_ = 0; }
+
+    // What attention reads: see attention_panels.hpp.
+    detail::attention_layout layout() const noexcept {
+        return layout(micro_kernel_of<Arch>(products_), capacity_, head_dim_);
+    }
+    packed_element const* keys(std::size_t kv_head) const noexcept { return keys_.data() + kv_head * layout().keys(); }
+    packed_element const* values(std::size_t kv_head) const noexcept {
+        return values_.data() + kv_head * layout().values();
+    }
+
+private:
+    static detail::attention_layout layout(micro_kernel const& kernel, std::size_t capacity, std::size_t head_dim) {
+        return {kernel, capacity, head_dim};
+    }
+    static constexpr std::size_t room_for(std::size_t positions) noexcept {
+        constexpr std::size_t unit = detail::attention_layout::key_unit;
+        return detail::attention_layout::pieces(positions, unit) * unit;
+    }
+    void make_room(std::size_t more) {
+        if (more > capacity_ - positions_) reserve(std::max(positions_ + more, capacity_ + capacity_ / 2));
+    }
+    void pack(std::size_t kv_head, matrix_view<const float> k, matrix_view<const float> v) noexcept {
+        const auto at = layout();
+        detail::pack_keys(at, positions_, k.middle_cols(kv_head * head_dim_, head_dim_), &keys_[kv_head * at.keys()],
+                          &strips_[kv_head * at.strip()]);
+        detail::pack_values(at, positions_, v.middle_cols(kv_head * head_dim_, head_dim_),
+                            &values_[kv_head * at.values()]);
+    }
+
+    std::size_t kv_heads_, head_dim_, positions_ = 0, capacity_ = 0;
+    arithmetic products_;
+    aligned_array<packed_element> keys_, values_; // [kv_head][as the layout has them]
+    aligned_array<float> strips_;                 // [kv_head]: keys of the last panel
+};
+
+} // namespace bitlens
 
 #include <algorithm>
 #include <array>
@@ -21898,104 +22203,68 @@ float exponentials(std::span<float> s, std::size_t begin, std::size_t end, float
     return simd::fold(sum, [](float a, float b) { return a + b; });
 }
 
-/// How attention lies in memory: keys are what the panels of a micro-kernel hold as rows of "weights", and values are
-/// the same with rows and columns exchanged. All panels of a kind take the same room.
-struct attention_layout {
-    micro_kernel const& kernel;
-    std::size_t positions, head_dim; // of the keys
-
-    /// Queries that read a panel while it is in the nearest cache.
-    std::size_t block_rows = std::max<std::size_t>(1, 32 / kernel.tile_positions) * kernel.tile_positions;
-    std::size_t key_depth = std::min(kernel.max_depth, head_dim);
-    std::size_t value_depth = std::clamp<std::size_t>(positions, 1, kernel.max_depth);
-    std::size_t key_panels = pieces(positions, kernel.panel_rows), key_blocks = pieces(head_dim, key_depth);
-    std::size_t value_blocks = pieces(positions, value_depth), value_panels = pieces(head_dim, kernel.panel_rows);
-    std::size_t key_panel_elements = panel_elements(key_depth), value_panel_elements = panel_elements(value_depth);
-    std::size_t strip_cols = pieces(head_dim, chunk_codes) * chunk_codes;
-
-    /// Keys from which the sum over values may begin: whole registers of any instruction set, and whole pieces of any
-    /// micro-kernel, so that a key's place among the lanes does not depend on where the sum begins.
-    static constexpr std::size_t key_unit = chunk_codes;
-
-    static constexpr std::size_t pieces(std::size_t n, std::size_t size) noexcept { return (n + size - 1) / size; }
-
-    /// Elements of the keys or values of one head.
-    std::size_t keys() const noexcept { return key_panels * key_blocks * key_panel_elements; }
-    std::size_t values() const noexcept { return value_blocks * value_panels * value_panel_elements; }
-    /// Where a panel begins, of some keys and a block of dimensions; of a block of positions and some dimensions.
-    std::size_t key_panel(std::size_t panel, std::size_t block) const noexcept {
-        return (panel * key_blocks + block) * key_panel_elements;
-    }
-    std::size_t value_panel(std::size_t block, std::size_t panel) const noexcept {
-        return (block * value_panels + panel) * value_panel_elements;
-    }
-    /// Where the position `at` of a panel of `dims` dimensions begins, at a multiple of key_unit.
-    std::size_t in_value_panel(std::size_t at, std::size_t dims) const noexcept {
-        return kernel.row_elements(at) * kernel.padded_rows(dims);
-    }
-
-    std::size_t padded_keys() const noexcept { return key_panels * kernel.panel_rows; }
-    std::size_t padded_dims() const noexcept { return value_panels * kernel.panel_rows; }
-    /// What a task works in: keys of a panel as floats; packed queries or probabilities; scores; sums of values.
-    std::size_t strip() const noexcept { return kernel.panel_rows * strip_cols; }
-    std::size_t packed() const noexcept {
-        return std::max(block_rows * kernel.row_elements(key_depth),
-                        kernel.tile_positions * kernel.row_elements(value_depth));
-    }
-    std::size_t scores() const noexcept { return block_rows * padded_keys(); }
-    std::size_t result() const noexcept { return kernel.tile_positions * padded_dims(); }
-
-    std::size_t bytes(std::size_t kv_heads, std::size_t tasks) const noexcept {
-        return workspace::bytes_for<packed_element>(kv_heads * keys()) +
-               workspace::bytes_for<packed_element>(kv_heads * values()) +
-               workspace::bytes_for<packed_element>(tasks * packed()) + workspace::bytes_for<float>(tasks * strip()) +
-               workspace::bytes_for<float>(tasks * scores()) + workspace::bytes_for<float>(tasks * result());
-    }
-
-private:
-    /// Weights are packed by whole registers, which may be more columns than a panel needs.
-    std::size_t panel_elements(std::size_t depth) const noexcept {
-        return kernel.panel_rows * kernel.row_elements(pieces(depth, chunk_codes) * chunk_codes);
-    }
-};
-
-/// Keys and values of one head, (T, head_dim) each, into panels, those that hold none from `first` on left out.
-/// strip: layout.strip() floats to work in.
-inline void pack_head(attention_layout const& layout, std::size_t first, matrix_view<const float> k,
-                      matrix_view<const float> v, packed_element* keys, packed_element* values, float* strip) noexcept {
-    micro_kernel const& kernel = layout.kernel;
-    const std::size_t panel_rows = kernel.panel_rows, stride = layout.strip_cols;
-    for (std::size_t panel = first / panel_rows; panel < layout.key_panels; ++panel) {
-        const auto rows = k.middle_rows(panel * panel_rows, std::min(panel_rows, k.rows - panel * panel_rows));
-        std::fill_n(strip, layout.strip(), 0.0f);
-        for (std::size_t r = 0; r < rows.rows; ++r) std::ranges::copy(rows.row(r), strip + r * stride);
-        for (std::size_t i = 0, block = 0; i < k.cols; i += layout.key_depth, ++block)
-            kernel.pack_weights(strip + i, stride, panel_rows, 0, std::min(layout.key_depth, k.cols - i),
-                                keys + layout.key_panel(panel, block));
-    }
-    std::size_t block = first / layout.value_depth;
-    for (std::size_t s = block * layout.value_depth; s < v.rows; s += layout.value_depth, ++block)
-        for (std::size_t i = 0, panel = 0; i < v.cols; i += panel_rows, ++panel)
-            kernel.pack_transposed(&v(s, i), v.stride, std::min(panel_rows, v.cols - i),
-                                   std::min(layout.value_depth, v.rows - s), values + layout.value_panel(block, panel));
-}
-
 /// What a task of attention works in.
 struct attention_scratch {
-    packed_element* packed;
-    float *scores, *result;
+    packed_element* packed; // queries or probabilities
+    float *scores, *result; // result: sums of values
 };
 
-/// out = attention of queries from row `first` on of one head, at most a block of them, q and out (T, head_dim).
+/// How much of it a task needs for so many queries at once and the keys up to the last of them.
+struct attention_work {
+    attention_layout const& layout;
+    std::size_t queries, keys;
+
+    std::size_t rows() const noexcept {
+        const std::size_t tile = layout.kernel.tile_positions;
+        return std::min(layout.block_rows, layout.pieces(queries, tile) * tile);
+    }
+    std::size_t padded_keys() const noexcept {
+        return layout.pieces(keys, layout.kernel.panel_rows) * layout.kernel.panel_rows;
+    }
+    std::size_t padded_dims() const noexcept { return layout.value_panels * layout.kernel.panel_rows; }
+    std::size_t packed() const noexcept {
+        return std::max(rows() * layout.kernel.row_elements(layout.key_depth),
+                        layout.kernel.tile_positions * layout.kernel.row_elements(std::min(layout.value_depth, keys)));
+    }
+    std::size_t scores() const noexcept { return rows() * padded_keys(); }
+    std::size_t result() const noexcept { return layout.kernel.tile_positions * padded_dims(); }
+
+    std::size_t bytes(std::size_t tasks) const noexcept {
+        return workspace::bytes_for<packed_element>(tasks * packed()) + workspace::bytes_for<float>(tasks * scores()) +
+               workspace::bytes_for<float>(tasks * result());
+    }
+};
+
+/// Queries of all heads of one text, which stand from rule.first on, and the panels of its keys and values.
+struct attention_job {
+    attention_layout layout;
+    attention_rule rule;
+    matrix_view<const float> q; // (T, heads · head_dim)
+    std::size_t kv_heads;
+    packed_element const *keys, *values; // [kv_head]
+    matrix_view<float> out;
+
+    std::size_t heads() const noexcept { return q.cols / layout.head_dim; }
+    std::size_t blocks() const noexcept { return layout.pieces(q.rows, layout.block_rows); }
+    attention_work work() const noexcept { return {layout, q.rows, rule.first + q.rows}; }
+};
+
+/// out = attention of queries from row `first` on of one head, at most a block of them.
 template <class Arch>
-void attend(attention_layout const& layout, attention_rule const& rule, matrix_view<const float> q, std::size_t first,
-            const packed_element* keys, const packed_element* values, matrix_view<float> out,
-            attention_scratch scratch) noexcept {
+void attend(attention_job const& job, std::size_t head, std::size_t first, attention_scratch scratch) noexcept {
+    attention_layout const& layout = job.layout;
+    attention_rule const& rule = job.rule;
     micro_kernel const& kernel = layout.kernel;
+    const std::size_t heads = job.heads(), kv_heads = job.kv_heads, kv_head = head / (heads / kv_heads);
+    const auto q = job.q.middle_cols(head * layout.head_dim, layout.head_dim);
+    const auto out = job.out.middle_cols(head * layout.head_dim, layout.head_dim);
+    packed_element const* const keys = job.keys + kv_head * layout.keys();
+    packed_element const* const values = job.values + kv_head * layout.values();
+    const attention_work work = job.work();
     const std::size_t tile_rows = kernel.tile_positions, panel_rows = kernel.panel_rows;
     const std::size_t end = std::min(q.rows, first + layout.block_rows), dims = q.cols;
-    const matrix_view<float> scores(scratch.scores, layout.block_rows, layout.padded_keys());
-    const matrix_view<float> result(scratch.result, tile_rows, layout.padded_dims());
+    const matrix_view<float> scores(scratch.scores, work.rows(), work.padded_keys());
+    const matrix_view<float> result(scratch.result, tile_rows, work.padded_dims());
     const auto rows_of = [&](std::size_t t) { return std::min(tile_rows, end - t); };
     // Keys of the tile from t on: those that its first query sees and the others see too, or no longer.
     const auto seen_from = [&](std::size_t t) { return rule.seen_from(rule.first + t); };
@@ -22032,14 +22301,13 @@ void attend(attention_layout const& layout, attention_rule const& rule, matrix_v
         for (std::size_t s = begin, next; s < seen_by(t); s = next, ++block) {
             next = (block + 1) * layout.value_depth;
             const auto weights = tile.middle_cols(s, std::min(next, seen_by(t)) - s);
-            const std::size_t at = s - block * layout.value_depth;
             kernel.pack_positions(weights, scratch.packed);
             for (std::size_t i = 0, panel = 0; i < dims; i += panel_rows, ++panel) {
                 const std::size_t panel_dims = std::min(panel_rows, dims - i);
                 const auto part =
                     result.middle_rows(0, padded_rows_of(t)).middle_cols(i, kernel.padded_rows(panel_dims));
                 kernel.multiply(kernel.packed_operand(scratch.packed, weights.rows), weights.cols,
-                                values + layout.value_panel(block, panel) + layout.in_value_panel(at, panel_dims), part,
+                                values + layout.value_panel(panel) + layout.in_value_panel(s, panel_dims), part,
                                 s == begin ? matrix_view<float>{} : part, {});
             }
         }
@@ -22050,30 +22318,88 @@ void attend(attention_layout const& layout, attention_rule const& rule, matrix_v
     }
 }
 
-/// Errors: those of attention, but for the workspace.
-inline void check_attention_operands(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
+/// Errors: those of attention, but for the workspace.   k: of the keys, whose numbers are not looked at.
+inline void check_attention_operands(matrix_view<const float> q, std::size_t keys, std::size_t key_width,
                                      std::size_t head_dim, attention_rule const& rule, matrix_view<float> out) {
-    if (head_dim == 0 || k.cols == 0 || k.cols % head_dim != 0 || q.cols % k.cols != 0)
-        throw shape_error("attention: q has " + std::to_string(q.cols) + " columns and k " + std::to_string(k.cols) +
+    if (head_dim == 0 || key_width == 0 || key_width % head_dim != 0 || q.cols % key_width != 0)
+        throw shape_error("attention: q has " + std::to_string(q.cols) + " columns and k " + std::to_string(key_width) +
                           ", expected whole heads of " + std::to_string(head_dim) + ", and as many of q for each of k");
-    check_range("attention", "queries", rule.first, q.rows, k.rows);
-    check_shape("attention", "v", v, k.rows, k.cols);
+    check_range("attention", "queries", rule.first, q.rows, keys);
     check_shape("attention", "out", out, q.rows, q.cols);
     if (!(rule.scale > 0) || !std::isfinite(rule.scale))
         throw option_error("attention: scale " + std::to_string(rule.scale) + ", expected a positive number");
     if (rule.window == 0) throw option_error("attention: a window of 0 keys, expected at least 1, the query's own");
     check_soft_cap("attention", rule.soft_cap);
 }
+inline void check_attention_operands(matrix_view<const float> q, matrix_view<const float> k, matrix_view<const float> v,
+                                     std::size_t head_dim, attention_rule const& rule, matrix_view<float> out) {
+    check_attention_operands(q, k.rows, k.cols, head_dim, rule, out);
+    check_shape("attention", "v", v, k.rows, k.cols);
+}
+
+/// All of some jobs, job_of(0) … job_of(count − 1), of one kernel and head_dim.   Errors: shape_error for a workspace
+/// that has less than the work of the most queries and keys for each task.
+template <class Arch, class JobOf>
+void attend_all(std::size_t count, JobOf const& job_of, workspace& scratch) {
+    std::size_t units = 0, queries = 0, keys = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const attention_job job = job_of(i);
+        units += job.heads() * job.blocks();
+        queries = std::max(queries, job.q.rows);
+        keys = std::max(keys, job.rule.first + job.q.rows);
+    }
+    if (units == 0) return;
+    const attention_layout layout = job_of(0).layout;
+    const attention_work most{layout, queries, keys};
+    const std::size_t tasks = scratch.tasks();
+    scratch.require("attention", most.bytes(tasks));
+    workspace::frame frame(scratch);
+    const auto packed = frame.take<packed_element>(tasks * most.packed());
+    const auto scores = frame.take<float>(tasks * most.scores());
+    const auto results = frame.take<float>(tasks * most.result());
+    parallel_pieces(units, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
+        const micro_kernel_session session(layout.kernel);
+        const attention_scratch own{&packed[task * most.packed()], &scores[task * most.scores()],
+                                    &results[task * most.result()]};
+        for (std::size_t i = 0, first = 0, next; i < count && first < end; ++i, first = next) {
+            const attention_job job = job_of(i);
+            const std::size_t blocks = job.blocks();
+            next = first + job.heads() * blocks;
+            for (std::size_t unit = std::max(begin, first); unit < std::min(end, next); ++unit)
+                attend<Arch>(job, (unit - first) / blocks, (unit - first) % blocks * job.layout.block_rows, own);
+        }
+    });
+}
+
+/// Bytes of workspace for the panels of a document, but for what attend_all needs.
+inline std::size_t panel_bytes(attention_layout const& layout, std::size_t kv_heads, std::size_t tasks) noexcept {
+    return workspace::bytes_for<packed_element>(kv_heads * layout.keys()) +
+           workspace::bytes_for<packed_element>(kv_heads * layout.values()) +
+           workspace::bytes_for<float>(tasks * layout.strip());
+}
 
 } // namespace detail
 
-/// Bytes of workspace that attention needs for so many keys, in any arithmetic and by any rule.
+/// Bytes of workspace that attention needs for a document of so many keys, in any arithmetic and by any rule.
 template <class Arch = simd::default_arch>
 std::size_t attention_bytes(std::size_t keys, std::size_t kv_heads, std::size_t head_dim, unsigned tasks) {
     std::size_t bytes = 0;
-    for (const arithmetic a : all_arithmetics)
-        bytes =
-            std::max(bytes, detail::attention_layout{micro_kernel_of<Arch>(a), keys, head_dim}.bytes(kv_heads, tasks));
+    for (const arithmetic a : all_arithmetics) {
+        const detail::attention_layout layout{micro_kernel_of<Arch>(a), keys, head_dim};
+        bytes = std::max(bytes, detail::panel_bytes(layout, kv_heads, tasks) +
+                                    detail::attention_work{layout, keys, keys}.bytes(tasks));
+    }
+    return bytes;
+}
+
+/// The same for queries over caches of so many keys at most.
+template <class Arch = simd::default_arch>
+std::size_t cached_attention_bytes(std::size_t queries, std::size_t keys, std::size_t head_dim, unsigned tasks) {
+    std::size_t bytes = 0;
+    for (const arithmetic a : all_arithmetics) {
+        const detail::attention_layout layout{micro_kernel_of<Arch>(a), keys, head_dim};
+        bytes = std::max(bytes, detail::attention_work{layout, queries, keys}.bytes(tasks));
+    }
     return bytes;
 }
 
@@ -22091,37 +22417,69 @@ void attention(matrix_view<const float> q, matrix_view<const float> k, matrix_vi
     detail::check_attention_operands(q, k, v, head_dim, rule, out);
     if (q.rows == 0) return;
 
-    const std::size_t heads = q.cols / head_dim, kv_heads = k.cols / head_dim, tasks = scratch.tasks();
-    k = k.middle_rows(0, rule.first + q.rows);
-    v = v.middle_rows(0, rule.first + q.rows);
-    const detail::attention_layout layout{micro_kernel_of<Arch>(scratch.products()), k.rows, head_dim};
-    scratch.require("attention", layout.bytes(kv_heads, tasks));
+    const std::size_t kv_heads = k.cols / head_dim, tasks = scratch.tasks(), keys_seen = rule.first + q.rows;
+    const detail::attention_layout layout{micro_kernel_of<Arch>(scratch.products()), keys_seen, head_dim};
+    scratch.require("attention", detail::panel_bytes(layout, kv_heads, tasks) +
+                                     detail::attention_work{layout, q.rows, keys_seen}.bytes(tasks));
     workspace::frame frame(scratch);
     const auto keys = frame.take<packed_element>(kv_heads * layout.keys());
     const auto values = frame.take<packed_element>(kv_heads * layout.values());
-    const auto packed = frame.take<packed_element>(tasks * layout.packed());
     const auto strips = frame.take<float>(tasks * layout.strip());
-    const auto scores = frame.take<float>(tasks * layout.scores());
-    const auto results = frame.take<float>(tasks * layout.result());
 
+    // Panels that hold no key which a query sees are left out.
+    const std::size_t from = rule.seen_from(rule.first);
+    const auto first_key = from / layout.kernel.panel_rows * layout.kernel.panel_rows;
+    const auto first_value = from / layout.key_unit * layout.key_unit;
     parallel_pieces(kv_heads, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        for (std::size_t h = begin; h < end; ++h)
-            detail::pack_head(layout, rule.seen_from(rule.first), k.middle_cols(h * head_dim, head_dim),
-                              v.middle_cols(h * head_dim, head_dim), &keys[h * layout.keys()],
-                              &values[h * layout.values()], &strips[task * layout.strip()]);
-    });
-    const std::size_t blocks = layout.pieces(q.rows, layout.block_rows);
-    parallel_pieces(heads * blocks, tasks, 1, [&](std::size_t task, std::size_t begin, std::size_t end) {
-        const micro_kernel_session session(layout.kernel);
-        for (std::size_t i = begin; i < end; ++i) {
-            const std::size_t head = i / blocks, kv_head = head / (heads / kv_heads);
-            detail::attend<Arch>(
-                layout, rule, q.middle_cols(head * head_dim, head_dim), i % blocks * layout.block_rows,
-                &keys[kv_head * layout.keys()], &values[kv_head * layout.values()],
-                out.middle_cols(head * head_dim, head_dim),
-                {&packed[task * layout.packed()], &scores[task * layout.scores()], &results[task * layout.result()]});
+        for (std::size_t h = begin; h < end; ++h) {
+            const auto of_head = [&](matrix_view<const float> all, std::size_t first) {
+                return all.middle_rows(first, keys_seen - first).middle_cols(h * head_dim, head_dim);
+            };
+            detail::pack_keys(layout, first_key, of_head(k, first_key), &keys[h * layout.keys()],
+                              &strips[task * layout.strip()]);
+            detail::pack_values(layout, first_value, of_head(v, first_value), &values[h * layout.values()]);
         }
     });
+    const detail::attention_job job{layout, rule, q, kv_heads, keys.data(), values.data(), out};
+    detail::attend_all<Arch>(
+        1, [&](std::size_t) { return job; }, scratch);
+}
+
+/// Queries of one text over its cache: out_t as above, for positions first, first + 1 … of those that the cache has.
+template <class Arch = simd::default_arch>
+struct cached_queries {
+    key_value_cache<Arch> const* cache;
+    std::size_t first;
+    matrix_view<const float> q;
+    matrix_view<float> out;
+};
+
+/// Attention of queries over the caches of their texts, the same of each as attention of its whole text, bit for bit.
+/// rule.first is not looked at.   Shapes: q, out (T, heads · head_dim).   Scratch: cached_attention_bytes for the most
+/// queries and keys of one text.   Errors: as above; option_error for a cache of another arithmetic than the
+/// workspace's.
+template <class Arch = simd::default_arch>
+void attention(std::span<const cached_queries<Arch>> texts, attention_rule const& rule, workspace& scratch) {
+    const auto rule_of = [&](auto const& text) {
+        attention_rule own = rule;
+        own.first = text.first;
+        return own;
+    };
+    for (auto const& text : texts) {
+        auto const& cache = *text.cache;
+        detail::check_attention_operands(text.q, cache.positions(), cache.kv_heads() * cache.head_dim(),
+                                         cache.head_dim(), rule_of(text), text.out);
+        detail::check_size("attention", "a head of the cache", cache.head_dim(), texts[0].cache->head_dim());
+        if (cache.products() != scratch.products())
+            throw option_error("attention: keys and values are packed for " + std::string(name(cache.products())) +
+                               ", the workspace is for " + std::string(name(scratch.products())));
+    }
+    const auto job_of = [&](std::size_t i) {
+        auto const& text = texts[i];
+        return detail::attention_job{text.cache->layout(), rule_of(text),         text.q,  text.cache->kv_heads(),
+                                     text.cache->keys(0),  text.cache->values(0), text.out};
+    };
+    detail::attend_all<Arch>(texts.size(), job_of, scratch);
 }
 
 } // namespace bitlens
@@ -22630,11 +22988,31 @@ inline rope_frequencies frequencies_of(rope_rule const& rule, std::size_t head_d
     return f;
 }
 
+/// The length of the shortest text whose frequencies are those of a text of some positions: what was turned in a text
+/// of so many or more is not to be turned again when it grows to `positions`.
+inline std::size_t shortest_text_like(rope_rule const& rule, std::size_t positions) noexcept {
+    if (auto const* const s = std::get_if<rope_dynamic>(&rule.scaling)) return positions <= s->context ? 0 : positions;
+    if (auto const* const s = std::get_if<rope_longrope>(&rule.scaling))
+        return positions <= s->original_context ? 0 : s->original_context + 1;
+    return 0;
+}
+
 /// A·cos and A·sin of position · frequency, for positions 0 … T − 1 of a text of T, and each pair that turns.
 /// The frequency and the angle are rounded to float before the cosine is taken: models are trained and served with that
 /// rounding (transformers computes both in float32), and at late positions it is worth 10⁻⁵ of a turn.
 class rope_table {
 public:
+    /// Of a text with these frequencies, for its first positions.
+    rope_table(std::size_t positions, std::size_t head_dim, rope_frequencies const& f)
+        : head_dim_(head_dim), cos_(positions, f.of_pair.size()), sin_(positions, f.of_pair.size()) {
+        const double a = double{f.magnitude};
+        for (std::size_t i = 0; i < f.of_pair.size(); ++i)
+            for (std::size_t t = 0; t < positions; ++t) {
+                const double angle = static_cast<float>(t) * f.of_pair[i]; // rounded to float
+                cos_(t, i) = static_cast<float>(a * std::cos(angle));
+                sin_(t, i) = static_cast<float>(a * std::sin(angle));
+            }
+    }
     /// Errors: those of frequencies_of.
     rope_table(std::size_t positions, std::size_t head_dim, rope_rule const& rule)
         : rope_table(positions, head_dim, frequencies_of(rule, head_dim, positions)) {}
@@ -22646,17 +23024,6 @@ public:
     std::span<const float> sin(std::size_t t) const noexcept { return sin_.row(t); }
 
 private:
-    rope_table(std::size_t positions, std::size_t head_dim, rope_frequencies const& f)
-        : head_dim_(head_dim), cos_(positions, f.of_pair.size()), sin_(positions, f.of_pair.size()) {
-        const double a = double{f.magnitude};
-        for (std::size_t i = 0; i < f.of_pair.size(); ++i)
-            for (std::size_t t = 0; t < positions; ++t) {
-                const double angle = static_cast<float>(t) * f.of_pair[i]; // rounded to float
-                cos_(t, i) = static_cast<float>(a * std::cos(angle));
-                sin_(t, i) = static_cast<float>(a * std::sin(angle));
-            }
-    }
-
     std::size_t head_dim_;
     matrix<float> cos_, sin_; // (T, rotated/2)
 };
@@ -22691,6 +23058,7 @@ inline void rope(rope_table const& table, std::size_t first, matrix_view<float> 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -22820,7 +23188,7 @@ struct block_buffers {
     matrix<float> act;   // input of W_down (T, d_ff)
     std::shared_ptr<const rope_tables> ropes;
 
-    /// With tables that other tasks have too, for texts of this length. for texts of this length.
+    /// With tables that other tasks have too, for texts of this length; none for texts that go on with their own.
     block_buffers(std::size_t positions, block_shape const& s, std::shared_ptr<const rope_tables> tables)
         : heads(positions, s.heads * s.head_dim), act(positions, s.ffn_width), ropes(std::move(tables)) {}
     block_buffers(std::size_t positions, block_shape const& s, std::span<const rope_rule> rules)
@@ -22832,8 +23200,36 @@ struct block_buffers {
     }
 };
 
-/// Bytes of workspace that advance needs, whoever listens.
-inline std::size_t advance_bytes(block_shape const& s, std::size_t positions, unsigned tasks) {
+/// How matrix products of a few rows are computed: one after the other, or together as those of a document. They round
+/// differently, and so it is said by who runs a model, never taken from the number of rows.
+enum class row_products : std::uint8_t {
+    matmul, ///< the bits that a document's rows have
+    matvec, ///< float32 whatever the workspace's arithmetic: each row by itself, as fast as the weights can be read
+};
+
+/// A text that rows of a stream go on: its next positions.
+struct text_rows {
+    std::size_t rows;                         // after those of the texts before it in the stream
+    std::span<key_value_cache<>> layers;      // what it has been so far, in each layer of the model
+    std::shared_ptr<const rope_tables> ropes; // of the text that these rows belong to
+};
+
+/// What a stream is when it is no document from its first position on: texts that go on, side by side.
+struct continuation {
+    std::span<const text_rows> texts;
+    row_products products = row_products::matmul;
+
+    std::size_t rows() const noexcept {
+        std::size_t sum = 0;
+        for (auto const& text : texts) sum += text.rows;
+        return sum;
+    }
+};
+
+namespace detail {
+
+/// Bytes of workspace that a block needs for so many rows, and some beside its queries, keys and values.
+inline std::size_t block_bytes(block_shape const& s, std::size_t positions, unsigned tasks, std::size_t attention) {
     const auto floats = [&](std::size_t width) { return workspace::bytes_for<float>(positions * width); };
     std::size_t product = 0;
     for (std::size_t p = 0; p < projection_count; ++p) {
@@ -22841,23 +23237,41 @@ inline std::size_t advance_bytes(block_shape const& s, std::size_t positions, un
         product = std::max(product, matmul_bytes(rows, cols, positions, tasks));
     }
     const std::size_t query = floats(s.heads * s.head_dim), key = floats(s.kv_heads * s.head_dim);
-    const std::size_t attend = floats(s.width) + query + 2 * key +
-                               std::max(product, attention_bytes(positions, s.kv_heads, s.head_dim, tasks));
+    const std::size_t attend = floats(s.width) + query + 2 * key + std::max(product, attention);
     const std::size_t gate = 2 * floats(s.width) + floats(s.ffn_width) + product;
     return std::max(attend, gate);
 }
 
+} // namespace detail
+
+/// Bytes of workspace that advance needs, whoever listens.
+inline std::size_t advance_bytes(block_shape const& s, std::size_t positions, unsigned tasks) {
+    return detail::block_bytes(s, positions, tasks, attention_bytes(positions, s.kv_heads, s.head_dim, tasks));
+}
+
+/// The same for rows of `texts` texts that go on, the longest of them of `keys` positions with its new ones.
+inline std::size_t continue_bytes(block_shape const& s, std::size_t rows, std::size_t texts, std::size_t keys,
+                                  unsigned tasks) {
+    return detail::block_bytes(s, rows, tasks,
+                               workspace::bytes_for<cached_queries<>>(texts) +
+                                   workspace::bytes_for<std::size_t>(texts) +
+                                   cached_attention_bytes(rows, keys, s.head_dim, tasks));
+}
+
 namespace detail {
 
-/// f(first, count) over the rows of a document, in as many pieces as the workspace has tasks.
+/// f(first, count) over the rows of a document, in as many pieces as there are tasks.
 template <class F>
-void over_rows(std::size_t positions, workspace const& scratch, F const& f) {
-    parallel_pieces(positions, scratch.tasks(), 1,
+void over_rows(std::size_t positions, unsigned tasks, F const& f) {
+    parallel_pieces(positions, std::clamp<std::size_t>(positions, 1, tasks), 1,
                     [&](std::size_t, std::size_t first, std::size_t end) { f(first, end - first); });
 }
 
-/// One block at work on one example; a member function per stage.
-template <block_form Form, class W, class P>
+/// What a stream is that is no continuation.
+struct whole_document {};
+
+/// One block at work on one example, or on texts that go on; a member function per stage.
+template <block_form Form, class W, class P, class Texts>
 struct block_run {
     block_shape const& shape;
     block_weights<W> const& weights;
@@ -22866,13 +23280,15 @@ struct block_run {
     block_buffers& buffers;
     workspace& scratch;
     P& probe;
+    Texts const& texts; // a whole_document, or a continuation
 
     std::size_t positions() const noexcept { return stream.x.rows(); }
     template <class Point>
     static constexpr bool hears = listens<P, Point>;
+    static constexpr bool goes_on = std::same_as<Texts, continuation>;
 
     void normalise(matrix_view<const float> x, block_norm n, matrix_view<float> y) {
-        over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
+        over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
             rms_norm(x.middle_rows(first, count), weights.rest->gamma(n), shape.norm_eps, y.middle_rows(first, count));
         });
     }
@@ -22893,12 +23309,22 @@ struct block_run {
         }
     }
 
+    /// y = W x.
+    void multiply_rows(W const& w, matrix_view<const float> x, matrix_view<float> y) {
+        if constexpr (goes_on && weight_matrix<W>)
+            if (texts.products == row_products::matvec) {
+                for (std::size_t t = 0; t < x.rows; ++t) matvec(w, x.row(t), y.row(t), scratch);
+                return;
+            }
+        matmul(w, x, y, scratch);
+    }
+
     /// y = W x + b.
     void apply(projection p, matrix_view<const float> x, matrix_view<float> y) {
-        matmul(weights[p], x, y, scratch);
+        multiply_rows(weights[p], x, y);
         auto const& bias = weights.rest->bias(p);
         if (!bias.empty())
-            over_rows(positions(), scratch,
+            over_rows(positions(), scratch.tasks(),
                       [&](std::size_t first, std::size_t count) { add_bias(bias, y.middle_rows(first, count)); });
     }
 
@@ -22916,12 +23342,12 @@ struct block_run {
     }
 
     /// Queries or keys, normalised where the block does so and turned by their positions.
-    void turn(block_norm n, matrix_view<float> x, std::size_t first) {
+    void turn(block_norm n, matrix_view<float> x, std::size_t first, rope_tables const& ropes) {
         if constexpr (Form.queries_keys == query_key_norm::each_head)
             rms_norm_of_heads(x, weights.rest->gamma(n), shape.norm_eps, x);
         else if constexpr (Form.queries_keys == query_key_norm::all_heads)
             rms_norm(x, weights.rest->gamma(n), shape.norm_eps, x);
-        rope((*buffers.ropes)[shape.rope], first, x);
+        rope(ropes[shape.rope], first, x);
         if (n != block_norm::query || shape.growth.rate == 0) return;
         for (std::size_t t = 0; t < x.rows; ++t) {
             const float longer = shape.growth.at(first + t);
@@ -22943,12 +23369,41 @@ struct block_run {
         emit<hook::attn_q>(probe, at, q);
         emit<hook::attn_k>(probe, at, k);
         emit<hook::attn_v>(probe, at, v);
-        over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
-            turn(block_norm::query, q.middle_rows(first, count), first);
-            turn(block_norm::key, k.middle_rows(first, count), first);
-        });
-        attention(q, k, v, shape.head_dim, shape.attention(), buffers.heads, scratch);
+        if constexpr (goes_on) {
+            attend_on(q, k, v);
+        } else {
+            over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
+                turn(block_norm::query, q.middle_rows(first, count), first, *buffers.ropes);
+                turn(block_norm::key, k.middle_rows(first, count), first, *buffers.ropes);
+            });
+            attention(q, k, v, shape.head_dim, shape.attention(), buffers.heads, scratch);
+        }
         emit<hook::attn_heads>(probe, at, buffers.heads);
+    }
+
+    /// heads = attention of queries that go on their texts, whose caches take up the keys and values.
+    void attend_on(matrix_view<float> q, matrix_view<float> k, matrix_view<float> v) {
+        workspace::frame frame(scratch);
+        const std::size_t count = texts.texts.size();
+        const unsigned tasks_of_text = count == 1 ? scratch.tasks() : 1;
+        const auto all = frame.template take<cached_queries<>>(count);
+        const auto first_rows = frame.template take<std::size_t>(count);
+        for (std::size_t i = 0, row = 0; i < count; row += texts.texts[i++].rows) first_rows[i] = row;
+        parallel_pieces(count, scratch.tasks(), 1, [&](std::size_t, std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i) {
+                text_rows const& text = texts.texts[i];
+                key_value_cache<>& cache = text.layers[at.layer];
+                const std::size_t first = cache.positions();
+                const auto of_text = [&](matrix_view<float> x) { return x.middle_rows(first_rows[i], text.rows); };
+                over_rows(text.rows, tasks_of_text, [&](std::size_t row, std::size_t rows) {
+                    turn(block_norm::query, of_text(q).middle_rows(row, rows), first + row, *text.ropes);
+                    turn(block_norm::key, of_text(k).middle_rows(row, rows), first + row, *text.ropes);
+                });
+                cache.append(of_text(k), of_text(v), tasks_of_text);
+                all[i] = {&cache, first, of_text(q), of_text(buffers.heads)};
+            }
+        });
+        attention(std::span<const cached_queries<>>(all), shape.attention(), scratch);
     }
 
     /// x += W_o · heads.
@@ -22972,7 +23427,7 @@ struct block_run {
         }
         const auto up = frame.template take<float>(positions(), shape.ffn_width);
         apply(projection::up, n, up);
-        over_rows(positions(), scratch, [&](std::size_t first, std::size_t count) {
+        over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
             if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>)
                 activate<Form.gate>(gate.middle_rows(first, count));
             else
@@ -23016,23 +23471,29 @@ void check_block(block_shape const& shape, block_weights<W> const& weights, resi
     check_shape(who, "the stream's x", stream.x.view(), positions, shape.width);
     check_shape(who, "the buffers' heads", buffers.heads.view(), positions, shape.query_width());
     check_shape(who, "the buffers' act", buffers.act.view(), positions, shape.ffn_width);
-    if (shape.rope >= buffers.ropes->size())
+}
+inline void check_ropes(block_shape const& shape, rope_tables const* ropes) {
+    const std::size_t tables = ropes == nullptr ? 0 : ropes->size();
+    if (shape.rope >= tables)
         throw shape_error("advance: the block turns by rotary table " + std::to_string(shape.rope) + " of " +
-                          std::to_string(buffers.ropes->size()));
+                          std::to_string(tables));
+}
+/// Errors: shape_error where texts do not fit the block or the stream.
+inline void check_texts(block_shape const& shape, site at, std::size_t rows, continuation const& texts) {
+    constexpr const char* who = "advance";
+    check_size(who, "the stream of texts", rows, texts.rows());
+    for (auto const& text : texts.texts) {
+        check_ropes(shape, text.ropes.get());
+        check_range(who, "layers of a text", at.layer, 1, text.layers.size());
+        auto const& cache = text.layers[at.layer];
+        check_shape(who, "the cache of a text", cache.kv_heads(), cache.head_dim(), shape.kv_heads, shape.head_dim);
+    }
 }
 
-} // namespace detail
-
-/// Runs the stages stream.next … until − 1 of one block on one example and speaks to the probe on the way; after the
-/// last stage the stream is ready for the next block. Weights may change between two calls: a stage that left x alone
-/// (qkv, gate_up) can be run again.   Scratch: advance_bytes.   Errors: shape_error where weights, stream or buffers do
-/// not fit the shape, or the workspace is too small.
-template <block_form Form, product_weights W, detail::meant_as_probe P>
-void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
-             block_buffers& buffers, stage until, workspace& scratch, P& p) {
-    detail::check_block<Form>(shape, weights, stream, buffers);
-    scratch.require("advance", advance_bytes(shape, stream.x.rows(), scratch.tasks()));
-    detail::block_run<Form, W, P> run{shape, weights, at, stream, buffers, scratch, p};
+template <block_form Form, class W, class P, class Texts>
+void advance_stages(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
+                    block_buffers& buffers, Texts const& texts, stage until, workspace& scratch, P& p) {
+    block_run<Form, W, P, Texts> run{shape, weights, at, stream, buffers, scratch, p, texts};
     for (; stream.next < until; stream.next = static_cast<stage>(static_cast<int>(stream.next) + 1))
         switch (stream.next) {
         case stage::qkv:
@@ -23051,6 +23512,33 @@ void advance(block_shape const& shape, block_weights<W> const& weights, site at,
             break;
         }
     if (stream.next == stage::end) stream.next = stage::qkv;
+}
+
+} // namespace detail
+
+/// Runs the stages stream.next … until − 1 of one block on one example and speaks to the probe on the way; after the
+/// last stage the stream is ready for the next block. Weights may change between two calls: a stage that left x alone
+/// (qkv, gate_up) can be run again.   Scratch: advance_bytes.   Errors: shape_error where weights, stream or buffers do
+/// not fit the shape, or the workspace is too small.
+template <block_form Form, product_weights W, detail::meant_as_probe P>
+void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
+             block_buffers& buffers, stage until, workspace& scratch, P& p) {
+    detail::check_block<Form>(shape, weights, stream, buffers);
+    detail::check_ropes(shape, buffers.ropes.get());
+    scratch.require("advance", advance_bytes(shape, stream.x.rows(), scratch.tasks()));
+    detail::advance_stages<Form>(shape, weights, at, stream, buffers, detail::whole_document{}, until, scratch, p);
+}
+
+/// The same of texts that go on: rows of the stream are their next positions, which their caches of layer at.layer take
+/// up in the stage qkv, which can therefore not be run again. With row_products::matmul a row has the bits that it has
+/// in a document.   Scratch: continue_bytes.   Errors: as above; shape_error where the texts do not fit, or their
+/// tables do not have a position.
+template <block_form Form, product_weights W, detail::meant_as_probe P>
+void advance(block_shape const& shape, block_weights<W> const& weights, site at, residual_stream& stream,
+             block_buffers& buffers, continuation const& texts, stage until, workspace& scratch, P& p) {
+    detail::check_block<Form>(shape, weights, stream, buffers);
+    detail::check_texts(shape, at, stream.x.rows(), texts);
+    detail::advance_stages<Form>(shape, weights, at, stream, buffers, texts, until, scratch, p);
 }
 
 } // namespace bitlens
@@ -27110,6 +27598,625 @@ inline std::vector<std::string> setting_differences(checkpoint const& full, chec
 
 } // namespace bitlens
 
+// ---- bitlens/models/generate.hpp
+/// generate: what a model finds most likely to follow a text, token by token.
+
+// ---- bitlens/models/growing_text.hpp
+/// growing_text: a text that a model reads piece by piece.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace bitlens {
+
+/// Rotary tables for the first positions of texts of some length.
+struct text_ropes {
+    rope_tables tables;
+    std::size_t length; // of a text whose frequencies they have
+
+    text_ropes(std::span<const rope_rule> rules, std::size_t text_length, std::size_t positions, std::size_t head_dim)
+        : length(text_length) {
+        for (auto const& rule : rules)
+            tables.emplace_back(positions, head_dim, frequencies_of(rule, head_dim, text_length));
+    }
+
+    /// Whether a text of so many positions is turned by them.
+    bool serve(std::span<const rope_rule> rules, std::size_t positions) const noexcept {
+        const std::size_t shorter = std::min(length, positions), longer = std::max(length, positions);
+        return !tables.empty() && tables[0].positions() >= positions &&
+               std::ranges::all_of(rules,
+                                   [&](rope_rule const& rule) { return shortest_text_like(rule, longer) <= shorter; });
+    }
+};
+
+/// The ids of a text, and of those that a model has read what later ones need: keys and values in each of its layers.
+/// It belongs to one model and arithmetic once it is read. Ids may be added at the end, and all else is the model's
+/// (transformer::read). Move-only.
+struct growing_text {
+    std::vector<std::int32_t> ids;
+    std::vector<key_value_cache<>> layers{};
+    std::shared_ptr<const text_ropes> ropes{};
+
+    explicit growing_text(std::span<const std::int32_t> first_ids) : ids(first_ids.begin(), first_ids.end()) {}
+    growing_text(growing_text&&) = default;
+    growing_text& operator=(growing_text&&) = default;
+
+    /// Ids that were read.
+    std::size_t positions() const noexcept { return layers.empty() ? 0 : layers[0].positions(); }
+    std::size_t unread() const noexcept { return ids.size() - positions(); }
+    /// As if nothing had been read.
+    void forget() noexcept {
+        for (auto& layer : layers) layer.clear();
+    }
+};
+
+} // namespace bitlens
+
+// ---- bitlens/models/transformer.hpp
+/// transformer: a decoder model, from token ids to logits, with a probe on the way.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// A model of one architecture with weights of type W. Copies share the weights.
+template <class Architecture, class W>
+class transformer {
+    static_assert(bitlens::architecture<Architecture>,
+                  "bitlens: transformer<Architecture, Weight>: an architecture is llama or another of "
+                  "models/architectures.hpp, or a struct with a description as docs/add-an-architecture.md has it");
+    static_assert(weight_matrix<W>,
+                  "bitlens: transformer<Architecture, Weight>: a weight is a packed_matrix<format> or "
+                  "a mixed_matrix<format...>, such as packed_matrix<dense<float>>");
+
+public:
+    using architecture = Architecture;
+    using weight = W;
+
+    /// Of parts; the head may be the embedding.   Errors: shape_error for shapes that do not fit the configuration.
+    transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
+                std::vector<float> final_norm, std::shared_ptr<const W> head)
+        : config_(std::move(config)), layers_(std::move(layers)), embedding_(std::move(embedding)),
+          final_norm_(std::make_shared<const std::vector<float>>(std::move(final_norm))), head_(std::move(head)) {
+        const std::size_t vocabulary = config_.vocabulary, width = config_.block.width;
+        if (layers_ == nullptr || embedding_ == nullptr || head_ == nullptr)
+            throw shape_error("transformer: a part is null; layers, embedding and head are expected");
+        detail::check_shape("transformer", "embedding", embedding_->rows(), embedding_->cols(), vocabulary, width);
+        detail::check_shape("transformer", "head", head_->rows(), head_->cols(), vocabulary, width);
+        detail::check_size("transformer", "final_norm", final_norm_->size(), width);
+    }
+
+    /// Of a checkpoint, whose files stay mapped. With `keep_resident` its blocks are loaded once and kept.
+    /// Families whose blocks have one form compute alike, so that a mistral may be a transformer<llama>. Errors:
+    /// format_error for a checkpoint whose blocks have another form; as load_matrix.
+    transformer(checkpoint const& source, bool keep_resident)
+        : transformer(configuration_of(source), std::make_shared<checkpoint_layers<W>>(source, keep_resident),
+                      std::make_shared<const W>(source.load_matrix<W>(detail::embedding_name)),
+                      source.load_vector(detail::final_norm_name), nullptr, source) {}
+
+    /// The same model with other blocks.
+    template <class Source>
+    transformer with_layers(Source layers) const {
+        static_assert(source_of<Source, W>,
+                      "bitlens: with_layers takes a std::shared_ptr to a layer_source whose weights "
+                      "are of this model's type");
+        transformer other = *this;
+        if constexpr (source_of<Source, W>) other.layers_ = std::move(layers);
+        if (other.layers_ == nullptr) throw shape_error("with_layers: a layer_source is expected, found none");
+        return other;
+    }
+
+    /// The same model whose products are computed in another arithmetic.   Errors: option_error where this machine has
+    /// none.
+    transformer with_products(arithmetic products) const {
+        transformer other = *this;
+        other.products_ = checked(products);
+        return other;
+    }
+
+    model_config const& config() const noexcept { return config_; }
+    arithmetic products() const noexcept { return products_; }
+    std::shared_ptr<layer_source<W>> layers() const noexcept { return layers_; }
+    W const& embedding() const noexcept { return *embedding_; }
+    std::span<const float> final_norm() const noexcept { return *final_norm_; }
+    W const& head() const noexcept { return *head_; }
+    model_ends<W> ends() const noexcept { return {embedding_, final_norm_, head_}; }
+
+    /// x ← the rows of the embedding, in the scale that the model wants.   Shapes: ids (T), x (T, d).
+    /// Errors: as bitlens::embed.
+    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const {
+        if (!in_file_) return bitlens::embed(*embedding_, ids, x, config_.embedding_scale);
+        detail::check_shape("embed", "x", x, ids.size(), embedding_->cols());
+        // The system brings up to 2 MiB of a file for one row.
+        constexpr std::size_t rows_at_once = 16;
+        for (std::size_t t = 0; t < ids.size(); t += rows_at_once) {
+            const std::size_t rows = std::min(rows_at_once, ids.size() - t);
+            bitlens::embed(*embedding_, ids.subspan(t, rows), x.middle_rows(t, rows), config_.embedding_scale);
+            in_file_->give_back(detail::embedding_name);
+        }
+    }
+
+    /// Bytes of workspace that forward needs.
+    std::size_t forward_bytes(std::size_t positions, unsigned tasks) const {
+        return std::max(advance_bytes(config_.block, positions, tasks),
+                        matmul_bytes(config_.vocabulary, config_.block.width, positions, tasks));
+    }
+
+    /// Runs a whole document and speaks to the probe on the way; final_norm and logits (T, vocabulary) are made only
+    /// for a probe that listens to them. The workspace says in which arithmetic; bits depend neither on the probe nor
+    /// on the workspace's tasks. Errors: shape_error for no ids, one outside the vocabulary, layers of another shape,
+    /// or a workspace of less than forward_bytes; what the layers' source throws.
+    template <detail::meant_as_probe P>
+    void forward(std::span<const std::int32_t> ids, P&& p, workspace& scratch) const {
+        if constexpr (check_probe<P>()) run(ids, p, scratch);
+    }
+    /// The same with a workspace of its own, in one task.
+    template <detail::meant_as_probe P>
+    void forward(std::span<const std::int32_t> ids, P&& p) const {
+        workspace scratch(forward_bytes(ids.size(), 1), 1, products_);
+        if constexpr (check_probe<P>()) run(ids, p, scratch);
+    }
+
+    /// Bytes of workspace that read needs for these texts, and for any that have a few more ids by then.
+    std::size_t read_bytes(std::span<growing_text* const> texts, unsigned tasks) const {
+        constexpr std::size_t unit = 256; // positions by which texts grow until more is needed
+        std::size_t bytes = 0;
+        for (auto const& part : parts_of(texts)) {
+            std::size_t keys = 0;
+            for (growing_text const* const text : part.texts)
+                keys = std::max(keys, (text->ids.size() + unit - 1) / unit * unit);
+            bytes = std::max({bytes, continue_bytes(config_.block, part.rows, part.texts.size(), keys, tasks),
+                              workspace::bytes_for<float>(part.texts.size() * config_.block.width) +
+                                  matmul_bytes(config_.vocabulary, config_.block.width, part.rows, tasks)});
+        }
+        return bytes;
+    }
+
+    /// Reads the ids of each text that were not read yet, and leaves in row i of `logits` those of the last id of text
+    /// i. A text is read from its beginning as a document is, by matmul; a text that goes on by `products`: with matmul
+    /// these are the logits of forward for all ids of the text, bit for bit, however they came piece by piece and
+    /// whichever texts are side by side. Where the frequencies of a rotary embedding depend on the length of a text and
+    /// change with the ids that came, the text is read again from its beginning. A layer is asked for once for all
+    /// texts. The probe hears the rows that are read at a point, those of a few texts one after the other.
+    /// Shapes: logits (texts, vocabulary).   Errors: shape_error for a text with nothing to read, or of another model;
+    /// a workspace of less than read_bytes, and as forward; option_error for a text that was read in another
+    /// arithmetic. After an error the texts are good for nothing.
+    template <detail::meant_as_probe P>
+    void read(std::span<growing_text* const> texts, row_products products, P&& p, workspace& scratch,
+              matrix_view<float> logits) const {
+        if constexpr (check_probe<P>()) run(texts, products, p, scratch, logits);
+    }
+
+private:
+    /// Texts that are read together: their rows one after the other.
+    struct read_part {
+        std::size_t first; // of `texts`, among all
+        std::span<growing_text* const> texts;
+        bool begins; // else they go on
+        std::size_t rows = 0;
+    };
+
+    transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
+                std::vector<float> final_norm, std::nullptr_t, checkpoint const& source)
+        : transformer(std::move(config), std::move(layers), embedding, std::move(final_norm),
+                      head_of(source, embedding)) {
+        if (leaves_embedding(source)) in_file_ = source;
+    }
+
+    /// Whether memory of the embedding is given back after use.
+    static bool leaves_embedding(checkpoint const& source) {
+        return !source.config().tied_head && source.is_borrowed<W>(detail::embedding_name);
+    }
+    static std::shared_ptr<const W> head_of(checkpoint const& source, std::shared_ptr<const W> const& embedding) {
+        if (source.config().tied_head) return embedding;
+        if (leaves_embedding(source)) source.give_back(detail::embedding_name); // which has been read to be checked
+        return std::make_shared<const W>(source.load_matrix<W>(detail::head_name));
+    }
+
+    template <class P>
+    static constexpr bool check_probe() {
+        static_assert(std::is_lvalue_reference_v<P>, "bitlens: forward takes a probe that has a name: what it heard is "
+                                                     "read from it afterwards, and a temporary one is gone by then");
+        return std::is_lvalue_reference_v<P> && bitlens::detail::points_of<std::remove_cvref_t<P>>::is_sound;
+    }
+
+    /// forward, for a probe that has been checked.
+    template <class P>
+    void run(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
+        if (ids.empty()) throw shape_error("forward: at least one token id is expected");
+        scratch.require("forward", forward_bytes(ids.size(), scratch.tasks()));
+        residual_stream stream(ids.size(), config_.block);
+        block_buffers buffers(ids.size(), config_.block, config_.ropes);
+        embed(ids, stream.x);
+        for (std::size_t k = 0; k < config_.layers; ++k)
+            advance<Architecture::description.form>(config_.block_of(k), layers_->layer(k), site{k}, stream, buffers,
+                                                    stage::end, scratch, p);
+        if constexpr (listens_to_any<P, hook::final_norm, hook::logits>) {
+            rms_norm(stream.x.view(), final_norm(), config_.block.norm_eps, stream.x.view());
+            emit<hook::final_norm>(p, site{config_.layers}, stream.x);
+        }
+        if constexpr (listens<P, hook::logits>) {
+            matrix<float> logits(ids.size(), config_.vocabulary);
+            matmul(*head_, stream.x.view(), logits.view(), scratch);
+            soft_cap(config_.logit_soft_cap, logits.view());
+            emit<hook::logits>(p, site{config_.layers}, logits);
+        }
+    }
+
+    /// Whether what was read of a text is no part of what it has become.
+    bool is_read_again(growing_text const& text) const noexcept {
+        return std::ranges::any_of(config_.ropes, [&](rope_rule const& rule) {
+            return shortest_text_like(rule, text.ids.size()) > text.positions();
+        });
+    }
+
+    /// Neighbouring texts together, as long as they are few rows; those that begin apart from those that go on.
+    std::vector<read_part> parts_of(std::span<growing_text* const> texts) const {
+        constexpr std::size_t most_rows = 256;
+        std::vector<read_part> parts;
+        for (std::size_t i = 0; i < texts.size(); ++i) {
+            growing_text const& text = *texts[i];
+            const bool begins = text.positions() == 0 || is_read_again(text);
+            const std::size_t rows = begins ? text.ids.size() : text.unread();
+            if (rows == 0)
+                throw shape_error("read: text " + std::to_string(i) + " has " + std::to_string(text.ids.size()) +
+                                  " ids, and all were read; at least one more is expected");
+            const bool joins = !parts.empty() && parts.back().begins == begins && parts.back().rows + rows <= most_rows;
+            if (!joins) parts.push_back({i, {}, begins});
+            parts.back().texts = texts.subspan(parts.back().first, i - parts.back().first + 1);
+            parts.back().rows += rows;
+        }
+        return parts;
+    }
+
+    /// Room for the keys and values of a text, and the tables that turn it: its own, those of another of `texts`, or
+    /// new ones, for all of them and their next ids.
+    void prepare(growing_text& text, std::span<growing_text* const> texts, arithmetic products) const {
+        if (text.layers.empty())
+            for (std::size_t k = 0; k < config_.layers; ++k)
+                text.layers.emplace_back(config_.block.kv_heads, config_.block.head_dim, products);
+        detail::check_size("read", "the text's layers", text.layers.size(), config_.layers);
+        if (is_read_again(text)) text.forget();
+        const auto serves = [&](std::shared_ptr<const text_ropes> const& ropes) {
+            return ropes != nullptr && ropes->serve(config_.ropes, text.ids.size());
+        };
+        if (serves(text.ropes)) return;
+        std::size_t longest = 0;
+        for (growing_text const* const other : texts) {
+            if (serves(other->ropes)) {
+                text.ropes = other->ropes;
+                return;
+            }
+            longest = std::max(longest, other->ids.size());
+        }
+        text.ropes = std::make_shared<const text_ropes>(config_.ropes, text.ids.size(), longest + longest / 2 + 64,
+                                                        config_.block.head_dim);
+    }
+
+    /// read, for a probe that has been checked.
+    template <class P>
+    void run(std::span<growing_text* const> texts, row_products products, P& p, workspace& scratch,
+             matrix_view<float> logits) const {
+        detail::check_shape("read", "logits", logits, texts.size(), config_.vocabulary);
+        scratch.require("read", read_bytes(texts, scratch.tasks()));
+        struct running {
+            read_part part;
+            residual_stream stream;
+            block_buffers buffers;
+            std::vector<text_rows> rows{};
+        };
+        std::vector<running> all;
+        const auto products_of = [&](read_part const& part) { return part.begins ? row_products::matmul : products; };
+        for (auto const& part : parts_of(texts)) {
+            all.push_back({part, {part.rows, config_.block}, {part.rows, config_.block, nullptr}});
+            for (std::size_t i = 0, row = 0; i < part.texts.size(); ++i) {
+                growing_text& text = *part.texts[i];
+                prepare(text, texts, scratch.products());
+                auto& rows = all.back().rows;
+                rows.push_back({text.unread(), text.layers, {text.ropes, &text.ropes->tables}});
+                embed(std::span<const std::int32_t>(text.ids).subspan(text.positions()),
+                      all.back().stream.x.view().middle_rows(row, text.unread()));
+                row += text.unread();
+            }
+        }
+        for (std::size_t k = 0; k < config_.layers; ++k) {
+            const auto layer = layers_->layer(k);
+            for (auto& [part, stream, buffers, rows] : all)
+                advance<Architecture::description.form>(config_.block_of(k), layer, site{k}, stream, buffers,
+                                                        continuation{rows, products_of(part)}, stage::end, scratch, p);
+        }
+        for (auto& [part, stream, buffers, rows] : all)
+            find_logits(rows, products_of(part), stream, p, scratch, logits.middle_rows(part.first, part.texts.size()));
+    }
+
+    /// Of the last row of each text.
+    template <class P>
+    void find_logits(std::span<const text_rows> rows, row_products products, residual_stream& stream, P& p,
+                     workspace& scratch, matrix_view<float> logits) const {
+        const auto norm = [&](matrix_view<float> x) { rms_norm(x, final_norm(), config_.block.norm_eps, x); };
+        const auto take_last = [&](matrix_view<const float> from, matrix_view<float> to) {
+            for (std::size_t i = 0, end = 0; i < rows.size(); ++i) {
+                end += rows[i].rows;
+                std::ranges::copy(from.row(end - 1), to.row(i).begin());
+            }
+        };
+        constexpr bool norms_all = listens_to_any<P, hook::final_norm, hook::logits>;
+        if constexpr (norms_all) {
+            norm(stream.x);
+            emit<hook::final_norm>(p, site{config_.layers}, stream.x);
+        }
+        if constexpr (listens<P, hook::logits>) {
+            matrix<float> of_all(stream.x.rows(), config_.vocabulary);
+            multiply_head(products, stream.x, of_all, scratch);
+            emit<hook::logits>(p, site{config_.layers}, of_all);
+            take_last(of_all, logits);
+        } else {
+            workspace::frame frame(scratch);
+            const auto last = frame.template take<float>(rows.size(), config_.block.width);
+            take_last(stream.x, last);
+            if constexpr (!norms_all) norm(last);
+            multiply_head(products, last, logits, scratch);
+        }
+    }
+
+    void multiply_head(row_products products, matrix_view<const float> x, matrix_view<float> logits,
+                       workspace& scratch) const {
+        if (products == row_products::matmul)
+            matmul(*head_, x, logits, scratch);
+        else
+            for (std::size_t t = 0; t < x.rows; ++t) matvec(*head_, x.row(t), logits.row(t), scratch);
+        soft_cap(config_.logit_soft_cap, logits);
+    }
+
+    static model_config const& configuration_of(checkpoint const& source) {
+        if (source.family().form != Architecture::description.form)
+            throw format_error(source.path().string() + ": blocks of the form of " +
+                               std::string(Architecture::description.name) + " are expected, those of " +
+                               source.config().architecture + " have another");
+        return source.config();
+    }
+
+    model_config config_;
+    std::shared_ptr<layer_source<W>> layers_;
+    std::shared_ptr<const W> embedding_;
+    std::shared_ptr<const std::vector<float>> final_norm_;
+    std::shared_ptr<const W> head_;
+    std::optional<checkpoint> in_file_; // where the embedding is borrowed from, and its memory given back after use
+    arithmetic products_ = arithmetic::f32;
+};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What ends a generated text, the token that does so included.
+struct generation_end {
+    std::size_t most_tokens = 64;           // new ones
+    std::vector<std::int32_t> ids{};        // any of them
+    std::vector<std::string> texts{};       // any of them within the text of the new tokens
+    tokenizer const* text_of_ids = nullptr; // that says what this text is; needed for `texts` alone
+    std::size_t most_positions = 0;         // that are read; 0: those that the model was trained on
+
+    std::size_t positions_of(model_config const& config) const noexcept {
+        return most_positions == 0 ? config.context : most_positions;
+    }
+};
+
+/// Why a text ended.
+enum class generation_stop : std::uint8_t {
+    most_tokens,
+    id,
+    text,
+    context, ///< no more positions are read
+};
+constexpr std::string_view name(generation_stop s) noexcept {
+    constexpr std::array<std::string_view, 4> names{"most_tokens", "id", "text", "context"};
+    return names[static_cast<std::size_t>(s)];
+}
+
+/// What followed a text.
+struct generated_text {
+    std::vector<std::int32_t> ids;
+    std::vector<double> nll; // −log p of each, nats
+    std::vector<float>
+        margin; // logit of each minus the best other: 0 where two are equal, of which the lower id is taken
+    generation_stop stopped = generation_stop::most_tokens;
+
+    bool operator==(generated_text const&) const = default;
+};
+
+/// The text of new ids after those of a prompt, whose last id decides whether a space that a tokenizer puts before a
+/// text belongs to it. Ids that no token has are text too (id_text).
+inline std::string text_after(tokenizer const& t, std::span<const std::int32_t> prompt,
+                              std::span<const std::int32_t> ids) {
+    const auto has_token = [&](std::int32_t id) { return t.has_token(id); };
+    std::vector<std::int32_t> all;
+    std::ranges::copy_if(prompt, std::back_inserter(all), has_token);
+    const std::size_t before = t.decode(all).size();
+    const auto unknown = std::ranges::find_if_not(ids, has_token);
+    all.insert(all.end(), ids.begin(), unknown);
+    std::string text = t.decode(all).substr(before);
+    for (auto id = unknown; id != ids.end(); ++id) text += t.text_of(*id);
+    return text;
+}
+
+namespace detail {
+
+/// The most likely id, its loss with the bits that score gives it, and by how much it is the best.
+struct likely_id {
+    std::int32_t id;
+    double nll;
+    float margin;
+};
+template <class Arch = simd::default_arch>
+likely_id most_likely(std::span<const float> logits) noexcept {
+    std::array<float, padded_row(vocabulary_tile)> tile, exps;
+    running_loss loss;
+    for (std::size_t first = 0; first < logits.size(); first += vocabulary_tile) {
+        const auto part = logits.subspan(first, std::min(vocabulary_tile, logits.size() - first));
+        std::ranges::copy(part, tile.begin());
+        loss_tile own{first, part.size(), padded_row(part.size()), tile.data(), exps.data(), false};
+        add_tile<Arch>(loss, own, -1, nullptr, 0);
+    }
+    return {loss.top, loss.log_sum() - double{logits[static_cast<std::size_t>(loss.top)]},
+            loss.top_of_reference - loss.best_other};
+}
+
+/// A text that grows by what is most likely.
+struct generation {
+    growing_text text;
+    std::size_t prompt; // ids
+    generated_text result{};
+    bool ended = false;
+
+    explicit generation(std::span<const std::int32_t> ids) : text(ids), prompt(ids.size()) {}
+
+    /// Takes the next id.
+    void take(likely_id const& next, model_config const& config, generation_end const& until) {
+        text.ids.push_back(next.id);
+        result.ids.push_back(next.id);
+        result.nll.push_back(next.nll);
+        result.margin.push_back(next.margin);
+        const auto end = [&](generation_stop why) {
+            result.stopped = why;
+            ended = true;
+        };
+        if (std::ranges::find(until.ids, next.id) != until.ids.end()) return end(generation_stop::id);
+        if (!until.texts.empty()) {
+            const std::string all =
+                text_after(*until.text_of_ids, std::span<const std::int32_t>(text.ids).first(prompt), result.ids);
+            for (auto const& stop : until.texts)
+                if (all.find(stop) != all.npos) return end(generation_stop::text);
+        }
+        if (result.ids.size() >= until.most_tokens) return end(generation_stop::most_tokens);
+        if (text.ids.size() > until.positions_of(config)) end(generation_stop::context);
+    }
+};
+
+/// Errors: those of generate that are of one prompt, and of `until`.
+inline void check_generation(model_config const& config, std::span<const std::int32_t> ids,
+                             generation_end const& until) {
+    if (ids.empty()) throw shape_error("generate: a prompt of 0 token ids, expected at least 1");
+    check_token_ids(ids, config.vocabulary);
+    if (const std::size_t most = until.positions_of(config); ids.size() > most)
+        throw shape_error("generate: a prompt of " + std::to_string(ids.size()) + " token ids, where " +
+                          std::to_string(most) + " positions are read at most");
+    if (until.most_tokens == 0) throw option_error("generate: 0 tokens at most, expected at least 1");
+    for (const std::int32_t id : until.ids)
+        if (id < 0 || static_cast<std::size_t>(id) >= config.vocabulary)
+            throw option_error("generate: the id " + std::to_string(id) + " ends a text, and is none of the " +
+                               std::to_string(config.vocabulary) + " of the vocabulary");
+    for (auto const& text : until.texts)
+        if (text.empty()) throw option_error("generate: an empty text ends a text, expected at least one byte");
+    if (!until.texts.empty() && until.text_of_ids == nullptr)
+        throw option_error("generate: a text ends a text, and no tokenizer says what ids stand for");
+}
+
+/// Reads what is new of the texts and takes the next id of each.
+template <class Architecture, class W, class P>
+void generate_next(transformer<Architecture, W> const& model, std::span<generation* const> all,
+                   generation_end const& until, row_products products, P& probe, workspace& scratch) {
+    std::vector<growing_text*> texts;
+    for (generation* const g : all) texts.push_back(&g->text);
+    if (const std::size_t bytes = model.read_bytes(texts, scratch.tasks()); bytes > scratch.capacity())
+        scratch = workspace(bytes, scratch.tasks(), scratch.products());
+    matrix<float> logits(all.size(), model.config().vocabulary);
+    model.read(texts, products, probe, scratch, logits);
+    for (std::size_t i = 0; i < all.size(); ++i) all[i]->take(most_likely(logits.view().row(i)), model.config(), until);
+}
+
+} // namespace detail
+
+/// The ids that follow `ids`, each the most likely one after all before it; of equal ones the lowest. The prompt is
+/// read as a document is; then one position at a time, whose products are computed by `products`: matvec reads the
+/// weights as fast as the memory gives them; with matmul ids and losses are those of forward and score for the whole
+/// text, bit for bit. In the model's arithmetic and in so many tasks, on which no bit depends. The probe hears and may
+/// overwrite each run: (T, …) of the prompt, then one row at a time; of logits what it leaves is chosen from. Errors:
+/// shape_error for no ids, one outside the vocabulary, and more than there are positions; option_error for an end
+/// that is none.
+template <class Architecture, class W, detail::meant_as_probe P>
+generated_text generate(transformer<Architecture, W> const& model, std::span<const std::int32_t> ids,
+                        generation_end const& until, P&& probe, row_products products = row_products::matvec,
+                        unsigned tasks = available_cores()) {
+    constexpr bool is_named = std::is_lvalue_reference_v<P>;
+    static_assert(is_named, "bitlens: generate takes a probe that has a name: what it heard is read from it "
+                            "afterwards, and a temporary one is gone by then");
+    detail::check_generation(model.config(), ids, until);
+    detail::generation text(ids);
+    if constexpr (is_named) {
+        workspace scratch(0, tasks, model.products());
+        detail::generation* const only = &text;
+        while (!text.ended) detail::generate_next(model, std::span(&only, 1), until, products, probe, scratch);
+    }
+    return std::move(text.result);
+}
+
+/// Without a probe.
+template <class Architecture, class W>
+generated_text generate(transformer<Architecture, W> const& model, std::span<const std::int32_t> ids,
+                        generation_end const& until = {}, row_products products = row_products::matvec,
+                        unsigned tasks = available_cores()) {
+    no_probe nobody;
+    return generate(model, ids, until, nobody, products, tasks);
+}
+
+/// The same of many prompts, `at_once` of them side by side: each layer's weights are read once for all of these, and
+/// their products are those of matmul, so that what follows a prompt does not depend on the others. `done(n, result)`
+/// is called as soon as prompt n has ended.   Errors: as above.
+template <class Architecture, class W, class Done>
+void generate_each(transformer<Architecture, W> const& model, std::span<const std::vector<std::int32_t>> prompts,
+                   generation_end const& until, std::size_t at_once, Done const& done,
+                   unsigned tasks = available_cores()) {
+    if (at_once == 0) throw option_error("generate_each: 0 prompts at once, expected at least 1");
+    for (auto const& ids : prompts) detail::check_generation(model.config(), ids, until);
+    struct numbered {
+        std::size_t prompt;
+        std::unique_ptr<detail::generation> text;
+    };
+    std::vector<numbered> running;
+    workspace scratch(0, tasks, model.products());
+    no_probe nobody;
+    for (std::size_t next = 0; next < prompts.size() || !running.empty();) {
+        for (; running.size() < at_once && next < prompts.size(); ++next)
+            running.push_back({next, std::make_unique<detail::generation>(prompts[next])});
+        std::vector<detail::generation*> all;
+        for (auto const& each : running) all.push_back(each.text.get());
+        detail::generate_next(model, std::span<detail::generation* const>(all), until, row_products::matmul, nobody,
+                              scratch);
+        for (auto const& each : running)
+            if (each.text->ended) done(each.prompt, std::move(each.text->result));
+        std::erase_if(running, [](numbered const& each) { return each.text->ended; });
+    }
+}
+
+} // namespace bitlens
+
 // ---- bitlens/models/gguf_model_writer.hpp
 /// write_gguf_model: a GGUF checkpoint once more, with some of its tensors replaced.
 
@@ -27260,186 +28367,6 @@ void write_gguf_model(checkpoint const& source, std::filesystem::path const& pat
 
 // ---- bitlens/models/random_model.hpp
 /// tiny_model: a seeded random model for tests and examples that need no download.
-
-// ---- bitlens/models/transformer.hpp
-/// transformer: a decoder model, from token ids to logits, with a probe on the way.
-
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <span>
-#include <type_traits>
-#include <utility>
-#include <vector>
-
-namespace bitlens {
-
-/// A model of one architecture with weights of type W. Copies share the weights.
-template <class Architecture, class W>
-class transformer {
-    static_assert(bitlens::architecture<Architecture>,
-                  "bitlens: transformer<Architecture, Weight>: an architecture is llama or another of "
-                  "models/architectures.hpp, or a struct with a description as docs/add-an-architecture.md has it");
-    static_assert(weight_matrix<W>,
-                  "bitlens: transformer<Architecture, Weight>: a weight is a packed_matrix<format> or "
-                  "a mixed_matrix<format...>, such as packed_matrix<dense<float>>");
-
-public:
-    using architecture = Architecture;
-    using weight = W;
-
-    /// Of parts; the head may be the embedding.   Errors: shape_error for shapes that do not fit the configuration.
-    transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
-                std::vector<float> final_norm, std::shared_ptr<const W> head)
-        : config_(std::move(config)), layers_(std::move(layers)), embedding_(std::move(embedding)),
-          final_norm_(std::make_shared<const std::vector<float>>(std::move(final_norm))), head_(std::move(head)) {
-        const std::size_t vocabulary = config_.vocabulary, width = config_.block.width;
-        if (layers_ == nullptr || embedding_ == nullptr || head_ == nullptr)
-            throw shape_error("transformer: a part is null; layers, embedding and head are expected");
-        detail::check_shape("transformer", "embedding", embedding_->rows(), embedding_->cols(), vocabulary, width);
-        detail::check_shape("transformer", "head", head_->rows(), head_->cols(), vocabulary, width);
-        detail::check_size("transformer", "final_norm", final_norm_->size(), width);
-    }
-
-    /// Of a checkpoint, whose files stay mapped. With `keep_resident` its blocks are loaded once and kept.
-    /// Families whose blocks have one form compute alike, so that a mistral may be a transformer<llama>. Errors:
-    /// format_error for a checkpoint whose blocks have another form; as load_matrix.
-    transformer(checkpoint const& source, bool keep_resident)
-        : transformer(configuration_of(source), std::make_shared<checkpoint_layers<W>>(source, keep_resident),
-                      std::make_shared<const W>(source.load_matrix<W>(detail::embedding_name)),
-                      source.load_vector(detail::final_norm_name), nullptr, source) {}
-
-    /// The same model with other blocks.
-    template <class Source>
-    transformer with_layers(Source layers) const {
-        static_assert(source_of<Source, W>,
-                      "bitlens: with_layers takes a std::shared_ptr to a layer_source whose weights "
-                      "are of this model's type");
-        transformer other = *this;
-        if constexpr (source_of<Source, W>) other.layers_ = std::move(layers);
-        if (other.layers_ == nullptr) throw shape_error("with_layers: a layer_source is expected, found none");
-        return other;
-    }
-
-    /// The same model whose products are computed in another arithmetic.   Errors: option_error where this machine has
-    /// none.
-    transformer with_products(arithmetic products) const {
-        transformer other = *this;
-        other.products_ = checked(products);
-        return other;
-    }
-
-    model_config const& config() const noexcept { return config_; }
-    arithmetic products() const noexcept { return products_; }
-    std::shared_ptr<layer_source<W>> layers() const noexcept { return layers_; }
-    W const& embedding() const noexcept { return *embedding_; }
-    std::span<const float> final_norm() const noexcept { return *final_norm_; }
-    W const& head() const noexcept { return *head_; }
-    model_ends<W> ends() const noexcept { return {embedding_, final_norm_, head_}; }
-
-    /// x ← the rows of the embedding, in the scale that the model wants.   Shapes: ids (T), x (T, d).
-    /// Errors: as bitlens::embed.
-    void embed(std::span<const std::int32_t> ids, matrix_view<float> x) const {
-        if (!in_file_) return bitlens::embed(*embedding_, ids, x, config_.embedding_scale);
-        detail::check_shape("embed", "x", x, ids.size(), embedding_->cols());
-        // The system brings up to 2 MiB of a file for one row.
-        constexpr std::size_t rows_at_once = 16;
-        for (std::size_t t = 0; t < ids.size(); t += rows_at_once) {
-            const std::size_t rows = std::min(rows_at_once, ids.size() - t);
-            bitlens::embed(*embedding_, ids.subspan(t, rows), x.middle_rows(t, rows), config_.embedding_scale);
-            in_file_->give_back(detail::embedding_name);
-        }
-    }
-
-    /// Bytes of workspace that forward needs.
-    std::size_t forward_bytes(std::size_t positions, unsigned tasks) const {
-        return std::max(advance_bytes(config_.block, positions, tasks),
-                        matmul_bytes(config_.vocabulary, config_.block.width, positions, tasks));
-    }
-
-    /// Runs a whole document and speaks to the probe on the way; final_norm and logits (T, vocabulary) are made only
-    /// for a probe that listens to them. The workspace says in which arithmetic; bits depend neither on the probe nor
-    /// on the workspace's tasks. Errors: shape_error for no ids, one outside the vocabulary, layers of another shape,
-    /// or a workspace of less than forward_bytes; what the layers' source throws.
-    template <detail::meant_as_probe P>
-    void forward(std::span<const std::int32_t> ids, P&& p, workspace& scratch) const {
-        if constexpr (check_probe<P>()) run(ids, p, scratch);
-    }
-    /// The same with a workspace of its own, in one task.
-    template <detail::meant_as_probe P>
-    void forward(std::span<const std::int32_t> ids, P&& p) const {
-        workspace scratch(forward_bytes(ids.size(), 1), 1, products_);
-        if constexpr (check_probe<P>()) run(ids, p, scratch);
-    }
-
-private:
-    transformer(model_config config, std::shared_ptr<layer_source<W>> layers, std::shared_ptr<const W> embedding,
-                std::vector<float> final_norm, std::nullptr_t, checkpoint const& source)
-        : transformer(std::move(config), std::move(layers), embedding, std::move(final_norm),
-                      head_of(source, embedding)) {
-        if (leaves_embedding(source)) in_file_ = source;
-    }
-
-    /// Whether memory of the embedding is given back after use.
-    static bool leaves_embedding(checkpoint const& source) {
-        return !source.config().tied_head && source.is_borrowed<W>(detail::embedding_name);
-    }
-    static std::shared_ptr<const W> head_of(checkpoint const& source, std::shared_ptr<const W> const& embedding) {
-        if (source.config().tied_head) return embedding;
-        if (leaves_embedding(source)) source.give_back(detail::embedding_name); // which has been read to be checked
-        return std::make_shared<const W>(source.load_matrix<W>(detail::head_name));
-    }
-
-    template <class P>
-    static constexpr bool check_probe() {
-        static_assert(std::is_lvalue_reference_v<P>, "bitlens: forward takes a probe that has a name: what it heard is "
-                                                     "read from it afterwards, and a temporary one is gone by then");
-        return std::is_lvalue_reference_v<P> && bitlens::detail::points_of<std::remove_cvref_t<P>>::is_sound;
-    }
-
-    /// forward, for a probe that has been checked.
-    template <class P>
-    void run(std::span<const std::int32_t> ids, P& p, workspace& scratch) const {
-        if (ids.empty()) throw shape_error("forward: at least one token id is expected");
-        scratch.require("forward", forward_bytes(ids.size(), scratch.tasks()));
-        residual_stream stream(ids.size(), config_.block);
-        block_buffers buffers(ids.size(), config_.block, config_.ropes);
-        embed(ids, stream.x);
-        for (std::size_t k = 0; k < config_.layers; ++k)
-            advance<Architecture::description.form>(config_.block_of(k), layers_->layer(k), site{k}, stream, buffers,
-                                                    stage::end, scratch, p);
-        if constexpr (listens_to_any<P, hook::final_norm, hook::logits>) {
-            rms_norm(stream.x.view(), final_norm(), config_.block.norm_eps, stream.x.view());
-            emit<hook::final_norm>(p, site{config_.layers}, stream.x);
-        }
-        if constexpr (listens<P, hook::logits>) {
-            matrix<float> logits(ids.size(), config_.vocabulary);
-            matmul(*head_, stream.x.view(), logits.view(), scratch);
-            soft_cap(config_.logit_soft_cap, logits.view());
-            emit<hook::logits>(p, site{config_.layers}, logits);
-        }
-    }
-
-    static model_config const& configuration_of(checkpoint const& source) {
-        if (source.family().form != Architecture::description.form)
-            throw format_error(source.path().string() + ": blocks of the form of " +
-                               std::string(Architecture::description.name) + " are expected, those of " +
-                               source.config().architecture + " have another");
-        return source.config();
-    }
-
-    model_config config_;
-    std::shared_ptr<layer_source<W>> layers_;
-    std::shared_ptr<const W> embedding_;
-    std::shared_ptr<const std::vector<float>> final_norm_;
-    std::shared_ptr<const W> head_;
-    std::optional<checkpoint> in_file_; // where the embedding is borrowed from, and its memory given back after use
-    arithmetic products_ = arithmetic::f32;
-};
-
-} // namespace bitlens
 
 #include <cmath>
 #include <concepts>
