@@ -164,7 +164,7 @@ def gptqmodel(bitlens):
     yield "gptq 4 bits of bfloat16", case("llama", torch.bfloat16, bits=4, group_size=64, sym=True, desc_act=True, format="gptq")
     yield "gptq 4 bits with head", case("qwen3", bits=4, group_size=32, sym=False, desc_act=False, format="gptq", lm_head=True)
     yield "gptq dynamic", case("llama", bits=4, group_size=32, sym=False, desc_act=False, format="gptq",
-                               dynamic={r".*down_proj.*": {"bits": 8, "group_size": 16}, r".*\.1\.self_attn\.q_proj.*": {"bits": 2}})
+                               dynamic={r".*down_proj.*": {"bits": 8}, r".*\.1\.self_attn\.q_proj.*": {"bits": 2}})
     for bits in (3, 5, 6, 7):
         for sym in (True, False):
             yield f"gptq_p {bits} bits{'' if sym else ' asym'}", case("llama", bits=bits, group_size=32, sym=sym, desc_act=not sym, format="gptq_p")
@@ -383,7 +383,7 @@ def auto_round(_):
         for symmetric in (True, False):
             yield f"auto_round {bits} bits{'' if symmetric else ' asym'}", case("llama", "auto_round", bits, symmetric)
     yield "auto_round mixed", case("llama", "auto_round", 4, True, layer_config={
-        "model.layers.0.mlp.down_proj": {"bits": 8, "group_size": 16}, "model.layers.1.self_attn.v_proj": {"bits": 2, "sym": False}})
+        "model.layers.0.mlp.down_proj": {"bits": 8}, "model.layers.1.self_attn.v_proj": {"bits": 2, "sym": False}})
     yield "auto_round 4 bits asym, tuned", case("llama", "auto_round", 4, False, 32, 8)
     yield "auto_round:auto_gptq 4 bits asym", case("qwen3", "auto_round:auto_gptq", 4, False)
     yield "auto_round:auto_awq 4 bits asym", case("qwen2", "auto_round:auto_awq", 4, False)
