@@ -364,12 +364,13 @@ def llmcompressor(bitlens):
 def auto_round(_):
     from auto_round import AutoRound
 
-    def case(family, form, bits, symmetric, group=32, iterations=0, **more):
+    def case(family, form, bits, symmetric, group=32, iterations=0):
         def run(folder, ids):
             full = write_full(folder / "full", tiny(family))
+            more = {}
             if iterations:
                 draw = np.random.default_rng(3)
-                more.update({"dataset": [torch.tensor(draw.integers(3, VOCABULARY, (1, 64))) for _ in range(8)], "seqlen": 64, "nsamples": 8})
+                more = {"dataset": [torch.tensor(draw.integers(3, VOCABULARY, (1, 64))) for _ in range(8)], "seqlen": 64, "nsamples": 8}
             rounds = AutoRound(full, scheme=f"W{bits}A16", bits=bits, group_size=group, sym=symmetric, iters=iterations, device_map="cpu",
                                disable_opt_rtn=True, **more)
             out = folder / "out"
@@ -382,8 +383,6 @@ def auto_round(_):
     for bits in (2, 3, 4, 8):
         for symmetric in (True, False):
             yield f"auto_round {bits} bits{'' if symmetric else ' asym'}", case("llama", "auto_round", bits, symmetric)
-    yield "auto_round mixed", case("llama", "auto_round", 4, True, layer_config={
-        "model.layers.0.mlp.down_proj": {"bits": 8}, "model.layers.1.self_attn.v_proj": {"bits": 2, "sym": False}})
     yield "auto_round 4 bits asym, tuned", case("llama", "auto_round", 4, False, 32, 8)
     yield "auto_round:auto_gptq 4 bits asym", case("qwen3", "auto_round:auto_gptq", 4, False)
     yield "auto_round:auto_awq 4 bits asym", case("qwen2", "auto_round:auto_awq", 4, False)
