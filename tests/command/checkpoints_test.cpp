@@ -139,7 +139,7 @@ TEST_CASE("a GGUF file is a method too, of a study and of what goes on from it, 
     check(s.study(s.model, "mine=" + file.string(), "of_gguf"), 0, {"mine: GGUF"});
     check(s.study(s.model, "mine=" + file.string(), "of_gguf"), 0, {}); // what is there is taken up
     const json manifest = read_json_file(s.folder / "of_gguf" / "manifest.json");
-    CHECK(manifest["methods"][0]["origin"] == "GGUF, linear layers F16, embedding F16, head F16");
+    CHECK(manifest["methods"][0]["origin"] == "GGUF, linear layers F16, embedding F16, tied head");
     CHECK(
         test::read_bytes(s.folder / "of_gguf" / "report.html").find("<dt>Where from</dt><dd><bdi>mine: GGUF, linear") !=
         std::string::npos);

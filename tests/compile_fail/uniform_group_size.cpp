@@ -1,4 +1,4 @@
-// A group is a whole number of chunks of 32 codes.
+// A group is half a chunk of 32 codes or a whole number of them.
 #include "bitlens/formats/packed_matrix.hpp"
 #include "bitlens/formats/uniform.hpp"
 
