@@ -4,7 +4,7 @@
 #     bash examples/run.sh [argument of `bitlens study`]...
 # An argument given here replaces the script's own: --model and --data take files of yours, --methods and --out others.
 # Once built, `build/release/bin/bitlens study --help` lists them all, and `bitlens locate --help` what else can be
-# asked of a finished study. It takes at most 12 minutes on two cores, a quarter of it to compile, and fetches 92 MB once: the
+# asked of a finished study. It takes at most 12 minutes on two cores, nearly half of it to compile, and fetches 92 MB once: the
 # model, which is kept in ~/.cache/bitlens, or in the folder that the variable BITLENS_CACHE names.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
