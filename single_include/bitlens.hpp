@@ -2058,10 +2058,13 @@ std::string format_name() {
 
 namespace detail {
 
-/// "nf4-g64", or "nf4-row" when one group is a whole row.
+/// "-g64", or "-row" when one group is a whole row.
+inline std::string group_suffix(std::size_t group_size) {
+    return group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size);
+}
+/// "nf4-g64".
 inline std::string numbered_name(const char* kind, int bits, std::size_t group_size, const char* suffix = "") {
-    return kind + std::to_string(bits) + (group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size)) +
-           suffix;
+    return kind + std::to_string(bits) + group_suffix(group_size) + suffix;
 }
 
 template <class F>
@@ -2858,9 +2861,7 @@ struct lookup {
     static constexpr bool has_zero = false;
     static constexpr auto codebook = Levels::table;
     using row_format = lookup<Levels, detail::row_group(GroupSize)>;
-    static std::string name() {
-        return Levels::name + (GroupSize == 0 ? std::string("-row") : "-g" + std::to_string(GroupSize));
-    }
+    static std::string name() { return Levels::name + detail::group_suffix(GroupSize); }
 };
 
 static_assert(quant_format<lookup<e2m1_levels, 16>> && lookup<fp4_levels, 64>::codebook[3] == 1.0f);
@@ -14261,6 +14262,13 @@ inline constexpr std::initializer_list<safetensors_type> float_types{safetensors
 
 namespace bitlens::detail {
 
+/// Columns as they lie: where sort_by_group starts from, and what a form says of a layer that may have an order.
+inline std::vector<std::uint32_t> columns_in_place(std::size_t cols) {
+    std::vector<std::uint32_t> order(cols);
+    std::iota(order.begin(), order.end(), 0u);
+    return order;
+}
+
 /// Columns of a group beside each other, in the order of groups; nothing to do where they lie so. Negative groups count
 /// from the last one.
 /// Errors: format_error naming the tensor, for a group that is not there or has another number of columns.
@@ -14278,8 +14286,7 @@ inline void sort_by_group(coded_matrix& m, linear_tensors const& tensors, std::s
         is_sorted = is_sorted && group[c] == c / m.group_columns;
     }
     if (is_sorted) return;
-    m.order.resize(m.cols());
-    std::iota(m.order.begin(), m.order.end(), 0u);
+    m.order = columns_in_place(m.cols());
     std::ranges::stable_sort(m.order, {}, [&](std::uint32_t c) { return group[c]; });
     for (std::size_t k = 0; k < m.cols(); ++k)
         if (group[m.order[k]] != k / m.group_columns)
@@ -15095,9 +15102,7 @@ public:
     std::optional<coded_matrix> form() const override {
         coded_matrix m(shape_.bits, 1, cols(), shape_.group);
         m.zeros = matrix<float>(1, groups_);
-        if (!tensors_.has("g_idx")) return m;
-        m.order.resize(cols());
-        std::iota(m.order.begin(), m.order.end(), 0u);
+        if (tensors_.has("g_idx")) m.order = detail::columns_in_place(cols());
         return m;
     }
 
@@ -15697,7 +15702,6 @@ private:
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15800,9 +15804,7 @@ public:
         coded_matrix m(shape_.bits, 1, cols(), shape_.scales.columns);
         m.zeros = matrix<float>(1, m.groups());
         if (!tensors_.has("weight_zero_point")) std::ranges::fill(m.zeros.span(), middle());
-        if (!tensors_.has("weight_g_idx")) return m;
-        m.order.resize(cols());
-        std::iota(m.order.begin(), m.order.end(), 0u);
+        if (tensors_.has("weight_g_idx")) m.order = detail::columns_in_place(cols());
         return m;
     }
 
@@ -18363,11 +18365,10 @@ namespace bitlens {
 
 namespace detail {
 
-/// What matvec needs: x padded to whole chunks, and at most one sum per chunk.
+/// What matvec needs: x padded to whole chunks, and at most two sums per chunk, one a group.
 constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
     const std::size_t chunks = (cols + chunk_codes - 1) / chunk_codes;
-    return workspace::bytes_for<float>(chunks * chunk_codes) +
-           workspace::bytes_for<float>(2 * chunks); // groups at most
+    return workspace::bytes_for<float>(chunks * chunk_codes) + workspace::bytes_for<float>(2 * chunks);
 }
 
 /// Sizes of the loops around a micro-kernel, for weights of some number of columns.
@@ -23207,6 +23208,14 @@ enum class row_products : std::uint8_t {
     matvec, ///< float32 whatever the workspace's arithmetic: each row by itself, as fast as the weights can be read
 };
 
+/// y = x · wᵀ, by `products`.   Shapes, scratch and errors: as matmul.
+template <weight_matrix W>
+void multiply_rows(row_products products, W const& w, matrix_view<const float> x, matrix_view<float> y,
+                   workspace& scratch) {
+    if (products == row_products::matmul) return matmul(w, x, y, scratch);
+    for (std::size_t t = 0; t < x.rows; ++t) matvec(w, x.row(t), y.row(t), scratch);
+}
+
 /// A text that rows of a stream go on: its next positions.
 struct text_rows {
     std::size_t rows;                         // after those of the texts before it in the stream
@@ -23309,19 +23318,12 @@ struct block_run {
         }
     }
 
-    /// y = W x.
-    void multiply_rows(W const& w, matrix_view<const float> x, matrix_view<float> y) {
-        if constexpr (goes_on && weight_matrix<W>)
-            if (texts.products == row_products::matvec) {
-                for (std::size_t t = 0; t < x.rows; ++t) matvec(w, x.row(t), y.row(t), scratch);
-                return;
-            }
-        matmul(w, x, y, scratch);
-    }
-
     /// y = W x + b.
     void apply(projection p, matrix_view<const float> x, matrix_view<float> y) {
-        multiply_rows(weights[p], x, y);
+        if constexpr (goes_on && weight_matrix<W>)
+            multiply_rows(texts.products, weights[p], x, y, scratch);
+        else
+            matmul(weights[p], x, y, scratch);
         auto const& bias = weights.rest->bias(p);
         if (!bias.empty())
             over_rows(positions(), scratch.tasks(),
@@ -27974,10 +27976,7 @@ private:
 
     void multiply_head(row_products products, matrix_view<const float> x, matrix_view<float> logits,
                        workspace& scratch) const {
-        if (products == row_products::matmul)
-            matmul(*head_, x, logits, scratch);
-        else
-            for (std::size_t t = 0; t < x.rows; ++t) matvec(*head_, x.row(t), logits.row(t), scratch);
+        multiply_rows(products, *head_, x, logits, scratch);
         soft_cap(config_.logit_soft_cap, logits);
     }
 
@@ -31841,8 +31840,7 @@ inline constexpr bool is_calibrated = requires {
 namespace detail {
 
 inline std::string method_text(method_usage const& usage, int bits, std::size_t group_size) {
-    return std::string(usage.word) + std::to_string(bits) +
-           (group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size));
+    return std::string(usage.word) + std::to_string(bits) + group_suffix(group_size);
 }
 
 /// Codes, and a float and a zero point for each group.
@@ -32439,10 +32437,11 @@ inline std::size_t fold_size(std::size_t group, block_shape const& shape) noexce
 }
 
 /// Errors: format_error for a scale or an offset that is not finite, and for a scale beside offsets whose products with
-/// codes may round, naming its place.
-inline void check_group_numbers(packed_arrays const& w, int bits, std::string const& name) {
-    const auto refuse = [&](const char* what, std::size_t i, float x, const char* expected) {
-        throw format_error(name + '.' + what + "s\": row " + std::to_string(i / w.groups) + ", group " +
+/// codes may round, naming its place. who(".scales") names the tensor.
+template <class Who>
+void check_group_numbers(packed_arrays const& w, int bits, Who const& who) {
+    const auto refuse = [&](std::string const& what, std::size_t i, float x, const char* expected) {
+        throw format_error(who("." + what + "s") + ": row " + std::to_string(i / w.groups) + ", group " +
                            std::to_string(i % w.groups) + " has the " + what + ' ' + std::to_string(x) + "; " +
                            expected + " is expected");
     };
@@ -32478,8 +32477,8 @@ public:
     explicit layer_file_contents(std::string who) : who_(std::move(who)) {}
 
     void add(std::string const& name, packed_arrays const& w, std::string const& format, int bits) {
-        const auto who = [&](const char* part) { return who_ + ": tensor " + in_quotes(name + part); };
-        check_group_numbers(w, bits, who_ + ": tensor \"" + name);
+        const auto who = [&](std::string const& part) { return who_ + ": tensor " + in_quotes(name + part); };
+        check_group_numbers(w, bits, who);
         check_group_zeros(w.zeros.span(), w.groups, bits, who(".zeros"));
         metadata_[name + format_metadata_end] = format;
         add(name + ".codes", safetensors_type::u8, {w.rows, w.row_bytes}, w.codes.span());
@@ -32543,7 +32542,7 @@ public:
         }
         if (to.offsets.size() != 0)
             copy(name + ".offsets", safetensors_type::f32, {to.rows, to.groups}, to.offsets.span());
-        check_group_numbers(to, bits, who_ + ": tensor \"" + name);
+        check_group_numbers(to, bits, [&](std::string const& part) { return who(name + part); });
     }
     /// The order of a matrix's columns; nothing where they lie as they are.   Errors: format_error naming the tensor.
     std::vector<std::uint32_t> order_of(std::string const& name, std::size_t cols) {

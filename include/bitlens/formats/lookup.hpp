@@ -32,9 +32,7 @@ struct lookup {
     static constexpr bool has_zero = false;
     static constexpr auto codebook = Levels::table;
     using row_format = lookup<Levels, detail::row_group(GroupSize)>;
-    static std::string name() {
-        return Levels::name + (GroupSize == 0 ? std::string("-row") : "-g" + std::to_string(GroupSize));
-    }
+    static std::string name() { return Levels::name + detail::group_suffix(GroupSize); }
 };
 
 static_assert(quant_format<lookup<e2m1_levels, 16>> && lookup<fp4_levels, 64>::codebook[3] == 1.0f);

@@ -55,10 +55,13 @@ std::string format_name() {
 
 namespace detail {
 
-/// "nf4-g64", or "nf4-row" when one group is a whole row.
+/// "-g64", or "-row" when one group is a whole row.
+inline std::string group_suffix(std::size_t group_size) {
+    return group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size);
+}
+/// "nf4-g64".
 inline std::string numbered_name(const char* kind, int bits, std::size_t group_size, const char* suffix = "") {
-    return kind + std::to_string(bits) + (group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size)) +
-           suffix;
+    return kind + std::to_string(bits) + group_suffix(group_size) + suffix;
 }
 
 template <class F>

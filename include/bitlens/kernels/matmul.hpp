@@ -19,11 +19,10 @@ namespace bitlens {
 
 namespace detail {
 
-/// What matvec needs: x padded to whole chunks, and at most one sum per chunk.
+/// What matvec needs: x padded to whole chunks, and at most two sums per chunk, one a group.
 constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
     const std::size_t chunks = (cols + chunk_codes - 1) / chunk_codes;
-    return workspace::bytes_for<float>(chunks * chunk_codes) +
-           workspace::bytes_for<float>(2 * chunks); // groups at most
+    return workspace::bytes_for<float>(chunks * chunk_codes) + workspace::bytes_for<float>(2 * chunks);
 }
 
 /// Sizes of the loops around a micro-kernel, for weights of some number of columns.

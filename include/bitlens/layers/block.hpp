@@ -169,6 +169,14 @@ enum class row_products : std::uint8_t {
     matvec, ///< float32 whatever the workspace's arithmetic: each row by itself, as fast as the weights can be read
 };
 
+/// y = x · wᵀ, by `products`.   Shapes, scratch and errors: as matmul.
+template <weight_matrix W>
+void multiply_rows(row_products products, W const& w, matrix_view<const float> x, matrix_view<float> y,
+                   workspace& scratch) {
+    if (products == row_products::matmul) return matmul(w, x, y, scratch);
+    for (std::size_t t = 0; t < x.rows; ++t) matvec(w, x.row(t), y.row(t), scratch);
+}
+
 /// A text that rows of a stream go on: its next positions.
 struct text_rows {
     std::size_t rows;                         // after those of the texts before it in the stream
@@ -271,19 +279,12 @@ struct block_run {
         }
     }
 
-    /// y = W x.
-    void multiply_rows(W const& w, matrix_view<const float> x, matrix_view<float> y) {
-        if constexpr (goes_on && weight_matrix<W>)
-            if (texts.products == row_products::matvec) {
-                for (std::size_t t = 0; t < x.rows; ++t) matvec(w, x.row(t), y.row(t), scratch);
-                return;
-            }
-        matmul(w, x, y, scratch);
-    }
-
     /// y = W x + b.
     void apply(projection p, matrix_view<const float> x, matrix_view<float> y) {
-        multiply_rows(weights[p], x, y);
+        if constexpr (goes_on && weight_matrix<W>)
+            multiply_rows(texts.products, weights[p], x, y, scratch);
+        else
+            matmul(weights[p], x, y, scratch);
         auto const& bias = weights.rest->bias(p);
         if (!bias.empty())
             over_rows(positions(), scratch.tasks(),

@@ -6,7 +6,6 @@
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/hooks/probe.hpp"
 #include "bitlens/kernels/matmul.hpp"
-#include "bitlens/kernels/matvec.hpp"
 #include "bitlens/layers/block.hpp"
 #include "bitlens/layers/embedding.hpp"
 #include "bitlens/layers/rms_norm.hpp"
@@ -331,10 +330,7 @@ private:
 
     void multiply_head(row_products products, matrix_view<const float> x, matrix_view<float> logits,
                        workspace& scratch) const {
-        if (products == row_products::matmul)
-            matmul(*head_, x, logits, scratch);
-        else
-            for (std::size_t t = 0; t < x.rows; ++t) matvec(*head_, x.row(t), logits.row(t), scratch);
+        multiply_rows(products, *head_, x, logits, scratch);
         soft_cap(config_.logit_soft_cap, logits);
     }
 

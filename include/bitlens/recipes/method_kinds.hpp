@@ -43,8 +43,7 @@ inline constexpr bool is_calibrated = requires {
 namespace detail {
 
 inline std::string method_text(method_usage const& usage, int bits, std::size_t group_size) {
-    return std::string(usage.word) + std::to_string(bits) +
-           (group_size == 0 ? std::string("-row") : "-g" + std::to_string(group_size));
+    return std::string(usage.word) + std::to_string(bits) + group_suffix(group_size);
 }
 
 /// Codes, and a float and a zero point for each group.

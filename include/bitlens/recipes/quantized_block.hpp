@@ -72,10 +72,11 @@ inline std::size_t fold_size(std::size_t group, block_shape const& shape) noexce
 }
 
 /// Errors: format_error for a scale or an offset that is not finite, and for a scale beside offsets whose products with
-/// codes may round, naming its place.
-inline void check_group_numbers(packed_arrays const& w, int bits, std::string const& name) {
-    const auto refuse = [&](const char* what, std::size_t i, float x, const char* expected) {
-        throw format_error(name + '.' + what + "s\": row " + std::to_string(i / w.groups) + ", group " +
+/// codes may round, naming its place. who(".scales") names the tensor.
+template <class Who>
+void check_group_numbers(packed_arrays const& w, int bits, Who const& who) {
+    const auto refuse = [&](std::string const& what, std::size_t i, float x, const char* expected) {
+        throw format_error(who("." + what + "s") + ": row " + std::to_string(i / w.groups) + ", group " +
                            std::to_string(i % w.groups) + " has the " + what + ' ' + std::to_string(x) + "; " +
                            expected + " is expected");
     };
@@ -111,8 +112,8 @@ public:
     explicit layer_file_contents(std::string who) : who_(std::move(who)) {}
 
     void add(std::string const& name, packed_arrays const& w, std::string const& format, int bits) {
-        const auto who = [&](const char* part) { return who_ + ": tensor " + in_quotes(name + part); };
-        check_group_numbers(w, bits, who_ + ": tensor \"" + name);
+        const auto who = [&](std::string const& part) { return who_ + ": tensor " + in_quotes(name + part); };
+        check_group_numbers(w, bits, who);
         check_group_zeros(w.zeros.span(), w.groups, bits, who(".zeros"));
         metadata_[name + format_metadata_end] = format;
         add(name + ".codes", safetensors_type::u8, {w.rows, w.row_bytes}, w.codes.span());
@@ -176,7 +177,7 @@ public:
         }
         if (to.offsets.size() != 0)
             copy(name + ".offsets", safetensors_type::f32, {to.rows, to.groups}, to.offsets.span());
-        check_group_numbers(to, bits, who_ + ": tensor \"" + name);
+        check_group_numbers(to, bits, [&](std::string const& part) { return who(name + part); });
     }
     /// The order of a matrix's columns; nothing where they lie as they are.   Errors: format_error naming the tensor.
     std::vector<std::uint32_t> order_of(std::string const& name, std::size_t cols) {

@@ -20,7 +20,6 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -123,9 +122,7 @@ public:
         coded_matrix m(shape_.bits, 1, cols(), shape_.scales.columns);
         m.zeros = matrix<float>(1, m.groups());
         if (!tensors_.has("weight_zero_point")) std::ranges::fill(m.zeros.span(), middle());
-        if (!tensors_.has("weight_g_idx")) return m;
-        m.order.resize(cols());
-        std::iota(m.order.begin(), m.order.end(), 0u);
+        if (tensors_.has("weight_g_idx")) m.order = detail::columns_in_place(cols());
         return m;
     }
 

@@ -84,9 +84,7 @@ public:
     std::optional<coded_matrix> form() const override {
         coded_matrix m(shape_.bits, 1, cols(), shape_.group);
         m.zeros = matrix<float>(1, groups_);
-        if (!tensors_.has("g_idx")) return m;
-        m.order.resize(cols());
-        std::iota(m.order.begin(), m.order.end(), 0u);
+        if (tensors_.has("g_idx")) m.order = detail::columns_in_place(cols());
         return m;
     }
 

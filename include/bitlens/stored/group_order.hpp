@@ -17,6 +17,13 @@
 
 namespace bitlens::detail {
 
+/// Columns as they lie: where sort_by_group starts from, and what a form says of a layer that may have an order.
+inline std::vector<std::uint32_t> columns_in_place(std::size_t cols) {
+    std::vector<std::uint32_t> order(cols);
+    std::iota(order.begin(), order.end(), 0u);
+    return order;
+}
+
 /// Columns of a group beside each other, in the order of groups; nothing to do where they lie so. Negative groups count
 /// from the last one.
 /// Errors: format_error naming the tensor, for a group that is not there or has another number of columns.
@@ -34,8 +41,7 @@ inline void sort_by_group(coded_matrix& m, linear_tensors const& tensors, std::s
         is_sorted = is_sorted && group[c] == c / m.group_columns;
     }
     if (is_sorted) return;
-    m.order.resize(m.cols());
-    std::iota(m.order.begin(), m.order.end(), 0u);
+    m.order = columns_in_place(m.cols());
     std::ranges::stable_sort(m.order, {}, [&](std::uint32_t c) { return group[c]; });
     for (std::size_t k = 0; k < m.cols(); ++k)
         if (group[m.order[k]] != k / m.group_columns)
