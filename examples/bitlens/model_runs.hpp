@@ -37,11 +37,15 @@ namespace bitlens::command {
 /// Whether a method is a checkpoint that others may have made.
 inline bool is_checkpoint(method const& m) { return std::holds_alternative<checkpoint_method>(m.kind); }
 
-/// That checkpoint. Each is opened once: of a large one, headers and vocabulary take a while.
+/// That checkpoint. Each is opened once, and its files are hashed once, by whatever path a run comes to it: of a large
+/// one that takes a while.
 inline checkpoint const& checkpoint_of(method const& m) {
     static std::map<std::filesystem::path, checkpoint> known;
-    const auto found = known.find(m.folder);
-    return found != known.end() ? found->second : known.emplace(m.folder, checkpoint(m.folder)).first->second;
+    std::error_code unknown; // where nothing is, which is said when it is opened
+    auto place = std::filesystem::canonical(m.folder, unknown);
+    if (unknown) place = m.folder;
+    const auto found = known.find(place);
+    return found != known.end() ? found->second : known.emplace(place, checkpoint(m.folder)).first->second;
 }
 
 /// What stands in a manifest for what lies at a method's place.
