@@ -1,5 +1,6 @@
 #include "allocations.hpp"
 #include "files.hpp"
+#include "keeps_to_form.hpp"
 #include "layer_in_short.hpp"
 #include "targets.hpp"
 
@@ -84,15 +85,9 @@ std::vector<float> values_of(coded_matrix const& m) {
     return values;
 }
 
-/// One row stands for all.
 void check_form(coded_matrix const& form, coded_matrix const& m) {
     check(form);
-    must(form.bits == m.bits && form.group_columns == m.group_columns && form.rows() == 1 && form.cols() == m.cols(),
-         "a form of another shape");
-    must(form.levels == m.levels, "a form of other levels");
-    must(!m.order.empty() <= !form.order.empty() && (m.zeros.rows() != 0) <= (form.zeros.rows() != 0) &&
-             (m.offsets.rows() != 0) == (form.offsets.rows() != 0),
-         "a form that lacks what the matrix has");
+    must(test::keeps_to_form(form, m), "a form of another matrix");
 }
 
 /// What a line of JSON says, kept for the next: fuzzers seldom change it.

@@ -432,21 +432,7 @@ def gguf(bitlens):
             path = folder / "model.gguf"
             kind = gguf.GGMLQuantizationType[name]
             write_gguf(folder / "full.gguf", tiny(family), "f32")
-            reader = gguf.GGUFReader(folder / "full.gguf")
-            writer = gguf.GGUFWriter(path, reader.fields["general.architecture"].contents())
-            for key, field in reader.fields.items():
-                if not key.startswith("GGUF.") and key != "general.architecture":
-                    writer.add_key_value(key, field.contents(), field.types[0], sub_type=field.types[-1] if len(field.types) > 1 else None)
-            for tensor in reader.tensors:
-                values = np.array(tensor.data, np.float32).reshape([int(n) for n in tensor.shape][::-1])
-                if values.ndim == 1:
-                    writer.add_tensor(tensor.name, values)
-                else:
-                    writer.add_tensor(tensor.name, gguf.quantize(values, kind), raw_dtype=kind)
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_tensors_to_file()
-            writer.close()
+            write_again(folder / "full.gguf", path, matrix=lambda values: (gguf.quantize(values, kind), kind))
             return path, logits_of(model_from_gguf(path), ids)
 
         return run
@@ -467,7 +453,7 @@ def gguf(bitlens):
 
 
 def ik_llama_cpp(_):
-    from gguf_models import write_gguf
+    from gguf_models import model_from_gguf, write_gguf
 
     import ik_llama_cpp
 
@@ -480,7 +466,7 @@ def ik_llama_cpp(_):
             add_vocabulary(folder / "full.gguf", folder / "with.gguf")
             subprocess.run([program, "--pure", folder / "with.gguf", model, name, "2"], check=True, stdout=sys.stderr)
             subprocess.run([program, "--allow-requantize", model, decoded, "F32", "2"], check=True, stdout=sys.stderr)
-            return model, logits_of_dense_gguf(decoded, ids)
+            return model, logits_of(model_from_gguf(decoded), ids)
 
         return run
 
@@ -488,30 +474,36 @@ def ik_llama_cpp(_):
         yield name, case({"Q2_K": "Q2_K", "Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}.get(name, name))
 
 
-def add_vocabulary(source, target):
-    """llama.cpp opens no file without a tokenizer."""
+def write_again(source, target, matrix=lambda values: (values, None), add=lambda writer: None):
+    """A GGUF file of float32 once more: matrices as `matrix` gives them and their type, metadata with what `add` adds."""
     gguf = importlib.import_module("gguf")
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
     for key, field in reader.fields.items():
         if not key.startswith("GGUF.") and key != "general.architecture":
             writer.add_key_value(key, field.contents(), field.types[0], sub_type=field.types[-1] if len(field.types) > 1 else None)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list([f"w{i}" for i in range(VOCABULARY)])
-    writer.add_token_scores([0.0] * VOCABULARY)
-    writer.add_token_types([gguf.TokenType.NORMAL] * VOCABULARY)
+    add(writer)
     for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, np.array(tensor.data, np.float32).reshape([int(n) for n in tensor.shape][::-1]))
+        values = np.array(tensor.data, np.float32).reshape([int(n) for n in tensor.shape][::-1])
+        values, kind = matrix(values) if values.ndim > 1 else (values, None)
+        writer.add_tensor(tensor.name, values, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def logits_of_dense_gguf(path, ids):
-    from gguf_models import model_from_gguf
+def add_vocabulary(source, target):
+    """llama.cpp opens no file without a tokenizer."""
+    gguf = importlib.import_module("gguf")
 
-    return logits_of(model_from_gguf(path), ids)
+    def add(writer):
+        writer.add_tokenizer_model("llama")
+        writer.add_token_list([f"w{i}" for i in range(VOCABULARY)])
+        writer.add_token_scores([0.0] * VOCABULARY)
+        writer.add_token_types([gguf.TokenType.NORMAL] * VOCABULARY)
+
+    write_again(source, target, add=add)
 
 
 PACKAGES = {f.__name__: f for f in (gptqmodel, autoawq, bitsandbytes, llmcompressor, auto_round, mlx_lm, gguf, ik_llama_cpp)}

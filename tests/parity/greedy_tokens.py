@@ -7,8 +7,8 @@ FOLDER is a Hugging Face folder (compare_with_transformers.py --save-folder make
 the first texts, --prompts of them, from 16 to 400 tokens long; each is given as text to both, whose ids must agree. bitlens generates
 --tokens tokens as it runs prompts of a file (matmul), and after every --single-th prompt by itself too (matvec). transformers reads prompt
 and new tokens at once, and must find each of them the most likely one where it stands, which then is what it generates; after every
---single-th prompt it generates by itself too. With --method nf4-g64 all linear layers of the blocks are quantized on either side: there by
-the rule of bitsandbytes, in NumPy.
+--single-th prompt it generates by itself too. With --method nf4-g64, or another that nll_with_pytorch.py
+has written out, all linear layers of the blocks are quantized on either side.
 
 Where transformers finds another token, and the two within 1e-4 of each other, that is a tie, shown and set apart. Anything else is an error,
 and the exit code 1. Also prints by how much losses differ at most. --lengths, such as 5 12, makes prompts of other lengths; --part 0 4 takes every fourth prompt from the first on, so that several processes of
@@ -28,20 +28,9 @@ import numpy as np
 import torch
 import transformers
 
+from nll_with_pytorch import quantizer
+
 TIE = 1e-4
-NF4 = np.array([-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
-                -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
-                0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0], dtype=np.float32)
-GROUP = 64
-
-
-def round_to_nf4(weight):
-    """Groups of 64 inputs, each over its largest size, to the nearest level."""
-    w = weight.detach().numpy().reshape(-1, GROUP)
-    scale = np.abs(w).max(axis=1, keepdims=True)
-    scaled = w / np.where(scale == 0, 1, scale)
-    codes = np.searchsorted((NF4[1:] + NF4[:-1]) / 2, scaled, side="left")
-    return torch.from_numpy((NF4[codes] * scale).reshape(weight.shape))
 
 
 def prompts_of(path, tokenizer, lengths):
@@ -120,7 +109,7 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--bitlens", default="build/release/bin/bitlens")
     parser.add_argument("--texts", required=True)
-    parser.add_argument("--method", default="full", choices=["full", "nf4-g64"])
+    parser.add_argument("--method", default="full")
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--lengths", type=int, nargs=2, default=[16, 400])
     parser.add_argument("--tokens", type=int, default=64)
@@ -139,10 +128,11 @@ def main():
     model = transformers.AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
     model.generation_config.eos_token_id = None
     if arguments.method != "full":
+        rounded = quantizer(arguments.method)
         for layer in model.model.layers:
             for module in layer.modules():
                 if isinstance(module, torch.nn.Linear):
-                    module.weight.data = round_to_nf4(module.weight)
+                    module.weight.data = rounded(module.weight.data)
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, {arguments.model}, {arguments.method}, {len(prompts)} prompts of "
           f"{lengths[0]} to {lengths[-1]} tokens, {arguments.tokens} new ones")
     together, alone, steps = Comparison("matmul"), Comparison("matvec"), [0, 0]

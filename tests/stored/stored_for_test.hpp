@@ -7,6 +7,7 @@
 #include "bitlens/stored/find_stored_linear.hpp"
 #include "bitlens/stored/written_part.hpp"
 
+#include "keeps_to_form.hpp"
 #include "temporary_folder.hpp"
 
 #include <doctest/doctest.h>
@@ -41,17 +42,6 @@ inline part halves(std::string suffix, std::vector<std::size_t> shape, std::vect
     return {std::move(suffix), safetensors_type::f16, std::move(shape), bytes_of(bits)};
 }
 
-/// Whether what is said of a layer before its numbers are read is what they turn out to be: a part of the rule that is
-/// said may be left out, none that is not said may come.
-inline bool keeps_to_form(stored_linear const& linear, coded_matrix const& m) {
-    const auto form = linear.form();
-    if (!form) return true;
-    return form->rows() == 1 && form->cols() == m.cols() && form->bits == m.bits &&
-           form->group_columns == m.group_columns && form->levels == m.levels &&
-           (form->zeros.rows() != 0) >= (m.zeros.rows() != 0) &&
-           (form->offsets.rows() != 0) == (m.offsets.rows() != 0) && form->order.empty() <= m.order.empty();
-}
-
 /// A layer as a file of these parts has it. What is said beside the file is a JSON object.
 class written_layer {
 public:
@@ -63,7 +53,7 @@ public:
     coded_matrix read() const {
         const auto found = linear();
         auto m = found->read();
-        CHECK(keeps_to_form(*found, m));
+        if (const auto form = found->form()) CHECK(keeps_to_form(*form, m));
         return m;
     }
     /// What it is refused with; "no refusal" where it is read.
