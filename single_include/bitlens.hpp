@@ -14996,6 +14996,8 @@ public:
     /// One row that stands for every row of read(): its numbers mean nothing, the rest decides which format holds the
     /// matrix before a number is read. Nothing where only the numbers tell.
     virtual std::optional<coded_matrix> form() const { return std::nullopt; }
+    /// What was concluded against what is said of it, or what its zeros and order show; empty: nothing. No code is read.
+    virtual std::string conclusion() const { return {}; }
     /// The weight as it is stored. What scales and zeros in 16 bits stand for is what counts, not the arithmetic in
     /// which some kernel multiplies them.
     /// Errors: format_error naming file, tensor and place, also for a weight that is not finite.
@@ -15106,13 +15108,28 @@ public:
         return m;
     }
 
+    std::string conclusion() const override {
+        std::string text;
+        const auto add = [&text](std::string const& more) { text += (text.empty() ? "" : "; ") + more; };
+        const gptq_zeros said = shape_.layout.zeros, found = zeros_rule();
+        if (found == gptq_zeros::swapped_thirds)
+            add("zeros of 3 bits as GPTQModel before 6.1 stores them");
+        else if (found != said)
+            add(std::string("zeros are stored ") + (found == gptq_zeros::plain ? "as they are" : "less one") +
+                ", whatever its label says");
+        if (found == gptq_zeros::less_one && has_word_that_ends_in_ones())
+            add("zeros may be lost: AutoGPTQ overwrites those after one of 0 in the same word");
+        if (has_order()) add("groups of columns that lie apart");
+        return text;
+    }
+
 private:
     coded_matrix read_numbers() const override {
         coded_matrix m(shape_.bits, rows(), cols(), shape_.group);
         read_codes(m);
         auto const scales = tensors_.floats("scales");
         m.zeros = matrix<float>(rows(), groups_);
-        const auto zeros = read_zeros();
+        const auto zeros = zeros_by(zeros_rule());
         for (std::size_t r = 0; r < rows(); ++r)
             for (std::size_t g = 0; g < groups_; ++g) {
                 m.scales(r, g) = scales(g, r);
@@ -15178,25 +15195,43 @@ private:
             }
     }
 
-    /// (groups, out)
-    matrix<std::uint8_t> read_zeros() const {
-        const auto as = [&](gptq_zeros rule) { return zeros_by(rule); };
+    /// How zeros are stored, which a label may say wrongly: those of symmetric codes are the middle one, and so are all
+    /// of 3 bits under the constants that GPTQModel subtracted before 6.1.
+    gptq_zeros zeros_rule() const {
         const gptq_zeros said = shape_.layout.zeros;
-        const bool has_bug = said == gptq_zeros::less_one && shape_.bits == 3 && is_all_swapped();
-        auto zeros = as(has_bug ? gptq_zeros::swapped_thirds : said);
-        if (!shape_.layout.symmetric.value_or(false) || said == gptq_zeros::swapped_thirds) return zeros;
-        // Whatever the label says: zeros of symmetric codes are the middle one.
-        const auto middle = static_cast<std::uint8_t>(1u << (shape_.bits - 1));
-        const auto is_middle = [&](auto const& all) {
-            return std::ranges::all_of(all.span(), [&](std::uint8_t z) { return z == middle; });
+        const auto all_are_middle = [&](gptq_zeros rule) {
+            return std::ranges::all_of(zeros_by(rule).span(),
+                                       [middle = 1u << (shape_.bits - 1)](std::uint8_t z) { return z == middle; });
         };
-        if (!is_middle(zeros)) {
-            auto other = as(said == gptq_zeros::plain ? gptq_zeros::less_one : gptq_zeros::plain);
-            if (is_middle(other)) return other;
-        }
-        return zeros;
+        if (said == gptq_zeros::less_one && shape_.bits == 3 && all_are_middle(gptq_zeros::swapped_thirds))
+            return gptq_zeros::swapped_thirds;
+        if (!shape_.layout.symmetric.value_or(false) || said == gptq_zeros::swapped_thirds || all_are_middle(said))
+            return said;
+        const gptq_zeros other = said == gptq_zeros::plain ? gptq_zeros::less_one : gptq_zeros::plain;
+        return all_are_middle(other) ? other : said;
     }
 
+    /// Whether the upper two codes of a word of zeros less one are all ones, as if −1 had been put into one before
+    /// them.
+    bool has_word_that_ends_in_ones() const {
+        const auto bits = static_cast<unsigned>(shape_.bits);
+        if (32 % bits != 0 || bits > 4) return false;
+        const std::uint32_t upper = ~std::uint32_t{0} << (32 - 2 * bits);
+        auto const& zeros = *tensors_.find("qzeros");
+        for (std::size_t i = 0; i < zeros.size(); ++i)
+            if ((load<std::uint32_t>(zeros.bytes.data() + 4 * i) & upper) == upper) return true;
+        return false;
+    }
+
+    bool has_order() const {
+        auto const* const g_idx = tensors_.find("g_idx");
+        for (std::size_t c = 1; g_idx != nullptr && c < cols(); ++c)
+            if (load<std::int32_t>(g_idx->bytes.data() + 4 * c) < load<std::int32_t>(g_idx->bytes.data() + 4 * c - 4))
+                return true;
+        return false;
+    }
+
+    /// (groups, out)
     matrix<std::uint8_t> zeros_by(gptq_zeros rule) const {
         std::byte const* const words = tensors_.find("qzeros")->bytes.data();
         const std::size_t row_words = tensors_.find("qzeros")->shape[1];
@@ -15220,11 +15255,6 @@ private:
         return zeros;
     }
 
-    /// Whether all zeros of 3 bits are 4 under the constants that GPTQModel subtracted before 6.1.
-    bool is_all_swapped() const {
-        const auto zeros = zeros_by(gptq_zeros::swapped_thirds);
-        return std::ranges::all_of(zeros.span(), [](std::uint8_t z) { return z == 4; });
-    }
     static constexpr std::array<std::uint32_t, 3> swapped{0x24924924, 0x92492492, 0x49249249};
 
     linear_tensors tensors_;
@@ -27174,6 +27204,19 @@ public:
 
     /// What its files say of how the weights were quantized, a fact each, "bits 4": for people, whatever is read of it.
     std::vector<std::string> quantization_facts() const { return contents_->quantization_facts(); }
+
+    /// What was concluded of matrices in codes against what is said, or seen in their zeros and orders, each with how
+    /// many: "210 matrices: zeros are stored as they are, whatever its label says".
+    std::vector<std::string> conclusions() const {
+        std::map<std::string, std::size_t> counts;
+        for (auto const& t : contents_->tensors)
+            if (t.linear != nullptr)
+                if (auto text = t.linear->conclusion(); !text.empty()) ++counts[std::move(text)];
+        std::vector<std::string> all;
+        for (auto const& [text, count] : counts)
+            all.push_back(std::to_string(count) + (count == 1 ? " matrix: " : " matrices: ") + text);
+        return all;
+    }
 
     /// A matrix as W: in its stored type where W can hold that, borrowed from the mapped file where it lies aligned and
     /// in order; in codes where W lists a format that holds those exactly; otherwise as float.

@@ -2,9 +2,9 @@
 
 #include "commands.hpp"
 #include "config_lines.hpp"
+#include "setting.hpp"
 
 #include "bitlens/models/checkpoint.hpp"
-#include "bitlens/recipes/all_formats.hpp"
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/memory_plan.hpp"
 
@@ -62,6 +62,11 @@ void print_config(model_config const& c) {
     numbers.print("              ");
 }
 
+/// One below the other, the first behind the label.
+void print_lines(const char* label, std::vector<std::string> const& lines) {
+    for (std::size_t i = 0; i < lines.size(); ++i) std::printf("%-13s %s\n", i == 0 ? label : "", lines[i].c_str());
+}
+
 /// A tensor's name with a star for the number of its layer.
 std::string without_layer(std::string name) {
     constexpr std::string_view before = "layers.";
@@ -101,7 +106,7 @@ void print_loaded(checkpoint const& source) {
     std::map<std::pair<std::string, std::string>, kind> kinds; // stored, loaded
     for (auto const& t : source.tensors()) {
         if (t.shape.size() != 2) continue;
-        const loaded_form form = source.form_of<study_matrix>(t.name);
+        const loaded_form form = source.form_of<weight>(t.name);
         kind& k = kinds[{t.type, form.format}];
         ++k.count;
         k.bytes += form.bytes;
@@ -140,9 +145,8 @@ bool inspect(model_arguments const& a) {
         print_tensors(source);
         if (source.problems().empty()) print_loaded(source);
     }
-    const auto facts = source.quantization_facts();
-    for (std::size_t i = 0; i < facts.size(); ++i)
-        std::printf("%-13s %s\n", i == 0 ? "files say" : "", facts[i].c_str());
+    print_lines("files say", source.quantization_facts());
+    if (source.problems().empty()) print_lines("concluded", conclusions_of(source));
     std::vector<std::string> refusals = source.problems();
     try {
         print_tokenizer(source.load_tokenizer(), source.config().vocabulary);

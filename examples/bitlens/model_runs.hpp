@@ -59,6 +59,7 @@ inline std::string origin_of_stored(method const& m) {
     if (!is_checkpoint(m)) return calibrated_on(quantized_folder(m.folder).manifest());
     std::string text = checkpoint_of(m).format_description();
     for (auto const& fact : checkpoint_of(m).quantization_facts()) text += ", " + fact;
+    for (auto const& conclusion : conclusions_of(checkpoint_of(m))) text += "; " + conclusion;
     return text;
 }
 
@@ -75,8 +76,6 @@ inline std::vector<method> methods_beside_full(std::string const& text) {
 }
 
 namespace detail {
-
-inline bool is_linear_of_block(std::string const& name) { return name.ends_with("_proj.weight"); }
 
 /// What a checkpoint's blocks take beside the full model, and its ends where they are its own.
 inline void add_checkpoint(memory_demand& d, checkpoint const& other, bool has_own_ends) {
@@ -141,7 +140,7 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
     for (auto const& t : source.tensors()) {
         if (t.shape.size() != 2) continue;
         const loaded_form form = source.form_of<weight>(t.name);
-        if (!detail::is_linear_of_block(t.name)) {
+        if (!is_linear_of_block(t.name)) {
             // Of a borrowed embedding only rows are read, but for a head that is the same.
             if (t.name != bitlens::detail::embedding_name || config.tied_head || !form.is_borrowed)
                 d.ends += form.bytes;

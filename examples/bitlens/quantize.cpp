@@ -100,6 +100,7 @@ void check_checkpoint(checkpoint const& source, checkpoint const& other, method 
         std::cerr << "note: " << m.name << ": " << visible_line(text) << '\n';
     };
     note(other.format_description());
+    for (auto const& conclusion : conclusions_of(other)) note(conclusion);
     for (auto const& difference : setting_differences(source, other))
         note(difference + "; those of the full model are used");
     try {

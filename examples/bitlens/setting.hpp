@@ -8,6 +8,8 @@
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/models/parameter_names.hpp"
+#include "bitlens/quantizers/weight_grid.hpp"
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/simd/arch.hpp"
 #include "bitlens/sweep/manifest.hpp"
@@ -30,11 +32,48 @@ namespace bitlens::command {
 /// Chosen at run time, once per matrix product: every format that a checkpoint stores or a method produces.
 using weight = study_matrix;
 
+inline bool is_linear_of_block(std::string const& name) { return name.ends_with("_proj.weight"); }
+
 /// The checkpoint that the arguments name; what its file left open is said.   Errors: as checkpoint.
 inline checkpoint open_model(model_arguments const& a) {
     checkpoint source(a.path, a.allowed_keys);
     for (auto const& remark : source.config().remarks.texts) std::cerr << "note: " << visible_line(remark) << '\n';
+    for (auto const& text : source.conclusions()) std::cerr << "note: " << text << '\n';
     return source;
+}
+
+/// The grids that the matrices of a model's middle layer lie on, "matrices of layer 15: 7 in groups of 32 to 4 bits";
+/// empty where they lie on none.
+inline std::string grid_text(checkpoint const& source) {
+    constexpr std::size_t rows = 1024; // which have more groups than are looked at
+    const std::size_t middle = source.config().layers / 2;
+    std::map<std::pair<std::size_t, int>, std::size_t> grids; // group and bits → matrices
+    for (auto const& t : source.tensors()) {
+        if (!t.name.starts_with(bitlens::detail::layer_prefix(middle)) || !is_linear_of_block(t.name)) continue;
+        const auto stored = t.type == "F16"    ? stored_precision::f16
+                            : t.type == "BF16" ? stored_precision::bf16
+                                               : stored_precision::f32;
+        if (const auto grid = find_weight_grid(source.load_first_rows(t.name, rows), stored))
+            ++grids[{grid->group, grid->bits}];
+    }
+    std::string text;
+    for (auto const& [grid, count] : grids)
+        text += (text.empty() ? "matrices of layer " + std::to_string(middle) + ": " : ", ") + std::to_string(count) +
+                " in groups of " + std::to_string(grid.first) + " to " + std::to_string(grid.second) + " bits";
+    return text;
+}
+
+/// What a checkpoint's numbers tell beside what is said of them, a line each: what was concluded of matrices in codes,
+/// and the grid of matrices that pass for full precision.
+inline std::vector<std::string> conclusions_of(checkpoint const& source) {
+    auto all = source.conclusions();
+    const auto is_in_codes = [](tensor_info const& t) {
+        return is_linear_of_block(t.name) && t.type != "F32" && t.type != "F16" && t.type != "BF16";
+    };
+    if (std::ranges::any_of(source.tensors(), is_in_codes)) return all;
+    if (const std::string grid = grid_text(source); !grid.empty())
+        all.push_back("weights in full precision that were rounded (" + grid + ")");
+    return all;
 }
 
 /// Each file is hashed once, however many manifests it stands in: of a large model that takes minutes.

@@ -11,9 +11,7 @@
 #include "bitlens/analysis/float32_check.hpp"
 #include "bitlens/analysis/location_results.hpp"
 #include "bitlens/io/atomic_file.hpp"
-#include "bitlens/models/parameter_names.hpp"
 #include "bitlens/page/report.hpp"
-#include "bitlens/quantizers/weight_grid.hpp"
 #include "bitlens/recipes/method.hpp"
 #include "bitlens/recipes/overrides.hpp"
 #include "bitlens/recipes/quantize_model.hpp"
@@ -25,7 +23,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -88,26 +85,10 @@ std::vector<method> with_shifted(std::vector<method> methods) {
     return all;
 }
 
-/// What the file says of the full model's weights, and the grid that the matrices of its middle layer lie on.
+/// What the file says of the full model's weights, and the grid that they lie on.
 std::string full_text(checkpoint const& source) {
-    constexpr std::size_t rows = 1024; // which have more groups than are looked at
-    const std::size_t middle = source.config().layers / 2;
-    std::map<std::pair<std::size_t, int>, std::size_t> grids; // group and bits → matrices
-    for (auto const& t : source.tensors()) {
-        if (!t.name.starts_with(bitlens::detail::layer_prefix(middle)) || !detail::is_linear_of_block(t.name)) continue;
-        const auto stored = t.type == "F16"    ? stored_precision::f16
-                            : t.type == "BF16" ? stored_precision::bf16
-                                               : stored_precision::f32;
-        if (const auto grid = find_weight_grid(source.load_first_rows(t.name, rows), stored))
-            ++grids[{grid->group, grid->bits}];
-    }
-    std::string text;
-    for (auto const& [grid, count] : grids)
-        text += (text.empty() ? "" : ", ") + std::to_string(count) + " in groups of " + std::to_string(grid.first) +
-                " to " + std::to_string(grid.second) + " bits";
-    return source.format_description() + (text.empty() ? ""
-                                                       : "; on a low-bit grid already (matrices of layer " +
-                                                             std::to_string(middle) + ": " + text + ")");
+    const std::string grid = grid_text(source);
+    return source.format_description() + (grid.empty() ? "" : "; on a low-bit grid already (" + grid + ")");
 }
 
 /// Everything that decides a result, and nothing else: equal manifests, equal bytes.

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -105,6 +106,25 @@ TEST_CASE("a layout that would lose something is refused with what, and nothing 
         CHECK(half[n] == doctest::Approx(exact[n]).epsilon(0.01));
         CHECK(half[n] != exact[n]);
     }
+}
+
+TEST_CASE("what is concluded of a checkpoint against its label is told, and the label decides nothing") {
+    auto const& s = setting_of_checkpoints();
+    check(s.quantize("label=rtn4-g32-sym", "--format gptq --scales f16"), 0, {"label-gptq"});
+    const auto right = s.folder / "q" / "label-gptq", wrong = s.folder / "q" / "wrong-label";
+    fs::copy(right, wrong);
+    json config = read_json_file(wrong / "config.json");
+    config["quantization_config"]["checkpoint_format"] = "gptq_v2";
+    std::ofstream(wrong / "config.json") << config.dump();
+    const std::string told = "14 matrices: zeros are stored less one, whatever its label says";
+    check("bitlens inspect '" + wrong.string() + "'", 0, {"concluded     " + told, "as uniform4-g32"});
+    CHECK(test::shell("bitlens inspect '" + right.string() + "'").text.find("concluded") == std::string::npos);
+    check(s.study(s.model, "right=" + right.string() + ",wrong=" + wrong.string(), "of_label"), 0,
+          {"note: wrong: " + told});
+    const auto table = s.table("of_label");
+    CHECK(table.numbers("nll_right") == table.numbers("nll_wrong"));
+    CHECK(read_json_file(s.folder / "of_label" / "manifest.json")["methods"][1]["origin"].get<std::string>().ends_with(
+        "; " + told));
 }
 
 TEST_CASE("any checkpoint of the same sizes is a method, with its own embedding, final norm and head") {

@@ -83,6 +83,26 @@ TEST_CASE("zeros of both versions, of 3 bits and under a wrong label") {
     CHECK(all_zeros_are(one_output(4, four, words_list(4, 0x88888888), v1).read(), 9));
 }
 
+TEST_CASE("what is concluded of zeros and orders is told, and nothing where all is as it is said") {
+    const words_list four(4, 0), three(3, 0);
+    json symmetric_v1 = v1, symmetric_v2 = v2;
+    symmetric_v1["sym"] = symmetric_v2["sym"] = true;
+    const auto told = [](written_layer const& layer) { return layer.linear()->conclusion(); };
+    CHECK(told(one_output(4, four, words_list(4, 0x77777777), v1)).empty());
+    CHECK(told(one_output(4, four, words_list(4, 0x77777777), symmetric_v1)).empty());
+    CHECK(told(one_output(4, four, words_list(4, 0xFF888888), v2)).empty()); // as they are: zeros of 15
+    CHECK(told(one_output(3, three, {0x00000000, 0xB6DB6DB7, 0x49249249}, v1)) ==
+          "zeros of 3 bits as GPTQModel before 6.1 stores them");
+    CHECK(told(one_output(4, four, words_list(4, 0x88888888), symmetric_v1)) ==
+          "zeros are stored as they are, whatever its label says");
+    CHECK(told(one_output(4, four, words_list(4, 0x77777777), symmetric_v2)) ==
+          "zeros are stored less one, whatever its label says");
+    // A zero of 0 in the third place: −1, put into the word, is ones from there on.
+    CHECK(told(one_output(4, four, {0xFFFFFF77, 0x77777777, 0x77777777, 0x77777777}, v1)) ==
+          "zeros may be lost: AutoGPTQ overwrites those after one of 0 in the same word");
+    CHECK(told(one_output(4, four, {0xF7777777, 0x77777777, 0x77777777, 0x77777777}, v1)).empty());
+}
+
 TEST_CASE("g_idx: groups that lie apart become an order; negative ones count from the end") {
     const std::size_t in = 64, out = 32;
     words_list codes(in / 8 * out);
@@ -107,6 +127,9 @@ TEST_CASE("g_idx: groups that lie apart become an order; negative ones count fro
     const auto plain = layer(regular).read();
     CHECK(plain.order.empty());
     CHECK(layer(negative).read().order.empty());
+    CHECK(layer(regular).linear()->conclusion().empty());
+    CHECK(layer(negative).linear()->conclusion().empty());
+    CHECK(layer(apart).linear()->conclusion() == "groups of columns that lie apart");
     const auto ordered = layer(apart).read();
     REQUIRE(ordered.order.size() == in);
     std::vector<float> row(in), other(in);

@@ -120,6 +120,19 @@ public:
     /// What its files say of how the weights were quantized, a fact each, "bits 4": for people, whatever is read of it.
     std::vector<std::string> quantization_facts() const { return contents_->quantization_facts(); }
 
+    /// What was concluded of matrices in codes against what is said, or seen in their zeros and orders, each with how
+    /// many: "210 matrices: zeros are stored as they are, whatever its label says".
+    std::vector<std::string> conclusions() const {
+        std::map<std::string, std::size_t> counts;
+        for (auto const& t : contents_->tensors)
+            if (t.linear != nullptr)
+                if (auto text = t.linear->conclusion(); !text.empty()) ++counts[std::move(text)];
+        std::vector<std::string> all;
+        for (auto const& [text, count] : counts)
+            all.push_back(std::to_string(count) + (count == 1 ? " matrix: " : " matrices: ") + text);
+        return all;
+    }
+
     /// A matrix as W: in its stored type where W can hold that, borrowed from the mapped file where it lies aligned and
     /// in order; in codes where W lists a format that holds those exactly; otherwise as float.
     /// Errors: format_error naming file and tensor for a name that is not there, a type that W cannot hold, and a
