@@ -121,6 +121,7 @@ void read_layer(input bytes, std::initializer_list<std::string_view> parts) {
     must(linear->rows() != 0 && linear->cols() != 0, "a layer without weights");
     must(!linear->type().empty() && linear->bytes() == layer.bytes(), "a layer of other bytes");
     const auto form = within(most, [&] { return linear->form(); });
+    within(most, [&] { return linear->conclusion(); });
     const auto m = within(most, [&] { return linear->read(); });
     must(m.rows() == linear->rows() && m.cols() == linear->cols(), "a matrix of another shape");
     check(m);
