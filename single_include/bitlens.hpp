@@ -793,12 +793,18 @@ public:
         return *this;
     }
 
+    /// From now on it has the first `rows` rows of its memory, which keep their numbers.   Asserted: they fit.
+    void use_rows(std::size_t rows) noexcept {
+        BITLENS_ASSERT(rows * cols_ <= values_.size());
+        rows_ = rows;
+    }
+
     std::size_t rows() const noexcept { return rows_; }
     std::size_t cols() const noexcept { return cols_; }
     T* data() noexcept { return values_.data(); }
     T const* data() const noexcept { return values_.data(); }
-    std::span<T> span() noexcept { return values_.span(); }
-    std::span<const T> span() const noexcept { return values_.span(); }
+    std::span<T> span() noexcept { return values_.span().first(rows_ * cols_); }
+    std::span<const T> span() const noexcept { return values_.span().first(rows_ * cols_); }
     std::span<T> row(std::size_t r) noexcept { return view().row(r); }
     std::span<const T> row(std::size_t r) const noexcept { return view().row(r); }
     T& operator()(std::size_t r, std::size_t c) noexcept { return view()(r, c); }
@@ -28679,11 +28685,109 @@ inline void check_column(column const& c) {
 } // namespace bitlens
 
 // ---- bitlens/sweep/document_rows.hpp
-/// document_rows: the documents of a run as rows of equally many token ids, and where they came from.
+/// document_rows: the documents of a run as rows of token ids, and where they came from.
+
+// ---- bitlens/sweep/token_rows.hpp
+/// token_rows: rows of token ids, each of its own length, and from where on each is scored.
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlens {
+
+/// Positions first … end − 1 of a row; position t is scored on id t + 1.
+struct scored_positions {
+    std::size_t first = 0, end = 0;
+
+    bool operator==(scored_positions const&) const = default;
+    std::size_t count() const noexcept { return end - first; }
+};
+
+/// Rows are read whole, and scored from some position on: what comes before is a prompt.
+class token_rows {
+public:
+    token_rows() = default;
+    /// Rows of one length, scored from their first position on.
+    token_rows(matrix_view<const std::int32_t> ids) {
+        for (std::size_t n = 0; n < ids.rows; ++n) add(ids.row(n));
+    }
+    token_rows(matrix<std::int32_t> const& ids) : token_rows(ids.view()) {}
+
+    /// prompt: how many of the ids are only read, the first one at least.   Errors: shape_error where none is left.
+    void add(std::span<const std::int32_t> ids, std::size_t prompt = 1) {
+        if (prompt == 0 || prompt > ids.size())
+            throw shape_error("token_rows: a prompt of " + std::to_string(prompt) + " of " +
+                              std::to_string(ids.size()) + " ids, expected from 1 to all of them");
+        ids_.insert(ids_.end(), ids.begin(), ids.end());
+        ends_.push_back(ids_.size());
+        first_scored_.push_back(prompt - 1);
+    }
+
+    std::size_t size() const noexcept { return ends_.size(); }
+    std::span<const std::int32_t> row(std::size_t n) const noexcept {
+        return std::span(ids_).subspan(begin(n), tokens(n));
+    }
+    std::span<std::int32_t> row(std::size_t n) noexcept { return std::span(ids_).subspan(begin(n), tokens(n)); }
+    std::int32_t operator()(std::size_t n, std::size_t t) const noexcept { return row(n)[t]; }
+    std::int32_t& operator()(std::size_t n, std::size_t t) noexcept { return row(n)[t]; }
+    /// Row after row.
+    std::span<const std::int32_t> all() const noexcept { return ids_; }
+
+    std::size_t tokens(std::size_t n) const noexcept { return ends_[n] - begin(n); }
+    scored_positions scored(std::size_t n) const noexcept { return {first_scored_[n], tokens(n) - 1}; }
+    /// Tokens of the longest and of the shortest row; 0 where there is none.
+    std::size_t longest() const noexcept {
+        std::size_t most = 0;
+        for (std::size_t n = 0; n < size(); ++n) most = std::max(most, tokens(n));
+        return most;
+    }
+    std::size_t shortest() const noexcept {
+        std::size_t least = longest();
+        for (std::size_t n = 0; n < size(); ++n) least = std::min(least, tokens(n));
+        return least;
+    }
+    /// Of a row, rounded down; 0 where there is none.
+    std::size_t mean_tokens() const noexcept { return size() == 0 ? 0 : ids_.size() / size(); }
+    /// Positions that the longest row can be scored at.
+    std::size_t positions() const noexcept { return longest() == 0 ? 0 : longest() - 1; }
+    /// Whether a row has a prompt beside its first id.
+    bool has_prompts() const noexcept {
+        return std::ranges::any_of(first_scored_, [](std::size_t first) { return first > 0; });
+    }
+
+    /// Some of the rows.
+    token_rows chosen(std::span<const std::size_t> rows) const {
+        token_rows some;
+        for (const std::size_t n : rows) some.add(row(n), first_scored_[n] + 1);
+        return some;
+    }
+    /// (N, longest), −1 after the end of a row.
+    matrix<std::int32_t> padded() const {
+        matrix<std::int32_t> all(size(), longest());
+        std::ranges::fill(all.span(), no_token);
+        for (std::size_t n = 0; n < size(); ++n) std::ranges::copy(row(n), all.row(n).begin());
+        return all;
+    }
+
+    static constexpr std::int32_t no_token = -1;
+
+private:
+    std::size_t begin(std::size_t n) const noexcept { return n == 0 ? 0 : ends_[n - 1]; }
+
+    std::vector<std::int32_t> ids_;
+    std::vector<std::size_t> ends_, first_scored_;
+};
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28697,7 +28801,7 @@ struct kept_values {
 };
 
 struct document_rows {
-    matrix<std::int32_t> ids;       // (N, tokens)
+    token_rows ids;
     std::vector<std::size_t> rows;  // row number in the input
     std::vector<std::string> names; // `id` of the input, empty when absent
     std::vector<std::string> topics;
@@ -28705,36 +28809,30 @@ struct document_rows {
     std::vector<kept_values> kept{};
 
     /// Documents of these ids alone, numbered from 0.
-    static document_rows numbered(matrix<std::int32_t> ids) {
-        const std::size_t n = ids.rows();
+    static document_rows numbered(token_rows ids) {
+        const std::size_t n = ids.size();
         document_rows all{std::move(ids),
                           std::vector<std::size_t>(n),
                           std::vector<std::string>(n),
                           std::vector<std::string>(n),
                           std::vector<std::optional<std::uint64_t>>(n),
                           {}};
-        for (std::size_t i = 0; i < n; ++i) all.rows[i] = i;
+        std::iota(all.rows.begin(), all.rows.end(), std::size_t{0});
         return all;
     }
 
-    std::size_t size() const noexcept { return ids.rows(); }
-    /// Scored positions of a row.
-    std::size_t positions() const noexcept { return ids.cols() == 0 ? 0 : ids.cols() - 1; }
+    std::size_t size() const noexcept { return ids.size(); }
 
     /// The first `count`, or all.
     document_rows first(std::size_t count) const {
         const auto n = static_cast<std::ptrdiff_t>(std::min(count, size()));
+        std::vector<std::size_t> numbers(static_cast<std::size_t>(n));
+        std::iota(numbers.begin(), numbers.end(), std::size_t{0});
         const auto head = [n](auto const& list) {
             return std::remove_cvref_t<decltype(list)>(list.begin(), list.begin() + n);
         };
-        document_rows some{matrix<std::int32_t>(static_cast<std::size_t>(n), ids.cols()),
-                           head(rows),
-                           head(names),
-                           head(topics),
-                           head(bytes),
-                           {}};
+        document_rows some{ids.chosen(numbers), head(rows), head(names), head(topics), head(bytes), {}};
         for (kept_values const& k : kept) some.kept.push_back({k.name, head(k.values)});
-        std::copy_n(ids.data(), some.ids.rows() * ids.cols(), some.ids.data());
         return some;
     }
 
@@ -28743,6 +28841,12 @@ struct document_rows {
         return "document " + std::to_string(rows[n]) + (names[n].empty() ? "" : " (" + visible_text(names[n]) + ")");
     }
 };
+
+/// "512 tokens", "31 to 512 tokens".
+inline std::string lengths_text(token_rows const& rows) {
+    const std::string range = rows.shortest() == rows.longest() ? "" : std::to_string(rows.shortest()) + " to ";
+    return range + counted(rows.longest(), "token");
+}
 
 } // namespace bitlens
 
@@ -28862,10 +28966,11 @@ struct run_method {
 };
 
 struct run_manifest {
-    json setting = json::object();   // all else that decides a result, by name: model, data, arguments, versions
-    std::vector<run_method> methods; // in the order of the tables
-    std::vector<column> columns;     // what is measured
-    std::vector<std::string> kept{}; // keys of the data that examples.csv has columns of
+    json setting = json::object();          // all else that decides a result, by name: model, data, arguments, versions
+    std::vector<run_method> methods;        // in the order of the tables
+    std::vector<column> columns;            // what is measured
+    std::vector<std::string> kept{};        // keys of the data that examples.csv has columns of
+    std::optional<std::size_t> positions{}; // that columns of positions have of each document; else its scored ones
 
     bool operator==(run_manifest const&) const = default;
 };
@@ -28916,7 +29021,8 @@ inline std::optional<std::string> first_difference(json const& found, json const
 namespace detail {
 
 /// The keys of manifest.json that are members of run_manifest; all others are its setting.
-inline constexpr const char *methods_key = "methods", *columns_key = "columns", *kept_key = "keep";
+inline constexpr const char *methods_key = "methods", *columns_key = "columns", *kept_key = "keep",
+                            *positions_key = "positions";
 
 inline json to_json(column const& c) {
     json out{{"name", c.name}, {"of", name(c.owner)}, {"per", name(c.shape)}, {"unit", c.unit}, {"meaning", c.meaning}};
@@ -28971,6 +29077,7 @@ inline json to_json(run_manifest const& m) {
     out[detail::columns_key] = json::array();
     for (column const& c : m.columns) out[detail::columns_key].push_back(detail::to_json(c));
     if (!m.kept.empty()) out[detail::kept_key] = m.kept;
+    if (m.positions) out[detail::positions_key] = *m.positions;
     return out;
 }
 
@@ -28991,19 +29098,22 @@ inline run_manifest manifest_from(json const& file, std::string const& who) {
     for (json const& entry : detail::required_array(file, detail::columns_key, who))
         m.columns.push_back(detail::column_from(entry, who + ": " + detail::columns_key));
     m.kept = if_present<std::vector<std::string>>(file, detail::kept_key, who).value_or(std::vector<std::string>());
-    for (const char* key : {detail::methods_key, detail::columns_key, detail::kept_key}) m.setting.erase(key);
+    m.positions = if_present<std::uint64_t>(file, detail::positions_key, who);
+    if (m.positions == 0) throw format_error(who + ": key \"positions\": at least 1 is expected, 0 was found");
+    for (const char* key : {detail::methods_key, detail::columns_key, detail::kept_key, detail::positions_key})
+        m.setting.erase(key);
     return m;
 }
 
 /// Where two runs part, in words: the first difference of their settings, or of what they measure. Methods are left
 /// out, because a run takes more of them later.
 inline std::optional<std::string> first_difference(run_manifest const& found, run_manifest const& asked) {
-    const auto with_kept = [](run_manifest const& m) {
-        json all = m.setting;
-        if (!m.kept.empty()) all[detail::kept_key] = m.kept;
+    const auto without_methods = [](run_manifest const& m) {
+        json all = to_json(m);
+        for (const char* key : {detail::methods_key, detail::columns_key}) all.erase(key);
         return all;
     };
-    if (auto difference = first_difference(with_kept(found), with_kept(asked))) return difference;
+    if (auto difference = first_difference(without_methods(found), without_methods(asked))) return difference;
     for (std::size_t i = 0; i < std::max(found.columns.size(), asked.columns.size()); ++i) {
         const auto at = [i](run_manifest const& m) {
             return i < m.columns.size() ? detail::to_json(m.columns[i]).dump() : std::string("nothing");
@@ -29547,8 +29657,22 @@ namespace bitlens::detail {
 struct sweep_task {
     workspace scratch;
     block_buffers buffers;
-    aligned_array<float> kept;  // what is handed over in a layer, one point after the other
-    aligned_array<float> exits; // (exits, T − 1, d)
+    aligned_array<float> kept;                     // what is handed over in a layer, one point after the other
+    aligned_array<float> exits;                    // (exits, T − 1, d)
+    std::shared_ptr<const text_ropes> own_ropes{}; // where those of all do not turn a row of its length
+
+    /// For a row of so many tokens, which `common` or its own tables turn.
+    void begin(std::size_t tokens, model_config const& config, std::shared_ptr<const text_ropes> const& common) {
+        buffers.heads.use_rows(tokens);
+        buffers.act.use_rows(tokens);
+        const auto serves = [&](std::shared_ptr<const text_ropes> const& ropes) {
+            return ropes != nullptr && ropes->serve(config.ropes, tokens);
+        };
+        if (!serves(common) && !serves(own_ropes))
+            own_ropes = std::make_shared<const text_ropes>(config.ropes, tokens, tokens, config.block.head_dim);
+        auto const& ropes = serves(common) ? common : own_ropes;
+        buffers.ropes = {ropes, &ropes->tables};
+    }
 
     /// Room for the points that a layer hands over.
     std::vector<matrix_view<float>> room_for(layer_step const& step, block_shape const& shape) {
@@ -29565,16 +29689,18 @@ struct sweep_task {
 /// Tasks are lent, not bound to threads: a thread that waits inside a kernel may take up a second example.
 class sweep_task_pool {
 public:
+    /// tokens: of the longest row.   config: must outlive this.
     sweep_task_pool(model_config const& config, std::size_t tokens, sweep_load const& load, std::size_t workspace_bytes,
                     unsigned tasks, arithmetic products)
-        : shape_(config.block), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
+        : config_(config), tokens_(tokens), load_(load), workspace_bytes_(workspace_bytes), tasks_(tasks),
           products_(products),
-          ropes_(std::make_shared<const rope_tables>(tables_of(config.ropes, tokens, config.block.head_dim))) {}
+          ropes_(std::make_shared<const text_ropes>(config.ropes, tokens, tokens, config.block.head_dim)) {}
 
-    /// Calls f(task) with a task that nobody else uses meanwhile.
+    /// Calls f(task) with a task that nobody else uses meanwhile, for a row of so many tokens.
     template <class F>
-    void lend(F const& f) {
+    void lend(std::size_t tokens, F const& f) {
         std::unique_ptr<sweep_task> task = take();
+        task->begin(tokens, config_, ropes_);
         f(*task);
         const std::lock_guard lock(mutex_);
         free_.push_back(std::move(task));
@@ -29590,19 +29716,19 @@ private:
                 return task;
             }
         }
-        return std::unique_ptr<sweep_task>(
-            new sweep_task{workspace(workspace_bytes_, tasks_, products_), block_buffers(tokens_, shape_, ropes_),
-                           aligned_array<float>(load_.kept_numbers * tokens_),
-                           aligned_array<float>(load_.exits * (tokens_ - 1) * shape_.width)});
+        return std::unique_ptr<sweep_task>(new sweep_task{
+            workspace(workspace_bytes_, tasks_, products_), block_buffers(tokens_, config_.block, nullptr),
+            aligned_array<float>(load_.kept_numbers * tokens_),
+            aligned_array<float>(load_.exits * (tokens_ - 1) * config_.block.width)});
     }
 
-    block_shape shape_;
+    model_config const& config_;
     std::size_t tokens_;
     sweep_load load_;
     std::size_t workspace_bytes_;
     unsigned tasks_;
     arithmetic products_;
-    std::shared_ptr<const rope_tables> ropes_;
+    std::shared_ptr<const text_ropes> ropes_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<sweep_task>> free_;
 };
@@ -29622,7 +29748,7 @@ private:
 namespace bitlens {
 
 /// What a sweep fills for one example. `with_probe(v, f)` calls f(probe) once, with the probe that watches variant v in
-/// the block about to run; `scores()` gives room for what variant v made of each of the tokens − 1 scored positions.
+/// the block about to run; `scores()` gives room for what variant v made of each of the example's scored positions.
 /// A measurement belongs to one example and is never used by two threads at once.
 template <class M>
 concept measurement = requires(M m, no_probe& p) {
@@ -29733,7 +29859,7 @@ class sweep_run {
 public:
     sweep_run(transformer<Architecture, W> const& model, variant_tree<W> const& tree, std::size_t tokens,
               std::size_t block, sweep_cut cut)
-        : model_(model), config_(model.config()), tree_(tree), scored_(tokens - 1),
+        : model_(model), config_(model.config()), tree_(tree),
           pool_(config_, tokens, tree.load(),
                 sweep_workspace_bytes(config_, tokens, tree.load(), tasks(cut.threads, block)),
                 tasks(cut.threads, block), model.products()),
@@ -29741,24 +29867,40 @@ public:
         for (std::size_t i = 0; i < block * streams(); ++i) streams_.emplace_back(tokens, config_.block);
     }
 
-    void run(matrix_view<const std::int32_t> ids, std::span<M> measurements) {
+    /// The rows of `all` from `first` on, one for each measurement.
+    void run(token_rows const& all, std::size_t first, std::span<M> measurements) {
         for (M& each : measurements)
             check_size("sweep", "scores()", each.scores().size(), tree_.size()); // one for each variant
-        parallel_for(ids.rows, [&](std::size_t e) {
-            model_.embed(ids.row(e), stream(e, 0).x);
+        const auto text = [&](std::size_t e) { return row{all.row(first + e), all.scored(first + e)}; };
+        const std::size_t count = measurements.size();
+        parallel_for(count, [&](std::size_t e) {
+            for (std::size_t i = 0; i < streams(); ++i) stream(e, i).x.use_rows(all.tokens(first + e));
+            model_.embed(all.row(first + e), stream(e, 0).x);
             replaced_[e].assign(tree_.patches().size(), 0);
         });
         for (std::size_t k = 0; k < config_.layers; ++k) {
             const auto weights = weights_of_runs(tree_, k);
             panels_.pack(std::span<const block_weights<W>>(weights));
-            parallel_for(ids.rows, [&](std::size_t e) { run_layer(k, e, ids.row(e), measurements[e]); });
+            parallel_for(count, [&](std::size_t e) { run_layer(k, e, text(e), measurements[e]); });
         }
-        parallel_for(ids.rows, [&](std::size_t e) { end(e, ids.row(e), measurements[e]); });
+        parallel_for(count, [&](std::size_t e) { end(e, text(e), measurements[e]); });
     }
     /// Values that a patch, by its number in the tree, replaced in example e of the last block.
     std::uint64_t replaced(std::size_t e, std::size_t patch) const noexcept { return replaced_[e][patch]; }
 
 private:
+    struct row {
+        std::span<const std::int32_t> ids;
+        scored_positions scored;
+
+        /// The ids that the scored positions are scored on.
+        std::span<const std::int32_t> targets() const { return ids.subspan(scored.first + 1); }
+        template <class T>
+        matrix_view<T> scored_of(matrix_view<T> x) const {
+            return x.middle_rows(scored.first, scored.count());
+        }
+    };
+
     /// Inside one example.
     static unsigned tasks(unsigned threads, std::size_t block) {
         return static_cast<unsigned>((threads + block - 1) / block);
@@ -29766,16 +29908,16 @@ private:
     std::size_t streams() const noexcept { return tree_.load().streams; }
     residual_stream& stream(std::size_t e, std::size_t number) { return streams_[e * streams() + number]; }
 
-    void run_layer(std::size_t k, std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
+    void run_layer(std::size_t k, std::size_t e, row const& text, M& measurement) {
         layer_step const& step = tree_.step(k);
         for (auto const& fork : step.forks) {
             auto& to = stream(e, fork.to).x;
             if (auto const* const own = k == 0 ? tree_.ends_of(fork.variant) : nullptr)
-                embed(*own->embedding, ids, to.view(), config_.embedding_scale);
+                embed(*own->embedding, text.ids, to.view(), config_.embedding_scale);
             else
                 copy_rows(stream(e, fork.from).x, to.view());
         }
-        pool_.lend([&](sweep_task& task) {
+        pool_.lend(text.ids.size(), [&](sweep_task& task) {
             const auto kept = task.room_for(step, config_.block);
             run_variants(k, e, kept, task, measurement);
             const auto state_of = [&](layer_step::exit const& exit) -> matrix_view<const float> {
@@ -29784,7 +29926,7 @@ private:
             for (auto const& exit : step.frozen)
                 if (auto& waits = stream(e, exit.waits_in).x; state_of(exit).data != waits.data())
                     copy_rows(state_of(exit), waits.view());
-            if (!step.exits.empty()) score_exits(step.exits, state_of, ids, task, measurement);
+            if (!step.exits.empty()) score_exits(step.exits, state_of, text, task, measurement);
         });
     }
 
@@ -29812,21 +29954,21 @@ private:
     /// What a head makes of states that have not come to the end: all of a layer together, each tile of the head
     /// decoded once.
     template <class StateOf>
-    void score_exits(std::span<const layer_step::exit> exits, StateOf const& state_of,
-                     std::span<const std::int32_t> ids, sweep_task& task, M& measurement) {
+    void score_exits(std::span<const layer_step::exit> exits, StateOf const& state_of, row const& text,
+                     sweep_task& task, M& measurement) {
         const std::size_t width = config_.block.width;
         std::vector<matrix_view<const float>> hidden;
         std::vector<W const*> heads;
         std::vector<token_scores> scores;
         for (auto const& exit : exits) {
-            const matrix_view<float> normed(task.exits.data() + hidden.size() * scored_ * width, scored_, width);
-            rms_norm(state_of(exit).middle_rows(0, scored_), final_norm_of(exit.variant), config_.block.norm_eps,
-                     normed);
+            const std::size_t count = text.scored.count();
+            const matrix_view<float> normed(task.exits.data() + hidden.size() * count * width, count, width);
+            rms_norm(text.scored_of(state_of(exit)), final_norm_of(exit.variant), config_.block.norm_eps, normed);
             hidden.push_back(normed);
             heads.push_back(&head_of(exit.variant));
             scores.push_back(alone(measurement.scores()[exit.variant]));
         }
-        vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1), scores,
+        vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, text.targets(), scores,
                         task.scratch);
     }
 
@@ -29846,8 +29988,8 @@ private:
         return scores;
     }
 
-    void end(std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
-        const auto x = [&](std::size_t number) { return stream(e, number).x.view().middle_rows(0, scored_); };
+    void end(std::size_t e, row const& text, M& measurement) {
+        const auto x = [&](std::size_t number) { return text.scored_of(stream(e, number).x.view()); };
         const auto room = measurement.scores();
         std::vector<matrix_view<const float>> hidden;
         std::vector<W const*> heads;
@@ -29866,8 +30008,8 @@ private:
             heads.push_back(&head_of(last.variant));
             scores.push_back(last.scale_of ? alone(room[last.variant]) : room[last.variant]);
         }
-        pool_.lend([&](sweep_task& task) {
-            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1), scores,
+        pool_.lend(text.ids.size(), [&](sweep_task& task) {
+            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, text.targets(), scores,
                             task.scratch);
         });
     }
@@ -29875,7 +30017,6 @@ private:
     transformer<Architecture, W> const& model_;
     model_config const& config_;
     variant_tree<W> const& tree_;
-    std::size_t scored_;
     sweep_task_pool pool_;
     layer_panels panels_;
     std::vector<residual_stream> streams_;             // of example e: streams_[e · streams() + number]
@@ -29907,27 +30048,29 @@ void check_ends(std::span<const variant<W>> variants, model_config const& config
 
 template <class Architecture, class W, class Make, class Done>
 std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-                                   matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make,
-                                   Done const& done) {
+                                   token_rows const& ids, sweep_cut cut, Make const& make, Done const& done) {
     using measurement_type = std::invoke_result_t<Make const&, std::size_t>;
     const variant_tree<W> tree(variants, model.config().block, model.config().layers);
-    if (ids.cols < 2)
-        throw shape_error("sweep: rows of at least 2 token ids are expected, found " + std::to_string(ids.cols));
-    for (std::size_t n = 0; n < ids.rows; ++n) check_token_ids(ids.row(n), model.config().vocabulary);
-    check_positions(tree, ids.cols);
+    for (std::size_t n = 0; n < ids.size(); ++n) {
+        if (ids.scored(n).count() == 0)
+            throw shape_error("sweep: row " + std::to_string(n) + " has " + std::to_string(ids.tokens(n)) +
+                              " token ids, of which none is scored; at least 2 are expected, and a prompt of fewer");
+        check_token_ids(ids.row(n), model.config().vocabulary);
+        check_positions(tree, ids.tokens(n));
+    }
     check_ends(variants, model.config());
     std::vector<patch_count> counts;
     for (auto const& [v, patch] : tree.patches()) counts.push_back({tree.name(v), patch->point, 0});
-    if (ids.rows == 0) return counts;
+    if (ids.size() == 0) return counts;
 
-    const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
-    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.cols, block, cut);
-    for (std::size_t first = 0; first < ids.rows; first += block) {
-        const std::size_t count = std::min(block, ids.rows - first);
+    const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.size());
+    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.longest(), block, cut);
+    for (std::size_t first = 0; first < ids.size(); first += block) {
+        const std::size_t count = std::min(block, ids.size() - first);
         std::vector<measurement_type> measurements;
         measurements.reserve(count);
         for (std::size_t e = 0; e < count; ++e) measurements.push_back(make(first + e));
-        run.run(ids.middle_rows(first, count), measurements);
+        run.run(ids, first, measurements);
         for (std::size_t i = 0; i < counts.size(); ++i)
             for (std::size_t e = 0; e < count; ++e) {
                 if (run.replaced(e, i) == 0)
@@ -29944,15 +30087,17 @@ std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, st
 
 /// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
 ///
-/// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
+/// ids: rows of at least one scored position; position t is scored on id t + 1. `make(n)` gives the measurement of
+/// example n;
 /// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, … A variant that
 /// ends early is scored where it ends, without kl and margin. Returns how many values each patch replaced.
-/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary, or measurements
-/// of another number of variants (before anything runs), option_error for variants that are no tree (see variant_tree)
-/// or patches that replace nothing; what the sources, measurements or `done` throw passes through.
+/// Results do not depend on `cut`. Errors: shape_error for a row without a scored position or an id outside the
+/// vocabulary, or measurements of another number of variants (before anything runs), option_error for variants that are
+/// no tree (see variant_tree) or patches that replace nothing; what the sources, measurements or `done` throw passes
+/// through.
 template <class Architecture, class W, class Variants, class Make, class Done>
 std::vector<patch_count> sweep(transformer<Architecture, W> const& model, Variants const& variants,
-                               matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make, Done const& done) {
+                               token_rows const& ids, sweep_cut cut, Make const& make, Done const& done) {
     const auto list = variants_of<W>(variants);
     if constexpr (detail::check_measurement<typename detail::made_by<Make const&>::type, Done>())
         return detail::run_sweep(model, list, ids, cut, make, done);
@@ -30126,9 +30271,17 @@ private:
 
 namespace bitlens {
 
-/// N documents, L layers, T scored positions.
+/// N documents, L layers, T positions of the document that has most.
 struct results_size {
     std::size_t documents = 0, layers = 0, positions = 0;
+    std::vector<scored_positions> scored{}; // of each document, those that it has numbers of; none: all T of each
+
+    /// What is measured at the scored positions of the rows.
+    static results_size of(token_rows const& rows, std::size_t layers) {
+        results_size size{rows.size(), layers, rows.positions(), {}};
+        for (std::size_t n = 0; n < rows.size(); ++n) size.scored.push_back(rows.scored(n));
+        return size;
+    }
 };
 
 /// Stands for a number that is not defined (the kurtosis of equal numbers), and for one that nobody has measured yet.
@@ -30148,14 +30301,17 @@ class results_table {
 public:
     results_table() = default;
 
-    /// No row is finished; every number is undefined. variants[0] is the full model, the others are methods unless
+    /// No row is finished; every number is undefined, and every id token_rows::no_token: so they stay at positions that
+    /// a document has no numbers of. variants[0] is the full model, the others are methods unless
     /// `kinds` says otherwise. Errors: option_error for a column as check_column, and for two columns of one file with
     /// the same name.
     results_table(std::vector<column> columns, std::vector<std::string> variants, results_size size,
                   std::vector<variant_kind> kinds = {})
         : declared_(std::move(columns)), variants_(std::move(variants)),
-          kinds_(kinds.empty() ? kinds_of_methods(variants_.size()) : std::move(kinds)), size_(size),
-          finished_(variants_.size(), std::vector<bool>(size.documents, false)) {
+          kinds_(kinds.empty() ? kinds_of_methods(variants_.size()) : std::move(kinds)), size_(std::move(size)),
+          finished_(variants_.size(), std::vector<bool>(size_.documents, false)) {
+        if (size_.scored.empty()) size_.scored.assign(size_.documents, {0, size_.positions});
+        BITLENS_ASSERT(size_.scored.size() == size_.documents);
         BITLENS_ASSERT(kinds_.size() == variants_.size());
         for (std::size_t v = 0; v < variants_.size(); ++v)
             for (column const& c : declared_)
@@ -30163,16 +30319,16 @@ public:
         check_names();
         for (stored_column& s : stored_)
             if (s.declared.shape != column_shape::position)
-                s.numbers.assign(layers_of(s) * size.documents, undefined_number);
+                s.numbers.assign(layers_of(s) * size_.documents, undefined_number);
             else if (s.declared.holds_ids)
-                s.ids.assign(size.documents * size.positions, 0);
+                s.ids.assign(size_.documents * size_.positions, token_rows::no_token);
             else
-                s.scores.assign(size.documents * size.positions, static_cast<float>(undefined_number));
+                s.scores.assign(size_.documents * size_.positions, static_cast<float>(undefined_number));
     }
 
     /// Bytes that one document takes.
     static std::size_t bytes_per_document(std::span<const column> columns, std::span<const variant_kind> variants,
-                                          results_size size) noexcept {
+                                          results_size const& size) noexcept {
         std::size_t bytes = 0;
         for (column const& c : columns)
             for (const variant_kind v : variants) {
@@ -30195,7 +30351,9 @@ public:
     std::size_t documents() const noexcept { return size_.documents; }
     std::size_t layers() const noexcept { return size_.layers; }
     std::size_t positions() const noexcept { return size_.positions; }
-    results_size size() const noexcept { return size_; }
+    results_size const& size() const noexcept { return size_; }
+    /// The positions at which a document has numbers.
+    scored_positions scored(std::size_t row) const noexcept { return size_.scored[row]; }
     std::vector<std::string> const& variants() const noexcept { return variants_; }
     std::span<const variant_kind> kinds() const noexcept { return kinds_; }
     std::vector<column> const& declared() const noexcept { return declared_; }
@@ -30312,14 +30470,16 @@ public:
         }
     }
 
-    /// One number, or token id, per scored position.
+    /// One number, or token id, per scored position of the document.
     template <class Number>
     void positions(std::string_view name, std::span<const Number> values) {
         stored_column& s = place(name, column_shape::position);
-        check_count(name, values.size(), table_.positions());
+        const scored_positions scored = table_.scored(row_);
+        check_count(name, values.size(), scored.count());
         const auto write = [&](auto& all) {
             using to = typename std::remove_cvref_t<decltype(all)>::value_type;
-            std::ranges::transform(values, all.begin() + static_cast<std::ptrdiff_t>(row_ * table_.positions()),
+            const std::size_t place = row_ * table_.positions() + scored.first;
+            std::ranges::transform(values, all.begin() + static_cast<std::ptrdiff_t>(place),
                                    [](Number x) { return static_cast<to>(x); });
         };
         s.declared.holds_ids ? write(s.ids) : write(s.scores);
@@ -30495,9 +30655,16 @@ inline std::vector<variant_kind> variant_kinds(std::span<const run_method> metho
 
 /// Every id of the documents and of the table's columns of ids.
 inline std::vector<std::int32_t> ids_of(document_rows const& documents, results_table const& table) {
-    std::vector<std::int32_t> all(documents.ids.span().begin(), documents.ids.span().end());
+    std::vector<std::int32_t> all(documents.ids.all().begin(), documents.ids.all().end());
     for (stored_column const& s : table.columns()) all.insert(all.end(), s.ids.begin(), s.ids.end());
+    std::erase(all, token_rows::no_token);
     return all;
+}
+
+/// Of the table of a run.
+inline results_size size_of_run(run_manifest const& manifest, document_rows const& documents, std::size_t layers) {
+    return manifest.positions ? results_size{documents.size(), layers, *manifest.positions, {}}
+                              : results_size::of(documents.ids, layers);
 }
 
 /// Errors: io_error; format_error as csv_table.
@@ -30515,8 +30682,11 @@ inline std::vector<std::string> names_of(std::span<const kept_values> kept) {
 
 namespace detail {
 
-/// What examples.csv says of each document before anything is measured; kept keys stand after the first three.
-inline constexpr std::array<std::string_view, 5> document_columns{"example", "id", "topic", "tokens", "bytes"};
+/// What examples.csv says of each document before anything is measured; kept keys stand after the first three. The last
+/// is there where documents have prompts: how many of a row's tokens, its last ones, are scored.
+inline constexpr std::string_view scored_column = "scored_tokens";
+inline constexpr std::array<std::string_view, 6> document_columns{"example", "id",    "topic",
+                                                                  "tokens",  "bytes", scored_column};
 
 } // namespace detail
 
@@ -30555,7 +30725,8 @@ inline std::vector<stored_column const*> csv_order(results_table const& table) {
 
 inline std::string examples_csv(document_rows const& documents, results_table const& table) {
     const auto order = csv_order(table);
-    std::vector<std::string> names(document_columns.begin(), document_columns.end());
+    const bool has_prompts = documents.ids.has_prompts();
+    std::vector<std::string> names(document_columns.begin(), document_columns.end() - (has_prompts ? 0 : 1));
     const auto kept = names_of(documents.kept);
     names.insert(names.begin() + 3, kept.begin(), kept.end());
     for (stored_column const* s : order)
@@ -30564,8 +30735,9 @@ inline std::string examples_csv(document_rows const& documents, results_table co
     for (std::size_t n = 0; n < documents.size(); ++n) {
         csv.count(documents.rows[n]).text(documents.names[n]).text(documents.topics[n]);
         for (kept_values const& k : documents.kept) csv.text(k.values[n]);
-        csv.count(documents.ids.cols());
+        csv.count(documents.ids.tokens(n));
         documents.bytes[n] ? csv.count(*documents.bytes[n]) : csv.empty();
+        if (has_prompts) csv.count(documents.ids.scored(n).count());
         for (stored_column const* s : order)
             for (std::size_t k = 0; k < table.layers_of(*s); ++k) {
                 const double x = s->numbers[k * documents.size() + n];
@@ -30678,6 +30850,36 @@ inline void check_methods(csv_table const& examples, run_manifest const& manifes
     }
 }
 
+/// ids (N, longest), padded.   Errors: format_error where lengths are not those of the ids.
+inline token_rows read_token_rows(csv_table const& examples, npy_array const& ids) {
+    const std::size_t longest = ids.shape[1];
+    const auto values = ids.values<std::int32_t>();
+    const auto lengths = examples.counts("tokens");
+    token_rows all;
+    for (std::size_t n = 0; n < lengths.size(); ++n) {
+        const auto padded = std::span(values).subspan(n * longest, longest);
+        const auto end = std::ranges::find(padded, token_rows::no_token);
+        if (static_cast<std::size_t>(end - padded.begin()) != lengths[n])
+            examples.refuse(n, examples.column("tokens"), std::to_string(end - padded.begin()) + " as in " + ids.who);
+        if (std::any_of(end, padded.end(), [](std::int32_t id) { return id != token_rows::no_token; }))
+            throw format_error(ids.who + ": row " + std::to_string(n) + ": ids after the -1 that ends it");
+        if (lengths[n] < 2) throw format_error(ids.who + ": row " + std::to_string(n) + " without a scored token");
+        std::size_t prompt = 1;
+        if (examples.has(scored_column)) {
+            const std::size_t place = examples.column(scored_column);
+            const std::uint64_t scored = examples.count(n, place);
+            if (scored == 0 || scored >= lengths[n])
+                examples.refuse(n, place, "from 1 to " + std::to_string(lengths[n] - 1) + " of its tokens");
+            prompt = lengths[n] - scored;
+        }
+        all.add(padded.first(lengths[n]), prompt);
+    }
+    if (all.longest() != longest && all.size() > 0)
+        throw format_error(ids.who + ": rows of " + std::to_string(longest) + " ids, of which the longest uses " +
+                           std::to_string(all.longest()));
+    return all;
+}
+
 inline document_rows read_documents(csv_table const& examples, npz_reader const& tokens,
                                     std::span<const std::string> kept) {
     document_rows d;
@@ -30685,17 +30887,11 @@ inline document_rows read_documents(csv_table const& examples, npz_reader const&
     if (ids.shape.size() != 2 || ids.shape[0] != examples.rows())
         throw format_error(ids.who + ": shape " + shape_text(ids.shape) + ", expected one row for each of the " +
                            std::to_string(examples.rows()) + " rows of " + examples.who());
-    if (examples.rows() > 0 && ids.shape[1] < 2) throw format_error(ids.who + ": rows without a scored token");
-    d.ids = matrix<std::int32_t>(ids.shape[0], ids.shape[1]);
-    std::ranges::copy(ids.values<std::int32_t>(), d.ids.data());
+    d.ids = read_token_rows(examples, ids);
     for (const std::uint64_t row : examples.counts("example")) d.rows.push_back(row);
     d.names = examples.texts("id");
     d.topics = examples.texts("topic");
     for (auto const& key : kept) d.kept.push_back({key, examples.texts(key)});
-    const auto lengths = examples.counts("tokens");
-    for (std::size_t n = 0; n < lengths.size(); ++n)
-        if (lengths[n] != d.ids.cols())
-            examples.refuse(n, examples.column("tokens"), std::to_string(d.ids.cols()) + " as in " + ids.who);
     const std::size_t bytes = examples.column("bytes");
     for (std::size_t n = 0; n < examples.rows(); ++n)
         d.bytes.push_back(examples.text(n, bytes).empty() ? std::nullopt : std::optional(examples.count(n, bytes)));
@@ -30716,7 +30912,8 @@ inline void write_run_tables(std::filesystem::path const& folder, document_rows 
                               in_quotes(k.name) + ", expected " + std::to_string(documents.size()));
     npz_writer file(folder / detail::tokens_name);
     const auto shape = [&](std::size_t cols) { return std::array{documents.size(), cols}; };
-    file.add<std::int32_t>("ids", shape(documents.ids.cols()), documents.ids.span());
+    const auto ids = documents.ids.padded();
+    file.add<std::int32_t>("ids", shape(ids.cols()), ids.span());
     for (stored_column const& s : table.columns()) {
         if (s.declared.shape != column_shape::position) continue;
         if (s.declared.holds_ids)
@@ -30770,8 +30967,8 @@ inline run_results read_run(std::filesystem::path const& folder) {
             run.unfinished.push_back(m.name);
     const auto variants = variant_names(run.methods());
     const auto kinds = variant_kinds(run.methods());
-    const results_size size{run.size(), detail::layers_of(examples, run.manifest, variants, kinds),
-                            run.documents.positions()};
+    const results_size size =
+        size_of_run(run.manifest, run.documents, detail::layers_of(examples, run.manifest, variants, kinds));
     detail::check_columns(examples, tokens, run.manifest.columns, variants, kinds);
     try {
         run.table = results_table(run.manifest.columns, variants, size, kinds);
@@ -30864,10 +31061,12 @@ public:
         return copy(t.of_documents(name));
     }
     /// An array of tokens.npz: numbers of the scored positions, or token ids, "ids" those of the documents.
-    /// Shapes: (N, T), ids (N, T + 1).   Errors: option_error naming the columns that there are.
+    /// What a document has no numbers of is NaN, or the id −1.   Shapes: (N, T), ids (N, longest).   Errors:
+    /// option_error naming the columns that there are.
     xt::xarray<float> positions(std::string_view name) const { return copy_rows(run_->table.of_positions(name)); }
     xt::xarray<std::int32_t> ids(std::string_view name = "ids") const {
-        return copy_rows(name == "ids" ? run_->documents.ids.view() : run_->table.ids_of_positions(name));
+        const matrix<std::int32_t> of_documents = name == "ids" ? run_->documents.ids.padded() : matrix<std::int32_t>();
+        return copy_rows(name == "ids" ? of_documents.view() : run_->table.ids_of_positions(name));
     }
 
 private:
@@ -31205,7 +31404,8 @@ inline void read_finished(run_folder const& folder, results_table& table) {
 }
 
 /// A run of these documents in its folder, with all that earlier calls finished of it. The manifest is written, with
-/// what the folder agrees to and the keys that the documents keep.
+/// what the folder agrees to and the keys that the documents keep. Where it says how many positions there are, each
+/// document has numbers of so many, else of its scored ones.
 /// Errors: as run_folder::agree, check_kept, results_table and read_finished; io_error.
 inline run_results begin_run(run_folder const& folder, run_manifest asked, document_rows documents,
                              std::size_t layers) {
@@ -31213,7 +31413,7 @@ inline run_results begin_run(run_folder const& folder, run_manifest asked, docum
     run_results run;
     run.manifest = folder.agree(std::move(asked));
     run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods),
-                              {documents.size(), layers, documents.positions()}, variant_kinds(run.manifest.methods));
+                              size_of_run(run.manifest, documents, layers), variant_kinds(run.manifest.methods));
     check_kept(run.manifest.kept, run.table);
     run.documents = std::move(documents);
     folder.write_manifest(run.manifest);
@@ -31260,6 +31460,10 @@ struct measured_variant {
 struct measured_size {
     std::size_t variants, layers, tokens, width;
     std::span<const measured_variant> which{}; // one for each variant; none where only sizes count
+    std::size_t prompt = 1;                    // of the tokens, how many are only read
+
+    /// Positions at which the document is scored.
+    std::size_t scored() const noexcept { return tokens - prompt; }
 };
 
 /// What is measured of every document: the columns that it fills, and how a measurement of document n is made, whose
@@ -31328,7 +31532,8 @@ void check_full_model(M& measured, document_rows const& documents, std::size_t r
     for (std::size_t t = 0; t < nll.size(); ++t)
         if (!std::isfinite(nll[t]))
             throw format_error("the full model's loss is not finite: " + documents.who(row) + ", position " +
-                               std::to_string(t + 1) + "; its errors would mean nothing");
+                               std::to_string(documents.ids.scored(row).first + t + 1) +
+                               "; its errors would mean nothing");
 }
 
 /// Runs `variants` on some of the rows and hands each finished block to done(rows of it, measurements).
@@ -31340,16 +31545,19 @@ std::vector<patch_count> sweep_rows(transformer<Architecture, W> const& model, s
     std::vector<measured_variant> which;
     for (auto const& v : variants)
         which.push_back({v.name, v.parent.empty() && !which.empty() ? which[0].name : std::string_view(v.parent)});
-    const measured_size size{variants.size(), config.layers, documents.ids.cols(), config.block.width, which};
-    matrix<std::int32_t> ids(rows.size(), documents.ids.cols());
-    for (std::size_t i = 0; i < rows.size(); ++i) std::ranges::copy(documents.ids.row(rows[i]), ids.row(i).begin());
-    const auto make = [&](std::size_t i) { return kind.make(size, rows[i]); };
+    const auto make = [&](std::size_t i) {
+        const std::size_t n = rows[i];
+        return kind.make(measured_size{variants.size(), config.layers, documents.ids.tokens(n), config.block.width,
+                                       which, documents.ids.scored(n).first + 1},
+                         n);
+    };
     using measured = std::invoke_result_t<decltype(make) const&, std::size_t>;
-    return sweep(model, variants, ids.view(), cut, make, [&](std::size_t first, std::span<measured> block) {
-        const auto of_block = rows.subspan(first, block.size());
-        for (std::size_t e = 0; e < block.size(); ++e) check_full_model(block[e], documents, of_block[e]);
-        done(of_block, block);
-    });
+    return sweep(model, variants, documents.ids.chosen(rows), cut, make,
+                 [&](std::size_t first, std::span<measured> block) {
+                     const auto of_block = rows.subspan(first, block.size());
+                     for (std::size_t e = 0; e < block.size(); ++e) check_full_model(block[e], documents, of_block[e]);
+                     done(of_block, block);
+                 });
 }
 
 inline std::vector<std::size_t> all_of(std::size_t count) {
@@ -31467,8 +31675,8 @@ results_table measure_run(
         names.push_back(list[v].name);
         if (list[v].exit) kinds[v] = variant_kind::early_exit;
     }
-    results_table table(kind.columns(), std::move(names),
-                        {documents.size(), model.config().layers, documents.positions()}, std::move(kinds));
+    results_table table(kind.columns(), std::move(names), results_size::of(documents.ids, model.config().layers),
+                        std::move(kinds));
     const auto done = [&](std::span<const std::size_t> rows, auto block) {
         for (std::size_t e = 0; e < block.size(); ++e)
             for (std::size_t v = 0; v < list.size(); ++v) {
@@ -31486,7 +31694,7 @@ results_table measure_run(
 } // namespace bitlens
 
 // ---- bitlens/sweep/select_documents.hpp
-/// select_documents: the rows of an input that are long enough, as token ids of one length.
+/// select_documents: the rows of an input that are long enough, as token ids.
 
 #include <algorithm>
 #include <cstddef>
@@ -31498,6 +31706,17 @@ results_table measure_run(
 #include <vector>
 
 namespace bitlens {
+
+/// Tokens of a document: shorter ones are left out, longer ones cut.
+struct row_length {
+    std::size_t least, most;
+
+    /// Documents of one length.
+    row_length(std::size_t exactly) : least(exactly), most(exactly) {}
+    row_length(std::size_t from, std::size_t to) : least(from), most(to) {}
+    /// Documents as long as they are, of which a model has so many positions.
+    static row_length any_up_to(std::size_t most) { return {2, most}; }
+};
 
 /// The documents of a study, and what became of the rows of the input.
 struct document_selection {
@@ -31537,19 +31756,17 @@ inline void check_rows(std::string const& who, tokenizer const& t, std::span<con
                                std::to_string(vocabulary - 1));
 }
 
-/// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
-/// before it where there is one; rows of ids are taken as they stand. What is cut off is not judged.
-/// t: nullptr only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines.
-/// Errors: those of document_reader and encode; option_error for a key asked for by name that no row has; format_error
-/// naming the document for an id outside the vocabulary, and for one in rows of ids that is no token of the tokenizer;
-/// option_error when no row is long enough.
+/// The first `limit` rows (all without one) that are long enough, each cut to `length.most` ids. Text is encoded, with
+/// `bos` before it where there is one; rows of ids are taken as they stand. What is cut off is not judged. t: nullptr
+/// only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines. Errors: those of document_reader and encode;
+/// option_error for a key asked for by name that no row has; format_error naming the document for an id outside the
+/// vocabulary, and for one in rows of ids that is no token of the tokenizer; option_error when no row is long enough.
 inline document_selection select_documents(std::filesystem::path const& data, tokenizer const* t,
-                                           std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens,
+                                           std::optional<std::int32_t> bos, std::size_t vocabulary, row_length length,
                                            std::optional<std::size_t> limit, document_keys const& keys = {}) {
     document_selection s;
     for (auto const& key : keys.kept) s.documents.kept.push_back({key, {}});
-    std::vector<std::int32_t> ids;
-    document_reader reader(data, tokens, keys);
+    document_reader reader(data, length.most, keys);
     BITLENS_ASSERT(t != nullptr || reader.holds_ids());
     for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
         ++s.read;
@@ -31557,12 +31774,12 @@ inline document_selection select_documents(std::filesystem::path const& data, to
             d.ids = t->encode(d.text);
             if (bos) d.ids.insert(d.ids.begin(), *bos);
         }
-        if (d.ids.size() < tokens) {
+        if (d.ids.size() < length.least) {
             ++s.shorter;
             continue;
         }
-        if (std::max(d.ids.size(), reader.ids_a_row()) > tokens) ++s.cut;
-        const auto used = std::span<const std::int32_t>(d.ids).first(tokens);
+        if (std::max(d.ids.size(), reader.ids_a_row()) > length.most) ++s.cut;
+        const auto used = std::span<const std::int32_t>(d.ids).first(std::min(d.ids.size(), length.most));
         if (reader.holds_ids()) {
             check_ids(data, d.row, used, vocabulary);
             const auto unknown = std::ranges::find_if(used, [&](std::int32_t id) { return t && !t->has_token(id); });
@@ -31574,7 +31791,7 @@ inline document_selection select_documents(std::filesystem::path const& data, to
         } else {
             check_rows(detail::place_of(data, d), *t, used, vocabulary);
         }
-        ids.insert(ids.end(), used.begin(), used.end());
+        s.documents.ids.add(used);
         s.documents.rows.push_back(d.row);
         s.documents.names.push_back(d.id);
         s.documents.topics.push_back(d.topic);
@@ -31586,9 +31803,7 @@ inline document_selection select_documents(std::filesystem::path const& data, to
                            in_quotes(absent[0]));
     if (s.documents.rows.empty())
         throw option_error(data.string() + ": none of its " + std::to_string(s.read) + " rows has " +
-                           std::to_string(tokens) + " tokens or more");
-    s.documents.ids = matrix<std::int32_t>(s.documents.rows.size(), tokens);
-    std::ranges::copy(ids, s.documents.ids.data());
+                           std::to_string(length.least) + " tokens or more");
     return s;
 }
 
@@ -36732,26 +36947,27 @@ struct dimension_measurement {
 } // namespace detail
 
 /// Mean |a_i| of every dimension i of one point at every layer, over all documents and the positions that count. Every
-/// document counts alike.   Shapes: ids (N, tokens), N ≥ 1 → (L, d).   Errors: those of sweep; shape_error for no
+/// document counts alike.   Shapes: ids of N ≥ 1 documents → (L, d).   Errors: those of sweep; shape_error for no
 /// document.
 template <hook::point Point, class Architecture, class W>
-matrix<double> dimension_means(transformer<Architecture, W> const& model, matrix_view<const std::int32_t> ids,
-                               sweep_cut cut, position_range positions = {}) {
+matrix<double> dimension_means(transformer<Architecture, W> const& model, token_rows const& ids, sweep_cut cut,
+                               position_range positions = {}) {
     using measured_document = detail::dimension_measurement<Point>;
-    if (ids.rows == 0) throw shape_error("dimension_means: at least one document is expected");
+    if (ids.size() == 0) throw shape_error("dimension_means: at least one document is expected");
     const std::size_t layers = model.config().layers;
     matrix<double> means(layers, model.config().block.width);
     const std::vector<variant<W>> full{{"full", model.layers()}};
     sweep(
         model, full, ids, cut,
-        [&](std::size_t) {
-            return measured_document{dimension_magnitudes<Point>(layers, positions), score_measurement(ids.cols - 1)};
+        [&](std::size_t n) {
+            return measured_document{dimension_magnitudes<Point>(layers, positions),
+                                     score_measurement(ids.scored(n).count())};
         },
         [&](std::size_t, std::span<measured_document> block) {
             for (auto const& document : block)
                 for (std::size_t k = 0; k < layers; ++k)
                     for (std::size_t i = 0; i < means.cols(); ++i)
-                        means(k, i) += document.magnitudes.per_layer[k][i] / static_cast<double>(ids.rows);
+                        means(k, i) += document.magnitudes.per_layer[k][i] / static_cast<double>(ids.size());
         });
     return means;
 }
@@ -36784,7 +37000,7 @@ public:
             throw shape_error("document_measurement: " + std::to_string(size.tokens) + " tokens and " +
                               std::to_string(size.variants) + " variants, expected at least 2 and 1");
         for (std::size_t v = 1; v < size.variants; ++v) methods_.emplace_back(size.layers, *full_);
-        for (std::size_t v = 0; v < size.variants; ++v) scores_.emplace_back(size.tokens - 1, v == 0);
+        for (std::size_t v = 0; v < size.variants; ++v) scores_.emplace_back(size.scored(), v == 0);
         for (auto& s : scores_) views_.push_back(s.view());
     }
 
@@ -37061,12 +37277,14 @@ struct finished_study {
 namespace detail {
 
 /// mean: the documents' losses; nll: those of their positions.
-inline std::vector<missing_loss> find_gaps(std::span<const double> mean, matrix_view<const float> nll) {
+inline std::vector<missing_loss> find_gaps(results_table const& table, std::span<const double> mean,
+                                           matrix_view<const float> nll) {
     std::vector<missing_loss> gaps;
     for (std::size_t n = 0; n < nll.rows; ++n) {
         if (!std::isnan(mean[n])) continue;
-        const auto first = std::ranges::find_if(nll.row(n), [](float x) { return !std::isfinite(x); });
-        gaps.push_back({n, static_cast<std::size_t>(first - nll.row(n).begin())});
+        std::size_t t = table.scored(n).first;
+        while (t + 1 < table.scored(n).end && std::isfinite(nll(n, t))) ++t;
+        gaps.push_back({n, t});
     }
     return gaps;
 }
@@ -37116,7 +37334,7 @@ inline finished_study make_study(run_results run) {
             s.methods.push_back({name, m.spec, numbers("nll_"), numbers("error_"), numbers("kl_"), numbers("same_top_"),
                                  numbers("entropy_"), numbers("bits_per_byte_"), layers("mse_"), layers("diff_r_"),
                                  layers("diff_attn_"), layers("diff_mlp_")});
-            s.gaps.push_back(detail::find_gaps(numbers("nll_"), t.of_positions("nll_" + name)));
+            s.gaps.push_back(detail::find_gaps(t, numbers("nll_"), t.of_positions("nll_" + name)));
         }
     } catch (option_error const& e) {
         throw format_error(std::string(who) + ": a study is expected; " + e.what());
@@ -37438,8 +37656,8 @@ struct recorded_quantity {
 inline std::vector<double> bytes_per_token(document_rows const& documents) {
     std::vector<double> length(documents.size(), undefined_number);
     for (std::size_t i = 0; i < documents.size(); ++i)
-        if (documents.bytes[i] && documents.positions() > 0)
-            length[i] = static_cast<double>(*documents.bytes[i]) / static_cast<double>(documents.positions());
+        if (documents.bytes[i])
+            length[i] = static_cast<double>(*documents.bytes[i]) / static_cast<double>(documents.ids.scored(i).count());
     return length;
 }
 
@@ -38760,7 +38978,7 @@ struct location_losses {
                  "the same of a state on its way up, through the last norm and the head"}};
     }
     location_measurement make(measured_size size, std::size_t /*document*/) const {
-        return {size.variants, size.tokens - 1};
+        return {size.variants, size.scored()};
     }
     std::size_t bytes_of_one(measured_size size) const noexcept {
         return size.variants * ((size.tokens - 1) * sizeof(double) + sizeof(token_scores));
@@ -39516,7 +39734,8 @@ struct models_in_common {
 struct size_study {
     std::vector<model_at_size> models; // by rising parameters
     std::vector<models_in_common> pairs;
-    std::size_t documents = 0, tokens = 0;
+    std::size_t documents = 0;
+    std::optional<std::size_t> tokens{}; // of each document; none where they differ
 };
 
 namespace detail {
@@ -39553,6 +39772,11 @@ inline void expect_same_methods(named_study const& a, named_study const& b) {
     expect_those_of(b, a);
 }
 
+/// None where rows differ in length.
+inline std::optional<std::size_t> tokens_of_each(token_rows const& rows) noexcept {
+    return rows.shortest() == rows.longest() ? std::optional(rows.longest()) : std::nullopt;
+}
+
 inline void expect_same_documents(named_study const& a, named_study const& b) {
     auto const &of_a = a.study.run.documents, &of_b = b.study.run.documents;
     const std::string rule = "a size study compares models on the same documents: ";
@@ -39562,9 +39786,10 @@ inline void expect_same_documents(named_study const& a, named_study const& b) {
     if (of_a.size() != of_b.size())
         throw option_error(rule + std::to_string(of_a.size()) + " in " + a.name + ", " + std::to_string(of_b.size()) +
                            " in " + b.name);
-    if (of_a.ids.cols() != of_b.ids.cols())
-        throw option_error(rule + std::to_string(of_a.ids.cols()) + " tokens of each in " + a.name + ", " +
-                           std::to_string(of_b.ids.cols()) + " in " + b.name);
+    const auto in_a = tokens_of_each(of_a.ids), in_b = tokens_of_each(of_b.ids);
+    if (in_a && in_b && *in_a != *in_b)
+        throw option_error(rule + std::to_string(*in_a) + " tokens of each in " + a.name + ", " +
+                           std::to_string(*in_b) + " in " + b.name);
 }
 
 inline void expect_comparable(named_study const& a, named_study const& b) {
@@ -39648,7 +39873,7 @@ inline size_study make_size_study(std::span<const named_study> studies) {
 
     size_study all;
     all.documents = studies[0].study.size();
-    all.tokens = studies[0].study.run.documents.ids.cols();
+    all.tokens = detail::tokens_of_each(studies[0].study.run.documents.ids);
     for (auto const& m : found) all.models.push_back(m.first);
     for (auto const& m : studies[0].study.methods)
         for (std::size_t a = 0; a < found.size(); ++a)
@@ -40848,7 +41073,7 @@ inline bool have_common_start(document_rows const& documents) {
 
 /// About the first `length` bytes of a document from token `first` on, with "…" where it goes on.
 inline std::string first_words(run_results const& run, std::size_t row, std::size_t first, std::size_t length = 72) {
-    const std::size_t tokens = run.documents.ids.cols();
+    const std::size_t tokens = run.documents.ids.tokens(row);
     std::string bytes, words;
     std::size_t t = first;
     for (; t < tokens && words.size() <= length && bytes.size() < 16 * length; ++t) { // it may be all white space
@@ -40942,12 +41167,12 @@ public:
         for (auto const& variant : t.variants())
             variants_.push_back({numbers("nll_" + variant), numbers("kl_" + variant), numbers("entropy_" + variant),
                                  numbers("margin_" + variant), ids("top_" + variant)});
-        documents_ = t.documents();
-        positions_ = t.positions();
+        for (std::size_t n = 0; n < t.documents(); ++n) scored_.push_back(t.scored(n));
     }
 
-    std::size_t documents() const noexcept { return documents_; }
-    std::size_t positions() const noexcept { return positions_; }
+    std::size_t documents() const noexcept { return scored_.size(); }
+    /// Positions of document n that have numbers.
+    scored_positions scored(std::size_t n) const noexcept { return scored_[n]; }
 
     /// Of variant v of the run's table, 0 the full model, which has no error and no divergence.
     bool has(token_measure m, std::size_t v) const noexcept {
@@ -40997,7 +41222,7 @@ private:
         matrix_view<const std::int32_t> top;
     };
     std::vector<columns> variants_;
-    std::size_t documents_ = 0, positions_ = 0;
+    std::vector<scored_positions> scored_;
 };
 
 /// A measure of one variant in whole units of 10^−digits, and the steps that its colours begin beyond.
@@ -41038,9 +41263,8 @@ struct token_scale {
 /// step. Where no number is finite, there are no steps to tell apart.
 inline token_scale scale_of(token_numbers const& numbers, token_measure m, std::size_t v) {
     std::vector<float> sizes;
-    sizes.reserve(numbers.documents() * numbers.positions());
     for (std::size_t n = 0; n < numbers.documents(); ++n)
-        for (std::size_t t = 0; t < numbers.positions(); ++t)
+        for (std::size_t t = numbers.scored(n).first; t < numbers.scored(n).end; ++t)
             if (const double x = numbers(m, v, n, t); std::isfinite(x))
                 sizes.push_back(static_cast<float>(token_scale::unusual(m, x)));
     token_scale s{m};
@@ -41181,7 +41405,7 @@ inline std::string step_class(token_scale const& scale, std::span<const token_sc
 inline std::vector<token_scale::code> codes_of(text_page const& page, token_scale const& scale, std::size_t v,
                                                std::size_t row) {
     std::vector<token_scale::code> codes;
-    for (std::size_t t = 0; t < page.numbers.positions(); ++t)
+    for (std::size_t t = page.numbers.scored(row).first; t < page.numbers.scored(row).end; ++t)
         codes.push_back(scale.encode(page.numbers(scale.measure, v, row, t)));
     return codes;
 }
@@ -41201,11 +41425,11 @@ inline std::vector<token_scale> scales_of_full(text_page const& page) {
     return scales;
 }
 
-/// {"full": {…}, "methods": [{"error": [12, -3, null, …], …, "top": [0, 7, …]}, …]}: whole units of each scale, and
-/// numbers of the vocabulary. A method's loss is its error more than loss_full, where it has an error; its top is 0
-/// where it is the full model's, else one more than its number.
+/// {"full": {…}, "methods": [{"error": [12, -3, null, …], …, "top": [0, 7, …]}, …]}: of each scored position whole
+/// units of each scale, and numbers of the vocabulary. A method's loss is its error more than loss_full, where it has
+/// an error; its top is 0 where it is the full model's, else one more than its number.
 inline std::string tokens_json(text_page& page, std::size_t row) {
-    const std::size_t positions = page.numbers.positions();
+    const scored_positions scored = page.numbers.scored(row);
     const auto lists = [&](std::size_t v, std::span<const token_scale> scales, auto const& wanted) {
         std::string out;
         for (token_scale const& scale : scales)
@@ -41217,10 +41441,10 @@ inline std::string tokens_json(text_page& page, std::size_t row) {
     const auto with_top = [&](std::string out, std::size_t v) {
         if (!page.numbers.has_top(v)) return "{" + out + "}";
         out += (out.empty() ? "" : ",") + std::string("\"top\":[");
-        for (std::size_t t = 0; t < positions; ++t) {
+        for (std::size_t t = scored.first; t < scored.end; ++t) {
             const std::int32_t top = page.numbers.top(v, row, t);
             const bool same = v > 0 && page.numbers.has_top(0) && top == page.numbers.top(0, row, t);
-            out += (t == 0 ? "" : ",") + std::to_string(same ? 0 : page.vocabulary(top) + (v > 0 ? 1 : 0));
+            out += (t == scored.first ? "" : ",") + std::to_string(same ? 0 : page.vocabulary(top) + (v > 0 ? 1 : 0));
         }
         return "{" + out + "]}";
     };
@@ -41241,19 +41465,21 @@ inline std::string tokens_json(text_page& page, std::size_t row) {
 } // namespace detail
 
 /// The text of document `row`, coloured by the first measure of the first method, and page_data of all its numbers.
-/// The first token is not scored; each other has an element, where data-n tokens share one.
+/// Each scored token has an element, where data-n tokens share one; the first, and others of a prompt, have none.
 inline std::string example_html(text_page& page, std::size_t row) {
     std::vector<std::string> bytes;
     for (const std::int32_t id : page.run.documents.ids.row(row)) bytes.emplace_back(page.run.texts[id]);
     token_scale const* const scale =
         page.scales.size() > 1 && !page.scales[1].empty() ? &page.scales[1].front() : nullptr;
     const auto codes = scale ? detail::codes_of(page, *scale, 1, row) : std::vector<token_scale::code>();
+    const std::size_t prompt = page.numbers.scored(row).first + 1;
     const std::string data = "tokens-" + std::to_string(row);
     std::string out = "<div class=\"text\" data-tokens=\"" + data + "\">";
     for (auto const& group : group_tokens(bytes)) {
         const std::string text = html_escape(group.bytes);
-        const std::size_t first = group.first == 0 ? 0 : group.first - 1; // position of the first scored token
-        const std::size_t count = group.first == 0 ? group.count - 1 : group.count;
+        const std::size_t unread = prompt - std::min(group.first, prompt); // of the group and those after it
+        const std::size_t count = group.count - std::min(unread, group.count);
+        const std::size_t first = std::max(group.first, prompt) - prompt; // of the scored tokens, that which is its own
         if (count == 0) {
             out += text;
             continue;
@@ -41397,7 +41623,7 @@ inline shown_documents choose_documents(finished_study const& s) {
     shown_documents shown;
     if (s.methods.empty()) return shown;
     for (auto const& m : s.methods) shown.worst.push_back(first_distinct(s.run, rank_by_error(m.error), most_worst));
-    const std::size_t numbers_of_one = std::max<std::size_t>(s.run.documents.ids.cols() * (s.methods.size() + 1), 1);
+    const std::size_t numbers_of_one = std::max<std::size_t>(s.run.documents.ids.longest() * (s.methods.size() + 1), 1);
     std::size_t count = most_worst;
     do shown.texts = detail::heads_of(shown.worst, count);
     while (shown.texts.size() * numbers_of_one > most_numbers && --count >= least_texts);
@@ -41505,7 +41731,7 @@ inline std::vector<lost_token> lost_tokens(token_numbers const& numbers, std::si
                                            std::size_t count) {
     std::vector<lost_token> most; // falling
     if (!numbers.has(token_measure::error, v) || count == 0) return most;
-    for (std::size_t t = 0; t < numbers.positions(); ++t) {
+    for (std::size_t t = numbers.scored(row).first; t < numbers.scored(row).end; ++t) {
         const double error = numbers(token_measure::error, v, row, t);
         const lost_token here{row, t, std::isfinite(error) ? error : std::numeric_limits<double>::infinity()};
         if (most.size() == count && !detail::loses_more(here, most.back())) continue;
@@ -43612,7 +43838,7 @@ inline run_facts facts_of(finished_study const& s) {
         facts.methods += (facts.methods.empty() ? "" : ", ") + m.name;
         if (m.spec != m.name) facts.methods += " (" + m.spec + ")";
     }
-    facts.documents = counted(s.size(), "document") + " of " + counted(s.run.documents.ids.cols(), "token");
+    facts.documents = counted(s.size(), "document") + " of " + lengths_text(s.run.documents.ids);
     return facts;
 }
 
@@ -44625,7 +44851,8 @@ namespace detail {
 inline double millions(std::uint64_t count) { return static_cast<double>(count) / 1e6; }
 
 inline std::string study_size_words(size_study const& s) {
-    return counted(s.documents, "document") + " of " + counted(s.tokens, "token") + " of each model's own tokenizer";
+    return counted(s.documents, "document") + " of " + (s.tokens ? counted(*s.tokens, "token") : "unequal length") +
+           " of each model's own tokenizer";
 }
 
 } // namespace detail

@@ -7,6 +7,7 @@
 
 #include "temporary_folder.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -40,7 +41,7 @@ inline run_results made_up_run(std::size_t documents, std::vector<std::string> c
     run.manifest = {{{"seed", 0}, {"first_position", true}, {"full", "F32"}}, {}, document_statistics{}.columns()};
     for (auto const& m : methods) run.manifest.methods.push_back({m, m});
     run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods),
-                              {documents, layers, run.documents.positions()});
+                              results_size::of(run.documents.ids, layers));
     for (stored_column& s : run.table.columns())
         for (std::size_t i = 0; i < documents; ++i) {
             const double e = s.variant == 0 ? 0 : error(i, s.variant - 1);
@@ -48,7 +49,9 @@ inline run_results made_up_run(std::size_t documents, std::vector<std::string> c
             if (s.declared.shape != column_shape::position)
                 for (std::size_t k = 0; k < run.table.layers_of(s); ++k)
                     s.numbers[k * documents + i] = std::isfinite(value) ? value : undefined_number;
-            else if (!s.declared.holds_ids)
+            else if (s.declared.holds_ids)
+                std::fill_n(s.ids.begin() + static_cast<std::ptrdiff_t>(i * (tokens - 1)), tokens - 1, 0);
+            else
                 for (std::size_t t = 0; t + 1 < tokens; ++t)
                     s.scores[i * (tokens - 1) + t] =
                         s.declared.name == "nll" && !std::isfinite(e) && t + 2 == tokens ? static_cast<float>(e) : 1.0f;

@@ -54,7 +54,7 @@ struct study_arguments {
     std::string methods;
     calibration_arguments calibration;
     std::optional<std::filesystem::path> overrides;
-    std::size_t tokens = 512;
+    std::string tokens = "512"; // or "max"
     std::optional<std::size_t> examples;
     std::string bos = "auto";
     std::uint64_t seed = 1;

@@ -290,7 +290,7 @@ location_plan make_plan(checkpoint const& source, located_study const& l, std::s
     const auto bytes_of = [](results_table const& table) {
         return table.documents() * results_table::bytes_per_document(table.declared(), table.kinds(), table.size());
     };
-    const std::size_t tokens = run.documents.ids.cols();
+    const std::size_t tokens = run.documents.ids.longest();
     const auto demand_of_variants = [&](std::vector<std::size_t> const& chosen) {
         const auto tree = bitlens::detail::chosen_variants(
             asked, std::span<const std::size_t>(bitlens::detail::with_what_they_need(std::span(chosen), asked)));
@@ -376,7 +376,7 @@ void run_passes(checkpoint const& source, located_study const& l, location_reque
                 location_plan const& plan, run_folder const& folder, run_results& run, machine const& here) {
     const std::size_t layers_of_model = source.config().layers;
     const stop_requests stop;
-    progress shown(plan.layers, layers_of_model, run.documents.ids.cols());
+    progress shown(plan.layers, layers_of_model, run.documents.ids.mean_tokens());
     const auto block_is_done = [&](std::size_t layers) {
         shown.advance(layers);
         check_losses(run.table, l.s);

@@ -81,6 +81,12 @@ std::string check_layer(std::string const& text) {
     return "numbers joined by commas are expected, as in 0,1,2; " + bitlens::in_quotes(text) + " was found";
 }
 
+/// "512" or "max".
+std::string check_tokens(std::string const& text) {
+    if (text == "max" || is_whole_number(text, 2, 1 << 20)) return {};
+    return "max or a whole number from 2 to 1048576 is expected, " + bitlens::in_quotes(text) + " was found";
+}
+
 std::string check_key(std::string const& text) {
     return text.empty() ? "the name of a key is expected, an empty text was found" : "";
 }
@@ -233,8 +239,10 @@ void add_study(CLI::App& app, study_arguments& a) {
     verb.add_option("--out", a.out, "the run folder; an unfinished run there goes on")->required();
     add_calibration_options(verb, a.calibration);
     add_overrides_option(verb, a.overrides);
-    verb.add_option("--tokens", a.tokens, "token ids a row, beginning-of-text included; shorter rows are left out")
-        ->check(whole_number(2, 1 << 20))
+    verb.add_option("--tokens", a.tokens,
+                    "token ids a row, beginning-of-text included; shorter rows are left out; or max, which leaves each "
+                    "row as long as it is, up to what the model was trained on")
+        ->check(check_tokens)
         ->capture_default_str();
     verb.add_option("--examples", a.examples, "the first N rows that are long enough")->check(whole_number(1, large));
     add_bos_option(verb, a.bos);

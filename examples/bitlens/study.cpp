@@ -23,6 +23,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <set>
@@ -91,6 +92,15 @@ std::string full_text(checkpoint const& source) {
     return source.format_description() + (grid.empty() ? "" : "; on a low-bit grid already (" + grid + ")");
 }
 
+/// What "--tokens" says, of which nothing is found wrong any more.
+std::optional<std::size_t> tokens_asked_for(std::string const& text) {
+    return text == "max" ? std::nullopt : std::optional<std::size_t>(std::stoull(text));
+}
+row_length length_of(std::optional<std::size_t> tokens, model_config const& config) {
+    if (tokens) return *tokens;
+    return row_length::any_up_to(config.context == 0 ? std::numeric_limits<std::size_t>::max() : config.context);
+}
+
 /// Everything that decides a result, and nothing else: equal manifests, equal bytes.
 /// bos: whether a beginning-of-text token was put in front, or where the rows have theirs from.
 run_manifest describe_run(study_arguments const& a, checkpoint const& model, std::optional<tokenizer> const& t,
@@ -108,7 +118,8 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, std
           std::tuple{"topic", &a.keys.topic, &usual.topic}})
         if (*key != *usual_key) manifest["keys"][what] = *key;
     manifest["rows"] = {{"read", s.read}, {"used", s.documents.rows.size()}, {"shorter", s.shorter}, {"cut", s.cut}};
-    manifest["tokens"] = a.tokens;
+    const auto tokens = tokens_asked_for(a.tokens);
+    manifest["tokens"] = tokens ? json(*tokens) : json(a.tokens);
     manifest["bos"] = std::move(bos);
     manifest["examples"] = a.examples ? json(*a.examples) : json("all");
     manifest["first_position"] = a.first_position;
@@ -125,14 +136,15 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
                    document_rows documents, run_folder const& folder, run_manifest const& manifest,
                    std::vector<method> const& methods, machine const& here) {
     model_config const& config = source.config();
-    const results_size size{documents.size(), config.layers, documents.positions()};
+    const std::size_t longest = documents.ids.longest();
+    const auto size = results_size::of(documents.ids, config.layers);
     const auto rules = a.overrides ? read_override_rules(*a.overrides, config.layers) : override_rules();
     for (auto const& m : methods) check_shapes<weight>(config.block, config.layers, m, rules);
     auto demand =
-        demand_of(source, methods, a.tokens, documents.size(),
+        demand_of(source, methods, longest, documents.size(),
                   results_table::bytes_per_document(manifest.columns, variant_kinds(manifest.methods), size), rules);
     demand.states.per_example +=
-        document_statistics{}.bytes_of_one({methods.size() + 1, config.layers, a.tokens, config.block.width});
+        document_statistics{}.bytes_of_one({methods.size() + 1, config.layers, longest, config.block.width});
     const auto plan = plan_memory(demand, here.memory, here.threads);
     const std::string plan_line = plan_text(demand, plan, here.memory);
     std::cout << plan_line << '\n';
@@ -155,20 +167,20 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
         stop.check(folder.path().string() + ": holds all finished blocks; the same command goes on from there");
     };
     if (layers > 0) {
-        progress shown(layers, config.layers, a.tokens);
+        progress shown(layers, config.layers, run.documents.ids.mean_tokens());
         run_study(model, variants, folder, run, plan.cut, kind, [&](std::size_t done) {
             shown.advance(done);
             stop_if_asked();
         });
-        folder.log(std::to_string(layers / config.layers) + " model runs of " + std::to_string(a.tokens) +
-                   " tokens in " + duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
+        folder.log(std::to_string(layers / config.layers) + " model runs of " + lengths_text(run.documents.ids) +
+                   " in " + duration_text(shown.seconds()) + " on " + std::to_string(here.threads) + " threads");
     }
     if (lacks_float32_check) {
         const auto checked = run.documents.first(float32_documents);
         std::cout << "what the arithmetic changes: " << checked.size() << " documents in float32\n";
         flush_output();
         const std::size_t layers_of_all = variants.size() * config.layers; // of one document
-        progress shown(checked.size() * layers_of_all, config.layers, a.tokens);
+        progress shown(checked.size() * layers_of_all, config.layers, checked.ids.mean_tokens());
         const auto in_float32 =
             measure_run(model.with_products(arithmetic::f32), variants, checked, plan.cut, kind, [&](std::size_t done) {
                 shown.advance(done * layers_of_all);
@@ -197,21 +209,23 @@ void study(study_arguments const& a) {
     std::vector<method> asked_for = parse_methods(a.methods);
     if (a.shift_grid) asked_for = with_shifted(std::move(asked_for));
     const checkpoint source = open_model(a.model);
-    warn_beyond_context(source.config(), "--tokens", a.tokens);
+    const auto tokens = tokens_asked_for(a.tokens);
+    if (tokens) warn_beyond_context(source.config(), "--tokens", *tokens);
+    const row_length length = length_of(tokens, source.config());
     const run_folder folder(a.out);
     check_results(folder);
     check_kept(a.keys.kept, results_table(document_statistics{}.columns(), variant_names(named(asked_for)),
                                           {0, source.config().layers, 0}));
-    const bool from_ids = document_reader(a.data, a.tokens, a.keys).holds_ids();
+    const bool from_ids = document_reader(a.data, length.most, a.keys).holds_ids();
     const auto t = tokenizer_of(source, !from_ids);
     if (from_ids && a.bos == "yes")
         throw option_error("--bos yes: " + a.data.string() + " holds token ids, which are taken as they stand");
     const auto bos = from_ids ? std::nullopt : bos_token(*t, a.bos);
     document_selection s =
-        select_documents(a.data, t ? &*t : nullptr, bos, source.config().vocabulary, a.tokens, a.examples, a.keys);
+        select_documents(a.data, t ? &*t : nullptr, bos, source.config().vocabulary, length, a.examples, a.keys);
     std::cout << source.format_description() << "\n"
-              << s.documents.rows.size() << " of " << s.read << " documents of " << a.tokens << " tokens (" << s.shorter
-              << " shorter ones left out, " << s.cut << " longer ones cut)\n";
+              << s.documents.rows.size() << " of " << s.read << " documents of " << lengths_text(s.documents.ids)
+              << " (" << s.shorter << " shorter ones left out, " << s.cut << " longer ones cut)\n";
 
     for (auto const& m : asked_for)
         if (!m.folder.empty()) check_source(source, a.model, m);

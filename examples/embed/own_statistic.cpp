@@ -48,10 +48,10 @@ struct drift_statistic {
             {"drift", column_shape::layer, column_owner::each_method, "activations squared", "MSE(z, z') of a block"}};
     }
     stream_drift make(measured_size s, std::size_t /*document*/) const {
-        return {std::vector(s.variants, std::vector<double>(s.layers)), score_measurement(s.tokens - 1, s.variants)};
+        return {std::vector(s.variants, std::vector<double>(s.layers)), score_measurement(s.scored(), s.variants)};
     }
     std::size_t bytes_of_one(measured_size s) const {
-        return score_measurement::bytes(s.tokens - 1, s.variants) + latest<hook::resid_post>::bytes(s.tokens, s.width);
+        return score_measurement::bytes(s.scored(), s.variants) + latest<hook::resid_post>::bytes(s.tokens, s.width);
     }
 };
 

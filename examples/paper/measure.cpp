@@ -162,7 +162,7 @@ text_losses measure(study_model<Architecture> const& model, chosen_methods const
 }
 
 template <class Architecture>
-std::vector<layer_outliers> outliers_of_layers(study_model<Architecture> const& model, matrix<std::int32_t> const& ids,
+std::vector<layer_outliers> outliers_of_layers(study_model<Architecture> const& model, token_rows const& ids,
                                                bool first_position) {
     if (!has_norm(Architecture::description.form, block_norm::mlp))
         throw option_error(model.config().architecture +

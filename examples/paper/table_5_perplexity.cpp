@@ -18,8 +18,7 @@ void show_perplexities(paper::request const& asked) {
     const auto windows = paper::measure_text(asked);
 
     table t{"table_5",
-            "Perplexity on " + counted(s.size(), "document") + " of " + std::to_string(s.run.documents.ids.cols()) +
-                " tokens",
+            "Perplexity on " + counted(s.size(), "document") + " of " + lengths_text(s.run.documents.ids),
             {{"method", "method"}, {"documents", "documents"}},
             {},
             {}};

@@ -19,6 +19,7 @@
 #include "bitlens/sweep/sweep.hpp"
 #include "bitlens/sweep/sweep_task.hpp"
 #include "bitlens/sweep/tensor.hpp"
+#include "bitlens/sweep/token_rows.hpp"
 #include "bitlens/sweep/token_texts.hpp"
 #include "bitlens/sweep/variant_tree.hpp"
 #include "bitlens/sweep/variants.hpp"

@@ -55,7 +55,7 @@ TEST_CASE("models by rising parameters, each with its correlations, reversal, gr
     const std::array studies{model_study("large", 2000), model_study("small", 600)};
     const auto s = make_size_study(studies);
     CHECK(s.documents == study_documents);
-    CHECK(s.tokens == 3);
+    CHECK(s.tokens == 3u);
     REQUIRE(s.models.size() == 2);
     CHECK((s.models[0].name == "small" && s.models[1].name == "large"));
     auto const& m = s.models[0];

@@ -78,7 +78,7 @@ TEST_CASE("a number that cannot be is answered with those that can") {
           {"--threads: a whole number from 1 to 4294967295 is expected, \"0\" was found"});
     check("bitlens study --examples 0", 2, {"--examples: a whole number from 1 to"});
     check("bitlens study --examples 1.5", 2, {"\"1.5\" was found"});
-    check("bitlens study --tokens 1", 2, {"--tokens: a whole number from 2 to 1048576 is expected, \"1\" was found"});
+    check("bitlens study --tokens 1", 2, {"--tokens: max or a whole number from 2 to 1048576 is expected, \"1\" was found"});
     check("bitlens perplexity --window 1", 2, {"--window: a whole number from 2 to 1048576 is expected"});
     for (const char* size : {"-1", "-5G", "0", "0K", "1.5G", "1e9", "G", "8X", "99999999999999999999", "16777216T"})
         check("bitlens study --memory " + std::string(size), 2,

@@ -68,8 +68,11 @@ MUTANTS = [
            [("drawn_y[i] = y[pair];", "drawn_y[i] = y[static_cast<std::size_t>(random.below(y.size()))];")]),
     # What is scored.
     Mutant("each token scored on itself", "sweep/sweep", "sweep/sweep.hpp",
-           [("            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1),",
-             "            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.first(scored_),")]),
+           [("return ids.subspan(scored.first + 1);", "return ids.subspan(scored.first, scored.count());")]),
+    Mutant("a prompt is scored too", "sweep/sweep", "sweep/sweep.hpp",
+           [("return x.middle_rows(scored.first, scored.count());", "return x.middle_rows(0, scored.count());")]),
+    Mutant("all rows are turned as the longest is", "sweep/sweep", "sweep/sweep_task.hpp",
+           [("auto const& ropes = serves(common) ? common : own_ropes;", "auto const& ropes = common;")]),
     Mutant("a patch takes the full model's numbers, whatever its source", "sweep/variant_tree", "sweep/variant_tree.hpp",
            [("keep(index_of(p.source), p.point)", "keep(0, p.point)")]),
     Mutant("a frozen scale that is the state's own", "sweep/variant_tree", "sweep/sweep.hpp",

@@ -103,7 +103,7 @@ TEST_CASE("the documents of a page: the worst of each method, and ordinary ones"
     CHECK(shown.ordinary == std::vector<std::size_t>{19, 20, 18, 21, 17});
 
     run_results copies = rising_run(20, {"a"});
-    for (std::size_t t = 0; t < copies.documents.ids.cols(); ++t)
+    for (std::size_t t = 0; t < copies.documents.ids.longest(); ++t)
         copies.documents.ids(18, t) = copies.documents.ids(19, t);
     const auto distinct = choose_documents(make_study(std::move(copies)));
     CHECK(distinct.worst[0][0] == 19);

@@ -46,3 +46,33 @@ TEST_CASE("a document of hostile tokens stays text") {
     CHECK(html.find("&lt;/div&gt;&amp;&quot;&#39;") != std::string::npos);
     CHECK(html.find("</div>") == html.size() - std::string("</div>\n").size());
 }
+
+TEST_CASE("of a row with a prompt only the scored tokens can be looked at") {
+    run_results run;
+    token_rows ids;
+    ids.add(std::vector<std::int32_t>{10, 11, 12, 13}, 3);
+    ids.add(std::vector<std::int32_t>{10, 14});
+    run.documents = document_rows::numbered(ids);
+    run.manifest.methods = {{"a", "a"}};
+    run.manifest.columns = {{"nll", column_shape::position, column_owner::each_variant, "", ""},
+                            {"top", column_shape::position, column_owner::each_variant, "", "", true}};
+    run.table = results_table(run.manifest.columns, {"full", "a"}, results_size::of(ids, 1));
+    for (std::size_t v = 0; v < 2; ++v)
+        for (std::size_t n = 0; n < 2; ++n) {
+            const std::vector<double> nll(1, v == 0 ? 0.5 : 2.5);
+            const std::vector<std::int32_t> top(1, v == 0 ? 15 : 16);
+            results_row row(run.table, v, n);
+            row.positions<double>("nll", nll);
+            row.positions<std::int32_t>("top", top);
+            row.finish();
+        }
+    run.texts =
+        token_texts(ids_of(run.documents, run.table), [](std::int32_t id) { return "<" + std::to_string(id) + ">"; });
+    text_page page(run);
+    const std::string html = example_html(page, 0), shorter = example_html(page, 1);
+    CHECK(html.find("&lt;10&gt;&lt;11&gt;&lt;12&gt;<i>&lt;13&gt;</i></div>") != std::string::npos);
+    CHECK(html.find("\"error\":[200]") != std::string::npos);
+    CHECK(html.find("\"top\":[2]") != std::string::npos);
+    CHECK(shorter.find("&lt;10&gt;<i>&lt;14&gt;</i></div>") != std::string::npos);
+    CHECK(first_words(run, 1, 0) == "<10><14>");
+}

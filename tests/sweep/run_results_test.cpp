@@ -1,6 +1,8 @@
 #include "bitlens/sweep/run_results.hpp"
 
+#include "bitlens/sweep/run_arrays.hpp"
 #include "run_for_test.hpp"
+#include <algorithm>
 
 #include <cmath>
 #include <doctest/doctest.h>
@@ -46,7 +48,7 @@ TEST_CASE("a run that another program wrote is read by its declaration") {
 
 TEST_CASE("tokens have ids, scores and bytes") {
     const auto run = read_run(test::golden_run());
-    CHECK(run.documents.ids.cols() == 24);
+    CHECK(run.documents.ids.longest() == 24);
     CHECK(run.texts[run.documents.ids(0, 0)] == "<script>alert(1)</script>");
     CHECK(run.texts[run.documents.ids(0, 2)] == std::string_view("\0\x1B[31m", 6));
     CHECK(run.table.ids_of_positions("top_mine").cols == 23);
@@ -187,7 +189,7 @@ TEST_CASE("what is written comes back bit for bit, with what is not finite") {
     const auto again = read_run(folder.path());
     CHECK(again.manifest == run.manifest);
     CHECK(again.documents.rows == run.documents.rows);
-    CHECK(std::ranges::equal(again.documents.ids.span(), run.documents.ids.span()));
+    CHECK(std::ranges::equal(again.documents.ids.all(), run.documents.ids.all()));
     REQUIRE(again.table.columns().size() == run.table.columns().size());
     const auto same = [](auto x, auto y) { return x == y || (std::isnan(x) && std::isnan(y)); };
     for (std::size_t c = 0; c < run.table.columns().size(); ++c) {
@@ -200,4 +202,76 @@ TEST_CASE("what is written comes back bit for bit, with what is not finite") {
     CHECK(std::isnan(again.table.of_documents("error_a")[1]));
     CHECK(std::isinf(again.table.of_positions("nll_a")(1, 1)));
     CHECK(test::read_bytes(folder / "examples.csv").find("inf") == std::string::npos);
+}
+
+TEST_CASE("documents of unequal length, and prompts, come back as they were; a file that says otherwise is refused") {
+    const test::temporary_folder folder;
+    token_rows ids;
+    ids.add(std::vector<std::int32_t>{5, 6, 7, 8}, 2);
+    ids.add(std::vector<std::int32_t>{9, 4});
+    ids.add(std::vector<std::int32_t>{1, 2, 3}, 2);
+    run_results run;
+    run.documents = document_rows::numbered(ids);
+    run.manifest = {json::object(),
+                    {},
+                    {{"loss", column_shape::document, column_owner::full_model, "", ""},
+                     {"nll", column_shape::position, column_owner::full_model, "", ""},
+                     {"top", column_shape::position, column_owner::full_model, "", "", true}}};
+    run.table = results_table(run.manifest.columns, {"full"}, results_size::of(ids, 0));
+    CHECK(run.table.positions() == 3);
+    for (std::size_t n = 0; n < 3; ++n) {
+        results_row row(run.table, 0, n);
+        const auto scored = ids.scored(n);
+        std::vector<double> nll(scored.count(), 0.5);
+        std::vector<std::int32_t> top(scored.count(), 7);
+        row.number("loss", 0.5);
+        row.positions<double>("nll", nll);
+        row.positions<std::int32_t>("top", top);
+        row.finish();
+        nll.push_back(1);
+        results_row longer(run.table, 0, n);
+        CHECK_THROWS_AS(longer.positions<double>("nll", nll), shape_error);
+    }
+    const auto write = [&] {
+        run.texts = token_texts(ids_of(run.documents, run.table), [](std::int32_t) { return std::string("x"); });
+        write_run_tables(folder.path(), run.documents, run.table, run.texts);
+        write_file_atomically(folder / "manifest.json", to_json(run.manifest).dump());
+    };
+    write();
+    const auto again = read_run(folder.path());
+    REQUIRE(again.size() == 3);
+    for (std::size_t n = 0; n < 3; ++n) {
+        CHECK(std::ranges::equal(again.documents.ids.row(n), ids.row(n)));
+        CHECK(again.documents.ids.scored(n) == ids.scored(n));
+        CHECK(again.table.scored(n) == ids.scored(n));
+    }
+    CHECK(again.table.positions() == 3);
+    CHECK(std::isnan(again.table.of_positions("nll")(0, 0)));
+    CHECK(again.table.of_positions("nll")(0, 1) == 0.5f);
+    CHECK(again.table.ids_of_positions("top")(1, 2) == token_rows::no_token);
+    const run_arrays arrays(again);
+    CHECK(arrays.ids()(1, 2) == -1);
+    CHECK(arrays.ids()(0, 3) == 8);
+
+    const std::string row = "\n1,,,2,,1,";
+    test::replace_in(folder / "examples.csv", row, "\n1,,,3,,1,");
+    CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("2 as in "), format_error);
+    test::replace_in(folder / "examples.csv", "\n1,,,3,,1,", "\n1,,,2,,2,");
+    CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("from 1 to 1 of its tokens"), format_error);
+    test::replace_in(folder / "examples.csv", "\n1,,,2,,2,", "\n1,,,2,,0,");
+    CHECK_THROWS_AS(read_run(folder.path()), format_error);
+
+    // Numbers of so many positions each, whatever the lengths of the documents are.
+    run.manifest.positions = 5;
+    run.table = results_table(run.manifest.columns, {"full"}, size_of_run(run.manifest, run.documents, 0));
+    write();
+    CHECK(read_run(folder.path()).table.positions() == 5);
+    CHECK(read_run(folder.path()).table.scored(1) == scored_positions{0, 5});
+    CHECK(read_run(folder.path()).manifest == run.manifest);
+    run.manifest.positions.reset();
+    CHECK(first_difference(read_run(folder.path()).manifest, run.manifest) ==
+          "positions: 5 in the folder, nothing asked for");
+    test::replace_in(folder / "manifest.json", "\"positions\":5", "\"positions\":0");
+    CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("key \"positions\": at least 1 is expected"),
+                         format_error);
 }

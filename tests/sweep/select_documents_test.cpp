@@ -43,7 +43,7 @@ TEST_CASE("rows that are long enough are cut to one length, with the beginning-o
     std::size_t bytes_of_cut = 0;
     for (std::size_t i = 0; i + 1 < length; ++i) bytes_of_cut += t.token_bytes(t.encode(longest)[i]).size();
     CHECK(s.documents.bytes == std::vector<std::optional<std::uint64_t>>{longer.size(), bytes_of_cut});
-    REQUIRE((s.documents.ids.rows() == 2 && s.documents.ids.cols() == length));
+    REQUIRE((s.documents.ids.size() == 2 && s.documents.ids.longest() == length));
     for (std::size_t n = 0; n < 2; ++n) {
         auto expected = t.encode(n == 0 ? longer : longest);
         expected.insert(expected.begin(), 1);
@@ -61,6 +61,13 @@ TEST_CASE("rows that are long enough are cut to one length, with the beginning-o
     CHECK_THROWS_WITH_AS(select_documents(path, &t, 1, vocabulary, length, {}, {.kept = {"id", "url"}}),
                          doctest::Contains("d.jsonl: none of the 3 rows read has the key \"url\""), option_error);
 
+    const auto whole = select_documents(path, &t, 1, vocabulary, row_length::any_up_to(length + 1), {});
+    CHECK(whole.documents.size() > s.documents.size());
+    for (std::size_t n = 0; n < whole.documents.size(); ++n)
+        CHECK((whole.documents.ids.tokens(n) >= 2 && whole.documents.ids.tokens(n) <= length + 1));
+    CHECK(whole.documents.ids.shortest() < length);
+    CHECK(whole.shorter + whole.documents.size() == whole.read);
+
     const auto one = select_documents(path, &t, 1, vocabulary, length, 1);
     CHECK((one.read == 1 && one.documents.rows.size() == 1));
     CHECK(select_documents(path, &t, {}, vocabulary, length, {}).documents.rows == std::vector<std::size_t>{2});
@@ -76,7 +83,7 @@ TEST_CASE("ids are taken as they stand") {
     write_npy<std::int32_t>(path, std::array<std::size_t, 2>{2, 3}, ids);
     const auto s = select_documents(path, &t, 1, 11, 2, {});
     CHECK(s.cut == 2);
-    CHECK(std::ranges::equal(s.documents.ids.span(), std::vector{5, 6, 8, 9}));
+    CHECK(std::ranges::equal(s.documents.ids.all(), std::vector{5, 6, 8, 9}));
     CHECK_THROWS_WITH_AS(
         select_documents(path, &t, {}, 10, 3, {}),
         doctest::Contains("ids.npy: row 1, column 2: a token id from 0 to 9 is expected, 10 was found"), format_error);
@@ -92,7 +99,7 @@ TEST_CASE(
     write_npy<std::int32_t>(path, std::array<std::size_t, 2>{2, 3}, ids);
     const auto s = select_documents(path, nullptr, {}, known + 1, 2, {});
     CHECK(s.cut == 2);
-    CHECK(std::ranges::equal(s.documents.ids.span(), std::vector{5, 6, 8, static_cast<int>(known)}));
+    CHECK(std::ranges::equal(s.documents.ids.all(), std::vector{5, 6, 8, static_cast<int>(known)}));
     CHECK_THROWS_WITH_AS(
         select_documents(path, nullptr, {}, known, 2, {}),
         doctest::Contains("ids.npy: row 1, column 1: a token id from 0 to 599 is expected, 600 was found"),

@@ -8,6 +8,7 @@
 #include "bitlens/quantizers/rtn.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -192,6 +193,57 @@ TEST_CASE("the full model against itself has no error") {
     }
 }
 
+TEST_CASE("rows of unequal length, and prompts that are only read, change nothing of a row") {
+    for (const bool by_length : {false, true}) { // frequencies that a row's own length decides
+        auto config = tiny_config<llama>();
+        if (by_length) config.ropes = {rope_rule{.scaling = rope_dynamic{4, 6}}};
+        const auto model = tiny_model<llama, weight>(config, 2);
+        std::vector<variant<weight>> variants{{"full", model.layers()}, {"low", quantized(model)}};
+        variants.push_back(fork("patched", "low"));
+        variants.back().patches.push_back({point_id(hook::attn_out{}), "full"});
+        variants.push_back(fork("exit", "low").ending({1, exit_state::r}));
+        variants.push_back(fork("frozen", "low").ending({1, exit_state::z, exit_scale::frozen}));
+        const auto ids = random_ids(config.vocabulary);
+        token_rows all;
+        const std::array<std::size_t, rows> lengths{9, 2, 7, 3, 8}, prompts{1, 1, 5, 2, 7};
+        for (std::size_t n = 0; n < rows; ++n) all.add(ids.row(n).first(lengths[n]), prompts[n]);
+        for (const sweep_cut cut : {sweep_cut{1, 1}, sweep_cut{5, 2}, sweep_cut{2, 3, false}}) {
+            std::vector<record_everything> together;
+            sweep<llama, weight>(
+                model, variants, all, cut,
+                [&](std::size_t n) { return record_everything(variants.size(), all.scored(n).count()); },
+                [&](std::size_t, std::span<record_everything> block) {
+                    for (auto& m : block) together.push_back(std::move(m));
+                });
+            REQUIRE(together.size() == rows);
+            for (std::size_t n = 0; n < rows; ++n) {
+                CAPTURE(n);
+                token_rows alone;
+                alone.add(all.row(n));
+                sweep<llama, weight>(
+                    model, variants, alone, {},
+                    [&](std::size_t) { return record_everything(variants.size(), lengths[n] - 1); },
+                    [&](std::size_t, std::span<record_everything> one) {
+                        const auto tail = [&](auto const& list) {
+                            using list_type = std::remove_cvref_t<decltype(list)>;
+                            return list.empty() ? list_type()
+                                                : list_type(list.begin() + static_cast<std::ptrdiff_t>(prompts[n] - 1),
+                                                            list.end());
+                        };
+                        for (std::size_t v = 0; v < variants.size(); ++v) {
+                            CHECK(together[n].nll[v] == tail(one[0].nll[v]));
+                            CHECK(together[n].kl[v] == tail(one[0].kl[v]));
+                            CHECK(together[n].tops[v] == tail(one[0].tops[v]));
+                            CHECK(together[n].margins[v] == tail(one[0].margins[v]));
+                            CHECK(together[n].outputs[v] == one[0].outputs[v]);
+                        }
+                    });
+                CHECK(together[n].nll[0].size() == lengths[n] - prompts[n]);
+            }
+        }
+    }
+}
+
 TEST_CASE("what cannot run is refused before anything runs") {
     const auto model = tiny_model<llama, weight>(tiny_config<llama>(), 1);
     const auto layers = model.layers();
@@ -203,6 +255,12 @@ TEST_CASE("what cannot run is refused before anything runs") {
     CHECK_THROWS_WITH_AS((sweep<llama, weight>(model, full, ids, {}, make, done)), doctest::Contains("256"),
                          shape_error);
     CHECK_THROWS_AS((sweep<llama, weight>(model, full, matrix<std::int32_t>(2, 1), {}, make, done)), shape_error);
+    token_rows no_scored;
+    no_scored.add(std::vector<std::int32_t>{1, 2, 3}, 3);
+    CHECK_THROWS_WITH_AS((sweep<llama, weight>(model, full, no_scored, {}, make, done)),
+                         doctest::Contains("row 0 has 3 token ids, of which none is scored"), shape_error);
+    CHECK_THROWS_AS(no_scored.add({}), shape_error);
+    CHECK_THROWS_AS(no_scored.add(std::vector<std::int32_t>{1, 2}, 0), shape_error);
     ids(1, 1) = 0; // room for the scores of another number of variants, or positions
     const auto too_many = [](std::size_t) { return record_everything(2, 1); };
     CHECK_THROWS_WITH_AS(sweep(model, full, ids, {}, too_many, done), "sweep: scores() has 2 elements, expected 1",

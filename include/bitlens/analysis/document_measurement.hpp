@@ -32,7 +32,7 @@ public:
             throw shape_error("document_measurement: " + std::to_string(size.tokens) + " tokens and " +
                               std::to_string(size.variants) + " variants, expected at least 2 and 1");
         for (std::size_t v = 1; v < size.variants; ++v) methods_.emplace_back(size.layers, *full_);
-        for (std::size_t v = 0; v < size.variants; ++v) scores_.emplace_back(size.tokens - 1, v == 0);
+        for (std::size_t v = 0; v < size.variants; ++v) scores_.emplace_back(size.scored(), v == 0);
         for (auto& s : scores_) views_.push_back(s.view());
     }
 

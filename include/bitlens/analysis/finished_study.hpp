@@ -54,12 +54,14 @@ struct finished_study {
 namespace detail {
 
 /// mean: the documents' losses; nll: those of their positions.
-inline std::vector<missing_loss> find_gaps(std::span<const double> mean, matrix_view<const float> nll) {
+inline std::vector<missing_loss> find_gaps(results_table const& table, std::span<const double> mean,
+                                           matrix_view<const float> nll) {
     std::vector<missing_loss> gaps;
     for (std::size_t n = 0; n < nll.rows; ++n) {
         if (!std::isnan(mean[n])) continue;
-        const auto first = std::ranges::find_if(nll.row(n), [](float x) { return !std::isfinite(x); });
-        gaps.push_back({n, static_cast<std::size_t>(first - nll.row(n).begin())});
+        std::size_t t = table.scored(n).first;
+        while (t + 1 < table.scored(n).end && std::isfinite(nll(n, t))) ++t;
+        gaps.push_back({n, t});
     }
     return gaps;
 }
@@ -109,7 +111,7 @@ inline finished_study make_study(run_results run) {
             s.methods.push_back({name, m.spec, numbers("nll_"), numbers("error_"), numbers("kl_"), numbers("same_top_"),
                                  numbers("entropy_"), numbers("bits_per_byte_"), layers("mse_"), layers("diff_r_"),
                                  layers("diff_attn_"), layers("diff_mlp_")});
-            s.gaps.push_back(detail::find_gaps(numbers("nll_"), t.of_positions("nll_" + name)));
+            s.gaps.push_back(detail::find_gaps(t, numbers("nll_"), t.of_positions("nll_" + name)));
         }
     } catch (option_error const& e) {
         throw format_error(std::string(who) + ": a study is expected; " + e.what());

@@ -57,7 +57,7 @@ struct location_losses {
                  "the same of a state on its way up, through the last norm and the head"}};
     }
     location_measurement make(measured_size size, std::size_t /*document*/) const {
-        return {size.variants, size.tokens - 1};
+        return {size.variants, size.scored()};
     }
     std::size_t bytes_of_one(measured_size size) const noexcept {
         return size.variants * ((size.tokens - 1) * sizeof(double) + sizeof(token_scores));

@@ -30,8 +30,8 @@ struct recorded_quantity {
 inline std::vector<double> bytes_per_token(document_rows const& documents) {
     std::vector<double> length(documents.size(), undefined_number);
     for (std::size_t i = 0; i < documents.size(); ++i)
-        if (documents.bytes[i] && documents.positions() > 0)
-            length[i] = static_cast<double>(*documents.bytes[i]) / static_cast<double>(documents.positions());
+        if (documents.bytes[i])
+            length[i] = static_cast<double>(*documents.bytes[i]) / static_cast<double>(documents.ids.scored(i).count());
     return length;
 }
 

@@ -58,7 +58,8 @@ struct models_in_common {
 struct size_study {
     std::vector<model_at_size> models; // by rising parameters
     std::vector<models_in_common> pairs;
-    std::size_t documents = 0, tokens = 0;
+    std::size_t documents = 0;
+    std::optional<std::size_t> tokens{}; // of each document; none where they differ
 };
 
 namespace detail {
@@ -95,6 +96,11 @@ inline void expect_same_methods(named_study const& a, named_study const& b) {
     expect_those_of(b, a);
 }
 
+/// None where rows differ in length.
+inline std::optional<std::size_t> tokens_of_each(token_rows const& rows) noexcept {
+    return rows.shortest() == rows.longest() ? std::optional(rows.longest()) : std::nullopt;
+}
+
 inline void expect_same_documents(named_study const& a, named_study const& b) {
     auto const &of_a = a.study.run.documents, &of_b = b.study.run.documents;
     const std::string rule = "a size study compares models on the same documents: ";
@@ -104,9 +110,10 @@ inline void expect_same_documents(named_study const& a, named_study const& b) {
     if (of_a.size() != of_b.size())
         throw option_error(rule + std::to_string(of_a.size()) + " in " + a.name + ", " + std::to_string(of_b.size()) +
                            " in " + b.name);
-    if (of_a.ids.cols() != of_b.ids.cols())
-        throw option_error(rule + std::to_string(of_a.ids.cols()) + " tokens of each in " + a.name + ", " +
-                           std::to_string(of_b.ids.cols()) + " in " + b.name);
+    const auto in_a = tokens_of_each(of_a.ids), in_b = tokens_of_each(of_b.ids);
+    if (in_a && in_b && *in_a != *in_b)
+        throw option_error(rule + std::to_string(*in_a) + " tokens of each in " + a.name + ", " +
+                           std::to_string(*in_b) + " in " + b.name);
 }
 
 inline void expect_comparable(named_study const& a, named_study const& b) {
@@ -190,7 +197,7 @@ inline size_study make_size_study(std::span<const named_study> studies) {
 
     size_study all;
     all.documents = studies[0].study.size();
-    all.tokens = studies[0].study.run.documents.ids.cols();
+    all.tokens = detail::tokens_of_each(studies[0].study.run.documents.ids);
     for (auto const& m : found) all.models.push_back(m.first);
     for (auto const& m : studies[0].study.methods)
         for (std::size_t a = 0; a < found.size(); ++a)

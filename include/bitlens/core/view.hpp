@@ -125,12 +125,18 @@ public:
         return *this;
     }
 
+    /// From now on it has the first `rows` rows of its memory, which keep their numbers.   Asserted: they fit.
+    void use_rows(std::size_t rows) noexcept {
+        BITLENS_ASSERT(rows * cols_ <= values_.size());
+        rows_ = rows;
+    }
+
     std::size_t rows() const noexcept { return rows_; }
     std::size_t cols() const noexcept { return cols_; }
     T* data() noexcept { return values_.data(); }
     T const* data() const noexcept { return values_.data(); }
-    std::span<T> span() noexcept { return values_.span(); }
-    std::span<const T> span() const noexcept { return values_.span(); }
+    std::span<T> span() noexcept { return values_.span().first(rows_ * cols_); }
+    std::span<const T> span() const noexcept { return values_.span().first(rows_ * cols_); }
     std::span<T> row(std::size_t r) noexcept { return view().row(r); }
     std::span<const T> row(std::size_t r) const noexcept { return view().row(r); }
     T& operator()(std::size_t r, std::size_t c) noexcept { return view()(r, c); }

@@ -61,7 +61,7 @@ inline bool have_common_start(document_rows const& documents) {
 
 /// About the first `length` bytes of a document from token `first` on, with "…" where it goes on.
 inline std::string first_words(run_results const& run, std::size_t row, std::size_t first, std::size_t length = 72) {
-    const std::size_t tokens = run.documents.ids.cols();
+    const std::size_t tokens = run.documents.ids.tokens(row);
     std::string bytes, words;
     std::size_t t = first;
     for (; t < tokens && words.size() <= length && bytes.size() < 16 * length; ++t) { // it may be all white space

@@ -58,7 +58,7 @@ inline shown_documents choose_documents(finished_study const& s) {
     shown_documents shown;
     if (s.methods.empty()) return shown;
     for (auto const& m : s.methods) shown.worst.push_back(first_distinct(s.run, rank_by_error(m.error), most_worst));
-    const std::size_t numbers_of_one = std::max<std::size_t>(s.run.documents.ids.cols() * (s.methods.size() + 1), 1);
+    const std::size_t numbers_of_one = std::max<std::size_t>(s.run.documents.ids.longest() * (s.methods.size() + 1), 1);
     std::size_t count = most_worst;
     do shown.texts = detail::heads_of(shown.worst, count);
     while (shown.texts.size() * numbers_of_one > most_numbers && --count >= least_texts);

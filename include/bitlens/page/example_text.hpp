@@ -104,7 +104,7 @@ inline std::string step_class(token_scale const& scale, std::span<const token_sc
 inline std::vector<token_scale::code> codes_of(text_page const& page, token_scale const& scale, std::size_t v,
                                                std::size_t row) {
     std::vector<token_scale::code> codes;
-    for (std::size_t t = 0; t < page.numbers.positions(); ++t)
+    for (std::size_t t = page.numbers.scored(row).first; t < page.numbers.scored(row).end; ++t)
         codes.push_back(scale.encode(page.numbers(scale.measure, v, row, t)));
     return codes;
 }
@@ -124,11 +124,11 @@ inline std::vector<token_scale> scales_of_full(text_page const& page) {
     return scales;
 }
 
-/// {"full": {…}, "methods": [{"error": [12, -3, null, …], …, "top": [0, 7, …]}, …]}: whole units of each scale, and
-/// numbers of the vocabulary. A method's loss is its error more than loss_full, where it has an error; its top is 0
-/// where it is the full model's, else one more than its number.
+/// {"full": {…}, "methods": [{"error": [12, -3, null, …], …, "top": [0, 7, …]}, …]}: of each scored position whole
+/// units of each scale, and numbers of the vocabulary. A method's loss is its error more than loss_full, where it has
+/// an error; its top is 0 where it is the full model's, else one more than its number.
 inline std::string tokens_json(text_page& page, std::size_t row) {
-    const std::size_t positions = page.numbers.positions();
+    const scored_positions scored = page.numbers.scored(row);
     const auto lists = [&](std::size_t v, std::span<const token_scale> scales, auto const& wanted) {
         std::string out;
         for (token_scale const& scale : scales)
@@ -140,10 +140,10 @@ inline std::string tokens_json(text_page& page, std::size_t row) {
     const auto with_top = [&](std::string out, std::size_t v) {
         if (!page.numbers.has_top(v)) return "{" + out + "}";
         out += (out.empty() ? "" : ",") + std::string("\"top\":[");
-        for (std::size_t t = 0; t < positions; ++t) {
+        for (std::size_t t = scored.first; t < scored.end; ++t) {
             const std::int32_t top = page.numbers.top(v, row, t);
             const bool same = v > 0 && page.numbers.has_top(0) && top == page.numbers.top(0, row, t);
-            out += (t == 0 ? "" : ",") + std::to_string(same ? 0 : page.vocabulary(top) + (v > 0 ? 1 : 0));
+            out += (t == scored.first ? "" : ",") + std::to_string(same ? 0 : page.vocabulary(top) + (v > 0 ? 1 : 0));
         }
         return "{" + out + "]}";
     };
@@ -164,19 +164,21 @@ inline std::string tokens_json(text_page& page, std::size_t row) {
 } // namespace detail
 
 /// The text of document `row`, coloured by the first measure of the first method, and page_data of all its numbers.
-/// The first token is not scored; each other has an element, where data-n tokens share one.
+/// Each scored token has an element, where data-n tokens share one; the first, and others of a prompt, have none.
 inline std::string example_html(text_page& page, std::size_t row) {
     std::vector<std::string> bytes;
     for (const std::int32_t id : page.run.documents.ids.row(row)) bytes.emplace_back(page.run.texts[id]);
     token_scale const* const scale =
         page.scales.size() > 1 && !page.scales[1].empty() ? &page.scales[1].front() : nullptr;
     const auto codes = scale ? detail::codes_of(page, *scale, 1, row) : std::vector<token_scale::code>();
+    const std::size_t prompt = page.numbers.scored(row).first + 1;
     const std::string data = "tokens-" + std::to_string(row);
     std::string out = "<div class=\"text\" data-tokens=\"" + data + "\">";
     for (auto const& group : group_tokens(bytes)) {
         const std::string text = html_escape(group.bytes);
-        const std::size_t first = group.first == 0 ? 0 : group.first - 1; // position of the first scored token
-        const std::size_t count = group.first == 0 ? group.count - 1 : group.count;
+        const std::size_t unread = prompt - std::min(group.first, prompt); // of the group and those after it
+        const std::size_t count = group.count - std::min(unread, group.count);
+        const std::size_t first = std::max(group.first, prompt) - prompt; // of the scored tokens, that which is its own
         if (count == 0) {
             out += text;
             continue;

@@ -40,7 +40,7 @@ inline std::vector<lost_token> lost_tokens(token_numbers const& numbers, std::si
                                            std::size_t count) {
     std::vector<lost_token> most; // falling
     if (!numbers.has(token_measure::error, v) || count == 0) return most;
-    for (std::size_t t = 0; t < numbers.positions(); ++t) {
+    for (std::size_t t = numbers.scored(row).first; t < numbers.scored(row).end; ++t) {
         const double error = numbers(token_measure::error, v, row, t);
         const lost_token here{row, t, std::isfinite(error) ? error : std::numeric_limits<double>::infinity()};
         if (most.size() == count && !detail::loses_more(here, most.back())) continue;

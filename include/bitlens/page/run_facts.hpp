@@ -73,7 +73,7 @@ inline run_facts facts_of(finished_study const& s) {
         facts.methods += (facts.methods.empty() ? "" : ", ") + m.name;
         if (m.spec != m.name) facts.methods += " (" + m.spec + ")";
     }
-    facts.documents = counted(s.size(), "document") + " of " + counted(s.run.documents.ids.cols(), "token");
+    facts.documents = counted(s.size(), "document") + " of " + lengths_text(s.run.documents.ids);
     return facts;
 }
 

@@ -25,7 +25,8 @@ namespace detail {
 inline double millions(std::uint64_t count) { return static_cast<double>(count) / 1e6; }
 
 inline std::string study_size_words(size_study const& s) {
-    return counted(s.documents, "document") + " of " + counted(s.tokens, "token") + " of each model's own tokenizer";
+    return counted(s.documents, "document") + " of " + (s.tokens ? counted(*s.tokens, "token") : "unequal length") +
+           " of each model's own tokenizer";
 }
 
 } // namespace detail

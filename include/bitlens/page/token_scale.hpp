@@ -45,12 +45,12 @@ public:
         for (auto const& variant : t.variants())
             variants_.push_back({numbers("nll_" + variant), numbers("kl_" + variant), numbers("entropy_" + variant),
                                  numbers("margin_" + variant), ids("top_" + variant)});
-        documents_ = t.documents();
-        positions_ = t.positions();
+        for (std::size_t n = 0; n < t.documents(); ++n) scored_.push_back(t.scored(n));
     }
 
-    std::size_t documents() const noexcept { return documents_; }
-    std::size_t positions() const noexcept { return positions_; }
+    std::size_t documents() const noexcept { return scored_.size(); }
+    /// Positions of document n that have numbers.
+    scored_positions scored(std::size_t n) const noexcept { return scored_[n]; }
 
     /// Of variant v of the run's table, 0 the full model, which has no error and no divergence.
     bool has(token_measure m, std::size_t v) const noexcept {
@@ -100,7 +100,7 @@ private:
         matrix_view<const std::int32_t> top;
     };
     std::vector<columns> variants_;
-    std::size_t documents_ = 0, positions_ = 0;
+    std::vector<scored_positions> scored_;
 };
 
 /// A measure of one variant in whole units of 10^−digits, and the steps that its colours begin beyond.
@@ -141,9 +141,8 @@ struct token_scale {
 /// step. Where no number is finite, there are no steps to tell apart.
 inline token_scale scale_of(token_numbers const& numbers, token_measure m, std::size_t v) {
     std::vector<float> sizes;
-    sizes.reserve(numbers.documents() * numbers.positions());
     for (std::size_t n = 0; n < numbers.documents(); ++n)
-        for (std::size_t t = 0; t < numbers.positions(); ++t)
+        for (std::size_t t = numbers.scored(n).first; t < numbers.scored(n).end; ++t)
             if (const double x = numbers(m, v, n, t); std::isfinite(x))
                 sizes.push_back(static_cast<float>(token_scale::unusual(m, x)));
     token_scale s{m};

@@ -1,12 +1,14 @@
 #pragma once
-/// document_rows: the documents of a run as rows of equally many token ids, and where they came from.
+/// document_rows: the documents of a run as rows of token ids, and where they came from.
 
-#include "bitlens/core/view.hpp"
+#include "bitlens/report/number_text.hpp"
 #include "bitlens/report/visible_text.hpp"
+#include "bitlens/sweep/token_rows.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,7 +22,7 @@ struct kept_values {
 };
 
 struct document_rows {
-    matrix<std::int32_t> ids;       // (N, tokens)
+    token_rows ids;
     std::vector<std::size_t> rows;  // row number in the input
     std::vector<std::string> names; // `id` of the input, empty when absent
     std::vector<std::string> topics;
@@ -28,36 +30,30 @@ struct document_rows {
     std::vector<kept_values> kept{};
 
     /// Documents of these ids alone, numbered from 0.
-    static document_rows numbered(matrix<std::int32_t> ids) {
-        const std::size_t n = ids.rows();
+    static document_rows numbered(token_rows ids) {
+        const std::size_t n = ids.size();
         document_rows all{std::move(ids),
                           std::vector<std::size_t>(n),
                           std::vector<std::string>(n),
                           std::vector<std::string>(n),
                           std::vector<std::optional<std::uint64_t>>(n),
                           {}};
-        for (std::size_t i = 0; i < n; ++i) all.rows[i] = i;
+        std::iota(all.rows.begin(), all.rows.end(), std::size_t{0});
         return all;
     }
 
-    std::size_t size() const noexcept { return ids.rows(); }
-    /// Scored positions of a row.
-    std::size_t positions() const noexcept { return ids.cols() == 0 ? 0 : ids.cols() - 1; }
+    std::size_t size() const noexcept { return ids.size(); }
 
     /// The first `count`, or all.
     document_rows first(std::size_t count) const {
         const auto n = static_cast<std::ptrdiff_t>(std::min(count, size()));
+        std::vector<std::size_t> numbers(static_cast<std::size_t>(n));
+        std::iota(numbers.begin(), numbers.end(), std::size_t{0});
         const auto head = [n](auto const& list) {
             return std::remove_cvref_t<decltype(list)>(list.begin(), list.begin() + n);
         };
-        document_rows some{matrix<std::int32_t>(static_cast<std::size_t>(n), ids.cols()),
-                           head(rows),
-                           head(names),
-                           head(topics),
-                           head(bytes),
-                           {}};
+        document_rows some{ids.chosen(numbers), head(rows), head(names), head(topics), head(bytes), {}};
         for (kept_values const& k : kept) some.kept.push_back({k.name, head(k.values)});
-        std::copy_n(ids.data(), some.ids.rows() * ids.cols(), some.ids.data());
         return some;
     }
 
@@ -66,5 +62,11 @@ struct document_rows {
         return "document " + std::to_string(rows[n]) + (names[n].empty() ? "" : " (" + visible_text(names[n]) + ")");
     }
 };
+
+/// "512 tokens", "31 to 512 tokens".
+inline std::string lengths_text(token_rows const& rows) {
+    const std::string range = rows.shortest() == rows.longest() ? "" : std::to_string(rows.shortest()) + " to ";
+    return range + counted(rows.longest(), "token");
+}
 
 } // namespace bitlens

@@ -31,10 +31,11 @@ struct run_method {
 };
 
 struct run_manifest {
-    json setting = json::object();   // all else that decides a result, by name: model, data, arguments, versions
-    std::vector<run_method> methods; // in the order of the tables
-    std::vector<column> columns;     // what is measured
-    std::vector<std::string> kept{}; // keys of the data that examples.csv has columns of
+    json setting = json::object();          // all else that decides a result, by name: model, data, arguments, versions
+    std::vector<run_method> methods;        // in the order of the tables
+    std::vector<column> columns;            // what is measured
+    std::vector<std::string> kept{};        // keys of the data that examples.csv has columns of
+    std::optional<std::size_t> positions{}; // that columns of positions have of each document; else its scored ones
 
     bool operator==(run_manifest const&) const = default;
 };
@@ -85,7 +86,8 @@ inline std::optional<std::string> first_difference(json const& found, json const
 namespace detail {
 
 /// The keys of manifest.json that are members of run_manifest; all others are its setting.
-inline constexpr const char *methods_key = "methods", *columns_key = "columns", *kept_key = "keep";
+inline constexpr const char *methods_key = "methods", *columns_key = "columns", *kept_key = "keep",
+                            *positions_key = "positions";
 
 inline json to_json(column const& c) {
     json out{{"name", c.name}, {"of", name(c.owner)}, {"per", name(c.shape)}, {"unit", c.unit}, {"meaning", c.meaning}};
@@ -140,6 +142,7 @@ inline json to_json(run_manifest const& m) {
     out[detail::columns_key] = json::array();
     for (column const& c : m.columns) out[detail::columns_key].push_back(detail::to_json(c));
     if (!m.kept.empty()) out[detail::kept_key] = m.kept;
+    if (m.positions) out[detail::positions_key] = *m.positions;
     return out;
 }
 
@@ -160,19 +163,22 @@ inline run_manifest manifest_from(json const& file, std::string const& who) {
     for (json const& entry : detail::required_array(file, detail::columns_key, who))
         m.columns.push_back(detail::column_from(entry, who + ": " + detail::columns_key));
     m.kept = if_present<std::vector<std::string>>(file, detail::kept_key, who).value_or(std::vector<std::string>());
-    for (const char* key : {detail::methods_key, detail::columns_key, detail::kept_key}) m.setting.erase(key);
+    m.positions = if_present<std::uint64_t>(file, detail::positions_key, who);
+    if (m.positions == 0) throw format_error(who + ": key \"positions\": at least 1 is expected, 0 was found");
+    for (const char* key : {detail::methods_key, detail::columns_key, detail::kept_key, detail::positions_key})
+        m.setting.erase(key);
     return m;
 }
 
 /// Where two runs part, in words: the first difference of their settings, or of what they measure. Methods are left
 /// out, because a run takes more of them later.
 inline std::optional<std::string> first_difference(run_manifest const& found, run_manifest const& asked) {
-    const auto with_kept = [](run_manifest const& m) {
-        json all = m.setting;
-        if (!m.kept.empty()) all[detail::kept_key] = m.kept;
+    const auto without_methods = [](run_manifest const& m) {
+        json all = to_json(m);
+        for (const char* key : {detail::methods_key, detail::columns_key}) all.erase(key);
         return all;
     };
-    if (auto difference = first_difference(with_kept(found), with_kept(asked))) return difference;
+    if (auto difference = first_difference(without_methods(found), without_methods(asked))) return difference;
     for (std::size_t i = 0; i < std::max(found.columns.size(), asked.columns.size()); ++i) {
         const auto at = [i](run_manifest const& m) {
             return i < m.columns.size() ? detail::to_json(m.columns[i]).dump() : std::string("nothing");

@@ -5,6 +5,7 @@
 #include "bitlens/core/view.hpp"
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/sweep/column.hpp"
+#include "bitlens/sweep/token_rows.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -22,9 +23,17 @@
 
 namespace bitlens {
 
-/// N documents, L layers, T scored positions.
+/// N documents, L layers, T positions of the document that has most.
 struct results_size {
     std::size_t documents = 0, layers = 0, positions = 0;
+    std::vector<scored_positions> scored{}; // of each document, those that it has numbers of; none: all T of each
+
+    /// What is measured at the scored positions of the rows.
+    static results_size of(token_rows const& rows, std::size_t layers) {
+        results_size size{rows.size(), layers, rows.positions(), {}};
+        for (std::size_t n = 0; n < rows.size(); ++n) size.scored.push_back(rows.scored(n));
+        return size;
+    }
 };
 
 /// Stands for a number that is not defined (the kurtosis of equal numbers), and for one that nobody has measured yet.
@@ -44,14 +53,17 @@ class results_table {
 public:
     results_table() = default;
 
-    /// No row is finished; every number is undefined. variants[0] is the full model, the others are methods unless
+    /// No row is finished; every number is undefined, and every id token_rows::no_token: so they stay at positions that
+    /// a document has no numbers of. variants[0] is the full model, the others are methods unless
     /// `kinds` says otherwise. Errors: option_error for a column as check_column, and for two columns of one file with
     /// the same name.
     results_table(std::vector<column> columns, std::vector<std::string> variants, results_size size,
                   std::vector<variant_kind> kinds = {})
         : declared_(std::move(columns)), variants_(std::move(variants)),
-          kinds_(kinds.empty() ? kinds_of_methods(variants_.size()) : std::move(kinds)), size_(size),
-          finished_(variants_.size(), std::vector<bool>(size.documents, false)) {
+          kinds_(kinds.empty() ? kinds_of_methods(variants_.size()) : std::move(kinds)), size_(std::move(size)),
+          finished_(variants_.size(), std::vector<bool>(size_.documents, false)) {
+        if (size_.scored.empty()) size_.scored.assign(size_.documents, {0, size_.positions});
+        BITLENS_ASSERT(size_.scored.size() == size_.documents);
         BITLENS_ASSERT(kinds_.size() == variants_.size());
         for (std::size_t v = 0; v < variants_.size(); ++v)
             for (column const& c : declared_)
@@ -59,16 +71,16 @@ public:
         check_names();
         for (stored_column& s : stored_)
             if (s.declared.shape != column_shape::position)
-                s.numbers.assign(layers_of(s) * size.documents, undefined_number);
+                s.numbers.assign(layers_of(s) * size_.documents, undefined_number);
             else if (s.declared.holds_ids)
-                s.ids.assign(size.documents * size.positions, 0);
+                s.ids.assign(size_.documents * size_.positions, token_rows::no_token);
             else
-                s.scores.assign(size.documents * size.positions, static_cast<float>(undefined_number));
+                s.scores.assign(size_.documents * size_.positions, static_cast<float>(undefined_number));
     }
 
     /// Bytes that one document takes.
     static std::size_t bytes_per_document(std::span<const column> columns, std::span<const variant_kind> variants,
-                                          results_size size) noexcept {
+                                          results_size const& size) noexcept {
         std::size_t bytes = 0;
         for (column const& c : columns)
             for (const variant_kind v : variants) {
@@ -91,7 +103,9 @@ public:
     std::size_t documents() const noexcept { return size_.documents; }
     std::size_t layers() const noexcept { return size_.layers; }
     std::size_t positions() const noexcept { return size_.positions; }
-    results_size size() const noexcept { return size_; }
+    results_size const& size() const noexcept { return size_; }
+    /// The positions at which a document has numbers.
+    scored_positions scored(std::size_t row) const noexcept { return size_.scored[row]; }
     std::vector<std::string> const& variants() const noexcept { return variants_; }
     std::span<const variant_kind> kinds() const noexcept { return kinds_; }
     std::vector<column> const& declared() const noexcept { return declared_; }
@@ -208,14 +222,16 @@ public:
         }
     }
 
-    /// One number, or token id, per scored position.
+    /// One number, or token id, per scored position of the document.
     template <class Number>
     void positions(std::string_view name, std::span<const Number> values) {
         stored_column& s = place(name, column_shape::position);
-        check_count(name, values.size(), table_.positions());
+        const scored_positions scored = table_.scored(row_);
+        check_count(name, values.size(), scored.count());
         const auto write = [&](auto& all) {
             using to = typename std::remove_cvref_t<decltype(all)>::value_type;
-            std::ranges::transform(values, all.begin() + static_cast<std::ptrdiff_t>(row_ * table_.positions()),
+            const std::size_t place = row_ * table_.positions() + scored.first;
+            std::ranges::transform(values, all.begin() + static_cast<std::ptrdiff_t>(place),
                                    [](Number x) { return static_cast<to>(x); });
         };
         s.declared.holds_ids ? write(s.ids) : write(s.scores);

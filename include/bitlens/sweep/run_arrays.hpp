@@ -40,10 +40,12 @@ public:
         return copy(t.of_documents(name));
     }
     /// An array of tokens.npz: numbers of the scored positions, or token ids, "ids" those of the documents.
-    /// Shapes: (N, T), ids (N, T + 1).   Errors: option_error naming the columns that there are.
+    /// What a document has no numbers of is NaN, or the id −1.   Shapes: (N, T), ids (N, longest).   Errors:
+    /// option_error naming the columns that there are.
     xt::xarray<float> positions(std::string_view name) const { return copy_rows(run_->table.of_positions(name)); }
     xt::xarray<std::int32_t> ids(std::string_view name = "ids") const {
-        return copy_rows(name == "ids" ? run_->documents.ids.view() : run_->table.ids_of_positions(name));
+        const matrix<std::int32_t> of_documents = name == "ids" ? run_->documents.ids.padded() : matrix<std::int32_t>();
+        return copy_rows(name == "ids" ? of_documents.view() : run_->table.ids_of_positions(name));
     }
 
 private:

@@ -148,7 +148,8 @@ inline void read_finished(run_folder const& folder, results_table& table) {
 }
 
 /// A run of these documents in its folder, with all that earlier calls finished of it. The manifest is written, with
-/// what the folder agrees to and the keys that the documents keep.
+/// what the folder agrees to and the keys that the documents keep. Where it says how many positions there are, each
+/// document has numbers of so many, else of its scored ones.
 /// Errors: as run_folder::agree, check_kept, results_table and read_finished; io_error.
 inline run_results begin_run(run_folder const& folder, run_manifest asked, document_rows documents,
                              std::size_t layers) {
@@ -156,7 +157,7 @@ inline run_results begin_run(run_folder const& folder, run_manifest asked, docum
     run_results run;
     run.manifest = folder.agree(std::move(asked));
     run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods),
-                              {documents.size(), layers, documents.positions()}, variant_kinds(run.manifest.methods));
+                              size_of_run(run.manifest, documents, layers), variant_kinds(run.manifest.methods));
     check_kept(run.manifest.kept, run.table);
     run.documents = std::move(documents);
     folder.write_manifest(run.manifest);

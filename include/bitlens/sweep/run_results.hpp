@@ -66,9 +66,16 @@ inline std::vector<variant_kind> variant_kinds(std::span<const run_method> metho
 
 /// Every id of the documents and of the table's columns of ids.
 inline std::vector<std::int32_t> ids_of(document_rows const& documents, results_table const& table) {
-    std::vector<std::int32_t> all(documents.ids.span().begin(), documents.ids.span().end());
+    std::vector<std::int32_t> all(documents.ids.all().begin(), documents.ids.all().end());
     for (stored_column const& s : table.columns()) all.insert(all.end(), s.ids.begin(), s.ids.end());
+    std::erase(all, token_rows::no_token);
     return all;
+}
+
+/// Of the table of a run.
+inline results_size size_of_run(run_manifest const& manifest, document_rows const& documents, std::size_t layers) {
+    return manifest.positions ? results_size{documents.size(), layers, *manifest.positions, {}}
+                              : results_size::of(documents.ids, layers);
 }
 
 /// Errors: io_error; format_error as csv_table.
@@ -86,8 +93,11 @@ inline std::vector<std::string> names_of(std::span<const kept_values> kept) {
 
 namespace detail {
 
-/// What examples.csv says of each document before anything is measured; kept keys stand after the first three.
-inline constexpr std::array<std::string_view, 5> document_columns{"example", "id", "topic", "tokens", "bytes"};
+/// What examples.csv says of each document before anything is measured; kept keys stand after the first three. The last
+/// is there where documents have prompts: how many of a row's tokens, its last ones, are scored.
+inline constexpr std::string_view scored_column = "scored_tokens";
+inline constexpr std::array<std::string_view, 6> document_columns{"example", "id",    "topic",
+                                                                  "tokens",  "bytes", scored_column};
 
 } // namespace detail
 
@@ -126,7 +136,8 @@ inline std::vector<stored_column const*> csv_order(results_table const& table) {
 
 inline std::string examples_csv(document_rows const& documents, results_table const& table) {
     const auto order = csv_order(table);
-    std::vector<std::string> names(document_columns.begin(), document_columns.end());
+    const bool has_prompts = documents.ids.has_prompts();
+    std::vector<std::string> names(document_columns.begin(), document_columns.end() - (has_prompts ? 0 : 1));
     const auto kept = names_of(documents.kept);
     names.insert(names.begin() + 3, kept.begin(), kept.end());
     for (stored_column const* s : order)
@@ -135,8 +146,9 @@ inline std::string examples_csv(document_rows const& documents, results_table co
     for (std::size_t n = 0; n < documents.size(); ++n) {
         csv.count(documents.rows[n]).text(documents.names[n]).text(documents.topics[n]);
         for (kept_values const& k : documents.kept) csv.text(k.values[n]);
-        csv.count(documents.ids.cols());
+        csv.count(documents.ids.tokens(n));
         documents.bytes[n] ? csv.count(*documents.bytes[n]) : csv.empty();
+        if (has_prompts) csv.count(documents.ids.scored(n).count());
         for (stored_column const* s : order)
             for (std::size_t k = 0; k < table.layers_of(*s); ++k) {
                 const double x = s->numbers[k * documents.size() + n];
@@ -249,6 +261,36 @@ inline void check_methods(csv_table const& examples, run_manifest const& manifes
     }
 }
 
+/// ids (N, longest), padded.   Errors: format_error where lengths are not those of the ids.
+inline token_rows read_token_rows(csv_table const& examples, npy_array const& ids) {
+    const std::size_t longest = ids.shape[1];
+    const auto values = ids.values<std::int32_t>();
+    const auto lengths = examples.counts("tokens");
+    token_rows all;
+    for (std::size_t n = 0; n < lengths.size(); ++n) {
+        const auto padded = std::span(values).subspan(n * longest, longest);
+        const auto end = std::ranges::find(padded, token_rows::no_token);
+        if (static_cast<std::size_t>(end - padded.begin()) != lengths[n])
+            examples.refuse(n, examples.column("tokens"), std::to_string(end - padded.begin()) + " as in " + ids.who);
+        if (std::any_of(end, padded.end(), [](std::int32_t id) { return id != token_rows::no_token; }))
+            throw format_error(ids.who + ": row " + std::to_string(n) + ": ids after the -1 that ends it");
+        if (lengths[n] < 2) throw format_error(ids.who + ": row " + std::to_string(n) + " without a scored token");
+        std::size_t prompt = 1;
+        if (examples.has(scored_column)) {
+            const std::size_t place = examples.column(scored_column);
+            const std::uint64_t scored = examples.count(n, place);
+            if (scored == 0 || scored >= lengths[n])
+                examples.refuse(n, place, "from 1 to " + std::to_string(lengths[n] - 1) + " of its tokens");
+            prompt = lengths[n] - scored;
+        }
+        all.add(padded.first(lengths[n]), prompt);
+    }
+    if (all.longest() != longest && all.size() > 0)
+        throw format_error(ids.who + ": rows of " + std::to_string(longest) + " ids, of which the longest uses " +
+                           std::to_string(all.longest()));
+    return all;
+}
+
 inline document_rows read_documents(csv_table const& examples, npz_reader const& tokens,
                                     std::span<const std::string> kept) {
     document_rows d;
@@ -256,17 +298,11 @@ inline document_rows read_documents(csv_table const& examples, npz_reader const&
     if (ids.shape.size() != 2 || ids.shape[0] != examples.rows())
         throw format_error(ids.who + ": shape " + shape_text(ids.shape) + ", expected one row for each of the " +
                            std::to_string(examples.rows()) + " rows of " + examples.who());
-    if (examples.rows() > 0 && ids.shape[1] < 2) throw format_error(ids.who + ": rows without a scored token");
-    d.ids = matrix<std::int32_t>(ids.shape[0], ids.shape[1]);
-    std::ranges::copy(ids.values<std::int32_t>(), d.ids.data());
+    d.ids = read_token_rows(examples, ids);
     for (const std::uint64_t row : examples.counts("example")) d.rows.push_back(row);
     d.names = examples.texts("id");
     d.topics = examples.texts("topic");
     for (auto const& key : kept) d.kept.push_back({key, examples.texts(key)});
-    const auto lengths = examples.counts("tokens");
-    for (std::size_t n = 0; n < lengths.size(); ++n)
-        if (lengths[n] != d.ids.cols())
-            examples.refuse(n, examples.column("tokens"), std::to_string(d.ids.cols()) + " as in " + ids.who);
     const std::size_t bytes = examples.column("bytes");
     for (std::size_t n = 0; n < examples.rows(); ++n)
         d.bytes.push_back(examples.text(n, bytes).empty() ? std::nullopt : std::optional(examples.count(n, bytes)));
@@ -287,7 +323,8 @@ inline void write_run_tables(std::filesystem::path const& folder, document_rows 
                               in_quotes(k.name) + ", expected " + std::to_string(documents.size()));
     npz_writer file(folder / detail::tokens_name);
     const auto shape = [&](std::size_t cols) { return std::array{documents.size(), cols}; };
-    file.add<std::int32_t>("ids", shape(documents.ids.cols()), documents.ids.span());
+    const auto ids = documents.ids.padded();
+    file.add<std::int32_t>("ids", shape(ids.cols()), ids.span());
     for (stored_column const& s : table.columns()) {
         if (s.declared.shape != column_shape::position) continue;
         if (s.declared.holds_ids)
@@ -341,8 +378,8 @@ inline run_results read_run(std::filesystem::path const& folder) {
             run.unfinished.push_back(m.name);
     const auto variants = variant_names(run.methods());
     const auto kinds = variant_kinds(run.methods());
-    const results_size size{run.size(), detail::layers_of(examples, run.manifest, variants, kinds),
-                            run.documents.positions()};
+    const results_size size =
+        size_of_run(run.manifest, run.documents, detail::layers_of(examples, run.manifest, variants, kinds));
     detail::check_columns(examples, tokens, run.manifest.columns, variants, kinds);
     try {
         run.table = results_table(run.manifest.columns, variants, size, kinds);

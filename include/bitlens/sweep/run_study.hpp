@@ -34,6 +34,10 @@ struct measured_variant {
 struct measured_size {
     std::size_t variants, layers, tokens, width;
     std::span<const measured_variant> which{}; // one for each variant; none where only sizes count
+    std::size_t prompt = 1;                    // of the tokens, how many are only read
+
+    /// Positions at which the document is scored.
+    std::size_t scored() const noexcept { return tokens - prompt; }
 };
 
 /// What is measured of every document: the columns that it fills, and how a measurement of document n is made, whose
@@ -102,7 +106,8 @@ void check_full_model(M& measured, document_rows const& documents, std::size_t r
     for (std::size_t t = 0; t < nll.size(); ++t)
         if (!std::isfinite(nll[t]))
             throw format_error("the full model's loss is not finite: " + documents.who(row) + ", position " +
-                               std::to_string(t + 1) + "; its errors would mean nothing");
+                               std::to_string(documents.ids.scored(row).first + t + 1) +
+                               "; its errors would mean nothing");
 }
 
 /// Runs `variants` on some of the rows and hands each finished block to done(rows of it, measurements).
@@ -114,16 +119,19 @@ std::vector<patch_count> sweep_rows(transformer<Architecture, W> const& model, s
     std::vector<measured_variant> which;
     for (auto const& v : variants)
         which.push_back({v.name, v.parent.empty() && !which.empty() ? which[0].name : std::string_view(v.parent)});
-    const measured_size size{variants.size(), config.layers, documents.ids.cols(), config.block.width, which};
-    matrix<std::int32_t> ids(rows.size(), documents.ids.cols());
-    for (std::size_t i = 0; i < rows.size(); ++i) std::ranges::copy(documents.ids.row(rows[i]), ids.row(i).begin());
-    const auto make = [&](std::size_t i) { return kind.make(size, rows[i]); };
+    const auto make = [&](std::size_t i) {
+        const std::size_t n = rows[i];
+        return kind.make(measured_size{variants.size(), config.layers, documents.ids.tokens(n), config.block.width,
+                                       which, documents.ids.scored(n).first + 1},
+                         n);
+    };
     using measured = std::invoke_result_t<decltype(make) const&, std::size_t>;
-    return sweep(model, variants, ids.view(), cut, make, [&](std::size_t first, std::span<measured> block) {
-        const auto of_block = rows.subspan(first, block.size());
-        for (std::size_t e = 0; e < block.size(); ++e) check_full_model(block[e], documents, of_block[e]);
-        done(of_block, block);
-    });
+    return sweep(model, variants, documents.ids.chosen(rows), cut, make,
+                 [&](std::size_t first, std::span<measured> block) {
+                     const auto of_block = rows.subspan(first, block.size());
+                     for (std::size_t e = 0; e < block.size(); ++e) check_full_model(block[e], documents, of_block[e]);
+                     done(of_block, block);
+                 });
 }
 
 inline std::vector<std::size_t> all_of(std::size_t count) {
@@ -241,8 +249,8 @@ results_table measure_run(
         names.push_back(list[v].name);
         if (list[v].exit) kinds[v] = variant_kind::early_exit;
     }
-    results_table table(kind.columns(), std::move(names),
-                        {documents.size(), model.config().layers, documents.positions()}, std::move(kinds));
+    results_table table(kind.columns(), std::move(names), results_size::of(documents.ids, model.config().layers),
+                        std::move(kinds));
     const auto done = [&](std::span<const std::size_t> rows, auto block) {
         for (std::size_t e = 0; e < block.size(); ++e)
             for (std::size_t v = 0; v < list.size(); ++v) {

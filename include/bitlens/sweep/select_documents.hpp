@@ -1,5 +1,5 @@
 #pragma once
-/// select_documents: the rows of an input that are long enough, as token ids of one length.
+/// select_documents: the rows of an input that are long enough, as token ids.
 
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/sweep/document_rows.hpp"
@@ -16,6 +16,17 @@
 #include <vector>
 
 namespace bitlens {
+
+/// Tokens of a document: shorter ones are left out, longer ones cut.
+struct row_length {
+    std::size_t least, most;
+
+    /// Documents of one length.
+    row_length(std::size_t exactly) : least(exactly), most(exactly) {}
+    row_length(std::size_t from, std::size_t to) : least(from), most(to) {}
+    /// Documents as long as they are, of which a model has so many positions.
+    static row_length any_up_to(std::size_t most) { return {2, most}; }
+};
 
 /// The documents of a study, and what became of the rows of the input.
 struct document_selection {
@@ -55,19 +66,17 @@ inline void check_rows(std::string const& who, tokenizer const& t, std::span<con
                                std::to_string(vocabulary - 1));
 }
 
-/// The first `limit` rows (all without one) of at least `tokens` ids, each cut to so many. Text is encoded, with `bos`
-/// before it where there is one; rows of ids are taken as they stand. What is cut off is not judged.
-/// t: nullptr only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines.
-/// Errors: those of document_reader and encode; option_error for a key asked for by name that no row has; format_error
-/// naming the document for an id outside the vocabulary, and for one in rows of ids that is no token of the tokenizer;
-/// option_error when no row is long enough.
+/// The first `limit` rows (all without one) that are long enough, each cut to `length.most` ids. Text is encoded, with
+/// `bos` before it where there is one; rows of ids are taken as they stand. What is cut off is not judged. t: nullptr
+/// only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines. Errors: those of document_reader and encode;
+/// option_error for a key asked for by name that no row has; format_error naming the document for an id outside the
+/// vocabulary, and for one in rows of ids that is no token of the tokenizer; option_error when no row is long enough.
 inline document_selection select_documents(std::filesystem::path const& data, tokenizer const* t,
-                                           std::optional<std::int32_t> bos, std::size_t vocabulary, std::size_t tokens,
+                                           std::optional<std::int32_t> bos, std::size_t vocabulary, row_length length,
                                            std::optional<std::size_t> limit, document_keys const& keys = {}) {
     document_selection s;
     for (auto const& key : keys.kept) s.documents.kept.push_back({key, {}});
-    std::vector<std::int32_t> ids;
-    document_reader reader(data, tokens, keys);
+    document_reader reader(data, length.most, keys);
     BITLENS_ASSERT(t != nullptr || reader.holds_ids());
     for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
         ++s.read;
@@ -75,12 +84,12 @@ inline document_selection select_documents(std::filesystem::path const& data, to
             d.ids = t->encode(d.text);
             if (bos) d.ids.insert(d.ids.begin(), *bos);
         }
-        if (d.ids.size() < tokens) {
+        if (d.ids.size() < length.least) {
             ++s.shorter;
             continue;
         }
-        if (std::max(d.ids.size(), reader.ids_a_row()) > tokens) ++s.cut;
-        const auto used = std::span<const std::int32_t>(d.ids).first(tokens);
+        if (std::max(d.ids.size(), reader.ids_a_row()) > length.most) ++s.cut;
+        const auto used = std::span<const std::int32_t>(d.ids).first(std::min(d.ids.size(), length.most));
         if (reader.holds_ids()) {
             check_ids(data, d.row, used, vocabulary);
             const auto unknown = std::ranges::find_if(used, [&](std::int32_t id) { return t && !t->has_token(id); });
@@ -92,7 +101,7 @@ inline document_selection select_documents(std::filesystem::path const& data, to
         } else {
             check_rows(detail::place_of(data, d), *t, used, vocabulary);
         }
-        ids.insert(ids.end(), used.begin(), used.end());
+        s.documents.ids.add(used);
         s.documents.rows.push_back(d.row);
         s.documents.names.push_back(d.id);
         s.documents.topics.push_back(d.topic);
@@ -104,9 +113,7 @@ inline document_selection select_documents(std::filesystem::path const& data, to
                            in_quotes(absent[0]));
     if (s.documents.rows.empty())
         throw option_error(data.string() + ": none of its " + std::to_string(s.read) + " rows has " +
-                           std::to_string(tokens) + " tokens or more");
-    s.documents.ids = matrix<std::int32_t>(s.documents.rows.size(), tokens);
-    std::ranges::copy(ids, s.documents.ids.data());
+                           std::to_string(length.least) + " tokens or more");
     return s;
 }
 

@@ -12,6 +12,7 @@
 #include "bitlens/sweep/layer_panels.hpp"
 #include "bitlens/sweep/point_exchange.hpp"
 #include "bitlens/sweep/sweep_task.hpp"
+#include "bitlens/sweep/token_rows.hpp"
 #include "bitlens/sweep/variant_tree.hpp"
 
 #include <algorithm>
@@ -27,7 +28,7 @@
 namespace bitlens {
 
 /// What a sweep fills for one example. `with_probe(v, f)` calls f(probe) once, with the probe that watches variant v in
-/// the block about to run; `scores()` gives room for what variant v made of each of the tokens − 1 scored positions.
+/// the block about to run; `scores()` gives room for what variant v made of each of the example's scored positions.
 /// A measurement belongs to one example and is never used by two threads at once.
 template <class M>
 concept measurement = requires(M m, no_probe& p) {
@@ -138,7 +139,7 @@ class sweep_run {
 public:
     sweep_run(transformer<Architecture, W> const& model, variant_tree<W> const& tree, std::size_t tokens,
               std::size_t block, sweep_cut cut)
-        : model_(model), config_(model.config()), tree_(tree), scored_(tokens - 1),
+        : model_(model), config_(model.config()), tree_(tree),
           pool_(config_, tokens, tree.load(),
                 sweep_workspace_bytes(config_, tokens, tree.load(), tasks(cut.threads, block)),
                 tasks(cut.threads, block), model.products()),
@@ -146,24 +147,40 @@ public:
         for (std::size_t i = 0; i < block * streams(); ++i) streams_.emplace_back(tokens, config_.block);
     }
 
-    void run(matrix_view<const std::int32_t> ids, std::span<M> measurements) {
+    /// The rows of `all` from `first` on, one for each measurement.
+    void run(token_rows const& all, std::size_t first, std::span<M> measurements) {
         for (M& each : measurements)
             check_size("sweep", "scores()", each.scores().size(), tree_.size()); // one for each variant
-        parallel_for(ids.rows, [&](std::size_t e) {
-            model_.embed(ids.row(e), stream(e, 0).x);
+        const auto text = [&](std::size_t e) { return row{all.row(first + e), all.scored(first + e)}; };
+        const std::size_t count = measurements.size();
+        parallel_for(count, [&](std::size_t e) {
+            for (std::size_t i = 0; i < streams(); ++i) stream(e, i).x.use_rows(all.tokens(first + e));
+            model_.embed(all.row(first + e), stream(e, 0).x);
             replaced_[e].assign(tree_.patches().size(), 0);
         });
         for (std::size_t k = 0; k < config_.layers; ++k) {
             const auto weights = weights_of_runs(tree_, k);
             panels_.pack(std::span<const block_weights<W>>(weights));
-            parallel_for(ids.rows, [&](std::size_t e) { run_layer(k, e, ids.row(e), measurements[e]); });
+            parallel_for(count, [&](std::size_t e) { run_layer(k, e, text(e), measurements[e]); });
         }
-        parallel_for(ids.rows, [&](std::size_t e) { end(e, ids.row(e), measurements[e]); });
+        parallel_for(count, [&](std::size_t e) { end(e, text(e), measurements[e]); });
     }
     /// Values that a patch, by its number in the tree, replaced in example e of the last block.
     std::uint64_t replaced(std::size_t e, std::size_t patch) const noexcept { return replaced_[e][patch]; }
 
 private:
+    struct row {
+        std::span<const std::int32_t> ids;
+        scored_positions scored;
+
+        /// The ids that the scored positions are scored on.
+        std::span<const std::int32_t> targets() const { return ids.subspan(scored.first + 1); }
+        template <class T>
+        matrix_view<T> scored_of(matrix_view<T> x) const {
+            return x.middle_rows(scored.first, scored.count());
+        }
+    };
+
     /// Inside one example.
     static unsigned tasks(unsigned threads, std::size_t block) {
         return static_cast<unsigned>((threads + block - 1) / block);
@@ -171,16 +188,16 @@ private:
     std::size_t streams() const noexcept { return tree_.load().streams; }
     residual_stream& stream(std::size_t e, std::size_t number) { return streams_[e * streams() + number]; }
 
-    void run_layer(std::size_t k, std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
+    void run_layer(std::size_t k, std::size_t e, row const& text, M& measurement) {
         layer_step const& step = tree_.step(k);
         for (auto const& fork : step.forks) {
             auto& to = stream(e, fork.to).x;
             if (auto const* const own = k == 0 ? tree_.ends_of(fork.variant) : nullptr)
-                embed(*own->embedding, ids, to.view(), config_.embedding_scale);
+                embed(*own->embedding, text.ids, to.view(), config_.embedding_scale);
             else
                 copy_rows(stream(e, fork.from).x, to.view());
         }
-        pool_.lend([&](sweep_task& task) {
+        pool_.lend(text.ids.size(), [&](sweep_task& task) {
             const auto kept = task.room_for(step, config_.block);
             run_variants(k, e, kept, task, measurement);
             const auto state_of = [&](layer_step::exit const& exit) -> matrix_view<const float> {
@@ -189,7 +206,7 @@ private:
             for (auto const& exit : step.frozen)
                 if (auto& waits = stream(e, exit.waits_in).x; state_of(exit).data != waits.data())
                     copy_rows(state_of(exit), waits.view());
-            if (!step.exits.empty()) score_exits(step.exits, state_of, ids, task, measurement);
+            if (!step.exits.empty()) score_exits(step.exits, state_of, text, task, measurement);
         });
     }
 
@@ -217,21 +234,21 @@ private:
     /// What a head makes of states that have not come to the end: all of a layer together, each tile of the head
     /// decoded once.
     template <class StateOf>
-    void score_exits(std::span<const layer_step::exit> exits, StateOf const& state_of,
-                     std::span<const std::int32_t> ids, sweep_task& task, M& measurement) {
+    void score_exits(std::span<const layer_step::exit> exits, StateOf const& state_of, row const& text,
+                     sweep_task& task, M& measurement) {
         const std::size_t width = config_.block.width;
         std::vector<matrix_view<const float>> hidden;
         std::vector<W const*> heads;
         std::vector<token_scores> scores;
         for (auto const& exit : exits) {
-            const matrix_view<float> normed(task.exits.data() + hidden.size() * scored_ * width, scored_, width);
-            rms_norm(state_of(exit).middle_rows(0, scored_), final_norm_of(exit.variant), config_.block.norm_eps,
-                     normed);
+            const std::size_t count = text.scored.count();
+            const matrix_view<float> normed(task.exits.data() + hidden.size() * count * width, count, width);
+            rms_norm(text.scored_of(state_of(exit)), final_norm_of(exit.variant), config_.block.norm_eps, normed);
             hidden.push_back(normed);
             heads.push_back(&head_of(exit.variant));
             scores.push_back(alone(measurement.scores()[exit.variant]));
         }
-        vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1), scores,
+        vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, text.targets(), scores,
                         task.scratch);
     }
 
@@ -251,8 +268,8 @@ private:
         return scores;
     }
 
-    void end(std::size_t e, std::span<const std::int32_t> ids, M& measurement) {
-        const auto x = [&](std::size_t number) { return stream(e, number).x.view().middle_rows(0, scored_); };
+    void end(std::size_t e, row const& text, M& measurement) {
+        const auto x = [&](std::size_t number) { return text.scored_of(stream(e, number).x.view()); };
         const auto room = measurement.scores();
         std::vector<matrix_view<const float>> hidden;
         std::vector<W const*> heads;
@@ -271,8 +288,8 @@ private:
             heads.push_back(&head_of(last.variant));
             scores.push_back(last.scale_of ? alone(room[last.variant]) : room[last.variant]);
         }
-        pool_.lend([&](sweep_task& task) {
-            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, ids.subspan(1), scores,
+        pool_.lend(text.ids.size(), [&](sweep_task& task) {
+            vocabulary_loss(std::span<W const* const>(heads), config_.logit_soft_cap, hidden, text.targets(), scores,
                             task.scratch);
         });
     }
@@ -280,7 +297,6 @@ private:
     transformer<Architecture, W> const& model_;
     model_config const& config_;
     variant_tree<W> const& tree_;
-    std::size_t scored_;
     sweep_task_pool pool_;
     layer_panels panels_;
     std::vector<residual_stream> streams_;             // of example e: streams_[e · streams() + number]
@@ -312,27 +328,29 @@ void check_ends(std::span<const variant<W>> variants, model_config const& config
 
 template <class Architecture, class W, class Make, class Done>
 std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, std::span<const variant<W>> variants,
-                                   matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make,
-                                   Done const& done) {
+                                   token_rows const& ids, sweep_cut cut, Make const& make, Done const& done) {
     using measurement_type = std::invoke_result_t<Make const&, std::size_t>;
     const variant_tree<W> tree(variants, model.config().block, model.config().layers);
-    if (ids.cols < 2)
-        throw shape_error("sweep: rows of at least 2 token ids are expected, found " + std::to_string(ids.cols));
-    for (std::size_t n = 0; n < ids.rows; ++n) check_token_ids(ids.row(n), model.config().vocabulary);
-    check_positions(tree, ids.cols);
+    for (std::size_t n = 0; n < ids.size(); ++n) {
+        if (ids.scored(n).count() == 0)
+            throw shape_error("sweep: row " + std::to_string(n) + " has " + std::to_string(ids.tokens(n)) +
+                              " token ids, of which none is scored; at least 2 are expected, and a prompt of fewer");
+        check_token_ids(ids.row(n), model.config().vocabulary);
+        check_positions(tree, ids.tokens(n));
+    }
     check_ends(variants, model.config());
     std::vector<patch_count> counts;
     for (auto const& [v, patch] : tree.patches()) counts.push_back({tree.name(v), patch->point, 0});
-    if (ids.rows == 0) return counts;
+    if (ids.size() == 0) return counts;
 
-    const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.rows);
-    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.cols, block, cut);
-    for (std::size_t first = 0; first < ids.rows; first += block) {
-        const std::size_t count = std::min(block, ids.rows - first);
+    const std::size_t block = std::clamp<std::size_t>(cut.examples_per_block, 1, ids.size());
+    sweep_run<Architecture, W, measurement_type> run(model, tree, ids.longest(), block, cut);
+    for (std::size_t first = 0; first < ids.size(); first += block) {
+        const std::size_t count = std::min(block, ids.size() - first);
         std::vector<measurement_type> measurements;
         measurements.reserve(count);
         for (std::size_t e = 0; e < count; ++e) measurements.push_back(make(first + e));
-        run.run(ids.middle_rows(first, count), measurements);
+        run.run(ids, first, measurements);
         for (std::size_t i = 0; i < counts.size(); ++i)
             for (std::size_t e = 0; e < count; ++e) {
                 if (run.replaced(e, i) == 0)
@@ -349,15 +367,17 @@ std::vector<patch_count> run_sweep(transformer<Architecture, W> const& model, st
 
 /// Runs every variant on every example, in the arithmetic of `model`, and lets measurements watch.
 ///
-/// ids (N, tokens), tokens ≥ 2: position t is scored on ids(n, t + 1). `make(n)` gives the measurement of example n;
+/// ids: rows of at least one scored position; position t is scored on id t + 1. `make(n)` gives the measurement of
+/// example n;
 /// `done(first, measurements)` gets those of a finished block, in order, examples first, first + 1, … A variant that
 /// ends early is scored where it ends, without kl and margin. Returns how many values each patch replaced.
-/// Results do not depend on `cut`. Errors: shape_error for tokens < 2 or an id outside the vocabulary, or measurements
-/// of another number of variants (before anything runs), option_error for variants that are no tree (see variant_tree)
-/// or patches that replace nothing; what the sources, measurements or `done` throw passes through.
+/// Results do not depend on `cut`. Errors: shape_error for a row without a scored position or an id outside the
+/// vocabulary, or measurements of another number of variants (before anything runs), option_error for variants that are
+/// no tree (see variant_tree) or patches that replace nothing; what the sources, measurements or `done` throw passes
+/// through.
 template <class Architecture, class W, class Variants, class Make, class Done>
 std::vector<patch_count> sweep(transformer<Architecture, W> const& model, Variants const& variants,
-                               matrix_view<const std::int32_t> ids, sweep_cut cut, Make const& make, Done const& done) {
+                               token_rows const& ids, sweep_cut cut, Make const& make, Done const& done) {
     const auto list = variants_of<W>(variants);
     if constexpr (detail::check_measurement<typename detail::made_by<Make const&>::type, Done>())
         return detail::run_sweep(model, list, ids, cut, make, done);
