@@ -6,6 +6,8 @@
 #include "bitlens/text/byte_pair.hpp"
 #include "bitlens/text/byte_pair_model.hpp"
 #include "bitlens/text/documents.hpp"
+#include "bitlens/text/json_lines.hpp"
+#include "bitlens/text/multiple_choice.hpp"
 #include "bitlens/text/near_duplicates.hpp"
 #include "bitlens/text/normalizer.hpp"
 #include "bitlens/text/pre_tokenizer.hpp"

@@ -9,6 +9,8 @@
 #include "bitlens/io/json.hpp"
 #include "bitlens/io/mapped_file.hpp"
 #include "bitlens/io/npy.hpp"
+#include "bitlens/text/json_lines.hpp"
+#include "bitlens/text/multiple_choice.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -31,15 +33,22 @@ struct document {
     std::size_t line = 0; // of the file, from 1; 0 where documents are no lines
     std::string id;       // empty when absent
     std::string topic;    // empty when absent
+    std::string prompt;   // UTF-8, read before the text and not scored; empty when absent
     std::string text;     // UTF-8
     std::vector<std::int32_t> ids;
     std::vector<std::string> kept; // of document_keys::kept, in their order; empty where absent
+    std::size_t choice = 0;        // of a question of several choices, which one it is, from 0
+    bool is_answer = false;        // whether that is the right one
 };
 
 /// The keys of a line of JSON Lines that make a document: its text, its id and topic, and those that are kept besides.
+/// With the name of a prompt, what stands there is read before the text. With those of choices and of their answer the
+/// line is a question, as read_choices reads it, and makes a document for each choice: the line's text is its prompt,
+/// and the choice, where needed with a space before it, is its text. These three are read by name only.
 struct document_keys {
     std::string text = "text", id = "id", topic = "topic";
     std::vector<std::string> kept{};
+    std::string prompt{}, choices{}, answer{}; // empty: not asked for
 
     bool operator==(document_keys const&) const = default;
 };
@@ -64,17 +73,21 @@ inline std::string_view checked_text(std::string_view text, std::string const& w
 ///                              there are any `id` and `topic` (string, or number, which is kept as it is written; null
 ///                              as if absent), under these names or those of `keys`, and keys to keep (true and false
 ///                              too); other keys are not judged, see parse_json_members. Blank lines are skipped, but
-///                              counted as lines. A byte order mark at the start is skipped.
+///                              counted as lines. A byte order mark at the start is skipped. The choices of a question
+///                              follow each other; they have its row, and where it has no id, that row as their id.
 /// Errors: io_error as mapped_file; format_error naming file, line and key (or row and column), and for text that is no
-/// UTF-8 the byte of the line; option_error for keys of a file that has none. A file of another kind (Parquet,
-/// compressed but by gzip, a table) is named with what makes JSON Lines of it. Where the first document of a file whose
-/// name does not promise JSON is none, the error says what the file was read as.
+/// UTF-8 the byte of the line; option_error for keys of a file that has none, for choices without an answer or the
+/// other way round, and for a prompt beside them. A file of another kind (Parquet, compressed but by gzip, a table) is
+/// named with what makes JSON Lines of it. Where the first document of a file whose name does not promise JSON is none,
+/// the error says what the file was read as.
 class document_reader {
 public:
     /// `most_ids`: of a row of ids no more are read, and judged.
     explicit document_reader(std::filesystem::path const& path,
                              std::size_t most_ids = std::numeric_limits<std::size_t>::max(), document_keys keys = {})
-        : who_(path.string()), most_ids_(most_ids), keys_(std::move(keys)) {
+        : kinds_{path.string(), "JSON Lines, text or NPY", "each document needs the key " + in_quotes(keys.text)},
+          most_ids_(most_ids), keys_(std::move(keys)) {
+        check_keys();
         mapped_file file(path);
         if (as_text(file.bytes()).starts_with("\x93NUMPY")) {
             refuse_keys("token ids were found");
@@ -83,12 +96,11 @@ public:
             refuse_keys("the ending .txt is that of plain text");
             source_.emplace<mapped_file>(std::move(file));
         } else {
-            if (!file.bytes().empty() && !is_gzip(file.bytes())) refuse_other_kind(file.bytes());
-            source_.emplace<line_reader>(path);
+            if (!file.bytes().empty() && !is_gzip(file.bytes())) kinds_.refuse_kind(file.bytes());
+            std::vector<std::string> asked = asked_by_name();
+            asked.insert(asked.end(), {keys_.text, keys_.id, keys_.topic});
+            source_.emplace<json_line_reader>(path, asked);
         }
-        for (auto const* key : {&keys_.text, &keys_.id, &keys_.topic}) add_asked(*key);
-        for (auto const& key : keys_.kept) add_asked(key);
-        met_.resize(asked_.size(), false);
     }
 
     /// True if documents are token ids, false if they are text.
@@ -102,28 +114,27 @@ public:
     /// Keys that were asked for by name, and that no document so far had.
     std::vector<std::string> absent_keys() const {
         auto absent = asked_by_name();
-        std::erase_if(absent, [&](std::string const& key) { return met_[place_of(key)]; });
+        if (auto const* const lines = std::get_if<json_line_reader>(&source_))
+            std::erase_if(absent, [&](std::string const& key) { return lines->has_met(key); });
         return absent;
     }
 
     /// The next document; false after the last.
     bool next(document& d) {
+        if (next_choice_ < choices_.texts.size()) return take_choice(d);
         document found;
         found.row = row_;
         const bool is_found = std::visit([&](auto& source) { return read(source, found); }, source_);
         if (!is_found) return false;
         ++row_;
         d = std::move(found);
-        return true;
+        if (keys_.choices.empty()) return true;
+        question_ = std::move(d);
+        next_choice_ = 0;
+        return take_choice(d);
     }
 
 private:
-    void add_asked(std::string const& key) {
-        if (place_of(key) == asked_.size()) asked_.push_back(key);
-    }
-    std::size_t place_of(std::string const& key) const {
-        return static_cast<std::size_t>(std::ranges::find(asked_, key) - asked_.begin());
-    }
     std::vector<std::string> asked_by_name() const {
         const document_keys usual;
         std::vector<std::string> keys;
@@ -131,13 +142,29 @@ private:
         if (keys_.id != usual.id) keys.push_back(keys_.id);
         if (keys_.topic != usual.topic) keys.push_back(keys_.topic);
         keys.insert(keys.end(), keys_.kept.begin(), keys_.kept.end());
+        for (auto const* key : {&keys_.prompt, &keys_.choices, &keys_.answer})
+            if (!key->empty()) keys.push_back(*key);
         return keys;
     }
+
+    void check_keys() const {
+        if (keys_.choices.empty() != keys_.answer.empty())
+            throw option_error(who() + ": the key of " +
+                               (keys_.answer.empty() ? "the choices, " + in_quotes(keys_.choices)
+                                                     : "the answer, " + in_quotes(keys_.answer)) +
+                               ", was asked for without that of " +
+                               (keys_.answer.empty() ? "the answer" : "the choices"));
+        if (!keys_.choices.empty() && !keys_.prompt.empty())
+            throw option_error(who() + ": the key of a prompt, " + in_quotes(keys_.prompt) +
+                               ", was asked for beside that of choices, whose prompt is the question");
+    }
+
+    std::string const& who() const noexcept { return kinds_.who; }
 
     /// Errors: option_error where a key was asked for by name.
     void refuse_keys(std::string const& found) const {
         if (const auto keys = asked_by_name(); !keys.empty())
-            throw option_error(who_ + ": the key " + in_quotes(keys[0]) +
+            throw option_error(who() + ": the key " + in_quotes(keys[0]) +
                                " was asked for, which only lines of JSON Lines have; " + found);
     }
 
@@ -165,7 +192,7 @@ private:
             const std::int64_t id =
                 source.type == npy_type::i32 ? source.stored<std::int32_t>(place) : source.stored<std::int64_t>(place);
             if (id < 0 || id > std::numeric_limits<std::int32_t>::max())
-                throw format_error(who_ + ": row " + std::to_string(d.row) + ", column " + std::to_string(t) +
+                throw format_error(who() + ": row " + std::to_string(d.row) + ", column " + std::to_string(t) +
                                    ": a token id from 0 to 2147483647 is expected, " + std::to_string(id) +
                                    " was found");
             d.ids.push_back(static_cast<std::int32_t>(id));
@@ -175,105 +202,70 @@ private:
 
     bool read(mapped_file& source, document& d) {
         if (d.row > 0) return false;
-        d.text = checked_text(as_text(source.bytes()), who_);
+        d.text = checked_text(as_text(source.bytes()), who());
         return true;
     }
 
-    bool read(line_reader& source, document& d) {
-        std::string_view line;
-        do
-            if (!source.next(line)) return false;
-        while (line.find_first_not_of(" \t\r") == std::string_view::npos);
-        if (d.row == 0 && line[line.find_first_not_of(" \t\r")] == '[')
-            throw format_error(who_ + ": a JSON array was found; JSON Lines are expected, one object a line without "
-                                      "brackets around them and commas between them");
+    bool read(json_line_reader& source, document& d) {
+        if (!source.next()) return false;
+        if (d.row == 0) kinds_.refuse_array(source.line());
         try {
-            read_line(line, source.line_number(), d);
+            source.parse();
+            take_line(source, d);
         } catch (format_error const& e) {
             if (d.row > 0) throw;
-            refuse_other_kind(as_bytes(line)); // which was compressed
-            refuse_table(line);
-            if (promises_json()) throw;
+            kinds_.refuse_kind(as_bytes(source.line())); // which was compressed
+            if (!source.line().substr(source.line().find_first_not_of(" \t\r")).starts_with('{')) {
+                kinds_.refuse_tabs(source.line());
+                kinds_.refuse_commas();
+            }
+            if (kinds_.promises_json()) throw;
             throw format_error(std::string(e.what()) +
                                "; the file was read as JSONL, one object a line: plain text needs the ending .txt");
         }
         return true;
     }
 
-    /// The name without the ending of gzip.
-    std::string_view unpacked_name() const noexcept {
-        std::string_view name = who_;
-        if (name.ends_with(".gz")) name.remove_suffix(3);
-        return name;
-    }
-
-    /// Whether the name says that the file is JSON.
-    bool promises_json() const noexcept {
-        return unpacked_name().ends_with(".jsonl") || unpacked_name().ends_with(".json");
-    }
-
-    /// What makes JSON Lines of this file with pandas, whose function `read` takes it.
-    std::string conversion(std::string const& read, std::string const& more = "") const {
-        const auto other_name = std::filesystem::path(unpacked_name()).replace_extension(".jsonl").string();
-        return "; in Python, pandas." + read + "(" + in_quotes(who_) + more + ").to_json(" + in_quotes(other_name) +
-               ", orient=\"records\", lines=True) makes JSON Lines of it, where each document needs the key " +
-               in_quotes(keys_.text);
-    }
-
-    void refuse_other_kind(std::span<const std::byte> bytes) const {
-        const auto kind = foreign_kind(bytes);
-        if (!kind) return;
-        std::string remedy = kind->remedy.empty() ? "" : "; " + std::string(kind->remedy);
-        if (kind->name == "a Parquet file") remedy = conversion("read_parquet");
-        if (kind->name == "an Arrow file") remedy = conversion("read_feather");
-        throw format_error(who_ + ": JSON Lines, text or NPY are expected, " + std::string(kind->name) + " was found" +
-                           remedy);
-    }
-
-    /// `line`, the first, is no JSON.
-    void refuse_table(std::string_view line) const {
-        if (line[line.find_first_not_of(" \t\r")] == '{') return;
-        const auto refuse = [&](std::string const& name, std::string const& how) {
-            throw format_error(who_ + ": JSON Lines, text or NPY are expected, a table of " + name +
-                               "-separated values was found" + conversion("read_csv", how + ", dtype=str"));
+    void take_line(json_line_reader const& line, document& d) {
+        const std::string place = line.place();
+        const auto label = [&](std::string const& key, bool is_kept = false) {
+            return detail::json_label(line[key], key, place, is_kept);
         };
-        if (unpacked_name().ends_with(".tsv") || line.find('\t') != line.npos) refuse("tab", ", sep=\"\\t\"");
-        if (unpacked_name().ends_with(".csv")) refuse("comma", "");
+        d.line = line.number();
+        d.text = detail::json_value<std::string>(line.required(keys_.text).value, keys_.text, place);
+        d.id = label(keys_.id);
+        d.topic = label(keys_.topic);
+        for (auto const& key : keys_.kept) d.kept.push_back(label(key, true));
+        if (!keys_.prompt.empty()) d.prompt = prompt_of(line);
+        if (keys_.choices.empty()) return;
+        if (is_blank(d.text))
+            detail::refuse_json(line[keys_.text].value, keys_.text, place, "a string of more than white space");
+        choices_ = read_choices(line, keys_.choices, keys_.answer);
+        if (d.id.empty()) d.id = std::to_string(d.row);
+        d.prompt = std::move(d.text);
     }
 
-    void read_line(std::string_view line, std::size_t number, document& d) {
-        const std::string who = who_ + ": line " + std::to_string(number);
-        const auto members = parse_json_members(line, who, std::vector<std::string_view>(asked_.begin(), asked_.end()));
-        const auto member = [&](std::string const& key) -> json_member const& { return members[place_of(key)]; };
-        json_member const& text = member(keys_.text);
-        if (text.written.empty()) throw format_error(who + ": the key " + in_quotes(keys_.text) + " is missing");
-        d.line = number;
-        d.text = detail::json_value<std::string>(text.value, keys_.text, who);
-        d.id = label(member(keys_.id), keys_.id, who);
-        d.topic = label(member(keys_.topic), keys_.topic, who);
-        for (auto const& key : keys_.kept) d.kept.push_back(label(member(key), key, who, true));
-        for (std::size_t i = 0; i < asked_.size(); ++i) met_[i] = met_[i] || !members[i].written.empty();
+    std::string prompt_of(json_line_reader const& line) const {
+        json_member const& prompt = line[keys_.prompt];
+        if (prompt.value.is_null()) return {};
+        return detail::json_value<std::string>(prompt.value, keys_.prompt, line.place());
     }
 
-    /// A string as it is; a number as the line has it, which of a long one would not be left if it were a double; of a
-    /// key that is kept also true and false.
-    static std::string label(json_member const& member, std::string const& key, std::string const& who,
-                             bool is_kept = false) {
-        json const& value = member.value;
-        if (value.is_null()) return {};
-        if (value.is_number() || (is_kept && value.is_boolean())) return std::string(member.written);
-        if (!value.is_string())
-            detail::refuse_json(value, key, who,
-                                is_kept ? "a string, a number, true, false or null" : "a string or a number");
-        return value.get<std::string>();
+    bool take_choice(document& d) {
+        d = question_;
+        d.choice = next_choice_++;
+        d.is_answer = d.choice == choices_.answer;
+        d.text = text_of_choice(d.prompt, choices_.texts[d.choice]);
+        return true;
     }
 
-    std::string who_;
+    detail::other_than_json_lines kinds_;
     std::size_t most_ids_;
     document_keys keys_;
-    std::vector<std::string> asked_; // those keys, each once
-    std::vector<bool> met_;          // of asked_, whether a document had it
-    std::variant<std::monostate, npy_array, mapped_file, line_reader> source_;
+    std::variant<std::monostate, npy_array, mapped_file, json_line_reader> source_;
+    document question_; // that the choices answer
+    choice_list choices_;
+    std::size_t next_choice_ = 0;
     std::size_t row_ = 0;
 };
 
