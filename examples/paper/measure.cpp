@@ -168,8 +168,8 @@ std::vector<layer_outliers> outliers_of_layers(study_model<Architecture> const& 
         throw option_error(model.config().architecture +
                            " has no norm before its MLP, whose weights the outliers could be compared with");
     const all_cores here;
-    const auto magnitudes = dimension_means<hook::resid_mid>(model, ids.view(), here.cut,
-                                                             first_position ? every_position : position_range{});
+    const auto magnitudes =
+        dimension_means<hook::resid_mid>(model, ids, here.cut, first_position ? every_position : position_range{});
     std::vector<layer_outliers> layers;
     for (std::size_t k = 0; k < magnitudes.rows(); ++k)
         layers.push_back(outliers_of(magnitudes.row(k), model.layers()->layer(k).rest->gamma(block_norm::mlp)));

@@ -20,6 +20,7 @@
 #include "bitlens/page/published.hpp"
 #include "bitlens/page/published_methods.hpp"
 #include "bitlens/page/report.hpp"
+#include "bitlens/page/report_parts.hpp"
 #include "bitlens/page/run_facts.hpp"
 #include "bitlens/page/size_study.hpp"
 #include "bitlens/page/table_json.hpp"

@@ -1,6 +1,7 @@
 #pragma once
 /// Statistics of activations and of errors: pure functions on spans, double inside.
 
+#include "bitlens/stats/binomial.hpp"
 #include "bitlens/stats/correlation.hpp"
 #include "bitlens/stats/density.hpp"
 #include "bitlens/stats/influence.hpp"
@@ -8,6 +9,7 @@
 #include "bitlens/stats/moments.hpp"
 #include "bitlens/stats/norms.hpp"
 #include "bitlens/stats/overlap.hpp"
+#include "bitlens/stats/proportions.hpp"
 #include "bitlens/stats/ranks.hpp"
 #include "bitlens/stats/resamples.hpp"
 #include "bitlens/stats/spread.hpp"

@@ -151,17 +151,17 @@ inline measured set_overlap(std::span<const std::size_t> a, std::span<const std:
 }
 
 /// The letters a method's spec begins with: "rtn3-g64" → "rtn". Methods of one family differ in bits and groups only.
-inline std::string_view family(method_columns const& m) {
-    return std::string_view(m.spec).substr(0, m.spec.find_first_of("0123456789-:/"));
-}
+inline std::string_view family(std::string_view spec) { return spec.substr(0, spec.find_first_of("0123456789-:/")); }
+inline std::string_view family(method_columns const& m) { return family(std::string_view(m.spec)); }
 
 /// The bits that a method's spec names behind those letters: "rtn3-g64" → 3; none where it names none.
-inline std::optional<unsigned> bits_of(method_columns const& m) {
-    const std::string_view digits = std::string_view(m.spec).substr(family(m).size());
+inline std::optional<unsigned> bits_of(std::string_view spec) {
+    const std::string_view digits = spec.substr(family(spec).size());
     unsigned bits = 0;
     if (std::from_chars(digits.data(), digits.data() + digits.size(), bits).ec != std::errc{}) return std::nullopt;
     return bits;
 }
+inline std::optional<unsigned> bits_of(method_columns const& m) { return bits_of(std::string_view(m.spec)); }
 
 /// Two methods and how their errors go together over all examples.
 struct method_pair {

@@ -154,6 +154,12 @@ public:
         return correlations(x, per_layer{rows.data(), x.rows, y.size()});
     }
 
+    /// Of the mean of numbers that are all defined. Columns of equally many documents share their draws.
+    measured_interval mean_interval(std::span<const double> values) {
+        auto const* const draws = draws_of(values.size(), seed_);
+        return draws ? interval_of(resampled_means(*draws, values)) : too_few();
+    }
+
     /// The means of both sets at every layer, over their documents that have a number there. The sets are drawn
     /// independently of each other.
     banded_sets means(per_layer values, error_sets const& sets) {

@@ -14,6 +14,7 @@
 #include "bitlens/page/lost_tokens.hpp"
 #include "bitlens/page/method_choice.hpp"
 #include "bitlens/page/published.hpp"
+#include "bitlens/page/report_parts.hpp"
 #include "bitlens/page/run_facts.hpp"
 #include "bitlens/page/table_json.hpp"
 #include "bitlens/page/tables.hpp"
@@ -31,27 +32,13 @@
 #include <initializer_list>
 #include <iterator>
 #include <optional>
-#include <ostream>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
-
-/// What a program says when the report is written.
-struct report_summary {
-    std::vector<std::string> lines;      // the five that matter
-    std::filesystem::path page;          // report.html
-    std::vector<std::string> unfinished; // methods that the page does not know yet
-};
-
-inline std::ostream& operator<<(std::ostream& out, report_summary const& summary) {
-    for (auto const& line : summary.lines) out << line << '\n';
-    return out;
-}
 
 namespace detail {
 
@@ -156,57 +143,6 @@ inline ordered_json summary_json(report_content const& c) {
     return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
 }
 
-/// Charts, a caption, and links to the data files of the figures that they are of.
-inline std::string figure_html(std::span<const chart> charts, std::size_t per_row, std::string_view caption,
-                               std::initializer_list<std::string_view> data) {
-    if (charts.empty()) return {};
-    std::string out = "<figure>\n<div class=\"scroll\">" + to_svg(charts, per_row, svg_use::inside_page) +
-                      "</div><figcaption>" + html_escape(caption) + " Data: ";
-    std::string_view separator;
-    for (const auto name : data) {
-        const std::string path = "figures/" + std::string(name) + ".csv";
-        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
-        separator = ", ";
-    }
-    return out + "</figcaption>\n</figure>\n";
-}
-
-inline std::string figure_html(figure const& f) { return figure_html(f.charts, f.per_row, f.caption, {f.name}); }
-
-inline std::string folded(std::string_view title, std::string const& body) {
-    return "<details><summary>" + html_escape(title) + "</summary>\n" + body + "</details>\n";
-}
-
-inline std::string section(std::string_view id, std::string_view title) {
-    return "<h2 id=\"" + std::string(id) + "\">" + html_escape(title) + "</h2>\n";
-}
-
-inline std::string paragraph(std::string_view text) { return "<p>" + html_escape(text) + "</p>\n"; }
-
-/// Any JSON as nested lists of names and values.
-inline std::string json_html(json const& value) {
-    if (value.is_string()) return html_escape(value.get_ref<std::string const&>());
-    if (!value.is_structured()) return html_escape(value.dump());
-    std::string out = "<dl>";
-    std::size_t index = 0;
-    for (auto const& [key, inner] : value.items())
-        out += "<dt>" + (value.is_object() ? html_escape(key) : std::to_string(++index)) + "</dt><dd>" +
-               json_html(inner) + "</dd>";
-    return out + "</dl>\n";
-}
-
-/// Links to a figure's picture and data, in place of it.
-inline std::string figure_links(std::string_view title, figure const& f) {
-    if (f.charts.empty()) return {};
-    std::string out = "<p class=\"soft\">" + html_escape(title) + ": ";
-    for (std::string_view separator; const std::string_view kind : {".svg", ".csv"}) {
-        const std::string path = "figures/" + f.name + std::string(kind);
-        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
-        separator = ", ";
-    }
-    return out + "</p>\n";
-}
-
 /// The sets of one method: figure 1 with the last layer's densities, figures 6 and 7. Ten layers of densities are
 /// large: the page has them of one method.
 inline std::string method_figures_html(set_figures const& figures, bool with_layers) {
@@ -240,21 +176,7 @@ inline std::string page_styles(std::size_t methods) {
     for (const std::string_view style :
          {svg_style(), table_script_style(), example_style(), document_part_style(), worst_documents_style()})
         all += style;
-    return all + "dl.facts{margin:.75rem 0}\n";
-}
-
-inline std::string facts_html(run_facts const& facts, finished_study const& s) {
-    std::string out = "<dl class=\"facts\">";
-    const auto line = [&](std::string_view name, std::string const& text) {
-        if (!text.empty()) out += "<dt>" + html_escape(name) + "</dt><dd><bdi>" + html_escape(text) + "</bdi></dd>";
-    };
-    const std::string stored = facts.kind + ", stored as " + s.full;
-    line("Model", facts.model.empty() ? stored : facts.model + " (" + stored + ")");
-    line("Data", facts.data);
-    line("Methods", facts.methods);
-    for (auto const& origin : facts.origins) line("Where from", origin);
-    line("Documents", facts.documents);
-    return out + "</dl>\n";
+    return all + std::string(facts_style());
 }
 
 /// The tokens that lose most in the whole run, of each method.
@@ -310,10 +232,8 @@ inline std::string location_html(documents_page const& page, location_content co
 inline std::string page_html(finished_study const& s, report_content const& c) {
     const run_facts facts = facts_of(s);
     documents_page documents(s);
-    std::string body = "<h1>Which documents did quantization break?</h1>\n" + facts_html(facts, s);
-    body += "<div class=\"summary\"><ul>\n";
-    for (auto const& line : c.lines) body += "<li>" + html_escape(line) + "</li>\n";
-    body += "</ul></div>\n";
+    std::string body = "<h1>Which documents did quantization break?</h1>\n" + facts_html(facts, s.full);
+    body += summary_html(c.lines);
     body += "<nav><a href=\"#worst\">Worst documents</a><a href=\"#foretells\">What foretells the error</a><a "
             "href=\"#claims\">The paper's findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same "
             "documents?</a><a "
@@ -373,19 +293,6 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
 
 } // namespace detail
 
-/// Says before a study that its report could not be written.   Errors: io_error.
-inline void expect_report_writable(std::filesystem::path const& run_folder) {
-    for (const char* name : {"summary.json", "report.html"}) expect_writable(run_folder / name);
-    const auto figures = run_folder / "figures";
-    std::error_code code;
-    if (!is_occupied(figures)) return;
-    const std::filesystem::directory_iterator entries(figures, code);
-    if (code) throw io_error(figures.string() + ": a folder is expected: " + code.message());
-    expect_writable(figures / "figure.svg");
-    for (auto const& entry : entries)
-        if (const auto kind = entry.path().extension(); kind == ".svg" || kind == ".csv") expect_writable(entry.path());
-}
-
 /// Writes summary.json, figures/*.svg with figures/*.csv, and report.html into `folder`, where float32.csv of the run
 /// may be. `located`: what variants of its methods say of where errors arise. Equal runs give equal bytes.
 /// Errors: io_error; format_error for a float32.csv of another run; those of make_location.
@@ -393,11 +300,7 @@ inline report_summary write_report(std::filesystem::path const& folder, finished
                                    std::optional<located_run> const& located = std::nullopt) {
     expect_report_writable(folder);
     const auto content = detail::make_content(s, float32_table(folder, s), located);
-    const auto figures = folder / "figures";
-    std::error_code code;
-    std::filesystem::create_directories(figures, code);
-    if (code) throw io_error(figures.string() + ": cannot be created: " + code.message());
-    for (figure const* f : detail::figures_of(content)) write_figure(figures, *f);
+    detail::write_figures(folder, detail::figures_of(content));
     write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
     write_file_atomically(folder / "report.html", detail::page_html(s, content));
     return {content.lines, folder / "report.html", s.run.unfinished};

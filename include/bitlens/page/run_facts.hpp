@@ -1,6 +1,7 @@
 #pragma once
 /// run_facts: what a run is of, in a few words from its manifest: model, data, methods, documents.
 
+#include "bitlens/analysis/finished_questions.hpp"
 #include "bitlens/analysis/finished_study.hpp"
 #include "bitlens/report/number_text.hpp"
 #include "bitlens/report/visible_text.hpp"
@@ -54,26 +55,41 @@ inline std::string weights_name(json const& model) {
     return names.front() + (names.size() > 1 ? " and " + counted(names.size() - 1, "more file") : "");
 }
 
-} // namespace detail
-
-/// Errors: none, whatever the manifest holds.
-inline run_facts facts_of(finished_study const& s) {
+/// All but the documents, whose rows runs count each in their own way.
+inline run_facts facts_of_run(run_results const& run) {
     run_facts facts;
-    json const& setting = s.run.manifest.setting;
-    facts.model = detail::name_in(setting, "model");
+    json const& setting = run.manifest.setting;
+    facts.model = name_in(setting, "model");
     if (const auto model = setting.find("model"); model != setting.end() && model->is_object()) {
-        if (facts.model.empty()) facts.model = detail::weights_name(*model);
-        facts.kind = detail::name_in(*model, "architecture");
+        if (facts.model.empty()) facts.model = weights_name(*model);
+        facts.kind = name_in(*model, "architecture");
     }
-    facts.kind += (facts.kind.empty() ? "" : ", ") + counted(s.layers(), "layer");
-    facts.data = detail::name_in(setting, "data");
-    for (run_method const& m : s.run.manifest.methods)
+    if (run.layers() > 0) facts.kind += (facts.kind.empty() ? "" : ", ") + counted(run.layers(), "layer");
+    facts.data = name_in(setting, "data");
+    for (run_method const& m : run.manifest.methods)
         if (!m.origin.empty()) facts.origins.push_back(visible_line(m.name + ": " + m.origin));
-    for (auto const& m : s.methods) {
+    for (run_method const& m : run.methods()) {
         facts.methods += (facts.methods.empty() ? "" : ", ") + m.name;
         if (m.spec != m.name) facts.methods += " (" + m.spec + ")";
     }
+    return facts;
+}
+
+} // namespace detail
+
+/// Errors of both: none, whatever the manifest holds.
+inline run_facts facts_of(finished_study const& s) {
+    run_facts facts = detail::facts_of_run(s.run);
     facts.documents = counted(s.size(), "document") + " of " + lengths_text(s.run.documents.ids);
+    return facts;
+}
+inline run_facts facts_of(finished_questions const& q) {
+    run_facts facts = detail::facts_of_run(q.run);
+    facts.documents =
+        counted(q.size(), "question") + " behind " + counted(q.shots, "example") + " each, chosen with the seed";
+    facts.documents += q.seeds.size() == 1 ? " " : "s ";
+    for (std::size_t k = 0; k < q.seeds.size(); ++k)
+        facts.documents += (k == 0 ? "" : k + 1 == q.seeds.size() ? " and " : ", ") + std::to_string(q.seeds[k]);
     return facts;
 }
 

@@ -2,6 +2,7 @@
 /// How much two sets of examples have in common.
 
 #include "bitlens/core/error.hpp"
+#include "bitlens/stats/binomial.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -44,15 +45,11 @@ inline double chance_of_common(std::size_t a, std::size_t b, std::size_t n, std:
     if (a > n || b > n)
         throw shape_error("chance_of_common: sets of " + std::to_string(a) + " and " + std::to_string(b) +
                           ", expected at most the " + std::to_string(n) + " items that there are");
-    const auto log_choose = [](std::size_t of, std::size_t k) {
-        const auto log_factorial = [](std::size_t m) { return std::lgamma(static_cast<double>(m) + 1); };
-        return log_factorial(of) - log_factorial(k) - log_factorial(of - k);
-    };
     const std::size_t least = a + b > n ? a + b - n : 0;
     if (common <= least) return 1;
     double chance = 0;
     for (std::size_t k = common; k <= std::min(a, b); ++k)
-        chance += std::exp(log_choose(a, k) + log_choose(n - a, b - k) - log_choose(n, b));
+        chance += std::exp(detail::log_choose(a, k) + detail::log_choose(n - a, b - k) - detail::log_choose(n, b));
     return std::min(chance, 1.0);
 }
 
