@@ -3,6 +3,7 @@
 
 #include "bitlens/recipes/method_documents.hpp"
 #include "bitlens/text/documents.hpp"
+#include "bitlens/text/question_set.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -136,6 +137,25 @@ struct generate_arguments {
     machine_arguments machine;
 };
 void generate(generate_arguments const&);
+
+struct popqa_arguments {
+    model_arguments model;
+    std::filesystem::path data, out;
+    std::string methods;
+    calibration_arguments calibration;
+    question_keys keys;
+    std::vector<std::uint64_t> seeds{633}; // of the examples before a question
+    std::size_t shots = 15, tokens = 15;
+    std::optional<std::size_t> questions; // so many of them; none: all
+    std::uint64_t seed = 1;               // that draws them
+    std::vector<double> bucket_edges;     // log10; empty: every 0.5
+    std::size_t bucket_least = 100;
+    std::size_t at_once = 16;
+    std::string bos = "auto";
+    std::string arithmetic = default_arithmetic;
+    machine_arguments machine;
+};
+void popqa(popqa_arguments const&);
 
 struct verify_arguments {
     model_arguments a, b;

@@ -39,18 +39,6 @@ struct prompt_list {
     }
 };
 
-/// The ids of a prompt.   Errors: format_error where the tokenizer has no tokens for all of it.
-std::vector<std::int32_t> ids_of(std::string const& place, std::string const& text, tokenizer const& t,
-                                 std::optional<std::int32_t> bos, std::size_t vocabulary) {
-    auto ids = t.encode(text);
-    if (!t.writes(text, ids))
-        throw format_error(place + ": the tokenizer has no tokens for all of this text; its ids stand for " +
-                           in_quotes(visible_line(t.decode(ids)).substr(0, 200)));
-    if (bos) ids.insert(ids.begin(), *bos);
-    check_rows(place, t, ids, vocabulary);
-    return ids;
-}
-
 /// Errors: format_error that names a prompt without ids, and one of more than the model has positions.
 prompt_list read_prompts(generate_arguments const& a, checkpoint const& source, tokenizer const& t) {
     const auto bos = bos_token(t, a.bos);
@@ -69,7 +57,7 @@ prompt_list read_prompts(generate_arguments const& a, checkpoint const& source, 
         all.ids.push_back(std::move(ids));
     };
     if (a.prompt) {
-        add("--prompt", "", ids_of("--prompt", *a.prompt, t, bos, config.vocabulary));
+        add("--prompt", "", ids_of_prompt("--prompt", *a.prompt, t, bos, config.vocabulary));
         return all;
     }
     document_reader reader(*a.prompts, std::numeric_limits<std::size_t>::max(), a.keys);
@@ -78,7 +66,7 @@ prompt_list read_prompts(generate_arguments const& a, checkpoint const& source, 
         if (reader.holds_ids())
             check_ids(*a.prompts, d.row, d.ids, config.vocabulary);
         else
-            d.ids = ids_of(place, d.text, t, bos, config.vocabulary);
+            d.ids = ids_of_prompt(place, d.text, t, bos, config.vocabulary);
         add(place, d.id, std::move(d.ids));
     }
     if (const auto absent = reader.absent_keys(); !all.ids.empty() && !absent.empty())
@@ -133,15 +121,8 @@ void run(generate_arguments const& a, checkpoint const& source, prompt_list cons
     for (auto const& m : methods) check_shapes<weight>(config.block, config.layers, m, {});
     const arithmetic products = products_named(a.arithmetic);
     const std::size_t tokens = std::min(prompts.longest() + a.tokens, until.positions_of(config));
-    const std::uint64_t cached = config.layers * key_value_cache<>::bytes(tokens + tokens / 2, config.block.kv_heads,
-                                                                          config.block.head_dim, products);
-    auto demand = demand_of(source, methods, tokens, std::min(a.at_once, prompts.ids.size()), 0);
-    demand.states.per_example += cached + config.vocabulary * sizeof(float);
-    const auto plan = plan_memory(demand, here.memory, here.threads);
-    // What a prompt needs fits as often as it does; a sweep would take no larger block.
-    const std::uint64_t beside = plan.total - plan.cut.examples_per_block * demand.states.per_example;
-    const auto at_once = static_cast<std::size_t>(
-        std::clamp<std::uint64_t>((here.memory - beside) / demand.states.per_example, 1, a.at_once));
+    const auto [plan, at_once] =
+        plan_generation(source, methods, tokens, prompts.ids.size(), a.at_once, products, here);
     transformer<Architecture, weight> model(source, plan.full_resident);
     model = model_of(model, methods, plan).with_products(products);
     if (a.prompt)

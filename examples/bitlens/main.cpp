@@ -416,6 +416,58 @@ void add_generate(CLI::App& app, generate_arguments& a) {
     verb.callback([&a] { generate(a); });
 }
 
+std::string check_seed(std::string const& text) {
+    if (is_whole_number(text, 0, std::numeric_limits<std::uint64_t>::max())) return {};
+    return "whole numbers joined by commas are expected, as in 1,2,3; " + bitlens::in_quotes(text) + " was found";
+}
+
+void add_popqa(CLI::App& app, popqa_arguments& a) {
+    auto& verb = *app.add_subcommand("popqa", "what quantization leaves of what a model knows: questions behind a few "
+                                              "examples, marked and put in order of popularity, with a report");
+    add_model_options(verb, "--model", a.model);
+    verb.add_option("--data", a.data, "questions with right answers: TSV as PopQA is published, or JSONL")
+        ->required()
+        ->check(CLI::ExistingFile);
+    const auto add_key = [&verb](char const* option, std::string& key, char const* help) {
+        verb.add_option(option, key, help)->check(check_key)->capture_default_str();
+    };
+    add_key("--question-key", a.keys.text, "the column or key of the question");
+    add_key("--answers-key", a.keys.answers, "that of the list of right answers");
+    add_key("--bucket-key", a.keys.bucket, "that of the popularity, a number by which questions are put in buckets");
+    add_key("--relation-key", a.keys.relation, "that of the template, none of which gives two examples of a prompt");
+    add_key("--id-key", a.keys.id, "that of the id");
+    add_methods_option(verb, a.methods)->required();
+    verb.add_option("--out", a.out, "the run folder; an unfinished run there goes on")->required();
+    add_calibration_options(verb, a.calibration);
+    verb.add_option("--seeds", a.seeds, "comma-separated: each draws other examples for all questions")
+        ->delimiter(',')
+        ->check(check_seed)
+        ->capture_default_str();
+    verb.add_option("--shots", a.shots, "examples before a question, each of another template")
+        ->check(whole_number(0, 1000))
+        ->capture_default_str();
+    verb.add_option("--tokens", a.tokens, "new tokens of an answer at most")
+        ->check(whole_number(1, 1000))
+        ->capture_default_str();
+    verb.add_option("--questions", a.questions, "ask so many of them, drawn with --seed (default: all)")
+        ->check(whole_number(1, large));
+    verb.add_option("--seed", a.seed, "that draws the questions of --questions")
+        ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()))
+        ->capture_default_str();
+    verb.add_option("--bucket-edges", a.bucket_edges, "comma-separated log10 of popularity (default: every 0.5)")
+        ->delimiter(',');
+    verb.add_option("--bucket-least", a.bucket_least, "questions of a bucket; smaller ones join their neighbour")
+        ->check(whole_number(1, large))
+        ->capture_default_str();
+    verb.add_option("--at-once", a.at_once, "prompts that run side by side, if memory allows it")
+        ->check(whole_number(1, large))
+        ->capture_default_str();
+    add_bos_option(verb, a.bos);
+    add_arithmetic_option(verb, a.arithmetic);
+    add_machine_options(verb, a.machine);
+    verb.callback([&a] { popqa(a); });
+}
+
 /// Returns the exit code.
 int say(const char* error, int code = 1) {
     write_error("bitlens: ");
@@ -527,6 +579,7 @@ int main(int argc, char** argv) try {
     probe_arguments probe;
     perplexity_arguments perplexity;
     generate_arguments generate;
+    popqa_arguments popqa;
     verify_arguments verify;
     add_quantize(app, quantize);
     add_study(app, study);
@@ -537,6 +590,7 @@ int main(int argc, char** argv) try {
     add_probe(app, probe);
     add_perplexity(app, perplexity);
     add_generate(app, generate);
+    add_popqa(app, popqa);
     add_verify(app, verify, code);
     explain_bus_errors();
     try {

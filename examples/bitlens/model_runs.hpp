@@ -172,6 +172,28 @@ inline memory_demand demand_of(checkpoint const& source, std::vector<method> con
                      results_per_row, rules);
 }
 
+/// How a model generates after prompts: what is kept, and how many of them are read side by side.
+struct generation_plan {
+    memory_plan memory;
+    std::size_t at_once;
+};
+
+/// Of `rows` prompts, the longest of `tokens` with what follows it.   Errors: as plan_memory.
+inline generation_plan plan_generation(checkpoint const& source, std::vector<method> const& methods, std::size_t tokens,
+                                       std::size_t rows, std::size_t most_at_once, arithmetic products,
+                                       machine const& here) {
+    model_config const& config = source.config();
+    const std::uint64_t cached = config.layers * key_value_cache<>::bytes(tokens + tokens / 2, config.block.kv_heads,
+                                                                          config.block.head_dim, products);
+    auto demand = demand_of(source, methods, tokens, std::min(most_at_once, rows), 0);
+    demand.states.per_example += cached + config.vocabulary * sizeof(float);
+    const auto plan = plan_memory(demand, here.memory, here.threads);
+    // What a prompt needs fits as often as it does; a sweep would take no larger block.
+    const std::uint64_t beside = plan.total - plan.cut.examples_per_block * demand.states.per_example;
+    return {plan, static_cast<std::size_t>(
+                      std::clamp<std::uint64_t>((here.memory - beside) / demand.states.per_example, 1, most_at_once))};
+}
+
 /// One line for people: what is kept, and how large a block is.
 inline std::string plan_text(memory_demand const& d, memory_plan const& plan, std::uint64_t allowed) {
     const auto kept = [&](std::uint64_t all, bool resident) {

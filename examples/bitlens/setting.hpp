@@ -13,6 +13,7 @@
 #include "bitlens/report/visible_text.hpp"
 #include "bitlens/simd/arch.hpp"
 #include "bitlens/sweep/manifest.hpp"
+#include "bitlens/sweep/select_documents.hpp"
 #include "bitlens/text/tokenizer.hpp"
 #include "bitlens/text/tokenizer_file.hpp"
 
@@ -148,6 +149,18 @@ inline std::optional<std::int32_t> bos_token(tokenizer const& t, std::string con
     } catch (option_error const& e) {
         throw option_error("--bos " + policy + ": " + e.what());
     }
+}
+
+/// The ids of a prompt.   Errors: format_error where the tokenizer has no tokens for all of it.
+inline std::vector<std::int32_t> ids_of_prompt(std::string const& place, std::string const& text, tokenizer const& t,
+                                               std::optional<std::int32_t> bos, std::size_t vocabulary) {
+    auto ids = t.encode(text);
+    if (!t.writes(text, ids))
+        throw format_error(place + ": the tokenizer has no tokens for all of this text; its ids stand for " +
+                           in_quotes(visible_line(t.decode(ids)).substr(0, 200)));
+    if (bos) ids.insert(ids.begin(), *bos);
+    check_rows(place, t, ids, vocabulary);
+    return ids;
 }
 
 } // namespace bitlens::command

@@ -3,6 +3,7 @@
 #include "commands.hpp"
 #include "model_runs.hpp"
 #include "progress.hpp"
+#include "run_methods.hpp"
 #include "setting.hpp"
 #include "signals.hpp"
 #include "streams.hpp"
@@ -38,35 +39,6 @@ namespace bitlens::command {
 
 namespace {
 
-/// As the manifest has them.
-std::vector<run_method> named(std::vector<method> const& methods, std::vector<planned_quantization> const& plans = {}) {
-    std::vector<run_method> all;
-    for (auto const& m : methods) all.push_back({m.name, m.text()});
-    for (std::size_t i = 0; i < methods.size(); ++i) {
-        if (methods[i].folder.empty()) continue;
-        all[i].quantized = identity_of_stored(methods[i]);
-        all[i].origin = origin_of_stored(methods[i]);
-    }
-    for (auto const& plan : plans) {
-        all[plan.method].quantized = plan.identity;
-        all[plan.method].origin = calibrated_on(plan.manifest);
-    }
-    return all;
-}
-
-/// Beside what the study quantizes itself stands a link to what was quantized elsewhere, for those that go on from it.
-/// Errors: io_error.
-void link_folders(std::filesystem::path const& run, std::vector<method> const& methods) {
-    for (auto const& m : methods) {
-        const auto link = quantized_in_run(run, m.name);
-        std::error_code code;
-        if (m.folder.empty() || m.folder == link || std::filesystem::exists(link, code)) continue;
-        std::filesystem::create_directories(link.parent_path(), code);
-        if (!code) std::filesystem::create_symlink(std::filesystem::absolute(m.folder), link, code);
-        if (code) throw io_error(link.string() + ": cannot be made: " + code.message());
-    }
-}
-
 /// Beside each method that rounds in groups the same one with groups moved by half of one: a grid that the full model
 /// lies on already flatters or distorts one of the two more.
 std::vector<method> with_shifted(std::vector<method> methods) {
@@ -84,12 +56,6 @@ std::vector<method> with_shifted(std::vector<method> methods) {
             m.kind);
     }
     return all;
-}
-
-/// What the file says of the full model's weights, and the grid that they lie on.
-std::string full_text(checkpoint const& source) {
-    const std::string grid = grid_text(source);
-    return source.format_description() + (grid.empty() ? "" : "; on a low-bit grid already (" + grid + ")");
 }
 
 /// What "--tokens" says, of which nothing is found wrong any more.

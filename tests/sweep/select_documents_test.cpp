@@ -140,3 +140,59 @@ TEST_CASE("a text with a token that the model has no row for is refused, where i
           path.string() + ": line 2, document 0 (id \"7\"): among its tokens is \"<|im_end|>\" (id 2), for which the "
                           "model has no row: it has 2, for the ids from 0 to 1");
 }
+
+TEST_CASE("a prompt is read and not scored, and what is too long with it is left out whole") {
+    const test::temporary_folder folder;
+    const tokenizer t = tiny_tokenizer();
+    const auto path = folder.write("d.jsonl", "{\"before\": \"a cat sat on\", \"text\": \" the mat\"}\n"
+                                              "{\"text\": \"the dog\"}\n");
+    const std::size_t vocabulary = t.vocabulary_size();
+    document_keys keys;
+    keys.prompt = "before";
+    for (const std::optional<std::int32_t> bos : {std::optional<std::int32_t>(), std::optional<std::int32_t>(1)}) {
+        const auto s = select_documents(path, &t, bos, vocabulary, row_length::any_up_to(100), {}, keys);
+        REQUIRE(s.documents.size() == 2);
+        const std::size_t first = bos ? 1 : 0, prompt = t.encode("a cat sat on").size();
+        REQUIRE(t.encode("a cat sat on the mat").size() > prompt);
+        CHECK(s.documents.ids.scored(0).first == prompt + first - 1);
+        CHECK(s.documents.ids.tokens(0) == t.encode("a cat sat on the mat").size() + first);
+        CHECK(s.documents.bytes[0] == 8u);
+        CHECK(s.documents.ids.scored(1).first == 0);
+    }
+    // A text that melts into the last tokens of its prompt is scored from there.
+    const std::string text = "a cat sat on the mat";
+    const auto whole_ids = t.encode(text);
+    std::size_t melted = 0;
+    for (std::size_t cut = 1; cut < text.size(); ++cut) {
+        const auto alone = t.encode(text.substr(0, cut));
+        std::size_t common = 0;
+        while (common < std::min(whole_ids.size(), alone.size()) && whole_ids[common] == alone[common]) ++common;
+        if (common == alone.size() || common == 0) continue;
+        ++melted;
+        const auto file = folder.write("m.jsonl", "{\"before\": \"" + text.substr(0, cut) + "\", \"text\": \"" +
+                                                      text.substr(cut) + "\"}\n");
+        const auto one = select_documents(file, &t, {}, vocabulary, row_length::any_up_to(100), {}, keys);
+        CHECK(std::ranges::equal(one.documents.ids.row(0), whole_ids));
+        CHECK(one.documents.ids.scored(0).first == common - 1);
+    }
+    CHECK(melted > 0);
+
+    const auto choices = folder.write(
+        "c.jsonl", "{\"text\": \"a cat sat on\", \"c\": [\"the mat\", \"the dog\"], \"a\": 1, \"id\": \"x\"}\n"
+                   "{\"text\": \"a cat\", \"c\": [\"sat on the mat the dog saw the cat\", \"sat\"], \"a\": 0}\n"
+                   "{\"text\": \"the\", \"c\": [\"dog\", \"cat\", \"mat\"], \"a\": 2}\n");
+    document_keys of_choices;
+    of_choices.choices = "c";
+    of_choices.answer = "a";
+    const std::size_t most = t.encode("a cat sat on the mat").size();
+    const auto s = select_documents(choices, &t, {}, vocabulary, row_length::any_up_to(most), {}, of_choices);
+    CHECK(s.documents.rows == std::vector<std::size_t>{0, 0, 2, 2, 2});
+    REQUIRE(s.documents.kept.size() == 2);
+    CHECK(s.documents.kept[0].values == std::vector<std::string>{"0", "1", "0", "1", "2"});
+    CHECK(s.documents.kept[1].values == std::vector<std::string>{"0", "1", "0", "0", "1"});
+    REQUIRE(s.too_long.size() == 1);
+    CHECK(s.too_long[0].find("line 2") != std::string::npos);
+    // Never half of a question.
+    CHECK(select_documents(choices, &t, {}, vocabulary, row_length::any_up_to(most), 1, of_choices).documents.size() ==
+          2);
+}

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <span>
@@ -30,9 +31,11 @@ struct generation_end {
     std::size_t most_tokens = 64;           // new ones
     std::vector<std::int32_t> ids{};        // any of them
     std::vector<std::string> texts{};       // any of them within the text of the new tokens
-    tokenizer const* text_of_ids = nullptr; // that says what this text is; needed for `texts` alone
+    tokenizer const* text_of_ids = nullptr; // that says what this text is; needed for texts and is_complete alone
     std::size_t most_positions = 0;         // that are read; 0: those that the model was trained on
+    std::function<bool(std::string_view)> is_complete{}; // says so of the text of the new tokens; none: never
 
+    bool looks_at_text() const noexcept { return !texts.empty() || is_complete; }
     std::size_t positions_of(model_config const& config) const noexcept {
         return most_positions == 0 ? config.context : most_positions;
     }
@@ -118,11 +121,12 @@ struct generation {
             ended = true;
         };
         if (std::ranges::find(until.ids, next.id) != until.ids.end()) return end(generation_stop::id);
-        if (!until.texts.empty()) {
+        if (until.looks_at_text()) {
             const std::string all =
                 text_after(*until.text_of_ids, std::span<const std::int32_t>(text.ids).first(prompt), result.ids);
             for (auto const& stop : until.texts)
                 if (all.find(stop) != all.npos) return end(generation_stop::text);
+            if (until.is_complete && until.is_complete(all)) return end(generation_stop::text);
         }
         if (result.ids.size() >= until.most_tokens) return end(generation_stop::most_tokens);
         if (text.ids.size() > until.positions_of(config)) end(generation_stop::context);
@@ -144,7 +148,7 @@ inline void check_generation(model_config const& config, std::span<const std::in
                                std::to_string(config.vocabulary) + " of the vocabulary");
     for (auto const& text : until.texts)
         if (text.empty()) throw option_error("generate: an empty text ends a text, expected at least one byte");
-    if (!until.texts.empty() && until.text_of_ids == nullptr)
+    if (until.looks_at_text() && until.text_of_ids == nullptr)
         throw option_error("generate: a text ends a text, and no tokenizer says what ids stand for");
 }
 

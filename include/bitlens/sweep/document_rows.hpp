@@ -10,7 +10,10 @@
 #include <cstdint>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -46,14 +49,19 @@ struct document_rows {
 
     /// The first `count`, or all.
     document_rows first(std::size_t count) const {
-        const auto n = static_cast<std::ptrdiff_t>(std::min(count, size()));
-        std::vector<std::size_t> numbers(static_cast<std::size_t>(n));
+        std::vector<std::size_t> numbers(std::min(count, size()));
         std::iota(numbers.begin(), numbers.end(), std::size_t{0});
-        const auto head = [n](auto const& list) {
-            return std::remove_cvref_t<decltype(list)>(list.begin(), list.begin() + n);
+        return chosen(numbers);
+    }
+    /// Some of them.
+    document_rows chosen(std::span<const std::size_t> numbers) const {
+        const auto some_of = [&](auto const& list) {
+            std::remove_cvref_t<decltype(list)> some;
+            for (const std::size_t n : numbers) some.push_back(list[n]);
+            return some;
         };
-        document_rows some{ids.chosen(numbers), head(rows), head(names), head(topics), head(bytes), {}};
-        for (kept_values const& k : kept) some.kept.push_back({k.name, head(k.values)});
+        document_rows some{ids.chosen(numbers), some_of(rows), some_of(names), some_of(topics), some_of(bytes), {}};
+        for (kept_values const& k : kept) some.kept.push_back({k.name, some_of(k.values)});
         return some;
     }
 

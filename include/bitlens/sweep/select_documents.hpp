@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -32,7 +34,11 @@ struct row_length {
 struct document_selection {
     document_rows documents;
     std::size_t read = 0, shorter = 0, cut = 0; // rows read; of them, left out, and cut to the length
+    std::vector<std::string> too_long{};        // rows with prompts that are longer and left out, in words
 };
+
+/// What examples.csv calls the choices of questions: which one a row is, and whether ("1" or "0") it is the right one.
+inline constexpr const char *choice_name = "choice", *is_answer_name = "is_answer";
 
 namespace detail {
 
@@ -44,6 +50,35 @@ inline std::optional<std::uint64_t> scored_bytes(tokenizer const* t, std::span<c
         bytes += t->token_bytes(id).size();
     }
     return bytes;
+}
+
+/// The ids of a document's text behind its prompt, and how many of them are the prompt: those that the two have in
+/// common, since a text may change the last tokens of what stands before it.
+struct prompted_ids {
+    std::vector<std::int32_t> ids;
+    std::size_t prompt;
+};
+inline prompted_ids encode_document(tokenizer const& t, std::optional<std::int32_t> bos, document const& d) {
+    prompted_ids all{t.encode(d.prompt + d.text), 0};
+    if (!d.prompt.empty()) {
+        const auto alone = t.encode(d.prompt);
+        const auto [end, of_prompt] = std::ranges::mismatch(all.ids, alone);
+        all.prompt = static_cast<std::size_t>(end - all.ids.begin());
+    }
+    if (bos) {
+        all.ids.insert(all.ids.begin(), *bos);
+        ++all.prompt;
+    }
+    all.prompt = std::max<std::size_t>(all.prompt, 1);
+    return all;
+}
+
+/// Leaves out the rows of `s` whose rows of the data are named: a question of which a choice is missing is none.
+inline void leave_out_rows(document_rows& s, std::set<std::size_t> const& rows_of_data) {
+    std::vector<std::size_t> kept;
+    for (std::size_t n = 0; n < s.size(); ++n)
+        if (!rows_of_data.contains(s.rows[n])) kept.push_back(n);
+    if (kept.size() < s.size()) s = s.chosen(kept);
 }
 
 /// A document of a file in words: "d.jsonl: line 7, document 5 (id "mine")".
@@ -66,7 +101,8 @@ inline void check_rows(std::string const& who, tokenizer const& t, std::span<con
                                std::to_string(vocabulary - 1));
 }
 
-/// The first `limit` rows (all without one) that are long enough, each cut to `length.most` ids. Text is encoded, with
+/// The first `limit` rows (all without one) that are long enough, each cut to `length.most` ids; one with a prompt is
+/// never cut, but left out with all choices of its question, and named. Text is encoded, with
 /// `bos` before it where there is one; rows of ids are taken as they stand. What is cut off is not judged. t: nullptr
 /// only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines. Errors: those of document_reader and encode;
 /// option_error for a key asked for by name that no row has; format_error naming the document for an id outside the
@@ -76,13 +112,30 @@ inline document_selection select_documents(std::filesystem::path const& data, to
                                            std::optional<std::size_t> limit, document_keys const& keys = {}) {
     document_selection s;
     for (auto const& key : keys.kept) s.documents.kept.push_back({key, {}});
+    const bool has_choices = !keys.choices.empty();
+    if (has_choices)
+        for (const char* name : {choice_name, is_answer_name}) s.documents.kept.push_back({name, {}});
+    std::set<std::size_t> left_out; // rows of the data
     document_reader reader(data, length.most, keys);
     BITLENS_ASSERT(t != nullptr || reader.holds_ids());
-    for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
+    const auto is_enough = [&](document const& d) { // never in the middle of a question
+        return limit && s.documents.rows.size() >= *limit &&
+               (!has_choices || s.documents.rows.empty() || s.documents.rows.back() != d.row);
+    };
+    for (document d; (!limit || has_choices || s.documents.rows.size() < *limit) && reader.next(d) && !is_enough(d);) {
         ++s.read;
+        std::size_t prompt = 1;
         if (!reader.holds_ids()) {
-            d.ids = t->encode(d.text);
-            if (bos) d.ids.insert(d.ids.begin(), *bos);
+            auto encoded = detail::encode_document(*t, bos, d);
+            d.ids = std::move(encoded.ids);
+            prompt = encoded.prompt;
+            if (prompt == d.ids.size() && !d.prompt.empty())
+                throw format_error(detail::place_of(data, d) + ": no token is left of the text behind its prompt");
+            if (!d.prompt.empty() && d.ids.size() > length.most) {
+                s.too_long.push_back(detail::place_of(data, d));
+                left_out.insert(d.row);
+                continue;
+            }
         }
         if (d.ids.size() < length.least) {
             ++s.shorter;
@@ -101,13 +154,18 @@ inline document_selection select_documents(std::filesystem::path const& data, to
         } else {
             check_rows(detail::place_of(data, d), *t, used, vocabulary);
         }
-        s.documents.ids.add(used);
+        s.documents.ids.add(used, prompt);
         s.documents.rows.push_back(d.row);
         s.documents.names.push_back(d.id);
         s.documents.topics.push_back(d.topic);
         for (std::size_t k = 0; k < d.kept.size(); ++k) s.documents.kept[k].values.push_back(d.kept[k]);
-        s.documents.bytes.push_back(detail::scored_bytes(t, used));
+        if (has_choices) {
+            s.documents.kept[keys.kept.size()].values.push_back(std::to_string(d.choice));
+            s.documents.kept[keys.kept.size() + 1].values.push_back(d.is_answer ? "1" : "0");
+        }
+        s.documents.bytes.push_back(detail::scored_bytes(t, used.subspan(prompt - 1)));
     }
+    if (has_choices) detail::leave_out_rows(s.documents, left_out);
     if (const auto absent = reader.absent_keys(); s.read > 0 && !absent.empty())
         throw option_error(data.string() + ": none of the " + std::to_string(s.read) + " rows read has the key " +
                            in_quotes(absent[0]));
