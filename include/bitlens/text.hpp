@@ -8,6 +8,7 @@
 #include "bitlens/text/byte_pair_model.hpp"
 #include "bitlens/text/case_mapping.hpp"
 #include "bitlens/text/documents.hpp"
+#include "bitlens/text/few_shots.hpp"
 #include "bitlens/text/json_lines.hpp"
 #include "bitlens/text/multiple_choice.hpp"
 #include "bitlens/text/near_duplicates.hpp"
