@@ -128,6 +128,9 @@ inline std::string gunzip(std::span<const std::byte> bytes, std::string const& w
     }
 }
 
+/// Whether a line holds nothing but white space.
+inline bool is_blank_line(std::string_view line) noexcept { return line.find_first_not_of(" \t\r") == line.npos; }
+
 /// The lines of a text file, plain or gzip (told apart by its first bytes). A line ends with `\n` or `\r\n`; the last
 /// may end with the file; a byte order mark before the first is skipped. Errors: io_error as mapped_file; format_error
 /// naming the file for damaged gzip, and the line for one longer than longest_line.

@@ -151,20 +151,6 @@ struct calibration_set {
 
 namespace detail {
 
-/// Without white space at both ends, as Unicode has it.   text: UTF-8.
-inline std::string_view without_outer_space(std::string_view text) {
-    std::size_t begin = text.size(), end = 0;
-    for (std::size_t at = 0; at < text.size();) {
-        const character c = decode_utf8(text, at);
-        if (class_of(c.code) != character_class::space) {
-            begin = std::min(begin, at);
-            end = at + c.size;
-        }
-        at += c.size;
-    }
-    return begin < end ? text.substr(begin, end - begin) : std::string_view();
-}
-
 /// All that a reader still gives, in an order that the seed alone decides.
 inline std::vector<document> shuffled(document_reader& reader, std::uint64_t seed) {
     std::vector<document> all;
@@ -247,7 +233,7 @@ inline calibration_set read_calibration(std::filesystem::path const& path, calib
     for (document d; wants_more() && next(d);) {
         ++s.read;
         if (!s.holds_ids) {
-            const std::string_view stripped = detail::without_outer_space(d.text);
+            const std::string_view stripped = without_outer_space(d.text);
             if (stripped.empty()) {
                 ++s.empty;
                 continue;

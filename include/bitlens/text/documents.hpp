@@ -11,6 +11,7 @@
 #include "bitlens/io/npy.hpp"
 #include "bitlens/text/json_lines.hpp"
 #include "bitlens/text/multiple_choice.hpp"
+#include "bitlens/text/unicode.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -238,7 +239,7 @@ private:
         for (auto const& key : keys_.kept) d.kept.push_back(label(key, true));
         if (!keys_.prompt.empty()) d.prompt = prompt_of(line);
         if (keys_.choices.empty()) return;
-        if (is_blank(d.text))
+        if (without_outer_space(d.text).empty())
             detail::refuse_json(line[keys_.text].value, keys_.text, place, "a string of more than white space");
         choices_ = read_choices(line, keys_.choices, keys_.answer);
         if (d.id.empty()) d.id = std::to_string(d.row);

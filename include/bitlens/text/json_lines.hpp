@@ -19,9 +19,6 @@
 
 namespace bitlens {
 
-/// Whether a line holds nothing but white space of ASCII.
-inline bool is_blank(std::string_view line) noexcept { return line.find_first_not_of(" \t\n\v\f\r") == line.npos; }
-
 /// Reads JSON Lines, plain or gzip, and of each line the members under some keys. Lines of white space alone are
 /// skipped, but counted.
 class json_line_reader {
@@ -38,7 +35,7 @@ public:
     bool next() {
         do
             if (!lines_.next(line_)) return false;
-        while (is_blank(line_));
+        while (is_blank_line(line_));
         return true;
     }
 

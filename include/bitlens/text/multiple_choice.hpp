@@ -5,6 +5,7 @@
 #include "bitlens/core/utf8.hpp"
 #include "bitlens/io/json.hpp"
 #include "bitlens/text/json_lines.hpp"
+#include "bitlens/text/unicode.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -40,7 +41,7 @@ namespace detail {
 /// A string that is more than white space, an element of an array.   Errors: format_error.
 inline std::string some_text(json const& value, std::string_view key, std::string_view who, std::size_t element) {
     auto text = json_value<std::string>(value, key, who, element);
-    if (is_blank(text)) refuse_json(value, key, who, "a string of more than white space", element);
+    if (without_outer_space(text).empty()) refuse_json(value, key, who, "a string of more than white space", element);
     return text;
 }
 

@@ -142,6 +142,20 @@ inline character_class class_of(char32_t code) noexcept {
     return code < 0x80 ? detail::ascii_class[code] : detail::look_up_class(code);
 }
 
+/// The text without white space at both ends.   text: UTF-8.
+inline std::string_view without_outer_space(std::string_view text) {
+    std::size_t begin = text.size(), end = 0;
+    for (std::size_t at = 0; at < text.size();) {
+        const character c = decode_utf8(text, at);
+        if (class_of(c.code) != character_class::space) {
+            begin = std::min(begin, at);
+            end = at + c.size;
+        }
+        at += c.size;
+    }
+    return begin < end ? text.substr(begin, end - begin) : std::string_view();
+}
+
 /// The sides on which a letter or a mark can stand where a pattern asks for capitals and then small letters.
 enum class letter_case : std::uint8_t {
     upper,  // `[\p{Lu}\p{Lt}]`
