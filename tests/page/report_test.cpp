@@ -1,7 +1,7 @@
 #include "bitlens/page/report.hpp"
 
 #include "../page_script_hash.hpp"
-#include "../report/markup.hpp"
+#include "report_for_test.hpp"
 #include "run_for_test.hpp"
 
 #include <cmath>
@@ -11,69 +11,11 @@
 #include <string>
 
 using namespace bitlens;
+using test::all_files;
 
 namespace {
 
-/// Every file below a folder, by its path from there.
-std::map<std::string, std::string> all_files(std::filesystem::path const& folder) {
-    std::map<std::string, std::string> files;
-    for (auto const& entry : std::filesystem::recursive_directory_iterator(folder))
-        if (entry.is_regular_file())
-            files[std::filesystem::relative(entry.path(), folder).string()] = test::read_bytes(entry.path());
-    return files;
-}
-
-/// Takes each block of data out of a page; all are JSON and hold nothing that could end their element.
-void take_data(std::string& page, std::set<std::string>& ids) {
-    const std::string begin = page_data_begin("");
-    const std::string_view kind = std::string_view(begin).substr(0, begin.size() - 2); // up to the id
-    for (auto at = page.find(kind); at != std::string::npos; at = page.find(kind, at)) {
-        const auto name = at + kind.size(), content = page.find("\">", name) + 2, end = page.find('<', content);
-        const std::string id = page.substr(name, content - 2 - name);
-        CAPTURE(id);
-        REQUIRE(std::string_view(page).substr(end).starts_with(page_data_end));
-        CHECK(parse_json(page.substr(content, end - content), id).is_object());
-        CHECK(ids.insert(id).second);
-        page.erase(at, end + page_data_end.size() - at);
-    }
-}
-
-void check_page(std::string page) {
-    for (page_script const& ours : detail::page_scripts()) {
-        const auto script = page.find(ours.element());
-        REQUIRE(script != std::string::npos);
-        page.erase(script, ours.element().size());
-    }
-    std::set<std::string> ids;
-    take_data(page, ids);
-    for (auto at = page.find(" id=\""); at != std::string::npos; at = page.find(" id=\"", at + 1)) {
-        const std::string id = page.substr(at + 5, page.find('"', at + 5) - at - 5);
-        CHECK_MESSAGE(ids.insert(id).second, id);
-    }
-    for (const char* what : {"<script", "<img", "<iframe", "<link", "@import", "url(", "src=", "javascript:", "onload"})
-        CHECK_MESSAGE(page.find(what) == std::string::npos, what);
-    for (auto at = page.find("href=\""); at != std::string::npos; at = page.find("href=\"", at + 1)) {
-        const std::string target = page.substr(at + 6, page.find('"', at + 6) - at - 6);
-        const bool stays = target.starts_with('#') || target.starts_with("figures/") || target == "summary.json" ||
-                           target == "examples.csv";
-        CHECK_MESSAGE(stays, target);
-        if (target.starts_with('#')) CHECK_MESSAGE(ids.contains(target.substr(1)), target);
-    }
-}
-
-void check_all(std::map<std::string, std::string> const& files) {
-    for (auto const& file : files) {
-        std::string const &name = file.first, &bytes = file.second;
-        CAPTURE(name);
-        if (name == "report.html") check_page(bytes);
-        if (name.ends_with(".svg")) CHECK(xml_complaint(bytes) == "");
-        if (name.ends_with(".json")) CHECK(parse_json(bytes, name).is_object());
-        if (name.ends_with(".csv")) CHECK_FALSE(csv_table(bytes, name).columns().empty());
-        if (name == "tokens.npz") continue;
-        for (const char* not_a_number : {"nan", "inf,", "\"inf\"", ">inf<"})
-            CHECK_MESSAGE(bytes.find(not_a_number) == std::string::npos, not_a_number);
-    }
-}
+void check_all(test::report_files const& files) { test::check_report(files, detail::page_scripts()); }
 
 } // namespace
 

@@ -3,6 +3,7 @@
 #include "markup.hpp"
 
 #include <cmath>
+#include <cstdio>
 #include <doctest/doctest.h>
 #include <string>
 #include <vector>
@@ -186,6 +187,40 @@ TEST_CASE("an area begins at zero") {
     CHECK(xml_complaint(svg) == "");
     CHECK(occurrences(svg, "class=\"area\"") == 2);
     CHECK(svg.find(">0</text>") != std::string::npos);
+}
+
+TEST_CASE("a bar stands on zero from its low to its high, and says its numbers") {
+    chart c = curves(0);
+    c.y.whole_numbers = true;
+    c.series.push_back({"questions", mark::bars, {{2.25, 8, "2 to 2.5", 2.0, 2.5}, {3, 4, "2.5 to 4", 2.5, 4.0}}});
+    c.x.whole_numbers = false;
+    const std::string svg = drawn(c);
+    CHECK(xml_complaint(svg) == "");
+    CHECK(svg.find(">questions, 2 to 2.5: 2.250, 8</title>") != std::string::npos);
+    REQUIRE(occurrences(svg, "class=\"area\"/>") == 2);
+    CHECK(occurrences(svg, "class=\"line\"/>") == 2);
+    // The x axis holds both ends of each bar; the second begins where the first ends and is half as high.
+    double left[2] = {}, base[2] = {}, top[2] = {}, right[2] = {};
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < 2; ++i) {
+        at = svg.find("<path d=\"M", at + 1);
+        REQUIRE(std::sscanf(svg.c_str() + at, "<path d=\"M%lf %lf L%*f %lf L%lf", &left[i], &base[i], &top[i],
+                            &right[i]) == 4);
+        at = svg.find("class=\"line\"/>", at); // the same bar's outline
+    }
+    CHECK(left[1] == right[0]);
+    CHECK(right[1] - left[1] == doctest::Approx(3 * (right[0] - left[0])).epsilon(1e-3));
+    CHECK(base[0] == base[1]);
+    CHECK(base[0] - top[0] == doctest::Approx(2 * (base[1] - top[1])).epsilon(1e-3));
+    c.series[0].points[1].high = std::nullopt; // no bar without its ends
+    CHECK(occurrences(drawn(c), "class=\"area\"/>") == 1);
+}
+
+TEST_CASE("lines mark the places that split a chart, where it shows them") {
+    chart c = curves(1);
+    CHECK(occurrences(drawn(c), "class=\"split\"/>") == 0);
+    c.splits = {1.5, 2.5, 40};
+    CHECK(occurrences(drawn(c), "class=\"split\"/>") == 2);
 }
 
 TEST_CASE("places along an area say their numbers") {

@@ -2,6 +2,8 @@
 /// claim: one finding of the paper, put as a question to a run, with what each method or pair answers.
 
 #include "bitlens/analysis/verdicts.hpp"
+#include "bitlens/report/number_text.hpp"
+#include "bitlens/report/table.hpp"
 
 #include <algorithm>
 #include <array>
@@ -72,6 +74,17 @@ inline std::string verdict_rule() {
            "layers holds where more than half of them show it, and agrees in most layers where not all do (of the MLP "
            "outputs the paper itself says “most”). That no topic prevails agrees where it holds so of every topic, and "
            "differs where it fails so of one. Overlaps are set against those of random sets, 2.5 % to each side.";
+}
+
+/// Claims with what a run answers. The notes say how verdicts are found, and of what the paper's numbers are.
+inline table claims_table(std::span<const claim> found, std::vector<std::string> notes) {
+    table t{"claims",
+            "What the paper finds, and what this run shows",
+            {{"verdict", "verdict"}, {"finding", "finding"}, {"paper", "the paper"}, {"run", "this run"}},
+            {},
+            std::move(notes)};
+    for (auto const& c : found) t.add({verdict(c), c.question, c.paper, c.answer.text});
+    return t;
 }
 
 namespace detail {

@@ -351,14 +351,8 @@ inline std::vector<claim> claims_of(evidence const& e) {
 
 /// The verdict first, whose rule is the first note. How strong a finding is, the numbers say.
 inline table claims_table(std::span<const claim> found) {
-    table t{"claims",
-            "What the paper finds, and what this run shows",
-            {{"verdict", "verdict"}, {"finding", "finding"}, {"paper", "the paper"}, {"run", "this run"}},
-            {},
-            {verdict_rule(),
-             "The paper's numbers are of other models, methods and documents: " + std::string(published::source)}};
-    for (auto const& c : found) t.add({verdict(c), c.question, c.paper, c.answer.text});
-    return t;
+    return claims_table(found, {verdict_rule(), "The paper's numbers are of other models, methods and documents: " +
+                                                    std::string(published::source)});
 }
 
 } // namespace bitlens

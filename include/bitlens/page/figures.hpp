@@ -92,7 +92,7 @@ inline double upper_half_line(finished_study const& s) { return static_cast<doub
 inline chart correlation_chart(finished_study const& s, std::string name, std::string title) {
     chart c = empty_chart(std::move(name), std::move(title), layer_axis(), {"Pearson correlation"});
     c.zero_line = true;
-    c.split = upper_half_line(s);
+    c.splits = {upper_half_line(s)};
     return c;
 }
 
@@ -249,7 +249,7 @@ inline figure kurtosis_figure(finished_study const& s, std::size_t v, resampler&
                                       detail::layer_axis(), {"mean kurtosis (log scale)", scale::logarithmic});
         c.series = detail::large_and_ctrl(draws.means(values, s.sets[v]), 0);
         c.note = detail::size_note(s.sets[v]);
-        c.split = detail::upper_half_line(s);
+        c.splits = {detail::upper_half_line(s)};
         f.charts.push_back(std::move(c));
     };
     add("r", s.kurtosis_r);

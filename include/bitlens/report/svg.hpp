@@ -26,11 +26,12 @@ enum class scale { linear, logarithmic };
 struct axis {
     std::string title; // with its unit
     bitlens::scale scale = scale::linear;
-    bool whole_numbers = false; // ticks at 0, 1, 2 …: layers
+    bool whole_numbers = false; // ticks at 0, 1, 2 …: layers, counts
     bool numbered = true;       // else places along it only keep dots apart
 };
 
-enum class mark { line, band, dots, area }; // a band is a line with an interval around it
+/// A band is a line with an interval around it; a bar stands on zero.
+enum class mark { line, band, dots, area, bars };
 
 /// One curve or cloud of a chart. No y: not defined there, and a line has a gap; no low or high: so has its band.
 struct series {
@@ -38,7 +39,7 @@ struct series {
         double x;
         std::optional<double> y;
         std::string label = {};                    // what it is, where the series does not say it: "document 7"
-        std::optional<double> low = {}, high = {}; // of a band
+        std::optional<double> low = {}, high = {}; // of a band, along y; of a bar, along x
     };
     std::string name;
     bitlens::mark mark = mark::line;
@@ -50,10 +51,10 @@ struct chart {
     std::string title;
     axis x, y;
     std::vector<bitlens::series> series;
-    bool zero_line = false;      // shows y = 0 and marks it
-    std::optional<double> split; // marks this x
-    std::string note = {};       // below the title: of how many documents
-    bool identity_line = false;  // marks y = x
+    bool zero_line = false;     // shows y = 0 and marks it
+    std::vector<double> splits; // marks these x
+    std::string note = {};      // below the title: of how many documents
+    bool identity_line = false; // marks y = x
     struct place {
         double x, y;
         std::string text;
@@ -255,6 +256,9 @@ private:
     bool has_band(series::point const& p) const {
         return p.low && p.high && shows(chart_.y, *p.low) && shows(chart_.x, p.x);
     }
+    bool is_bar(series const& s, series::point const& p) const {
+        return s.mark == mark::bars && drawable(p) && p.low && p.high && shows(chart_.x, *p.low);
+    }
     /// `include(range, series, point)` for all that is drawn.
     template <class F>
     range range_of(F const& include) const {
@@ -270,8 +274,11 @@ private:
         return std::ranges::any_of(chart_.series, [m](auto const& s) { return s.mark == m; });
     }
     range x_range() const {
-        range r = range_of([this](range& all, auto const&, auto const& p) {
+        range r = range_of([this](range& all, auto const& s, auto const& p) {
             if (drawable(p)) all.include(p.x);
+            if (!is_bar(s, p)) return;
+            all.include(*p.low);
+            all.include(*p.high);
         });
         if (!r.empty()) r.widen(chart_.x.scale, has(mark::area) ? 0.0 : 0.02);
         return r;
@@ -286,7 +293,7 @@ private:
         if (r.empty()) return r;
         if (chart_.zero_line) r.include(0);
         r.widen(chart_.y.scale, 0.05);
-        if (has(mark::area)) r.low = 0; // an area means something only above zero
+        if (has(mark::area) || has(mark::bars)) r.low = 0; // they mean something only above zero
         return r;
     }
 
@@ -324,8 +331,8 @@ private:
         }
         out += line_from(left, bottom, right, bottom, "axis");
         if (chart_.zero_line) out += line_from(left, y_(0), right, y_(0), "zero");
-        if (chart_.split && *chart_.split > x_.low && *chart_.split < x_.high)
-            out += line_from(x_(*chart_.split), top, x_(*chart_.split), bottom, "split");
+        for (const double split : chart_.splits)
+            if (split > x_.low && split < x_.high) out += line_from(x_(split), top, x_(split), bottom, "split");
         if (const double from = std::max(x_.low, y_.low), to = std::min(x_.high, y_.high);
             chart_.identity_line && from < to)
             out += line_from(x_(from), y_(from), x_(to), y_(to), "zero");
@@ -337,6 +344,7 @@ private:
 
     std::string draw(series const& s, std::size_t i) const {
         std::string out = "<g class=\"" + series_class(i) + "\">\n";
+        if (s.mark == mark::bars) return out + bars(s) + "</g>\n";
         if (s.mark != mark::dots) out += curves(s);
         if (s.mark == mark::area)
             out += hover_places(s);
@@ -434,6 +442,18 @@ private:
                    px(x_(points.front().x)) + " " + px(y_(0)) + " Z\" class=\"area\"/>\n";
         return out + "<path d=\"" + path + "\" class=\"line\"/>\n";
     }
+    std::string bars(series const& s) const {
+        std::string out;
+        for (auto const& p : s.points) {
+            if (!is_bar(s, p)) continue;
+            const double left = x_(*p.low), right = x_(*p.high), top = y_(*p.y);
+            const std::string path = "M" + px(left) + " " + px(y_(0)) + " L" + px(left) + " " + px(top) + " L" +
+                                     px(right) + " " + px(top) + " L" + px(right) + " " + px(y_(0));
+            out += "<path d=\"" + path + " Z\" class=\"area\"/>\n<path d=\"" + path + "\" class=\"line\"/>\n" +
+                   circle(s, p, "8", "hover");
+        }
+        return out;
+    }
     /// Each says its numbers when pointed at.
     std::string dots(series const& s) const {
         std::string out;
@@ -445,7 +465,7 @@ private:
                        std::string_view classes) const {
         const std::string name = p.label.empty() ? s.name : s.name + ", " + p.label;
         std::string numbers = rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3);
-        if (chart_.y.numbered) numbers += ", " + rounded_text(*p.y, 3);
+        if (chart_.y.numbered) numbers += ", " + rounded_text(*p.y, chart_.y.whole_numbers ? 0 : 3);
         if (s.mark == mark::band && p.low && p.high)
             numbers += " (" + rounded_text(*p.low, 3) + " to " + rounded_text(*p.high, 3) + ")";
         return "<circle cx=\"" + px(x_(p.x)) + "\" cy=\"" + px(y_(*p.y)) + "\" r=\"" + std::string(radius) +
