@@ -1,6 +1,6 @@
 #include <bitlens/analysis/document_measurement.hpp>
 #include <bitlens/models/random_model.hpp>
-#include <bitlens/page/report.hpp>
+#include <bitlens/page/run_report.hpp>
 #include <bitlens/quantizers.hpp>
 #include <bitlens/recipes/quantize_layers.hpp>
 #include <bitlens/sweep/run_arrays.hpp>

@@ -55,7 +55,7 @@ struct study_arguments {
     std::string methods;
     calibration_arguments calibration;
     std::optional<std::filesystem::path> overrides;
-    std::string tokens = "512"; // or "max"
+    std::optional<std::string> tokens; // or "max"; none: 512, or where rows have prompts max
     std::optional<std::size_t> examples;
     std::string bos = "auto";
     std::uint64_t seed = 1;

@@ -235,15 +235,24 @@ void add_study(CLI::App& app, study_arguments& a) {
     add_key("--text-key", a.keys.text, "the key of the JSONL that holds the text");
     add_key("--id-key", a.keys.id, "the key of the JSONL that holds the id");
     add_key("--topic-key", a.keys.topic, "the key of the JSONL that holds the topic");
+    const auto add_more = [&verb](char const* option, std::string& key, char const* help) {
+        return verb.add_option(option, key, help)->check(check_key);
+    };
+    auto* const prompt = add_more("--prompt-key", a.keys.prompt, "the key of what is read before the text, not scored");
+    auto* const choices = add_more("--choices-key", a.keys.choices,
+                                   "the key of several answers to the text, each of which makes a row behind it");
+    auto* const answer = add_more("--answer-key", a.keys.answer, "the key of the right one: its place, text or label");
+    choices->needs(answer)->excludes(prompt);
+    answer->needs(choices);
     add_methods_option(verb, a.methods)->required();
     verb.add_option("--out", a.out, "the run folder; an unfinished run there goes on")->required();
     add_calibration_options(verb, a.calibration);
     add_overrides_option(verb, a.overrides);
     verb.add_option("--tokens", a.tokens,
                     "token ids a row, beginning-of-text included; shorter rows are left out; or max, which leaves each "
-                    "row as long as it is, up to what the model was trained on")
-        ->check(check_tokens)
-        ->capture_default_str();
+                    "row as long as it is, up to what the model was trained on (default: 512, or where rows have "
+                    "prompts max)")
+        ->check(check_tokens);
     verb.add_option("--examples", a.examples, "the first N rows that are long enough")->check(whole_number(1, large));
     add_bos_option(verb, a.bos);
     verb.add_option("--seed", a.seed, "of the resampling and the control set")

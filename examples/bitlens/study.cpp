@@ -58,9 +58,15 @@ std::vector<method> with_shifted(std::vector<method> methods) {
     return all;
 }
 
-/// What "--tokens" says, of which nothing is found wrong any more.
-std::optional<std::size_t> tokens_asked_for(std::string const& text) {
-    return text == "max" ? std::nullopt : std::optional<std::size_t>(std::stoull(text));
+/// What "--tokens" says, of which nothing is found wrong any more: so many of each row, or as many as it has.
+/// Errors: option_error for a number where rows have prompts, behind which they are of any length.
+std::optional<std::size_t> tokens_asked_for(study_arguments const& a) {
+    const bool has_prompts = !a.keys.prompt.empty() || !a.keys.choices.empty();
+    const std::string text = a.tokens.value_or(has_prompts ? "max" : "512");
+    if (text == "max") return std::nullopt;
+    if (has_prompts)
+        throw option_error("--tokens " + text + ": rows with prompts are read whole; --tokens max is expected");
+    return std::stoull(text);
 }
 row_length length_of(std::optional<std::size_t> tokens, model_config const& config) {
     if (tokens) return *tokens;
@@ -81,18 +87,20 @@ run_manifest describe_run(study_arguments const& a, checkpoint const& model, std
     const document_keys usual;
     for (auto const& [what, key, usual_key] :
          {std::tuple{"text", &a.keys.text, &usual.text}, std::tuple{"id", &a.keys.id, &usual.id},
-          std::tuple{"topic", &a.keys.topic, &usual.topic}})
+          std::tuple{"topic", &a.keys.topic, &usual.topic}, std::tuple{"prompt", &a.keys.prompt, &usual.prompt},
+          std::tuple{"choices", &a.keys.choices, &usual.choices}, std::tuple{"answer", &a.keys.answer, &usual.answer}})
         if (*key != *usual_key) manifest["keys"][what] = *key;
     manifest["rows"] = {{"read", s.read}, {"used", s.documents.rows.size()}, {"shorter", s.shorter}, {"cut", s.cut}};
-    const auto tokens = tokens_asked_for(a.tokens);
-    manifest["tokens"] = tokens ? json(*tokens) : json(a.tokens);
+    if (!s.too_long.empty()) manifest["rows"]["too_long"] = s.too_long.size();
+    const auto tokens = tokens_asked_for(a);
+    manifest["tokens"] = tokens ? json(*tokens) : json("max");
     manifest["bos"] = std::move(bos);
     manifest["examples"] = a.examples ? json(*a.examples) : json("all");
     manifest["first_position"] = a.first_position;
     manifest["seed"] = a.seed;
     manifest["arithmetic"] = arithmetic_text(products_named(a.arithmetic));
     manifest["overrides"] = a.overrides ? read_json_file(*a.overrides) : json(nullptr);
-    run_manifest run{std::move(manifest), {}, document_statistics{}.columns(), a.keys.kept};
+    run_manifest run{std::move(manifest), {}, document_statistics{}.columns(), names_of(s.documents.kept)};
     run.methods = std::move(methods);
     return run;
 }
@@ -159,6 +167,14 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
     return write_report(folder.path(), s, read_location(folder.path(), s));
 }
 
+void say_too_long(std::vector<std::string> const& places) {
+    constexpr std::size_t most_named = 5;
+    for (std::size_t i = 0; i < std::min(most_named, places.size()); ++i)
+        std::cerr << "note: " << visible_line(places[i])
+                  << ": left out, longer than the model's context with its prompt\n";
+    if (places.size() > most_named) std::cerr << "note: " << places.size() << " such rows in all\n";
+}
+
 /// Says before the first document is read what the run would end with.   Errors: io_error.
 void check_results(run_folder const& folder) {
     folder.expect_writable();
@@ -175,7 +191,7 @@ void study(study_arguments const& a) {
     std::vector<method> asked_for = parse_methods(a.methods);
     if (a.shift_grid) asked_for = with_shifted(std::move(asked_for));
     const checkpoint source = open_model(a.model);
-    const auto tokens = tokens_asked_for(a.tokens);
+    const auto tokens = tokens_asked_for(a);
     if (tokens) warn_beyond_context(source.config(), "--tokens", *tokens);
     const row_length length = length_of(tokens, source.config());
     const run_folder folder(a.out);
@@ -193,6 +209,7 @@ void study(study_arguments const& a) {
               << s.documents.rows.size() << " of " << s.read << " documents of " << lengths_text(s.documents.ids)
               << " (" << s.shorter << " shorter ones left out, " << s.cut << " longer ones cut)\n";
 
+    say_too_long(s.too_long);
     for (auto const& m : asked_for)
         if (!m.folder.empty()) check_source(source, a.model, m);
     const quantization_setting setting{a.model,       source,      t ? &*t : nullptr, a.bos,

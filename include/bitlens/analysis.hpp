@@ -1,6 +1,7 @@
 #pragma once
 /// analysis/: what a study measures of each document, and the numbers made from a finished run.
 
+#include "bitlens/analysis/choices.hpp"
 #include "bitlens/analysis/dimension_means.hpp"
 #include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/analysis/document_portraits.hpp"
@@ -19,6 +20,7 @@
 #include "bitlens/analysis/numbers.hpp"
 #include "bitlens/analysis/outliers.hpp"
 #include "bitlens/analysis/question_buckets.hpp"
+#include "bitlens/analysis/question_columns.hpp"
 #include "bitlens/analysis/question_numbers.hpp"
 #include "bitlens/analysis/recorded_quantities.hpp"
 #include "bitlens/analysis/resamples.hpp"

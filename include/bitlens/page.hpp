@@ -1,6 +1,7 @@
 #pragma once
 /// page/: what shows the numbers of a run: tables, figures, words, the paper's findings beside them, and the report.
 
+#include "bitlens/page/choice_table.hpp"
 #include "bitlens/page/claim.hpp"
 #include "bitlens/page/claims.hpp"
 #include "bitlens/page/document_part.hpp"
@@ -19,9 +20,16 @@
 #include "bitlens/page/method_choice.hpp"
 #include "bitlens/page/published.hpp"
 #include "bitlens/page/published_methods.hpp"
+#include "bitlens/page/published_questions.hpp"
+#include "bitlens/page/question_claims.hpp"
+#include "bitlens/page/question_figures.hpp"
+#include "bitlens/page/question_report.hpp"
+#include "bitlens/page/question_tables.hpp"
+#include "bitlens/page/question_words.hpp"
 #include "bitlens/page/report.hpp"
 #include "bitlens/page/report_parts.hpp"
 #include "bitlens/page/run_facts.hpp"
+#include "bitlens/page/run_report.hpp"
 #include "bitlens/page/size_study.hpp"
 #include "bitlens/page/table_json.hpp"
 #include "bitlens/page/tables.hpp"

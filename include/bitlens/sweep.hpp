@@ -13,6 +13,7 @@
 #include "bitlens/sweep/run_arrays.hpp"
 #include "bitlens/sweep/run_folder.hpp"
 #include "bitlens/sweep/run_parts.hpp"
+#include "bitlens/sweep/run_prompts.hpp"
 #include "bitlens/sweep/run_results.hpp"
 #include "bitlens/sweep/run_study.hpp"
 #include "bitlens/sweep/select_documents.hpp"

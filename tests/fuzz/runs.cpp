@@ -4,7 +4,7 @@
 #include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/analysis/location_results.hpp"
 #include "bitlens/io/gzip.hpp"
-#include "bitlens/page/report.hpp"
+#include "bitlens/page/run_report.hpp"
 #include "bitlens/sweep/run_parts.hpp"
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 #include "bitlens/page/location_section.hpp"
 
 #include "../report/markup.hpp"
-#include "bitlens/page/report.hpp"
+#include "bitlens/page/run_report.hpp"
 #include "located_for_test.hpp"
 #include "study_for_test.hpp"
 

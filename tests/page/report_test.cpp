@@ -1,4 +1,4 @@
-#include "bitlens/page/report.hpp"
+#include "bitlens/page/run_report.hpp"
 
 #include "../page_script_hash.hpp"
 #include "report_for_test.hpp"

@@ -165,3 +165,11 @@ TEST_CASE("marks of the aliases of PopQA are those of Python") {
     CHECK(matched == 14599);
     CHECK(marks.value == 0xf70d02d2ebcfcb72);
 }
+
+TEST_CASE("a text has its first line as soon as nothing behind it could change that") {
+    for (const std::string text : {"", "Paris", "\n", "\n\n", "\n\nParis"}) CHECK_FALSE(has_first_line(text));
+    for (const std::string text : {"Paris\n", "\nP", "\n\nParis\n", "\n\n\n", "Paris\nQ: "}) {
+        CHECK(has_first_line(text));
+        CHECK(first_line(text) == first_line(text + "more\nand more"));
+    }
+}

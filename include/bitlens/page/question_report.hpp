@@ -200,9 +200,4 @@ inline report_summary write_question_report(std::filesystem::path const& folder,
     return {content.lines, folder / "report.html", q.run.unfinished};
 }
 
-/// The same of a run that is read from its folder.   Errors: also those of read_run and make_questions.
-inline report_summary write_question_report(std::filesystem::path const& folder) {
-    return write_question_report(folder, make_questions(read_run(folder)));
-}
-
 } // namespace bitlens

@@ -1,8 +1,10 @@
 #pragma once
 /// write_report: turns the folder of a finished run into summary.json, figures and report.html, without a model.
 
+#include "bitlens/analysis/choices.hpp"
 #include "bitlens/analysis/location_results.hpp"
 #include "bitlens/io/atomic_file.hpp"
+#include "bitlens/page/choice_table.hpp"
 #include "bitlens/page/claims.hpp"
 #include "bitlens/page/document_part.hpp"
 #include "bitlens/page/documents.hpp"
@@ -48,6 +50,7 @@ struct report_content {
     table claims, methods, margins, foretelling, foretelling_robustness, parting, method_correlation, pair_robustness,
         kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse, long_tail;
     std::optional<table> topics, topic_tests; // where the documents have topics
+    std::optional<table> choices;             // where they are choices of questions
     std::vector<set_figures> sets;            // one per method
     figure correlation_r, correlation_z_h, mlp_error, errors, long_tail_dots;
     std::optional<table> float32; // of a run in another arithmetic
@@ -84,6 +87,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      {},
                      {},
                      {},
+                     {},
                      correlation_r_figure(s, draws),
                      correlation_z_h_figure(s, draws),
                      mse_figure(s, draws),
@@ -96,6 +100,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
         c.topics = topics_table(s, *topics);
         c.topic_tests = topic_tests_table(s, *topics);
     }
+    if (const auto choices = choices_of(s)) c.choices = choices_table(s, *choices);
     for (std::size_t v = 0; v < s.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v, draws));
     return c;
 }
@@ -117,7 +122,7 @@ inline std::vector<table const*> tables_of(report_content const& c) {
                                   &c.set_means,
                                   &c.mse,
                                   &c.long_tail};
-    for (auto const* more : {&c.topics, &c.topic_tests, &c.float32})
+    for (auto const* more : {&c.topics, &c.topic_tests, &c.choices, &c.float32})
         if (*more) all.push_back(&**more);
     if (c.location) std::ranges::copy(tables_of(*c.location), std::back_inserter(all));
     return all;
@@ -257,7 +262,8 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
                           : "Norms are means over all positions but the first, as in the paper (eq. 7). So are "
                             "kurtosis and MSE, by our choice: the paper does not say.");
     body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.margins) +
-            to_html(c.kl_correlation) + (c.float32 ? to_html(*c.float32) : "") +
+            to_html(c.kl_correlation) + (c.choices ? to_html(*c.choices) : "") +
+            (c.float32 ? to_html(*c.float32) : "") +
             folded("Perplexities that the paper reports", to_html(published::perplexity_table()));
     body += section("same", "Do methods fail on the same documents?") + to_html(c.method_correlation) +
             to_html(c.pair_robustness) + figure_html(c.errors) + to_html(c.overlap) +
@@ -304,12 +310,6 @@ inline report_summary write_report(std::filesystem::path const& folder, finished
     write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
     write_file_atomically(folder / "report.html", detail::page_html(s, content));
     return {content.lines, folder / "report.html", s.run.unfinished};
-}
-
-/// The same of a run that is read from its folder.   Errors: also those of read_run, make_study and read_location.
-inline report_summary write_report(std::filesystem::path const& folder) {
-    const auto s = make_study(read_run(folder));
-    return write_report(folder, s, read_location(folder, s));
 }
 
 } // namespace bitlens

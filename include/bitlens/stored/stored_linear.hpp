@@ -32,7 +32,8 @@ public:
     /// One row that stands for every row of read(): its numbers mean nothing, the rest decides which format holds the
     /// matrix before a number is read. Nothing where only the numbers tell.
     virtual std::optional<coded_matrix> form() const { return std::nullopt; }
-    /// What was concluded against what is said of it, or what its zeros and order show; empty: nothing. No code is read.
+    /// What was concluded against what is said of it, or what its zeros and order show; empty: nothing. No code is
+    /// read.
     virtual std::string conclusion() const { return {}; }
     /// The weight as it is stored. What scales and zeros in 16 bits stand for is what counts, not the arithmetic in
     /// which some kernel multiplies them.

@@ -21,6 +21,13 @@ inline std::string_view first_line(std::string_view generated) {
     return generated.substr(0, generated.find('\n'));
 }
 
+/// Whether more of a text that is still generated would leave its first line as it is.
+inline bool has_first_line(std::string_view generated) noexcept {
+    if (generated == "\n") return false; // a second one would be taken away with it
+    if (generated.starts_with("\n\n")) generated.remove_prefix(2);
+    return generated.find('\n') != generated.npos;
+}
+
 /// Whether one of the answers, or it in small letters, or with a capital and then small letters, stands anywhere in the
 /// text, even within a word. The text is taken as it was generated.
 /// Source: the same, where it is called exact match; Python's str.lower and str.capitalize, see case_mapping.hpp.
