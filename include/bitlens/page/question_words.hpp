@@ -31,7 +31,8 @@ inline std::string accuracy_words(finished_questions const& q, mark_numbers cons
         degradation const& d = mark.all.methods[m];
         text += "; " + q.variants[m + 1].name + " " + signed_text(mark.all.variants[m + 1].share.mean, 3) + ", lost " +
                 signed_text(d.lost.mean, 3) + interval_words(d.within, 3);
-        if (!d.flips.empty() && q.size() > 0) text += ", McNemar " + signed_text(d.flips.front().chance, 4);
+        if (!d.flips.empty() && q.size() > 0)
+            text += ", McNemar's p (" + seed_words(q) + ") " + signed_text(d.flips.front().chance, 4);
     }
     return text + ".";
 }
