@@ -36,8 +36,7 @@ inline chart popularity_chart(finished_questions const& q, question_numbers cons
     chart c = empty_chart(std::move(name), std::move(title), popularity_axis(), {std::move(y)});
     c.splits = {published::middle_low, published::middle_high};
     c.note = "n = " + counted(q.size() - n.buckets.without, "question") + " in " +
-             counted(n.buckets.buckets.size(), "bucket") +
-             (q.seeds.size() > 1 ? ", means over " + counted(q.seeds.size(), "seed") : "");
+             counted(n.buckets.buckets.size(), "bucket");
     return c;
 }
 
@@ -55,9 +54,11 @@ series bucket_series(finished_questions const& q, question_numbers const& n, std
     return s;
 }
 
-inline constexpr std::string_view buckets_caption =
-    " Each point is a bucket of questions, at the mean log10 of its popularities; between the dotted lines (2.8 and "
-    "4.8) the paper's models lose most.";
+inline std::string buckets_caption(finished_questions const& q) {
+    return std::string(" Each point is a bucket of questions, at the mean log10 of its popularities") +
+           (q.seeds.size() > 1 ? ", over all seeds" : "") +
+           "; between the dotted lines (2.8 and 4.8) the paper's models lose most.";
+}
 
 inline std::string mark_suffix(answer_mark mark) { return mark == answer_mark::contains ? "" : "_exact"; }
 
@@ -68,7 +69,7 @@ inline std::string mark_suffix(answer_mark mark) { return mark == answer_mark::c
 inline figure lost_accuracy_figure(finished_questions const& q, question_numbers const& n, answer_mark mark) {
     figure f{"figure_05_17_degradation" + detail::mark_suffix(mark),
              "Accuracy that each method loses against the full model, by " + mark_words(mark) + "." +
-                 std::string(detail::buckets_caption) +
+                 detail::buckets_caption(q) +
                  " Bands: 95 % of 1000 bootstrap resamples of the bucket's questions; none of fewer than 20.",
              {},
              1};
@@ -88,7 +89,7 @@ inline figure lost_accuracy_figure(finished_questions const& q, question_numbers
 /// Figure 18: how often each model is right, by popularity.
 inline figure accuracy_figure(finished_questions const& q, question_numbers const& n, answer_mark mark) {
     figure f{"figure_18_accuracy" + detail::mark_suffix(mark),
-             "Accuracy of each model, by " + mark_words(mark) + "." + std::string(detail::buckets_caption) +
+             "Accuracy of each model, by " + mark_words(mark) + "." + detail::buckets_caption(q) +
                  " Bands: Wilson's 95 % intervals.",
              {},
              1};
@@ -96,11 +97,14 @@ inline figure accuracy_figure(finished_questions const& q, question_numbers cons
     chart c =
         detail::popularity_chart(q, n, "accuracy", "Accuracy, by popularity (" + mark_words(mark) + ")", "accuracy");
     c.zero_line = true;
-    for (std::size_t v = 0; v < q.variants.size(); ++v)
+    const auto add = [&](std::size_t v) {
         c.series.push_back(detail::bucket_series(q, n, q.variants[v].name, [&](std::size_t b) {
             accuracy const& a = n.of(mark).buckets[b].variants[v];
             return std::pair(a.share.mean, a.within);
         }));
+    };
+    for (std::size_t v = 1; v < q.variants.size(); ++v) add(v); // in the colours of figure 5
+    add(0);
     f.charts.push_back(std::move(c));
     return f;
 }
@@ -108,13 +112,14 @@ inline figure accuracy_figure(finished_questions const& q, question_numbers cons
 /// Figure 19: how many questions each bucket holds.
 inline figure histogram_figure(finished_questions const& q, question_numbers const& n) {
     figure f{"figure_19_histogram",
-             "Questions in each bucket of popularity, as wide as the bucket. The paper has 8 of at least 100 each.",
+             "Questions in each bucket of popularity, as wide as the bucket. The paper has 8 of at least 100 each, and "
+             "between the dotted lines (2.8 and 4.8) its models lose most.",
              {},
              1};
     if (n.buckets.buckets.empty()) return f;
     chart c = detail::popularity_chart(q, n, "histogram", "Questions by popularity", "questions");
     c.y.whole_numbers = true;
-    series& bars = c.series.emplace_back(series{"questions", mark::bars, {}});
+    series& bars = c.series.emplace_back(series{"Questions", mark::bars, {}});
     for (auto const& b : n.buckets.buckets)
         bars.points.push_back({(b.low + b.high) / 2, static_cast<double>(b.questions.size()), b.text(), b.low, b.high});
     f.charts.push_back(std::move(c));

@@ -38,7 +38,8 @@ namespace detail {
 struct question_content {
     std::vector<changed_question> lost, gained; // by containment
     std::vector<std::string> lines;
-    table claims, accuracy, buckets, histogram, seeds, flips, only_full, only_quantized;
+    table claims, accuracy, degraded, bucket_accuracy, bucket_degradation, histogram, seeds, flips, only_full,
+        only_quantized;
     figure degradation, degradation_exact, accuracies, accuracies_exact, questions;
 };
 
@@ -56,7 +57,9 @@ inline question_content make_content(finished_questions const& q) {
                          {question_verdict_rule(), "The paper's numbers are of other models and methods: " +
                                                        std::string(published::questions_source)}),
             accuracy_table(q, n),
-            buckets_table(q, n),
+            degradation_table(q, n),
+            bucket_accuracy_table(q, n),
+            bucket_degradation_table(q, n),
             histogram_table(q, n),
             seeds_table(q, n),
             shared_flips_table(q, n),
@@ -69,8 +72,9 @@ inline question_content make_content(finished_questions const& q) {
             histogram_figure(q, n)};
 }
 
-inline std::array<table const*, 8> tables_of(question_content const& c) noexcept {
-    return {&c.claims, &c.accuracy, &c.buckets, &c.histogram, &c.seeds, &c.flips, &c.only_full, &c.only_quantized};
+inline std::array<table const*, 10> tables_of(question_content const& c) noexcept {
+    return {&c.claims,    &c.accuracy, &c.degraded, &c.bucket_accuracy, &c.bucket_degradation,
+            &c.histogram, &c.seeds,    &c.flips,    &c.only_full,       &c.only_quantized};
 }
 inline std::array<figure const*, 5> figures_of(question_content const& c) noexcept {
     return {&c.degradation, &c.degradation_exact, &c.accuracies, &c.accuracies_exact, &c.questions};
@@ -144,21 +148,25 @@ inline std::string page_html(finished_questions const& q, question_content const
         "<nav><a href=\"#accuracy\">Accuracy</a><a href=\"#claims\">The paper's findings</a><a "
         "href=\"#popularity\">Popularity</a><a href=\"#seeds\">Examples</a><a href=\"#flips\">Changed answers</a><a "
         "href=\"#hardest\">Hardest losses</a><a href=\"#manifest\">Manifest</a></nav>\n";
-    body += section("accuracy", "How often is each model right?") + to_html(c.accuracy);
+    body += section("accuracy", "How often is each model right?") + to_html(c.accuracy, {.titled = false}) +
+            shown(c.degraded);
     body +=
         paragraph("Containment: an answer, as it stands, in small letters or with its first letter alone a capital, "
                   "is somewhere in what the model says up to the first line end; so the paper's source marks. Exact "
                   "match: the model says an answer and nothing else, case, punctuation and articles aside.");
-    body += section("claims", "Beside the paper's findings") + to_html(c.claims) +
+    body += section("claims", "Beside the paper's findings") + to_html(c.claims, {.titled = false}) +
             folded("What the paper reports", to_html(published::questions_table()));
     body += section("popularity", "Do popular questions lose more?");
-    if (c.buckets.rows.empty()) body += paragraph("Too few questions, or none with a popularity, for any buckets.");
+    if (c.histogram.rows.empty()) body += paragraph("Too few questions, or none with a popularity, for any buckets.");
     body += figure_html(c.degradation) + figure_html(c.accuracies) + figure_html(c.questions) + shown(c.histogram) +
-            (c.buckets.rows.empty() ? "" : folded("All buckets as a table", to_html(c.buckets)));
+            (c.histogram.rows.empty()
+                 ? ""
+                 : folded("All buckets as tables", shown(c.bucket_degradation) + to_html(c.bucket_accuracy)));
     if (!c.degradation_exact.charts.empty() || !c.accuracies_exact.charts.empty())
         body += folded("The same by exact match", figure_html(c.degradation_exact) + figure_html(c.accuracies_exact));
-    body += section("seeds", "What does the choice of examples change?") + to_html(c.seeds, {.titled = false});
-    if (q.seeds.size() == 1) body += paragraph("One seed says nothing of that: more seeds would.");
+    body += section("seeds", "What does the choice of examples change?") +
+            (c.seeds.rows.empty() ? paragraph("There is no method to compare.") : to_html(c.seeds, {.titled = false}));
+    if (q.seeds.size() == 1) body += paragraph("There is one seed of examples only, which says nothing of others.");
     body += section("flips", "Do methods change the same answers?") +
             (c.flips.rows.empty() ? paragraph("There are no two methods to compare.")
                                   : to_html(c.flips, {.titled = false}));

@@ -36,53 +36,69 @@ inline std::string answer_text(finished_questions const& q, std::size_t variant,
 
 namespace detail {
 
-inline const std::string lost_note =
-    "Lost: the full model's accuracy minus the method's. Its interval: " + std::to_string(bootstrap_resamples) +
-    " bootstrap resamples of the questions, each with both models' answers under all seeds.";
-inline const std::string accuracy_note =
+inline std::string lost_note() {
+    return "Lost: the full model's accuracy minus the method's. Its interval: " + std::to_string(bootstrap_resamples) +
+           " bootstrap resamples of the questions, each with both models' answers under all seeds.";
+}
+inline constexpr std::string_view accuracy_note =
     "Accuracies are shares, means over seeds; their 95 % intervals are Wilson's, of as many items as there are "
     "questions, whatever the seeds.";
-inline const std::string mcnemar_note =
-    "McNemar: the exact two-sided chance that answers which only one of the two models has right part so far, under "
-    "one seed; seeds share their questions, so each has a test of its own.";
-
-inline undefined of_full_model() { return {"the full model is not compared with itself"}; }
-
-/// Cells of a method, or of the full model (nullptr): lost, its interval.
-inline std::vector<cell> lost_cells(degradation const* d) {
-    if (d == nullptr) return {of_full_model(), of_full_model(), of_full_model()};
-    return {d->lost.mean, d->within.lo, d->within.hi};
-}
-
-inline std::vector<cell> flip_cells(degradation const* d, std::size_t seed) {
-    if (d == nullptr) return {of_full_model(), of_full_model(), of_full_model()};
-    answer_flips const& f = d->flips[seed];
-    return {f.lost, f.gained, f.chance};
-}
-
-inline void append(std::vector<cell>& row, std::vector<cell> more) {
-    row.insert(row.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
-}
-
-inline degradation const* method_of(group_numbers const& g, std::size_t variant) {
-    return variant == 0 ? nullptr : &g.methods[variant - 1];
-}
+inline constexpr std::string_view spread_note = "Spread: standard deviation over seeds of examples.";
+inline constexpr std::string_view mcnemar_note =
+    "McNemar: how often chance alone would part the answers that only one of the two models has right as far as this, "
+    "to either side (exact); seeds share their questions, so each has a test of its own.";
 
 inline std::string seed_words(finished_questions const& q) { return "seed " + std::to_string(q.seeds.front()); }
+
+inline std::string flips_note(finished_questions const& q) {
+    return "Right to wrong, wrong to right and McNemar: under " + seed_words(q) + ". " + std::string(mcnemar_note);
+}
+
+/// Accuracy and its interval.
+inline void add_accuracy(std::vector<cell>& row, accuracy const& a) {
+    row.insert(row.end(), {a.share.mean, a.within.lo, a.within.hi});
+}
+
+/// What is lost, and its interval.
+inline void add_lost(std::vector<cell>& row, degradation const& d) {
+    row.insert(row.end(), {d.lost.mean, d.within.lo, d.within.hi});
+}
+
+inline void add_flips(std::vector<cell>& row, answer_flips const& f) {
+    row.insert(row.end(), {f.lost, f.gained, f.chance});
+}
 
 } // namespace detail
 
 /// Every model over all questions, by both marks.
 inline table accuracy_table(finished_questions const& q, question_numbers const& n) {
     table t{"accuracy",
-            "How often is each model right, and what do methods lose?",
+            "How often is each model right?",
             {{"mark", "mark"},
              {"model", "model"},
              {"questions", "questions"},
              {"accuracy", "accuracy", 4},
              {"low", "95 % from", 4},
              {"high", "to", 4},
-             {"spread", "spread over seeds", 4},
+             {"spread", "spread over seeds", 4}},
+            {},
+            {std::string(detail::accuracy_note), std::string(detail::spread_note)}};
+    for (auto const& mark : n.marks)
+        for (std::size_t v = 0; v < q.variants.size(); ++v) {
+            std::vector<cell> row{mark_words(mark.mark), q.variants[v].name, q.size()};
+            detail::add_accuracy(row, mark.all.variants[v]);
+            row.emplace_back(mark.all.variants[v].share.spread);
+            t.add(std::move(row));
+        }
+    return t;
+}
+
+/// What every method loses of it.
+inline table degradation_table(finished_questions const& q, question_numbers const& n) {
+    table t{"degradation",
+            "What does each method lose?",
+            {{"mark", "mark"},
+             {"method", "method"},
              {"lost", "lost", 4},
              {"lost_low", "95 % from", 4},
              {"lost_high", "to", 4},
@@ -91,26 +107,22 @@ inline table accuracy_table(finished_questions const& q, question_numbers const&
              {"wrong_to_right", "wrong to right"},
              {"mcnemar", "McNemar", 4}},
             {},
-            {detail::accuracy_note, detail::lost_note,
-             "Spread: standard deviation over seeds of shots. Flips and McNemar: of " + detail::seed_words(q) + ". " +
-                 detail::mcnemar_note}};
+            {detail::lost_note(), detail::flips_note(q)}};
     for (auto const& mark : n.marks)
-        for (std::size_t v = 0; v < q.variants.size(); ++v) {
-            accuracy const& a = mark.all.variants[v];
-            auto const* const d = detail::method_of(mark.all, v);
-            std::vector<cell> row{mark_words(mark.mark), q.variants[v].name, q.size(),      a.share.mean,
-                                  a.within.lo,           a.within.hi,        a.share.spread};
-            detail::append(row, detail::lost_cells(d));
-            row.push_back(d ? cell(d->lost.spread) : cell(detail::of_full_model()));
-            detail::append(row, detail::flip_cells(d, 0));
+        for (std::size_t m = 0; m < q.methods(); ++m) {
+            degradation const& d = mark.all.methods[m];
+            std::vector<cell> row{mark_words(mark.mark), q.variants[m + 1].name};
+            detail::add_lost(row, d);
+            row.emplace_back(d.lost.spread);
+            detail::add_flips(row, d.flips.front());
             t.add(std::move(row));
         }
     return t;
 }
 
-/// The same bucket by bucket: figures 5, 17 and 18 as numbers.
-inline table buckets_table(finished_questions const& q, question_numbers const& n) {
-    table t{"buckets",
+/// Figure 18 as numbers.
+inline table bucket_accuracy_table(finished_questions const& q, question_numbers const& n) {
+    table t{"bucket_accuracy",
             "Accuracy by popularity",
             {{"mark", "mark"},
              {"bucket", "log10 of popularity"},
@@ -118,7 +130,28 @@ inline table buckets_table(finished_questions const& q, question_numbers const& 
              {"model", "model"},
              {"accuracy", "accuracy", 4},
              {"low", "95 % from", 4},
-             {"high", "to", 4},
+             {"high", "to", 4}},
+            {},
+            {std::string(detail::accuracy_note)}};
+    for (auto const& mark : n.marks)
+        for (std::size_t b = 0; b < mark.buckets.size(); ++b)
+            for (std::size_t v = 0; v < q.variants.size(); ++v) {
+                std::vector<cell> row{mark_words(mark.mark), n.buckets.buckets[b].text(),
+                                      mark.buckets[b].questions.size(), q.variants[v].name};
+                detail::add_accuracy(row, mark.buckets[b].variants[v]);
+                t.add(std::move(row));
+            }
+    return t;
+}
+
+/// Figures 5 and 17 as numbers.
+inline table bucket_degradation_table(finished_questions const& q, question_numbers const& n) {
+    table t{"bucket_degradation",
+            "What methods lose, by popularity",
+            {{"mark", "mark"},
+             {"bucket", "log10 of popularity"},
+             {"questions", "questions"},
+             {"method", "method"},
              {"lost", "lost", 4},
              {"lost_low", "95 % from", 4},
              {"lost_high", "to", 4},
@@ -126,23 +159,15 @@ inline table buckets_table(finished_questions const& q, question_numbers const& 
              {"wrong_to_right", "wrong to right"},
              {"mcnemar", "McNemar", 4}},
             {},
-            {detail::accuracy_note, detail::lost_note,
-             "Flips and McNemar: of " + detail::seed_words(q) + ". " + detail::mcnemar_note}};
+            {detail::lost_note(), detail::flips_note(q)}};
     for (auto const& mark : n.marks)
         for (std::size_t b = 0; b < mark.buckets.size(); ++b)
-            for (std::size_t v = 0; v < q.variants.size(); ++v) {
-                group_numbers const& g = mark.buckets[b];
-                accuracy const& a = g.variants[v];
-                auto const* const d = detail::method_of(g, v);
-                std::vector<cell> row{mark_words(mark.mark),
-                                      n.buckets.buckets[b].text(),
-                                      g.questions.size(),
-                                      q.variants[v].name,
-                                      a.share.mean,
-                                      a.within.lo,
-                                      a.within.hi};
-                detail::append(row, detail::lost_cells(d));
-                detail::append(row, detail::flip_cells(d, 0));
+            for (std::size_t m = 0; m < q.methods(); ++m) {
+                degradation const& d = mark.buckets[b].methods[m];
+                std::vector<cell> row{mark_words(mark.mark), n.buckets.buckets[b].text(),
+                                      mark.buckets[b].questions.size(), q.variants[m + 1].name};
+                detail::add_lost(row, d);
+                detail::add_flips(row, d.flips.front());
                 t.add(std::move(row));
             }
     return t;
@@ -175,22 +200,26 @@ inline table seeds_table(finished_questions const& q, question_numbers const& n)
             "What does the choice of examples change?",
             {{"mark", "mark"},
              {"seed", "seed"},
-             {"model", "model"},
+             {"method", "method"},
+             {"full", "full model's accuracy", 4},
              {"accuracy", "accuracy", 4},
              {"lost", "lost", 4},
              {"right_to_wrong", "right to wrong"},
              {"wrong_to_right", "wrong to right"},
              {"mcnemar", "McNemar", 4}},
             {},
-            {detail::mcnemar_note}};
+            {std::string(detail::mcnemar_note)}};
     for (auto const& mark : n.marks)
         for (std::size_t k = 0; k < q.seeds.size(); ++k)
-            for (std::size_t v = 0; v < q.variants.size(); ++v) {
-                auto const* const d = detail::method_of(mark.all, v);
-                std::vector<cell> row{mark_words(mark.mark), std::to_string(q.seeds[k]), q.variants[v].name,
-                                      mark.all.variants[v].share.of_seed[k],
-                                      d ? cell(d->lost.of_seed[k]) : cell(detail::of_full_model())};
-                detail::append(row, detail::flip_cells(d, k));
+            for (std::size_t m = 0; m < q.methods(); ++m) {
+                degradation const& d = mark.all.methods[m];
+                std::vector<cell> row{mark_words(mark.mark),
+                                      std::to_string(q.seeds[k]),
+                                      q.variants[m + 1].name,
+                                      mark.all.variants[0].share.of_seed[k],
+                                      mark.all.variants[m + 1].share.of_seed[k],
+                                      d.lost.of_seed[k]};
+                detail::add_flips(row, d.flips[k]);
                 t.add(std::move(row));
             }
     return t;

@@ -17,10 +17,10 @@ namespace bitlens {
 
 namespace detail {
 
-/// " (95 % interval 0.01 to 0.03)", or nothing.
+/// " (0.01 to 0.03)", or nothing.
 inline std::string interval_words(measured_interval const& within, int digits) {
     if (!within.lo || !within.hi) return {};
-    return " (95 % interval " + signed_text(within.lo, digits) + " to " + signed_text(within.hi, digits) + ")";
+    return " (" + signed_text(within.lo, digits) + " to " + signed_text(within.hi, digits) + ")";
 }
 
 inline std::string accuracy_words(finished_questions const& q, mark_numbers const& mark) {
@@ -31,9 +31,8 @@ inline std::string accuracy_words(finished_questions const& q, mark_numbers cons
         degradation const& d = mark.all.methods[m];
         text += "; " + q.variants[m + 1].name + " " + signed_text(mark.all.variants[m + 1].share.mean, 3) + ", lost " +
                 signed_text(d.lost.mean, 3) + interval_words(d.within, 3);
-        if (!d.flips.empty() && q.size() > 0) text += ", McNemar " + signed_text(d.flips.front().chance, 4);
     }
-    return text + ".";
+    return text + (q.methods() > 0 && mark.all.methods[0].within.lo ? ". In brackets: 95 % intervals." : ".");
 }
 
 inline std::string bucket_words(finished_questions const& q, question_numbers const& n) {
