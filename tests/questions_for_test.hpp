@@ -43,8 +43,9 @@ inline run_results run_of(made_up_questions const& m) {
     constexpr std::size_t positions = 15;
     const std::size_t rows = m.questions * m.seeds.size();
     run_results run;
-    run.documents = document_rows::numbered(matrix<std::int32_t>(rows, positions + 1));
-    std::fill_n(run.documents.ids.data(), rows * (positions + 1), 0);
+    token_rows prompts;
+    for (std::size_t n = 0; n < rows; ++n) prompts.add(std::vector<std::int32_t>(2 + n % 3, 0));
+    run.documents = document_rows::numbered(std::move(prompts));
     for (const char* key : {"seed", "question", "answers", "popularity"}) run.documents.kept.push_back({key, {}});
     for (std::size_t n = 0; n < rows; ++n) {
         const std::size_t q = n % m.questions;
@@ -68,8 +69,10 @@ inline run_results run_of(made_up_questions const& m) {
         {"answer_nll", column_shape::document, column_owner::each_variant, "nats per token", "loss"},
         {"answer", column_shape::position, column_owner::each_variant, "", "its tokens", true},
         {"nll", column_shape::position, column_owner::each_variant, "nats", "their losses"}};
+    run.manifest.positions = positions;
     run.manifest.kept = {"seed", "question", "answers", "popularity"};
-    run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods), {rows, 0, positions});
+    run.table =
+        results_table(run.manifest.columns, variant_names(run.manifest.methods), results_size{rows, 0, positions, {}});
     for (stored_column& s : run.table.columns())
         for (std::size_t n = 0; n < rows; ++n) {
             const std::size_t k = n / m.questions, q = n % m.questions;

@@ -2,15 +2,18 @@
 
 #include "study_matrix/study_matrix.hpp"
 
+#include "bitlens/analysis/choices.hpp"
 #include "bitlens/analysis/dimension_means.hpp"
 #include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/analysis/location_results.hpp"
+#include "bitlens/analysis/question_columns.hpp"
 #include "bitlens/analysis/window_losses.hpp"
 #include "bitlens/core/machine.hpp"
 #include "bitlens/core/parallel.hpp"
 #include "bitlens/core/random.hpp"
 #include "bitlens/hooks/record.hpp"
 #include "bitlens/models/checkpoint.hpp"
+#include "bitlens/models/generate.hpp"
 #include "bitlens/models/parameter_names.hpp"
 #include "bitlens/models/random_model.hpp"
 #include "bitlens/recipes/method_documents.hpp"
@@ -22,6 +25,7 @@
 #include "bitlens/text/text_windows.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -225,6 +229,79 @@ document_rows made_up_documents() {
     return documents;
 }
 
+/// Questions of three choices behind a prompt, any of which may be the right one.
+document_rows made_up_choices() {
+    constexpr std::size_t questions = 80, choices = 3, prompt = 12, choice = 3;
+    const auto prompts = made_up_ids(questions, prompt, 4);
+    random_generator random(5);
+    token_rows ids;
+    std::vector<kept_values> kept{{choice_name, {}}, {is_answer_name, {}}};
+    for (std::size_t q = 0; q < questions; ++q) {
+        const auto right = static_cast<std::size_t>(random.below(choices));
+        for (std::size_t c = 0; c < choices; ++c) {
+            std::vector<std::int32_t> row(prompts.row(q).begin(), prompts.row(q).end());
+            for (std::size_t t = 0; t < choice; ++t) row.push_back(static_cast<std::int32_t>(random.below(256)));
+            ids.add(row, prompt);
+            kept[0].values.push_back(std::to_string(c));
+            kept[1].values.push_back(c == right ? "1" : "0");
+        }
+    }
+    auto all = document_rows::numbered(std::move(ids));
+    for (std::size_t n = 0; n < all.size(); ++n) all.rows[n] = n / choices;
+    all.kept = std::move(kept);
+    return all;
+}
+
+/// Ids as words.
+std::string made_up_text(std::span<const std::int32_t> ids) {
+    std::string text;
+    for (const std::int32_t id : ids) text += " w" + std::to_string(id);
+    return text;
+}
+
+/// Prompts whose right answer is what the model says, or for two of five something else, of rising popularity.
+template <class Architecture>
+finished_questions ask_made_up_questions(study_model<Architecture> const& model, chosen_methods const& methods) {
+    constexpr std::size_t questions = 400, tokens = 3, prompt = 10;
+    const generation_end until{.most_tokens = tokens};
+    const auto prompts = made_up_ids(questions, prompt, 6);
+    random_generator random(7);
+    run_results run;
+    run.documents = document_rows::numbered(prompts);
+    run.documents.kept = {{"seed", {}}, {"question", {}}, {"answers", {}}, {"popularity", {}}};
+    std::vector<std::vector<std::string>> answers;
+    for (std::size_t n = 0; n < questions; ++n) {
+        const auto said = generate(model, prompts.row(n), until, row_products::matmul);
+        answers.push_back({random.uniform() < 0.6 ? made_up_text(said.ids) : "something else"});
+        const std::vector<std::string> values{"1", made_up_text(prompts.row(n)), json(answers.back()).dump(),
+                                              std::to_string(std::pow(10.0, 2 + 3 * random.uniform()))};
+        for (std::size_t k = 0; k < values.size(); ++k) run.documents.kept[k].values.push_back(values[k]);
+    }
+    run.manifest.setting = {{"kind", questions_kind}, {"full", ""},        {"seeds", {1}}, {"shots", 0},
+                            {"bucket_edges", json()}, {"bucket_least", 50}};
+    for (auto const& m : methods.all) run.manifest.methods.push_back({m.name, m.text()});
+    run.manifest.columns = columns_of_questions();
+    run.manifest.kept = names_of(run.documents.kept);
+    run.manifest.positions = tokens;
+    run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods),
+                              size_of_run(run.manifest, run.documents, 0));
+    const auto models = models_of(model, methods);
+    for (std::size_t v = 0; v < models.size(); ++v) {
+        const auto answering = model.with_layers(models[v].layers);
+        std::vector<std::vector<std::int32_t>> all;
+        for (std::size_t n = 0; n < questions; ++n) all.emplace_back(prompts.row(n).begin(), prompts.row(n).end());
+        generate_each(answering, std::span<const std::vector<std::int32_t>>(all), until, 16,
+                      [&](std::size_t n, generated_text const& given) {
+                          results_row row(run.table, v, n);
+                          write_answer(given, made_up_text(given.ids), answers[n], tokens, row);
+                          row.finish();
+                      });
+    }
+    run.texts =
+        token_texts(ids_of(run.documents, run.table), [](std::int32_t id) { return " w" + std::to_string(id); });
+    return make_questions(std::move(run));
+}
+
 /// The methods of a program that is given no model.
 chosen_methods made_up_choice(std::span<const method> methods) {
     chosen_methods chosen(methods);
@@ -331,6 +408,31 @@ std::optional<text_losses> measure_text(request const& asked) {
     return visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return measure(study_model<Architecture>(source, true), methods, windows.ids);
     });
+}
+
+documents_and_choices measure_choices(request const& asked) {
+    if (!asked.model.empty() || (!asked.runs.empty() && asked.runs.size() != 2))
+        throw option_error("two finished runs are expected, the first of documents, the second of questions of several "
+                           "choices; " +
+                           counted(asked.runs.size(), "run") + " was found");
+    if (asked.runs.empty()) {
+        const auto model = tiny<study_matrix>();
+        const auto methods = made_up_choice(asked.methods);
+        return {measure(model, methods, made_up_documents()), measure(model, methods, made_up_choices())};
+    }
+    documents_and_choices found{make_study(read_run(asked.runs[0])), make_study(read_run(asked.runs[1]))};
+    if (!choices_of(found.choices))
+        throw option_error(asked.runs[1].string() +
+                           ": a run of questions of several choices is expected, one of documents was found");
+    return found;
+}
+
+finished_questions measure_questions(request const& asked) {
+    if (!asked.model.empty() || asked.runs.size() > 1)
+        throw option_error("a finished run of bitlens popqa is expected; " + counted(asked.runs.size(), "run") +
+                           " was found");
+    if (!asked.runs.empty()) return make_questions(read_run(asked.runs[0]));
+    return ask_made_up_questions(tiny<study_matrix>(4), made_up_choice(asked.methods));
 }
 
 std::vector<layer_outliers> measure_outliers(request const& asked) {

@@ -1,6 +1,7 @@
 #pragma once
 /// What the programs of this folder show, measured in memory.
 
+#include "bitlens/analysis/finished_questions.hpp"
 #include "bitlens/analysis/location.hpp"
 #include "bitlens/analysis/location_variants.hpp"
 #include "bitlens/analysis/numbers.hpp"
@@ -54,6 +55,18 @@ struct text_losses {
 /// By the convention of WikiText-2: lines joined by blank ones, windows of 2048. None where a model was given and no
 /// text.
 std::optional<text_losses> measure_text(request const&);
+
+/// Documents, and questions of several choices, under the same models.
+struct documents_and_choices {
+    finished_study documents, choices;
+};
+/// Two finished runs, the second of choices; without runs, of a tiny model.   Errors: option_error for another number
+/// of runs, or where the second one is of no choices.
+documents_and_choices measure_choices(request const&);
+
+/// A finished run of questions; without one, of a tiny model, which is right about three fifths of what it is asked.
+/// Errors: option_error for another number of runs.
+finished_questions measure_questions(request const&);
 
 /// Of each layer of the full model, over all documents.
 std::vector<layer_outliers> measure_outliers(request const&);

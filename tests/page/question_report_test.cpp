@@ -1,4 +1,4 @@
-#include "bitlens/page/question_report.hpp"
+#include "bitlens/page/run_report.hpp"
 
 #include "questions_for_test.hpp"
 #include "report_for_test.hpp"
@@ -56,7 +56,7 @@ claim claim_about(finished_questions const& q, std::size_t which) {
 TEST_CASE("the report of a run of questions: whole, harmless, and the same the second time") {
     const test::temporary_folder folder;
     test::write_questions(folder.path(), many_questions());
-    const auto summary = write_question_report(folder.path());
+    const auto summary = write_report(folder.path());
     CHECK(summary.page == folder.path() / "report.html");
     const auto files = test::all_files(folder.path());
     test::check_report(files, detail::question_scripts());
@@ -87,7 +87,7 @@ TEST_CASE("the report of a run of questions: whole, harmless, and the same the s
     CHECK(written["tables"]["degradation"]["rows"].size() == 4);
     CHECK(written["published"]["published_questions"]["rows"].size() == 6);
 
-    write_question_report(folder.path());
+    write_report(folder.path());
     CHECK(test::all_files(folder.path()) == files);
 }
 
@@ -114,7 +114,7 @@ TEST_CASE("every small or dull run of questions has a report") {
                     const test::temporary_folder folder;
                     const bool known = kind > 0 && count > 0;
                     test::write_questions(folder.path(), m);
-                    const auto lines = write_question_report(folder.path()).lines;
+                    const auto lines = write_report(folder.path()).lines;
                     REQUIRE(lines.size() >= (methods.empty() && known ? 2u : 3u));
                     const auto files = test::all_files(folder.path());
                     test::check_report(files, detail::question_scripts());
