@@ -303,6 +303,28 @@ const std::vector<growing_input> inputs{
     {"documents", "objects, packed", objects, true},
     {"documents", "lines, packed", [](std::size_t n) { return repeat(n, "{\"text\":\"\"}\n"); }, true},
     {"documents", "packed members", [](std::size_t n) { return repeat(n, gzip("")); }},
+    {"choices", "questions",
+     [](std::size_t n) { return repeat(n, "{\"text\":\"Q\",\"choices\":[\"a\",\"b\"],\"answer\":0}\n"); }},
+    {"questions", "rows", [](std::size_t n) { return "question\tpossible_answers\n" + repeat(n, "Q\t[\"a\"]\n"); }},
+    {"questions", "rows of different questions",
+     [](std::size_t n) {
+         return "question\tpossible_answers\n" +
+                repeat(n, "", [](std::size_t i) { return std::to_string(i) + "\t[\"a\"]\n"; });
+     }},
+    {"questions", "answers",
+     [](std::size_t n) { return "question\tpossible_answers\nQ\t[\"a\"" + repeat(n, ",\"a\"") + "]\n"; }},
+    {"questions", "quotes",
+     [](std::size_t n) {
+         return "question\tpossible_answers\tx\nQ\t\"[\"\"a\"\"]\"\t\"" + repeat(n, "\"\"") + "\"\n";
+     }},
+    {"questions", "columns",
+     [](std::size_t n) {
+         const auto header = repeat(n / 2, "", [](std::size_t i) { return "\t" + std::to_string(i); });
+         const auto columns = static_cast<std::size_t>(std::ranges::count(header, '\t'));
+         return "question\tpossible_answers" + header + "\nQ\t[\"a\"]" + std::string(columns, '\t') + "\n";
+     }},
+    {"questions", "sigmas in an answer",
+     [](std::size_t n) { return "question\tpossible_answers\nQ\t[\"" + repeat(n, "\u03A3''") + "\"]\n"; }},
     {"text", "spaces", [](std::size_t n) { return std::string(n, ' '); }},
     {"text", "line ends", [](std::size_t n) { return std::string(n, '\n'); }},
     {"text", "one letter", [](std::size_t n) { return std::string(n, 'a'); }},

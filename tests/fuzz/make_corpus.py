@@ -921,6 +921,7 @@ def documents_corpus():
     put("valid_of_two_members.jsonl.gz", pack(line[:20]) + pack(line[20:] + line))
     put("valid_bomb_of_16_kibibytes.jsonl.gz", pack("\n" * 2**14))
     put("valid_bomb_of_objects.jsonl.gz", pack('{"text": "", "other": [' + "{}," * 1_400_000 + "{}]}"))
+    put("valid_prompts.jsonl", '{"prompt": "Before ", "text": "the text."}\n{"text": "", "prompt": null}\n')
     put("gzip_header_only.jsonl.gz", b"\x1f\x8b")
     put("gzip_cut.jsonl.gz", pack(line * 3)[:-9])
     put("gzip_wrong_checksum.jsonl.gz", pack(line)[:-8] + bytes(4) + pack(line)[-4:])
@@ -935,6 +936,76 @@ def documents_corpus():
         "valid_planes": "\U0001F600\U0010FFFF\uFFFD\u0085\u3000\u17F0\u00BD", "valid_apostrophes": "'s'S'\u017f'll'LL'" * 20, "no_utf8": b"ab\xff", "cut_in_a_character": b"ab\xe4\xb8",
         "surrogate": b"\xed\xa0\x80", "overlong": b"\xc0\xaf", "above_10ffff": b"\xf4\x90\x80\x80"}.items():
         write("text", name + ".txt", content)
+
+
+def questions_corpus():
+    def put(name, content):
+        write("choices", name + ".jsonl", content)
+
+    def line(choices, answer, question="Which?"):
+        return json.dumps({"text": question, "choices": choices, "answer": answer}, ensure_ascii=False) + "\n"
+
+    put("valid", line(["a", "b"], 1) + line(["red", " blue"], "red", "Two: ") + line(["a", "b", "c"], "2"))
+    put("valid_labels", line({"text": ["x", "y"], "label": ["A", "B"]}, "B") + line({"label": [1, 2], "text": ["x", "y"]}, 1))
+    put("valid_thousand", line(["a"] * 1000, 999))
+    put("valid_nothing", "")
+    for name, choices, answer in [
+            ("one", ["a"], 0), ("none", [], 0), ("thousand_and_one", ["a"] * 1001, 0), ("a_text", "a", 0), ("null", None, 0), ("a_number_among_them", ["a", 1], 0),
+            ("an_empty_one", ["a", ""], 0), ("answer_beyond", ["a", "b"], 2), ("answer_minus_1", ["a", "b"], -1), ("answer_2_to_the_64", ["a", "b"], 2**64),
+            ("answer_in_digits_beyond", ["a", "b"], "2"), ("answer_a_float", ["a", "b"], 0.0), ("answer_null", ["a", "b"], None), ("answer_a_list", ["a", "b"], [0]),
+            ("answer_of_two", ["a", "a"], "a"), ("answer_and_place_differ", ["1", "2"], "1"), ("labels_missing", {"text": ["a", "b"]}, "A"), ("texts_missing", {"label": ["A", "B"]}, "A"),
+            ("labels_fewer", {"text": ["a", "b"], "label": ["A"]}, "A"), ("labels_equal", {"text": ["a", "b"], "label": ["A", "A"]}, "A"),
+            ("labels_of_another_kind", {"text": ["a", "b"], "label": ["A", None]}, "A"), ("label_unknown", {"text": ["a", "b"], "label": ["A", "B"]}, "C")]:
+        put(name, line(choices, answer))
+    put("question_of_spaces", line(["a", "b"], 0, " \u00a0"))
+    put("choices_missing", '{"text": "Q", "answer": 0}')
+    put("lone_surrogate", '{"text": "Q", "choices": ["a", "\\udfff"], "answer": 0}')
+    put("no_utf8", b'{"text": "Q", "choices": ["a", "\xff"], "answer": 0}')
+    put("nested_too_deep", '{"text": "Q", "answer": 0, "choices": ' + "[" * 63 + "]" * 63 + "}")
+
+    def put(name, content):
+        write("questions", name, content)
+
+    header = "prop\tquestion\tpossible_answers\ts_pop\tid\n"
+    row = 'sport\tWhat sport does A play?\t["golf", "Golf"]\t394\t1\n'
+    other = 'color\tWhat color is "B"?\t["red\\t", "\\u00df\u03a3"]\t\t\n'
+    quoted = '"sp""ort"\t"What\tis?"\t"[""golf"", ""\\\\""]"\t1\t1\n'
+    put("valid.tsv", header + row + other)
+    put("valid_byte_order_mark_and_crlf.tsv", ("\ufeff" + header + row).replace("\n", "\r\n"))
+    put("valid_quoted.tsv", '"prop"\t' + header[5:] + quoted + row)
+    put("valid_blank_lines.tsv", "\n \n" + header + "\n" + row + "\n\n")
+    put("valid_quotes_that_are_text.tsv", header + '"r"\t"Q"\t["a"]\t1\t"\n')
+    put("valid_two_columns.tsv", 'possible_answers\tquestion\n["a"]\tQ\n["b"]\tR\n')
+    put("valid_no_utf8_in_another_column.tsv", b'question\tpossible_answers\tx\nQ\t["a"]\t\xff\n')
+    put("valid_equal_questions.tsv", header + row * 40)
+    put("valid_sigmas.tsv", header + row.replace('"golf"', '"' + "\u03a3'" * 2000 + '"'))
+    line = '{"question": "Q", "possible_answers": ["a"], "s_pop": 1e3, "prop": 7, "id": null}\n'
+    put("valid.jsonl", line + '{"question": "R", "possible_answers": "[\\"b\\"]", "s_pop": "2"}\n')
+    put("valid_of_tables.tsv.gz", gzip.compress((header + row * 300).encode(), mtime=0))
+    put("valid_bomb_of_answers.jsonl.gz", gzip.compress(('{"question": "Q", "possible_answers": ["a"' + ',"a"' * 400_000 + "]}").encode(), mtime=0))
+    put("valid_bomb_of_questions.tsv.gz", gzip.compress(('question\tpossible_answers\n' + 'Q\t["a"]\n' * 50_000).encode(), mtime=0))
+    put("valid_bomb_of_other_columns.tsv.gz", gzip.compress((header[:-1] + "".join(f"\t{i}" for i in range(3000)) + "\n" + (row[:-1] + "\t" * 3000 + "\n") * 50).encode(), mtime=0))
+    for name, content in {
+        "no_header": row, "header_alone": header, "blank_lines_alone": "\n\n", "empty": "", "no_tabs": "question\n", "commas": "question,possible_answers\n",
+        "column_twice": header.replace("prop", "id") + row, "question_column_missing": header.replace("question", "q") + row, "answers_column_missing": header.replace("possible_", "") + row,
+        "cell_missing": header + row[:-3] + "\n", "cell_too_many": header + row[:-1] + "\t\n", "question_empty": header + row.replace("What sport does A play?", ""),
+        "question_of_spaces": header + row.replace("What sport does A play?", "\u2003"), "answers_no_json": header + row.replace("[", "("), "answers_cut": header + row.replace("]", ""),
+        "answers_an_object": header + row.replace('["golf", "Golf"]', '{"a": "golf"}'), "answers_a_string": header + row.replace('["golf", "Golf"]', '"golf"'),
+        "answers_none": header + row.replace('["golf", "Golf"]', "[]"), "answers_one_empty": header + row.replace("Golf", ""), "answers_one_a_number": header + row.replace('"Golf"', "7"),
+        "answers_nested_too_deep": header + row.replace('["golf", "Golf"]', "[" * 100), "answers_lone_surrogate": header + row.replace("Golf", "\\ud800"),
+        "popularity_minus_1": header + row.replace("394", "-1"), "popularity_nan": header + row.replace("394", "nan"), "popularity_1e999": header + row.replace("394", "1e999"),
+        "popularity_of_letters": header + row.replace("394", "many"), "quotes_never_closed": header + quoted + '"' + row, "quotes_closed_in_a_cell": header + quoted + '"r"r' + row,
+        "quotes_over_two_lines": header + quoted + row.replace("sport", '"sp\nort"', 1)}.items():
+        put(name + ".tsv", content)
+    put("no_utf8.tsv", (header + row).encode().replace(b"sport", b"\xff"))
+    put("zero_byte_in_answers.tsv", header + row.replace("golf", "\0"))
+    for name, content in {
+        "array.jsonl": "[" + line + "]", "text_missing.jsonl": '{"possible_answers": ["a"]}', "answers_missing.jsonl": '{"question": "Q"}', "answers_null.jsonl": line.replace('["a"]', "null"),
+        "answers_no_json_in_a_string.jsonl": line.replace('["a"]', '"a"'), "popularity_true.jsonl": line.replace("1e3", "true"), "popularity_beyond_double.jsonl": line.replace("1e3", "1e999"),
+        "relation_an_array.jsonl": line.replace("7", "[7]"), "text_twice.jsonl": line.replace("{", '{"question": "P", ')}.items():
+        put(name, content)
+    put("gzip_cut.tsv.gz", gzip.compress((header + row).encode(), mtime=0)[:-9])
+    put("gzip_inside_gzip.tsv.gz", gzip.compress(gzip.compress(b"", mtime=0), mtime=0))
 
 
 # ---- Methods, overrides and runs
@@ -1792,5 +1863,5 @@ def gguf_blocks_corpus():
 
 
 shutil.rmtree(CORPUS, ignore_errors=True)
-for make in (gguf_corpus, gguf_parts_corpus, gguf_blocks_corpus, stored_corpus, quantization_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, sentencepiece_corpus, ranks_corpus, npy_corpus, npz_corpus, documents_corpus, recipes_corpus, quantized_manifest_corpus, quantized_layer_corpus, published_awq_corpus, runs_corpus, float32_corpus, located_corpus):
+for make in (gguf_corpus, gguf_parts_corpus, gguf_blocks_corpus, stored_corpus, quantization_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, sentencepiece_corpus, ranks_corpus, npy_corpus, npz_corpus, documents_corpus, questions_corpus, recipes_corpus, quantized_manifest_corpus, quantized_layer_corpus, published_awq_corpus, runs_corpus, float32_corpus, located_corpus):
     make()

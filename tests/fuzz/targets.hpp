@@ -47,6 +47,8 @@ void tokenizer_added(input);
 void npy(input);
 void npz(input);
 void documents(input);
+void choices(input);
+void questions(input);
 void text(input);
 void methods(input);
 void overrides(input);
@@ -70,7 +72,7 @@ struct target {
 };
 
 /// JSON takes 80 bytes for "{},"; deflate reaches 1032 bytes for one.
-inline constexpr std::array<target, 42> targets{{
+inline constexpr std::array<target, 44> targets{{
     {"gguf", "A GGUF file as a model", gguf, 40, false},
     {"gguf_parts", "A GGUF model in several files", gguf_parts, 100, false},
     {"gguf_blocks", "Blocks of a GGUF tensor", gguf_blocks, 100, false},
@@ -100,6 +102,8 @@ inline constexpr std::array<target, 42> targets{{
     {"npy", "An NPY file", npy, 40, false},
     {"npz", "An NPZ file", npz, 4 * 1032, false},
     {"documents", "A file of documents", documents, 16 * 1032, true},
+    {"choices", "A file of questions of several choices", choices, 40 * 1032, true},
+    {"questions", "A file of questions", questions, 40 * 1032, true},
     {"text", "A text", text, 200, false},
     {"methods", "A list of methods", methods, 200, false},
     {"overrides", "A file of overrides", overrides, 100, true},

@@ -107,7 +107,7 @@ TEST_CASE("choices as of ARC: texts and labels, with a label as the answer") {
                       other);
     };
     check(R"(["A","B"])", "\"A\"", "key \"choices.label\"", "2 and 3 were found");
-    check(R"(["A","B","A"])", "\"A\"", "key \"answerKey\"", "what only one of the labels is");
+    check(R"(["A","B","A"])", "\"A\"", "key \"answerKey\"", "the text of only one of the labels is expected");
     check(R"(["A","B",null])", "\"A\"", "key \"choices.label[2]\"", "null was found");
     check(R"("ABC")", "\"A\"", "key \"choices.label\"", "an array of strings is expected, \"ABC\" was found");
     check(R"(["A","B","C"])", "\"D\"", "one of the labels is expected", "\"D\" was found");
@@ -151,7 +151,7 @@ TEST_CASE("what is wrong with choices is named by file, line and key") {
     check(R"("question":"Q","choices":["a","b"],"answer":null)", "key \"answer\"", "null was found");
     check(R"("question":"Q","choices":["a","b"],"answer":["a"])", "key \"answer\"", "array was found");
     check(R"("question":"Q","choices":["a","b"],"answer":"c")", "one of the choices", "\"c\" was found");
-    check(R"("question":"Q","choices":["a","a"],"answer":"a")", "what only one of the choices is");
+    check(R"("question":"Q","choices":["a","a"],"answer":"a")", "the text of only one of the choices is expected");
     // "1" is the first choice, and the place of the second.
     check(R"("question":"Q","choices":["1","2"],"answer":"1")", "but not that of another", "\"1\" was found");
     const auto both = folder.write("both.jsonl", R"({"question":"Q","choices":["0","1"],"answer":"1"})");

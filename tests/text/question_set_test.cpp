@@ -123,6 +123,8 @@ TEST_CASE("cells of a table stand as they are, or in quotes where the answers do
     // A question in quotes in a table without them, whose first cell would hide a tab.
     all = read_questions(folder.write("hides", table_header + "\"r\tq\"\t[\"x\"]\t1\n"));
     CHECK((all[0].relation == "\"r" && all[0].text == "q\""));
+    all = read_questions(folder.write("hides", "prop\tquestion\tpossible_answers\tid\n\"r\tq\"\t[\"x\"]\t\"i\"\n"));
+    CHECK((all[0].text == "q\"" && all[0].id == "\"i\""));
 }
 
 TEST_CASE("JSON Lines of questions") {

@@ -150,10 +150,11 @@ private:
     /// The row of an example of the relation, of another text.
     std::size_t example(std::size_t relation, std::size_t text, random_generator& random) const {
         const auto all = std::span(examples_).subspan(relations_[relation].begin, relations_[relation].size());
-        const auto same = std::ranges::equal_range(all, text, {}, [&](std::size_t row) { return text_of_[row]; });
-        const auto begin = static_cast<std::size_t>(same.begin() - all.begin());
-        const auto chosen = static_cast<std::size_t>(random.below(all.size() - same.size()));
-        return all[chosen < begin ? chosen : chosen + same.size()];
+        const auto text_of = [&](std::size_t row) { return text_of_[row]; };
+        const auto begin = std::ranges::lower_bound(all, text, {}, text_of);
+        const auto same = static_cast<std::size_t>(std::ranges::upper_bound(all, text, {}, text_of) - begin);
+        const auto chosen = static_cast<std::size_t>(random.below(all.size() - same));
+        return all[chosen < static_cast<std::size_t>(begin - all.begin()) ? chosen : chosen + same];
     }
 
     std::span<const question> set_;

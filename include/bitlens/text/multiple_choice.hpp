@@ -131,7 +131,7 @@ private:
                                           std::string const& called) const {
         const auto place = std::find(all.begin(), all.end(), one);
         if (place == all.end()) return std::nullopt;
-        if (std::find(place + 1, all.end(), one) != all.end()) refuse_answer("what only one of the " + called + " is");
+        if (std::find(place + 1, all.end(), one) != all.end()) refuse_answer("the text of only one of the " + called);
         return static_cast<std::size_t>(place - all.begin());
     }
 
