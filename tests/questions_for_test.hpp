@@ -2,6 +2,7 @@
 /// Runs of made-up questions.
 
 #include "bitlens/analysis/finished_questions.hpp"
+#include "bitlens/analysis/question_columns.hpp"
 #include "bitlens/io/atomic_file.hpp"
 #include "bitlens/sweep/run_results.hpp"
 
@@ -44,7 +45,7 @@ inline run_results run_of(made_up_questions const& m) {
     const std::size_t rows = m.questions * m.seeds.size();
     run_results run;
     token_rows prompts;
-    for (std::size_t n = 0; n < rows; ++n) prompts.add(std::vector<std::int32_t>(2 + n % 3, 0));
+    for (std::size_t n = 0; n < rows; ++n) prompts.add(std::vector<std::int32_t>(3 + n % 4)); // unlike the answers' 15
     run.documents = document_rows::numbered(std::move(prompts));
     for (const char* key : {"seed", "question", "answers", "popularity"}) run.documents.kept.push_back({key, {}});
     for (std::size_t n = 0; n < rows; ++n) {
@@ -63,16 +64,11 @@ inline run_results run_of(made_up_questions const& m) {
     run.manifest.setting = {{"kind", "questions"}, {"full", "F32"},           {"seeds", seeds},
                             {"shots", 15},         {"bucket_edges", m.edges}, {"bucket_least", m.least}};
     for (auto const& name : m.methods) run.manifest.methods.push_back({name, name});
-    run.manifest.columns = {
-        {"contains", column_shape::document, column_owner::each_variant, "", "an answer in it"},
-        {"exact", column_shape::document, column_owner::each_variant, "", "an answer"},
-        {"answer_nll", column_shape::document, column_owner::each_variant, "nats per token", "loss"},
-        {"answer", column_shape::position, column_owner::each_variant, "", "its tokens", true},
-        {"nll", column_shape::position, column_owner::each_variant, "nats", "their losses"}};
+    run.manifest.columns = columns_of_questions();
     run.manifest.positions = positions;
     run.manifest.kept = {"seed", "question", "answers", "popularity"};
-    run.table =
-        results_table(run.manifest.columns, variant_names(run.manifest.methods), results_size{rows, 0, positions, {}});
+    run.table = results_table(run.manifest.columns, variant_names(run.manifest.methods),
+                              size_of_run(run.manifest, run.documents, 0));
     for (stored_column& s : run.table.columns())
         for (std::size_t n = 0; n < rows; ++n) {
             const std::size_t k = n / m.questions, q = n % m.questions;

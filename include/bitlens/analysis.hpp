@@ -25,6 +25,7 @@
 #include "bitlens/analysis/recorded_quantities.hpp"
 #include "bitlens/analysis/resamples.hpp"
 #include "bitlens/analysis/robustness.hpp"
+#include "bitlens/analysis/shared_foretelling.hpp"
 #include "bitlens/analysis/size_study.hpp"
 #include "bitlens/analysis/topics.hpp"
 #include "bitlens/analysis/verdicts.hpp"

@@ -30,6 +30,7 @@
 #include "bitlens/page/report_parts.hpp"
 #include "bitlens/page/run_facts.hpp"
 #include "bitlens/page/run_report.hpp"
+#include "bitlens/page/shared_foretelling_table.hpp"
 #include "bitlens/page/size_study.hpp"
 #include "bitlens/page/table_json.hpp"
 #include "bitlens/page/tables.hpp"

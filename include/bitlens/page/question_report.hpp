@@ -148,12 +148,12 @@ inline std::string page_html(finished_questions const& q, question_content const
         "<nav><a href=\"#accuracy\">Accuracy</a><a href=\"#claims\">The paper's findings</a><a "
         "href=\"#popularity\">Popularity</a><a href=\"#seeds\">Examples</a><a href=\"#flips\">Changed answers</a><a "
         "href=\"#hardest\">Hardest losses</a><a href=\"#manifest\">Manifest</a></nav>\n";
-    body += section("accuracy", "How often is each model right?") + to_html(c.accuracy, {.titled = false}) +
-            shown(c.degraded);
     body +=
-        paragraph("Containment: an answer, as it stands, in small letters or with its first letter alone a capital, "
-                  "is somewhere in what the model says up to the first line end; so the paper's source marks. Exact "
-                  "match: the model says an answer and nothing else, case, punctuation and articles aside.");
+        section("accuracy", "How often is each model right?") +
+        paragraph("Containment: one of the right answers, as it stands, in small letters, or with a capital and "
+                  "then small letters, is somewhere in the first line of what the model says; so the paper's source "
+                  "marks. Exact match: that line is a right answer, case, punctuation and articles aside.") +
+        to_html(c.accuracy, {.titled = false}) + shown(c.degraded);
     body += section("claims", "Beside the paper's findings") + to_html(c.claims, {.titled = false}) +
             folded("What the paper reports", to_html(published::questions_table()));
     body += section("popularity", "Do popular questions lose more?");
@@ -164,9 +164,12 @@ inline std::string page_html(finished_questions const& q, question_content const
                  : folded("All buckets as tables", shown(c.bucket_degradation) + to_html(c.bucket_accuracy)));
     if (!c.degradation_exact.charts.empty() || !c.accuracies_exact.charts.empty())
         body += folded("The same by exact match", figure_html(c.degradation_exact) + figure_html(c.accuracies_exact));
-    body += section("seeds", "What does the choice of examples change?") +
-            (c.seeds.rows.empty() ? paragraph("There is no method to compare.") : to_html(c.seeds, {.titled = false}));
-    if (q.seeds.size() == 1) body += paragraph("There is one seed of examples only, which says nothing of others.");
+    body += section("seeds", "What does the choice of examples change?");
+    if (q.seeds.size() == 1)
+        body += paragraph("There is one seed of examples only, which says nothing of others.");
+    else
+        body +=
+            c.seeds.rows.empty() ? paragraph("There is no method to compare.") : to_html(c.seeds, {.titled = false});
     body += section("flips", "Do methods change the same answers?") +
             (c.flips.rows.empty() ? paragraph("There are no two methods to compare.")
                                   : to_html(c.flips, {.titled = false}));

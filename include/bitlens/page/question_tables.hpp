@@ -6,6 +6,7 @@
 #include "bitlens/report/number_text.hpp"
 #include "bitlens/report/table.hpp"
 #include "bitlens/report/visible_text.hpp"
+#include "bitlens/text/answer_marks.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -23,15 +24,15 @@ inline std::string mark_words(answer_mark mark) {
     return mark == answer_mark::contains ? "containment" : "exact match";
 }
 
-/// What a variant answered in a row, to be shown: its tokens up to the first line end, without white space around them.
-/// Errors: format_error for a token that the run does not know.
+/// What a variant answered in a row, to be shown: the first line of its tokens, as the marks take it, without white
+/// space around it. Errors: format_error for a token that the run does not know.
 inline std::string answer_text(finished_questions const& q, std::size_t variant, std::size_t row) {
     std::string bytes;
     for (const std::int32_t id : q.variants[variant].ids.row(row)) {
         if (id < 0) break;
         bytes += q.run.texts[id];
     }
-    return visible_text(detail::with_single_spaces(std::string_view(bytes).substr(0, bytes.find('\n'))));
+    return visible_text(detail::with_single_spaces(first_line(bytes)));
 }
 
 namespace detail {
