@@ -131,10 +131,10 @@ TEST_CASE("the paper's means over models are those of its tables") {
 
 TEST_CASE("what the paper reports stands beside a run's correlations, where it reports any") {
     const auto s = study_under({{"gptq3-g64", "gptq3-g64"},
-                             {"d2", "gptq3-g64:damp=0.02"},
-                             {"mine", "awq3-g128"},
-                             {"gptq4-g128", "gptq4-g128"},
-                             {"rtn3-g64", "rtn3-g64"}});
+                                {"d2", "gptq3-g64:damp=0.02"},
+                                {"mine", "awq3-g128"},
+                                {"gptq4-g128", "gptq4-g128"},
+                                {"rtn3-g64", "rtn3-g64"}});
     const auto pairs = method_pairs(s);
     const auto t = method_correlation_table(s, pairs);
     REQUIRE(t.rows.size() == 10);
