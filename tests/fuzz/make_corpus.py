@@ -1862,6 +1862,129 @@ def gguf_blocks_corpus():
     write("gguf_blocks", "valid_nothing.blocks", bytes([2, 0]))
 
 
+# ---- A run of questions: two seeds of twelve questions, answers of up to three tokens
+
+QUESTIONS, SEEDS, GENERATED = 12, [633, 2], 3
+ASKED = len(SEEDS) * QUESTIONS
+QUESTION_COLUMNS = {"contains": "document", "exact": "document", "answer_nll": "document", "answer": "position", "nll": "position"}
+QUESTION_MANIFEST = {"bitlens": "0.1.0", "kind": "questions", "full": "F32", "seeds": SEEDS, "shots": 15, "bucket_edges": None, "bucket_least": 4, "positions": GENERATED,
+                     "keep": ["seed", "question", "answers", "popularity"], "methods": MANIFEST["methods"],
+                     "columns": [{"name": name, "of": "each variant", "per": per, "unit": "", "meaning": ""} | ({"token_ids": True} if name == "answer" else {}) for name, per in QUESTION_COLUMNS.items()]}
+
+
+def asked_rows():
+    names = ["example", "id", "topic", "seed", "question", "answers", "popularity", "tokens", "bytes",
+             *(f"{q}_{v}" for q in ("contains", "exact", "answer_nll") for v in ("full", METHOD))]
+    rows = []
+    for n in range(ASKED):
+        i = n % QUESTIONS
+        rows.append([i, f"q{i}", "sport", SEEDS[n // QUESTIONS], f"What is {i}?", '"[""a"", ""<b>""]"', "" if i == 3 else 0 if i == 4 else 10**(i % 5), 3 + n % 3, "",
+                     int(i % 3 > 0), int(n % 3 == 1), int(i % 4 > 0), int(n % 4 == 1), 0.5 + n / 8, "" if n == 5 else 0.25 * n])
+    return names, rows
+
+
+def asked_arrays():
+    scored = f"({ASKED}, {GENERATED})"
+    ids = [3 * (k % 5) if k < 3 + n % 3 else -1 for n in range(ASKED) for k in range(5)]
+    arrays = {"ids": npy(shape=f"({ASKED}, 5)", data=struct.pack(f"<{5 * ASKED}i", *ids))}
+    for name in ("full", METHOD):
+        ends = [(n + len(name)) % (GENERATED + 1) for n in range(ASKED)]
+        arrays[f"answer_{name}"] = npy(shape=scored, data=struct.pack(f"<{ASKED * GENERATED}i", *(3 * ((n + k) % 5) if k < ends[n] else -1 for n in range(ASKED) for k in range(GENERATED))))
+        arrays[f"nll_{name}"] = npy("'<f4'", shape=scored, data=struct.pack(f"<{ASKED * GENERATED}f", *(0.5 if k < ends[n] else math.nan for n in range(ASKED) for k in range(GENERATED))))
+    return arrays | {k: v for k, v in run_arrays().items() if k.startswith("token_")}
+
+
+def run_of_questions_corpus():
+    names, rows = asked_rows()
+
+    def examples(name, content):
+        write("run_questions", name + ".csv", content)
+
+    def changed(column, cell, question=1, seeds=SEEDS):
+        copy = [list(r) for r in rows]
+        for k, seed in enumerate(SEEDS):
+            if seed in seeds:
+                copy[k * QUESTIONS + question][names.index(column)] = cell
+        return csv_text(names, copy)
+
+    valid = csv_text(names, rows)
+    examples("valid", valid)
+    examples("valid_texts_that_want_out", changed("question", '"<script>,""=1+1""\n\x1b\u202e"').replace("sport", "'=HYPERLINK(1)"))
+    examples("valid_popularities_of_all_sizes", changed("popularity", "5e-324").replace(",100,", ",1.7976931348623157e308,"))
+    examples("valid_no_popularity", csv_text(names, [[c if n != "popularity" else "" for n, c in zip(names, r)] for r in rows]))
+    examples("valid_answers_of_a_thousand", changed("answers", '"[' + '""a"", ' * 1000 + '""a""]"'))
+    examples("no_rows", csv_text(names, []))
+    examples("rows_of_one_seed", csv_text(names, rows[:QUESTIONS]))
+    examples("rows_question_by_question", csv_text(names, [rows[k * QUESTIONS + i] for i in range(QUESTIONS) for k in range(len(SEEDS))]))
+    examples("row_missing", csv_text(names, rows[:-1]))
+    examples("seed_of_another", changed("seed", 7))
+    examples("seed_as_a_float", changed("seed", "633.0", seeds=[633]))
+    for column, cell in {"question": "Another?", "answers": '"[""b""]"', "popularity": 11, "id": "q", "topic": "color", "example": 99}.items():
+        examples(f"seeds_differ_in_{column}", changed(column, cell, seeds=[2]))
+    for name, cell in {"text": "a", "cut": '"[""a"""', "object": '"{""a"": 1}"', "none": "[]", "a_number_among_them": '"[""a"", 1]"', "nothing": "", "nested_too_deep": "[" * 100, "lone_surrogate": '"[""\\ud800""]"'}.items():
+        examples("answers_" + name, changed("answers", cell))
+    for name, cell in {"minus_1": -1, "nan": "nan", "infinite": "inf", "beyond_double": "1e999", "of_letters": "many", "and_more": "1 "}.items():
+        examples("popularity_" + name, changed("popularity", cell))
+    for name, cell in {"2": 2, "half": 0.5, "minus_0_point_1": -0.1, "empty": "", "nan": "nan"}.items():
+        examples("mark_" + name, changed(f"exact_{METHOD}", cell))
+    examples("loss_beyond_the_largest", changed("answer_nll_full", "1e81"))
+    examples("valid_losses_near_the_largest", csv_text(names, [[c if n != "answer_nll_full" else "1e80" for n, c in zip(names, r)] for r in rows]))
+    for column in ("seed", "answers", "popularity", "contains_full", f"exact_{METHOD}"):
+        at = names.index(column)
+        examples("without_" + column, csv_text(names[:at] + names[at + 1:], [r[:at] + r[at + 1:] for r in rows]))
+    examples("empty", "")
+
+    def manifest(name, **other):
+        write("run_questions_manifest", name + ".json", json.dumps({k: v for k, v in (QUESTION_MANIFEST | other).items() if v is not None}))
+
+    columns = QUESTION_MANIFEST["columns"]
+    manifest("valid")
+    manifest("valid_edges", bucket_edges=[-1e308, 0, 0.5, 2.8, 1e308])
+    manifest("valid_bucket_of_1", bucket_least=1)
+    manifest("valid_bucket_of_2_to_the_63", bucket_least=2**63)
+    manifest("valid_shots_2_to_the_63", shots=2**63)
+    manifest("of_no_kind", kind=None)
+    manifest("of_another_kind", kind="study")
+    manifest("kind_is_a_list", kind=["questions"])
+    for key in ("full", "seeds", "shots", "bucket_least", "keep", "positions", "columns"):
+        manifest(key + "_missing", **{key: None})
+    for name, seeds in {"none": [], "twice": [633, 633], "in_another_order": SEEDS[::-1], "negative": [-1, 2], "text": ["633", "2"], "five": [1, 2, 3, 4, 5], "an_object": {"a": 1}}.items():
+        manifest("seeds_" + name, seeds=seeds)
+    for name, edges in {"none": [], "equal": [1, 1], "fall": [2, 1], "text": ["1"], "a_number": 3}.items():
+        manifest("edges_" + name, bucket_edges=edges)
+    manifest("bucket_of_0", bucket_least=0)
+    manifest("bucket_negative", bucket_least=-1)
+    manifest("shots_are_text", shots="15")
+    manifest("positions_0", positions=0)
+    manifest("positions_4", positions=4)
+    manifest("positions_2_to_the_60", positions=2**60)
+    manifest("keeps_no_answers", keep=["seed", "question", "popularity"])
+    manifest("keeps_a_mark", keep=QUESTION_MANIFEST["keep"] + ["contains_full"])
+    manifest("marks_of_methods_alone", columns=[c | {"of": "each method"} for c in columns])
+    manifest("answers_are_numbers", columns=[{k: v for k, v in c.items() if k != "token_ids"} for c in columns])
+    manifest("exact_missing", columns=[c for c in columns if c["name"] != "exact"])
+    manifest("no_methods", methods=[])
+    manifest("valid_method_that_ends_early", methods=[m | {"ends_early": True} for m in MANIFEST["methods"]])
+    hostile_json("run_questions_manifest")
+
+    def tokens(name, method=8, skip=None, **other):
+        arrays = asked_arrays() | other
+        write("run_questions_tokens", name + ".npz", zip_file([{"name": k + ".npy", "data": v, "method": method} for k, v in arrays.items() if k != skip]))
+
+    count, scored = ASKED * GENERATED, f"({ASKED}, {GENERATED})"
+    tokens("valid", method=0)
+    tokens("valid_no_answers", answer_full=npy(shape=scored, data=b"\xff" * 4 * count))
+    tokens("valid_losses_infinite", nll_full=npy("'<f4'", shape=scored, data=struct.pack("<f", float("inf")) * count))
+    tokens("answers_missing", skip="answer_full")
+    tokens("losses_missing", skip=f"nll_{METHOD}")
+    tokens("answers_of_4_positions", answer_full=npy(shape=f"({ASKED}, 4)", data=bytes(4 * 4 * ASKED)))
+    tokens("answers_behind_their_end", answer_full=npy(shape=scored, data=struct.pack("<3i", 0, -1, 3) * ASKED))
+    tokens("answers_of_minus_2", answer_full=npy(shape=scored, data=struct.pack("<3i", 0, -2, -2) * ASKED))
+    tokens("answers_without_bytes", answer_full=npy(shape=scored, data=struct.pack("<3i", 0, 7, -1) * ASKED))
+    tokens("answers_as_floats", answer_full=npy("'<f4'", shape=scored, data=bytes(4 * count)))
+    write("run_questions_tokens", "empty.npz", b"")
+
+
 shutil.rmtree(CORPUS, ignore_errors=True)
-for make in (gguf_corpus, gguf_parts_corpus, gguf_blocks_corpus, stored_corpus, quantization_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, sentencepiece_corpus, ranks_corpus, npy_corpus, npz_corpus, documents_corpus, questions_corpus, recipes_corpus, quantized_manifest_corpus, quantized_layer_corpus, published_awq_corpus, runs_corpus, float32_corpus, located_corpus):
+for make in (gguf_corpus, gguf_parts_corpus, gguf_blocks_corpus, stored_corpus, quantization_corpus, safetensors_corpus, config_corpus, tokenizer_corpus, sentencepiece_corpus, ranks_corpus, npy_corpus, npz_corpus, documents_corpus, questions_corpus, recipes_corpus, quantized_manifest_corpus, quantized_layer_corpus, published_awq_corpus, runs_corpus, float32_corpus, located_corpus, run_of_questions_corpus):
     make()

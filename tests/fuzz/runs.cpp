@@ -4,6 +4,7 @@
 #include "bitlens/analysis/document_measurement.hpp"
 #include "bitlens/analysis/location_results.hpp"
 #include "bitlens/io/gzip.hpp"
+#include "bitlens/page/question_tables.hpp"
 #include "bitlens/page/run_report.hpp"
 #include "bitlens/sweep/run_parts.hpp"
 
@@ -57,6 +58,21 @@ void read_and_use_location(folder const& run) {
     const auto located = read_location(run.path(), study);
     must(located && located->table.documents() == study.size(), "a row for each document of the study");
     make_location(study, located->table, located->sets_of);
+}
+
+folder make_run_of_questions() {
+    return folder{{"manifest.json", "run_questions_manifest/valid.json"},
+                  {"examples.csv", "run_questions/valid.csv"},
+                  {"tokens.npz", "run_questions_tokens/valid.npz"}};
+}
+
+/// Errors: as make_questions and answer_text.
+void read_and_use_questions(folder const& run) {
+    const auto q = make_questions(read_run(run.path()));
+    must(q.run.size() == q.size() * q.seeds.size() && q.variants.size() == q.run.table.variants().size(),
+         "a row for each question and seed, columns of each variant");
+    for (std::size_t v = 0; v < q.variants.size(); ++v)
+        for (std::size_t n = 0; n < q.run.size(); ++n) answer_text(q, v, n);
 }
 
 /// The report itself, for one input in long_for_one_in.
@@ -116,6 +132,27 @@ void run_part(input bytes) {
     static const folder run{{"parts/full-3-2.npz", "run_part/valid.npz"}};
     run.write("parts/full-3-2.npz", bytes);
     resume(run);
+}
+
+void run_questions(input bytes) {
+    static const folder run = make_run_of_questions();
+    run.write("examples.csv", bytes);
+    read_and_use_questions(run);
+    report(run, bytes);
+}
+
+void run_questions_manifest(input bytes) {
+    static const folder run = make_run_of_questions();
+    run.write("manifest.json", bytes);
+    read_and_use_questions(run);
+    report(run, bytes);
+}
+
+void run_questions_tokens(input bytes) {
+    static const folder run = make_run_of_questions();
+    run.write("tokens.npz", bytes);
+    read_and_use_questions(run);
+    report(run, bytes);
 }
 
 } // namespace bitlens::fuzz

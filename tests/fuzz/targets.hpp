@@ -62,6 +62,9 @@ void run_locate(input);
 void run_locate_manifest(input);
 void run_tokens(input);
 void run_part(input);
+void run_questions(input);
+void run_questions_manifest(input);
+void run_questions_tokens(input);
 
 /// A function and its corpus, corpus/<name>/.
 struct target {
@@ -72,7 +75,7 @@ struct target {
 };
 
 /// JSON takes 80 bytes for "{},"; deflate reaches 1032 bytes for one.
-inline constexpr std::array<target, 44> targets{{
+inline constexpr std::array<target, 47> targets{{
     {"gguf", "A GGUF file as a model", gguf, 40, false},
     {"gguf_parts", "A GGUF model in several files", gguf_parts, 100, false},
     {"gguf_blocks", "Blocks of a GGUF tensor", gguf_blocks, 100, false},
@@ -117,6 +120,9 @@ inline constexpr std::array<target, 44> targets{{
     {"run_locate_manifest", "`locate/manifest.json` of a run", run_locate_manifest, 100, true},
     {"run_tokens", "`tokens.npz` of a run", run_tokens, 4 * 1032, true},
     {"run_part", "A finished block of a run", run_part, 4 * 1032, true},
+    {"run_questions", "`examples.csv` of a run of questions", run_questions, 100, true},
+    {"run_questions_manifest", "`manifest.json` of a run of questions", run_questions_manifest, 100, true},
+    {"run_questions_tokens", "`tokens.npz` of a run of questions", run_questions_tokens, 4 * 1032, true},
 }};
 
 } // namespace bitlens::fuzz

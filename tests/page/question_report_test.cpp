@@ -41,7 +41,7 @@ cell const& cell_in(table const& t, std::size_t row, std::string const& key) {
         if (t.columns[c].key == key) return t.rows.at(row)[c];
     throw error("no column " + key);
 }
-std::string text_in(table const& t, std::size_t row, std::string const& key) {
+std::string words_in(table const& t, std::size_t row, std::string const& key) {
     for (auto const& c : t.columns)
         if (c.key == key) return shown(cell_in(t, row, key), c.digits);
     throw error("no column " + key);
@@ -204,15 +204,15 @@ TEST_CASE("tables of a run of questions") {
     const auto n = numbers_of(q);
     const auto accuracies = accuracy_table(q, n);
     REQUIRE(accuracies.rows.size() == 6);
-    CHECK(text_in(accuracies, 0, "model") == "full");
-    CHECK(text_in(accuracies, 1, "accuracy") == "0.5000");
-    CHECK(text_in(accuracies, 4, "mark") == "exact match");
+    CHECK(words_in(accuracies, 0, "model") == "full");
+    CHECK(words_in(accuracies, 1, "accuracy") == "0.5000");
+    CHECK(words_in(accuracies, 4, "mark") == "exact match");
     const auto lost = degradation_table(q, n);
     REQUIRE(lost.rows.size() == 4);
-    CHECK(text_in(lost, 0, "method") == "nf3-g64");
-    CHECK(text_in(lost, 0, "mark") == "containment");
-    CHECK(text_in(lost, 0, "lost") == "0.1667");
-    CHECK(text_in(lost, 0, "right_to_wrong") == "100");
+    CHECK(words_in(lost, 0, "method") == "nf3-g64");
+    CHECK(words_in(lost, 0, "mark") == "containment");
+    CHECK(words_in(lost, 0, "lost") == "0.1667");
+    CHECK(words_in(lost, 0, "right_to_wrong") == "100");
     CHECK(std::get<double>(cell_in(lost, 1, "mcnemar").value) == mcnemar_chance(29, 20));
     const auto histogram = histogram_table(q, n);
     std::size_t questions = 0;
@@ -222,25 +222,25 @@ TEST_CASE("tables of a run of questions") {
     CHECK(bucket_accuracy_table(q, n).rows.size() == 2 * 3 * histogram.rows.size());
     const auto by_bucket = bucket_degradation_table(q, n);
     REQUIRE(by_bucket.rows.size() == 2 * 2 * histogram.rows.size());
-    CHECK(text_in(by_bucket, 0, "bucket") == "1.5 to 2.5");
-    CHECK(text_in(by_bucket, 0, "lost") == "0.0000");
-    CHECK(text_in(by_bucket, 4, "lost") == "0.3356");
+    CHECK(words_in(by_bucket, 0, "bucket") == "1.5 to 2.5");
+    CHECK(words_in(by_bucket, 0, "lost") == "0.0000");
+    CHECK(words_in(by_bucket, 4, "lost") == "0.3356");
     const auto seeds = seeds_table(q, n);
     REQUIRE(seeds.rows.size() == 8);
-    CHECK(text_in(seeds, 1, "wrong_to_right") == "20");
-    CHECK(text_in(seeds, 3, "seed") == "2");
-    CHECK(text_in(seeds, 3, "wrong_to_right") == "0");
-    CHECK(text_in(seeds, 3, "full") == "0.6667");
+    CHECK(words_in(seeds, 1, "wrong_to_right") == "20");
+    CHECK(words_in(seeds, 3, "seed") == "2");
+    CHECK(words_in(seeds, 3, "wrong_to_right") == "0");
+    CHECK(words_in(seeds, 3, "full") == "0.6667");
     CHECK(std::get<double>(cell_in(seeds, 3, "mcnemar").value) == mcnemar_chance(29, 0));
     CHECK(shared_flips_table(q, n).rows.size() == 2);
 
     const auto gained = changed_table(q, only_quantized_answer(q, answer_mark::contains), "gained", "Gained");
     REQUIRE(gained.rows.size() == 20);
-    CHECK(text_in(gained, 0, "answers") == "right; the \"right\" one");
-    CHECK(text_in(gained, 0, "answer_full") == "<b>& wrong");
-    CHECK(text_in(gained, 0, "answer_rtn4-g64") == "right");
-    CHECK(text_in(gained, 0, "seeds") == "1");
-    CHECK(text_in(gained, 0, "seed") == "633");
+    CHECK(words_in(gained, 0, "answers") == "right; the \"right\" one");
+    CHECK(words_in(gained, 0, "answer_full") == "<b>& wrong");
+    CHECK(words_in(gained, 0, "answer_rtn4-g64") == "right");
+    CHECK(words_in(gained, 0, "seeds") == "1");
+    CHECK(words_in(gained, 0, "seed") == "633");
 }
 
 TEST_CASE("an answer is shown up to its first line end, and whatever its bytes") {

@@ -159,12 +159,16 @@ inline std::string examples_csv(document_rows const& documents, results_table co
     return csv.bytes();
 }
 
-/// Errors: format_error naming file and array for another shape or type.
-template <class T>
-std::vector<T> read_rows(npy_array const& array, std::size_t rows, std::size_t cols) {
+inline void expect_shape(npy_array const& array, std::size_t rows, std::size_t cols) {
     if (array.shape != std::vector{rows, cols})
         throw format_error(array.who + ": shape " + shape_text(array.shape) + ", expected " +
                            shape_text(std::vector{rows, cols}));
+}
+
+/// Errors: format_error naming file and array for another shape or type.
+template <class T>
+std::vector<T> read_rows(npy_array const& array, std::size_t rows, std::size_t cols) {
+    expect_shape(array, rows, cols);
     return array.template values<T>();
 }
 
@@ -234,13 +238,14 @@ inline std::size_t layers_of(csv_table const& examples, run_manifest const& mani
 
 /// Refuses what results_table would make room for and the files do not hold.
 inline void check_columns(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
-                          std::span<const std::string> variants, std::span<const variant_kind> kinds) {
+                          std::span<const std::string> variants, std::span<const variant_kind> kinds,
+                          results_size const& size) {
     for (column const& c : columns)
         for (std::size_t v = 0; v < variants.size(); ++v) {
             if (!c.is_of(kinds[v])) continue;
             const std::string name = c.stored_name(variants[v]);
             if (c.shape == column_shape::position)
-                tokens.array(name);
+                expect_shape(tokens.array(name), size.documents, size.positions);
             else
                 examples.column(c.shape == column_shape::layer ? layer_column(name, 0) : name);
         }
@@ -380,7 +385,7 @@ inline run_results read_run(std::filesystem::path const& folder) {
     const auto kinds = variant_kinds(run.methods());
     const results_size size =
         size_of_run(run.manifest, run.documents, detail::layers_of(examples, run.manifest, variants, kinds));
-    detail::check_columns(examples, tokens, run.manifest.columns, variants, kinds);
+    detail::check_columns(examples, tokens, run.manifest.columns, variants, kinds, size);
     try {
         run.table = results_table(run.manifest.columns, variants, size, kinds);
         check_kept(run.manifest.kept, run.table);
