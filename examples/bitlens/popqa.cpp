@@ -83,7 +83,12 @@ question_choice choose_questions(popqa_arguments const& a, checkpoint const& sou
     for (std::size_t k = 0; k < a.seeds.size(); ++k)
         for (std::size_t i = 0; i < places.size(); ++i) {
             question const& q = c.all[places[i]];
-            put_question one{shots_of(a.seeds[k], places[i]), {}};
+            put_question one;
+            try {
+                one.shots = shots_of(a.seeds[k], places[i]);
+            } catch (option_error const& e) {
+                throw option_error(a.data.string() + ": " + e.what());
+            }
             const std::string prompt = prompt_text(c.all, places[i], one.shots);
             one.ids = ids_of_prompt(place_of(a, q) + " and its examples under seed " + std::to_string(a.seeds[k]),
                                     prompt, t, bos, config.vocabulary);
@@ -157,7 +162,8 @@ document_rows rows_of(popqa_arguments const& a, question_choice const& c) {
 }
 
 run_manifest describe_run(popqa_arguments const& a, checkpoint const& model, tokenizer const& t,
-                          question_choice const& c, bool has_bos, std::vector<run_method> methods) {
+                          question_choice const& c, document_rows const& rows, bool has_bos,
+                          std::vector<run_method> methods) {
     json setting;
     setting["kind"] = questions_kind;
     setting["bitlens"] = version;
@@ -187,7 +193,7 @@ run_manifest describe_run(popqa_arguments const& a, checkpoint const& model, tok
     setting["bucket_edges"] = a.bucket_edges.empty() ? json(nullptr) : json(a.bucket_edges);
     setting["bucket_least"] = a.bucket_least;
     setting["arithmetic"] = arithmetic_text(products_named(a.arithmetic));
-    run_manifest run{std::move(setting), std::move(methods), columns_of_questions(), {}, a.tokens};
+    run_manifest run{std::move(setting), std::move(methods), columns_of_questions(), names_of(rows.kept), a.tokens};
     return run;
 }
 
@@ -282,8 +288,9 @@ void popqa(popqa_arguments const& a) {
     const std::optional<std::filesystem::path> no_overrides;
     const quantization_setting setting{a.model, source, &t, a.bos, a.calibration, no_overrides, a.arithmetic, nullptr};
     const auto plans = plan_quantization(setting, asked_for, a.out / "quantized", false);
-    const run_manifest manifest =
-        folder.agree(describe_run(a, source, t, chosen, bos_token(t, a.bos).has_value(), named(asked_for, plans)));
+    document_rows rows = rows_of(a, chosen);
+    const run_manifest manifest = folder.agree(
+        describe_run(a, source, t, chosen, rows, bos_token(t, a.bos).has_value(), named(asked_for, plans)));
     if (manifest.methods.empty())
         throw option_error("--methods: at least one is expected; what exists:", method::existing());
     quantize_methods(setting, plans, asked_for, here);
@@ -292,7 +299,7 @@ void popqa(popqa_arguments const& a) {
     for (run_method const& m : manifest.methods) methods.push_back(method_of_run(a.out, m));
     for (auto const& m : methods) check_shapes<weight>(source.config().block, source.config().layers, m, {});
     folder.expect_names_writable(manifest.methods);
-    run_results results = begin_run(folder, manifest, rows_of(a, chosen), 0);
+    run_results results = begin_run(folder, manifest, std::move(rows), 0);
     visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         run<Architecture>(a, source, t, chosen, folder, results, methods, here);
     });
