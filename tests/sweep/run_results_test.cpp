@@ -273,7 +273,7 @@ TEST_CASE("documents of unequal length, and prompts, come back as they were; a f
           "positions: 5 in the folder, nothing asked for");
     // No room is made for more than the files hold.
     test::replace_in(folder / "manifest.json", "\"positions\":5", "\"positions\":1152921504606846976");
-    CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("expected (2, 1152921504606846976)"), format_error);
+    CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("expected (3, 1152921504606846976)"), format_error);
     test::replace_in(folder / "manifest.json", "\"positions\":1152921504606846976", "\"positions\":0");
     CHECK_THROWS_WITH_AS(read_run(folder.path()), doctest::Contains("key \"positions\": at least 1 is expected"),
                          format_error);
