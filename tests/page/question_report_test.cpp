@@ -197,6 +197,10 @@ TEST_CASE("findings that a run cannot show have no verdict") {
         test::run_of({.questions = 19, .methods = {"nf3"}, .popularity = [](std::size_t) { return 1e4; }, .least = 1}));
     CHECK(verdict(claim_about(small, 3)) == "not decided");
     CHECK(verdict(claim_about(small, 4)) == "not decided");
+    // None of forty meets 6 %, and would meet 1 % as well.
+    const auto none = make_questions(test::run_of({.questions = 40, .popularity = [](std::size_t) { return 1e4; }}));
+    CHECK(claim_about(none, 4).answer.text == "0.000 (0 of 40)");
+    CHECK(verdict(claim_about(none, 4)) == "not decided");
 }
 
 TEST_CASE("tables of a run of questions") {

@@ -142,9 +142,10 @@ inline claim few_are_popular(question_evidence const& e) {
     outcome found = outcome::undecided;
     if (known >= fewest_documents) {
         const auto within = wilson_interval(share, known);
-        const bool meets =
-            within->lo <= published::popular_share + rounding && within->hi >= published::popular_share - rounding;
-        found = meets ? outcome::agrees : outcome::differs;
+        if (within->lo > published::popular_share + rounding || within->hi < published::popular_share - rounding)
+            found = outcome::differs;
+        else if (within->lo >= published::popular_share / 2 && within->hi <= published::popular_share * 2)
+            found = outcome::agrees;
     }
     c.answer.answers.push_back({c.answer.text, found});
     return c;
@@ -167,7 +168,8 @@ inline std::string question_verdict_rule() {
            " bootstrap resamples of the questions on either side, each with its answers under all seeds; it differs "
            "where it fails in as many, and is not decided between, nor where fewer than " +
            std::to_string(fewest_documents) +
-           " questions could be resampled. A share agrees where its 95 % interval meets what the paper's rounds to.";
+           " questions could be resampled. A share differs where its 95 % interval does not meet what the paper's "
+           "rounds to, and agrees where it does and lies between half and twice that.";
 }
 
 } // namespace bitlens
