@@ -93,20 +93,25 @@ private:
     }
 };
 
-/// Rows of a packed matrix: the first, and the bytes or numbers from one to the next.
+/// Rows of a packed matrix: the first, and the bytes and groups from one to the next.
 struct packed_rows {
     packed_row first;
-    std::size_t code_bytes;
+    std::size_t code_bytes, groups;
 
     template <quant_format F>
     static packed_rows of(packed_matrix<F> const& w, std::size_t r) noexcept {
-        return {packed_row::of(w, r), w.codes(r).size()};
+        return {packed_row::of(w, r), w.codes(r).size(), w.groups()};
     }
-    void advance() noexcept {
-        first.codes += code_bytes;
-        first.scales += first.groups;
-        if (first.zeros != nullptr) first.zeros += first.groups;
-        if (first.offsets != nullptr) first.offsets += first.groups;
+    /// One row again and again.
+    template <quant_format F>
+    static packed_rows same(packed_matrix<F> const& w, std::size_t r) noexcept {
+        return {packed_row::of(w, r), 0, 0};
+    }
+    void advance(std::size_t rows = 1) noexcept {
+        first.codes += rows * code_bytes;
+        first.scales += rows * groups;
+        if (first.zeros != nullptr) first.zeros += rows * groups;
+        if (first.offsets != nullptr) first.offsets += rows * groups;
     }
 };
 

@@ -23,18 +23,23 @@ constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexce
 /// Rows that share the loads of x, and whose sums do not wait for one another.
 inline constexpr std::size_t rows_at_once = 4;
 
-/// y[i] = Σ_c w_c · x_c for a few rows of `chunks` chunks, in a format with F's levels.
+/// y[i] = Σ_c w_c · x_c for rows_at_once rows, of `chunks` chunks, in a format with F's levels.
 /// x: zero from the last column to the end of its chunk.
 template <quant_format F, class Arch>
-std::array<float, rows_at_once> dot_weights(std::array<packed_row, rows_at_once> const& rows, std::size_t chunks,
-                                            const float* x) noexcept {
+std::array<float, rows_at_once> dot_weights(packed_rows const& from, std::size_t chunks, const float* x) noexcept {
     using vec = simd::batch<float, Arch>;
     using table = simd::table<F::codebook.size(), Arch>;
     constexpr std::size_t chunk_bytes = code_chunk<F::bits>::bytes;
     const std::size_t next_rows = rows_at_once * chunks * chunk_bytes; // too far for the machine to foresee
     const level_decoder<F, Arch> level;
+    packed_rows row = from;
+    packed_row rows[rows_at_once];
     vec total[rows_at_once];
-    for (auto& t : total) t = vec(0.0f);
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < rows_at_once; ++k, row.advance()) {
+        rows[k] = row.first;
+        total[k] = vec(0.0f);
+    }
     // Chunk c of row k, where weight(v, q) is what its codes q of register v stand for.
     const auto add_chunk = [&](std::size_t k, std::size_t c, auto const& weight) {
         const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
@@ -56,8 +61,12 @@ std::array<float, rows_at_once> dot_weights(std::array<packed_row, rows_at_once>
             }
         return simd::sums<Arch>(total);
     }
+    const std::size_t group_chunks = from.first.group_chunks();
     for (std::size_t c = 0, group = 0; c < chunks; ++group) {
-        const std::size_t stop = std::min(chunks, c + rows[0].group_chunks());
+        const std::size_t stop = std::min(chunks, c + group_chunks);
+        const std::size_t next_groups = rows_at_once * (rows[0].groups + group); // of the next rows, a part of them
+        __builtin_prefetch(rows[0].scales + next_groups);
+        if constexpr (has_offset<F>) __builtin_prefetch(rows[0].offsets + next_groups);
         const auto add_group = [&](auto const& decoders, auto const& weight) {
             for (; c < stop; ++c)
 #pragma GCC unroll 4 // sums in registers, at -O2 too
@@ -66,6 +75,7 @@ std::array<float, rows_at_once> dot_weights(std::array<packed_row, rows_at_once>
         };
         const std::array rules{group_rule<F, Arch>(rows[0], group), group_rule<F, Arch>(rows[1], group),
                                group_rule<F, Arch>(rows[2], group), group_rule<F, Arch>(rows[3], group)};
+        static_assert(rows_at_once == 4);
         if constexpr (table::is_fast) // the rule goes into the table, once a group
             add_group(std::array{level.levels().map(rules[0]), level.levels().map(rules[1]),
                                  level.levels().map(rules[2]), level.levels().map(rules[3])},
@@ -80,13 +90,14 @@ std::array<float, rows_at_once> dot_weights(std::array<packed_row, rows_at_once>
 template <quant_format F, class Arch>
 void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
     const std::size_t chunks = (w.cols() + chunk_codes - 1) / chunk_codes;
-    for (std::size_t i = 0; i < count; i += rows_at_once) {
-        std::array<packed_row, rows_at_once> rows;
-        for (std::size_t k = 0; k < rows_at_once; ++k) // the last row once more, rather than another loop
-            rows[k] = packed_row::of(w, first + std::min(i + k, count - 1));
+    const std::size_t whole = count / rows_at_once * rows_at_once;
+    packed_rows rows = packed_rows::of(w, first);
+    for (std::size_t i = 0; i < whole; i += rows_at_once, rows.advance(rows_at_once)) {
         const auto dots = dot_weights<row_format<F>, Arch>(rows, chunks, x);
-        std::copy_n(dots.begin(), std::min(rows_at_once, count - i), y + i);
+        std::copy(dots.begin(), dots.end(), y + i);
     }
+    for (std::size_t i = whole; i < count; ++i) // a row several times, rather than another loop
+        y[i] = dot_weights<row_format<F>, Arch>(packed_rows::same(w, first + i), chunks, x)[0];
 }
 
 template <dense_format F, class Arch>
