@@ -14,10 +14,10 @@ namespace bitlens {
 
 namespace detail {
 
-/// Pieces that tasks share: small ones, so that a core that others slow down does fewer of them.
+/// Pieces that tasks share: small ones, so that a core that others slow down does fewer of them, and as many for each.
 constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexcept {
     constexpr std::size_t piece_bytes = 64 << 10;
-    return tasks == 1 ? 1 : std::max(tasks, bytes / piece_bytes);
+    return tasks == 1 ? 1 : tasks * std::max<std::size_t>(1, bytes / (piece_bytes * tasks));
 }
 
 /// Rows that share the loads of x, and whose sums do not wait for one another.
