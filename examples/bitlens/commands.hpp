@@ -131,7 +131,7 @@ struct generate_arguments {
     std::vector<std::string> stop;
     std::vector<std::int32_t> stop_ids;
     std::size_t at_once = 16;
-    bool exact = false; // one prompt as many are run
+    bool exact = false; // products of matmul
     std::string bos = "auto";
     std::string arithmetic = default_arithmetic;
     machine_arguments machine;

@@ -125,13 +125,13 @@ void run(generate_arguments const& a, checkpoint const& source, prompt_list cons
         plan_generation(source, methods, tokens, prompts.ids.size(), a.at_once, products, here);
     transformer<Architecture, weight> model(source, plan.full_resident);
     model = model_of(model, methods, plan).with_products(products);
+    const row_products row_by = a.exact ? row_products::matmul : row_products::matvec;
     if (a.prompt)
-        printer.add(0, bitlens::generate(model, prompts.ids[0], until,
-                                         a.exact ? row_products::matmul : row_products::matvec, here.threads));
+        printer.add(0, bitlens::generate(model, prompts.ids[0], until, row_by, here.threads));
     else
         generate_each(
             model, std::span<const std::vector<std::int32_t>>(prompts.ids), until, at_once,
-            [&](std::size_t n, generated_text const& made) { printer.add(n, made); }, here.threads);
+            [&](std::size_t n, generated_text const& made) { printer.add(n, made); }, here.threads, row_by);
 }
 
 } // namespace

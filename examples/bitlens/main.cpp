@@ -416,9 +416,7 @@ void add_generate(CLI::App& app, generate_arguments& a) {
     verb.add_option("--at-once", a.at_once, "prompts of a file that run side by side, if memory allows it")
         ->check(whole_number(1, large))
         ->capture_default_str();
-    verb.add_flag(
-        "--exact", a.exact,
-        "of one prompt: products that round as those of whole documents, as they always do for a file; slower");
+    verb.add_flag("--exact", a.exact, "products that round as those of whole documents; slower");
     add_bos_option(verb, a.bos);
     add_arithmetic_option(verb, a.arithmetic);
     add_machine_options(verb, a.machine);

@@ -12,6 +12,7 @@ template void matmul_rows<>(study_matrix const&, std::size_t, std::size_t, matri
                             workspace&);
 template void matmul<>(study_matrix const&, matrix_view<const float>, matrix_view<float>, workspace&);
 template void matvec<>(study_matrix const&, std::span<const float>, std::span<float>, workspace&);
+template void matvec_each<>(study_matrix const&, matrix_view<const float>, matrix_view<float>, workspace&);
 template void embed<>(study_matrix const&, std::span<const std::int32_t>, matrix_view<float>, float);
 
 } // namespace bitlens

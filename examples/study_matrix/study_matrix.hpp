@@ -3,7 +3,7 @@
 /// study_matrix.cpp. A program of one file needs none of this.
 
 #include "bitlens/kernels/matmul.hpp"
-#include "bitlens/kernels/matvec.hpp"
+#include "bitlens/kernels/matvec_each.hpp"
 #include "bitlens/layers/embedding.hpp"
 #include "bitlens/recipes/all_formats.hpp"
 #include "bitlens/recipes/awq_walk.hpp"
@@ -25,6 +25,7 @@ extern template void matmul_rows<>(study_matrix const&, std::size_t, std::size_t
                                    matrix_view<float>, workspace&);
 extern template void matmul<>(study_matrix const&, matrix_view<const float>, matrix_view<float>, workspace&);
 extern template void matvec<>(study_matrix const&, std::span<const float>, std::span<float>, workspace&);
+extern template void matvec_each<>(study_matrix const&, matrix_view<const float>, matrix_view<float>, workspace&);
 extern template void embed<>(study_matrix const&, std::span<const std::int32_t>, matrix_view<float>, float);
 
 } // namespace bitlens

@@ -9,6 +9,7 @@
 #include "bitlens/kernels/f32_micro_kernel.hpp"
 #include "bitlens/kernels/matmul.hpp"
 #include "bitlens/kernels/matvec.hpp"
+#include "bitlens/kernels/matvec_each.hpp"
 #include "bitlens/kernels/micro_kernel.hpp"
 #include "bitlens/kernels/micro_kernels.hpp"
 #include "bitlens/kernels/reference.hpp"

@@ -123,14 +123,17 @@ TEST_CASE("prompts of a file, in their order, side by side or not") {
                                                        {{"text", texts[1]}},
                                                        {{"text", texts[2]}, {"id", 7}},
                                                        {{"text", texts[3]}}});
-    std::vector<generated_text> expected;
-    for (auto const& text : texts)
-        expected.push_back(generate(model, words.encode(text), {.most_tokens = 12}, row_products::matmul));
-    for (const std::string more : {"", "--at-once 1", "--at-once 3 --threads 2"}) {
+    std::vector<generated_text> expected, exact;
+    for (auto const& text : texts) {
+        expected.push_back(generate(model, words.encode(text), {.most_tokens = 12}));
+        exact.push_back(generate(model, words.encode(text), {.most_tokens = 12}, row_products::matmul));
+    }
+    for (const std::string more : {"", "--at-once 1", "--at-once 3 --threads 2", "--exact", "--exact --at-once 3"}) {
         CAPTURE(more);
         const auto lines = here().printed("--prompts '" + file.string() + "' --tokens 12 " + more);
         REQUIRE(lines.size() == 4);
-        for (std::size_t n = 0; n < 4; ++n) check_line(lines[n], n, words.encode(texts[n]), expected[n]);
+        for (std::size_t n = 0; n < 4; ++n)
+            check_line(lines[n], n, words.encode(texts[n]), more.starts_with("--exact") ? exact[n] : expected[n]);
         CHECK(lines[0].at("id") == "first");
         CHECK_FALSE(lines[1].contains("id"));
         CHECK(lines[2].at("id") == "7");

@@ -1,7 +1,7 @@
 // What a product takes: weights, floats to read, floats to write, a workspace. Each BITLENS_BAD is one mistake.
 #include "bitlens/formats/uniform.hpp"
 #include "bitlens/kernels/matmul.hpp"
-#include "bitlens/kernels/matvec.hpp"
+#include "bitlens/kernels/matvec_each.hpp"
 
 using namespace bitlens;
 
@@ -16,6 +16,7 @@ int main() {
     matmul(w, x, y, scratch);
     matmul(x.view(), x.view(), y.view().middle_cols(0, 1), scratch);
     matvec(w, x.row(0), y.row(0), scratch);
+    matvec_each(w, x, y, scratch);
 #if BITLENS_BAD == 1
     matmul(precise, x, y, scratch);
 #elif BITLENS_BAD == 2
@@ -30,5 +31,9 @@ int main() {
     matvec(x.view(), x.row(0), y.row(0), scratch);
 #elif BITLENS_BAD == 7
     matvec(w, precise.row(0), y.row(0), scratch);
+#elif BITLENS_BAD == 8
+    matvec_each(x.view(), x, y, scratch);
+#elif BITLENS_BAD == 9
+    matvec_each(w, x, finished.view(), scratch);
 #endif
 }

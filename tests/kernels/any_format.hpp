@@ -5,7 +5,6 @@
 #include "bitlens/formats.hpp"
 #include "bitlens/simd/arch.hpp"
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -130,22 +129,6 @@ private:
     aligned_array<float> numbers_;
     matrix_view<float> view_;
 };
-
-/// What a stored weight is made of, in absolute value: |scale| · (|level| + zero) + |offset|, or |w|. Rounding errors
-/// grow with it.
-template <weight_format F>
-double magnitude(packed_matrix<F> const& w, std::size_t r, std::size_t c) {
-    if constexpr (quant_format<F>) {
-        const std::size_t g = w.group_of(c);
-        double level = std::abs(double{F::codebook[w.code(r, c)]});
-        if constexpr (F::has_zero) level += w.zero(r, g);
-        double offset = 0;
-        if constexpr (detail::has_offset<F>) offset = std::abs(double{w.offset(r, g)});
-        return std::abs(double{w.scale(r, g)}) * level + offset;
-    } else {
-        return std::abs(double{w.value(r, c)});
-    }
-}
 
 /// Half the distance from 1 to the next float: what one rounding may add, relative to its result.
 inline constexpr double unit = 0x1p-24;

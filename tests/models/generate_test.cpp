@@ -237,28 +237,28 @@ TEST_CASE("what follows a prompt does not depend on the prompts beside it") {
         }(),
         3));
     std::vector<std::vector<std::int32_t>> prompts;
-    std::vector<generated_text> alone;
-    for (const std::size_t length : {1u, 58u, 300u, 12u, 12u, 511u, 90u, 70u}) {
+    for (const std::size_t length : {1u, 58u, 300u, 12u, 12u, 511u, 90u, 70u})
         prompts.push_back(random_ids(length, 256, prompts.size()));
-        alone.push_back(generate(model, prompts.back(), {.most_tokens = 6}, row_products::matmul, 1));
-    }
-    CHECK(alone[5].ids.size() == 2); // of 512 positions
-    for (const std::size_t at_once : {1u, 3u, 100u})
-        for (const unsigned tasks : {1u, 2u}) {
-            CAPTURE(at_once);
-            std::vector<std::size_t> order;
-            generate_each(
-                model, prompts, {.most_tokens = 6}, at_once,
-                [&](std::size_t n, generated_text const& result) {
+    for (const auto products : {row_products::matvec, row_products::matmul}) {
+        CAPTURE(static_cast<int>(products));
+        std::vector<generated_text> alone;
+        for (auto const& ids : prompts) alone.push_back(generate(model, ids, {.most_tokens = 6}, products, 1));
+        CHECK(alone[5].ids.size() == 2); // of 512 positions
+        for (const std::size_t at_once : {1u, 3u, 100u})
+            for (const unsigned tasks : {1u, 2u}) {
+                CAPTURE(at_once);
+                std::vector<std::size_t> order;
+                const auto done = [&](std::size_t n, generated_text const& result) {
                     order.push_back(n);
                     CAPTURE(n);
                     CHECK(result == alone[n]);
-                },
-                tasks);
-            CHECK(order.size() == prompts.size());
-            if (at_once == 1) CHECK(std::ranges::is_sorted(order));
-            if (at_once == 100) CHECK(order[0] == 5); // it ended first
-        }
+                };
+                generate_each(model, prompts, {.most_tokens = 6}, at_once, done, tasks, products);
+                CHECK(order.size() == prompts.size());
+                if (at_once == 1) CHECK(std::ranges::is_sorted(order));
+                if (at_once == 100) CHECK(order[0] == 5); // it ended first
+            }
+    }
     std::size_t called = 0;
     generate_each(model, {}, {}, 3, [&](std::size_t, generated_text const&) { ++called; });
     CHECK(called == 0);

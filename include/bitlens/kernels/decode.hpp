@@ -1,5 +1,6 @@
 #pragma once
-/// decode: the numbers of a weight matrix, row by row, as every kernel but matvec reads them.
+/// decode: the numbers of a weight matrix, row by row, as every kernel reads them; matvec does so without unpacking a
+/// row.
 
 #include "bitlens/core/view.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
@@ -92,22 +93,34 @@ private:
     }
 };
 
-/// Rows of a packed matrix: the first, and the bytes or numbers from one to the next.
+/// Rows of a packed matrix: the first, and the bytes and groups from one to the next.
 struct packed_rows {
     packed_row first;
-    std::size_t code_bytes;
+    std::size_t code_bytes, groups;
 
     template <quant_format F>
     static packed_rows of(packed_matrix<F> const& w, std::size_t r) noexcept {
-        return {packed_row::of(w, r), w.codes(r).size()};
+        return {packed_row::of(w, r), w.codes(r).size(), w.groups()};
     }
-    void advance() noexcept {
-        first.codes += code_bytes;
-        first.scales += first.groups;
-        if (first.zeros != nullptr) first.zeros += first.groups;
-        if (first.offsets != nullptr) first.offsets += first.groups;
+    /// One row again and again.
+    template <quant_format F>
+    static packed_rows same(packed_matrix<F> const& w, std::size_t r) noexcept {
+        return {packed_row::of(w, r), 0, 0};
+    }
+    void advance(std::size_t rows = 1) noexcept {
+        first.codes += rows * code_bytes;
+        first.scales += rows * groups;
+        if (first.zeros != nullptr) first.zeros += rows * groups;
+        if (first.offsets != nullptr) first.offsets += rows * groups;
     }
 };
+
+/// The numbers 0 … 255, which are read faster than converted where all lanes need one.
+inline constexpr auto byte_values = [] {
+    std::array<float, 256> values{};
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+    return values;
+}();
 
 /// What levels become in a group of F.
 template <quant_format F, class Arch>
@@ -116,7 +129,7 @@ public:
     using vec = simd::batch<float, Arch>;
 
     group_rule(packed_row const& row, std::size_t group) noexcept : scale_(row.scales[group]), shift_(0.0f) {
-        if constexpr (F::has_zero) shift_ = vec(static_cast<float>(row.zeros[group]));
+        if constexpr (F::has_zero) shift_ = vec(byte_values[row.zeros[group]]);
         if constexpr (has_offset<F>) shift_ = vec(row.offsets[group]);
     }
     vec operator()(vec const& level) const noexcept {

@@ -19,10 +19,19 @@ namespace bitlens {
 
 namespace detail {
 
-/// What matvec needs: x padded to whole chunks, and at most two sums per chunk, one a group.
+/// What matvec needs: x padded to whole chunks.
 constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
-    const std::size_t chunks = (cols + chunk_codes - 1) / chunk_codes;
-    return workspace::bytes_for<float>(chunks * chunk_codes) + workspace::bytes_for<float>(2 * chunks);
+    return workspace::bytes_for<float>((cols + chunk_codes - 1) / chunk_codes * chunk_codes);
+}
+
+/// Positions that matvec_each takes at once.
+inline constexpr std::size_t most_dot_positions = 16;
+/// Floats from one of them to the next: whole chunks, and a cache line lest all begin at the same place of a cache.
+constexpr std::size_t dot_stride(std::size_t cols) noexcept {
+    return (cols + chunk_codes - 1) / chunk_codes * chunk_codes + alignment / sizeof(float);
+}
+constexpr std::size_t matvec_each_bytes(std::size_t cols, std::size_t positions) noexcept {
+    return workspace::bytes_for<float>(std::min(positions, most_dot_positions) * dot_stride(cols));
 }
 
 /// Sizes of the loops around a micro-kernel, for weights of some number of columns.
@@ -288,7 +297,7 @@ void multiply_decoded(row_decoder decode, std::size_t first, matrix_view<const f
 /// arithmetic.
 template <class Arch = simd::default_arch>
 std::size_t matmul_bytes(std::size_t rows, std::size_t cols, std::size_t positions, unsigned tasks) noexcept {
-    std::size_t bytes = detail::matvec_bytes(cols);
+    std::size_t bytes = std::max(detail::matvec_bytes(cols), detail::matvec_each_bytes(cols, positions));
     for (const arithmetic a : all_arithmetics)
         bytes = std::max(bytes, detail::matmul_plan{micro_kernel_of<Arch>(a), cols}.bytes(rows, positions, tasks));
     return bytes;
@@ -349,10 +358,10 @@ constexpr void explain_product() {
         static_assert(Call::w,
                       "bitlens: w of a product is a packed_matrix<format> or a mixed_matrix<format...>, and of "
                       "matmul also a matrix of float; a format alone, or double, is none");
-        static_assert(Call::x, "bitlens: x of a product holds float: matmul reads a matrix_view<const float>, matvec a "
-                               "std::span<const float>");
-        static_assert(Call::y, "bitlens: y of a product is float and is written: matmul writes a matrix_view<float>, "
-                               "matvec a std::span<float>, of what is not const");
+        static_assert(Call::x, "bitlens: x of a product holds float: matmul and matvec_each read a matrix_view<const "
+                               "float>, matvec a std::span<const float>");
+        static_assert(Call::y, "bitlens: y of a product is float and is written: matmul and matvec_each write a "
+                               "matrix_view<float>, matvec a std::span<float>, of what is not const");
         static_assert(Call::scratch, "bitlens: the last operand of a product is a workspace that has a name and is not "
                                      "const");
     }

@@ -14,133 +14,125 @@ namespace bitlens {
 
 namespace detail {
 
-/// Pieces that tasks share: small ones, so that a core that others slow down does fewer of them.
+/// Pieces that tasks share: small ones, so that a core that others slow down does fewer of them, and as many for each.
 constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexcept {
     constexpr std::size_t piece_bytes = 64 << 10;
-    return tasks == 1 ? 1 : std::max(tasks, bytes / piece_bytes);
+    return tasks == 1 ? 1 : tasks * std::max<std::size_t>(1, bytes / (piece_bytes * tasks));
 }
 
 /// Rows that share the loads of x, and whose sums do not wait for one another.
 inline constexpr std::size_t rows_at_once = 4;
 
-/// What groups add to a row's sum beside their levels: Σ_g −s_g · z_g · sums[g], or Σ_g o_g · sums[g].
-template <quant_format F, class Arch>
-float shift_part(packed_row const& row, const float* sums) noexcept {
-    using vec = simd::batch<float, Arch>;
-    const std::size_t whole = row.groups / vec::size * vec::size;
-    vec total(0.0f);
-    float rest = 0;
-    if constexpr (has_offset<F>) {
-        for (std::size_t g = 0; g < whole; g += vec::size)
-            total = simd::fma(vec::load_unaligned(row.offsets + g), vec::load_unaligned(sums + g), total);
-        for (std::size_t g = whole; g < row.groups; ++g) rest += row.offsets[g] * sums[g];
-        return simd::sum(total) + rest;
-    } else {
-        for (std::size_t g = 0; g < whole; g += vec::size)
-            total = simd::fma(vec::load_unaligned(row.scales + g) * simd::widen<Arch>(row.zeros + g),
-                              vec::load_unaligned(sums + g), total);
-        for (std::size_t g = whole; g < row.groups; ++g)
-            rest += row.scales[g] * static_cast<float>(row.zeros[g]) * sums[g];
-        return -(simd::sum(total) + rest);
-    }
-}
-
-template <class Arch>
-std::array<float, rows_at_once> sums_of(simd::batch<float, Arch> const (&total)[rows_at_once]) noexcept {
-    std::array<float, rows_at_once> y;
-    for (std::size_t k = 0; k < rows_at_once; ++k) y[k] = simd::sum(total[k]);
-    return y;
-}
-
-/// y[i] = Σ_g s_g · Σ_{c∈g} T[q_c]·x_c for a few rows of `chunks` chunks, in a format with F's levels.
+/// y[i] = Σ_c w_c · x_c for rows_at_once rows, of `chunks` chunks, in a format with F's levels.
 /// x: zero from the last column to the end of its chunk.
 template <quant_format F, class Arch>
-std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> const& rows, std::size_t chunks,
-                                           const float* x) noexcept {
+std::array<float, rows_at_once> dot_weights(packed_rows const& from, std::size_t chunks, const float* x) noexcept {
     using vec = simd::batch<float, Arch>;
+    using table = simd::table<F::codebook.size(), Arch>;
     constexpr std::size_t chunk_bytes = code_chunk<F::bits>::bytes;
     const std::size_t next_rows = rows_at_once * chunks * chunk_bytes; // too far for the machine to foresee
     const level_decoder<F, Arch> level;
+    packed_rows row = from;
+    packed_row rows[rows_at_once];
     vec total[rows_at_once];
-    for (auto& t : total) t = vec(0.0f);
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < rows_at_once; ++k, row.advance()) {
+        rows[k] = row.first;
+        total[k] = vec(0.0f);
+    }
+    // Chunk c of row k, where weight(v, q) is what its codes q of register v stand for.
+    const auto add_chunk = [&](std::size_t k, std::size_t c, auto const& weight) {
+        const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
+        __builtin_prefetch(codes + next_rows);
+        const auto q = level.unpack(codes);
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < q.size(); ++v)
+            total[k] = simd::fma(weight(v, q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), total[k]);
+    };
     if constexpr (has_half_chunks<F>) {
         for (std::size_t c = 0; c < chunks; ++c)
 #pragma GCC unroll 4
             for (std::size_t k = 0; k < rows_at_once; ++k) {
-                const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
-                __builtin_prefetch(codes + next_rows);
-                const auto q = level.unpack(codes);
-                vec sum[2]{vec(0.0f), vec(0.0f)};
-#pragma GCC unroll 8
-                for (std::size_t v = 0; v < q.size(); ++v) {
-                    vec& half = sum[v < q.size() / 2 ? 0 : 1];
-                    half = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), half);
-                }
-                for (std::size_t half = 0; half < 2; ++half)
-                    total[k] = simd::fma(vec(rows[k].scales[rows[k].half_group(c, half)]), sum[half], total[k]);
+                const group_rule<F, Arch> first(rows[k], rows[k].half_group(c, 0)),
+                    second(rows[k], rows[k].half_group(c, 1));
+                add_chunk(k, c, [&](std::size_t v, auto const& q) {
+                    return (v < simd::codes<Arch>{}.size() / 2 ? first : second)(level(q));
+                });
             }
-        return sums_of<Arch>(total);
+        return simd::sums<Arch>(total);
     }
+    const std::size_t group_chunks = from.first.group_chunks();
     for (std::size_t c = 0, group = 0; c < chunks; ++group) {
-        vec sum[rows_at_once];
-        for (auto& s : sum) s = vec(0.0f);
-        for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks()); c < stop; ++c)
+        const std::size_t stop = std::min(chunks, c + group_chunks);
+        const std::size_t next_groups = rows_at_once * (rows[0].groups + group); // of the next rows, a part of them
+        __builtin_prefetch(rows[0].scales + next_groups);
+        if constexpr (has_offset<F>) __builtin_prefetch(rows[0].offsets + next_groups);
+        const auto add_group = [&](auto const& decoders, auto const& weight) {
+            for (; c < stop; ++c)
 #pragma GCC unroll 4 // sums in registers, at -O2 too
-            for (std::size_t k = 0; k < rows_at_once; ++k) {
-                const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
-                __builtin_prefetch(codes + next_rows);
-                const auto q = level.unpack(codes);
-#pragma GCC unroll 8
-                for (std::size_t v = 0; v < q.size(); ++v)
-                    sum[k] = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
-            }
-#pragma GCC unroll 4
-        for (std::size_t k = 0; k < rows_at_once; ++k)
-            total[k] = simd::fma(vec(rows[k].scales[group]), sum[k], total[k]);
+                for (std::size_t k = 0; k < rows_at_once; ++k)
+                    add_chunk(k, c, [&](std::size_t, auto const& q) { return weight(decoders[k], q); });
+        };
+        const std::array rules{group_rule<F, Arch>(rows[0], group), group_rule<F, Arch>(rows[1], group),
+                               group_rule<F, Arch>(rows[2], group), group_rule<F, Arch>(rows[3], group)};
+        static_assert(rows_at_once == 4);
+        if constexpr (table::is_fast) // the rule goes into the table, once a group
+            add_group(std::array{level.levels().map(rules[0]), level.levels().map(rules[1]),
+                                 level.levels().map(rules[2]), level.levels().map(rules[3])},
+                      [](auto const& weights, auto const& q) { return weights[q]; });
+        else
+            add_group(rules, [&](auto const& rule, auto const& q) { return rule(level(q)); });
     }
-    return sums_of<Arch>(total);
+    return simd::sums<Arch>(total);
 }
 
-/// y[i] = Σ_g s_g · ( Σ_{c∈g} T[q_c]·x_c − z_g · Σ_{c∈g} x_c ) + o_g · Σ_{c∈g} x_c for rows first … first + count − 1.
-/// sums[g] = Σ_{c∈g} x_c, read only when there are zeros or offsets.
+/// y[i] = Σ_c w_c · x_c for rows first … first + count − 1.
 template <quant_format F, class Arch>
-void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, const float* sums,
-              float* y) noexcept {
+void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
     const std::size_t chunks = (w.cols() + chunk_codes - 1) / chunk_codes;
-    for (std::size_t i = 0; i < count; i += rows_at_once) {
-        std::array<packed_row, rows_at_once> rows;
-        for (std::size_t k = 0; k < rows_at_once; ++k) // the last row once more, rather than another loop
-            rows[k] = packed_row::of(w, first + std::min(i + k, count - 1));
-        const auto dots = dot_levels<row_format<F>, Arch>(rows, chunks, x);
-        for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
-            y[i + k] = dots[k];
-            if constexpr (F::has_zero || has_offset<F>) y[i + k] += shift_part<row_format<F>, Arch>(rows[k], sums);
-        }
+    const std::size_t whole = count / rows_at_once * rows_at_once;
+    packed_rows rows = packed_rows::of(w, first);
+    for (std::size_t i = 0; i < whole; i += rows_at_once, rows.advance(rows_at_once)) {
+        const auto dots = dot_weights<row_format<F>, Arch>(rows, chunks, x);
+        std::copy(dots.begin(), dots.end(), y + i);
     }
+    for (std::size_t i = whole; i < count; ++i) // a row several times, rather than another loop
+        y[i] = dot_weights<row_format<F>, Arch>(packed_rows::same(w, first + i), chunks, x)[0];
 }
 
-/// y[i] = Σ_c w_c · x_c.
 template <dense_format F, class Arch>
-void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, const float*,
-              float* y) noexcept {
+void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
     using vec = simd::batch<float, Arch>;
+    using number = typename F::value_type;
+    constexpr std::size_t line = 64 / sizeof(number);
+    const std::size_t whole = w.cols() / chunk_codes * chunk_codes, next_rows = rows_at_once * w.cols();
     for (std::size_t i = 0; i < count; i += rows_at_once) {
-        std::array<typename F::value_type const*, rows_at_once> numbers;
+        std::array<number const*, rows_at_once> numbers;
         vec total[rows_at_once];
         for (std::size_t k = 0; k < rows_at_once; ++k) {
             numbers[k] = w.row(first + std::min(i + k, count - 1)).data();
             total[k] = vec(0.0f);
         }
-        std::size_t c = 0;
-        for (; c + vec::size <= w.cols(); c += vec::size)
+        const auto add_chunk = [&](std::size_t k, number const* of_row, const float* of_x) {
+#pragma GCC unroll 8
+            for (std::size_t v = 0; v < chunk_codes; v += vec::size)
+                total[k] = simd::fma(simd::widen<Arch>(of_row + v), vec::load_unaligned(of_x + v), total[k]);
+        };
+        for (std::size_t c = 0; c < whole; c += chunk_codes)
 #pragma GCC unroll 4
-            for (std::size_t k = 0; k < rows_at_once; ++k)
-                total[k] = simd::fma(simd::widen<Arch>(numbers[k] + c), vec::load_unaligned(x + c), total[k]);
-        for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
-            float rest = 0;
-            for (std::size_t tail = c; tail < w.cols(); ++tail) rest += static_cast<float>(numbers[k][tail]) * x[tail];
-            y[i + k] = simd::sum(total[k]) + rest;
-        }
+            for (std::size_t k = 0; k < rows_at_once; ++k) {
+                for (std::size_t ahead = 0; ahead < chunk_codes; ahead += line)
+                    __builtin_prefetch(numbers[k] + c + next_rows + ahead);
+                add_chunk(k, numbers[k] + c, x + c);
+            }
+        if (whole < w.cols())
+            for (std::size_t k = 0; k < rows_at_once; ++k) {
+                std::array<number, chunk_codes> last{};
+                std::copy(numbers[k] + whole, numbers[k] + w.cols(), last.begin());
+                add_chunk(k, last.data(), x + whole);
+            }
+        const auto dots = simd::sums<Arch>(total);
+        std::copy_n(dots.begin(), std::min(rows_at_once, count - i), y + i);
     }
 }
 
@@ -155,33 +147,26 @@ inline std::span<float> padded_copy(std::span<const float> x, std::span<const st
     return padded;
 }
 
-/// sums[g] = Σ of the group's part of x, in double.   group_size 0: one group.
-inline void sum_groups(std::span<const float> x, std::size_t group_size, std::span<float> sums) noexcept {
-    if (group_size == 0) group_size = x.size();
-    for (std::size_t g = 0; g < sums.size(); ++g) {
-        double sum = 0;
-        for (std::size_t c = g * group_size; c < std::min(x.size(), (g + 1) * group_size); ++c) sum += double{x[c]};
-        sums[g] = static_cast<float>(sum);
-    }
-}
-
 } // namespace detail
 
 namespace detail {
 
 /// As product_call; plain numbers have no matvec.
-template <class... Operands>
-struct vector_product : product_call<std::span<const float>, std::span<float>, Operands...> {};
-template <class W, class... Others>
+template <class Read, class Write, class... Operands>
+struct packed_product : product_call<Read, Write, Operands...> {};
+template <class Read, class Write, class W, class... Others>
     requires(!weight_matrix<std::remove_cvref_t<W>>)
-struct vector_product<W, Others...> : product_call<std::span<const float>, std::span<float>, W, Others...> {
+struct packed_product<Read, Write, W, Others...> : product_call<Read, Write, W, Others...> {
     static constexpr bool w = false, fits = false;
 };
+template <class... Operands>
+using vector_product = packed_product<std::span<const float>, std::span<float>, Operands...>;
 
 } // namespace detail
 
 /// y = w · x.   Shapes: w (rows, cols), x (cols), y (rows).   Agrees with reference::matvec; rounds differently from
-/// matmul, for it factors the scales out. The same bits for any number of tasks.   Errors: as matmul.
+/// matmul, for each lane of a register sums its own columns. The same bits for any number of tasks.   Errors: as
+/// matmul.
 template <class Arch = simd::default_arch, weight_format F>
 void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) {
     detail::check_size("matvec", "x", x.size(), w.cols());
@@ -192,15 +177,9 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
     std::span<const std::uint32_t> order;
     if constexpr (quant_format<F>) order = w.order();
     const auto padded = detail::padded_copy(x, order, frame.take<float>(chunks * chunk_codes));
-    std::span<float> sums;
-    if constexpr (quant_format<F>)
-        if constexpr (F::has_zero || detail::has_offset<F>) {
-            sums = frame.take<float>(w.groups());
-            detail::sum_groups(padded.first(x.size()), F::group_size, sums);
-        }
     parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::rows_at_once,
                     [&](std::size_t, std::size_t begin, std::size_t end) {
-                        detail::dot_rows<F, Arch>(w, begin, end - begin, padded.data(), sums.data(), y.data() + begin);
+                        detail::dot_rows<F, Arch>(w, begin, end - begin, padded.data(), y.data() + begin);
                     });
 }
 

@@ -7,7 +7,7 @@
 #include "bitlens/core/workspace.hpp"
 #include "bitlens/formats/mixed_matrix.hpp"
 #include "bitlens/hooks/probe.hpp"
-#include "bitlens/kernels/matvec.hpp"
+#include "bitlens/kernels/matvec_each.hpp"
 #include "bitlens/kernels/weight_panels.hpp"
 #include "bitlens/layers/attention.hpp"
 #include "bitlens/layers/block_form.hpp"
@@ -162,11 +162,11 @@ struct block_buffers {
     }
 };
 
-/// How matrix products of a few rows are computed: one after the other, or together as those of a document. They round
+/// How matrix products of a few rows are computed: as those of a document, or each as if it were alone. They round
 /// differently, and so it is said by who runs a model, never taken from the number of rows.
 enum class row_products : std::uint8_t {
     matmul, ///< the bits that a document's rows have
-    matvec, ///< float32 whatever the workspace's arithmetic: each row by itself, as fast as the weights can be read
+    matvec, ///< float32 whatever the workspace's arithmetic: the bits of matvec, which reads weights fastest
 };
 
 /// y = x · wᵀ, by `products`.   Shapes, scratch and errors: as matmul.
@@ -174,7 +174,7 @@ template <weight_matrix W>
 void multiply_rows(row_products products, W const& w, matrix_view<const float> x, matrix_view<float> y,
                    workspace& scratch) {
     if (products == row_products::matmul) return matmul(w, x, y, scratch);
-    for (std::size_t t = 0; t < x.rows; ++t) matvec(w, x.row(t), y.row(t), scratch);
+    matvec_each(w, x, y, scratch);
 }
 
 /// A text that rows of a stream go on: its next positions.

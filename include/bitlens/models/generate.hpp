@@ -200,13 +200,13 @@ generated_text generate(transformer<Architecture, W> const& model, std::span<con
     return generate(model, ids, until, nobody, products, tasks);
 }
 
-/// The same of many prompts, `at_once` of them side by side: each layer's weights are read once for all of these, and
-/// their products are those of matmul, so that what follows a prompt does not depend on the others. `done(n, result)`
-/// is called as soon as prompt n has ended.   Errors: as above.
+/// The same of many prompts, `at_once` of them side by side: each layer's weights are read once for all of these. What
+/// follows a prompt is what generate gives for it alone, bit for bit. `done(n, result)` is called as soon as prompt n
+/// has ended.   Errors: as above.
 template <class Architecture, class W, class Done>
 void generate_each(transformer<Architecture, W> const& model, std::span<const std::vector<std::int32_t>> prompts,
                    generation_end const& until, std::size_t at_once, Done const& done,
-                   unsigned tasks = available_cores()) {
+                   unsigned tasks = available_cores(), row_products products = row_products::matvec) {
     if (at_once == 0) throw option_error("generate_each: 0 prompts at once, expected at least 1");
     for (auto const& ids : prompts) detail::check_generation(model.config(), ids, until);
     struct numbered {
@@ -221,8 +221,7 @@ void generate_each(transformer<Architecture, W> const& model, std::span<const st
             running.push_back({next, std::make_unique<detail::generation>(prompts[next])});
         std::vector<detail::generation*> all;
         for (auto const& each : running) all.push_back(each.text.get());
-        detail::generate_next(model, std::span<detail::generation* const>(all), until, row_products::matmul, nobody,
-                              scratch);
+        detail::generate_next(model, std::span<detail::generation* const>(all), until, products, nobody, scratch);
         for (auto const& each : running)
             if (each.text->ended) done(each.prompt, std::move(each.text->result));
         std::erase_if(running, [](numbered const& each) { return each.text->ended; });

@@ -3,6 +3,7 @@
 
 #include "bitlens/simd/arch.hpp"
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -74,6 +75,27 @@ float sum(xsimd::batch<float, Arch> const& a) noexcept {
 #endif
 }
 inline float sum(scalar_batch<float> a) noexcept { return a.value; }
+
+/// The same of four registers, each in the same order, which need not be that of `sum`.
+template <class Arch>
+std::array<float, 4> sums(batch<float, Arch> const* a) noexcept {
+#ifdef __AVX512F__
+    if constexpr (avx512_arch<Arch>) {
+        // Parts of 128 bits: halves of two registers together, then a part of each of the four.
+        const auto low = [](__m512 x, __m512 y) { return _mm512_maskz_shuffle_f32x4(all_lanes, x, y, 0x44); };
+        const auto high = [](__m512 x, __m512 y) { return _mm512_maskz_shuffle_f32x4(all_lanes, x, y, 0xEE); };
+        const __m512 first = _mm512_add_ps(low(a[0], a[1]), high(a[0], a[1]));
+        const __m512 second = _mm512_add_ps(low(a[2], a[3]), high(a[2], a[3]));
+        const __m512 four = _mm512_add_ps(_mm512_maskz_shuffle_f32x4(all_lanes, first, second, 0x88),
+                                          _mm512_maskz_shuffle_f32x4(all_lanes, first, second, 0xDD));
+        const __m512 pairs = _mm512_add_ps(four, _mm512_maskz_permute_ps(all_lanes, four, 0xB1));
+        std::array<float, 16> each;
+        _mm512_storeu_ps(each.data(), _mm512_add_ps(pairs, _mm512_maskz_permute_ps(all_lanes, pairs, 0x4E)));
+        return {each[0], each[4], each[8], each[12]};
+    } else
+#endif
+        return {sum(a[0]), sum(a[1]), sum(a[2]), sum(a[3])};
+}
 
 template <class Arch>
 xsimd::batch<float, Arch> max(xsimd::batch<float, Arch> const& a, xsimd::batch<float, Arch> const& b) noexcept {
