@@ -1150,6 +1150,7 @@ inline constexpr bool has_32_registers = avx512_arch<Arch> || std::is_same_v<Arc
 // ---- bitlens/simd/batch.hpp
 /// batch: a vector register of numbers, for every instruction set of simd/arch.hpp with the same words.
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -1221,6 +1222,27 @@ float sum(xsimd::batch<float, Arch> const& a) noexcept {
 #endif
 }
 inline float sum(scalar_batch<float> a) noexcept { return a.value; }
+
+/// The same of four registers, each in the same order, which need not be that of `sum`.
+template <class Arch>
+std::array<float, 4> sums(batch<float, Arch> const* a) noexcept {
+#ifdef __AVX512F__
+    if constexpr (avx512_arch<Arch>) {
+        // Parts of 128 bits: halves of two registers together, then a part of each of the four.
+        const auto low = [](__m512 x, __m512 y) { return _mm512_maskz_shuffle_f32x4(all_lanes, x, y, 0x44); };
+        const auto high = [](__m512 x, __m512 y) { return _mm512_maskz_shuffle_f32x4(all_lanes, x, y, 0xEE); };
+        const __m512 first = _mm512_add_ps(low(a[0], a[1]), high(a[0], a[1]));
+        const __m512 second = _mm512_add_ps(low(a[2], a[3]), high(a[2], a[3]));
+        const __m512 four = _mm512_add_ps(_mm512_maskz_shuffle_f32x4(all_lanes, first, second, 0x88),
+                                          _mm512_maskz_shuffle_f32x4(all_lanes, first, second, 0xDD));
+        const __m512 pairs = _mm512_add_ps(four, _mm512_maskz_permute_ps(all_lanes, four, 0xB1));
+        std::array<float, 16> each;
+        _mm512_storeu_ps(each.data(), _mm512_add_ps(pairs, _mm512_maskz_permute_ps(all_lanes, pairs, 0x4E)));
+        return {each[0], each[4], each[8], each[12]};
+    } else
+#endif
+        return {sum(a[0]), sum(a[1]), sum(a[2]), sum(a[3])};
+}
 
 template <class Arch>
 xsimd::batch<float, Arch> max(xsimd::batch<float, Arch> const& a, xsimd::batch<float, Arch> const& b) noexcept {
@@ -2965,6 +2987,22 @@ static_assert(uniform<3, 64, zero_kind::symmetric>::codebook[0] == -4.0f);
 // ---- bitlens/stats.hpp
 /// Statistics of activations and of errors: pure functions on spans, double inside.
 
+// ---- bitlens/stats/binomial.hpp
+/// Binomial coefficients of any size, as logarithms.
+
+#include <cmath>
+#include <cstddef>
+
+namespace bitlens::detail {
+
+/// log(n over k), k ≤ n.
+inline double log_choose(std::size_t n, std::size_t k) {
+    const auto log_factorial = [](std::size_t m) { return std::lgamma(static_cast<double>(m) + 1); };
+    return log_factorial(n) - log_factorial(k) - log_factorial(n - k);
+}
+
+} // namespace bitlens::detail
+
 // ---- bitlens/stats/correlation.hpp
 /// Pearson's and Spearman's correlation, and a bootstrap interval for them.
 
@@ -3760,16 +3798,50 @@ inline double chance_of_common(std::size_t a, std::size_t b, std::size_t n, std:
     if (a > n || b > n)
         throw shape_error("chance_of_common: sets of " + std::to_string(a) + " and " + std::to_string(b) +
                           ", expected at most the " + std::to_string(n) + " items that there are");
-    const auto log_choose = [](std::size_t of, std::size_t k) {
-        const auto log_factorial = [](std::size_t m) { return std::lgamma(static_cast<double>(m) + 1); };
-        return log_factorial(of) - log_factorial(k) - log_factorial(of - k);
-    };
     const std::size_t least = a + b > n ? a + b - n : 0;
     if (common <= least) return 1;
     double chance = 0;
     for (std::size_t k = common; k <= std::min(a, b); ++k)
-        chance += std::exp(log_choose(a, k) + log_choose(n - a, b - k) - log_choose(n, b));
+        chance += std::exp(detail::log_choose(a, k) + detail::log_choose(n - a, b - k) - detail::log_choose(n, b));
     return std::min(chance, 1.0);
+}
+
+} // namespace bitlens
+
+// ---- bitlens/stats/proportions.hpp
+/// Marks that are right or wrong: how sure a share of right ones is, and whether two markings of the same items differ.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <string>
+
+namespace bitlens {
+
+/// Wilson's 95 % interval of a proportion that was `share` among n items. It stays within 0 … 1 and is no single point
+/// where all or none are right.   nullopt: no items.   Errors: option_error unless 0 ≤ share ≤ 1.
+/// Source: Wilson 1927.
+inline std::optional<interval> wilson_interval(double share, std::size_t n) {
+    constexpr double z = 1.959963984540054; // Φ⁻¹(0.975)
+    if (!(share >= 0 && share <= 1))
+        throw option_error("wilson_interval: share = " + std::to_string(share) + ", expected 0 … 1");
+    if (n == 0) return std::nullopt;
+    const double items = static_cast<double>(n), weight = z * z / items;
+    const double middle = (share + weight / 2) / (1 + weight);
+    const double half = z / (1 + weight) * std::sqrt(share * (1 - share) / items + weight / (4 * items));
+    return interval{share == 0 ? 0 : std::max(0.0, middle - half), share == 1 ? 1 : std::min(1.0, middle + half)};
+}
+
+/// McNemar's exact test of two markings of the same items: how often chance alone, a fair coin for each item that is
+/// right in one of them only, would part them as far as `only_first` against `only_second`, to either side. 1 where no
+/// item parts them.   Source: McNemar 1947; exact: the two-sided binomial test with p = 1/2.
+inline double mcnemar_chance(std::size_t only_first, std::size_t only_second) {
+    const std::size_t of = only_first + only_second, fewer = std::min(only_first, only_second);
+    double tail = 0; // the smallest terms first
+    for (std::size_t k = 0; k <= fewer; ++k)
+        tail += std::exp(detail::log_choose(of, k) - static_cast<double>(of) * std::log(2.0));
+    return std::min(1.0, 2 * tail);
 }
 
 } // namespace bitlens
@@ -5909,6 +5981,9 @@ inline std::string gunzip(std::span<const std::byte> bytes, std::string const& w
         if (ended) return all;
     }
 }
+
+/// Whether a line holds nothing but white space.
+inline bool is_blank_line(std::string_view line) noexcept { return line.find_first_not_of(" \t\r") == line.npos; }
 
 /// The lines of a text file, plain or gzip (told apart by its first bytes). A line ends with `\n` or `\r\n`; the last
 /// may end with the file; a byte order mark before the first is skipped. Errors: io_error as mapped_file; format_error
@@ -8968,11 +9043,12 @@ enum class scale { linear, logarithmic };
 struct axis {
     std::string title; // with its unit
     bitlens::scale scale = scale::linear;
-    bool whole_numbers = false; // ticks at 0, 1, 2 …: layers
+    bool whole_numbers = false; // ticks at 0, 1, 2 …: layers, counts
     bool numbered = true;       // else places along it only keep dots apart
 };
 
-enum class mark { line, band, dots, area }; // a band is a line with an interval around it
+/// A band is a line with an interval around it; a bar stands on zero.
+enum class mark { line, band, dots, area, bars };
 
 /// One curve or cloud of a chart. No y: not defined there, and a line has a gap; no low or high: so has its band.
 struct series {
@@ -8980,7 +9056,7 @@ struct series {
         double x;
         std::optional<double> y;
         std::string label = {};                    // what it is, where the series does not say it: "document 7"
-        std::optional<double> low = {}, high = {}; // of a band
+        std::optional<double> low = {}, high = {}; // of a band, along y; of a bar, along x
     };
     std::string name;
     bitlens::mark mark = mark::line;
@@ -8992,10 +9068,10 @@ struct chart {
     std::string title;
     axis x, y;
     std::vector<bitlens::series> series;
-    bool zero_line = false;      // shows y = 0 and marks it
-    std::optional<double> split; // marks this x
-    std::string note = {};       // below the title: of how many documents
-    bool identity_line = false;  // marks y = x
+    bool zero_line = false;     // shows y = 0 and marks it
+    std::vector<double> splits; // marks these x
+    std::string note = {};      // below the title: of how many documents
+    bool identity_line = false; // marks y = x
     struct place {
         double x, y;
         std::string text;
@@ -9197,6 +9273,9 @@ private:
     bool has_band(series::point const& p) const {
         return p.low && p.high && shows(chart_.y, *p.low) && shows(chart_.x, p.x);
     }
+    bool is_bar(series const& s, series::point const& p) const {
+        return s.mark == mark::bars && drawable(p) && p.low && p.high && shows(chart_.x, *p.low);
+    }
     /// `include(range, series, point)` for all that is drawn.
     template <class F>
     range range_of(F const& include) const {
@@ -9212,8 +9291,11 @@ private:
         return std::ranges::any_of(chart_.series, [m](auto const& s) { return s.mark == m; });
     }
     range x_range() const {
-        range r = range_of([this](range& all, auto const&, auto const& p) {
+        range r = range_of([this](range& all, auto const& s, auto const& p) {
             if (drawable(p)) all.include(p.x);
+            if (!is_bar(s, p)) return;
+            all.include(*p.low);
+            all.include(*p.high);
         });
         if (!r.empty()) r.widen(chart_.x.scale, has(mark::area) ? 0.0 : 0.02);
         return r;
@@ -9228,7 +9310,7 @@ private:
         if (r.empty()) return r;
         if (chart_.zero_line) r.include(0);
         r.widen(chart_.y.scale, 0.05);
-        if (has(mark::area)) r.low = 0; // an area means something only above zero
+        if (has(mark::area) || has(mark::bars)) r.low = 0; // they mean something only above zero
         return r;
     }
 
@@ -9266,8 +9348,8 @@ private:
         }
         out += line_from(left, bottom, right, bottom, "axis");
         if (chart_.zero_line) out += line_from(left, y_(0), right, y_(0), "zero");
-        if (chart_.split && *chart_.split > x_.low && *chart_.split < x_.high)
-            out += line_from(x_(*chart_.split), top, x_(*chart_.split), bottom, "split");
+        for (const double split : chart_.splits)
+            if (split > x_.low && split < x_.high) out += line_from(x_(split), top, x_(split), bottom, "split");
         if (const double from = std::max(x_.low, y_.low), to = std::min(x_.high, y_.high);
             chart_.identity_line && from < to)
             out += line_from(x_(from), y_(from), x_(to), y_(to), "zero");
@@ -9279,6 +9361,7 @@ private:
 
     std::string draw(series const& s, std::size_t i) const {
         std::string out = "<g class=\"" + series_class(i) + "\">\n";
+        if (s.mark == mark::bars) return out + bars(s) + "</g>\n";
         if (s.mark != mark::dots) out += curves(s);
         if (s.mark == mark::area)
             out += hover_places(s);
@@ -9376,6 +9459,18 @@ private:
                    px(x_(points.front().x)) + " " + px(y_(0)) + " Z\" class=\"area\"/>\n";
         return out + "<path d=\"" + path + "\" class=\"line\"/>\n";
     }
+    std::string bars(series const& s) const {
+        std::string out;
+        for (auto const& p : s.points) {
+            if (!is_bar(s, p)) continue;
+            const double left = x_(*p.low), right = x_(*p.high), top = y_(*p.y);
+            const std::string path = "M" + px(left) + " " + px(y_(0)) + " L" + px(left) + " " + px(top) + " L" +
+                                     px(right) + " " + px(top) + " L" + px(right) + " " + px(y_(0));
+            out += "<path d=\"" + path + " Z\" class=\"area\"/>\n<path d=\"" + path + "\" class=\"line\"/>\n" +
+                   circle(s, p, "8", "hover");
+        }
+        return out;
+    }
     /// Each says its numbers when pointed at.
     std::string dots(series const& s) const {
         std::string out;
@@ -9387,7 +9482,7 @@ private:
                        std::string_view classes) const {
         const std::string name = p.label.empty() ? s.name : s.name + ", " + p.label;
         std::string numbers = rounded_text(p.x, chart_.x.whole_numbers ? 0 : 3);
-        if (chart_.y.numbered) numbers += ", " + rounded_text(*p.y, 3);
+        if (chart_.y.numbered) numbers += ", " + rounded_text(*p.y, chart_.y.whole_numbers ? 0 : 3);
         if (s.mark == mark::band && p.low && p.high)
             numbers += " (" + rounded_text(*p.low, 3) + " to " + rounded_text(*p.high, 3) + ")";
         return "<circle cx=\"" + px(x_(p.x)) + "\" cy=\"" + px(y_(*p.y)) + "\" r=\"" + std::string(radius) +
@@ -10034,6 +10129,20 @@ inline character_class class_of(char32_t code) noexcept {
     return code < 0x80 ? detail::ascii_class[code] : detail::look_up_class(code);
 }
 
+/// The text without white space at both ends.   text: UTF-8.
+inline std::string_view without_outer_space(std::string_view text) {
+    std::size_t begin = text.size(), end = 0;
+    for (std::size_t at = 0; at < text.size();) {
+        const character c = decode_utf8(text, at);
+        if (class_of(c.code) != character_class::space) {
+            begin = std::min(begin, at);
+            end = at + c.size;
+        }
+        at += c.size;
+    }
+    return begin < end ? text.substr(begin, end - begin) : std::string_view();
+}
+
 /// The sides on which a letter or a mark can stand where a pattern asks for capitals and then small letters.
 enum class letter_case : std::uint8_t {
     upper,  // `[\p{Lu}\p{Lt}]`
@@ -10284,6 +10393,309 @@ private:
     std::vector<token> tokens_; // by rising text
     std::array<bool, 256> begins_{};
 };
+
+} // namespace bitlens
+
+// ---- bitlens/text/answer_marks.hpp
+/// Whether a generated text answers a question: the two marks, containment and equality after normalisation.
+
+// ---- bitlens/text/case_mapping.hpp
+/// Small and capital letters of texts, as Python's str.lower and str.capitalize have them.
+///
+/// Both are the full mappings of Unicode (UnicodeData.txt and SpecialCasing.txt) but for those of single languages:
+/// one letter may become several, as ß at the beginning becomes Ss, and Σ at the end of a word becomes ς. utf8proc has
+/// the mappings of one letter to one; the others are tables here. Letters that are newer than utf8proc stay as they
+/// are.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utf8proc.h>
+
+namespace bitlens {
+
+namespace detail {
+
+struct letter_in_several {
+    char32_t code;
+    std::array<char32_t, 3> title; // 0 after the last
+};
+
+/// Letters that become several where a word begins with a capital.   Source: SpecialCasing.txt of Unicode 14.
+inline constexpr std::array<letter_in_several, 48> titles_of_several{{{0xDF, {0x53, 0x73}},
+                                                                      {0x149, {0x2BC, 0x4E}},
+                                                                      {0x1F0, {0x4A, 0x30C}},
+                                                                      {0x390, {0x399, 0x308, 0x301}},
+                                                                      {0x3B0, {0x3A5, 0x308, 0x301}},
+                                                                      {0x587, {0x535, 0x582}},
+                                                                      {0x1E96, {0x48, 0x331}},
+                                                                      {0x1E97, {0x54, 0x308}},
+                                                                      {0x1E98, {0x57, 0x30A}},
+                                                                      {0x1E99, {0x59, 0x30A}},
+                                                                      {0x1E9A, {0x41, 0x2BE}},
+                                                                      {0x1F50, {0x3A5, 0x313}},
+                                                                      {0x1F52, {0x3A5, 0x313, 0x300}},
+                                                                      {0x1F54, {0x3A5, 0x313, 0x301}},
+                                                                      {0x1F56, {0x3A5, 0x313, 0x342}},
+                                                                      {0x1FB2, {0x1FBA, 0x345}},
+                                                                      {0x1FB4, {0x386, 0x345}},
+                                                                      {0x1FB6, {0x391, 0x342}},
+                                                                      {0x1FB7, {0x391, 0x342, 0x345}},
+                                                                      {0x1FC2, {0x1FCA, 0x345}},
+                                                                      {0x1FC4, {0x389, 0x345}},
+                                                                      {0x1FC6, {0x397, 0x342}},
+                                                                      {0x1FC7, {0x397, 0x342, 0x345}},
+                                                                      {0x1FD2, {0x399, 0x308, 0x300}},
+                                                                      {0x1FD3, {0x399, 0x308, 0x301}},
+                                                                      {0x1FD6, {0x399, 0x342}},
+                                                                      {0x1FD7, {0x399, 0x308, 0x342}},
+                                                                      {0x1FE2, {0x3A5, 0x308, 0x300}},
+                                                                      {0x1FE3, {0x3A5, 0x308, 0x301}},
+                                                                      {0x1FE4, {0x3A1, 0x313}},
+                                                                      {0x1FE6, {0x3A5, 0x342}},
+                                                                      {0x1FE7, {0x3A5, 0x308, 0x342}},
+                                                                      {0x1FF2, {0x1FFA, 0x345}},
+                                                                      {0x1FF4, {0x38F, 0x345}},
+                                                                      {0x1FF6, {0x3A9, 0x342}},
+                                                                      {0x1FF7, {0x3A9, 0x342, 0x345}},
+                                                                      {0xFB00, {0x46, 0x66}},
+                                                                      {0xFB01, {0x46, 0x69}},
+                                                                      {0xFB02, {0x46, 0x6C}},
+                                                                      {0xFB03, {0x46, 0x66, 0x69}},
+                                                                      {0xFB04, {0x46, 0x66, 0x6C}},
+                                                                      {0xFB05, {0x53, 0x74}},
+                                                                      {0xFB06, {0x53, 0x74}},
+                                                                      {0xFB13, {0x544, 0x576}},
+                                                                      {0xFB14, {0x544, 0x565}},
+                                                                      {0xFB15, {0x544, 0x56B}},
+                                                                      {0xFB16, {0x54E, 0x576}},
+                                                                      {0xFB17, {0x544, 0x56D}}}};
+
+/// Of Case_Ignorable, what is neither a mark, a modifier nor a format character.
+inline constexpr std::array<code_range, 16> points_within_words{{{0x27, 0x27},
+                                                                 {0x2E, 0x2E},
+                                                                 {0x3A, 0x3A},
+                                                                 {0xB7, 0xB7},
+                                                                 {0x387, 0x387},
+                                                                 {0x55F, 0x55F},
+                                                                 {0x5F4, 0x5F4},
+                                                                 {0x2018, 0x2019},
+                                                                 {0x2024, 0x2024},
+                                                                 {0x2027, 0x2027},
+                                                                 {0xFE13, 0xFE13},
+                                                                 {0xFE52, 0xFE52},
+                                                                 {0xFE55, 0xFE55},
+                                                                 {0xFF07, 0xFF07},
+                                                                 {0xFF0E, 0xFF0E},
+                                                                 {0xFF1A, 0xFF1A}}};
+
+/// Of Cased, what is no letter with case by its category and not in Case_Ignorable.
+inline constexpr std::array<code_range, 7> other_cased{{{0xAA, 0xAA},
+                                                        {0xBA, 0xBA},
+                                                        {0x2160, 0x217F},
+                                                        {0x24B6, 0x24E9},
+                                                        {0x1F130, 0x1F149},
+                                                        {0x1F150, 0x1F169},
+                                                        {0x1F170, 0x1F189}}};
+
+/// Whether a character stands between letters without ending their word (Case_Ignorable).
+inline bool is_passed_over(char32_t code) noexcept {
+    switch (utf8proc_category(static_cast<utf8proc_int32_t>(code))) {
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_SK:
+        return true;
+    default:
+        return in_ranges(points_within_words, code);
+    }
+}
+
+/// Whether a character that is not passed over has case (Cased).
+inline bool has_case(char32_t code) noexcept {
+    const letter_case kind = case_of(code);
+    return kind == letter_case::upper || kind == letter_case::lower || in_ranges(other_cased, code);
+}
+
+/// Appends text from byte `at` on in small letters. What stands before `at` counts for the ends of words. Linear: no
+/// character is passed over for more than the two Σ at its sides.
+class lower_case_writer {
+public:
+    lower_case_writer(std::string_view text, std::string& out) : text_(text), out_(out) {}
+
+    void pass(char32_t code) noexcept {
+        if (!is_passed_over(code)) is_after_case_ = has_case(code);
+    }
+    void write(std::size_t at) {
+        for (character c{}; at < text_.size(); at += c.size) {
+            c = decode_utf8(text_, at);
+            if (c.code == U'\u0130')
+                out_ += "i\u0307";
+            else if (c.code == U'\u03A3')
+                out_ += is_after_case_ && ends_word(at + c.size) ? "\u03C2" : "\u03C3";
+            else if (const auto small = static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c.code)));
+                     small != c.code)
+                append_utf8(out_, small);
+            else
+                out_.append(text_, at, c.size); // also a byte that is no character
+            pass(c.code);
+        }
+    }
+
+private:
+    bool ends_word(std::size_t at) const noexcept {
+        while (at < text_.size()) {
+            const character c = decode_utf8(text_, at);
+            if (!is_passed_over(c.code)) return !has_case(c.code);
+            at += c.size;
+        }
+        return true;
+    }
+
+    std::string_view text_;
+    std::string& out_;
+    bool is_after_case_ = false;
+};
+
+} // namespace detail
+
+/// The text in small letters: İ becomes i̇ (two characters), Σ becomes ς at the end of a word and σ elsewhere.
+inline std::string lower_case(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    detail::lower_case_writer(text, out).write(0);
+    return out;
+}
+
+/// The first character as a word's capital (ß becomes Ss, ﬁ Fi, ǆ ǅ), the rest in small letters.
+inline std::string capitalized(std::string_view text) {
+    std::string out;
+    if (text.empty()) return out;
+    out.reserve(text.size());
+    const character first = decode_utf8(text);
+    const auto several =
+        std::lower_bound(detail::titles_of_several.begin(), detail::titles_of_several.end(), first.code,
+                         [](detail::letter_in_several const& l, char32_t c) { return l.code < c; });
+    if (several != detail::titles_of_several.end() && several->code == first.code) {
+        for (const char32_t code : several->title)
+            if (code != 0) append_utf8(out, code);
+    } else if (first.valid()) {
+        append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(first.code))));
+    } else {
+        out += text[0];
+    }
+    detail::lower_case_writer rest(text, out);
+    rest.pass(first.code);
+    rest.write(first.size);
+    return out;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace bitlens {
+
+/// What counts of a generated text: its first line without the line feed. Two line feeds at its start are taken away
+/// first; of a text that begins with one alone nothing counts. White space stays.
+/// Source: run_model.py of Mallen et al. 2023 (PopQA).
+inline std::string_view first_line(std::string_view generated) {
+    if (generated.starts_with("\n\n")) generated.remove_prefix(2);
+    return generated.substr(0, generated.find('\n'));
+}
+
+/// Whether more of a text that is still generated would leave its first line as it is.
+inline bool has_first_line(std::string_view generated) noexcept {
+    if (generated == "\n") return false; // a second one would be taken away with it
+    if (generated.starts_with("\n\n")) generated.remove_prefix(2);
+    return generated.find('\n') != generated.npos;
+}
+
+/// Whether one of the answers, or it in small letters, or with a capital and then small letters, stands anywhere in the
+/// text, even within a word. The text is taken as it was generated.
+/// Source: the same, where it is called exact match; Python's str.lower and str.capitalize, see case_mapping.hpp.
+inline bool contains_answer(std::string_view text, std::span<const std::string> answers) {
+    const auto holds = [&](std::string_view answer) { return text.find(answer) != text.npos; };
+    return std::ranges::any_of(answers, [&](std::string const& answer) {
+        return holds(answer) || holds(lower_case(answer)) || holds(capitalized(answer));
+    });
+}
+
+namespace detail {
+
+/// Without the 32 signs of ASCII that Python calls punctuation.
+inline std::string without_punctuation(std::string text) {
+    std::erase_if(text, [](char c) {
+        return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    });
+    return text;
+}
+
+/// What Python's str.split() splits at: white space of Unicode, and the separators U+001C to U+001F.
+inline bool splits_words(char32_t code) noexcept {
+    return class_of(code) == character_class::space || (code >= 0x1C && code <= 0x1F);
+}
+
+/// Words with one space between them; with `drops_articles` without those that are a, an or the. A word ends at white
+/// space, an article at whatever is neither letter nor number.
+inline std::string collapsed(std::string_view text, bool drops_articles) {
+    std::string out;
+    bool is_space_due = false;
+    const auto put = [&](std::string_view part) {
+        if (is_space_due && !out.empty()) out += ' ';
+        is_space_due = false;
+        out += part;
+    };
+    for (std::size_t at = 0; at < text.size();) {
+        std::size_t end = at;
+        character c{};
+        const auto is_of_run = [&] {
+            c = decode_utf8(text, end);
+            return class_of(c.code) == character_class::letter || class_of(c.code) == character_class::number;
+        };
+        while (end < text.size() && is_of_run()) end += c.size;
+        const std::string_view run = text.substr(at, end - at);
+        if (drops_articles && (run == "a" || run == "an" || run == "the"))
+            is_space_due = true;
+        else if (!run.empty())
+            put(run);
+        if (end < text.size()) {
+            if (splits_words(c.code))
+                is_space_due = true;
+            else
+                put(text.substr(end, c.size));
+            end += c.size;
+        }
+        at = end;
+    }
+    return out;
+}
+
+} // namespace detail
+
+/// The text as SQuAD compares it: in small letters, without punctuation of ASCII, without the articles a, an and the,
+/// with one space between words.   Source: evaluate-v1.1.py of Rajpurkar et al. 2016, normalize_answer.
+inline std::string normalized_answer(std::string_view text) {
+    return detail::collapsed(detail::without_punctuation(lower_case(text)), true);
+}
+
+/// Whether the text and one of the answers are equal once both are normalised. Of an answer that is then empty ("The
+/// The", "!!!") only case and white space are set aside, so that a text of nothing does not match it.
+inline bool matches_answer(std::string_view text, std::span<const std::string> answers) {
+    const std::string found = normalized_answer(text);
+    const auto as_written = [](std::string_view t) { return detail::collapsed(lower_case(t), false); };
+    return std::ranges::any_of(answers, [&](std::string const& answer) {
+        const std::string expected = normalized_answer(answer);
+        return expected.empty() ? as_written(text) == as_written(answer) : found == expected;
+    });
+}
 
 } // namespace bitlens
 
@@ -11523,6 +11935,310 @@ inline void byte_pair_model::append_ids(symbol s, std::vector<std::int32_t>& ids
 // ---- bitlens/text/documents.hpp
 /// Documents from a file: JSON Lines (plain or gzip), plain text, or token ids as NPY.
 
+// ---- bitlens/text/json_lines.hpp
+/// JSON Lines: what stands under some keys in each line of a file, and the words for a file that holds something else.
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Reads JSON Lines, plain or gzip, and of each line the members under some keys. Lines of white space alone are
+/// skipped, but counted.
+class json_line_reader {
+public:
+    /// keys: what members are asked for; those that are named twice are read once.   Errors: io_error as mapped_file.
+    json_line_reader(std::filesystem::path const& path, std::span<const std::string> keys)
+        : who_(path.string()), lines_(path) {
+        for (auto const& key : keys)
+            if (place_of(key) == keys_.size()) keys_.push_back(key);
+        met_.resize(keys_.size(), false);
+    }
+
+    /// Goes to the next line; false after the last.   Errors: format_error as line_reader.
+    bool next() {
+        do
+            if (!lines_.next(line_)) return false;
+        while (is_blank_line(line_));
+        return true;
+    }
+
+    /// The line that next() found.
+    std::string_view line() const noexcept { return line_; }
+    std::size_t number() const noexcept { return lines_.line_number(); }
+    /// Names file and line, as errors do.
+    std::string place() const { return who_ + ": line " + std::to_string(number()); }
+
+    /// Reads the line.   Errors: format_error as parse_json_members.
+    void parse() {
+        members_ = parse_json_members(line_, place(), std::vector<std::string_view>(keys_.begin(), keys_.end()));
+        for (std::size_t i = 0; i < keys_.size(); ++i) met_[i] = met_[i] || !members_[i].written.empty();
+    }
+
+    /// A member of the line that was read, by one of the keys; its `written` is empty where there is none.
+    json_member const& operator[](std::string_view key) const { return members_[place_of(key)]; }
+    /// The same, which must be there.   Errors: format_error.
+    json_member const& required(std::string_view key) const {
+        json_member const& member = (*this)[key];
+        if (member.written.empty()) throw format_error(place() + ": the key " + in_quotes(key) + " is missing");
+        return member;
+    }
+
+    /// The whole value of such a member, arrays and objects too.   Errors: format_error as parse_json.
+    json value(json_member const& member) const {
+        return parse_json(member.written, place(), static_cast<std::size_t>(member.written.data() - line_.data()));
+    }
+
+    /// Whether a line that was read had this one of the keys.
+    bool has_met(std::string_view key) const { return met_[place_of(key)]; }
+
+private:
+    std::size_t place_of(std::string_view key) const {
+        return static_cast<std::size_t>(std::ranges::find(keys_, key) - keys_.begin());
+    }
+
+    std::string who_;
+    line_reader lines_;
+    std::string_view line_;
+    std::vector<std::string> keys_; // each once
+    std::vector<bool> met_;         // of keys_, whether a line had it
+    std::vector<json_member> members_;
+};
+
+namespace detail {
+
+/// A string as it is; a number as the line has it, which of a long one would not be left if it were a double; of a key
+/// that is kept also true and false. Empty where there is none, or null.   Errors: format_error for another value.
+inline std::string json_label(json_member const& member, std::string_view key, std::string_view who,
+                              bool is_kept = false) {
+    json const& value = member.value;
+    if (value.is_null()) return {};
+    if (value.is_number() || (is_kept && value.is_boolean())) return std::string(member.written);
+    if (!value.is_string())
+        refuse_json(value, key, who, is_kept ? "a string, a number, true, false or null" : "a string or a number");
+    return value.get<std::string>();
+}
+
+/// The words of a reader of JSON Lines for a file that is of another kind.
+struct other_than_json_lines {
+    std::string who;      // the file
+    std::string expected; // what the reader takes: "JSON Lines, text or NPY"
+    std::string needed;   // in JSON Lines: "each document needs the key \"text\""
+
+    /// The name without the ending of gzip.
+    std::string_view unpacked_name() const noexcept {
+        std::string_view name = who;
+        if (name.ends_with(".gz")) name.remove_suffix(3);
+        return name;
+    }
+
+    /// Whether the name says that the file is JSON.
+    bool promises_json() const noexcept {
+        return unpacked_name().ends_with(".jsonl") || unpacked_name().ends_with(".json");
+    }
+
+    /// Errors: format_error for bytes of a known other kind, with what to do about it.
+    void refuse_kind(std::span<const std::byte> bytes) const {
+        const auto kind = foreign_kind(bytes);
+        if (!kind) return;
+        std::string remedy = kind->remedy.empty() ? "" : "; " + std::string(kind->remedy);
+        if (kind->name == "a Parquet file") remedy = conversion("read_parquet");
+        if (kind->name == "an Arrow file") remedy = conversion("read_feather");
+        refuse(std::string(kind->name), remedy);
+    }
+
+    /// Errors: format_error for a table of which `line`, which is no JSON, is the first.
+    void refuse_tabs(std::string_view line) const {
+        if (unpacked_name().ends_with(".tsv") || line.find('\t') != line.npos)
+            refuse("a table of tab-separated values", conversion("read_csv", ", sep=\"\\t\", dtype=str"));
+    }
+    void refuse_commas() const {
+        if (unpacked_name().ends_with(".csv"))
+            refuse("a table of comma-separated values", conversion("read_csv", ", dtype=str"));
+    }
+    /// Errors: format_error for a first line that opens an array.
+    void refuse_array(std::string_view line) const {
+        if (line[line.find_first_not_of(" \t\r")] == '[')
+            throw format_error(who + ": a JSON array was found; JSON Lines are expected, one object a line without "
+                                     "brackets around them and commas between them");
+    }
+
+private:
+    [[noreturn]] void refuse(std::string const& found, std::string const& remedy) const {
+        throw format_error(who + ": " + expected + " are expected, " + found + " was found" + remedy);
+    }
+
+    /// What makes JSON Lines of this file with pandas, whose function `read` takes it.
+    std::string conversion(std::string const& read, std::string const& more = "") const {
+        const auto other_name = std::filesystem::path(unpacked_name()).replace_extension(".jsonl").string();
+        return "; in Python, pandas." + read + "(" + in_quotes(who) + more + ").to_json(" + in_quotes(other_name) +
+               ", orient=\"records\", lines=True) makes JSON Lines of it, where " + needed;
+    }
+};
+
+} // namespace detail
+
+} // namespace bitlens
+
+// ---- bitlens/text/multiple_choice.hpp
+/// Questions of which one of several choices is the answer, as lines of JSON Lines hold them.
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// The choices of a question, none of them empty, and the place of the right one.
+struct choice_list {
+    std::vector<std::string> texts;
+    std::size_t answer = 0;
+};
+
+/// Most choices of a question; each is read with the question before it.
+inline constexpr std::size_t most_choices = 1000;
+
+/// Where a choice stands behind a question: with a space before it, unless there is white space of ASCII already.
+inline std::string text_of_choice(std::string_view question, std::string_view choice) {
+    constexpr std::string_view spaces = " \t\n\v\f\r";
+    const bool has_space = spaces.find(question.empty() ? ' ' : question.back()) != spaces.npos ||
+                           spaces.find(choice.empty() ? ' ' : choice.front()) != spaces.npos;
+    return (has_space ? "" : " ") + std::string(choice);
+}
+
+namespace detail {
+
+/// A string that is more than white space, an element of an array.   Errors: format_error.
+inline std::string some_text(json const& value, std::string_view key, std::string_view who, std::size_t element) {
+    auto text = json_value<std::string>(value, key, who, element);
+    if (without_outer_space(text).empty()) refuse_json(value, key, who, "a string of more than white space", element);
+    return text;
+}
+
+/// The place among so many that a number or the digits of one name.
+inline std::optional<std::size_t> index_among(std::size_t count, std::string_view digits) {
+    std::size_t index = 0;
+    const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (problem != std::errc{} || end != digits.data() + digits.size() || index >= count) return std::nullopt;
+    return index;
+}
+
+class choice_finder {
+public:
+    choice_finder(json_line_reader const& line, std::string_view choices_key, std::string_view answer_key)
+        : choices_key_(choices_key), answer_key_(answer_key), who_(line.place()),
+          choices_(line.value(line.required(choices_key))), answer_member_(line.required(answer_key)) {}
+
+    choice_list run() const {
+        choice_list found;
+        if (choices_.is_array()) {
+            found.texts = texts(choices_, choices_key_);
+            found.answer = place_in_list(found.texts);
+        } else if (choices_.is_object()) {
+            const std::string text_key = std::string(choices_key_) + ".text";
+            found.texts = texts(member(choices_, "text", who_ + ": key " + in_quotes(choices_key_)), text_key);
+            found.answer = place_of_label(found.texts.size());
+        } else {
+            refuse_json(choices_, choices_key_, who_, "an array of strings, or an object of text and label");
+        }
+        return found;
+    }
+
+private:
+    std::vector<std::string> texts(json const& all, std::string_view key) const {
+        if (!all.is_array()) refuse_json(all, key, who_, "an array of strings");
+        if (all.size() < 2 || all.size() > most_choices)
+            throw format_error(who_ + ": key " + in_quotes(key) + ": 2 to " + std::to_string(most_choices) +
+                               " choices are expected, " + std::to_string(all.size()) + " were found");
+        std::vector<std::string> found;
+        found.reserve(all.size());
+        for (std::size_t i = 0; i < all.size(); ++i) found.push_back(some_text(all[i], key, who_, i));
+        return found;
+    }
+
+    /// The answer as a text: that of a string, the digits of an integer.
+    std::string answer() const {
+        json const& value = answer_member_.value;
+        if (value.is_number_integer() || value.is_string()) return json_label(answer_member_, answer_key_, who_);
+        refuse_answer("a string or an integer");
+    }
+    [[noreturn]] void refuse_answer(std::string const& expected) const {
+        refuse_json(answer_member_.value, answer_key_, who_, expected);
+    }
+
+    /// Errors: format_error also for a string that is one choice and counts to another, and for one that several are.
+    std::size_t place_in_list(std::span<const std::string> choices) const {
+        const std::string right = answer();
+        const auto index = index_among(choices.size(), right);
+        std::optional<std::size_t> place;
+        if (answer_member_.value.is_string()) place = only_place(choices, right, "choices");
+        if (place && index && *place != *index)
+            refuse_answer("one of the choices, or its place from 0, but not that of another,");
+        if (!place && !index)
+            refuse_answer("one of the choices, or its place from 0 to " + std::to_string(choices.size() - 1) + ",");
+        return place ? *place : *index;
+    }
+
+    std::size_t place_of_label(std::size_t count) const {
+        const std::string key = std::string(choices_key_) + ".label";
+        json const& all = member(choices_, "label", who_ + ": key " + in_quotes(choices_key_));
+        if (!all.is_array()) refuse_json(all, key, who_, "an array of strings");
+        if (all.size() != count)
+            throw format_error(who_ + ": key " + in_quotes(key) + ": as many labels as texts are expected, " +
+                               std::to_string(all.size()) + " and " + std::to_string(count) + " were found");
+        std::vector<std::string> labels;
+        for (std::size_t i = 0; i < count; ++i) {
+            if (!all[i].is_string() && !all[i].is_number_integer())
+                refuse_json(all[i], key, who_, "a string or an integer", i);
+            labels.push_back(all[i].is_string() ? all[i].get<std::string>() : all[i].dump());
+        }
+        const auto place = only_place(labels, answer(), "labels");
+        if (!place) refuse_answer("one of the labels");
+        return *place;
+    }
+
+    std::optional<std::size_t> only_place(std::span<const std::string> all, std::string const& one,
+                                          std::string const& called) const {
+        const auto place = std::find(all.begin(), all.end(), one);
+        if (place == all.end()) return std::nullopt;
+        if (std::find(place + 1, all.end(), one) != all.end()) refuse_answer("the text of only one of the " + called);
+        return static_cast<std::size_t>(place - all.begin());
+    }
+
+    std::string_view choices_key_, answer_key_;
+    std::string who_;
+    json choices_;
+    json_member const& answer_member_;
+};
+
+} // namespace detail
+
+/// The choices of a line that was read, by two of its keys.
+///   choices   an array of strings, or an object as of ARC: {"text": [strings], "label": [strings or integers]}
+///   answer    of an array: the place of the right choice from 0, as an integer or its digits in a string, or the
+///   choice
+///             itself; of an object: its label
+/// Errors: format_error naming file, line and key, also for an answer that may be read as two choices, for fewer than 2
+/// choices and for more than 1000.
+inline choice_list read_choices(json_line_reader const& line, std::string_view choices_key,
+                                std::string_view answer_key) {
+    return detail::choice_finder(line, choices_key, answer_key).run();
+}
+
+} // namespace bitlens
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -11544,15 +12260,22 @@ struct document {
     std::size_t line = 0; // of the file, from 1; 0 where documents are no lines
     std::string id;       // empty when absent
     std::string topic;    // empty when absent
+    std::string prompt;   // UTF-8, read before the text and not scored; empty when absent
     std::string text;     // UTF-8
     std::vector<std::int32_t> ids;
     std::vector<std::string> kept; // of document_keys::kept, in their order; empty where absent
+    std::size_t choice = 0;        // of a question of several choices, which one it is, from 0
+    bool is_answer = false;        // whether that is the right one
 };
 
 /// The keys of a line of JSON Lines that make a document: its text, its id and topic, and those that are kept besides.
+/// With the name of a prompt, what stands there is read before the text. With those of choices and of their answer the
+/// line is a question, as read_choices reads it, and makes a document for each choice: the line's text is its prompt,
+/// and the choice, where needed with a space before it, is its text. These three are read by name only.
 struct document_keys {
     std::string text = "text", id = "id", topic = "topic";
     std::vector<std::string> kept{};
+    std::string prompt{}, choices{}, answer{}; // empty: not asked for
 
     bool operator==(document_keys const&) const = default;
 };
@@ -11577,17 +12300,21 @@ inline std::string_view checked_text(std::string_view text, std::string const& w
 ///                              there are any `id` and `topic` (string, or number, which is kept as it is written; null
 ///                              as if absent), under these names or those of `keys`, and keys to keep (true and false
 ///                              too); other keys are not judged, see parse_json_members. Blank lines are skipped, but
-///                              counted as lines. A byte order mark at the start is skipped.
+///                              counted as lines. A byte order mark at the start is skipped. The choices of a question
+///                              follow each other; they have its row, and where it has no id, that row as their id.
 /// Errors: io_error as mapped_file; format_error naming file, line and key (or row and column), and for text that is no
-/// UTF-8 the byte of the line; option_error for keys of a file that has none. A file of another kind (Parquet,
-/// compressed but by gzip, a table) is named with what makes JSON Lines of it. Where the first document of a file whose
-/// name does not promise JSON is none, the error says what the file was read as.
+/// UTF-8 the byte of the line; option_error for keys of a file that has none, for choices without an answer or the
+/// other way round, and for a prompt beside them. A file of another kind (Parquet, compressed but by gzip, a table) is
+/// named with what makes JSON Lines of it. Where the first document of a file whose name does not promise JSON is none,
+/// the error says what the file was read as.
 class document_reader {
 public:
     /// `most_ids`: of a row of ids no more are read, and judged.
     explicit document_reader(std::filesystem::path const& path,
                              std::size_t most_ids = std::numeric_limits<std::size_t>::max(), document_keys keys = {})
-        : who_(path.string()), most_ids_(most_ids), keys_(std::move(keys)) {
+        : kinds_{path.string(), "JSON Lines, text or NPY", "each document needs the key " + in_quotes(keys.text)},
+          most_ids_(most_ids), keys_(std::move(keys)) {
+        check_keys();
         mapped_file file(path);
         if (as_text(file.bytes()).starts_with("\x93NUMPY")) {
             refuse_keys("token ids were found");
@@ -11596,12 +12323,11 @@ public:
             refuse_keys("the ending .txt is that of plain text");
             source_.emplace<mapped_file>(std::move(file));
         } else {
-            if (!file.bytes().empty() && !is_gzip(file.bytes())) refuse_other_kind(file.bytes());
-            source_.emplace<line_reader>(path);
+            if (!file.bytes().empty() && !is_gzip(file.bytes())) kinds_.refuse_kind(file.bytes());
+            std::vector<std::string> asked = asked_by_name();
+            asked.insert(asked.end(), {keys_.text, keys_.id, keys_.topic});
+            source_.emplace<json_line_reader>(path, asked);
         }
-        for (auto const* key : {&keys_.text, &keys_.id, &keys_.topic}) add_asked(*key);
-        for (auto const& key : keys_.kept) add_asked(key);
-        met_.resize(asked_.size(), false);
     }
 
     /// True if documents are token ids, false if they are text.
@@ -11615,28 +12341,27 @@ public:
     /// Keys that were asked for by name, and that no document so far had.
     std::vector<std::string> absent_keys() const {
         auto absent = asked_by_name();
-        std::erase_if(absent, [&](std::string const& key) { return met_[place_of(key)]; });
+        if (auto const* const lines = std::get_if<json_line_reader>(&source_))
+            std::erase_if(absent, [&](std::string const& key) { return lines->has_met(key); });
         return absent;
     }
 
     /// The next document; false after the last.
     bool next(document& d) {
+        if (next_choice_ < choices_.texts.size()) return take_choice(d);
         document found;
         found.row = row_;
         const bool is_found = std::visit([&](auto& source) { return read(source, found); }, source_);
         if (!is_found) return false;
         ++row_;
         d = std::move(found);
-        return true;
+        if (keys_.choices.empty()) return true;
+        question_ = std::move(d);
+        next_choice_ = 0;
+        return take_choice(d);
     }
 
 private:
-    void add_asked(std::string const& key) {
-        if (place_of(key) == asked_.size()) asked_.push_back(key);
-    }
-    std::size_t place_of(std::string const& key) const {
-        return static_cast<std::size_t>(std::ranges::find(asked_, key) - asked_.begin());
-    }
     std::vector<std::string> asked_by_name() const {
         const document_keys usual;
         std::vector<std::string> keys;
@@ -11644,13 +12369,29 @@ private:
         if (keys_.id != usual.id) keys.push_back(keys_.id);
         if (keys_.topic != usual.topic) keys.push_back(keys_.topic);
         keys.insert(keys.end(), keys_.kept.begin(), keys_.kept.end());
+        for (auto const* key : {&keys_.prompt, &keys_.choices, &keys_.answer})
+            if (!key->empty()) keys.push_back(*key);
         return keys;
     }
+
+    void check_keys() const {
+        if (keys_.choices.empty() != keys_.answer.empty())
+            throw option_error(who() + ": the key of " +
+                               (keys_.answer.empty() ? "the choices, " + in_quotes(keys_.choices)
+                                                     : "the answer, " + in_quotes(keys_.answer)) +
+                               ", was asked for without that of " +
+                               (keys_.answer.empty() ? "the answer" : "the choices"));
+        if (!keys_.choices.empty() && !keys_.prompt.empty())
+            throw option_error(who() + ": the key of a prompt, " + in_quotes(keys_.prompt) +
+                               ", was asked for beside that of choices, whose prompt is the question");
+    }
+
+    std::string const& who() const noexcept { return kinds_.who; }
 
     /// Errors: option_error where a key was asked for by name.
     void refuse_keys(std::string const& found) const {
         if (const auto keys = asked_by_name(); !keys.empty())
-            throw option_error(who_ + ": the key " + in_quotes(keys[0]) +
+            throw option_error(who() + ": the key " + in_quotes(keys[0]) +
                                " was asked for, which only lines of JSON Lines have; " + found);
     }
 
@@ -11678,7 +12419,7 @@ private:
             const std::int64_t id =
                 source.type == npy_type::i32 ? source.stored<std::int32_t>(place) : source.stored<std::int64_t>(place);
             if (id < 0 || id > std::numeric_limits<std::int32_t>::max())
-                throw format_error(who_ + ": row " + std::to_string(d.row) + ", column " + std::to_string(t) +
+                throw format_error(who() + ": row " + std::to_string(d.row) + ", column " + std::to_string(t) +
                                    ": a token id from 0 to 2147483647 is expected, " + std::to_string(id) +
                                    " was found");
             d.ids.push_back(static_cast<std::int32_t>(id));
@@ -11688,105 +12429,70 @@ private:
 
     bool read(mapped_file& source, document& d) {
         if (d.row > 0) return false;
-        d.text = checked_text(as_text(source.bytes()), who_);
+        d.text = checked_text(as_text(source.bytes()), who());
         return true;
     }
 
-    bool read(line_reader& source, document& d) {
-        std::string_view line;
-        do
-            if (!source.next(line)) return false;
-        while (line.find_first_not_of(" \t\r") == std::string_view::npos);
-        if (d.row == 0 && line[line.find_first_not_of(" \t\r")] == '[')
-            throw format_error(who_ + ": a JSON array was found; JSON Lines are expected, one object a line without "
-                                      "brackets around them and commas between them");
+    bool read(json_line_reader& source, document& d) {
+        if (!source.next()) return false;
+        if (d.row == 0) kinds_.refuse_array(source.line());
         try {
-            read_line(line, source.line_number(), d);
+            source.parse();
+            take_line(source, d);
         } catch (format_error const& e) {
             if (d.row > 0) throw;
-            refuse_other_kind(as_bytes(line)); // which was compressed
-            refuse_table(line);
-            if (promises_json()) throw;
+            kinds_.refuse_kind(as_bytes(source.line())); // which was compressed
+            if (!source.line().substr(source.line().find_first_not_of(" \t\r")).starts_with('{')) {
+                kinds_.refuse_tabs(source.line());
+                kinds_.refuse_commas();
+            }
+            if (kinds_.promises_json()) throw;
             throw format_error(std::string(e.what()) +
                                "; the file was read as JSONL, one object a line: plain text needs the ending .txt");
         }
         return true;
     }
 
-    /// The name without the ending of gzip.
-    std::string_view unpacked_name() const noexcept {
-        std::string_view name = who_;
-        if (name.ends_with(".gz")) name.remove_suffix(3);
-        return name;
-    }
-
-    /// Whether the name says that the file is JSON.
-    bool promises_json() const noexcept {
-        return unpacked_name().ends_with(".jsonl") || unpacked_name().ends_with(".json");
-    }
-
-    /// What makes JSON Lines of this file with pandas, whose function `read` takes it.
-    std::string conversion(std::string const& read, std::string const& more = "") const {
-        const auto other_name = std::filesystem::path(unpacked_name()).replace_extension(".jsonl").string();
-        return "; in Python, pandas." + read + "(" + in_quotes(who_) + more + ").to_json(" + in_quotes(other_name) +
-               ", orient=\"records\", lines=True) makes JSON Lines of it, where each document needs the key " +
-               in_quotes(keys_.text);
-    }
-
-    void refuse_other_kind(std::span<const std::byte> bytes) const {
-        const auto kind = foreign_kind(bytes);
-        if (!kind) return;
-        std::string remedy = kind->remedy.empty() ? "" : "; " + std::string(kind->remedy);
-        if (kind->name == "a Parquet file") remedy = conversion("read_parquet");
-        if (kind->name == "an Arrow file") remedy = conversion("read_feather");
-        throw format_error(who_ + ": JSON Lines, text or NPY are expected, " + std::string(kind->name) + " was found" +
-                           remedy);
-    }
-
-    /// `line`, the first, is no JSON.
-    void refuse_table(std::string_view line) const {
-        if (line[line.find_first_not_of(" \t\r")] == '{') return;
-        const auto refuse = [&](std::string const& name, std::string const& how) {
-            throw format_error(who_ + ": JSON Lines, text or NPY are expected, a table of " + name +
-                               "-separated values was found" + conversion("read_csv", how + ", dtype=str"));
+    void take_line(json_line_reader const& line, document& d) {
+        const std::string place = line.place();
+        const auto label = [&](std::string const& key, bool is_kept = false) {
+            return detail::json_label(line[key], key, place, is_kept);
         };
-        if (unpacked_name().ends_with(".tsv") || line.find('\t') != line.npos) refuse("tab", ", sep=\"\\t\"");
-        if (unpacked_name().ends_with(".csv")) refuse("comma", "");
+        d.line = line.number();
+        d.text = detail::json_value<std::string>(line.required(keys_.text).value, keys_.text, place);
+        d.id = label(keys_.id);
+        d.topic = label(keys_.topic);
+        for (auto const& key : keys_.kept) d.kept.push_back(label(key, true));
+        if (!keys_.prompt.empty()) d.prompt = prompt_of(line);
+        if (keys_.choices.empty()) return;
+        if (without_outer_space(d.text).empty())
+            detail::refuse_json(line[keys_.text].value, keys_.text, place, "a string of more than white space");
+        choices_ = read_choices(line, keys_.choices, keys_.answer);
+        if (d.id.empty()) d.id = std::to_string(d.row);
+        d.prompt = std::move(d.text);
     }
 
-    void read_line(std::string_view line, std::size_t number, document& d) {
-        const std::string who = who_ + ": line " + std::to_string(number);
-        const auto members = parse_json_members(line, who, std::vector<std::string_view>(asked_.begin(), asked_.end()));
-        const auto member = [&](std::string const& key) -> json_member const& { return members[place_of(key)]; };
-        json_member const& text = member(keys_.text);
-        if (text.written.empty()) throw format_error(who + ": the key " + in_quotes(keys_.text) + " is missing");
-        d.line = number;
-        d.text = detail::json_value<std::string>(text.value, keys_.text, who);
-        d.id = label(member(keys_.id), keys_.id, who);
-        d.topic = label(member(keys_.topic), keys_.topic, who);
-        for (auto const& key : keys_.kept) d.kept.push_back(label(member(key), key, who, true));
-        for (std::size_t i = 0; i < asked_.size(); ++i) met_[i] = met_[i] || !members[i].written.empty();
+    std::string prompt_of(json_line_reader const& line) const {
+        json_member const& prompt = line[keys_.prompt];
+        if (prompt.value.is_null()) return {};
+        return detail::json_value<std::string>(prompt.value, keys_.prompt, line.place());
     }
 
-    /// A string as it is; a number as the line has it, which of a long one would not be left if it were a double; of a
-    /// key that is kept also true and false.
-    static std::string label(json_member const& member, std::string const& key, std::string const& who,
-                             bool is_kept = false) {
-        json const& value = member.value;
-        if (value.is_null()) return {};
-        if (value.is_number() || (is_kept && value.is_boolean())) return std::string(member.written);
-        if (!value.is_string())
-            detail::refuse_json(value, key, who,
-                                is_kept ? "a string, a number, true, false or null" : "a string or a number");
-        return value.get<std::string>();
+    bool take_choice(document& d) {
+        d = question_;
+        d.choice = next_choice_++;
+        d.is_answer = d.choice == choices_.answer;
+        d.text = text_of_choice(d.prompt, choices_.texts[d.choice]);
+        return true;
     }
 
-    std::string who_;
+    detail::other_than_json_lines kinds_;
     std::size_t most_ids_;
     document_keys keys_;
-    std::vector<std::string> asked_; // those keys, each once
-    std::vector<bool> met_;          // of asked_, whether a document had it
-    std::variant<std::monostate, npy_array, mapped_file, line_reader> source_;
+    std::variant<std::monostate, npy_array, mapped_file, json_line_reader> source_;
+    document question_; // that the choices answer
+    choice_list choices_;
+    std::size_t next_choice_ = 0;
     std::size_t row_ = 0;
 };
 
@@ -11815,6 +12521,565 @@ inline void check_ids(std::filesystem::path const& file, std::size_t row, std::s
             throw format_error(file.string() + ": row " + std::to_string(row) + ", column " + std::to_string(t) +
                                ": a token id from 0 to " + std::to_string(vocabulary - 1) + " is expected, " +
                                std::to_string(ids[t]) + " was found");
+}
+
+} // namespace bitlens
+
+// ---- bitlens/text/few_shots.hpp
+/// The examples that stand before a question, and the prompt that they make with it.
+
+// ---- bitlens/text/question_set.hpp
+/// Questions with the answers that are right, from tables as PopQA is published and from JSON Lines.
+
+// ---- bitlens/text/tab_table.hpp
+/// Tables of tab-separated values with a header line, of which some columns are read.
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// The cells of a line as they stand there. Where cells may be quoted, one that begins with `"` ends with the next `"`
+/// that is not doubled, and may hold tabs; if it does not end so before a tab or the end of the line, it is the last of
+/// the cells, and is_whole is false.
+struct cells_of_line {
+    std::vector<std::string_view> cells;
+    bool is_whole = true;
+
+    void split(std::string_view line, bool may_be_quoted) {
+        cells.clear();
+        is_whole = true;
+        for (std::size_t at = 0; at <= line.size();) {
+            std::size_t end = at;
+            if (may_be_quoted && line.substr(at).starts_with('"')) {
+                end = end_of_quotes(line, at);
+                is_whole = end <= line.size() && (end == line.size() || line[end] == '\t');
+            } else {
+                end = std::min(line.find('\t', at), line.size());
+            }
+            cells.push_back(line.substr(at, end - at));
+            if (!is_whole) return;
+            at = end + 1;
+        }
+    }
+
+private:
+    /// Behind the quote that ends the cell; beyond the line where none does.
+    static std::size_t end_of_quotes(std::string_view line, std::size_t at) noexcept {
+        for (++at; at < line.size(); ++at)
+            if (line[at] == '"') {
+                ++at;
+                if (at == line.size() || line[at] != '"') return at;
+            }
+        return line.size() + 1;
+    }
+};
+
+/// The text of a cell that begins and ends with `"`.
+inline std::string without_quotes(std::string_view cell) {
+    std::string text;
+    cell = cell.substr(1, cell.size() - 2);
+    text.reserve(cell.size());
+    for (std::size_t at = 0; at < cell.size(); ++at) {
+        text += cell[at];
+        if (cell[at] == '"') ++at; // the other of two
+    }
+    return text;
+}
+
+} // namespace detail
+
+/// Reads a table of tab-separated values, plain or gzip, row by row. Empty lines are skipped, but counted.
+/// Cells are taken as they stand, unless the table is one whose writer puts cells in quotes (as pandas does with those
+/// that hold a quote or a tab): there a cell that begins with `"` ends with `"`, quotes within are doubled, and tabs
+/// within are text. Which of the two it is the first row tells, by its cell of one column whose text never begins with
+/// a quote. A cell ends in its line.
+class tab_table_reader {
+public:
+    /// telling: the column that tells whether cells are quoted; every table must have it.
+    /// Errors: io_error as mapped_file; format_error for two columns of one name, and where that column is missing.
+    tab_table_reader(std::filesystem::path const& path, std::string telling)
+        : who_(path.string()), lines_(path), telling_(std::move(telling)) {
+        while (lines_.next(line_) && is_blank_line(line_)) {
+        }
+        header_line_ = lines_.line_number();
+        cells_.split(line_, true);
+        if (!cells_.is_whole) cells_.split(line_, false);
+        for (const std::string_view cell : cells_.cells)
+            names_.push_back(cell.starts_with('"') && cells_.is_whole && cell.size() > 1 && cell.ends_with('"')
+                                 ? detail::without_quotes(cell)
+                                 : std::string(cell));
+        name_index index;
+        for (std::size_t i = 0; i < names_.size(); ++i) index.add(names_[i], i);
+        index.sort();
+        if (const auto twice = index.repeated())
+            throw format_error(header_place() + ": the column " + in_quotes(*twice) + " occurs twice");
+        telling_column_ = required(telling_);
+    }
+
+    /// The place of a column among the cells; nothing where there is none of that name.
+    std::optional<std::size_t> find(std::string_view name) const noexcept {
+        const auto found = std::ranges::find(names_, name);
+        if (found == names_.end()) return std::nullopt;
+        return static_cast<std::size_t>(found - names_.begin());
+    }
+    /// The same.   Errors: format_error where there is none.
+    std::size_t required(std::string_view name) const {
+        const auto found = find(name);
+        if (!found) throw format_error(absence_of(name));
+        return *found;
+    }
+    /// Says that there is no such column, and which there are.
+    std::string absence_of(std::string_view name) const {
+        constexpr std::size_t most_shown = 20;
+        std::string text = header_place() + ": the column " + in_quotes(name) + " is missing; there are ";
+        for (std::size_t i = 0; i < std::min(names_.size(), most_shown); ++i)
+            text += (i > 0 ? ", " : "") + in_quotes(names_[i]);
+        return text + (names_.size() > most_shown ? ", …" : "");
+    }
+
+    /// Goes to the next row; false after the last.
+    /// Errors: format_error as line_reader; for more or fewer cells than the header has; for quotes that do not end.
+    bool next() {
+        do
+            if (!lines_.next(line_)) return false;
+        while (line_.empty());
+        if (!are_quoted_) {
+            cells_.split(line_, true);
+            are_quoted_ = cells_.is_whole && cells_.cells.size() == names_.size() &&
+                          cells_.cells[telling_column_].starts_with('"');
+        }
+        cells_.split(line_, *are_quoted_);
+        if (!cells_.is_whole) {
+            const std::size_t last = cells_.cells.size() - 1;
+            throw format_error(place() + (last < names_.size() ? ": column " + in_quotes(names_[last]) : "") +
+                               ": a quote that ends the cell in this line, before a tab or its end, is expected; cells "
+                               "are quoted, as the first of the column " +
+                               in_quotes(telling_) + " is");
+        }
+        if (cells_.cells.size() != names_.size())
+            throw format_error(place() + ": " + std::to_string(names_.size()) +
+                               " cells, as the header has, are expected, " + std::to_string(cells_.cells.size()) +
+                               " were found");
+        return true;
+    }
+
+    std::size_t number() const noexcept { return lines_.line_number(); }
+    /// Names file and line, as errors do.
+    std::string place() const { return who_ + ": line " + std::to_string(number()); }
+
+    /// The text of a cell of the row.   Errors: format_error where it is no UTF-8.
+    std::string cell(std::size_t column) const {
+        const std::string_view written = cells_.cells[column];
+        if (const std::size_t valid = valid_utf8_length(written); valid != written.size())
+            throw format_error(place() + ": column " + in_quotes(names_[column]) + ": byte " +
+                               std::to_string(static_cast<std::size_t>(written.data() - line_.data()) + valid) +
+                               " of the line is no UTF-8");
+        return *are_quoted_ && written.starts_with('"') ? detail::without_quotes(written) : std::string(written);
+    }
+
+private:
+    std::string header_place() const { return who_ + ": line " + std::to_string(header_line_); }
+
+    std::string who_;
+    line_reader lines_;
+    std::string telling_;
+    std::string_view line_;
+    std::size_t header_line_ = 0, telling_column_ = 0;
+    std::vector<std::string> names_;
+    std::optional<bool> are_quoted_; // of the first row on
+    detail::cells_of_line cells_;
+};
+
+} // namespace bitlens
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// One question.
+struct question {
+    std::size_t row = 0;              // among the questions of the file, from 0
+    std::size_t line = 0;             // of the file, from 1
+    std::string id;                   // empty when absent
+    std::string relation;             // the template that it is made of; empty when absent
+    std::string text;                 // UTF-8, more than white space
+    std::vector<std::string> answers; // that are right; at least one, each more than white space
+    std::optional<double> popularity; // finite and not negative
+    std::string popularity_written;   // as the file has it; empty when absent
+};
+
+/// The columns of a table, or the keys of a line of JSON Lines, that make a question. Of id, relation and bucket an
+/// empty name stands for none.
+struct question_keys {
+    std::string text = "question", answers = "possible_answers", bucket = "s_pop", relation = "prop", id = "id";
+
+    bool operator==(question_keys const&) const = default;
+};
+
+namespace detail {
+
+class question_file {
+public:
+    question_file(std::filesystem::path const& path, question_keys const& keys)
+        : path_(path), keys_(keys), kinds_{path.string(), "JSON Lines or tab-separated values",
+                                           "each question needs the keys " + in_quotes(keys.text) + " and " +
+                                               in_quotes(keys.answers)} {}
+
+    std::vector<question> read() {
+        if (is_json_lines())
+            read_json_lines();
+        else
+            read_table();
+        if (questions_.empty()) refuse_nothing();
+        return std::move(questions_);
+    }
+
+private:
+    [[noreturn]] void refuse_nothing() const {
+        throw format_error(path_.string() + ": at least one question is expected, none was found");
+    }
+
+    /// By the first line that is not blank: one that begins with a brace or a bracket is of JSON Lines, another with
+    /// tabs the header of a table.
+    bool is_json_lines() const {
+        {
+            const mapped_file file(path_);
+            if (!is_gzip(file.bytes())) kinds_.refuse_kind(file.bytes());
+        }
+        line_reader lines(path_);
+        std::string_view line;
+        do
+            if (!lines.next(line)) refuse_nothing();
+        while (is_blank_line(line));
+        kinds_.refuse_kind(as_bytes(line)); // which was compressed
+        kinds_.refuse_array(line);
+        if (line[line.find_first_not_of(" \t\r")] == '{') return true;
+        if (line.find('\t') != line.npos) return false;
+        kinds_.refuse_commas();
+        if (kinds_.promises_json()) return true; // which says what is wrong with the line
+        throw format_error(path_.string() + ": line " + std::to_string(lines.line_number()) +
+                           ": an object of JSON, or a header with tabs between the names of columns, is expected, " +
+                           in_quotes(line) + " was found");
+    }
+
+    /// The keys that a file can do without, unless they were asked for by name.
+    std::array<std::string const*, 3> optional_keys() const { return {&keys_.bucket, &keys_.relation, &keys_.id}; }
+    bool is_asked_by_name(std::string const* key) const {
+        const question_keys usual;
+        std::string const& default_name = key == &keys_.bucket     ? usual.bucket
+                                          : key == &keys_.relation ? usual.relation
+                                                                   : usual.id;
+        return !key->empty() && *key != default_name;
+    }
+
+    void read_json_lines() {
+        std::vector<std::string> asked{keys_.text, keys_.answers};
+        for (auto const* key : optional_keys())
+            if (!key->empty()) asked.push_back(*key);
+        json_line_reader lines(path_, asked);
+        while (lines.next()) {
+            lines.parse();
+            question& q = begin_question(lines.number());
+            const auto place = [&](std::string const& key) { return lines.place() + ": key " + in_quotes(key); };
+            const auto label = [&](std::string const& key) {
+                return key.empty() ? std::string() : json_label(lines[key], key, lines.place());
+            };
+            set_text(q, json_value<std::string>(lines.required(keys_.text).value, keys_.text, lines.place()),
+                     place(keys_.text));
+            json_member const& answers = lines.required(keys_.answers);
+            auto const* const in_text = answers.value.get_ptr<std::string const*>();
+            set_answers(q, in_text ? parse_json(*in_text, place(keys_.answers)) : lines.value(answers),
+                        place(keys_.answers));
+            set_popularity(q, label(keys_.bucket), place(keys_.bucket));
+            q.relation = label(keys_.relation);
+            q.id = label(keys_.id);
+        }
+        for (auto const* key : optional_keys())
+            if (is_asked_by_name(key) && !lines.has_met(*key) && !questions_.empty())
+                throw option_error(path_.string() + ": none of the " + std::to_string(questions_.size()) +
+                                   " questions has the key " + in_quotes(*key));
+    }
+
+    void read_table() {
+        tab_table_reader table(path_, keys_.answers);
+        const std::size_t text = table.required(keys_.text), answers = table.required(keys_.answers);
+        for (auto const* key : optional_keys())
+            if (is_asked_by_name(key) && !table.find(*key)) throw option_error(table.absence_of(*key));
+        const auto column = [&](std::string const& key) { return key.empty() ? std::nullopt : table.find(key); };
+        const auto bucket = column(keys_.bucket), relation = column(keys_.relation), id = column(keys_.id);
+        while (table.next()) {
+            question& q = begin_question(table.number());
+            const auto place = [&](std::string const& key) { return table.place() + ": column " + in_quotes(key); };
+            set_text(q, table.cell(text), place(keys_.text));
+            set_answers(q, parse_json(table.cell(answers), place(keys_.answers)), place(keys_.answers));
+            if (bucket) set_popularity(q, table.cell(*bucket), place(keys_.bucket));
+            if (relation) q.relation = table.cell(*relation);
+            if (id) q.id = table.cell(*id);
+        }
+    }
+
+    question& begin_question(std::size_t line) {
+        question& q = questions_.emplace_back();
+        q.row = questions_.size() - 1;
+        q.line = line;
+        return q;
+    }
+
+    /// Whether there is something else than white space.
+    static bool says_nothing(std::string_view text) { return without_outer_space(text).empty(); }
+    [[noreturn]] static void refuse(std::string const& where, std::string const& expected, std::string const& found) {
+        throw format_error(where + ": " + expected + " is expected, " + found + " was found");
+    }
+
+    static void set_text(question& q, std::string text, std::string const& where) {
+        if (says_nothing(text)) refuse(where, "a question of more than white space", in_quotes(text));
+        q.text = std::move(text);
+    }
+
+    static void set_answers(question& q, json const& all, std::string const& where) {
+        if (!all.is_array()) refuse(where, "a list of strings", found_text(all));
+        if (all.empty()) refuse(where, "a list of at least one answer", "an empty list");
+        q.answers.reserve(all.size());
+        for (auto const& answer : all) {
+            auto const* const text = answer.get_ptr<std::string const*>();
+            if (text == nullptr || says_nothing(*text))
+                refuse(where + ": answer " + std::to_string(q.answers.size()),
+                       text == nullptr ? "a string" : "a string of more than white space", found_text(answer));
+            q.answers.push_back(*text);
+        }
+    }
+
+    static void set_popularity(question& q, std::string written, std::string const& where) {
+        if (written.empty()) return;
+        double number = 0;
+        const char* const end = written.data() + written.size();
+        const auto [read, problem] = std::from_chars(written.data(), end, number);
+        if (problem != std::errc{} || read != end || !std::isfinite(number) || number < 0)
+            refuse(where, "a finite number that is not negative", in_quotes(written));
+        q.popularity = number;
+        q.popularity_written = std::move(written);
+    }
+
+    std::filesystem::path path_;
+    question_keys keys_;
+    other_than_json_lines kinds_;
+    std::vector<question> questions_;
+};
+
+} // namespace detail
+
+/// The questions of a file, all of them. The first line that is not blank tells what it is.
+///   a table      tab-separated values, plain or gzip, with a header line: a question, a list of answers as JSON, and
+///   where
+///                there are such columns a popularity, a relation and an id. Other columns are not judged, but no two
+///                may have one name. Cells are taken as they stand or, where the first cell of answers begins with a
+///                quote, with quotes as pandas writes them; see tab_table_reader.
+///   JSON Lines   plain or gzip, an object a line with the same under the same keys: answers as a list of strings or as
+///   a
+///                string that holds one; popularity as a number or as one in a string; relation and id as of documents
+/// An empty cell, or null, of popularity, relation or id is one that is absent.
+/// Errors: io_error as mapped_file; format_error naming file, line and column or key, also for a file of another kind,
+/// one of no questions, and a table without a column of questions or answers; option_error for another than the usual
+/// name of popularity, relation or id that no question has. Time and memory grow as the file does.
+inline std::vector<question> read_questions(std::filesystem::path const& path, question_keys const& keys = {}) {
+    return detail::question_file(path, keys).read();
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Chooses the examples (shots) of each question of a set: one from each of as many other relations, none of the
+/// question's own and none with its text, in a random order. Where there are more other relations than shots, it is
+/// chosen among them, too. Every choice is uniform: of the relations, of their order, and of the examples of a
+/// relation.
+///   Relations   that a question without one has is the empty one. In a set without any, each question is its own
+///   relation:
+///               shots are drawn from all questions of another text. A relation of one question has one example.
+///   Seed        what is chosen depends on the seed, the row of the question and the whole set, and on nothing else.
+///   The
+///               numbers come from random_generator(h ^ row), h the first of random_generator(seed): first those of a
+///               Fisher–Yates shuffle of the other relations, which stops after the shots, each followed by the one
+///               that chooses the example. Relations whose questions all have one text come first, sorted by the rows
+///               where their texts occur first, then the others; both by their first rows. Examples of a relation are
+///               sorted by the row where their text occurs first, then by their own.
+/// Time: to make one, the size of the set times its logarithm; for each question, the shots times that.
+class few_shots {
+public:
+    /// set: all questions of a file, so that the row of each is its place. It is borrowed, and must outlive this.
+    explicit few_shots(std::span<const question> set, std::size_t shots = 15) : set_(set), shots_(shots) {
+        number_texts();
+        number_relations();
+        sort_examples();
+        sort_relations();
+    }
+
+    /// The rows of the shots of a question, in their order.
+    /// Errors: option_error where fewer other relations have an example of another text than there are to be shots.
+    std::vector<std::size_t> operator()(std::uint64_t seed, std::size_t row) const {
+        BITLENS_ASSERT(row < set_.size());
+        const skipped_ranges others = others_than(row);
+        const std::size_t count = order_.size() - others.size();
+        if (count < shots_)
+            throw option_error(
+                "the question of row " + std::to_string(row) + ": " + std::to_string(shots_) +
+                " shots, each of another relation than it and of another text, are expected; there are " +
+                std::to_string(count) + " such relations");
+        random_generator random(random_generator(seed)() ^ row);
+        std::unordered_map<std::size_t, std::size_t> moved; // what the shuffle has put at a place, where that changed
+        const auto at = [&](std::size_t place) {
+            const auto found = moved.find(place);
+            return found == moved.end() ? place : found->second;
+        };
+        std::vector<std::size_t> rows(shots_);
+        for (std::size_t i = 0; i < shots_; ++i) {
+            const auto chosen = i + static_cast<std::size_t>(random.below(count - i));
+            const std::size_t place = at(chosen);
+            moved[chosen] = at(i);
+            rows[i] = example(order_[others.among_all(place)], text_of_[row], random);
+        }
+        return rows;
+    }
+
+private:
+    /// Neighbouring examples in examples_.
+    struct range {
+        std::size_t begin, end;
+        std::size_t size() const noexcept { return end - begin; }
+    };
+    /// Numbers from 0 without those of two ranges, which rise and do not overlap.
+    struct skipped_ranges {
+        std::array<range, 2> skipped;
+        std::size_t size() const noexcept { return skipped[0].size() + skipped[1].size(); }
+        std::size_t among_all(std::size_t n) const noexcept {
+            for (range const& r : skipped)
+                if (n >= r.begin) n += r.size();
+            return n;
+        }
+    };
+
+    void number_texts() {
+        std::unordered_map<std::string_view, std::size_t> first; // row of each text
+        for (std::size_t row = 0; row < set_.size(); ++row)
+            text_of_.push_back(first.try_emplace(set_[row].text, row).first->second);
+    }
+
+    void number_relations() {
+        const bool has_relations = std::ranges::any_of(set_, [](question const& q) { return !q.relation.empty(); });
+        std::unordered_map<std::string_view, std::size_t> numbers;
+        for (std::size_t row = 0; row < set_.size(); ++row)
+            relation_of_.push_back(has_relations ? numbers.try_emplace(set_[row].relation, numbers.size()).first->second
+                                                 : row);
+        relations_.resize(has_relations ? numbers.size() : set_.size());
+    }
+
+    /// Puts the examples of each relation side by side, and of these those of one text.
+    void sort_examples() {
+        for (std::size_t row = 0; row < set_.size(); ++row) examples_.push_back(row);
+        const auto key = [&](std::size_t row) { return std::array{relation_of_[row], text_of_[row], row}; };
+        std::ranges::sort(examples_, {}, key);
+        for (std::size_t begin = 0; begin < examples_.size();) {
+            std::size_t end = begin;
+            const std::size_t relation = relation_of_[examples_[begin]];
+            while (end < examples_.size() && relation_of_[examples_[end]] == relation) ++end;
+            relations_[relation] = {begin, end};
+            begin = end;
+        }
+    }
+
+    bool is_of_one_text(std::size_t relation) const noexcept {
+        return text_of_[examples_[relations_[relation].begin]] == text_of_[examples_[relations_[relation].end - 1]];
+    }
+
+    /// Puts relations that a question of the same text cannot use side by side.
+    void sort_relations() {
+        for (std::size_t relation = 0; relation < relations_.size(); ++relation) order_.push_back(relation);
+        const auto key = [&](std::size_t relation) {
+            const bool is_one = is_of_one_text(relation);
+            return std::array{is_one ? text_of_[examples_[relations_[relation].begin]] : set_.size(), relation};
+        };
+        std::ranges::sort(order_, {}, key);
+        place_of_.resize(order_.size());
+        for (std::size_t place = 0; place < order_.size(); ++place) place_of_[order_[place]] = place;
+        of_text_.assign(set_.size(), {0, 0});
+        for (std::size_t place = 0; place < order_.size() && is_of_one_text(order_[place]); ++place) {
+            range& all = of_text_[text_of_[examples_[relations_[order_[place]].begin]]];
+            if (all.size() == 0) all = {place, place};
+            all.end = place + 1;
+        }
+    }
+
+    /// Places in order_ without the question's own relation, and those that have its text alone.
+    skipped_ranges others_than(std::size_t row) const noexcept {
+        const std::size_t own = place_of_[relation_of_[row]];
+        const range same = of_text_[text_of_[row]];
+        if (own >= same.begin && own < same.end) return {{same, {same.end, same.end}}};
+        return own < same.begin ? skipped_ranges{{range{own, own + 1}, same}}
+                                : skipped_ranges{{same, range{own, own + 1}}};
+    }
+
+    /// The row of an example of the relation, of another text.
+    std::size_t example(std::size_t relation, std::size_t text, random_generator& random) const {
+        const auto all = std::span(examples_).subspan(relations_[relation].begin, relations_[relation].size());
+        const auto text_of = [&](std::size_t row) { return text_of_[row]; };
+        const auto begin = std::ranges::lower_bound(all, text, {}, text_of);
+        const auto same = static_cast<std::size_t>(std::ranges::upper_bound(all, text, {}, text_of) - begin);
+        const auto chosen = static_cast<std::size_t>(random.below(all.size() - same));
+        return all[chosen < static_cast<std::size_t>(begin - all.begin()) ? chosen : chosen + same];
+    }
+
+    std::span<const question> set_;
+    std::size_t shots_;
+    std::vector<std::size_t> text_of_;     // [row], the row where its text occurs first
+    std::vector<std::size_t> relation_of_; // [row], numbered in the order of their first rows
+    std::vector<std::size_t> examples_;    // rows
+    std::vector<range> relations_;         // [relation], of examples_
+    std::vector<std::size_t> order_;       // relations
+    std::vector<std::size_t> place_of_;    // [relation], in order_
+    std::vector<range> of_text_;           // [row where a text occurs first], of order_
+};
+
+/// "Q: {text} A: {first answer}" of each shot, blank lines behind them, and "Q: {text} A:" of the question.
+/// set: all questions of a file.   shots: rows of it.
+/// Source: run_model.py of Mallen et al. 2023, which has the object that the question was made of as its example's
+/// answer.
+inline std::string prompt_text(std::span<const question> set, std::size_t row, std::span<const std::size_t> shots) {
+    std::string prompt;
+    const auto ask = [&](question const& q) { prompt += "Q: " + q.text + " A:"; };
+    for (const std::size_t shot : shots) {
+        ask(set[shot]);
+        prompt += " " + set[shot].answers.front() + "\n\n";
+    }
+    ask(set[row]);
+    return prompt;
 }
 
 } // namespace bitlens
@@ -15002,7 +16267,8 @@ public:
     /// One row that stands for every row of read(): its numbers mean nothing, the rest decides which format holds the
     /// matrix before a number is read. Nothing where only the numbers tell.
     virtual std::optional<coded_matrix> form() const { return std::nullopt; }
-    /// What was concluded against what is said of it, or what its zeros and order show; empty: nothing. No code is read.
+    /// What was concluded against what is said of it, or what its zeros and order show; empty: nothing. No code is
+    /// read.
     virtual std::string conclusion() const { return {}; }
     /// The weight as it is stored. What scales and zeros in 16 bits stand for is what counts, not the arithmetic in
     /// which some kernel multiplies them.
@@ -18004,7 +19270,8 @@ private:
 } // namespace bitlens
 
 // ---- bitlens/kernels/decode.hpp
-/// decode: the numbers of a weight matrix, row by row, as every kernel but matvec reads them.
+/// decode: the numbers of a weight matrix, row by row, as every kernel reads them; matvec does so without unpacking a
+/// row.
 
 #include <algorithm>
 #include <array>
@@ -18090,22 +19357,34 @@ private:
     }
 };
 
-/// Rows of a packed matrix: the first, and the bytes or numbers from one to the next.
+/// Rows of a packed matrix: the first, and the bytes and groups from one to the next.
 struct packed_rows {
     packed_row first;
-    std::size_t code_bytes;
+    std::size_t code_bytes, groups;
 
     template <quant_format F>
     static packed_rows of(packed_matrix<F> const& w, std::size_t r) noexcept {
-        return {packed_row::of(w, r), w.codes(r).size()};
+        return {packed_row::of(w, r), w.codes(r).size(), w.groups()};
     }
-    void advance() noexcept {
-        first.codes += code_bytes;
-        first.scales += first.groups;
-        if (first.zeros != nullptr) first.zeros += first.groups;
-        if (first.offsets != nullptr) first.offsets += first.groups;
+    /// One row again and again.
+    template <quant_format F>
+    static packed_rows same(packed_matrix<F> const& w, std::size_t r) noexcept {
+        return {packed_row::of(w, r), 0, 0};
+    }
+    void advance(std::size_t rows = 1) noexcept {
+        first.codes += rows * code_bytes;
+        first.scales += rows * groups;
+        if (first.zeros != nullptr) first.zeros += rows * groups;
+        if (first.offsets != nullptr) first.offsets += rows * groups;
     }
 };
+
+/// The numbers 0 … 255, which are read faster than converted where all lanes need one.
+inline constexpr auto byte_values = [] {
+    std::array<float, 256> values{};
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+    return values;
+}();
 
 /// What levels become in a group of F.
 template <quant_format F, class Arch>
@@ -18114,7 +19393,7 @@ public:
     using vec = simd::batch<float, Arch>;
 
     group_rule(packed_row const& row, std::size_t group) noexcept : scale_(row.scales[group]), shift_(0.0f) {
-        if constexpr (F::has_zero) shift_ = vec(static_cast<float>(row.zeros[group]));
+        if constexpr (F::has_zero) shift_ = vec(byte_values[row.zeros[group]]);
         if constexpr (has_offset<F>) shift_ = vec(row.offsets[group]);
     }
     vec operator()(vec const& level) const noexcept {
@@ -18401,10 +19680,19 @@ namespace bitlens {
 
 namespace detail {
 
-/// What matvec needs: x padded to whole chunks, and at most two sums per chunk, one a group.
+/// What matvec needs: x padded to whole chunks.
 constexpr std::size_t matvec_bytes(std::size_t cols) noexcept {
-    const std::size_t chunks = (cols + chunk_codes - 1) / chunk_codes;
-    return workspace::bytes_for<float>(chunks * chunk_codes) + workspace::bytes_for<float>(2 * chunks);
+    return workspace::bytes_for<float>((cols + chunk_codes - 1) / chunk_codes * chunk_codes);
+}
+
+/// Positions that matvec_each takes at once.
+inline constexpr std::size_t most_dot_positions = 16;
+/// Floats from one of them to the next: whole chunks, and a cache line lest all begin at the same place of a cache.
+constexpr std::size_t dot_stride(std::size_t cols) noexcept {
+    return (cols + chunk_codes - 1) / chunk_codes * chunk_codes + alignment / sizeof(float);
+}
+constexpr std::size_t matvec_each_bytes(std::size_t cols, std::size_t positions) noexcept {
+    return workspace::bytes_for<float>(std::min(positions, most_dot_positions) * dot_stride(cols));
 }
 
 /// Sizes of the loops around a micro-kernel, for weights of some number of columns.
@@ -18670,7 +19958,7 @@ void multiply_decoded(row_decoder decode, std::size_t first, matrix_view<const f
 /// arithmetic.
 template <class Arch = simd::default_arch>
 std::size_t matmul_bytes(std::size_t rows, std::size_t cols, std::size_t positions, unsigned tasks) noexcept {
-    std::size_t bytes = detail::matvec_bytes(cols);
+    std::size_t bytes = std::max(detail::matvec_bytes(cols), detail::matvec_each_bytes(cols, positions));
     for (const arithmetic a : all_arithmetics)
         bytes = std::max(bytes, detail::matmul_plan{micro_kernel_of<Arch>(a), cols}.bytes(rows, positions, tasks));
     return bytes;
@@ -18731,10 +20019,10 @@ constexpr void explain_product() {
         static_assert(Call::w,
                       "bitlens: w of a product is a packed_matrix<format> or a mixed_matrix<format...>, and of "
                       "matmul also a matrix of float; a format alone, or double, is none");
-        static_assert(Call::x, "bitlens: x of a product holds float: matmul reads a matrix_view<const float>, matvec a "
-                               "std::span<const float>");
-        static_assert(Call::y, "bitlens: y of a product is float and is written: matmul writes a matrix_view<float>, "
-                               "matvec a std::span<float>, of what is not const");
+        static_assert(Call::x, "bitlens: x of a product holds float: matmul and matvec_each read a matrix_view<const "
+                               "float>, matvec a std::span<const float>");
+        static_assert(Call::y, "bitlens: y of a product is float and is written: matmul and matvec_each write a "
+                               "matrix_view<float>, matvec a std::span<float>, of what is not const");
         static_assert(Call::scratch, "bitlens: the last operand of a product is a workspace that has a name and is not "
                                      "const");
     }
@@ -18764,133 +20052,125 @@ namespace bitlens {
 
 namespace detail {
 
-/// Pieces that tasks share: small ones, so that a core that others slow down does fewer of them.
+/// Pieces that tasks share: small ones, so that a core that others slow down does fewer of them, and as many for each.
 constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexcept {
     constexpr std::size_t piece_bytes = 64 << 10;
-    return tasks == 1 ? 1 : std::max(tasks, bytes / piece_bytes);
+    return tasks == 1 ? 1 : tasks * std::max<std::size_t>(1, bytes / (piece_bytes * tasks));
 }
 
 /// Rows that share the loads of x, and whose sums do not wait for one another.
 inline constexpr std::size_t rows_at_once = 4;
 
-/// What groups add to a row's sum beside their levels: Σ_g −s_g · z_g · sums[g], or Σ_g o_g · sums[g].
-template <quant_format F, class Arch>
-float shift_part(packed_row const& row, const float* sums) noexcept {
-    using vec = simd::batch<float, Arch>;
-    const std::size_t whole = row.groups / vec::size * vec::size;
-    vec total(0.0f);
-    float rest = 0;
-    if constexpr (has_offset<F>) {
-        for (std::size_t g = 0; g < whole; g += vec::size)
-            total = simd::fma(vec::load_unaligned(row.offsets + g), vec::load_unaligned(sums + g), total);
-        for (std::size_t g = whole; g < row.groups; ++g) rest += row.offsets[g] * sums[g];
-        return simd::sum(total) + rest;
-    } else {
-        for (std::size_t g = 0; g < whole; g += vec::size)
-            total = simd::fma(vec::load_unaligned(row.scales + g) * simd::widen<Arch>(row.zeros + g),
-                              vec::load_unaligned(sums + g), total);
-        for (std::size_t g = whole; g < row.groups; ++g)
-            rest += row.scales[g] * static_cast<float>(row.zeros[g]) * sums[g];
-        return -(simd::sum(total) + rest);
-    }
-}
-
-template <class Arch>
-std::array<float, rows_at_once> sums_of(simd::batch<float, Arch> const (&total)[rows_at_once]) noexcept {
-    std::array<float, rows_at_once> y;
-    for (std::size_t k = 0; k < rows_at_once; ++k) y[k] = simd::sum(total[k]);
-    return y;
-}
-
-/// y[i] = Σ_g s_g · Σ_{c∈g} T[q_c]·x_c for a few rows of `chunks` chunks, in a format with F's levels.
+/// y[i] = Σ_c w_c · x_c for rows_at_once rows, of `chunks` chunks, in a format with F's levels.
 /// x: zero from the last column to the end of its chunk.
 template <quant_format F, class Arch>
-std::array<float, rows_at_once> dot_levels(std::array<packed_row, rows_at_once> const& rows, std::size_t chunks,
-                                           const float* x) noexcept {
+std::array<float, rows_at_once> dot_weights(packed_rows const& from, std::size_t chunks, const float* x) noexcept {
     using vec = simd::batch<float, Arch>;
+    using table = simd::table<F::codebook.size(), Arch>;
     constexpr std::size_t chunk_bytes = code_chunk<F::bits>::bytes;
     const std::size_t next_rows = rows_at_once * chunks * chunk_bytes; // too far for the machine to foresee
     const level_decoder<F, Arch> level;
+    packed_rows row = from;
+    packed_row rows[rows_at_once];
     vec total[rows_at_once];
-    for (auto& t : total) t = vec(0.0f);
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < rows_at_once; ++k, row.advance()) {
+        rows[k] = row.first;
+        total[k] = vec(0.0f);
+    }
+    // Chunk c of row k, where weight(v, q) is what its codes q of register v stand for.
+    const auto add_chunk = [&](std::size_t k, std::size_t c, auto const& weight) {
+        const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
+        __builtin_prefetch(codes + next_rows);
+        const auto q = level.unpack(codes);
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < q.size(); ++v)
+            total[k] = simd::fma(weight(v, q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), total[k]);
+    };
     if constexpr (has_half_chunks<F>) {
         for (std::size_t c = 0; c < chunks; ++c)
 #pragma GCC unroll 4
             for (std::size_t k = 0; k < rows_at_once; ++k) {
-                const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
-                __builtin_prefetch(codes + next_rows);
-                const auto q = level.unpack(codes);
-                vec sum[2]{vec(0.0f), vec(0.0f)};
-#pragma GCC unroll 8
-                for (std::size_t v = 0; v < q.size(); ++v) {
-                    vec& half = sum[v < q.size() / 2 ? 0 : 1];
-                    half = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), half);
-                }
-                for (std::size_t half = 0; half < 2; ++half)
-                    total[k] = simd::fma(vec(rows[k].scales[rows[k].half_group(c, half)]), sum[half], total[k]);
+                const group_rule<F, Arch> first(rows[k], rows[k].half_group(c, 0)),
+                    second(rows[k], rows[k].half_group(c, 1));
+                add_chunk(k, c, [&](std::size_t v, auto const& q) {
+                    return (v < simd::codes<Arch>{}.size() / 2 ? first : second)(level(q));
+                });
             }
-        return sums_of<Arch>(total);
+        return simd::sums<Arch>(total);
     }
+    const std::size_t group_chunks = from.first.group_chunks();
     for (std::size_t c = 0, group = 0; c < chunks; ++group) {
-        vec sum[rows_at_once];
-        for (auto& s : sum) s = vec(0.0f);
-        for (const std::size_t stop = std::min(chunks, c + rows[0].group_chunks()); c < stop; ++c)
+        const std::size_t stop = std::min(chunks, c + group_chunks);
+        const std::size_t next_groups = rows_at_once * (rows[0].groups + group); // of the next rows, a part of them
+        __builtin_prefetch(rows[0].scales + next_groups);
+        if constexpr (has_offset<F>) __builtin_prefetch(rows[0].offsets + next_groups);
+        const auto add_group = [&](auto const& decoders, auto const& weight) {
+            for (; c < stop; ++c)
 #pragma GCC unroll 4 // sums in registers, at -O2 too
-            for (std::size_t k = 0; k < rows_at_once; ++k) {
-                const std::uint8_t* codes = rows[k].codes + c * chunk_bytes;
-                __builtin_prefetch(codes + next_rows);
-                const auto q = level.unpack(codes);
-#pragma GCC unroll 8
-                for (std::size_t v = 0; v < q.size(); ++v)
-                    sum[k] = simd::fma(level(q[v]), vec::load_unaligned(x + c * chunk_codes + v * vec::size), sum[k]);
-            }
-#pragma GCC unroll 4
-        for (std::size_t k = 0; k < rows_at_once; ++k)
-            total[k] = simd::fma(vec(rows[k].scales[group]), sum[k], total[k]);
+                for (std::size_t k = 0; k < rows_at_once; ++k)
+                    add_chunk(k, c, [&](std::size_t, auto const& q) { return weight(decoders[k], q); });
+        };
+        const std::array rules{group_rule<F, Arch>(rows[0], group), group_rule<F, Arch>(rows[1], group),
+                               group_rule<F, Arch>(rows[2], group), group_rule<F, Arch>(rows[3], group)};
+        static_assert(rows_at_once == 4);
+        if constexpr (table::is_fast) // the rule goes into the table, once a group
+            add_group(std::array{level.levels().map(rules[0]), level.levels().map(rules[1]),
+                                 level.levels().map(rules[2]), level.levels().map(rules[3])},
+                      [](auto const& weights, auto const& q) { return weights[q]; });
+        else
+            add_group(rules, [&](auto const& rule, auto const& q) { return rule(level(q)); });
     }
-    return sums_of<Arch>(total);
+    return simd::sums<Arch>(total);
 }
 
-/// y[i] = Σ_g s_g · ( Σ_{c∈g} T[q_c]·x_c − z_g · Σ_{c∈g} x_c ) + o_g · Σ_{c∈g} x_c for rows first … first + count − 1.
-/// sums[g] = Σ_{c∈g} x_c, read only when there are zeros or offsets.
+/// y[i] = Σ_c w_c · x_c for rows first … first + count − 1.
 template <quant_format F, class Arch>
-void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, const float* sums,
-              float* y) noexcept {
+void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
     const std::size_t chunks = (w.cols() + chunk_codes - 1) / chunk_codes;
-    for (std::size_t i = 0; i < count; i += rows_at_once) {
-        std::array<packed_row, rows_at_once> rows;
-        for (std::size_t k = 0; k < rows_at_once; ++k) // the last row once more, rather than another loop
-            rows[k] = packed_row::of(w, first + std::min(i + k, count - 1));
-        const auto dots = dot_levels<row_format<F>, Arch>(rows, chunks, x);
-        for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
-            y[i + k] = dots[k];
-            if constexpr (F::has_zero || has_offset<F>) y[i + k] += shift_part<row_format<F>, Arch>(rows[k], sums);
-        }
+    const std::size_t whole = count / rows_at_once * rows_at_once;
+    packed_rows rows = packed_rows::of(w, first);
+    for (std::size_t i = 0; i < whole; i += rows_at_once, rows.advance(rows_at_once)) {
+        const auto dots = dot_weights<row_format<F>, Arch>(rows, chunks, x);
+        std::copy(dots.begin(), dots.end(), y + i);
     }
+    for (std::size_t i = whole; i < count; ++i) // a row several times, rather than another loop
+        y[i] = dot_weights<row_format<F>, Arch>(packed_rows::same(w, first + i), chunks, x)[0];
 }
 
-/// y[i] = Σ_c w_c · x_c.
 template <dense_format F, class Arch>
-void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, const float*,
-              float* y) noexcept {
+void dot_rows(packed_matrix<F> const& w, std::size_t first, std::size_t count, const float* x, float* y) noexcept {
     using vec = simd::batch<float, Arch>;
+    using number = typename F::value_type;
+    constexpr std::size_t line = 64 / sizeof(number);
+    const std::size_t whole = w.cols() / chunk_codes * chunk_codes, next_rows = rows_at_once * w.cols();
     for (std::size_t i = 0; i < count; i += rows_at_once) {
-        std::array<typename F::value_type const*, rows_at_once> numbers;
+        std::array<number const*, rows_at_once> numbers;
         vec total[rows_at_once];
         for (std::size_t k = 0; k < rows_at_once; ++k) {
             numbers[k] = w.row(first + std::min(i + k, count - 1)).data();
             total[k] = vec(0.0f);
         }
-        std::size_t c = 0;
-        for (; c + vec::size <= w.cols(); c += vec::size)
+        const auto add_chunk = [&](std::size_t k, number const* of_row, const float* of_x) {
+#pragma GCC unroll 8
+            for (std::size_t v = 0; v < chunk_codes; v += vec::size)
+                total[k] = simd::fma(simd::widen<Arch>(of_row + v), vec::load_unaligned(of_x + v), total[k]);
+        };
+        for (std::size_t c = 0; c < whole; c += chunk_codes)
 #pragma GCC unroll 4
-            for (std::size_t k = 0; k < rows_at_once; ++k)
-                total[k] = simd::fma(simd::widen<Arch>(numbers[k] + c), vec::load_unaligned(x + c), total[k]);
-        for (std::size_t k = 0; k < std::min(rows_at_once, count - i); ++k) {
-            float rest = 0;
-            for (std::size_t tail = c; tail < w.cols(); ++tail) rest += static_cast<float>(numbers[k][tail]) * x[tail];
-            y[i + k] = simd::sum(total[k]) + rest;
-        }
+            for (std::size_t k = 0; k < rows_at_once; ++k) {
+                for (std::size_t ahead = 0; ahead < chunk_codes; ahead += line)
+                    __builtin_prefetch(numbers[k] + c + next_rows + ahead);
+                add_chunk(k, numbers[k] + c, x + c);
+            }
+        if (whole < w.cols())
+            for (std::size_t k = 0; k < rows_at_once; ++k) {
+                std::array<number, chunk_codes> last{};
+                std::copy(numbers[k] + whole, numbers[k] + w.cols(), last.begin());
+                add_chunk(k, last.data(), x + whole);
+            }
+        const auto dots = simd::sums<Arch>(total);
+        std::copy_n(dots.begin(), std::min(rows_at_once, count - i), y + i);
     }
 }
 
@@ -18905,33 +20185,26 @@ inline std::span<float> padded_copy(std::span<const float> x, std::span<const st
     return padded;
 }
 
-/// sums[g] = Σ of the group's part of x, in double.   group_size 0: one group.
-inline void sum_groups(std::span<const float> x, std::size_t group_size, std::span<float> sums) noexcept {
-    if (group_size == 0) group_size = x.size();
-    for (std::size_t g = 0; g < sums.size(); ++g) {
-        double sum = 0;
-        for (std::size_t c = g * group_size; c < std::min(x.size(), (g + 1) * group_size); ++c) sum += double{x[c]};
-        sums[g] = static_cast<float>(sum);
-    }
-}
-
 } // namespace detail
 
 namespace detail {
 
 /// As product_call; plain numbers have no matvec.
-template <class... Operands>
-struct vector_product : product_call<std::span<const float>, std::span<float>, Operands...> {};
-template <class W, class... Others>
+template <class Read, class Write, class... Operands>
+struct packed_product : product_call<Read, Write, Operands...> {};
+template <class Read, class Write, class W, class... Others>
     requires(!weight_matrix<std::remove_cvref_t<W>>)
-struct vector_product<W, Others...> : product_call<std::span<const float>, std::span<float>, W, Others...> {
+struct packed_product<Read, Write, W, Others...> : product_call<Read, Write, W, Others...> {
     static constexpr bool w = false, fits = false;
 };
+template <class... Operands>
+using vector_product = packed_product<std::span<const float>, std::span<float>, Operands...>;
 
 } // namespace detail
 
 /// y = w · x.   Shapes: w (rows, cols), x (cols), y (rows).   Agrees with reference::matvec; rounds differently from
-/// matmul, for it factors the scales out. The same bits for any number of tasks.   Errors: as matmul.
+/// matmul, for each lane of a register sums its own columns. The same bits for any number of tasks.   Errors: as
+/// matmul.
 template <class Arch = simd::default_arch, weight_format F>
 void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float> y, workspace& scratch) {
     detail::check_size("matvec", "x", x.size(), w.cols());
@@ -18942,15 +20215,9 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
     std::span<const std::uint32_t> order;
     if constexpr (quant_format<F>) order = w.order();
     const auto padded = detail::padded_copy(x, order, frame.take<float>(chunks * chunk_codes));
-    std::span<float> sums;
-    if constexpr (quant_format<F>)
-        if constexpr (F::has_zero || detail::has_offset<F>) {
-            sums = frame.take<float>(w.groups());
-            detail::sum_groups(padded.first(x.size()), F::group_size, sums);
-        }
     parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::rows_at_once,
                     [&](std::size_t, std::size_t begin, std::size_t end) {
-                        detail::dot_rows<F, Arch>(w, begin, end - begin, padded.data(), sums.data(), y.data() + begin);
+                        detail::dot_rows<F, Arch>(w, begin, end - begin, padded.data(), y.data() + begin);
                     });
 }
 
@@ -18963,6 +20230,163 @@ void matvec(mixed_matrix<F...> const& w, std::span<const float> x, std::span<flo
 template <class Arch = simd::default_arch, class... Operands>
     requires(!detail::vector_product<Operands...>::fits)
 void matvec(Operands&&...) { detail::explain_product<detail::vector_product<Operands...>>(); }
+
+} // namespace bitlens
+
+// ---- bitlens/kernels/matvec_each.hpp
+/// matvec_each: y_t = w · x_t for a few positions, as texts need it that grow side by side. A few rows of w at a time
+/// are decoded once for all of them.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <utility>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Sums that stay in registers: rows of w and positions that meet them at once.
+template <class Arch>
+struct dot_tile {
+    static constexpr std::size_t rows = simd::has_32_registers<Arch> ? 6 : 2, positions = 4;
+    static constexpr std::size_t strip = 512; // columns decoded at once: a tile's rows of them stay in the first cache
+};
+
+/// The packed numbers of w's rows, one after the other: what is fetched on the way.
+struct packed_bytes {
+    char const* first;
+    std::size_t of_row;
+
+    template <quant_format F>
+    static packed_bytes of(packed_matrix<F> const& w) noexcept {
+        return {reinterpret_cast<char const*>(w.codes(0).data()), w.codes(0).size()};
+    }
+    template <dense_format F>
+    static packed_bytes of(packed_matrix<F> const& w) noexcept {
+        return {reinterpret_cast<char const*>(w.row(0).data()), w.cols() * sizeof(typename F::value_type)};
+    }
+    /// One of `parts` parts of rows from `row` on.
+    void fetch(std::size_t row, std::size_t rows, std::size_t part, std::size_t parts) const noexcept {
+        constexpr std::size_t line = 64;
+        const std::size_t bytes = rows * of_row;
+        char const* const from = first + row * of_row;
+        for (std::size_t at = bytes * part / parts / line * line; at < bytes * (part + 1) / parts; at += line)
+            __builtin_prefetch(from + at);
+    }
+};
+
+/// totals[r][t] += w_r ⊙ x_t, a register of lanes each, over columns in order.   cols: whole chunks.
+template <std::size_t Positions, class Arch>
+void add_dots(matrix_view<const float> w, matrix_view<const float> x, simd::batch<float, Arch>* totals) noexcept {
+    using vec = simd::batch<float, Arch>;
+    constexpr std::size_t rows = dot_tile<Arch>::rows;
+    vec total[rows][Positions];
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+        for (std::size_t t = 0; t < Positions; ++t) total[r][t] = totals[r * most_dot_positions + t];
+    for (std::size_t c = 0; c < w.cols; c += vec::size) {
+        vec here[Positions];
+#pragma GCC unroll 8
+        for (std::size_t t = 0; t < Positions; ++t) here[t] = vec::load_unaligned(x.data + t * x.stride + c);
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < rows; ++r) {
+            const vec weight = vec::load_unaligned(w.data + r * w.stride + c);
+#pragma GCC unroll 8
+            for (std::size_t t = 0; t < Positions; ++t) total[r][t] = simd::fma(weight, here[t], total[r][t]);
+        }
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+        for (std::size_t t = 0; t < Positions; ++t) totals[r * most_dot_positions + t] = total[r][t];
+}
+
+/// The same for 1 … dot_tile::positions rows of x.
+template <class Arch>
+void add_dots(matrix_view<const float> w, matrix_view<const float> x, simd::batch<float, Arch>* totals) noexcept {
+    const auto try_all = [&]<std::size_t... N>(std::index_sequence<N...>) {
+        ((x.rows == N + 1 ? add_dots<N + 1, Arch>(w, x, totals) : void()), ...);
+    };
+    try_all(std::make_index_sequence<dot_tile<Arch>::positions>{});
+}
+
+/// y(t, r) = w_r · x_t for rows of w from `first` on, as many as y has columns.   x: whole chunks, zero from the last
+/// column on.   cols: of w.
+template <class Arch>
+void dot_each(row_decoder const& decoder, packed_bytes const& packed, std::size_t first, std::size_t cols,
+              matrix_view<const float> x, matrix_view<float> y) noexcept {
+    using vec = simd::batch<float, Arch>;
+    using tile = dot_tile<Arch>;
+    const auto decode = decoder.order.empty() ? decoder.decode : decoder.decode_places;
+    alignas(alignment) std::array<float, tile::rows * tile::strip> weights;
+    std::array<vec, tile::rows * most_dot_positions> totals;
+    const std::size_t strips = (cols + tile::strip - 1) / tile::strip;
+    for (std::size_t i = 0; i < y.cols; i += tile::rows) {
+        const std::size_t rows = std::min(tile::rows, y.cols - i), next = std::min(tile::rows, y.cols - i - rows);
+        if (rows < tile::rows) weights.fill(0.0f);
+        totals.fill(vec(0.0f));
+        for (std::size_t n = 0; n < strips; ++n) {
+            const std::size_t c = n * tile::strip, columns = std::min(tile::strip, cols - c);
+            const std::size_t padded = (columns + chunk_codes - 1) / chunk_codes * chunk_codes;
+            packed.fetch(first + i + rows, next, n, strips);
+            decode(decoder.matrix, first + i, c, {weights.data(), rows, columns, tile::strip});
+            for (std::size_t t = 0; t < x.rows; t += tile::positions)
+                add_dots<Arch>({weights.data(), tile::rows, padded, tile::strip},
+                               x.middle_rows(t, std::min(tile::positions, x.rows - t)).middle_cols(c, padded),
+                               &totals[t]);
+        }
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t t = 0; t < x.rows; t += tile::positions) {
+                const auto dots = simd::sums<Arch>(&totals[r * most_dot_positions + t]);
+                for (std::size_t k = 0; k < std::min(tile::positions, x.rows - t); ++k) y(t + k, i + r) = dots[k];
+            }
+    }
+}
+
+} // namespace detail
+
+/// y_t = w · x_t.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Each row has the bits of matvec.   Errors: as
+/// matmul.
+template <class Arch = simd::default_arch, weight_format F>
+void matvec_each(packed_matrix<F> const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    detail::check_product("matvec_each", w.rows(), w.cols(), x, y);
+    if (x.rows == 1) return matvec<Arch>(w, x.row(0), y.row(0), scratch);
+    if (x.rows == 0 || w.rows() == 0) return;
+    scratch.require("matvec_each", detail::matvec_each_bytes(w.cols(), x.rows));
+    const row_decoder decoder = decoder_of<Arch>(w);
+    const auto packed = detail::packed_bytes::of(w);
+    const std::size_t stride = detail::dot_stride(w.cols());
+    for (std::size_t first = 0; first < x.rows; first += detail::most_dot_positions) {
+        const std::size_t positions = std::min(detail::most_dot_positions, x.rows - first);
+        workspace::frame frame(scratch);
+        const auto padded = frame.take<float>(positions, stride);
+        for (std::size_t t = 0; t < positions; ++t) detail::padded_copy(x.row(first + t), decoder.order, padded.row(t));
+        const auto out = y.middle_rows(first, positions);
+        parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::dot_tile<Arch>::rows,
+                        [&](std::size_t, std::size_t begin, std::size_t end) {
+                            detail::dot_each<Arch>(decoder, packed, begin, w.cols(), padded,
+                                                   out.middle_cols(begin, end - begin));
+                        });
+    }
+}
+
+template <class Arch = simd::default_arch, weight_format... F>
+void matvec_each(mixed_matrix<F...> const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    w.visit([&](auto const& m) { matvec_each<Arch>(m, x, y, scratch); });
+}
+
+namespace detail {
+template <class... Operands>
+using vector_products = packed_product<matrix_view<const float>, matrix_view<float>, Operands...>;
+} // namespace detail
+
+/// A call that no product takes.
+template <class Arch = simd::default_arch, class... Operands>
+    requires(!detail::vector_products<Operands...>::fits)
+void matvec_each(Operands&&...) { detail::explain_product<detail::vector_products<Operands...>>(); }
 
 } // namespace bitlens
 
@@ -23237,11 +24661,11 @@ struct block_buffers {
     }
 };
 
-/// How matrix products of a few rows are computed: one after the other, or together as those of a document. They round
+/// How matrix products of a few rows are computed: as those of a document, or each as if it were alone. They round
 /// differently, and so it is said by who runs a model, never taken from the number of rows.
 enum class row_products : std::uint8_t {
     matmul, ///< the bits that a document's rows have
-    matvec, ///< float32 whatever the workspace's arithmetic: each row by itself, as fast as the weights can be read
+    matvec, ///< float32 whatever the workspace's arithmetic: the bits of matvec, which reads weights fastest
 };
 
 /// y = x · wᵀ, by `products`.   Shapes, scratch and errors: as matmul.
@@ -23249,7 +24673,7 @@ template <weight_matrix W>
 void multiply_rows(row_products products, W const& w, matrix_view<const float> x, matrix_view<float> y,
                    workspace& scratch) {
     if (products == row_products::matmul) return matmul(w, x, y, scratch);
-    for (std::size_t t = 0; t < x.rows; ++t) matvec(w, x.row(t), y.row(t), scratch);
+    matvec_each(w, x, y, scratch);
 }
 
 /// A text that rows of a stream go on: its next positions.
@@ -28052,6 +29476,7 @@ private:
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <span>
@@ -28068,9 +29493,11 @@ struct generation_end {
     std::size_t most_tokens = 64;           // new ones
     std::vector<std::int32_t> ids{};        // any of them
     std::vector<std::string> texts{};       // any of them within the text of the new tokens
-    tokenizer const* text_of_ids = nullptr; // that says what this text is; needed for `texts` alone
+    tokenizer const* text_of_ids = nullptr; // that says what this text is; needed for texts and is_complete alone
     std::size_t most_positions = 0;         // that are read; 0: those that the model was trained on
+    std::function<bool(std::string_view)> is_complete{}; // says so of the text of the new tokens; none: never
 
+    bool looks_at_text() const noexcept { return !texts.empty() || is_complete; }
     std::size_t positions_of(model_config const& config) const noexcept {
         return most_positions == 0 ? config.context : most_positions;
     }
@@ -28156,11 +29583,12 @@ struct generation {
             ended = true;
         };
         if (std::ranges::find(until.ids, next.id) != until.ids.end()) return end(generation_stop::id);
-        if (!until.texts.empty()) {
+        if (until.looks_at_text()) {
             const std::string all =
                 text_after(*until.text_of_ids, std::span<const std::int32_t>(text.ids).first(prompt), result.ids);
             for (auto const& stop : until.texts)
                 if (all.find(stop) != all.npos) return end(generation_stop::text);
+            if (until.is_complete && until.is_complete(all)) return end(generation_stop::text);
         }
         if (result.ids.size() >= until.most_tokens) return end(generation_stop::most_tokens);
         if (text.ids.size() > until.positions_of(config)) end(generation_stop::context);
@@ -28182,7 +29610,7 @@ inline void check_generation(model_config const& config, std::span<const std::in
                                std::to_string(config.vocabulary) + " of the vocabulary");
     for (auto const& text : until.texts)
         if (text.empty()) throw option_error("generate: an empty text ends a text, expected at least one byte");
-    if (!until.texts.empty() && until.text_of_ids == nullptr)
+    if (until.looks_at_text() && until.text_of_ids == nullptr)
         throw option_error("generate: a text ends a text, and no tokenizer says what ids stand for");
 }
 
@@ -28234,13 +29662,13 @@ generated_text generate(transformer<Architecture, W> const& model, std::span<con
     return generate(model, ids, until, nobody, products, tasks);
 }
 
-/// The same of many prompts, `at_once` of them side by side: each layer's weights are read once for all of these, and
-/// their products are those of matmul, so that what follows a prompt does not depend on the others. `done(n, result)`
-/// is called as soon as prompt n has ended.   Errors: as above.
+/// The same of many prompts, `at_once` of them side by side: each layer's weights are read once for all of these. What
+/// follows a prompt is what generate gives for it alone, bit for bit. `done(n, result)` is called as soon as prompt n
+/// has ended.   Errors: as above.
 template <class Architecture, class W, class Done>
 void generate_each(transformer<Architecture, W> const& model, std::span<const std::vector<std::int32_t>> prompts,
                    generation_end const& until, std::size_t at_once, Done const& done,
-                   unsigned tasks = available_cores()) {
+                   unsigned tasks = available_cores(), row_products products = row_products::matvec) {
     if (at_once == 0) throw option_error("generate_each: 0 prompts at once, expected at least 1");
     for (auto const& ids : prompts) detail::check_generation(model.config(), ids, until);
     struct numbered {
@@ -28255,8 +29683,7 @@ void generate_each(transformer<Architecture, W> const& model, std::span<const st
             running.push_back({next, std::make_unique<detail::generation>(prompts[next])});
         std::vector<detail::generation*> all;
         for (auto const& each : running) all.push_back(each.text.get());
-        detail::generate_next(model, std::span<detail::generation* const>(all), until, row_products::matmul, nobody,
-                              scratch);
+        detail::generate_next(model, std::span<detail::generation* const>(all), until, products, nobody, scratch);
         for (auto const& each : running)
             if (each.text->ended) done(each.prompt, std::move(each.text->result));
         std::erase_if(running, [](numbered const& each) { return each.text->ended; });
@@ -28789,7 +30216,10 @@ private:
 #include <cstdint>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -28825,14 +30255,19 @@ struct document_rows {
 
     /// The first `count`, or all.
     document_rows first(std::size_t count) const {
-        const auto n = static_cast<std::ptrdiff_t>(std::min(count, size()));
-        std::vector<std::size_t> numbers(static_cast<std::size_t>(n));
+        std::vector<std::size_t> numbers(std::min(count, size()));
         std::iota(numbers.begin(), numbers.end(), std::size_t{0});
-        const auto head = [n](auto const& list) {
-            return std::remove_cvref_t<decltype(list)>(list.begin(), list.begin() + n);
+        return chosen(numbers);
+    }
+    /// Some of them.
+    document_rows chosen(std::span<const std::size_t> numbers) const {
+        const auto some_of = [&](auto const& list) {
+            std::remove_cvref_t<decltype(list)> some;
+            for (const std::size_t n : numbers) some.push_back(list[n]);
+            return some;
         };
-        document_rows some{ids.chosen(numbers), head(rows), head(names), head(topics), head(bytes), {}};
-        for (kept_values const& k : kept) some.kept.push_back({k.name, head(k.values)});
+        document_rows some{ids.chosen(numbers), some_of(rows), some_of(names), some_of(topics), some_of(bytes), {}};
+        for (kept_values const& k : kept) some.kept.push_back({k.name, some_of(k.values)});
         return some;
     }
 
@@ -30748,12 +32183,16 @@ inline std::string examples_csv(document_rows const& documents, results_table co
     return csv.bytes();
 }
 
-/// Errors: format_error naming file and array for another shape or type.
-template <class T>
-std::vector<T> read_rows(npy_array const& array, std::size_t rows, std::size_t cols) {
+inline void expect_shape(npy_array const& array, std::size_t rows, std::size_t cols) {
     if (array.shape != std::vector{rows, cols})
         throw format_error(array.who + ": shape " + shape_text(array.shape) + ", expected " +
                            shape_text(std::vector{rows, cols}));
+}
+
+/// Errors: format_error naming file and array for another shape or type.
+template <class T>
+std::vector<T> read_rows(npy_array const& array, std::size_t rows, std::size_t cols) {
+    expect_shape(array, rows, cols);
     return array.template values<T>();
 }
 
@@ -30823,13 +32262,14 @@ inline std::size_t layers_of(csv_table const& examples, run_manifest const& mani
 
 /// Refuses what results_table would make room for and the files do not hold.
 inline void check_columns(csv_table const& examples, npz_reader const& tokens, std::span<const column> columns,
-                          std::span<const std::string> variants, std::span<const variant_kind> kinds) {
+                          std::span<const std::string> variants, std::span<const variant_kind> kinds,
+                          results_size const& size) {
     for (column const& c : columns)
         for (std::size_t v = 0; v < variants.size(); ++v) {
             if (!c.is_of(kinds[v])) continue;
             const std::string name = c.stored_name(variants[v]);
             if (c.shape == column_shape::position)
-                tokens.array(name);
+                expect_shape(tokens.array(name), size.documents, size.positions);
             else
                 examples.column(c.shape == column_shape::layer ? layer_column(name, 0) : name);
         }
@@ -30969,7 +32409,7 @@ inline run_results read_run(std::filesystem::path const& folder) {
     const auto kinds = variant_kinds(run.methods());
     const results_size size =
         size_of_run(run.manifest, run.documents, detail::layers_of(examples, run.manifest, variants, kinds));
-    detail::check_columns(examples, tokens, run.manifest.columns, variants, kinds);
+    detail::check_columns(examples, tokens, run.manifest.columns, variants, kinds, size);
     try {
         run.table = results_table(run.manifest.columns, variants, size, kinds);
         check_kept(run.manifest.kept, run.table);
@@ -31434,6 +32874,67 @@ void finish_run(run_folder const& folder, run_results& run, TextOf const& text_o
 
 } // namespace bitlens
 
+// ---- bitlens/sweep/run_prompts.hpp
+/// run_prompts: what a model generates after each document of a run, block by block into the run's table, resumable.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// How the work is cut. Nothing of it changes a result.
+struct prompt_cut {
+    std::size_t rows_per_block = 64; // written together
+    std::size_t at_once = 16;        // read side by side
+    unsigned tasks = available_cores();
+};
+
+/// Rows of a variant that are not finished, rising.
+inline std::vector<std::size_t> rows_to_generate(results_table const& table, std::size_t variant) {
+    std::vector<std::size_t> rows;
+    for (std::size_t n = 0; n < table.documents(); ++n)
+        if (!table.is_finished(variant, n)) rows.push_back(n);
+    return rows;
+}
+
+/// Generates after each document whose row of `variant` is missing, as generate_each does, and lets `write(n,
+/// generated, row)` fill the row, which is finished then. Every finished block is written to the folder: see begin_run,
+/// finish_run. `progress(n)` is called when n more rows are written, and may throw.
+/// Errors: those of generate_each and `write`; io_error when a part cannot be written.
+template <class Architecture, class W, class Write>
+void run_prompts(
+    transformer<Architecture, W> const& model, std::size_t variant, run_folder const& folder, run_results& run,
+    generation_end const& until, prompt_cut cut, Write const& write,
+    std::function<void(std::size_t)> const& progress = [](std::size_t) {}) {
+    const auto missing = rows_to_generate(run.table, variant);
+    const std::size_t block = std::max<std::size_t>(cut.rows_per_block, 1);
+    for (std::size_t first = 0; first < missing.size(); first += block) {
+        const auto rows = std::span(missing).subspan(first, std::min(block, missing.size() - first));
+        std::vector<std::vector<std::int32_t>> prompts;
+        for (const std::size_t n : rows) {
+            const auto ids = std::as_const(run.documents.ids).row(n);
+            prompts.emplace_back(ids.begin(), ids.end());
+        }
+        generate_each(
+            model, std::span<const std::vector<std::int32_t>>(prompts), until, cut.at_once,
+            [&](std::size_t i, generated_text const& generated) {
+                results_row row(run.table, variant, rows[i]);
+                write(rows[i], generated, row);
+                row.finish();
+            },
+            cut.tasks);
+        write_part(folder, run.table, variant, rows);
+        progress(rows.size());
+    }
+}
+
+} // namespace bitlens
+
 // ---- bitlens/sweep/run_study.hpp
 /// run_study and measure_run: a sweep whose measurements fill the table of a run, resumable or in memory.
 
@@ -31701,8 +33202,10 @@ results_table measure_run(
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bitlens {
@@ -31722,7 +33225,11 @@ struct row_length {
 struct document_selection {
     document_rows documents;
     std::size_t read = 0, shorter = 0, cut = 0; // rows read; of them, left out, and cut to the length
+    std::vector<std::string> too_long{};        // rows with prompts that are longer and left out, in words
 };
+
+/// What examples.csv calls the choices of questions: which one a row is, and whether ("1" or "0") it is the right one.
+inline constexpr const char *choice_name = "choice", *is_answer_name = "is_answer";
 
 namespace detail {
 
@@ -31734,6 +33241,35 @@ inline std::optional<std::uint64_t> scored_bytes(tokenizer const* t, std::span<c
         bytes += t->token_bytes(id).size();
     }
     return bytes;
+}
+
+/// The ids of a document's text behind its prompt, and how many of them are the prompt: those that the two have in
+/// common, since a text may change the last tokens of what stands before it.
+struct prompted_ids {
+    std::vector<std::int32_t> ids;
+    std::size_t prompt;
+};
+inline prompted_ids encode_document(tokenizer const& t, std::optional<std::int32_t> bos, document const& d) {
+    prompted_ids all{t.encode(d.prompt + d.text), 0};
+    if (!d.prompt.empty()) {
+        const auto alone = t.encode(d.prompt);
+        const auto [end, of_prompt] = std::ranges::mismatch(all.ids, alone);
+        all.prompt = static_cast<std::size_t>(end - all.ids.begin());
+    }
+    if (bos) {
+        all.ids.insert(all.ids.begin(), *bos);
+        ++all.prompt;
+    }
+    all.prompt = std::max<std::size_t>(all.prompt, 1);
+    return all;
+}
+
+/// Leaves out the rows of `s` whose rows of the data are named: a question of which a choice is missing is none.
+inline void leave_out_rows(document_rows& s, std::set<std::size_t> const& rows_of_data) {
+    std::vector<std::size_t> kept;
+    for (std::size_t n = 0; n < s.size(); ++n)
+        if (!rows_of_data.contains(s.rows[n])) kept.push_back(n);
+    if (kept.size() < s.size()) s = s.chosen(kept);
 }
 
 /// A document of a file in words: "d.jsonl: line 7, document 5 (id "mine")".
@@ -31756,7 +33292,8 @@ inline void check_rows(std::string const& who, tokenizer const& t, std::span<con
                                std::to_string(vocabulary - 1));
 }
 
-/// The first `limit` rows (all without one) that are long enough, each cut to `length.most` ids. Text is encoded, with
+/// The first `limit` rows (all without one) that are long enough, each cut to `length.most` ids; one with a prompt is
+/// never cut, but left out with all choices of its question, and named. Text is encoded, with
 /// `bos` before it where there is one; rows of ids are taken as they stand. What is cut off is not judged. t: nullptr
 /// only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines. Errors: those of document_reader and encode;
 /// option_error for a key asked for by name that no row has; format_error naming the document for an id outside the
@@ -31766,13 +33303,30 @@ inline document_selection select_documents(std::filesystem::path const& data, to
                                            std::optional<std::size_t> limit, document_keys const& keys = {}) {
     document_selection s;
     for (auto const& key : keys.kept) s.documents.kept.push_back({key, {}});
+    const bool has_choices = !keys.choices.empty();
+    if (has_choices)
+        for (const char* name : {choice_name, is_answer_name}) s.documents.kept.push_back({name, {}});
+    std::set<std::size_t> left_out; // rows of the data
     document_reader reader(data, length.most, keys);
     BITLENS_ASSERT(t != nullptr || reader.holds_ids());
-    for (document d; (!limit || s.documents.rows.size() < *limit) && reader.next(d);) {
+    const auto is_enough = [&](document const& d) { // never in the middle of a question
+        return limit && s.documents.rows.size() >= *limit &&
+               (!has_choices || s.documents.rows.empty() || s.documents.rows.back() != d.row);
+    };
+    for (document d; (!limit || has_choices || s.documents.rows.size() < *limit) && reader.next(d) && !is_enough(d);) {
         ++s.read;
+        std::size_t prompt = 1;
         if (!reader.holds_ids()) {
-            d.ids = t->encode(d.text);
-            if (bos) d.ids.insert(d.ids.begin(), *bos);
+            auto encoded = detail::encode_document(*t, bos, d);
+            d.ids = std::move(encoded.ids);
+            prompt = encoded.prompt;
+            if (prompt == d.ids.size() && !d.prompt.empty())
+                throw format_error(detail::place_of(data, d) + ": no token is left of the text behind its prompt");
+            if (!d.prompt.empty() && d.ids.size() > length.most) {
+                s.too_long.push_back(detail::place_of(data, d));
+                left_out.insert(d.row);
+                continue;
+            }
         }
         if (d.ids.size() < length.least) {
             ++s.shorter;
@@ -31791,13 +33345,18 @@ inline document_selection select_documents(std::filesystem::path const& data, to
         } else {
             check_rows(detail::place_of(data, d), *t, used, vocabulary);
         }
-        s.documents.ids.add(used);
+        s.documents.ids.add(used, prompt);
         s.documents.rows.push_back(d.row);
         s.documents.names.push_back(d.id);
         s.documents.topics.push_back(d.topic);
         for (std::size_t k = 0; k < d.kept.size(); ++k) s.documents.kept[k].values.push_back(d.kept[k]);
-        s.documents.bytes.push_back(detail::scored_bytes(t, used));
+        if (has_choices) {
+            s.documents.kept[keys.kept.size()].values.push_back(std::to_string(d.choice));
+            s.documents.kept[keys.kept.size() + 1].values.push_back(d.is_answer ? "1" : "0");
+        }
+        s.documents.bytes.push_back(detail::scored_bytes(t, used.subspan(prompt - 1)));
     }
+    if (has_choices) detail::leave_out_rows(s.documents, left_out);
     if (const auto absent = reader.absent_keys(); s.read > 0 && !absent.empty())
         throw option_error(data.string() + ": none of the " + std::to_string(s.read) + " rows read has the key " +
                            in_quotes(absent[0]));
@@ -34733,20 +36292,6 @@ struct calibration_set {
 
 namespace detail {
 
-/// Without white space at both ends, as Unicode has it.   text: UTF-8.
-inline std::string_view without_outer_space(std::string_view text) {
-    std::size_t begin = text.size(), end = 0;
-    for (std::size_t at = 0; at < text.size();) {
-        const character c = decode_utf8(text, at);
-        if (class_of(c.code) != character_class::space) {
-            begin = std::min(begin, at);
-            end = at + c.size;
-        }
-        at += c.size;
-    }
-    return begin < end ? text.substr(begin, end - begin) : std::string_view();
-}
-
 /// All that a reader still gives, in an order that the seed alone decides.
 inline std::vector<document> shuffled(document_reader& reader, std::uint64_t seed) {
     std::vector<document> all;
@@ -34829,7 +36374,7 @@ inline calibration_set read_calibration(std::filesystem::path const& path, calib
     for (document d; wants_more() && next(d);) {
         ++s.read;
         if (!s.holds_ids) {
-            const std::string_view stripped = detail::without_outer_space(d.text);
+            const std::string_view stripped = without_outer_space(d.text);
             if (stripped.empty()) {
                 ++s.empty;
                 continue;
@@ -36918,6 +38463,342 @@ std::shared_ptr<walked_layers<W>> quantize_model(transformer<Architecture, W> co
 // ---- bitlens/analysis.hpp
 /// analysis/: what a study measures of each document, and the numbers made from a finished run.
 
+// ---- bitlens/analysis/choices.hpp
+/// choices: questions of which one of several texts is the answer, in a study whose documents are these texts.
+
+// ---- bitlens/analysis/finished_study.hpp
+/// finished_study: a run by the names that the paper's statistics have for its columns, and the sets of its documents.
+
+// ---- bitlens/analysis/error_sets.hpp
+/// The examples that a method breaks (D_large) and those it does not (D_ctrl), as the paper draws them.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Examples by falling error. Equal errors keep the order of the examples; an example without an error (NaN) has no
+/// rank.
+inline std::vector<std::size_t> rank_by_error(std::span<const double> error) {
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < error.size(); ++i)
+        if (!std::isnan(error[i])) order.push_back(i);
+    std::ranges::stable_sort(order, [error](std::size_t a, std::size_t b) { return error[a] > error[b]; });
+    return order;
+}
+
+/// `count` of the items, each at most once, all choices equally likely; in drawn order. Same seed, same choice.
+/// Errors: shape_error for more than there are.
+inline std::vector<std::size_t> draw_sample(std::span<const std::size_t> items, std::size_t count, std::uint64_t seed) {
+    detail::check_range("draw_sample", "items", 0, count, items.size());
+    std::vector<std::size_t> pool(items.begin(), items.end());
+    random_generator random(seed);
+    for (std::size_t i = 0; i < count; ++i)
+        std::swap(pool[i], pool[i + static_cast<std::size_t>(random.below(pool.size() - i))]);
+    pool.resize(count);
+    return pool;
+}
+
+/// Example numbers (rows of the run, from 0). All empty where there is no worst tenth: for fewer than ten examples, or
+/// where its smallest error is also that of an example in the better half.
+struct error_sets {
+    std::vector<std::size_t> worst; // the worst tenth, by falling error
+    std::vector<std::size_t> large; // D_large: as many, but no two with a 5-gram Jaccard similarity above 0.1
+    std::vector<std::size_t> ctrl;  // D_ctrl: as many as D_large, at random from the half with the smaller errors
+};
+
+/// D_large is filled by walking down the ranking past near-duplicates, but never into the lower half, which is
+/// D_ctrl's: it is smaller than a tenth where the upper half has too few distinct examples. `ids[i]`: tokens of example
+/// i.   Errors: shape_error unless there are as many rows as errors.   Source: arXiv 2506.12044, §3.1 and appendix B;
+/// the order of filter and ranking as the authors' released sets have it.
+inline error_sets make_error_sets(std::span<const double> error, std::span<const std::span<const std::int32_t>> ids,
+                                  std::uint64_t seed) {
+    detail::check_size("make_error_sets", "ids", ids.size(), error.size());
+    constexpr double largest_similarity = 0.1;
+    const auto ranked = rank_by_error(error);
+    const std::size_t tenth = ranked.size() / 10, upper = ranked.size() - ranked.size() / 2;
+    error_sets sets;
+    if (tenth == 0) return sets;
+    if (error[ranked[tenth - 1]] == error[ranked[upper]]) return sets;
+    sets.worst.assign(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(tenth));
+
+    std::vector<std::span<const std::int32_t>> ranked_ids;
+    for (std::size_t i = 0; i < upper; ++i) ranked_ids.push_back(ids[ranked[i]]);
+    for (const std::size_t place : keep_distinct(ranked_ids, tenth, largest_similarity))
+        sets.large.push_back(ranked[place]);
+    sets.ctrl = draw_sample(std::span(ranked).subspan(upper), sets.large.size(), seed);
+    return sets;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// A number per document for every layer: row k is layer k.   Shapes: (L, N).
+using per_layer = matrix_view<const double>;
+
+/// The columns of one quantized model. NaN where a document has no number.   Shapes: (N), (L, N).
+struct method_columns {
+    std::string name;
+    std::string spec; // how the command named it: "nf3-g64"
+    std::span<const double> nll, error, kl, same_top, entropy, bits_per_byte;
+    per_layer mse, diff_r, diff_attn, diff_mlp;
+};
+
+/// A loss that is not finite.
+struct missing_loss {
+    std::size_t row, position; // of the table; position t is that of id t + 1
+};
+
+/// All that tables and figures are made from. The columns are those of `run`, which can move but is never copied.
+struct finished_study {
+    run_results run;
+    std::uint64_t seed = 0;
+    bool first_position = false; // norms, kurtosis and differences count position 0
+    std::string full;            // in which formats the full model is stored
+    std::span<const double> nll_full, entropy_full, bits_per_byte_full, growth_r;
+    per_layer norm_r, norm_z, norm_h, kurtosis_r, kurtosis_h, top8_r;
+    std::vector<method_columns> methods;
+    std::vector<error_sets> sets;                // one per method
+    std::vector<std::vector<missing_loss>> gaps; // one list per method: the first of each document
+
+    std::size_t size() const noexcept { return run.size(); }
+    std::size_t layers() const noexcept { return run.layers(); }
+};
+
+namespace detail {
+
+/// mean: the documents' losses; nll: those of their positions.
+inline std::vector<missing_loss> find_gaps(results_table const& table, std::span<const double> mean,
+                                           matrix_view<const float> nll) {
+    std::vector<missing_loss> gaps;
+    for (std::size_t n = 0; n < nll.rows; ++n) {
+        if (!std::isnan(mean[n])) continue;
+        std::size_t t = table.scored(n).first;
+        while (t + 1 < table.scored(n).end && std::isfinite(nll(n, t))) ++t;
+        gaps.push_back({n, t});
+    }
+    return gaps;
+}
+
+/// error must be the difference it is said to be, up to the order of summation.
+inline void check_errors(finished_study const& s) {
+    constexpr double rounding = 1e-9;
+    for (auto const& m : s.methods)
+        for (std::size_t n = 0; n < s.size(); ++n) {
+            const double expected = m.nll[n] - s.nll_full[n];
+            if (std::isnan(m.error[n]) && std::isnan(expected)) continue;
+            if (!(std::abs(m.error[n] - expected) <= rounding * std::max(1.0, std::abs(m.nll[n]))))
+                throw format_error("examples.csv: error_" + m.name + " of " + s.run.documents.who(n) + " is " +
+                                   std::to_string(m.error[n]) + ", expected nll_" + m.name +
+                                   " - nll_full = " + std::to_string(expected));
+        }
+}
+
+} // namespace detail
+
+/// The sets follow from the errors, the tokens and the run's seed.
+/// Errors: format_error for a setting or column that a study has and this run does not, a loss of the full model that
+/// is not finite, or an error that is no difference of losses.
+inline finished_study make_study(run_results run) {
+    finished_study s;
+    s.run = std::move(run);
+    results_table const& t = s.run.table;
+    constexpr const char* who = "manifest.json";
+    s.seed = required<std::uint64_t>(s.run.manifest.setting, "seed", who);
+    s.first_position = required<bool>(s.run.manifest.setting, "first_position", who);
+    s.full = required<std::string>(s.run.manifest.setting, "full", who);
+    try {
+        s.nll_full = t.of_documents("nll_full");
+        s.entropy_full = t.of_documents("entropy_full");
+        s.bits_per_byte_full = t.of_documents("bits_per_byte_full");
+        s.growth_r = t.of_documents("growth_r");
+        s.norm_r = t.of_layers("norm_r");
+        s.norm_z = t.of_layers("norm_z");
+        s.norm_h = t.of_layers("norm_h");
+        s.kurtosis_r = t.of_layers("kurtosis_r");
+        s.kurtosis_h = t.of_layers("kurtosis_h");
+        s.top8_r = t.of_layers("top8_r");
+        for (run_method const& m : s.run.methods()) {
+            std::string const& name = m.name;
+            const auto numbers = [&](const char* column) { return t.of_documents(column + name); };
+            const auto layers = [&](const char* column) { return t.of_layers(column + name); };
+            s.methods.push_back({name, m.spec, numbers("nll_"), numbers("error_"), numbers("kl_"), numbers("same_top_"),
+                                 numbers("entropy_"), numbers("bits_per_byte_"), layers("mse_"), layers("diff_r_"),
+                                 layers("diff_attn_"), layers("diff_mlp_")});
+            s.gaps.push_back(detail::find_gaps(t, numbers("nll_"), t.of_positions("nll_" + name)));
+        }
+    } catch (option_error const& e) {
+        throw format_error(std::string(who) + ": a study is expected; " + e.what());
+    }
+    for (std::size_t n = 0; n < s.size(); ++n)
+        if (!std::isfinite(s.nll_full[n]))
+            throw format_error("examples.csv: nll_full of " + s.run.documents.who(n) +
+                               " is expected to be a finite number");
+    detail::check_errors(s);
+    std::vector<std::span<const std::int32_t>> ids;
+    for (std::size_t n = 0; n < s.size(); ++n) ids.push_back(s.run.documents.ids.row(n));
+    for (auto const& m : s.methods) s.sets.push_back(make_error_sets(m.error, ids, s.seed));
+    return s;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// By which number a model's choice is the likeliest: the loss of all its tokens, or that over the bytes of its text,
+/// which a longer text is not held against.
+enum class choice_score : std::uint8_t { sum, per_byte };
+inline constexpr std::array choice_scores{choice_score::sum, choice_score::per_byte};
+constexpr std::string_view name(choice_score s) noexcept { return s == choice_score::sum ? "sum" : "per byte"; }
+
+/// One question: neighbouring rows of the run.
+struct choice_question {
+    std::size_t first, count; // rows
+    std::size_t answer;       // the right choice, from 0
+};
+
+/// What one variant takes for the answers: a choice of each question; none where a loss is not finite, or bytes are
+/// not known.
+using choices_made = std::vector<std::optional<std::size_t>>;
+
+struct choice_results {
+    std::vector<choice_question> questions;
+    std::vector<std::array<choices_made, choice_scores.size()>> made; // of each variant, the full model first
+
+    bool is_right(std::size_t variant, choice_score by, std::size_t question) const noexcept {
+        return of(variant, by)[question] == questions[question].answer;
+    }
+    choices_made const& of(std::size_t variant, choice_score by) const noexcept {
+        return made[variant][static_cast<std::size_t>(by)];
+    }
+};
+
+/// How a method's choices stand to the full model's.
+struct choice_flips {
+    std::size_t both = 0, lost = 0, gained = 0, neither = 0; // questions that are right under: both, full alone, …
+    std::size_t same = 0;                                    // choices that are the full model's
+    double chance = 1;                                       // McNemar's exact test
+};
+
+namespace detail {
+
+inline std::vector<std::string> const* kept_column(document_rows const& d, std::string_view name) {
+    const auto found = std::ranges::find(d.kept, name, &kept_values::name);
+    return found == d.kept.end() ? nullptr : &found->values;
+}
+
+/// Errors: format_error where the rows of a question are not its choices in their order, one of them right.
+inline std::vector<choice_question> questions_of_choices(document_rows const& d, std::vector<std::string> const& choice,
+                                                         std::vector<std::string> const& is_answer) {
+    std::vector<choice_question> all;
+    for (std::size_t n = 0; n < d.size();) {
+        std::size_t end = n;
+        std::optional<std::size_t> answer;
+        for (; end < d.size() && d.rows[end] == d.rows[n]; ++end) {
+            const bool is_right = is_answer[end] == "1";
+            if (choice[end] != std::to_string(end - n) || (is_right && answer) || (!is_right && is_answer[end] != "0"))
+                throw format_error("examples.csv: " + d.who(end) + ": its choice " + in_quotes(choice[end]) +
+                                   " with is_answer " + in_quotes(is_answer[end]) +
+                                   ", expected the choices of a question from 0 on, of which one is the answer");
+            if (is_right) answer = end - n;
+        }
+        if (!answer)
+            throw format_error("examples.csv: " + d.who(n) + ": none of its " + std::to_string(end - n) +
+                               " choices is the answer, expected one");
+        all.push_back({n, end - n, *answer});
+        n = end;
+    }
+    return all;
+}
+
+/// nll: mean over the scored tokens of each row.
+inline std::optional<std::size_t> likeliest_choice(document_rows const& d, std::span<const double> nll,
+                                                   choice_question const& q, choice_score by) {
+    std::optional<std::size_t> best;
+    double least = 0;
+    for (std::size_t i = 0; i < q.count; ++i) {
+        const std::size_t row = q.first + i;
+        double loss = nll[row] * static_cast<double>(d.ids.scored(row).count());
+        if (by == choice_score::per_byte) {
+            if (!d.bytes[row] || *d.bytes[row] == 0) return std::nullopt;
+            loss /= static_cast<double>(*d.bytes[row]);
+        }
+        if (!std::isfinite(loss)) return std::nullopt;
+        if (best && loss >= least) continue;
+        best = i;
+        least = loss;
+    }
+    return best;
+}
+
+} // namespace detail
+
+/// None where the documents are no choices.   Errors: format_error where they are, and are not whole questions.
+inline std::optional<choice_results> choices_of(finished_study const& s) {
+    document_rows const& d = s.run.documents;
+    auto const* const choice = detail::kept_column(d, choice_name);
+    auto const* const is_answer = detail::kept_column(d, is_answer_name);
+    if (choice == nullptr || is_answer == nullptr) return std::nullopt;
+    choice_results r{detail::questions_of_choices(d, *choice, *is_answer), {}};
+    std::vector<std::span<const double>> losses{s.nll_full};
+    for (auto const& m : s.methods) losses.push_back(m.nll);
+    for (auto const nll : losses) {
+        r.made.emplace_back();
+        for (const choice_score by : choice_scores)
+            for (auto const& q : r.questions)
+                r.made.back()[static_cast<std::size_t>(by)].push_back(detail::likeliest_choice(d, nll, q, by));
+    }
+    return r;
+}
+
+inline double accuracy_of(choice_results const& r, std::size_t variant, choice_score by) noexcept {
+    std::size_t right = 0;
+    for (std::size_t q = 0; q < r.questions.size(); ++q) right += r.is_right(variant, by, q) ? 1u : 0u;
+    return static_cast<double>(right) / static_cast<double>(r.questions.size());
+}
+
+inline choice_flips flips_of(choice_results const& r, std::size_t variant, choice_score by) {
+    choice_flips f;
+    for (std::size_t q = 0; q < r.questions.size(); ++q) {
+        const bool before = r.is_right(0, by, q), after = r.is_right(variant, by, q);
+        ++(before ? (after ? f.both : f.lost) : (after ? f.gained : f.neither));
+        f.same += r.of(variant, by)[q] == r.of(0, by)[q] ? 1u : 0u;
+    }
+    f.chance = mcnemar_chance(f.lost, f.gained);
+    return f;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/analysis/dimension_means.hpp
 /// dimension_means: how much each dimension of a model's states is activated over many documents.
 
@@ -37158,200 +39039,6 @@ static_assert(measurement_kind<document_statistics>);
 // ---- bitlens/analysis/numbers.hpp
 /// The numbers behind the tables and figures of a study: each is a measurement or the reason why there is none.
 
-// ---- bitlens/analysis/finished_study.hpp
-/// finished_study: a run by the names that the paper's statistics have for its columns, and the sets of its documents.
-
-// ---- bitlens/analysis/error_sets.hpp
-/// The examples that a method breaks (D_large) and those it does not (D_ctrl), as the paper draws them.
-
-#include <algorithm>
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <utility>
-#include <vector>
-
-namespace bitlens {
-
-/// Examples by falling error. Equal errors keep the order of the examples; an example without an error (NaN) has no
-/// rank.
-inline std::vector<std::size_t> rank_by_error(std::span<const double> error) {
-    std::vector<std::size_t> order;
-    for (std::size_t i = 0; i < error.size(); ++i)
-        if (!std::isnan(error[i])) order.push_back(i);
-    std::ranges::stable_sort(order, [error](std::size_t a, std::size_t b) { return error[a] > error[b]; });
-    return order;
-}
-
-/// `count` of the items, each at most once, all choices equally likely; in drawn order. Same seed, same choice.
-/// Errors: shape_error for more than there are.
-inline std::vector<std::size_t> draw_sample(std::span<const std::size_t> items, std::size_t count, std::uint64_t seed) {
-    detail::check_range("draw_sample", "items", 0, count, items.size());
-    std::vector<std::size_t> pool(items.begin(), items.end());
-    random_generator random(seed);
-    for (std::size_t i = 0; i < count; ++i)
-        std::swap(pool[i], pool[i + static_cast<std::size_t>(random.below(pool.size() - i))]);
-    pool.resize(count);
-    return pool;
-}
-
-/// Example numbers (rows of the run, from 0). All empty where there is no worst tenth: for fewer than ten examples, or
-/// where its smallest error is also that of an example in the better half.
-struct error_sets {
-    std::vector<std::size_t> worst; // the worst tenth, by falling error
-    std::vector<std::size_t> large; // D_large: as many, but no two with a 5-gram Jaccard similarity above 0.1
-    std::vector<std::size_t> ctrl;  // D_ctrl: as many as D_large, at random from the half with the smaller errors
-};
-
-/// D_large is filled by walking down the ranking past near-duplicates, but never into the lower half, which is
-/// D_ctrl's: it is smaller than a tenth where the upper half has too few distinct examples. `ids[i]`: tokens of example
-/// i.   Errors: shape_error unless there are as many rows as errors.   Source: arXiv 2506.12044, §3.1 and appendix B;
-/// the order of filter and ranking as the authors' released sets have it.
-inline error_sets make_error_sets(std::span<const double> error, std::span<const std::span<const std::int32_t>> ids,
-                                  std::uint64_t seed) {
-    detail::check_size("make_error_sets", "ids", ids.size(), error.size());
-    constexpr double largest_similarity = 0.1;
-    const auto ranked = rank_by_error(error);
-    const std::size_t tenth = ranked.size() / 10, upper = ranked.size() - ranked.size() / 2;
-    error_sets sets;
-    if (tenth == 0) return sets;
-    if (error[ranked[tenth - 1]] == error[ranked[upper]]) return sets;
-    sets.worst.assign(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(tenth));
-
-    std::vector<std::span<const std::int32_t>> ranked_ids;
-    for (std::size_t i = 0; i < upper; ++i) ranked_ids.push_back(ids[ranked[i]]);
-    for (const std::size_t place : keep_distinct(ranked_ids, tenth, largest_similarity))
-        sets.large.push_back(ranked[place]);
-    sets.ctrl = draw_sample(std::span(ranked).subspan(upper), sets.large.size(), seed);
-    return sets;
-}
-
-} // namespace bitlens
-
-#include <algorithm>
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-namespace bitlens {
-
-/// A number per document for every layer: row k is layer k.   Shapes: (L, N).
-using per_layer = matrix_view<const double>;
-
-/// The columns of one quantized model. NaN where a document has no number.   Shapes: (N), (L, N).
-struct method_columns {
-    std::string name;
-    std::string spec; // how the command named it: "nf3-g64"
-    std::span<const double> nll, error, kl, same_top, entropy, bits_per_byte;
-    per_layer mse, diff_r, diff_attn, diff_mlp;
-};
-
-/// A loss that is not finite.
-struct missing_loss {
-    std::size_t row, position; // of the table; position t is that of id t + 1
-};
-
-/// All that tables and figures are made from. The columns are those of `run`, which can move but is never copied.
-struct finished_study {
-    run_results run;
-    std::uint64_t seed = 0;
-    bool first_position = false; // norms, kurtosis and differences count position 0
-    std::string full;            // in which formats the full model is stored
-    std::span<const double> nll_full, entropy_full, bits_per_byte_full, growth_r;
-    per_layer norm_r, norm_z, norm_h, kurtosis_r, kurtosis_h, top8_r;
-    std::vector<method_columns> methods;
-    std::vector<error_sets> sets;                // one per method
-    std::vector<std::vector<missing_loss>> gaps; // one list per method: the first of each document
-
-    std::size_t size() const noexcept { return run.size(); }
-    std::size_t layers() const noexcept { return run.layers(); }
-};
-
-namespace detail {
-
-/// mean: the documents' losses; nll: those of their positions.
-inline std::vector<missing_loss> find_gaps(results_table const& table, std::span<const double> mean,
-                                           matrix_view<const float> nll) {
-    std::vector<missing_loss> gaps;
-    for (std::size_t n = 0; n < nll.rows; ++n) {
-        if (!std::isnan(mean[n])) continue;
-        std::size_t t = table.scored(n).first;
-        while (t + 1 < table.scored(n).end && std::isfinite(nll(n, t))) ++t;
-        gaps.push_back({n, t});
-    }
-    return gaps;
-}
-
-/// error must be the difference it is said to be, up to the order of summation.
-inline void check_errors(finished_study const& s) {
-    constexpr double rounding = 1e-9;
-    for (auto const& m : s.methods)
-        for (std::size_t n = 0; n < s.size(); ++n) {
-            const double expected = m.nll[n] - s.nll_full[n];
-            if (std::isnan(m.error[n]) && std::isnan(expected)) continue;
-            if (!(std::abs(m.error[n] - expected) <= rounding * std::max(1.0, std::abs(m.nll[n]))))
-                throw format_error("examples.csv: error_" + m.name + " of " + s.run.documents.who(n) + " is " +
-                                   std::to_string(m.error[n]) + ", expected nll_" + m.name +
-                                   " - nll_full = " + std::to_string(expected));
-        }
-}
-
-} // namespace detail
-
-/// The sets follow from the errors, the tokens and the run's seed.
-/// Errors: format_error for a setting or column that a study has and this run does not, a loss of the full model that
-/// is not finite, or an error that is no difference of losses.
-inline finished_study make_study(run_results run) {
-    finished_study s;
-    s.run = std::move(run);
-    results_table const& t = s.run.table;
-    constexpr const char* who = "manifest.json";
-    s.seed = required<std::uint64_t>(s.run.manifest.setting, "seed", who);
-    s.first_position = required<bool>(s.run.manifest.setting, "first_position", who);
-    s.full = required<std::string>(s.run.manifest.setting, "full", who);
-    try {
-        s.nll_full = t.of_documents("nll_full");
-        s.entropy_full = t.of_documents("entropy_full");
-        s.bits_per_byte_full = t.of_documents("bits_per_byte_full");
-        s.growth_r = t.of_documents("growth_r");
-        s.norm_r = t.of_layers("norm_r");
-        s.norm_z = t.of_layers("norm_z");
-        s.norm_h = t.of_layers("norm_h");
-        s.kurtosis_r = t.of_layers("kurtosis_r");
-        s.kurtosis_h = t.of_layers("kurtosis_h");
-        s.top8_r = t.of_layers("top8_r");
-        for (run_method const& m : s.run.methods()) {
-            std::string const& name = m.name;
-            const auto numbers = [&](const char* column) { return t.of_documents(column + name); };
-            const auto layers = [&](const char* column) { return t.of_layers(column + name); };
-            s.methods.push_back({name, m.spec, numbers("nll_"), numbers("error_"), numbers("kl_"), numbers("same_top_"),
-                                 numbers("entropy_"), numbers("bits_per_byte_"), layers("mse_"), layers("diff_r_"),
-                                 layers("diff_attn_"), layers("diff_mlp_")});
-            s.gaps.push_back(detail::find_gaps(t, numbers("nll_"), t.of_positions("nll_" + name)));
-        }
-    } catch (option_error const& e) {
-        throw format_error(std::string(who) + ": a study is expected; " + e.what());
-    }
-    for (std::size_t n = 0; n < s.size(); ++n)
-        if (!std::isfinite(s.nll_full[n]))
-            throw format_error("examples.csv: nll_full of " + s.run.documents.who(n) +
-                               " is expected to be a finite number");
-    detail::check_errors(s);
-    std::vector<std::span<const std::int32_t>> ids;
-    for (std::size_t n = 0; n < s.size(); ++n) ids.push_back(s.run.documents.ids.row(n));
-    for (auto const& m : s.methods) s.sets.push_back(make_error_sets(m.error, ids, s.seed));
-    return s;
-}
-
-} // namespace bitlens
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -37494,17 +39181,17 @@ inline measured set_overlap(std::span<const std::size_t> a, std::span<const std:
 }
 
 /// The letters a method's spec begins with: "rtn3-g64" → "rtn". Methods of one family differ in bits and groups only.
-inline std::string_view family(method_columns const& m) {
-    return std::string_view(m.spec).substr(0, m.spec.find_first_of("0123456789-:/"));
-}
+inline std::string_view family(std::string_view spec) { return spec.substr(0, spec.find_first_of("0123456789-:/")); }
+inline std::string_view family(method_columns const& m) { return family(std::string_view(m.spec)); }
 
 /// The bits that a method's spec names behind those letters: "rtn3-g64" → 3; none where it names none.
-inline std::optional<unsigned> bits_of(method_columns const& m) {
-    const std::string_view digits = std::string_view(m.spec).substr(family(m).size());
+inline std::optional<unsigned> bits_of(std::string_view spec) {
+    const std::string_view digits = spec.substr(family(spec).size());
     unsigned bits = 0;
     if (std::from_chars(digits.data(), digits.data() + digits.size(), bits).ec != std::errc{}) return std::nullopt;
     return bits;
 }
+inline std::optional<unsigned> bits_of(method_columns const& m) { return bits_of(std::string_view(m.spec)); }
 
 /// Two methods and how their errors go together over all examples.
 struct method_pair {
@@ -37794,6 +39481,359 @@ private:
     std::vector<std::vector<double>> percentiles_, error_percentiles_; // [quantity or method][document]
     std::vector<parting_profile> profiles_;
 };
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/finished_questions.hpp
+/// finished_questions: a run of questions by the names that its statistics have for its columns.
+
+// ---- bitlens/analysis/question_buckets.hpp
+/// question_buckets: the questions of a set by how popular what they ask about is.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Questions with low ≤ log10(popularity) < high; those of popularity 0 are in the lowest bucket.
+struct question_bucket {
+    double low, high;
+    std::vector<std::size_t> questions; // rising
+
+    /// "2.5 to 3".
+    std::string text() const { return exact_text(low) + " to " + exact_text(high); }
+};
+
+struct question_buckets {
+    std::vector<question_bucket> buckets; // rising; the low of one is the high of the one before
+    std::size_t without = 0;              // questions that have no popularity and are in no bucket
+};
+
+/// How buckets are cut: edges of log10(popularity), or none, and the fewest questions of a bucket.
+struct bucket_rule {
+    std::optional<std::vector<double>> edges;
+    std::size_t least = 100;
+};
+
+/// Errors: option_error naming `who` for edges that are not finite and rising, or none of them, and for `least` of 0.
+inline void check_bucket_rule(bucket_rule const& rule, std::string_view who) {
+    if (rule.least == 0)
+        throw option_error(std::string(who) + ": a bucket of at least 0 questions, expected at least 1");
+    if (!rule.edges) return;
+    const bool finite = std::ranges::all_of(*rule.edges, [](double e) { return std::isfinite(e); });
+    const bool rising = std::ranges::adjacent_find(*rule.edges, std::greater_equal<>{}) == rule.edges->end();
+    if (!rule.edges->empty() && finite && rising) return;
+    std::string found;
+    for (const double e : *rule.edges)
+        found += (found.empty() ? "" : ", ") + (std::isfinite(e) ? exact_text(e) : std::string("no finite number"));
+    throw option_error(std::string(who) + ": edges " + (found.empty() ? "of no number" : found) +
+                       ", expected finite numbers that rise");
+}
+
+namespace detail {
+
+/// Every 0.5 from the floor of the least to above the most.
+inline std::vector<double> usual_edges(double least, double most) {
+    constexpr double step = 0.5;
+    std::vector<double> edges;
+    for (double e = std::floor(least); e <= std::floor(most) + 1; e += step) edges.push_back(e);
+    return edges;
+}
+
+/// So that each number is between two of them.
+inline std::vector<double> reaching_edges(std::vector<double> edges, double least, double most) {
+    if (least < edges.front()) edges.insert(edges.begin(), std::floor(least));
+    if (most >= edges.back()) edges.push_back(std::floor(most) + 1);
+    return edges;
+}
+
+/// Neighbours joined, from the left, until each has `least`; what is left over at the right joins its neighbour.
+inline std::vector<question_bucket> joined(std::vector<question_bucket> const& narrow, std::size_t least) {
+    std::vector<question_bucket> wide;
+    const auto join = [](question_bucket& to, question_bucket const& from) {
+        to.high = from.high;
+        to.questions.insert(to.questions.end(), from.questions.begin(), from.questions.end());
+    };
+    bool is_open = false; // whether the last one still takes its right neighbour
+    for (auto const& bucket : narrow) {
+        if (is_open)
+            join(wide.back(), bucket);
+        else
+            wide.push_back(bucket);
+        is_open = wide.back().questions.size() < least;
+    }
+    if (is_open && wide.size() > 1) {
+        const auto last = std::move(wide.back());
+        wide.pop_back();
+        join(wide.back(), last);
+    }
+    for (auto& bucket : wide) std::ranges::sort(bucket.questions);
+    return wide;
+}
+
+} // namespace detail
+
+/// Without edges of the rule: every 0.5 from the floor of the least log10(popularity) on. Where popularities lie
+/// beyond the rule's edges, there is one more bucket to that side; empty ones at both ends are left out. Then
+/// neighbours are joined, from the left, until each bucket has `least` questions; the last, if it has fewer, joins its
+/// left neighbour. One bucket may be all, and may have fewer; no popularity at all: no buckets.
+/// popularity: of each question, finite and ≥ 0 (asserted).   Errors: as check_bucket_rule.
+inline question_buckets make_buckets(std::span<const std::optional<double>> popularity, bucket_rule const& rule = {}) {
+    check_bucket_rule(rule, "make_buckets");
+    question_buckets found;
+    std::vector<std::pair<double, std::size_t>> logs;
+    std::vector<std::size_t> zeros;
+    for (std::size_t q = 0; q < popularity.size(); ++q) {
+        if (!popularity[q]) {
+            ++found.without;
+            continue;
+        }
+        BITLENS_ASSERT(std::isfinite(*popularity[q]) && *popularity[q] >= 0);
+        if (*popularity[q] == 0)
+            zeros.push_back(q);
+        else
+            logs.emplace_back(std::log10(*popularity[q]), q);
+    }
+    if (logs.empty() && zeros.empty()) return found;
+    double least = 0, most = 0; // where all are 0, the first bucket has them
+    if (!logs.empty()) {
+        const auto [first, last] = std::ranges::minmax(logs);
+        least = first.first;
+        most = last.first;
+    }
+    const auto edges = rule.edges ? detail::reaching_edges(*rule.edges, least, most) : detail::usual_edges(least, most);
+    std::vector<question_bucket> narrow;
+    for (std::size_t e = 0; e + 1 < edges.size(); ++e) narrow.push_back({edges[e], edges[e + 1], {}});
+    for (auto const& [x, q] : logs) {
+        const auto above = std::ranges::upper_bound(edges, x) - edges.begin();
+        narrow[static_cast<std::size_t>(above - 1)].questions.push_back(q);
+    }
+    const auto has_some = [](question_bucket const& b) { return !b.questions.empty(); };
+    if (!logs.empty()) {
+        narrow.erase(narrow.begin(), std::ranges::find_if(narrow, has_some));
+        narrow.erase(std::find_if(narrow.rbegin(), narrow.rend(), has_some).base(), narrow.end());
+    } else {
+        narrow.resize(1);
+    }
+    narrow.front().questions.insert(narrow.front().questions.end(), zeros.begin(), zeros.end());
+    found.buckets = detail::joined(narrow, rule.least);
+    return found;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What manifest.json says of a run of questions as its `kind`.
+inline constexpr const char* questions_kind = "questions";
+
+/// A question as it was asked, under every seed of shots.
+struct asked_question {
+    std::size_t row; // in its file
+    std::string id, relation, text;
+    std::vector<std::string> answers; // those that are right; at least one
+    std::optional<double> popularity; // finite and ≥ 0
+};
+
+/// The columns of one variant. Row k · Q + q is question q under seed k.
+struct given_answers {
+    std::string name;
+    std::string spec;                        // how the command named the method; of the full model its name
+    std::span<const double> contains, exact; // the two marks, 1 or 0
+    std::span<const double> nll;             // mean loss of the generated tokens; NaN where there are none
+    matrix_view<const std::int32_t> ids;     // generated tokens, −1 after the last
+    matrix_view<const float> token_nll;      // theirs, NaN after the last
+};
+
+/// All that tables and figures are made from. The columns are those of `run`, which can move but is never copied.
+struct finished_questions {
+    run_results run;
+    std::string full; // in which formats the full model is stored
+    std::vector<std::uint64_t> seeds;
+    std::size_t shots = 0;
+    bucket_rule rule;
+    std::vector<asked_question> questions; // in the order of their rows, which all seeds share
+    std::vector<given_answers> variants;   // the full model's first
+
+    std::size_t size() const noexcept { return questions.size(); }
+    std::size_t methods() const noexcept { return variants.size() - 1; }
+    std::size_t row(std::size_t seed, std::size_t question) const noexcept { return seed * size() + question; }
+    /// What resamples of the questions are drawn with.
+    std::uint64_t resampling_seed() const noexcept { return seeds.front(); }
+};
+
+namespace detail {
+
+/// The places of the kept values that a run of questions has.
+struct question_columns {
+    std::vector<std::string> const &seed, &text, &answers, &popularity;
+};
+
+inline question_columns question_columns_of(document_rows const& documents) {
+    const auto values = [&](const char* name) -> std::vector<std::string> const& {
+        const auto found = std::ranges::find(documents.kept, name, &kept_values::name);
+        if (found == documents.kept.end())
+            throw format_error("manifest.json: a run of questions is expected, which keeps seed, question, answers and "
+                               "popularity; " +
+                               in_quotes(name) + " is not kept");
+        if (found->values.size() != documents.size())
+            throw format_error("examples.csv: " + std::to_string(found->values.size()) + " values of " +
+                               in_quotes(name) + ", expected " + std::to_string(documents.size()));
+        return found->values;
+    };
+    return {values("seed"), values("question"), values("answers"), values("popularity")};
+}
+
+/// "examples.csv: popularity of document 7 (its id)": where an error is.
+inline std::string cell_of(document_rows const& documents, const char* column, std::size_t row) {
+    return std::string("examples.csv: ") + column + " of " + documents.who(row);
+}
+
+/// The first bytes of a value of the file.
+inline std::string found_cell(std::string const& value) {
+    constexpr std::size_t shown = 40;
+    return in_quotes(value.size() > shown ? value.substr(0, shown) + "…" : value) + " was found, expected ";
+}
+
+inline std::vector<std::string> answers_in(std::string const& cell, std::string const& who) {
+    const json list = parse_json(cell, who);
+    if (!list.is_array() || list.empty() ||
+        !std::ranges::all_of(list, [](json const& answer) { return answer.is_string(); }))
+        throw format_error(who + ": " + found_cell(cell) + "a JSON list of strings, at least one");
+    return list.get<std::vector<std::string>>();
+}
+
+inline std::optional<double> popularity_in(std::string const& cell, std::string const& who) {
+    if (cell.empty()) return std::nullopt;
+    double value = 0;
+    const auto [end, code] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+    if (code != std::errc{} || end != cell.data() + cell.size() || !std::isfinite(value) || value < 0)
+        throw format_error(who + ": " + found_cell(cell) + "a finite number of 0 or more, or nothing");
+    return value;
+}
+
+/// The questions of the first seed; all others have the same.
+inline std::vector<asked_question> questions_of(document_rows const& d, std::span<const std::uint64_t> seeds) {
+    const auto columns = question_columns_of(d);
+    if (d.size() % seeds.size() != 0)
+        throw format_error("examples.csv: " + counted(d.size(), "row") + ", expected the same number for each of the " +
+                           counted(seeds.size(), "seed") + " of manifest.json");
+    const std::size_t count = d.size() / seeds.size();
+    for (std::size_t n = 0; n < d.size(); ++n) {
+        const std::size_t first = n % count;
+        if (const auto expected = std::to_string(seeds[n / count]); columns.seed[n] != expected)
+            throw format_error(cell_of(d, "seed", n) + ", row " + std::to_string(n) + ": " +
+                               found_cell(columns.seed[n]) + expected + ": rows stand seed by seed");
+        const auto same = [&](auto const& values) { return values[n] == values[first]; };
+        if (!same(d.rows) || !same(d.names) || !same(d.topics) || !same(columns.text) || !same(columns.answers) ||
+            !same(columns.popularity))
+            throw format_error("examples.csv: " + d.who(n) + " under seed " + columns.seed[n] + " is expected to be " +
+                               d.who(first) + ", as under seed " + columns.seed[first] +
+                               ": all seeds have the same questions in the same order");
+    }
+    std::vector<asked_question> questions;
+    for (std::size_t n = 0; n < count; ++n)
+        questions.push_back({d.rows[n], d.names[n], d.topics[n], columns.text[n],
+                             answers_in(columns.answers[n], cell_of(d, "answers", n)),
+                             popularity_in(columns.popularity[n], cell_of(d, "popularity", n))});
+    return questions;
+}
+
+inline void check_marks(document_rows const& d, std::span<const double> marks, std::string const& column) {
+    for (std::size_t n = 0; n < marks.size(); ++n)
+        if (marks[n] != 0 && marks[n] != 1)
+            throw format_error(cell_of(d, column.c_str(), n) + ": " +
+                               (std::isnan(marks[n]) ? "no number" : exact_text(marks[n])) +
+                               " was found, expected 0 or 1");
+}
+
+inline void check_answer_ids(document_rows const& d, matrix_view<const std::int32_t> ids, std::string const& column) {
+    for (std::size_t n = 0; n < ids.rows; ++n) {
+        const auto row = ids.row(n);
+        const auto end = std::ranges::find_if(row, [](std::int32_t id) { return id < 0; });
+        if (std::any_of(end, row.end(), [](std::int32_t id) { return id != -1; }))
+            throw format_error("tokens.npz: array '" + column + "', " + d.who(n) +
+                               ": token ids and then −1 to the end are expected");
+    }
+}
+
+inline bucket_rule bucket_rule_of(json const& setting, std::string const& who) {
+    bucket_rule rule{if_present<std::vector<double>>(setting, "bucket_edges", who),
+                     required<std::size_t>(setting, "bucket_least", who)};
+    try {
+        check_bucket_rule(rule, who + ": bucket_edges and bucket_least");
+    } catch (option_error const& e) {
+        throw format_error(std::string(e.text()));
+    }
+    return rule;
+}
+
+} // namespace detail
+
+/// Whether a run is one of questions, which make_questions reads and make_study does not.
+inline bool is_of_questions(run_manifest const& manifest) {
+    const auto kind = manifest.setting.find("kind");
+    return kind != manifest.setting.end() && *kind == questions_kind;
+}
+
+/// Errors: format_error for a setting, column or kept value that a run of questions has and this run does not: marks
+/// other than 0 and 1, answers that are no JSON list of strings, popularities that are no numbers, seeds that do not
+/// have the same questions.
+inline finished_questions make_questions(run_results run) {
+    finished_questions q;
+    q.run = std::move(run);
+    constexpr const char* who = "manifest.json";
+    json const& setting = q.run.manifest.setting;
+    if (!is_of_questions(q.run.manifest))
+        throw format_error(std::string(who) + ": a run of questions is expected, whose key \"kind\" is " +
+                           in_quotes(questions_kind));
+    q.full = required<std::string>(setting, "full", who);
+    q.seeds = required<std::vector<std::uint64_t>>(setting, "seeds", who);
+    if (q.seeds.empty() || std::set(q.seeds.begin(), q.seeds.end()).size() != q.seeds.size())
+        throw format_error(std::string(who) + ": key \"seeds\": at least one seed is expected, and none twice");
+    q.shots = required<std::size_t>(setting, "shots", who);
+    q.rule = detail::bucket_rule_of(setting, who);
+    q.questions = detail::questions_of(q.run.documents, q.seeds);
+    results_table const& t = q.run.table;
+    const auto methods = q.run.methods();
+    try {
+        for (std::size_t v = 0; v < t.variants().size(); ++v) {
+            std::string const& name = t.variants()[v];
+            q.variants.push_back({name, v == 0 ? name : methods[v - 1].spec, t.of_documents("contains_" + name),
+                                  t.of_documents("exact_" + name), t.of_documents("answer_nll_" + name),
+                                  t.ids_of_positions("answer_" + name), t.of_positions("nll_" + name)});
+            detail::check_marks(q.run.documents, q.variants[v].contains, "contains_" + name);
+            detail::check_marks(q.run.documents, q.variants[v].exact, "exact_" + name);
+            detail::check_answer_ids(q.run.documents, q.variants[v].ids, "answer_" + name);
+        }
+    } catch (option_error const& e) {
+        throw format_error(std::string(who) + ": a run of questions is expected; " + e.what());
+    }
+    if (q.variants.empty()) throw format_error(std::string(who) + ": a run of questions is expected, without variants");
+    return q;
+}
 
 } // namespace bitlens
 
@@ -38471,6 +40511,12 @@ public:
         std::vector<double> rows;
         for (std::size_t k = 0; k < x.rows; ++k) rows.insert(rows.end(), y.begin(), y.end());
         return correlations(x, per_layer{rows.data(), x.rows, y.size()});
+    }
+
+    /// Of the mean of numbers that are all defined. Columns of equally many documents share their draws.
+    measured_interval mean_interval(std::span<const double> values) {
+        auto const* const draws = draws_of(values.size(), seed_);
+        return draws ? interval_of(resampled_means(*draws, values)) : too_few();
     }
 
     /// The means of both sets at every layer, over their documents that have a number there. The sets are drawn
@@ -39680,6 +41726,476 @@ inline layer_outliers outliers_of(std::span<const double> magnitude, std::span<c
 
 } // namespace bitlens
 
+// ---- bitlens/analysis/question_columns.hpp
+/// What a run of questions measures of every answer: its columns, and how they are filled.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
+
+/// Of each variant; a position is a generated token, the first at 0.
+inline std::vector<column> columns_of_questions() {
+    using enum column_shape;
+    const auto owner = column_owner::each_variant;
+    return {
+        {"contains", document, owner, "",
+         "1 where the first line of the answer contains a right one as the source's program looks for it, else 0"},
+        {"exact", document, owner, "", "1 where it is a right one after normalisation, else 0"},
+        {"answer_nll", document, owner, "nats per token", "mean of -log p over the generated tokens"},
+        {"answer", position, owner, "token id", "what was generated, -1 after the end", true},
+        {"nll", position, owner, "nats", "-log p of a generated token, NaN after the end"},
+    };
+}
+
+/// Fills a row of them. text: what the generated ids stand for.   Errors: shape_error for more tokens than `positions`,
+/// those of the table.
+inline void write_answer(generated_text const& generated, std::string_view text, std::span<const std::string> answers,
+                         std::size_t positions, results_row& row) {
+    if (generated.ids.size() > positions)
+        throw shape_error("write_answer: " + std::to_string(generated.ids.size()) + " tokens, expected at most " +
+                          std::to_string(positions));
+    const std::string_view line = first_line(text);
+    row.number("contains", contains_answer(line, answers) ? 1.0 : 0.0);
+    row.number("exact", matches_answer(line, answers) ? 1.0 : 0.0);
+    row.number("answer_nll", mean<double>(generated.nll));
+    std::vector<std::int32_t> ids(positions, token_rows::no_token);
+    std::vector<double> nll(positions, undefined_number);
+    std::ranges::copy(generated.ids, ids.begin());
+    std::ranges::copy(generated.nll, nll.begin());
+    row.positions<std::int32_t>("answer", ids);
+    row.positions<double>("nll", nll);
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/question_numbers.hpp
+/// The numbers behind the tables and figures of a run of questions: accuracies, what methods lose of them, and which
+/// answers change.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// Which answers count as right: those that contain one of the answers, as in the paper's source, or those that are one
+/// after normalization.
+enum class answer_mark : std::uint8_t { contains, exact };
+
+inline constexpr std::array answer_marks{answer_mark::contains, answer_mark::exact};
+
+inline std::string_view name(answer_mark mark) noexcept { return mark == answer_mark::contains ? "contains" : "exact"; }
+
+inline std::span<const double> marks_of(given_answers const& variant, answer_mark mark) noexcept {
+    return mark == answer_mark::contains ? variant.contains : variant.exact;
+}
+
+/// A number of every seed of shots: their mean, and how far seeds are apart.
+struct over_seeds {
+    std::vector<measured> of_seed;
+    measured mean;
+    measured spread; // the sample's standard deviation over seeds
+};
+
+/// The share of right answers of one variant to some questions. Its interval is Wilson's, of the mean share among as
+/// many items as there are questions: answers to one question under several seeds are no independent items.
+struct accuracy {
+    over_seeds share;
+    measured_interval within;
+};
+
+/// Answers to the same questions by the full model and by a method, under one seed.
+struct answer_flips {
+    std::size_t both = 0, lost = 0, gained = 0,
+                neither = 0; // lost: only the full model's is right; gained: only the method's
+    double chance = 1;       // McNemar's exact test of lost against gained
+};
+
+/// accuracy(full) − accuracy(method). Its interval is of 1000 bootstrap resamples of the questions, each with its
+/// answers under all seeds.
+struct degradation {
+    over_seeds lost;
+    measured_interval within;
+    std::vector<answer_flips> flips; // of each seed: a test of its own, because seeds share their questions
+};
+
+/// What variants make of some questions.
+struct group_numbers {
+    std::vector<std::size_t> questions;
+    std::vector<accuracy> variants;   // as those of finished_questions
+    std::vector<degradation> methods; // method m is variant m + 1
+};
+
+/// Two methods, and whether they change the same answers, a question under a seed being one. Chance: the overlap of
+/// random sets of as many of the answers that can change so, roughly.
+struct shared_flips {
+    std::size_t first, second; // methods
+    std::size_t lost_first, lost_second, lost_by_both;
+    measured lost_overlap, lost_chance; // Jaccard
+    std::size_t gained_first, gained_second, gained_by_both;
+    measured gained_overlap, gained_chance;
+};
+
+/// One mark over all questions and bucket by bucket.
+struct mark_numbers {
+    answer_mark mark;
+    group_numbers all;
+    std::vector<group_numbers> buckets; // as those of question_numbers
+    std::vector<shared_flips> pairs;    // of methods
+};
+
+struct question_numbers {
+    question_buckets buckets;
+    std::array<mark_numbers, answer_marks.size()> marks;
+
+    mark_numbers const& of(answer_mark mark) const noexcept { return marks[static_cast<std::size_t>(mark)]; }
+};
+
+/// Why a run has no buckets.
+inline undefined no_buckets() { return {"no question has a popularity"}; }
+
+namespace detail {
+
+inline undefined no_questions() { return {"there are no questions"}; }
+
+inline over_seeds over_seeds_of(std::vector<double> const& values, bool any) {
+    over_seeds found{{}, no_questions(), undefined{"one seed of shots has no spread"}};
+    for (const double x : values) found.of_seed.push_back(any ? measured(x) : measured(no_questions()));
+    if (!any) {
+        found.spread = no_questions();
+        return found;
+    }
+    found.mean = bitlens::mean(values);
+    const double n = static_cast<double>(values.size());
+    if (values.size() > 1) found.spread = std::sqrt(variance(values) * n / (n - 1));
+    return found;
+}
+
+/// number(seed, question) of some questions: the mean of each seed.
+template <class Number>
+over_seeds seed_means(finished_questions const& q, std::span<const std::size_t> questions, Number const& number) {
+    std::vector<double> means;
+    for (std::size_t k = 0; k < q.seeds.size(); ++k) {
+        double sum = 0;
+        for (const std::size_t i : questions) sum += number(k, i);
+        means.push_back(questions.empty() ? 0 : sum / static_cast<double>(questions.size()));
+    }
+    return over_seeds_of(means, !questions.empty());
+}
+
+inline accuracy accuracy_of(finished_questions const& q, answer_mark mark, std::size_t variant,
+                            std::span<const std::size_t> questions) {
+    const auto marks = marks_of(q.variants[variant], mark);
+    accuracy a{seed_means(q, questions, [&](std::size_t k, std::size_t i) { return marks[q.row(k, i)]; }),
+               {no_questions(), no_questions()}};
+    if (!questions.empty())
+        if (const auto within = wilson_interval(std::min(1.0, *a.share.mean), questions.size()))
+            a.within = {within->lo, within->hi};
+    return a;
+}
+
+inline answer_flips flips_of(finished_questions const& q, answer_mark mark, std::size_t variant, std::size_t seed,
+                             std::span<const std::size_t> questions) {
+    const auto full = marks_of(q.variants[0], mark), method = marks_of(q.variants[variant], mark);
+    answer_flips f;
+    for (const std::size_t i : questions) {
+        const std::size_t row = q.row(seed, i);
+        ++(full[row] != 0 ? (method[row] != 0 ? f.both : f.lost) : (method[row] != 0 ? f.gained : f.neither));
+    }
+    f.chance = mcnemar_chance(f.lost, f.gained);
+    return f;
+}
+
+} // namespace detail
+
+/// Of each of some questions: how much more often the full model is right than a method, over all seeds.
+inline std::vector<double> lost_marks(finished_questions const& q, answer_mark mark, std::size_t variant,
+                                      std::span<const std::size_t> questions) {
+    const auto full = marks_of(q.variants[0], mark), method = marks_of(q.variants[variant], mark);
+    std::vector<double> lost;
+    for (const std::size_t i : questions) {
+        double sum = 0;
+        for (std::size_t k = 0; k < q.seeds.size(); ++k) sum += full[q.row(k, i)] - method[q.row(k, i)];
+        lost.push_back(sum / static_cast<double>(q.seeds.size()));
+    }
+    return lost;
+}
+
+/// Of some questions.
+inline group_numbers numbers_of(finished_questions const& q, answer_mark mark, std::vector<std::size_t> questions,
+                                resampler& draws) {
+    group_numbers g{std::move(questions), {}, {}};
+    for (std::size_t v = 0; v < q.variants.size(); ++v) {
+        g.variants.push_back(detail::accuracy_of(q, mark, v, g.questions));
+        if (v == 0) continue;
+        const auto full = marks_of(q.variants[0], mark), method = marks_of(q.variants[v], mark);
+        degradation d{
+            detail::seed_means(q, g.questions,
+                               [&](std::size_t k, std::size_t i) { return full[q.row(k, i)] - method[q.row(k, i)]; }),
+            draws.mean_interval(lost_marks(q, mark, v, g.questions)),
+            {}};
+        for (std::size_t k = 0; k < q.seeds.size(); ++k)
+            d.flips.push_back(detail::flips_of(q, mark, v, k, g.questions));
+        g.methods.push_back(std::move(d));
+    }
+    return g;
+}
+
+namespace detail {
+
+inline measured jaccard_of_flips(std::span<const std::size_t> a, std::span<const std::size_t> b) {
+    return {jaccard(a, b), "neither method changes an answer so"};
+}
+inline measured flips_by_chance(std::size_t a, std::size_t b, std::size_t of) {
+    if (a == 0 || b == 0) return undefined{"one of the methods changes no answer so"};
+    return jaccard_by_chance(a, b, of);
+}
+
+/// Rows at which the full model is right or not, and those of them at which each method differs.
+struct flipped_rows {
+    std::size_t of = 0;
+    std::vector<std::vector<std::size_t>> methods;
+};
+
+inline flipped_rows flipped_rows_of(finished_questions const& q, answer_mark mark, bool full_is_right) {
+    const auto full = marks_of(q.variants[0], mark);
+    flipped_rows found{0, std::vector<std::vector<std::size_t>>(q.methods())};
+    for (std::size_t row = 0; row < full.size(); ++row) {
+        if ((full[row] != 0) != full_is_right) continue;
+        ++found.of;
+        for (std::size_t m = 0; m < q.methods(); ++m)
+            if (marks_of(q.variants[m + 1], mark)[row] != full[row]) found.methods[m].push_back(row);
+    }
+    return found;
+}
+
+} // namespace detail
+
+inline std::vector<shared_flips> shared_flips_of(finished_questions const& q, answer_mark mark) {
+    const auto lost = detail::flipped_rows_of(q, mark, true), gained = detail::flipped_rows_of(q, mark, false);
+    std::vector<shared_flips> pairs;
+    for (std::size_t a = 0; a < q.methods(); ++a)
+        for (std::size_t b = a + 1; b < q.methods(); ++b) {
+            auto const &la = lost.methods[a], &lb = lost.methods[b], &ga = gained.methods[a], &gb = gained.methods[b];
+            pairs.push_back({a, b, la.size(), lb.size(), common_members(la, lb), detail::jaccard_of_flips(la, lb),
+                             detail::flips_by_chance(la.size(), lb.size(), lost.of), ga.size(), gb.size(),
+                             common_members(ga, gb), detail::jaccard_of_flips(ga, gb),
+                             detail::flips_by_chance(ga.size(), gb.size(), gained.of)});
+        }
+    return pairs;
+}
+
+/// All of it.
+inline question_numbers numbers_of(finished_questions const& q) {
+    std::vector<std::optional<double>> popularity;
+    for (auto const& asked : q.questions) popularity.push_back(asked.popularity);
+    std::vector<std::size_t> all(q.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    resampler draws(q.resampling_seed());
+    const auto buckets = make_buckets(popularity, q.rule);
+    const auto of = [&](answer_mark mark) {
+        mark_numbers m{mark, numbers_of(q, mark, all, draws), {}, shared_flips_of(q, mark)};
+        for (auto const& bucket : buckets.buckets) m.buckets.push_back(numbers_of(q, mark, bucket.questions, draws));
+        return m;
+    };
+    return {buckets, {of(answer_mark::contains), of(answer_mark::exact)}};
+}
+
+/// A question whose answer is right with the full model alone, or with methods alone.
+struct changed_question {
+    std::size_t question;
+    std::size_t seed;    // the first under which it is so: its place among the run's seeds
+    std::size_t seeds;   // under how many it is so
+    std::size_t methods; // that are right under that seed
+    double nll; // mean loss of the right answer's tokens under those seeds: the surer, the smaller; infinite if unknown
+};
+
+namespace detail {
+
+/// right: whether the full model is; the methods are all the other way, or at least one is.
+inline std::vector<changed_question> changed_questions(finished_questions const& q, answer_mark mark, bool full) {
+    std::vector<changed_question> found;
+    if (q.methods() == 0) return found;
+    for (std::size_t i = 0; i < q.size(); ++i) {
+        changed_question here{i, 0, 0, 0, 0};
+        double nll = 0;
+        std::size_t answers = 0;
+        for (std::size_t k = 0; k < q.seeds.size(); ++k) {
+            const std::size_t row = q.row(k, i);
+            const auto is_right = [&](given_answers const& v) { return marks_of(v, mark)[row] != 0; };
+            const auto methods = std::span(q.variants).subspan(1);
+            const auto right = static_cast<std::size_t>(std::ranges::count_if(methods, is_right));
+            if (is_right(q.variants[0]) != full || (right == 0) != full) continue;
+            if (here.seeds++ == 0) {
+                here.seed = k;
+                here.methods = right;
+            }
+            for (given_answers const& v : q.variants)
+                if (is_right(v)) {
+                    nll += v.nll[row];
+                    ++answers;
+                }
+        }
+        if (here.seeds == 0) continue;
+        here.nll = std::isfinite(nll) ? nll / static_cast<double>(answers) : std::numeric_limits<double>::infinity();
+        found.push_back(here);
+    }
+    std::ranges::stable_sort(found, [](changed_question const& a, changed_question const& b) {
+        return std::tuple(b.seeds, b.methods, a.nll) < std::tuple(a.seeds, a.methods, b.nll);
+    });
+    return found;
+}
+
+} // namespace detail
+
+/// Questions that only the full model answers while every method fails, the hardest losses first: those under most
+/// seeds, then those where the full model was surest of its answer (the loss of its tokens; popularity says less of how
+/// well this model knew it).
+inline std::vector<changed_question> only_full_answers(finished_questions const& q, answer_mark mark) {
+    return detail::changed_questions(q, mark, true);
+}
+
+/// Questions that the full model fails and a method answers: those under most seeds first, then those of most methods,
+/// then those of which the methods were surest.
+inline std::vector<changed_question> only_quantized_answer(finished_questions const& q, answer_mark mark) {
+    return detail::changed_questions(q, mark, false);
+}
+
+} // namespace bitlens
+
+// ---- bitlens/analysis/shared_foretelling.hpp
+/// shared_foretelling: whether what foretells the errors of documents also foretells which answers a method loses.
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// A quantity of the full model, at its last layer where it has layers.
+struct shared_quantity {
+    std::string name;
+    measured with_error; // rank correlation with the errors of documents
+    measured_interval error_interval;
+    measured with_loss; // with 1 where a right answer is lost, 0 where it is kept, over those that the full model gives
+    measured_interval loss_interval;
+};
+
+/// Of one method.
+struct shared_foretelling {
+    std::string method;
+    std::size_t right_before, lost; // answers
+    std::vector<shared_quantity> quantities;
+    measured agreement; // rank correlation of the two, over quantities
+};
+
+namespace detail {
+
+inline std::span<const double> last_layer_of(recorded_quantity const& q) { return q.values().row(q.values().rows - 1); }
+
+/// Whether a method loses the answers that the full model gives, and the rows of these answers.
+struct lost_answers {
+    std::vector<std::size_t> rows;
+    std::vector<double> is_lost; // 1 or 0
+};
+inline lost_answers lost_answers_of(choice_results const& r, std::size_t variant) {
+    lost_answers found;
+    for (std::size_t q = 0; q < r.questions.size(); ++q) {
+        if (!r.is_right(0, choice_score::sum, q)) continue;
+        found.rows.push_back(r.questions[q].first + r.questions[q].answer);
+        found.is_lost.push_back(r.is_right(variant, choice_score::sum, q) ? 0.0 : 1.0);
+    }
+    return found;
+}
+
+inline std::vector<measured_interval> rank_intervals(std::span<const resampled_pair> pairs, std::size_t items,
+                                                     std::uint64_t seed) {
+    std::vector<measured_interval> out;
+    for (auto const& both : measured_intervals_of(pairs, items, seed)) out.push_back(both.spearman);
+    return out;
+}
+
+} // namespace detail
+
+/// Of each method that both runs have, and each quantity that both recorded of the full model. A question has the
+/// quantities of its right choice, read behind the question.
+/// Errors: option_error for a second run that is of no choices, or no method in common.
+inline std::vector<shared_foretelling> share_foretelling(finished_study const& documents,
+                                                         finished_study const& choices) {
+    const auto results = choices_of(choices);
+    if (!results)
+        throw option_error("shared foretelling: a second run of questions of several choices is expected, one of "
+                           "documents was found");
+    const auto of_documents = recorded_quantities(documents), of_choices = recorded_quantities(choices);
+    std::vector<std::pair<std::size_t, std::size_t>> common;
+    for (std::size_t i = 0; i < of_documents.size(); ++i)
+        for (std::size_t j = 0; j < of_choices.size(); ++j)
+            if (of_documents[i].name == of_choices[j].name) common.emplace_back(i, j);
+    std::vector<shared_foretelling> all;
+    for (auto const& m : documents.methods) {
+        const auto same = std::ranges::find_if(
+            choices.methods, [&](method_columns const& other) { return other.name == m.name && other.spec == m.spec; });
+        if (same == choices.methods.end()) continue;
+        const auto answers =
+            detail::lost_answers_of(*results, static_cast<std::size_t>(same - choices.methods.begin()) + 1);
+        shared_foretelling found{m.name,
+                                 answers.rows.size(),
+                                 static_cast<std::size_t>(std::ranges::count(answers.is_lost, 1.0)),
+                                 {},
+                                 undefined{}};
+        std::vector<resampled_pair> with_error, with_loss;
+        std::vector<double> errors, losses; // correlations, quantity by quantity
+        for (auto const& [i, j] : common) {
+            const auto of_document = detail::last_layer_of(of_documents[i]);
+            std::vector<double> of_answers;
+            for (const std::size_t row : answers.rows) of_answers.push_back(detail::last_layer_of(of_choices[j])[row]);
+            found.quantities.push_back({of_documents[i].name,
+                                        rank_correlation(of_document, m.error),
+                                        {undefined{}, undefined{}},
+                                        rank_correlation(of_answers, answers.is_lost),
+                                        {undefined{}, undefined{}}});
+            with_error.emplace_back(of_document, m.error);
+            with_loss.emplace_back(of_answers, answers.is_lost);
+            auto const& q = found.quantities.back();
+            if (!q.with_error || !q.with_loss) continue;
+            errors.push_back(*q.with_error);
+            losses.push_back(*q.with_loss);
+        }
+        const auto error_intervals = detail::rank_intervals(with_error, documents.size(), documents.seed);
+        const auto loss_intervals = detail::rank_intervals(with_loss, answers.rows.size(), choices.seed);
+        for (std::size_t q = 0; q < found.quantities.size(); ++q) {
+            found.quantities[q].error_interval = error_intervals[q];
+            found.quantities[q].loss_interval = loss_intervals[q];
+        }
+        found.agreement = rank_correlation(errors, losses);
+        all.push_back(std::move(found));
+    }
+    if (all.empty()) throw option_error("shared foretelling: a method that both runs have is expected, none was found");
+    return all;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/analysis/size_study.hpp
 /// size_study: the same study of several models, and what the paper finds of each of them beside how large it is.
 
@@ -40124,6 +42640,45 @@ std::vector<std::vector<double>> window_losses(
 // ---- bitlens/page.hpp
 /// page/: what shows the numbers of a run: tables, figures, words, the paper's findings beside them, and the report.
 
+// ---- bitlens/page/choice_table.hpp
+/// What methods leave of the answers that a model chooses among several.
+
+#include <cstddef>
+#include <string>
+
+namespace bitlens {
+
+/// Variant by variant and score by score: the share of right choices, and what changed against the full model's.
+inline table choices_table(finished_study const& s, choice_results const& r) {
+    table t{"choices",
+            "Right choices among several answers, before and after",
+            {{"method", "method"},
+             {"score", "likeliest by"},
+             {"accuracy", "right", 4},
+             {"lost", "right before alone"},
+             {"gained", "right after alone"},
+             {"same", "same choice", 4},
+             {"chance", "McNemar's p", 4}},
+            {},
+            {"Over " + counted(r.questions.size(), "question") +
+             ". A choice is the likeliest by the loss of all its tokens behind the question, or by that loss over the "
+             "bytes of its text. McNemar's exact test asks whether as many answers could have been lost and gained by "
+             "chance."}};
+    const double all = static_cast<double>(r.questions.size());
+    for (const choice_score by : choice_scores)
+        for (std::size_t v = 0; v < r.made.size(); ++v) {
+            const std::string method = v == 0 ? std::string(full_model_name) : s.methods[v - 1].name;
+            const measured none = undefined{"of the full model"};
+            const auto f = flips_of(r, v, by);
+            t.add({method, std::string(name(by)), accuracy_of(r, v, by), v == 0 ? cell(none) : cell(f.lost),
+                   v == 0 ? cell(none) : cell(f.gained), v == 0 ? none : measured(static_cast<double>(f.same) / all),
+                   v == 0 ? none : measured(f.chance)});
+        }
+    return t;
+}
+
+} // namespace bitlens
+
 // ---- bitlens/page/claim.hpp
 /// claim: one finding of the paper, put as a question to a run, with what each method or pair answers.
 
@@ -40196,6 +42751,17 @@ inline std::string verdict_rule() {
            "layers holds where more than half of them show it, and agrees in most layers where not all do (of the MLP "
            "outputs the paper itself says “most”). That no topic prevails agrees where it holds so of every topic, and "
            "differs where it fails so of one. Overlaps are set against those of random sets, 2.5 % to each side.";
+}
+
+/// Claims with what a run answers. The notes say how verdicts are found, and of what the paper's numbers are.
+inline table claims_table(std::span<const claim> found, std::vector<std::string> notes) {
+    table t{"claims",
+            "What the paper finds, and what this run shows",
+            {{"verdict", "verdict"}, {"finding", "finding"}, {"paper", "the paper"}, {"run", "this run"}},
+            {},
+            std::move(notes)};
+    for (auto const& c : found) t.add({verdict(c), c.question, c.paper, c.answer.text});
+    return t;
 }
 
 namespace detail {
@@ -40996,14 +43562,8 @@ inline std::vector<claim> claims_of(evidence const& e) {
 
 /// The verdict first, whose rule is the first note. How strong a finding is, the numbers say.
 inline table claims_table(std::span<const claim> found) {
-    table t{"claims",
-            "What the paper finds, and what this run shows",
-            {{"verdict", "verdict"}, {"finding", "finding"}, {"paper", "the paper"}, {"run", "this run"}},
-            {},
-            {verdict_rule(),
-             "The paper's numbers are of other models, methods and documents: " + std::string(published::source)}};
-    for (auto const& c : found) t.add({verdict(c), c.question, c.paper, c.answer.text});
-    return t;
+    return claims_table(found, {verdict_rule(), "The paper's numbers are of other models, methods and documents: " +
+                                                    std::string(published::source)});
 }
 
 } // namespace bitlens
@@ -42181,7 +44741,7 @@ inline double upper_half_line(finished_study const& s) { return static_cast<doub
 inline chart correlation_chart(finished_study const& s, std::string name, std::string title) {
     chart c = empty_chart(std::move(name), std::move(title), layer_axis(), {"Pearson correlation"});
     c.zero_line = true;
-    c.split = upper_half_line(s);
+    c.splits = {upper_half_line(s)};
     return c;
 }
 
@@ -42338,7 +44898,7 @@ inline figure kurtosis_figure(finished_study const& s, std::size_t v, resampler&
                                       detail::layer_axis(), {"mean kurtosis (log scale)", scale::logarithmic});
         c.series = detail::large_and_ctrl(draws.means(values, s.sets[v]), 0);
         c.note = detail::size_note(s.sets[v]);
-        c.split = detail::upper_half_line(s);
+        c.splits = {detail::upper_half_line(s)};
         f.charts.push_back(std::move(c));
     };
     add("r", s.kurtosis_r);
@@ -43764,8 +46324,743 @@ std::string worst_located_html(finished_study const& s, location_content const& 
 
 } // namespace bitlens
 
-// ---- bitlens/page/report.hpp
-/// write_report: turns the folder of a finished run into summary.json, figures and report.html, without a model.
+// ---- bitlens/page/published_questions.hpp
+/// What the paper (arXiv 2506.12044, §7.2 and appendix F) reports of PopQA, to stand beside a run of questions.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace bitlens::published {
+
+inline constexpr std::string_view questions_source =
+    "arXiv 2506.12044: base models of 7 to 70 billion parameters in 16 bits, the 14,000 questions of PopQA behind 15 "
+    "examples each, greedy answers, the mark of its source (containment).";
+
+/// log10 of the popularities whose questions lose most (figure 5).
+inline constexpr double middle_low = 2.8, middle_high = 4.8;
+/// What they lose of the accuracy at least: NF3 and AWQ3, Mistral-12B.
+inline constexpr double middle_lost = 0.10;
+/// The share of the questions above them.
+inline constexpr double popular_share = 0.06;
+/// Figure 19.
+inline constexpr std::size_t popularity_buckets = 8, fewest_in_bucket = 100;
+
+inline table questions_table() {
+    table t{"published_questions",
+            "In the paper: PopQA under quantization",
+            {{"what", "what"}, {"value", "value", 2}, {"where", "where"}},
+            {},
+            {std::string(questions_source), "The edges of the buckets are not given."}};
+    t.add({"log10 of popularity from which on accuracies drop most", middle_low, "figure 5"});
+    t.add({"to", middle_high, "figure 5"});
+    t.add({"accuracy lost there, more than", middle_lost, "§7.2, Mistral-12B, NF3 and AWQ3"});
+    t.add({"share of the questions above", popular_share, "§7.2"});
+    t.add({"buckets", popularity_buckets, "figure 19"});
+    t.add({"questions of a bucket, at least", fewest_in_bucket, "figure 19"});
+    return t;
+}
+
+} // namespace bitlens::published
+
+// ---- bitlens/page/question_claims.hpp
+/// What the paper finds of questions and popularity, put to a run of questions.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+/// What claims are made from. The mark is the paper's: containment.
+struct question_evidence {
+    finished_questions const& questions;
+    question_numbers const& numbers;
+};
+
+namespace detail {
+
+/// Questions with low ≤ log10(popularity) < high.
+inline std::vector<std::size_t> questions_between(finished_questions const& q, double low, double high) {
+    std::vector<std::size_t> found;
+    for (std::size_t i = 0; i < q.size(); ++i) {
+        if (!q.questions[i].popularity) continue;
+        const double x = std::log10(*q.questions[i].popularity); // −∞ of 0
+        if (low <= x && x < high) found.push_back(i);
+    }
+    return found;
+}
+
+inline constexpr double any_popularity = std::numeric_limits<double>::infinity();
+
+inline std::string mean_text(std::span<const double> lost) {
+    return lost.empty() ? std::string("not defined") : signed_text(mean(lost), 3);
+}
+
+/// Of every method: does it lose less of some questions than of others?
+inline run_answer ask_less_lost(finished_questions const& q, std::span<const std::size_t> some,
+                                std::span<const std::size_t> others) {
+    run_answer all;
+    for (std::size_t v = 1; v < q.variants.size(); ++v) {
+        const auto a = lost_marks(q, answer_mark::contains, v, some);
+        const auto b = lost_marks(q, answer_mark::contains, v, others);
+        answer one{q.variants[v].name + " " + mean_text(a) + " against " + mean_text(b), outcome::not_defined};
+        if (!a.empty() && !b.empty())
+            one.found =
+                judge(resample(std::min(a.size(), b.size()), q.resampling_seed(), [&](random_generator& random) {
+                    const double first = resampled_mean(a, random);
+                    return first < resampled_mean(b, random);
+                }));
+        all.text += (all.text.empty() ? "" : "; ") + one.text;
+        all.answers.push_back(std::move(one));
+    }
+    if (all.answers.empty()) all.text = "nothing to compare";
+    return all;
+}
+
+/// Of a bucket at an end against all those between the ends.
+inline run_answer ask_end_against_middle(question_evidence const& e, bool highest) {
+    auto const& buckets = e.numbers.buckets.buckets;
+    if (buckets.size() < 3) return {{}, buckets.empty() ? no_buckets().reason : "too few questions for three buckets"};
+    std::vector<std::size_t> middle;
+    for (auto const& b : std::span(buckets).subspan(1, buckets.size() - 2))
+        middle.insert(middle.end(), b.questions.begin(), b.questions.end());
+    return ask_less_lost(e.questions, (highest ? buckets.back() : buckets.front()).questions, middle);
+}
+
+} // namespace detail
+
+namespace question_claims {
+
+inline claim rare_lose_less(question_evidence const& e) {
+    return {"The least popular questions are degraded less than others: accuracy lost in the lowest bucket, against "
+            "the buckets between lowest and highest",
+            "so for NF3 and AWQ3 of Mistral-12B (figure 5), and usually of the other models (figure 17)",
+            detail::ask_end_against_middle(e, false)};
+}
+
+inline claim popular_lose_less(question_evidence const& e) {
+    return {"So are the most popular ones: accuracy lost in the highest bucket, against the same",
+            "so for NF3 and AWQ3 of Mistral-12B (figure 5)", detail::ask_end_against_middle(e, true)};
+}
+
+inline claim middle_loses_more(question_evidence const& e) {
+    finished_questions const& q = e.questions;
+    auto others = detail::questions_between(q, -detail::any_popularity, published::middle_low);
+    const auto above = detail::questions_between(q, published::middle_high, detail::any_popularity);
+    others.insert(others.end(), above.begin(), above.end());
+    return {
+        "Others are degraded less than the questions with a log10 popularity between 2.8 and 4.8, whatever the "
+        "buckets: accuracy lost",
+        "these are the most affected (figure 5)",
+        detail::ask_less_lost(q, others, detail::questions_between(q, published::middle_low, published::middle_high))};
+}
+
+/// The paper's number is of 3 bits; methods that name more are not asked.
+inline claim middle_loses_a_tenth(question_evidence const& e) {
+    finished_questions const& q = e.questions;
+    const auto middle = detail::questions_between(q, published::middle_low, published::middle_high);
+    run_answer all;
+    for (std::size_t v = 1; v < q.variants.size(); ++v) {
+        if (bits_of(std::string_view(q.variants[v].spec)) != 3) continue;
+        const auto lost = lost_marks(q, answer_mark::contains, v, middle);
+        answer one{q.variants[v].name + " " + detail::mean_text(lost), outcome::not_defined};
+        if (!lost.empty())
+            one.found = detail::judge(detail::resample(lost.size(), q.resampling_seed(), [&](random_generator& random) {
+                return detail::resampled_mean(lost, random) > published::middle_lost;
+            }));
+        all.text += (all.text.empty() ? "" : "; ") + one.text;
+        all.answers.push_back(std::move(one));
+    }
+    all.text = all.answers.empty() ? "no method of 3 bits"
+                                   : all.text + " (" + counted(middle.size(), "question") + " of that popularity)";
+    return {"Methods of 3 bits lose more than 0.10 of the accuracy there", "more than 0.10 (NF3 and AWQ3, Mistral-12B)",
+            std::move(all)};
+}
+
+/// About the questions, not about methods.
+inline claim few_are_popular(question_evidence const& e) {
+    constexpr double rounding = 0.005; // of the paper's per cent
+    finished_questions const& q = e.questions;
+    const std::size_t above = detail::questions_between(q, published::middle_high, detail::any_popularity).size();
+    const std::size_t known = q.size() - e.numbers.buckets.without;
+    claim c{"Few questions are more popular: the share with a log10 popularity of 4.8 or more",
+            "0.06",
+            {{}, no_buckets().reason}};
+    if (known == 0) return c;
+    const double share = static_cast<double>(above) / static_cast<double>(known);
+    c.answer.text = detail::signed_text(share, 3) + " (" + std::to_string(above) + " of " + std::to_string(known) + ")";
+    outcome found = outcome::undecided;
+    if (known >= fewest_documents) {
+        const auto within = wilson_interval(share, known);
+        if (within->lo > published::popular_share + rounding || within->hi < published::popular_share - rounding)
+            found = outcome::differs;
+        else if (within->lo >= published::popular_share / 2 && within->hi <= published::popular_share * 2)
+            found = outcome::agrees;
+    }
+    c.answer.answers.push_back({c.answer.text, found});
+    return c;
+}
+
+} // namespace question_claims
+
+/// In the order in which the page shows them.
+inline std::vector<claim> claims_of(question_evidence const& e) {
+    return {question_claims::rare_lose_less(e), question_claims::popular_lose_less(e),
+            question_claims::middle_loses_more(e), question_claims::middle_loses_a_tenth(e),
+            question_claims::few_are_popular(e)};
+}
+
+/// The rule of the verdicts, for the reader of the page.
+inline std::string question_verdict_rule() {
+    return "How a verdict is found, for each method, by containment: a finding agrees where it holds in at least 97.5 "
+           "% of " +
+           std::to_string(bootstrap_resamples) +
+           " bootstrap resamples of the questions on either side, each with its answers under all seeds; it differs "
+           "where it fails in as many, and is not decided between, nor where fewer than " +
+           std::to_string(fewest_documents) +
+           " questions could be resampled. A share differs where its 95 % interval does not meet what the paper's "
+           "rounds to, and agrees where it does and lies between half and twice that.";
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/question_figures.hpp
+/// The figures of a run of questions: the paper's figures 5 and 17, 18, and 19.
+
+// ---- bitlens/page/question_tables.hpp
+/// The tables of a run of questions.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitlens {
+
+/// What tables and figures call a mark.
+inline std::string mark_words(answer_mark mark) {
+    return mark == answer_mark::contains ? "containment" : "exact match";
+}
+
+/// What a variant answered in a row, to be shown: the first line of its tokens, as the marks take it, without white
+/// space around it. Errors: format_error for a token that the run does not know.
+inline std::string answer_text(finished_questions const& q, std::size_t variant, std::size_t row) {
+    std::string bytes;
+    for (const std::int32_t id : q.variants[variant].ids.row(row)) {
+        if (id < 0) break;
+        bytes += q.run.texts[id];
+    }
+    return visible_text(detail::with_single_spaces(first_line(bytes)));
+}
+
+namespace detail {
+
+inline std::string lost_note() {
+    return "Lost: the full model's accuracy minus the method's. Its interval: " + std::to_string(bootstrap_resamples) +
+           " bootstrap resamples of the questions, each with both models' answers under all seeds.";
+}
+inline constexpr std::string_view accuracy_note =
+    "Accuracies are shares, means over seeds; their 95 % intervals are Wilson's, of as many items as there are "
+    "questions, whatever the seeds.";
+inline constexpr std::string_view spread_note = "Spread: standard deviation over seeds of examples.";
+inline constexpr std::string_view mcnemar_note =
+    "McNemar: how often chance alone would part the answers that only one of the two models has right as far as this, "
+    "to either side (exact); seeds share their questions, so each has a test of its own.";
+
+inline std::string seed_words(finished_questions const& q) { return "seed " + std::to_string(q.seeds.front()); }
+
+inline std::string flips_note(finished_questions const& q) {
+    return "Right to wrong, wrong to right and McNemar: under " + seed_words(q) + ". " + std::string(mcnemar_note);
+}
+
+/// Accuracy and its interval.
+inline void add_accuracy(std::vector<cell>& row, accuracy const& a) {
+    row.insert(row.end(), {a.share.mean, a.within.lo, a.within.hi});
+}
+
+/// What is lost, and its interval.
+inline void add_lost(std::vector<cell>& row, degradation const& d) {
+    row.insert(row.end(), {d.lost.mean, d.within.lo, d.within.hi});
+}
+
+inline void add_flips(std::vector<cell>& row, answer_flips const& f) {
+    row.insert(row.end(), {f.lost, f.gained, f.chance});
+}
+
+} // namespace detail
+
+/// Every model over all questions, by both marks.
+inline table accuracy_table(finished_questions const& q, question_numbers const& n) {
+    table t{"accuracy",
+            "How often is each model right?",
+            {{"mark", "mark"},
+             {"model", "model"},
+             {"questions", "questions"},
+             {"accuracy", "accuracy", 4},
+             {"low", "95 % from", 4},
+             {"high", "to", 4},
+             {"spread", "spread over seeds", 4}},
+            {},
+            {std::string(detail::accuracy_note), std::string(detail::spread_note)}};
+    for (auto const& mark : n.marks)
+        for (std::size_t v = 0; v < q.variants.size(); ++v) {
+            std::vector<cell> row{mark_words(mark.mark), q.variants[v].name, q.size()};
+            detail::add_accuracy(row, mark.all.variants[v]);
+            row.emplace_back(mark.all.variants[v].share.spread);
+            t.add(std::move(row));
+        }
+    return t;
+}
+
+/// What every method loses of it.
+inline table degradation_table(finished_questions const& q, question_numbers const& n) {
+    table t{"degradation",
+            "What does each method lose?",
+            {{"mark", "mark"},
+             {"method", "method"},
+             {"lost", "lost", 4},
+             {"lost_low", "95 % from", 4},
+             {"lost_high", "to", 4},
+             {"lost_spread", "spread over seeds", 4},
+             {"right_to_wrong", "right to wrong"},
+             {"wrong_to_right", "wrong to right"},
+             {"mcnemar", "McNemar", 4}},
+            {},
+            {detail::lost_note(), detail::flips_note(q)}};
+    for (auto const& mark : n.marks)
+        for (std::size_t m = 0; m < q.methods(); ++m) {
+            degradation const& d = mark.all.methods[m];
+            std::vector<cell> row{mark_words(mark.mark), q.variants[m + 1].name};
+            detail::add_lost(row, d);
+            row.emplace_back(d.lost.spread);
+            detail::add_flips(row, d.flips.front());
+            t.add(std::move(row));
+        }
+    return t;
+}
+
+/// Figure 18 as numbers.
+inline table bucket_accuracy_table(finished_questions const& q, question_numbers const& n) {
+    table t{"bucket_accuracy",
+            "Accuracy by popularity",
+            {{"mark", "mark"},
+             {"bucket", "log10 of popularity"},
+             {"questions", "questions"},
+             {"model", "model"},
+             {"accuracy", "accuracy", 4},
+             {"low", "95 % from", 4},
+             {"high", "to", 4}},
+            {},
+            {std::string(detail::accuracy_note)}};
+    for (auto const& mark : n.marks)
+        for (std::size_t b = 0; b < mark.buckets.size(); ++b)
+            for (std::size_t v = 0; v < q.variants.size(); ++v) {
+                std::vector<cell> row{mark_words(mark.mark), n.buckets.buckets[b].text(),
+                                      mark.buckets[b].questions.size(), q.variants[v].name};
+                detail::add_accuracy(row, mark.buckets[b].variants[v]);
+                t.add(std::move(row));
+            }
+    return t;
+}
+
+/// Figures 5 and 17 as numbers.
+inline table bucket_degradation_table(finished_questions const& q, question_numbers const& n) {
+    table t{"bucket_degradation",
+            "What methods lose, by popularity",
+            {{"mark", "mark"},
+             {"bucket", "log10 of popularity"},
+             {"questions", "questions"},
+             {"method", "method"},
+             {"lost", "lost", 4},
+             {"lost_low", "95 % from", 4},
+             {"lost_high", "to", 4},
+             {"right_to_wrong", "right to wrong"},
+             {"wrong_to_right", "wrong to right"},
+             {"mcnemar", "McNemar", 4}},
+            {},
+            {detail::lost_note(), detail::flips_note(q)}};
+    for (auto const& mark : n.marks)
+        for (std::size_t b = 0; b < mark.buckets.size(); ++b)
+            for (std::size_t m = 0; m < q.methods(); ++m) {
+                degradation const& d = mark.buckets[b].methods[m];
+                std::vector<cell> row{mark_words(mark.mark), n.buckets.buckets[b].text(),
+                                      mark.buckets[b].questions.size(), q.variants[m + 1].name};
+                detail::add_lost(row, d);
+                detail::add_flips(row, d.flips.front());
+                t.add(std::move(row));
+            }
+    return t;
+}
+
+/// How many questions each bucket holds: figure 19 as numbers.
+inline table histogram_table(finished_questions const& q, question_numbers const& n) {
+    auto const& buckets = n.buckets;
+    const std::string cut =
+        q.rule.edges ? "The edges are the run's own." : "Edges: every 0.5 of the logarithm to base 10.";
+    table t{"histogram",
+            "Questions by popularity",
+            {{"low", "log10 of popularity from", 1},
+             {"high", "to below", 1},
+             {"questions", "questions"},
+             {"share", "share", 3}},
+            {},
+            {cut + " Neighbours are joined until each bucket holds " + counted(q.rule.least, "question") +
+             ", if there are as many. A popularity of 0 is in the lowest. Without popularity, and in no bucket: " +
+             counted(buckets.without, "question") + "."}};
+    const double known = static_cast<double>(q.size() - buckets.without);
+    for (auto const& b : buckets.buckets)
+        t.add({b.low, b.high, b.questions.size(), static_cast<double>(b.questions.size()) / known});
+    return t;
+}
+
+/// Each seed of shots by itself.
+inline table seeds_table(finished_questions const& q, question_numbers const& n) {
+    table t{"seeds",
+            "What does the choice of examples change?",
+            {{"mark", "mark"},
+             {"seed", "seed"},
+             {"method", "method"},
+             {"full", "full model's accuracy", 4},
+             {"accuracy", "accuracy", 4},
+             {"lost", "lost", 4},
+             {"right_to_wrong", "right to wrong"},
+             {"wrong_to_right", "wrong to right"},
+             {"mcnemar", "McNemar", 4}},
+            {},
+            {std::string(detail::mcnemar_note)}};
+    for (auto const& mark : n.marks)
+        for (std::size_t k = 0; k < q.seeds.size(); ++k)
+            for (std::size_t m = 0; m < q.methods(); ++m) {
+                degradation const& d = mark.all.methods[m];
+                std::vector<cell> row{mark_words(mark.mark),
+                                      std::to_string(q.seeds[k]),
+                                      q.variants[m + 1].name,
+                                      mark.all.variants[0].share.of_seed[k],
+                                      mark.all.variants[m + 1].share.of_seed[k],
+                                      d.lost.of_seed[k]};
+                detail::add_flips(row, d.flips[k]);
+                t.add(std::move(row));
+            }
+    return t;
+}
+
+/// Do methods change the same answers?
+inline table shared_flips_table(finished_questions const& q, question_numbers const& n) {
+    table t{"shared_flips",
+            "Do methods change the same answers?",
+            {{"mark", "mark"},
+             {"first", "method"},
+             {"second", "and"},
+             {"lost_first", "right to wrong: first"},
+             {"lost_second", "second"},
+             {"lost_both", "both"},
+             {"lost_jaccard", "Jaccard", 3},
+             {"lost_chance", "by chance about", 3},
+             {"gained_first", "wrong to right: first"},
+             {"gained_second", "second"},
+             {"gained_both", "both"},
+             {"gained_jaccard", "Jaccard", 3},
+             {"gained_chance", "by chance about", 3}},
+            {},
+            {"Over all seeds, each question under each seed being one. By chance: of random sets of as many of the "
+             "answers that the full model has right, or wrong."}};
+    for (auto const& mark : n.marks)
+        for (auto const& p : mark.pairs)
+            t.add({mark_words(mark.mark), q.variants[p.first + 1].name, q.variants[p.second + 1].name, p.lost_first,
+                   p.lost_second, p.lost_by_both, p.lost_overlap, p.lost_chance, p.gained_first, p.gained_second,
+                   p.gained_by_both, p.gained_overlap, p.gained_chance});
+    return t;
+}
+
+/// Questions that changed, each with what every model answered under the first seed at which it did.
+inline table changed_table(finished_questions const& q, std::span<const changed_question> changed, std::string name,
+                           std::string title) {
+    table t{std::move(name),
+            std::move(title),
+            {{"question", "question"},
+             {"id", "id"},
+             {"relation", "template"},
+             {"popularity", "popularity", 0},
+             {"answers", "right answers"},
+             {"seeds", "seeds"},
+             {"seed", "shown is seed"},
+             {"nll", "loss of the right answer", 3}},
+            {},
+            {}};
+    for (auto const& v : q.variants) t.columns.push_back({"answer_" + v.name, v.name});
+    for (auto const& c : changed) {
+        asked_question const& asked = q.questions[c.question];
+        std::string answers;
+        for (auto const& one : asked.answers) answers += (answers.empty() ? "" : "; ") + visible_text(one);
+        const measured popularity(asked.popularity, "the question has no popularity");
+        std::vector<cell> row{visible_text(asked.text),
+                              visible_text(asked.id),
+                              visible_text(asked.relation),
+                              popularity,
+                              answers,
+                              c.seeds,
+                              std::to_string(q.seeds[c.seed]),
+                              std::isfinite(c.nll) ? cell(c.nll) : cell(undefined{"the answer has no tokens"})};
+        for (std::size_t v = 0; v < q.variants.size(); ++v)
+            row.emplace_back(answer_text(q, v, q.row(c.seed, c.question)));
+        t.add(std::move(row));
+    }
+    return t;
+}
+
+} // namespace bitlens
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Where a bucket's point stands: at the mean log10 popularity of its questions.
+inline double bucket_place(finished_questions const& q, question_bucket const& b) {
+    double sum = 0;
+    std::size_t count = 0;
+    for (const std::size_t i : b.questions)
+        if (*q.questions[i].popularity > 0) {
+            sum += std::log10(*q.questions[i].popularity);
+            ++count;
+        }
+    return count == 0 ? (b.low + b.high) / 2 : sum / static_cast<double>(count);
+}
+
+inline axis popularity_axis() { return {"log10 of popularity"}; }
+
+inline chart popularity_chart(finished_questions const& q, question_numbers const& n, std::string name,
+                              std::string title, std::string y) {
+    chart c = empty_chart(std::move(name), std::move(title), popularity_axis(), {std::move(y)});
+    c.splits = {published::middle_low, published::middle_high};
+    c.note = "n = " + counted(q.size() - n.buckets.without, "question") + " in " +
+             counted(n.buckets.buckets.size(), "bucket");
+    return c;
+}
+
+/// A curve over buckets: number(bucket) → a measured value and its interval.
+template <class Number>
+series bucket_series(finished_questions const& q, question_numbers const& n, std::string name, Number const& number) {
+    series s{std::move(name), mark::band, {}};
+    for (std::size_t b = 0; b < n.buckets.buckets.size(); ++b) {
+        question_bucket const& bucket = n.buckets.buckets[b];
+        const auto [value, within] = number(b);
+        s.points.push_back({bucket_place(q, bucket), value.optional(),
+                            bucket.text() + ", n = " + std::to_string(bucket.questions.size()), within.lo.optional(),
+                            within.hi.optional()});
+    }
+    return s;
+}
+
+inline std::string buckets_caption(finished_questions const& q) {
+    return std::string(" Each point is a bucket of questions, at the mean log10 of its popularities") +
+           (q.seeds.size() > 1 ? ", over all seeds" : "") +
+           "; between the dotted lines (2.8 and 4.8) the paper's models lose most.";
+}
+
+inline std::string mark_suffix(answer_mark mark) { return mark == answer_mark::contains ? "" : "_exact"; }
+
+} // namespace detail
+
+/// Figures 5 and 17: what each method loses of the accuracy, by popularity. No charts where nothing has a popularity
+/// or there is no method.
+inline figure lost_accuracy_figure(finished_questions const& q, question_numbers const& n, answer_mark mark) {
+    figure f{"figure_05_17_degradation" + detail::mark_suffix(mark),
+             "Accuracy that each method loses against the full model, by " + mark_words(mark) + "." +
+                 detail::buckets_caption(q) +
+                 " Bands: 95 % of 1000 bootstrap resamples of the bucket's questions; none of fewer than 20.",
+             {},
+             1};
+    if (n.buckets.buckets.empty() || q.methods() == 0) return f;
+    chart c = detail::popularity_chart(q, n, "degradation", "Accuracy lost, by popularity (" + mark_words(mark) + ")",
+                                       "accuracy(full) − accuracy(method)");
+    c.zero_line = true;
+    for (std::size_t m = 0; m < q.methods(); ++m)
+        c.series.push_back(detail::bucket_series(q, n, q.variants[m + 1].name, [&](std::size_t b) {
+            degradation const& d = n.of(mark).buckets[b].methods[m];
+            return std::pair(d.lost.mean, d.within);
+        }));
+    f.charts.push_back(std::move(c));
+    return f;
+}
+
+/// Figure 18: how often each model is right, by popularity.
+inline figure accuracy_figure(finished_questions const& q, question_numbers const& n, answer_mark mark) {
+    figure f{"figure_18_accuracy" + detail::mark_suffix(mark),
+             "Accuracy of each model, by " + mark_words(mark) + "." + detail::buckets_caption(q) +
+                 " Bands: Wilson's 95 % intervals.",
+             {},
+             1};
+    if (n.buckets.buckets.empty()) return f;
+    chart c =
+        detail::popularity_chart(q, n, "accuracy", "Accuracy, by popularity (" + mark_words(mark) + ")", "accuracy");
+    c.zero_line = true;
+    const auto add = [&](std::size_t v) {
+        c.series.push_back(detail::bucket_series(q, n, q.variants[v].name, [&](std::size_t b) {
+            accuracy const& a = n.of(mark).buckets[b].variants[v];
+            return std::pair(a.share.mean, a.within);
+        }));
+    };
+    for (std::size_t v = 1; v < q.variants.size(); ++v) add(v); // in the colours of figure 5
+    add(0);
+    f.charts.push_back(std::move(c));
+    return f;
+}
+
+/// Figure 19: how many questions each bucket holds.
+inline figure histogram_figure(finished_questions const& q, question_numbers const& n) {
+    figure f{"figure_19_histogram",
+             "Questions in each bucket of popularity, as wide as the bucket. The paper has 8 of at least 100 each, and "
+             "between the dotted lines (2.8 and 4.8) its models lose most.",
+             {},
+             1};
+    if (n.buckets.buckets.empty()) return f;
+    chart c = detail::popularity_chart(q, n, "histogram", "Questions by popularity", "questions");
+    c.y.whole_numbers = true;
+    series& bars = c.series.emplace_back(series{"Questions", mark::bars, {}});
+    for (auto const& b : n.buckets.buckets)
+        bars.points.push_back({(b.low + b.high) / 2, static_cast<double>(b.questions.size()), b.text(), b.low, b.high});
+    f.charts.push_back(std::move(c));
+    return f;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/question_report.hpp
+/// write_question_report: turns a finished run of questions into tables, figures, summary.json and report.html, without
+/// a model.
+
+// ---- bitlens/page/question_words.hpp
+/// The few lines of a run of questions that matter, in words made from its numbers.
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// " (0.01 to 0.03)", or nothing.
+inline std::string interval_words(measured_interval const& within, int digits) {
+    if (!within.lo || !within.hi) return {};
+    return " (" + signed_text(within.lo, digits) + " to " + signed_text(within.hi, digits) + ")";
+}
+
+inline std::string accuracy_words(finished_questions const& q, mark_numbers const& mark) {
+    std::string text = "Right by " + mark_words(mark.mark) + ", of " + counted(q.size(), "question") +
+                       (q.seeds.size() > 1 ? ", mean over " + counted(q.seeds.size(), "seed") + " of examples" : "") +
+                       ": full model " + signed_text(mark.all.variants[0].share.mean, 3);
+    for (std::size_t m = 0; m < q.methods(); ++m) {
+        degradation const& d = mark.all.methods[m];
+        text += "; " + q.variants[m + 1].name + " " + signed_text(mark.all.variants[m + 1].share.mean, 3) + ", lost " +
+                signed_text(d.lost.mean, 3) + interval_words(d.within, 3);
+    }
+    return text + (q.methods() > 0 && mark.all.methods[0].within.lo ? ". In brackets: 95 % intervals." : ".");
+}
+
+inline std::string bucket_words(finished_questions const& q, question_numbers const& n) {
+    auto const& buckets = n.buckets.buckets;
+    if (buckets.empty()) return "No buckets of popularity: " + no_buckets().reason + ".";
+    if (buckets.size() == 1)
+        return "There are too few questions for more than one bucket of popularity: " +
+               counted(buckets.front().questions.size(), "question") + ", with " + std::to_string(q.rule.least) +
+               " to a bucket.";
+    std::string text;
+    for (std::size_t m = 0; m < q.methods(); ++m) {
+        std::vector<double> lost;
+        for (auto const& b : n.of(answer_mark::contains).buckets)
+            lost.push_back(b.methods[m].lost.mean.optional().value());
+        const auto [least, most] = std::ranges::minmax_element(lost);
+        const auto bucket = [&](std::vector<double>::const_iterator at) {
+            return buckets[static_cast<std::size_t>(at - lost.cbegin())].text() + " (" + signed_text(*at, 3) + ")";
+        };
+        text += (m == 0 ? "" : "; ") + q.variants[m + 1].name + " loses most at " + bucket(most) + ", least at " +
+                bucket(least);
+    }
+    return text.empty() ? "" : "By log10 of popularity, in " + counted(buckets.size(), "bucket") + ": " + text + ".";
+}
+
+inline std::string flip_words(finished_questions const& q, question_numbers const& n) {
+    std::string text;
+    for (std::size_t m = 0; m < q.methods(); ++m) {
+        answer_flips const& f = n.of(answer_mark::contains).all.methods[m].flips.front();
+        text += (m == 0 ? "" : "; ") + q.variants[m + 1].name + " loses " + std::to_string(f.lost) + " of " +
+                std::to_string(f.both + f.lost) + " right answers and gains " + std::to_string(f.gained);
+    }
+    return text.empty() ? "" : "Under " + seed_words(q) + ", " + text + ".";
+}
+
+inline std::string pair_words(finished_questions const& q, question_numbers const& n) {
+    shared_flips const* most = nullptr;
+    for (auto const& p : n.of(answer_mark::contains).pairs)
+        if (p.lost_overlap && (!most || *p.lost_overlap > *most->lost_overlap)) most = &p;
+    if (!most) return {};
+    return "Methods lose the same answers most for " + q.variants[most->first + 1].name + " and " +
+           q.variants[most->second + 1].name + ": Jaccard " + signed_text(most->lost_overlap, 2) +
+           ", by chance about " + signed_text(most->lost_chance, 2) + ".";
+}
+
+inline std::string spread_words(finished_questions const& q, question_numbers const& n) {
+    if (q.seeds.size() < 2) return {};
+    auto const& all = n.of(answer_mark::contains).all;
+    std::string text = "Between seeds of examples, the full model's accuracy spreads by " +
+                       signed_text(all.variants[0].share.spread, 4);
+    for (std::size_t m = 0; m < q.methods(); ++m)
+        text += (m == 0 ? ", what is lost by " : ", ") + signed_text(all.methods[m].lost.spread, 4) + " (" +
+                q.variants[m + 1].name + ")";
+    return text + ".";
+}
+
+inline std::string changed_words(finished_questions const& q, std::span<const changed_question> lost,
+                                 std::span<const changed_question> gained) {
+    if (q.methods() == 0) return {};
+    return counted(lost.size(), "question") + (lost.size() == 1 ? " is" : " are") +
+           " answered by the full model alone under some seed, " + std::to_string(gained.size()) +
+           " by quantized models alone.";
+}
+
+} // namespace detail
+
+/// What each mark says of all questions; then by containment: buckets, flips, which methods flip alike, seeds, and how
+/// many questions only one side answers.
+inline std::vector<std::string> summary_lines(finished_questions const& q, question_numbers const& n,
+                                              std::span<const changed_question> lost,
+                                              std::span<const changed_question> gained) {
+    std::vector<std::string> lines;
+    for (auto const& mark : n.marks) lines.push_back(detail::accuracy_words(q, mark));
+    for (auto& line : {detail::bucket_words(q, n), detail::flip_words(q, n), detail::pair_words(q, n),
+                       detail::spread_words(q, n), detail::changed_words(q, lost, gained)})
+        if (!line.empty()) lines.push_back(line);
+    return lines;
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/report_parts.hpp
+/// What reports are put together from: summary, facts, figures with links to their data, sections, and how their files
+/// are written.
 
 // ---- bitlens/page/run_facts.hpp
 /// run_facts: what a run is of, in a few words from its manifest: model, data, methods, documents.
@@ -43819,27 +47114,179 @@ inline std::string weights_name(json const& model) {
     return names.front() + (names.size() > 1 ? " and " + counted(names.size() - 1, "more file") : "");
 }
 
-} // namespace detail
-
-/// Errors: none, whatever the manifest holds.
-inline run_facts facts_of(finished_study const& s) {
+/// All but the documents, whose rows runs count each in their own way.
+inline run_facts facts_of_run(run_results const& run) {
     run_facts facts;
-    json const& setting = s.run.manifest.setting;
-    facts.model = detail::name_in(setting, "model");
+    json const& setting = run.manifest.setting;
+    facts.model = name_in(setting, "model");
     if (const auto model = setting.find("model"); model != setting.end() && model->is_object()) {
-        if (facts.model.empty()) facts.model = detail::weights_name(*model);
-        facts.kind = detail::name_in(*model, "architecture");
+        if (facts.model.empty()) facts.model = weights_name(*model);
+        facts.kind = name_in(*model, "architecture");
     }
-    facts.kind += (facts.kind.empty() ? "" : ", ") + counted(s.layers(), "layer");
-    facts.data = detail::name_in(setting, "data");
-    for (run_method const& m : s.run.manifest.methods)
+    if (run.layers() > 0) facts.kind += (facts.kind.empty() ? "" : ", ") + counted(run.layers(), "layer");
+    facts.data = name_in(setting, "data");
+    for (run_method const& m : run.manifest.methods)
         if (!m.origin.empty()) facts.origins.push_back(visible_line(m.name + ": " + m.origin));
-    for (auto const& m : s.methods) {
+    for (run_method const& m : run.methods()) {
         facts.methods += (facts.methods.empty() ? "" : ", ") + m.name;
         if (m.spec != m.name) facts.methods += " (" + m.spec + ")";
     }
+    return facts;
+}
+
+} // namespace detail
+
+/// Errors of both: none, whatever the manifest holds.
+inline run_facts facts_of(finished_study const& s) {
+    run_facts facts = detail::facts_of_run(s.run);
     facts.documents = counted(s.size(), "document") + " of " + lengths_text(s.run.documents.ids);
     return facts;
+}
+inline run_facts facts_of(finished_questions const& q) {
+    run_facts facts = detail::facts_of_run(q.run);
+    facts.documents =
+        counted(q.size(), "question") + " behind " + counted(q.shots, "example") + " each, chosen with the seed";
+    facts.documents += q.seeds.size() == 1 ? " " : "s ";
+    for (std::size_t k = 0; k < q.seeds.size(); ++k)
+        facts.documents += (k == 0 ? "" : k + 1 == q.seeds.size() ? " and " : ", ") + std::to_string(q.seeds[k]);
+    return facts;
+}
+
+} // namespace bitlens
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <initializer_list>
+#include <ostream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace bitlens {
+
+/// What a program says when the report is written.
+struct report_summary {
+    std::vector<std::string> lines;      // those that matter
+    std::filesystem::path page;          // report.html
+    std::vector<std::string> unfinished; // methods that the page does not know yet
+};
+
+inline std::ostream& operator<<(std::ostream& out, report_summary const& summary) {
+    for (auto const& line : summary.lines) out << line << '\n';
+    return out;
+}
+
+namespace detail {
+
+/// Charts, a caption, and links to the data files of the figures that they are of.
+inline std::string figure_html(std::span<const chart> charts, std::size_t per_row, std::string_view caption,
+                               std::initializer_list<std::string_view> data) {
+    if (charts.empty()) return {};
+    std::string out = "<figure>\n<div class=\"scroll\">" + to_svg(charts, per_row, svg_use::inside_page) +
+                      "</div><figcaption>" + html_escape(caption) + " Data: ";
+    std::string_view separator;
+    for (const auto name : data) {
+        const std::string path = "figures/" + std::string(name) + ".csv";
+        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
+        separator = ", ";
+    }
+    return out + "</figcaption>\n</figure>\n";
+}
+
+inline std::string figure_html(figure const& f) { return figure_html(f.charts, f.per_row, f.caption, {f.name}); }
+
+inline std::string folded(std::string_view title, std::string const& body) {
+    return "<details><summary>" + html_escape(title) + "</summary>\n" + body + "</details>\n";
+}
+
+inline std::string section(std::string_view id, std::string_view title) {
+    return "<h2 id=\"" + std::string(id) + "\">" + html_escape(title) + "</h2>\n";
+}
+
+inline std::string paragraph(std::string_view text) { return "<p>" + html_escape(text) + "</p>\n"; }
+
+/// Any JSON as nested lists of names and values.
+inline std::string json_html(json const& value) {
+    if (value.is_string()) return html_escape(value.get_ref<std::string const&>());
+    if (!value.is_structured()) return html_escape(value.dump());
+    std::string out = "<dl>";
+    std::size_t index = 0;
+    for (auto const& [key, inner] : value.items())
+        out += "<dt>" + (value.is_object() ? html_escape(key) : std::to_string(++index)) + "</dt><dd>" +
+               json_html(inner) + "</dd>";
+    return out + "</dl>\n";
+}
+
+/// Links to a figure's picture and data, in place of it.
+inline std::string figure_links(std::string_view title, figure const& f) {
+    if (f.charts.empty()) return {};
+    std::string out = "<p class=\"soft\">" + html_escape(title) + ": ";
+    for (std::string_view separator; const std::string_view kind : {".svg", ".csv"}) {
+        const std::string path = "figures/" + f.name + std::string(kind);
+        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
+        separator = ", ";
+    }
+    return out + "</p>\n";
+}
+
+/// The lines of a report_summary, as a page opens with them.
+inline std::string summary_html(std::span<const std::string> lines) {
+    std::string out = "<div class=\"summary\"><ul>\n";
+    for (auto const& line : lines) out += "<li>" + html_escape(line) + "</li>\n";
+    return out + "</ul></div>\n";
+}
+
+/// `full`: in which formats the full model is stored; `rows`: what the rows of the run are.
+inline std::string facts_html(run_facts const& facts, std::string const& full, std::string_view rows = "Documents") {
+    std::string out = "<dl class=\"facts\">";
+    const auto line = [&](std::string_view name, std::string const& text) {
+        if (!text.empty()) out += "<dt>" + html_escape(name) + "</dt><dd><bdi>" + html_escape(text) + "</bdi></dd>";
+    };
+    const std::string stored = facts.kind + (facts.kind.empty() ? "" : ", ") + "stored as " + full;
+    line("Model", facts.model.empty() ? stored : facts.model + " (" + stored + ")");
+    line("Data", facts.data);
+    line("Methods", facts.methods);
+    for (auto const& origin : facts.origins) line("Where from", origin);
+    line(rows, facts.documents);
+    return out + "</dl>\n";
+}
+
+inline std::string_view facts_style() noexcept { return "dl.facts{margin:.75rem 0}\n"; }
+
+/// A folder of a run that a report writes files of its own into.   Errors: io_error.
+inline std::filesystem::path make_folder(std::filesystem::path const& folder) {
+    std::error_code code;
+    std::filesystem::create_directories(folder, code);
+    if (code) throw io_error(folder.string() + ": cannot be created: " + code.message());
+    return folder;
+}
+
+/// Into RUN/figures.   Errors: io_error.
+inline void write_figures(std::filesystem::path const& run_folder, std::span<figure const* const> all) {
+    const auto figures = make_folder(run_folder / "figures");
+    for (figure const* f : all) write_figure(figures, *f);
+}
+
+/// Says that no file of these kinds could be written into a folder, there or not yet.   Errors: io_error.
+inline void expect_folder_writable(std::filesystem::path const& folder, std::initializer_list<std::string_view> kinds) {
+    std::error_code code;
+    if (!is_occupied(folder)) return;
+    const std::filesystem::directory_iterator entries(folder, code);
+    if (code) throw io_error(folder.string() + ": a folder is expected: " + code.message());
+    expect_writable(folder / ("new" + std::string(*kinds.begin())));
+    for (auto const& entry : entries)
+        if (std::ranges::find(kinds, entry.path().extension().string()) != kinds.end()) expect_writable(entry.path());
+}
+
+} // namespace detail
+
+/// Says before a study that its report could not be written.   Errors: io_error.
+inline void expect_report_writable(std::filesystem::path const& run_folder) {
+    for (const char* name : {"summary.json", "report.html"}) expect_writable(run_folder / name);
+    detail::expect_folder_writable(run_folder / "figures", {".svg", ".csv"});
 }
 
 } // namespace bitlens
@@ -43874,6 +47321,202 @@ inline ordered_json to_json(table const& t) {
 }
 
 } // namespace bitlens
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitlens {
+
+namespace detail {
+
+/// Everything that the page and the files show.
+struct question_content {
+    std::vector<changed_question> lost, gained; // by containment
+    std::vector<std::string> lines;
+    table claims, accuracy, degraded, bucket_accuracy, bucket_degradation, histogram, seeds, flips, only_full,
+        only_quantized;
+    figure degradation, degradation_exact, accuracies, accuracies_exact, questions;
+};
+
+inline question_content make_content(finished_questions const& q) {
+    const auto n = numbers_of(q);
+    auto lost = only_full_answers(q, answer_mark::contains);
+    auto gained = only_quantized_answer(q, answer_mark::contains);
+    auto lines = summary_lines(q, n, lost, gained);
+    auto only_full = changed_table(q, lost, "only_full", "Questions that only the full model answers");
+    auto only_quantized = changed_table(q, gained, "only_quantized", "Questions that only quantized models answer");
+    return {std::move(lost),
+            std::move(gained),
+            std::move(lines),
+            claims_table(claims_of(question_evidence{q, n}),
+                         {question_verdict_rule(), "The paper's numbers are of other models and methods: " +
+                                                       std::string(published::questions_source)}),
+            accuracy_table(q, n),
+            degradation_table(q, n),
+            bucket_accuracy_table(q, n),
+            bucket_degradation_table(q, n),
+            histogram_table(q, n),
+            seeds_table(q, n),
+            shared_flips_table(q, n),
+            std::move(only_full),
+            std::move(only_quantized),
+            lost_accuracy_figure(q, n, answer_mark::contains),
+            lost_accuracy_figure(q, n, answer_mark::exact),
+            accuracy_figure(q, n, answer_mark::contains),
+            accuracy_figure(q, n, answer_mark::exact),
+            histogram_figure(q, n)};
+}
+
+inline std::array<table const*, 10> tables_of(question_content const& c) noexcept {
+    return {&c.claims,    &c.accuracy, &c.degraded, &c.bucket_accuracy, &c.bucket_degradation,
+            &c.histogram, &c.seeds,    &c.flips,    &c.only_full,       &c.only_quantized};
+}
+inline std::array<figure const*, 5> figures_of(question_content const& c) noexcept {
+    return {&c.degradation, &c.degradation_exact, &c.accuracies, &c.accuracies_exact, &c.questions};
+}
+
+inline ordered_json summary_json(question_content const& c) {
+    ordered_json tables = ordered_json::object(), reported = ordered_json::object();
+    for (table const* t : tables_of(c)) tables[t->name] = to_json(*t);
+    const table paper = published::questions_table();
+    reported[paper.name] = to_json(paper);
+    return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
+}
+
+/// One question with what every model answered under one seed; a right answer has a sign.
+inline std::string changed_question_html(finished_questions const& q, changed_question const& c) {
+    asked_question const& asked = q.questions[c.question];
+    const auto text_of = [](std::string_view text) { return "<bdi>" + html_escape(text) + "</bdi>"; };
+    std::string about;
+    const auto add = [&](std::string const& html) { about += (about.empty() ? "" : " · ") + html; };
+    if (!asked.relation.empty()) add(text_of(asked.relation));
+    add(asked.popularity ? "popularity " + html_escape(exact_text(*asked.popularity)) : "no popularity");
+    if (q.seeds.size() > 1)
+        add("under " + std::to_string(c.seeds) + " of " + counted(q.seeds.size(), "seed") + ", shown is seed " +
+            std::to_string(q.seeds[c.seed]));
+    constexpr std::size_t shown = 5;
+    std::string right;
+    for (std::size_t i = 0; i < std::min(shown, asked.answers.size()); ++i)
+        right += (i == 0 ? "" : "; ") + text_of(asked.answers[i]);
+    if (asked.answers.size() > shown) right += "; and " + std::to_string(asked.answers.size() - shown) + " more";
+    std::string out = "<div class=\"asked\"><p>" + text_of(asked.text) + "<small>" + about +
+                      "</small></p>\n<dl><dt>right answers</dt><dd>" + right + "</dd>";
+    const std::size_t row = q.row(c.seed, c.question);
+    for (std::size_t v = 0; v < q.variants.size(); ++v) {
+        const std::string words = answer_text(q, v, row);
+        out += "<dt>" + html_escape(q.variants[v].name) + "</dt><dd>" +
+               (words.empty() ? "<i>nothing</i>" : text_of(words)) +
+               (q.variants[v].contains[row] != 0 ? " <b>✓</b>" : "") + "</dd>";
+    }
+    return out + "</dl></div>\n";
+}
+
+/// The first of a list, and where all of it is.
+inline std::string changed_questions_html(finished_questions const& q, std::span<const changed_question> changed,
+                                          table const& all) {
+    constexpr std::size_t shown = 20;
+    std::string out = "<h3>" + html_escape(all.title) + "</h3>\n";
+    if (changed.empty()) return out + "<p class=\"note\">There are none.</p>\n";
+    for (auto const& c : changed.first(std::min(shown, changed.size()))) out += changed_question_html(q, c);
+    const std::string path = "tables/" + all.name + ".csv";
+    return out + "<p class=\"note\">" +
+           (changed.size() > shown ? "The first " + std::to_string(shown) + " of " : std::string()) +
+           counted(changed.size(), "question") + ": <a href=\"" + path + "\">" + path + "</a></p>\n";
+}
+
+inline std::string question_style() {
+    std::string all;
+    for (const std::string_view style : {svg_style(), table_script_style(), facts_style()}) all += style;
+    return all + ".asked{border-bottom:1px solid var(--line);padding:.4rem 0 .6rem}.asked p{font-weight:600}"
+                 ".asked small{display:block;color:var(--soft);font-weight:400}\n";
+}
+
+/// The scripts of a page of questions.
+inline std::array<page_script, 1> question_scripts() noexcept { return {table_script()}; }
+
+inline std::string page_html(finished_questions const& q, question_content const& c) {
+    const run_facts facts = facts_of(q);
+    const auto shown = [](table const& t) { return t.rows.empty() ? std::string() : to_html(t); };
+    std::string body = "<h1>What did quantization forget?</h1>\n" + facts_html(facts, q.full, "Questions");
+    body += summary_html(c.lines);
+    body +=
+        "<nav><a href=\"#accuracy\">Accuracy</a><a href=\"#claims\">The paper's findings</a><a "
+        "href=\"#popularity\">Popularity</a><a href=\"#seeds\">Examples</a><a href=\"#flips\">Changed answers</a><a "
+        "href=\"#hardest\">Hardest losses</a><a href=\"#manifest\">Manifest</a></nav>\n";
+    body +=
+        section("accuracy", "How often is each model right?") +
+        paragraph("Containment: one of the right answers, as it stands, in small letters, or with a capital and "
+                  "then small letters, is somewhere in the first line of what the model says; so the paper's source "
+                  "marks. Exact match: that line is a right answer, case, punctuation and articles aside.") +
+        to_html(c.accuracy, {.titled = false}) + shown(c.degraded);
+    body += section("claims", "Beside the paper's findings") + to_html(c.claims, {.titled = false}) +
+            folded("What the paper reports", to_html(published::questions_table()));
+    body += section("popularity", "Do popular questions lose more?");
+    if (c.histogram.rows.empty()) body += paragraph("Too few questions, or none with a popularity, for any buckets.");
+    body += figure_html(c.degradation) + figure_html(c.accuracies) + figure_html(c.questions) + shown(c.histogram) +
+            (c.histogram.rows.empty()
+                 ? ""
+                 : folded("All buckets as tables", shown(c.bucket_degradation) + to_html(c.bucket_accuracy)));
+    if (!c.degradation_exact.charts.empty() || !c.accuracies_exact.charts.empty())
+        body += folded("The same by exact match", figure_html(c.degradation_exact) + figure_html(c.accuracies_exact));
+    body += section("seeds", "What does the choice of examples change?");
+    if (q.seeds.size() == 1)
+        body += paragraph("There is one seed of examples only, which says nothing of others.");
+    else
+        body +=
+            c.seeds.rows.empty() ? paragraph("There is no method to compare.") : to_html(c.seeds, {.titled = false});
+    body += section("flips", "Do methods change the same answers?") +
+            (c.flips.rows.empty() ? paragraph("There are no two methods to compare.")
+                                  : to_html(c.flips, {.titled = false}));
+    body +=
+        section("hardest", "The hardest losses, and what was gained") +
+        paragraph("By containment. Answers that every method loses, under most seeds first, then those of which the "
+                  "full model was surest: the mean loss of the tokens of its answer. Answers that methods gain, "
+                  "those of most methods first.") +
+        changed_questions_html(q, c.lost, c.only_full) + changed_questions_html(q, c.gained, c.only_quantized);
+    body += section("manifest", "How this was made") + paragraph("By bitlens, after arXiv 2506.12044.") +
+            json_html(to_json(q.run.manifest)) +
+            "<p class=\"note\">All tables as numbers: <a href=\"summary.json\">summary.json</a>";
+    for (table const* t : tables_of(c)) {
+        const std::string path = "tables/" + t->name + ".csv";
+        body += ", <a href=\"" + path + "\">" + path + "</a>";
+    }
+    body += ". One row per question and seed: <a href=\"examples.csv\">examples.csv</a>.</p>\n";
+    return html_page(facts.title() + " – bitlens", question_style(), body, question_scripts());
+}
+
+} // namespace detail
+
+/// Says before a run of questions that its report could not be written.   Errors: io_error.
+inline void expect_question_report_writable(std::filesystem::path const& run_folder) {
+    expect_report_writable(run_folder);
+    detail::expect_folder_writable(run_folder / "tables", {".csv"});
+}
+
+/// Writes summary.json, tables/*.csv, figures/*.svg with figures/*.csv, and report.html into `folder`. Equal runs give
+/// equal bytes.   Errors: io_error; format_error for an answer's token that the run does not know.
+inline report_summary write_question_report(std::filesystem::path const& folder, finished_questions const& q) {
+    expect_question_report_writable(folder);
+    const auto content = detail::make_content(q);
+    const auto tables = detail::make_folder(folder / "tables");
+    for (table const* t : detail::tables_of(content)) write_file_atomically(tables / (t->name + ".csv"), to_csv(*t));
+    detail::write_figures(folder, detail::figures_of(content));
+    write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
+    write_file_atomically(folder / "report.html", detail::page_html(q, content));
+    return {content.lines, folder / "report.html", q.run.unfinished};
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/report.hpp
+/// write_report: turns the folder of a finished run into summary.json, figures and report.html, without a model.
 
 // ---- bitlens/page/tables.hpp
 /// The tables of a study, each made from the run alone.
@@ -44451,27 +48094,13 @@ inline std::string_view worst_documents_style() noexcept {
 #include <initializer_list>
 #include <iterator>
 #include <optional>
-#include <ostream>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace bitlens {
-
-/// What a program says when the report is written.
-struct report_summary {
-    std::vector<std::string> lines;      // the five that matter
-    std::filesystem::path page;          // report.html
-    std::vector<std::string> unfinished; // methods that the page does not know yet
-};
-
-inline std::ostream& operator<<(std::ostream& out, report_summary const& summary) {
-    for (auto const& line : summary.lines) out << line << '\n';
-    return out;
-}
 
 namespace detail {
 
@@ -44481,6 +48110,7 @@ struct report_content {
     table claims, methods, margins, foretelling, foretelling_robustness, parting, method_correlation, pair_robustness,
         kl_correlation, error_sets, overlap, last_layer, layer_correlation, set_means, mse, long_tail;
     std::optional<table> topics, topic_tests; // where the documents have topics
+    std::optional<table> choices;             // where they are choices of questions
     std::vector<set_figures> sets;            // one per method
     figure correlation_r, correlation_z_h, mlp_error, errors, long_tail_dots;
     std::optional<table> float32; // of a run in another arithmetic
@@ -44517,6 +48147,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
                      {},
                      {},
                      {},
+                     {},
                      correlation_r_figure(s, draws),
                      correlation_z_h_figure(s, draws),
                      mse_figure(s, draws),
@@ -44529,6 +48160,7 @@ inline report_content make_content(finished_study const& s, std::optional<table>
         c.topics = topics_table(s, *topics);
         c.topic_tests = topic_tests_table(s, *topics);
     }
+    if (const auto choices = choices_of(s)) c.choices = choices_table(s, *choices);
     for (std::size_t v = 0; v < s.methods.size(); ++v) c.sets.push_back(figures_of_sets(s, v, draws));
     return c;
 }
@@ -44550,7 +48182,7 @@ inline std::vector<table const*> tables_of(report_content const& c) {
                                   &c.set_means,
                                   &c.mse,
                                   &c.long_tail};
-    for (auto const* more : {&c.topics, &c.topic_tests, &c.float32})
+    for (auto const* more : {&c.topics, &c.topic_tests, &c.choices, &c.float32})
         if (*more) all.push_back(&**more);
     if (c.location) std::ranges::copy(tables_of(*c.location), std::back_inserter(all));
     return all;
@@ -44574,57 +48206,6 @@ inline ordered_json summary_json(report_content const& c) {
         for (table const& t : {published::patching_table(), published::restoring_table()})
             reported[t.name] = to_json(t);
     return {{"summary", c.lines}, {"tables", std::move(tables)}, {"published", std::move(reported)}};
-}
-
-/// Charts, a caption, and links to the data files of the figures that they are of.
-inline std::string figure_html(std::span<const chart> charts, std::size_t per_row, std::string_view caption,
-                               std::initializer_list<std::string_view> data) {
-    if (charts.empty()) return {};
-    std::string out = "<figure>\n<div class=\"scroll\">" + to_svg(charts, per_row, svg_use::inside_page) +
-                      "</div><figcaption>" + html_escape(caption) + " Data: ";
-    std::string_view separator;
-    for (const auto name : data) {
-        const std::string path = "figures/" + std::string(name) + ".csv";
-        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
-        separator = ", ";
-    }
-    return out + "</figcaption>\n</figure>\n";
-}
-
-inline std::string figure_html(figure const& f) { return figure_html(f.charts, f.per_row, f.caption, {f.name}); }
-
-inline std::string folded(std::string_view title, std::string const& body) {
-    return "<details><summary>" + html_escape(title) + "</summary>\n" + body + "</details>\n";
-}
-
-inline std::string section(std::string_view id, std::string_view title) {
-    return "<h2 id=\"" + std::string(id) + "\">" + html_escape(title) + "</h2>\n";
-}
-
-inline std::string paragraph(std::string_view text) { return "<p>" + html_escape(text) + "</p>\n"; }
-
-/// Any JSON as nested lists of names and values.
-inline std::string json_html(json const& value) {
-    if (value.is_string()) return html_escape(value.get_ref<std::string const&>());
-    if (!value.is_structured()) return html_escape(value.dump());
-    std::string out = "<dl>";
-    std::size_t index = 0;
-    for (auto const& [key, inner] : value.items())
-        out += "<dt>" + (value.is_object() ? html_escape(key) : std::to_string(++index)) + "</dt><dd>" +
-               json_html(inner) + "</dd>";
-    return out + "</dl>\n";
-}
-
-/// Links to a figure's picture and data, in place of it.
-inline std::string figure_links(std::string_view title, figure const& f) {
-    if (f.charts.empty()) return {};
-    std::string out = "<p class=\"soft\">" + html_escape(title) + ": ";
-    for (std::string_view separator; const std::string_view kind : {".svg", ".csv"}) {
-        const std::string path = "figures/" + f.name + std::string(kind);
-        out += std::string(separator) + "<a href=\"" + path + "\">" + path + "</a>";
-        separator = ", ";
-    }
-    return out + "</p>\n";
 }
 
 /// The sets of one method: figure 1 with the last layer's densities, figures 6 and 7. Ten layers of densities are
@@ -44660,21 +48241,7 @@ inline std::string page_styles(std::size_t methods) {
     for (const std::string_view style :
          {svg_style(), table_script_style(), example_style(), document_part_style(), worst_documents_style()})
         all += style;
-    return all + "dl.facts{margin:.75rem 0}\n";
-}
-
-inline std::string facts_html(run_facts const& facts, finished_study const& s) {
-    std::string out = "<dl class=\"facts\">";
-    const auto line = [&](std::string_view name, std::string const& text) {
-        if (!text.empty()) out += "<dt>" + html_escape(name) + "</dt><dd><bdi>" + html_escape(text) + "</bdi></dd>";
-    };
-    const std::string stored = facts.kind + ", stored as " + s.full;
-    line("Model", facts.model.empty() ? stored : facts.model + " (" + stored + ")");
-    line("Data", facts.data);
-    line("Methods", facts.methods);
-    for (auto const& origin : facts.origins) line("Where from", origin);
-    line("Documents", facts.documents);
-    return out + "</dl>\n";
+    return all + std::string(facts_style());
 }
 
 /// The tokens that lose most in the whole run, of each method.
@@ -44730,10 +48297,8 @@ inline std::string location_html(documents_page const& page, location_content co
 inline std::string page_html(finished_study const& s, report_content const& c) {
     const run_facts facts = facts_of(s);
     documents_page documents(s);
-    std::string body = "<h1>Which documents did quantization break?</h1>\n" + facts_html(facts, s);
-    body += "<div class=\"summary\"><ul>\n";
-    for (auto const& line : c.lines) body += "<li>" + html_escape(line) + "</li>\n";
-    body += "</ul></div>\n";
+    std::string body = "<h1>Which documents did quantization break?</h1>\n" + facts_html(facts, s.full);
+    body += summary_html(c.lines);
     body += "<nav><a href=\"#worst\">Worst documents</a><a href=\"#foretells\">What foretells the error</a><a "
             "href=\"#claims\">The paper's findings</a><a href=\"#methods\">Methods</a><a href=\"#same\">Same "
             "documents?</a><a "
@@ -44757,7 +48322,8 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
                           : "Norms are means over all positions but the first, as in the paper (eq. 7). So are "
                             "kurtosis and MSE, by our choice: the paper does not say.");
     body += section("methods", "How much does each method lose?") + to_html(c.methods) + to_html(c.margins) +
-            to_html(c.kl_correlation) + (c.float32 ? to_html(*c.float32) : "") +
+            to_html(c.kl_correlation) + (c.choices ? to_html(*c.choices) : "") +
+            (c.float32 ? to_html(*c.float32) : "") +
             folded("Perplexities that the paper reports", to_html(published::perplexity_table()));
     body += section("same", "Do methods fail on the same documents?") + to_html(c.method_correlation) +
             to_html(c.pair_robustness) + figure_html(c.errors) + to_html(c.overlap) +
@@ -44793,19 +48359,6 @@ inline std::string page_html(finished_study const& s, report_content const& c) {
 
 } // namespace detail
 
-/// Says before a study that its report could not be written.   Errors: io_error.
-inline void expect_report_writable(std::filesystem::path const& run_folder) {
-    for (const char* name : {"summary.json", "report.html"}) expect_writable(run_folder / name);
-    const auto figures = run_folder / "figures";
-    std::error_code code;
-    if (!is_occupied(figures)) return;
-    const std::filesystem::directory_iterator entries(figures, code);
-    if (code) throw io_error(figures.string() + ": a folder is expected: " + code.message());
-    expect_writable(figures / "figure.svg");
-    for (auto const& entry : entries)
-        if (const auto kind = entry.path().extension(); kind == ".svg" || kind == ".csv") expect_writable(entry.path());
-}
-
 /// Writes summary.json, figures/*.svg with figures/*.csv, and report.html into `folder`, where float32.csv of the run
 /// may be. `located`: what variants of its methods say of where errors arise. Equal runs give equal bytes.
 /// Errors: io_error; format_error for a float32.csv of another run; those of make_location.
@@ -44813,20 +48366,63 @@ inline report_summary write_report(std::filesystem::path const& folder, finished
                                    std::optional<located_run> const& located = std::nullopt) {
     expect_report_writable(folder);
     const auto content = detail::make_content(s, float32_table(folder, s), located);
-    const auto figures = folder / "figures";
-    std::error_code code;
-    std::filesystem::create_directories(figures, code);
-    if (code) throw io_error(figures.string() + ": cannot be created: " + code.message());
-    for (figure const* f : detail::figures_of(content)) write_figure(figures, *f);
+    detail::write_figures(folder, detail::figures_of(content));
     write_file_atomically(folder / "summary.json", detail::summary_json(content).dump(2) + "\n");
     write_file_atomically(folder / "report.html", detail::page_html(s, content));
     return {content.lines, folder / "report.html", s.run.unfinished};
 }
 
-/// The same of a run that is read from its folder.   Errors: also those of read_run, make_study and read_location.
+} // namespace bitlens
+
+// ---- bitlens/page/run_report.hpp
+/// The report of a run from its folder alone, whatever it is a run of.
+
+#include <filesystem>
+#include <utility>
+
+namespace bitlens {
+
+/// Of documents or of questions, as the manifest says.   Errors: those of read_run, of make_study and read_location or
+/// of make_questions, and of the report.
 inline report_summary write_report(std::filesystem::path const& folder) {
-    const auto s = make_study(read_run(folder));
+    run_results run = read_run(folder);
+    if (is_of_questions(run.manifest)) return write_question_report(folder, make_questions(std::move(run)));
+    const auto s = make_study(std::move(run));
     return write_report(folder, s, read_location(folder, s));
+}
+
+} // namespace bitlens
+
+// ---- bitlens/page/shared_foretelling_table.hpp
+/// What foretells errors beside what foretells lost answers, as a table.
+
+#include <string>
+
+namespace bitlens {
+
+inline table shared_foretelling_table(shared_foretelling const& of) {
+    table t{
+        "shared_foretelling_" + of.method,
+        "What foretells errors of documents, and lost answers, under " + of.method,
+        {{"quantity", "quantity"},
+         {"with_error", "rho with the error", 3},
+         {"error_lo", "from", 3},
+         {"error_hi", "to", 3},
+         {"with_loss", "rho with a lost answer", 3},
+         {"loss_lo", "from", 3},
+         {"loss_hi", "to", 3}},
+        {},
+        {"Spearman's rank correlations, at the last layer where there are layers, with 95 % intervals. An answer is "
+         "lost where the full model's likeliest choice is right and the method's is not: " +
+         std::to_string(of.lost) + " of " + counted(of.right_before, "right answer") + "."}};
+    for (auto const& q : of.quantities)
+        t.add({q.name, q.with_error, q.error_interval.lo, q.error_interval.hi, q.with_loss, q.loss_interval.lo,
+               q.loss_interval.hi});
+    t.notes.push_back(
+        "Over quantities, the two correlations agree by " +
+        (of.agreement ? fixed_text(*of.agreement, 2) : "nothing that is defined: " + of.agreement.reason()) +
+        " (Spearman).");
+    return t;
 }
 
 } // namespace bitlens

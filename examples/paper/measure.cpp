@@ -271,7 +271,7 @@ finished_questions ask_made_up_questions(study_model<Architecture> const& model,
     run.documents.kept = {{"seed", {}}, {"question", {}}, {"answers", {}}, {"popularity", {}}};
     std::vector<std::vector<std::string>> answers;
     for (std::size_t n = 0; n < questions; ++n) {
-        const auto said = generate(model, prompts.row(n), until, row_products::matmul);
+        const auto said = generate(model, prompts.row(n), until);
         answers.push_back({random.uniform() < 0.6 ? made_up_text(said.ids) : "something else"});
         const std::vector<std::string> values{"1", made_up_text(prompts.row(n)), json(answers.back()).dump(),
                                               std::to_string(std::pow(10.0, 2 + 3 * random.uniform()))};

@@ -56,8 +56,7 @@ bool run_both(transformer<llama, prompted_weight> const& model, std::filesystem:
             run_prompts(
                 model, v, folder, run, until, cut,
                 [&](std::size_t n, generated_text const& generated, results_row& row) {
-                    CHECK(generated == bitlens::generate(model, std::as_const(run.documents.ids).row(n), until,
-                                                         row_products::matmul));
+                    CHECK(generated == bitlens::generate(model, std::as_const(run.documents.ids).row(n), until));
                     row.number("margin", double{generated.margin[0]});
                     row.positions<std::int32_t>("answer", generated.ids);
                 },
