@@ -304,7 +304,10 @@ void popqa(popqa_arguments const& a) {
         run<Architecture>(a, source, t, chosen, folder, results, methods, here);
     });
     write_answers(folder.path(), results, t);
-    finish_run(folder, results, [&](std::int32_t id) { return t.text_of(id); });
+    const auto special = t.special_tokens(); // no text of an answer
+    finish_run(folder, results, [&](std::int32_t id) {
+        return std::ranges::binary_search(special, id) ? std::string() : t.text_of(id);
+    });
     const auto summary = write_question_report(folder.path(), make_questions(std::move(results)));
     std::cout << summary << "report: " << visible_line(summary.page.native()) << '\n';
 }
