@@ -5,7 +5,7 @@
 
 FOLDER is a Hugging Face folder (compare_with_transformers.py --save-folder makes one of a GGUF file). Prompts are the beginnings of
 the first texts, --prompts of them, from 16 to 400 tokens long; each is given as text to both, whose ids must agree. bitlens generates
---tokens tokens as it runs prompts of a file (matmul), and after every --single-th prompt by itself too (matvec). transformers reads prompt
+--tokens tokens as it runs prompts of a file, side by side, and after every --single-th prompt by itself too. transformers reads prompt
 and new tokens at once, and must find each of them the most likely one where it stands, which then is what it generates; after every
 --single-th prompt it generates by itself too. With --method nf4-g64, or another that nll_with_pytorch.py
 has written out, all linear layers of the blocks are quantized on either side.
@@ -135,7 +135,7 @@ def main():
                     module.weight.data = rounded(module.weight.data)
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, {arguments.model}, {arguments.method}, {len(prompts)} prompts of "
           f"{lengths[0]} to {lengths[-1]} tokens, {arguments.tokens} new ones")
-    together, alone, steps = Comparison("matmul"), Comparison("matvec"), [0, 0]
+    together, alone, steps = Comparison("side by side"), Comparison("alone"), [0, 0]
     for number, text in enumerate(prompts):
         ids = tokenizer.encode(text, add_special_tokens=False)
         if ours[number]["prompt_tokens"] != len(ids) or len(ours[number]["ids"]) != arguments.tokens:
