@@ -23,16 +23,16 @@ struct dot_tile {
 };
 
 /// The packed numbers of w's rows, one after the other: what is fetched on the way.
-struct packed_rows {
+struct fetched_rows {
     char const* first;
     std::size_t of_row;
 
     template <quant_format F>
-    static packed_rows of(packed_matrix<F> const& w) noexcept {
+    static fetched_rows of(packed_matrix<F> const& w) noexcept {
         return {reinterpret_cast<char const*>(w.codes(0).data()), w.codes(0).size()};
     }
     template <dense_format F>
-    static packed_rows of(packed_matrix<F> const& w) noexcept {
+    static fetched_rows of(packed_matrix<F> const& w) noexcept {
         return {reinterpret_cast<char const*>(w.row(0).data()), w.cols() * sizeof(typename F::value_type)};
     }
     /// One of `parts` parts of rows from `row` on.
@@ -84,7 +84,7 @@ void add_dots(matrix_view<const float> w, matrix_view<const float> x, simd::batc
 /// y(t, r) = w_r · x_t for rows of w from `first` on, as many as y has columns.   x: whole chunks, zero from the last
 /// column on.   cols: of w.
 template <class Arch>
-void dot_each(row_decoder const& decoder, packed_rows const& packed, std::size_t first, std::size_t cols,
+void dot_each(row_decoder const& decoder, fetched_rows const& packed, std::size_t first, std::size_t cols,
               matrix_view<const float> x, matrix_view<float> y) noexcept {
     using vec = simd::batch<float, Arch>;
     using tile = dot_tile<Arch>;
@@ -125,7 +125,7 @@ void matvec_each(packed_matrix<F> const& w, matrix_view<const float> x, matrix_v
     if (x.rows == 0 || w.rows() == 0) return;
     scratch.require("matvec_each", detail::matvec_each_bytes(w.cols(), x.rows));
     const row_decoder decoder = decoder_of<Arch>(w);
-    const auto packed = detail::packed_rows::of(w);
+    const auto packed = detail::fetched_rows::of(w);
     const std::size_t stride = detail::dot_stride(w.cols());
     for (std::size_t first = 0; first < x.rows; first += detail::most_dot_positions) {
         const std::size_t positions = std::min(detail::most_dot_positions, x.rows - first);
