@@ -102,11 +102,12 @@ inline void check_rows(std::string const& who, tokenizer const& t, std::span<con
 }
 
 /// The first `limit` rows (all without one) that are long enough, each cut to `length.most` ids; one with a prompt is
-/// never cut, but left out with all choices of its question, and named. Text is encoded, with
-/// `bos` before it where there is one; rows of ids are taken as they stand. What is cut off is not judged. t: nullptr
-/// only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines. Errors: those of document_reader and encode;
-/// option_error for a key asked for by name that no row has; format_error naming the document for an id outside the
-/// vocabulary, and for one in rows of ids that is no token of the tokenizer; option_error when no row is long enough.
+/// never cut, but left out with all choices of its question, and named. Choices stay together, though they be more than
+/// `limit`. Text is encoded, with `bos` before it where there is one; rows of ids are taken as they stand. What is cut
+/// off is not judged. t: nullptr only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines.
+/// Errors: those of document_reader and encode; option_error for a key asked for by name that no row has; format_error
+/// naming the document for an id outside the vocabulary, for one in rows of ids that is no token of the tokenizer, and
+/// where a prompt leaves no token of the text behind it; option_error when no row is long enough.
 inline document_selection select_documents(std::filesystem::path const& data, tokenizer const* t,
                                            std::optional<std::int32_t> bos, std::size_t vocabulary, row_length length,
                                            std::optional<std::size_t> limit, document_keys const& keys = {}) {
