@@ -26,6 +26,9 @@ extern template void matmul_rows<>(study_matrix const&, std::size_t, std::size_t
 extern template void matmul<>(study_matrix const&, matrix_view<const float>, matrix_view<float>, workspace&);
 extern template void matvec<>(study_matrix const&, std::span<const float>, std::span<float>, workspace&);
 extern template void matvec_each<>(study_matrix const&, matrix_view<const float>, matrix_view<float>, workspace&);
+extern template detail::row_product detail::prepare_rows<simd::default_arch>(study_matrix const&,
+                                                                             matrix_view<const float>,
+                                                                             matrix_view<float>, workspace::frame&);
 extern template void embed<>(study_matrix const&, std::span<const std::int32_t>, matrix_view<float>, float);
 
 } // namespace bitlens

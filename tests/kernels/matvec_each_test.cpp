@@ -99,6 +99,35 @@ TEST_CASE("matvec_each: any number of rows and tasks, and through a mixed matrix
     CHECK(same_bits(one, other));
 }
 
+TEST_CASE("matvec_each_of: several matrices with one x give what each gives alone") {
+    random_generator random(4);
+    using matrices = mixed_matrix<dense<bf16>, uniform<3, 64>, normal_float<4, 64>>;
+    const std::array<matrices, 4> w{
+        random_matrix<uniform<3, 64>>(300, 512, random), random_ordered_matrix<normal_float<4, 64>>(7, 512, random),
+        random_matrix<dense<bf16>>(0, 512, random), random_matrix<dense<bf16>>(301, 512, random)};
+    for (const std::size_t positions : {0u, 1u, 2u, 17u})
+        for (const unsigned tasks : {1u, 2u, 3u}) {
+            CAPTURE(positions);
+            CAPTURE(tasks);
+            ragged_matrix x(positions, 512, 1, random);
+            workspace scratch(4 * matmul_bytes<arch>(301, 512, positions, tasks), tasks);
+            std::array<matrix<float>, 4> y;
+            std::array<product_to<matrices>, 4> all;
+            for (std::size_t i = 0; i < 4; ++i) {
+                y[i] = matrix<float>(positions, w[i].rows());
+                all[i] = {&w[i], y[i]};
+            }
+            matvec_each_of<arch>(all, x, scratch);
+            for (std::size_t i = 0; i < 4; ++i) {
+                matrix<float> alone(positions, w[i].rows());
+                matvec_each<arch>(w[i], x, alone, scratch);
+                CHECK(same_bits(y[i], alone));
+                for (std::size_t t = 0; t < positions; ++t) matvec<arch>(w[i], x.view().row(t), alone.row(t), scratch);
+                CHECK(same_bits(y[i], alone));
+            }
+        }
+}
+
 TEST_CASE("matvec_each: a row beside others that hold no numbers is what it is alone") {
     random_generator random(3);
     const auto w = random_matrix<uniform<4, 32>>(9, 96, random);

@@ -131,12 +131,15 @@ void parallel_for(std::size_t n, F const& f) {
 }
 
 namespace detail {
+/// Where piece `task` of `tasks` begins: at a multiple of `unit`, or at the end.
+constexpr std::size_t piece_begin(std::size_t n, std::size_t tasks, std::size_t unit, std::size_t task) noexcept {
+    const std::size_t units = (n + unit - 1) / unit;
+    return std::min(n, units * task / tasks * unit);
+}
 inline void for_each_piece(std::size_t n, std::size_t tasks, std::size_t unit, piece_function const& f) {
     BITLENS_ASSERT(tasks > 0 && unit > 0);
-    const std::size_t units = (n + unit - 1) / unit;
     const auto piece = [&](std::size_t task) {
-        const std::size_t begin = std::min(n, units * task / tasks * unit);
-        const std::size_t end = std::min(n, units * (task + 1) / tasks * unit);
+        const std::size_t begin = piece_begin(n, tasks, unit, task), end = piece_begin(n, tasks, unit, task + 1);
         if (begin < end) f(task, begin, end);
     };
     if (tasks == 1)

@@ -20,6 +20,36 @@ constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexce
     return tasks == 1 ? 1 : tasks * std::max<std::size_t>(1, bytes / (piece_bytes * tasks));
 }
 
+/// A product that was prepared: pieces of its rows may be computed in any order.
+struct row_product {
+    void const* matrix;
+    std::size_t rows, bytes, unit; // of w; a piece begins at a multiple of the unit
+    matrix_view<const float> x;    // as the columns of w lie, and zeros up to the end of its last chunk
+    matrix_view<float> y;
+    void (*run)(row_product const& self, std::size_t begin, std::size_t end) noexcept;
+};
+
+/// All of them at once: tasks wait for one another at the end only.
+inline void run_products(std::span<const row_product> all, std::size_t tasks) {
+    std::size_t pieces = 0;
+    for (auto const& p : all) pieces += matvec_pieces(p.bytes, tasks);
+    const auto run_piece = [&](std::size_t n) {
+        for (auto const& p : all) {
+            const std::size_t own = matvec_pieces(p.bytes, tasks);
+            if (n >= own) {
+                n -= own;
+                continue;
+            }
+            const std::size_t begin = piece_begin(p.rows, own, p.unit, n),
+                              end = piece_begin(p.rows, own, p.unit, n + 1);
+            if (begin < end) p.run(p, begin, end);
+            return;
+        }
+    };
+    if (tasks > 1) return parallel_for(pieces, run_piece);
+    for (std::size_t n = 0; n < pieces; ++n) run_piece(n);
+}
+
 /// Rows that share the loads of x, and whose sums do not wait for one another.
 inline constexpr std::size_t rows_at_once = 4;
 
@@ -151,6 +181,21 @@ inline std::span<float> padded_copy(std::span<const float> x, std::span<const st
 
 namespace detail {
 
+/// matvec, prepared.   x: of one row.   frame: matvec_bytes.
+template <class Arch, weight_format F>
+row_product prepare_matvec(packed_matrix<F> const& w, std::span<const float> x, matrix_view<float> y,
+                           workspace::frame& frame) {
+    std::span<const std::uint32_t> order;
+    if constexpr (quant_format<F>) order = w.order();
+    const auto padded =
+        padded_copy(x, order, frame.take<float>((x.size() + chunk_codes - 1) / chunk_codes * chunk_codes));
+    const auto run = [](row_product const& self, std::size_t begin, std::size_t end) noexcept {
+        dot_rows<F, Arch>(*static_cast<packed_matrix<F> const*>(self.matrix), begin, end - begin, self.x.data,
+                          self.y.data + begin);
+    };
+    return {&w, w.rows(), w.bytes(), rows_at_once, {padded.data(), 1, padded.size()}, y, run};
+}
+
 /// As product_call; plain numbers have no matvec.
 template <class Read, class Write, class... Operands>
 struct packed_product : product_call<Read, Write, Operands...> {};
@@ -173,14 +218,8 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
     detail::check_size("matvec", "y", y.size(), w.rows());
     scratch.require("matvec", detail::matvec_bytes(w.cols()));
     workspace::frame frame(scratch);
-    const std::size_t chunks = (x.size() + chunk_codes - 1) / chunk_codes;
-    std::span<const std::uint32_t> order;
-    if constexpr (quant_format<F>) order = w.order();
-    const auto padded = detail::padded_copy(x, order, frame.take<float>(chunks * chunk_codes));
-    parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::rows_at_once,
-                    [&](std::size_t, std::size_t begin, std::size_t end) {
-                        detail::dot_rows<F, Arch>(w, begin, end - begin, padded.data(), y.data() + begin);
-                    });
+    const auto product = detail::prepare_matvec<Arch>(w, x, {y.data(), 1, y.size()}, frame);
+    detail::run_products(std::span(&product, 1), scratch.tasks());
 }
 
 template <class Arch = simd::default_arch, weight_format... F>

@@ -114,36 +114,59 @@ void dot_each(row_decoder const& decoder, fetched_rows const& packed, std::size_
     }
 }
 
+/// matvec_each of at most most_dot_positions rows, prepared.   frame: matvec_each_bytes.
+template <class Arch, weight_format F>
+row_product prepare_rows(packed_matrix<F> const& w, matrix_view<const float> x, matrix_view<float> y,
+                         workspace::frame& frame) {
+    BITLENS_ASSERT(x.rows <= most_dot_positions);
+    if (x.rows == 1) return prepare_matvec<Arch>(w, x.row(0), y, frame);
+    const auto padded = frame.take<float>(x.rows, dot_stride(w.cols()));
+    const auto order = decoder_of<Arch>(w).order;
+    for (std::size_t t = 0; t < x.rows; ++t) padded_copy(x.row(t), order, padded.row(t));
+    const auto run = [](row_product const& self, std::size_t begin, std::size_t end) noexcept {
+        auto const& m = *static_cast<packed_matrix<F> const*>(self.matrix);
+        dot_each<Arch>(decoder_of<Arch>(m), fetched_rows::of(m), begin, m.cols(), self.x,
+                       self.y.middle_cols(begin, end - begin));
+    };
+    return {&w, w.rows(), w.bytes(), dot_tile<Arch>::rows, padded, y, run};
+}
+template <class Arch, weight_format... F>
+row_product prepare_rows(mixed_matrix<F...> const& w, matrix_view<const float> x, matrix_view<float> y,
+                         workspace::frame& frame) {
+    return w.visit([&](auto const& m) { return prepare_rows<Arch>(m, x, y, frame); });
+}
+
 } // namespace detail
 
-/// y_t = w · x_t.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Each row has the bits of matvec.   Errors: as
-/// matmul.
-template <class Arch = simd::default_arch, weight_format F>
-void matvec_each(packed_matrix<F> const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
-    detail::check_product("matvec_each", w.rows(), w.cols(), x, y);
-    if (x.rows == 1) return matvec<Arch>(w, x.row(0), y.row(0), scratch);
-    if (x.rows == 0 || w.rows() == 0) return;
-    scratch.require("matvec_each", detail::matvec_each_bytes(w.cols(), x.rows));
-    const row_decoder decoder = decoder_of<Arch>(w);
-    const auto packed = detail::fetched_rows::of(w);
-    const std::size_t stride = detail::dot_stride(w.cols());
+/// Weights, and where their product goes.
+template <weight_matrix W>
+struct product_to {
+    W const* w;
+    matrix_view<float> y;
+};
+
+/// The products of several matrices with the same x, computed side by side: y_t = w · x_t of each.   Shapes: as
+/// matvec_each.   Scratch: matmul_bytes for each of them.   Errors: as matmul.
+template <class Arch = simd::default_arch, weight_matrix W, std::size_t Count>
+void matvec_each_of(std::array<product_to<W>, Count> const& all, matrix_view<const float> x, workspace& scratch) {
+    for (auto const& [w, y] : all) detail::check_product("matvec_each", w->rows(), w->cols(), x, y);
+    scratch.require("matvec_each", Count * detail::matvec_each_bytes(x.cols, x.rows));
     for (std::size_t first = 0; first < x.rows; first += detail::most_dot_positions) {
         const std::size_t positions = std::min(detail::most_dot_positions, x.rows - first);
         workspace::frame frame(scratch);
-        const auto padded = frame.take<float>(positions, stride);
-        for (std::size_t t = 0; t < positions; ++t) detail::padded_copy(x.row(first + t), decoder.order, padded.row(t));
-        const auto out = y.middle_rows(first, positions);
-        parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::dot_tile<Arch>::rows,
-                        [&](std::size_t, std::size_t begin, std::size_t end) {
-                            detail::dot_each<Arch>(decoder, packed, begin, w.cols(), padded,
-                                                   out.middle_cols(begin, end - begin));
-                        });
+        std::array<detail::row_product, Count> products;
+        for (std::size_t i = 0; i < Count; ++i)
+            products[i] = detail::prepare_rows<Arch>(*all[i].w, x.middle_rows(first, positions),
+                                                     all[i].y.middle_rows(first, positions), frame);
+        detail::run_products(products, scratch.tasks());
     }
 }
 
-template <class Arch = simd::default_arch, weight_format... F>
-void matvec_each(mixed_matrix<F...> const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
-    w.visit([&](auto const& m) { matvec_each<Arch>(m, x, y, scratch); });
+/// y_t = w · x_t.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Each row has the bits of matvec.   Errors: as
+/// matmul.
+template <class Arch = simd::default_arch, weight_matrix W>
+void matvec_each(W const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    matvec_each_of<Arch>(std::array{product_to<W>{&w, y}}, x, scratch);
 }
 
 namespace detail {

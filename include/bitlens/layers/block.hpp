@@ -176,6 +176,13 @@ void multiply_rows(row_products products, W const& w, matrix_view<const float> x
     if (products == row_products::matmul) return matmul(w, x, y, scratch);
     matvec_each(w, x, y, scratch);
 }
+/// The same of several matrices with one x.
+template <weight_matrix W, std::size_t Count>
+void multiply_rows(row_products products, std::array<product_to<W>, Count> const& all, matrix_view<const float> x,
+                   workspace& scratch) {
+    if (products == row_products::matvec) return matvec_each_of(all, x, scratch);
+    for (auto const& [w, y] : all) matmul(*w, x, y, scratch);
+}
 
 /// A text that rows of a stream go on: its next positions.
 struct text_rows {
@@ -198,6 +205,9 @@ struct continuation {
 
 namespace detail {
 
+/// Products that are computed side by side: q, k and v.
+inline constexpr std::size_t most_products_at_once = 3;
+
 /// Bytes of workspace that a block needs for so many rows, and some beside its queries, keys and values.
 inline std::size_t block_bytes(block_shape const& s, std::size_t positions, unsigned tasks, std::size_t attention) {
     const auto floats = [&](std::size_t width) { return workspace::bytes_for<float>(positions * width); };
@@ -206,6 +216,7 @@ inline std::size_t block_bytes(block_shape const& s, std::size_t positions, unsi
         const auto [rows, cols] = shape_of(static_cast<projection>(p), s);
         product = std::max(product, matmul_bytes(rows, cols, positions, tasks));
     }
+    product = std::max(product, most_products_at_once * matvec_each_bytes(s.width, positions));
     const std::size_t query = floats(s.heads * s.head_dim), key = floats(s.kv_heads * s.head_dim);
     const std::size_t attend = floats(s.width) + query + 2 * key + std::max(product, attention);
     const std::size_t gate = 2 * floats(s.width) + floats(s.ffn_width) + product;
@@ -279,16 +290,28 @@ struct block_run {
         }
     }
 
-    /// y = W x + b.
-    void apply(projection p, matrix_view<const float> x, matrix_view<float> y) {
-        if constexpr (goes_on && weight_matrix<W>)
-            multiply_rows(texts.products, weights[p], x, y, scratch);
-        else
-            matmul(weights[p], x, y, scratch);
-        auto const& bias = weights.rest->bias(p);
-        if (!bias.empty())
-            over_rows(positions(), scratch.tasks(),
-                      [&](std::size_t first, std::size_t count) { add_bias(bias, y.middle_rows(first, count)); });
+    /// y = W x + b of a few projections with the same input.
+    struct output {
+        projection p;
+        matrix_view<float> y;
+    };
+    template <std::size_t Count>
+    void apply(matrix_view<const float> x, output const (&outputs)[Count]) {
+        static_assert(Count <= most_products_at_once);
+        if constexpr (goes_on && weight_matrix<W>) {
+            std::array<product_to<W>, Count> all;
+            for (std::size_t i = 0; i < Count; ++i) all[i] = {&weights[outputs[i].p], outputs[i].y};
+            multiply_rows(texts.products, all, x, scratch);
+        } else {
+            for (auto const& out : outputs) matmul(weights[out.p], x, out.y, scratch);
+        }
+        for (auto const& out : outputs) {
+            auto const& bias = weights.rest->bias(out.p);
+            if (!bias.empty())
+                over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
+                    add_bias(bias, out.y.middle_rows(first, count));
+                });
+        }
     }
 
     /// x += what a linear layer gives, normalised where the block does so.
@@ -296,7 +319,7 @@ struct block_run {
     void add_output(projection p, matrix_view<const float> of) {
         workspace::frame frame(scratch);
         const auto out = frame.template take<float>(positions(), shape.width);
-        apply(p, of, out);
+        apply(of, {{p, out}});
         emit<Raw>(probe, at, out);
         if constexpr (has_norm(Form, Norm)) normalise(out, Norm, out);
         emit<Added>(probe, at, out);
@@ -326,9 +349,7 @@ struct block_run {
         const auto q = frame.template take<float>(positions(), shape.query_width());
         const auto k = frame.template take<float>(positions(), shape.key_width());
         const auto v = frame.template take<float>(positions(), shape.key_width());
-        apply(projection::q, n, q);
-        apply(projection::k, n, k);
-        apply(projection::v, n, v);
+        apply(n, {{projection::q, q}, {projection::k, k}, {projection::v, v}});
         emit<hook::attn_q>(probe, at, q);
         emit<hook::attn_k>(probe, at, k);
         emit<hook::attn_v>(probe, at, v);
@@ -379,17 +400,16 @@ struct block_run {
     void gate_up() {
         workspace::frame frame(scratch);
         const auto n = input<block_norm::mlp, hook::mlp_in>(frame);
-        const auto gate = buffers.act.view();
+        const auto gate = buffers.act.view(), up = frame.template take<float>(positions(), shape.ffn_width);
         if constexpr (hears<hook::mlp_gate_in>) { // W_gate alone reads what the probe leaves there
             const auto gate_in = frame.template take<float>(positions(), shape.width);
             copy_rows(n, gate_in);
             emit<hook::mlp_gate_in>(probe, at, gate_in);
-            apply(projection::gate, gate_in, gate);
+            apply(gate_in, {{projection::gate, gate}});
+            apply(n, {{projection::up, up}});
         } else {
-            apply(projection::gate, n, gate);
+            apply(n, {{projection::gate, gate}, {projection::up, up}});
         }
-        const auto up = frame.template take<float>(positions(), shape.ffn_width);
-        apply(projection::up, n, up);
         over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
             if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>)
                 activate<Form.gate>(gate.middle_rows(first, count));
