@@ -584,12 +584,15 @@ void parallel_for(std::size_t n, F const& f) {
 }
 
 namespace detail {
+/// Where piece `task` of `tasks` begins: at a multiple of `unit`, or at the end.
+constexpr std::size_t piece_begin(std::size_t n, std::size_t tasks, std::size_t unit, std::size_t task) noexcept {
+    const std::size_t units = (n + unit - 1) / unit;
+    return std::min(n, units * task / tasks * unit);
+}
 inline void for_each_piece(std::size_t n, std::size_t tasks, std::size_t unit, piece_function const& f) {
     BITLENS_ASSERT(tasks > 0 && unit > 0);
-    const std::size_t units = (n + unit - 1) / unit;
     const auto piece = [&](std::size_t task) {
-        const std::size_t begin = std::min(n, units * task / tasks * unit);
-        const std::size_t end = std::min(n, units * (task + 1) / tasks * unit);
+        const std::size_t begin = piece_begin(n, tasks, unit, task), end = piece_begin(n, tasks, unit, task + 1);
         if (begin < end) f(task, begin, end);
     };
     if (tasks == 1)
@@ -20058,6 +20061,36 @@ constexpr std::size_t matvec_pieces(std::size_t bytes, std::size_t tasks) noexce
     return tasks == 1 ? 1 : tasks * std::max<std::size_t>(1, bytes / (piece_bytes * tasks));
 }
 
+/// A product that was prepared: pieces of its rows may be computed in any order.
+struct row_product {
+    void const* matrix;
+    std::size_t rows, bytes, unit; // of w; a piece begins at a multiple of the unit
+    matrix_view<const float> x;    // as the columns of w lie, and zeros up to the end of its last chunk
+    matrix_view<float> y;
+    void (*run)(row_product const& self, std::size_t begin, std::size_t end) noexcept;
+};
+
+/// All of them at once: tasks wait for one another at the end only.
+inline void run_products(std::span<const row_product> all, std::size_t tasks) {
+    std::size_t pieces = 0;
+    for (auto const& p : all) pieces += matvec_pieces(p.bytes, tasks);
+    const auto run_piece = [&](std::size_t n) {
+        for (auto const& p : all) {
+            const std::size_t own = matvec_pieces(p.bytes, tasks);
+            if (n >= own) {
+                n -= own;
+                continue;
+            }
+            const std::size_t begin = piece_begin(p.rows, own, p.unit, n),
+                              end = piece_begin(p.rows, own, p.unit, n + 1);
+            if (begin < end) p.run(p, begin, end);
+            return;
+        }
+    };
+    if (tasks > 1) return parallel_for(pieces, run_piece);
+    for (std::size_t n = 0; n < pieces; ++n) run_piece(n);
+}
+
 /// Rows that share the loads of x, and whose sums do not wait for one another.
 inline constexpr std::size_t rows_at_once = 4;
 
@@ -20189,6 +20222,21 @@ inline std::span<float> padded_copy(std::span<const float> x, std::span<const st
 
 namespace detail {
 
+/// matvec, prepared.   x: of one row.   frame: matvec_bytes.
+template <class Arch, weight_format F>
+row_product prepare_matvec(packed_matrix<F> const& w, std::span<const float> x, matrix_view<float> y,
+                           workspace::frame& frame) {
+    std::span<const std::uint32_t> order;
+    if constexpr (quant_format<F>) order = w.order();
+    const auto padded =
+        padded_copy(x, order, frame.take<float>((x.size() + chunk_codes - 1) / chunk_codes * chunk_codes));
+    const auto run = [](row_product const& self, std::size_t begin, std::size_t end) noexcept {
+        dot_rows<F, Arch>(*static_cast<packed_matrix<F> const*>(self.matrix), begin, end - begin, self.x.data,
+                          self.y.data + begin);
+    };
+    return {&w, w.rows(), w.bytes(), rows_at_once, {padded.data(), 1, padded.size()}, y, run};
+}
+
 /// As product_call; plain numbers have no matvec.
 template <class Read, class Write, class... Operands>
 struct packed_product : product_call<Read, Write, Operands...> {};
@@ -20211,14 +20259,8 @@ void matvec(packed_matrix<F> const& w, std::span<const float> x, std::span<float
     detail::check_size("matvec", "y", y.size(), w.rows());
     scratch.require("matvec", detail::matvec_bytes(w.cols()));
     workspace::frame frame(scratch);
-    const std::size_t chunks = (x.size() + chunk_codes - 1) / chunk_codes;
-    std::span<const std::uint32_t> order;
-    if constexpr (quant_format<F>) order = w.order();
-    const auto padded = detail::padded_copy(x, order, frame.take<float>(chunks * chunk_codes));
-    parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::rows_at_once,
-                    [&](std::size_t, std::size_t begin, std::size_t end) {
-                        detail::dot_rows<F, Arch>(w, begin, end - begin, padded.data(), y.data() + begin);
-                    });
+    const auto product = detail::prepare_matvec<Arch>(w, x, {y.data(), 1, y.size()}, frame);
+    detail::run_products(std::span(&product, 1), scratch.tasks());
 }
 
 template <class Arch = simd::default_arch, weight_format... F>
@@ -20346,36 +20388,59 @@ void dot_each(row_decoder const& decoder, fetched_rows const& packed, std::size_
     }
 }
 
+/// matvec_each of at most most_dot_positions rows, prepared.   frame: matvec_each_bytes.
+template <class Arch, weight_format F>
+row_product prepare_rows(packed_matrix<F> const& w, matrix_view<const float> x, matrix_view<float> y,
+                         workspace::frame& frame) {
+    BITLENS_ASSERT(x.rows <= most_dot_positions);
+    if (x.rows == 1) return prepare_matvec<Arch>(w, x.row(0), y, frame);
+    const auto padded = frame.take<float>(x.rows, dot_stride(w.cols()));
+    const auto order = decoder_of<Arch>(w).order;
+    for (std::size_t t = 0; t < x.rows; ++t) padded_copy(x.row(t), order, padded.row(t));
+    const auto run = [](row_product const& self, std::size_t begin, std::size_t end) noexcept {
+        auto const& m = *static_cast<packed_matrix<F> const*>(self.matrix);
+        dot_each<Arch>(decoder_of<Arch>(m), fetched_rows::of(m), begin, m.cols(), self.x,
+                       self.y.middle_cols(begin, end - begin));
+    };
+    return {&w, w.rows(), w.bytes(), dot_tile<Arch>::rows, padded, y, run};
+}
+template <class Arch, weight_format... F>
+row_product prepare_rows(mixed_matrix<F...> const& w, matrix_view<const float> x, matrix_view<float> y,
+                         workspace::frame& frame) {
+    return w.visit([&](auto const& m) { return prepare_rows<Arch>(m, x, y, frame); });
+}
+
 } // namespace detail
 
-/// y_t = w · x_t.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Each row has the bits of matvec.   Errors: as
-/// matmul.
-template <class Arch = simd::default_arch, weight_format F>
-void matvec_each(packed_matrix<F> const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
-    detail::check_product("matvec_each", w.rows(), w.cols(), x, y);
-    if (x.rows == 1) return matvec<Arch>(w, x.row(0), y.row(0), scratch);
-    if (x.rows == 0 || w.rows() == 0) return;
-    scratch.require("matvec_each", detail::matvec_each_bytes(w.cols(), x.rows));
-    const row_decoder decoder = decoder_of<Arch>(w);
-    const auto packed = detail::fetched_rows::of(w);
-    const std::size_t stride = detail::dot_stride(w.cols());
+/// Weights, and where their product goes.
+template <weight_matrix W>
+struct product_to {
+    W const* w;
+    matrix_view<float> y;
+};
+
+/// The products of several matrices with the same x, computed side by side: y_t = w · x_t of each.   Shapes: as
+/// matvec_each.   Scratch: matmul_bytes for each of them.   Errors: as matmul.
+template <class Arch = simd::default_arch, weight_matrix W, std::size_t Count>
+void matvec_each_of(std::array<product_to<W>, Count> const& all, matrix_view<const float> x, workspace& scratch) {
+    for (auto const& [w, y] : all) detail::check_product("matvec_each", w->rows(), w->cols(), x, y);
+    scratch.require("matvec_each", Count * detail::matvec_each_bytes(x.cols, x.rows));
     for (std::size_t first = 0; first < x.rows; first += detail::most_dot_positions) {
         const std::size_t positions = std::min(detail::most_dot_positions, x.rows - first);
         workspace::frame frame(scratch);
-        const auto padded = frame.take<float>(positions, stride);
-        for (std::size_t t = 0; t < positions; ++t) detail::padded_copy(x.row(first + t), decoder.order, padded.row(t));
-        const auto out = y.middle_rows(first, positions);
-        parallel_pieces(w.rows(), detail::matvec_pieces(w.bytes(), scratch.tasks()), detail::dot_tile<Arch>::rows,
-                        [&](std::size_t, std::size_t begin, std::size_t end) {
-                            detail::dot_each<Arch>(decoder, packed, begin, w.cols(), padded,
-                                                   out.middle_cols(begin, end - begin));
-                        });
+        std::array<detail::row_product, Count> products;
+        for (std::size_t i = 0; i < Count; ++i)
+            products[i] = detail::prepare_rows<Arch>(*all[i].w, x.middle_rows(first, positions),
+                                                     all[i].y.middle_rows(first, positions), frame);
+        detail::run_products(products, scratch.tasks());
     }
 }
 
-template <class Arch = simd::default_arch, weight_format... F>
-void matvec_each(mixed_matrix<F...> const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
-    w.visit([&](auto const& m) { matvec_each<Arch>(m, x, y, scratch); });
+/// y_t = w · x_t.   Shapes: w (rows, cols), x (T, cols), y (T, rows).   Each row has the bits of matvec.   Errors: as
+/// matmul.
+template <class Arch = simd::default_arch, weight_matrix W>
+void matvec_each(W const& w, matrix_view<const float> x, matrix_view<float> y, workspace& scratch) {
+    matvec_each_of<Arch>(std::array{product_to<W>{&w, y}}, x, scratch);
 }
 
 namespace detail {
@@ -24675,6 +24740,13 @@ void multiply_rows(row_products products, W const& w, matrix_view<const float> x
     if (products == row_products::matmul) return matmul(w, x, y, scratch);
     matvec_each(w, x, y, scratch);
 }
+/// The same of several matrices with one x.
+template <weight_matrix W, std::size_t Count>
+void multiply_rows(row_products products, std::array<product_to<W>, Count> const& all, matrix_view<const float> x,
+                   workspace& scratch) {
+    if (products == row_products::matvec) return matvec_each_of(all, x, scratch);
+    for (auto const& [w, y] : all) matmul(*w, x, y, scratch);
+}
 
 /// A text that rows of a stream go on: its next positions.
 struct text_rows {
@@ -24697,6 +24769,9 @@ struct continuation {
 
 namespace detail {
 
+/// Products that are computed side by side: q, k and v.
+inline constexpr std::size_t most_products_at_once = 3;
+
 /// Bytes of workspace that a block needs for so many rows, and some beside its queries, keys and values.
 inline std::size_t block_bytes(block_shape const& s, std::size_t positions, unsigned tasks, std::size_t attention) {
     const auto floats = [&](std::size_t width) { return workspace::bytes_for<float>(positions * width); };
@@ -24705,6 +24780,7 @@ inline std::size_t block_bytes(block_shape const& s, std::size_t positions, unsi
         const auto [rows, cols] = shape_of(static_cast<projection>(p), s);
         product = std::max(product, matmul_bytes(rows, cols, positions, tasks));
     }
+    product = std::max(product, most_products_at_once * matvec_each_bytes(s.width, positions));
     const std::size_t query = floats(s.heads * s.head_dim), key = floats(s.kv_heads * s.head_dim);
     const std::size_t attend = floats(s.width) + query + 2 * key + std::max(product, attention);
     const std::size_t gate = 2 * floats(s.width) + floats(s.ffn_width) + product;
@@ -24778,16 +24854,28 @@ struct block_run {
         }
     }
 
-    /// y = W x + b.
-    void apply(projection p, matrix_view<const float> x, matrix_view<float> y) {
-        if constexpr (goes_on && weight_matrix<W>)
-            multiply_rows(texts.products, weights[p], x, y, scratch);
-        else
-            matmul(weights[p], x, y, scratch);
-        auto const& bias = weights.rest->bias(p);
-        if (!bias.empty())
-            over_rows(positions(), scratch.tasks(),
-                      [&](std::size_t first, std::size_t count) { add_bias(bias, y.middle_rows(first, count)); });
+    /// y = W x + b of a few projections with the same input.
+    struct output {
+        projection p;
+        matrix_view<float> y;
+    };
+    template <std::size_t Count>
+    void apply(matrix_view<const float> x, output const (&outputs)[Count]) {
+        static_assert(Count <= most_products_at_once);
+        if constexpr (goes_on && weight_matrix<W>) {
+            std::array<product_to<W>, Count> all;
+            for (std::size_t i = 0; i < Count; ++i) all[i] = {&weights[outputs[i].p], outputs[i].y};
+            multiply_rows(texts.products, all, x, scratch);
+        } else {
+            for (auto const& out : outputs) matmul(weights[out.p], x, out.y, scratch);
+        }
+        for (auto const& out : outputs) {
+            auto const& bias = weights.rest->bias(out.p);
+            if (!bias.empty())
+                over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
+                    add_bias(bias, out.y.middle_rows(first, count));
+                });
+        }
     }
 
     /// x += what a linear layer gives, normalised where the block does so.
@@ -24795,7 +24883,7 @@ struct block_run {
     void add_output(projection p, matrix_view<const float> of) {
         workspace::frame frame(scratch);
         const auto out = frame.template take<float>(positions(), shape.width);
-        apply(p, of, out);
+        apply(of, {{p, out}});
         emit<Raw>(probe, at, out);
         if constexpr (has_norm(Form, Norm)) normalise(out, Norm, out);
         emit<Added>(probe, at, out);
@@ -24825,9 +24913,7 @@ struct block_run {
         const auto q = frame.template take<float>(positions(), shape.query_width());
         const auto k = frame.template take<float>(positions(), shape.key_width());
         const auto v = frame.template take<float>(positions(), shape.key_width());
-        apply(projection::q, n, q);
-        apply(projection::k, n, k);
-        apply(projection::v, n, v);
+        apply(n, {{projection::q, q}, {projection::k, k}, {projection::v, v}});
         emit<hook::attn_q>(probe, at, q);
         emit<hook::attn_k>(probe, at, k);
         emit<hook::attn_v>(probe, at, v);
@@ -24878,17 +24964,16 @@ struct block_run {
     void gate_up() {
         workspace::frame frame(scratch);
         const auto n = input<block_norm::mlp, hook::mlp_in>(frame);
-        const auto gate = buffers.act.view();
+        const auto gate = buffers.act.view(), up = frame.template take<float>(positions(), shape.ffn_width);
         if constexpr (hears<hook::mlp_gate_in>) { // W_gate alone reads what the probe leaves there
             const auto gate_in = frame.template take<float>(positions(), shape.width);
             copy_rows(n, gate_in);
             emit<hook::mlp_gate_in>(probe, at, gate_in);
-            apply(projection::gate, gate_in, gate);
+            apply(gate_in, {{projection::gate, gate}});
+            apply(n, {{projection::up, up}});
         } else {
-            apply(projection::gate, n, gate);
+            apply(n, {{projection::gate, gate}, {projection::up, up}});
         }
-        const auto up = frame.template take<float>(positions(), shape.ffn_width);
-        apply(projection::up, n, up);
         over_rows(positions(), scratch.tasks(), [&](std::size_t first, std::size_t count) {
             if constexpr (listens_to_any<P, hook::mlp_gate, hook::mlp_up>)
                 activate<Form.gate>(gate.middle_rows(first, count));
@@ -33293,11 +33378,12 @@ inline void check_rows(std::string const& who, tokenizer const& t, std::span<con
 }
 
 /// The first `limit` rows (all without one) that are long enough, each cut to `length.most` ids; one with a prompt is
-/// never cut, but left out with all choices of its question, and named. Text is encoded, with
-/// `bos` before it where there is one; rows of ids are taken as they stand. What is cut off is not judged. t: nullptr
-/// only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines. Errors: those of document_reader and encode;
-/// option_error for a key asked for by name that no row has; format_error naming the document for an id outside the
-/// vocabulary, and for one in rows of ids that is no token of the tokenizer; option_error when no row is long enough.
+/// never cut, but left out with all choices of its question, and named. Choices stay together, though they be more than
+/// `limit`. Text is encoded, with `bos` before it where there is one; rows of ids are taken as they stand. What is cut
+/// off is not judged. t: nullptr only for rows of ids.   vocabulary: the model's.   keys: of JSON Lines.
+/// Errors: those of document_reader and encode; option_error for a key asked for by name that no row has; format_error
+/// naming the document for an id outside the vocabulary, for one in rows of ids that is no token of the tokenizer, and
+/// where a prompt leaves no token of the text behind it; option_error when no row is long enough.
 inline document_selection select_documents(std::filesystem::path const& data, tokenizer const* t,
                                            std::optional<std::int32_t> bos, std::size_t vocabulary, row_length length,
                                            std::optional<std::size_t> limit, document_keys const& keys = {}) {
