@@ -277,8 +277,8 @@ finished_questions ask_made_up_questions(study_model<Architecture> const& model,
                                               std::to_string(std::pow(10.0, 2 + 3 * random.uniform()))};
         for (std::size_t k = 0; k < values.size(); ++k) run.documents.kept[k].values.push_back(values[k]);
     }
-    run.manifest.setting = {{"kind", questions_kind}, {"full", ""},        {"seeds", {1}}, {"shots", 0},
-                            {"bucket_edges", json()}, {"bucket_least", 50}};
+    run.manifest.setting = {{"kind", questions_kind}, {"full", ""},         {"seeds", {1}}, {"shots", 0},
+                            {"bucket_edges", json()}, {"bucket_least", 130}};
     for (auto const& m : methods.all) run.manifest.methods.push_back({m.name, m.text()});
     run.manifest.columns = columns_of_questions();
     run.manifest.kept = names_of(run.documents.kept);

@@ -70,6 +70,12 @@ TEST_CASE("what has no finite loss, or no bytes, chooses nothing") {
     CHECK_FALSE(r->is_right(1, choice_score::sum, 1));
     CHECK(r->of(0, choice_score::per_byte)[0] == std::nullopt);
     CHECK(r->of(0, choice_score::sum)[0] == 0u);
+
+    run_results without = three_questions(some_losses);
+    for (auto& bytes : without.documents.bytes) bytes.reset();
+    const auto s = make_study(std::move(without));
+    CHECK(to_text(choices_table(s, *choices_of(s))).find("the bytes of the choices are not known") !=
+          std::string::npos);
 }
 
 TEST_CASE("documents that are no choices, and questions that are not whole") {

@@ -6,6 +6,7 @@
 #include "bitlens/report/number_text.hpp"
 #include "bitlens/report/table.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -32,6 +33,12 @@ inline table choices_table(finished_study const& s, choice_results const& r) {
         for (std::size_t v = 0; v < r.made.size(); ++v) {
             const std::string method = v == 0 ? std::string(full_model_name) : s.methods[v - 1].name;
             const measured none = undefined{"of the full model"};
+            if (std::ranges::none_of(r.of(v, by), [](auto const& choice) { return choice.has_value(); })) {
+                const cell unknown = undefined{by == choice_score::per_byte ? "the bytes of the choices are not known"
+                                                                            : "no question has finite losses"};
+                t.add({method, std::string(name(by)), unknown, unknown, unknown, unknown, unknown});
+                continue;
+            }
             const auto f = flips_of(r, v, by);
             t.add({method, std::string(name(by)), accuracy_of(r, v, by), v == 0 ? cell(none) : cell(f.lost),
                    v == 0 ? cell(none) : cell(f.gained), v == 0 ? none : measured(static_cast<double>(f.same) / all),
