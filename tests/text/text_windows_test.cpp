@@ -16,15 +16,16 @@ namespace {
 tokenizer tiny_tokenizer() {
     return tokenizer::from_json(std::filesystem::path(BITLENS_TEST_DATA) / "text" / "tiny_smollm.json");
 }
-constexpr const char* text = "A line of words, and another one.\nMore words follow the first ones, again and again.";
+constexpr const char* two_lines =
+    "A line of words, and another one.\nMore words follow the first ones, again and again.";
 
 } // namespace
 
 TEST_CASE("windows are neighbouring ids of one tokenization, whose rest is left over") {
     const tokenizer t = tiny_tokenizer();
-    const auto ids = t.encode(text);
+    const auto ids = t.encode(two_lines);
     const std::size_t window = 5;
-    const auto plain = cut_windows(text, "TEXT", t, {}, window);
+    const auto plain = cut_windows(two_lines, "TEXT", t, {}, window);
     CHECK_FALSE(plain.bos);
     CHECK(plain.tokens == ids.size());
     REQUIRE(plain.ids.rows() == ids.size() / window);
@@ -38,8 +39,8 @@ TEST_CASE("windows are neighbouring ids of one tokenization, whose rest is left 
 
 TEST_CASE("a beginning-of-text token stands before the first window alone") {
     const tokenizer t = tiny_tokenizer();
-    const auto ids = t.encode(text);
-    const auto begun = cut_windows(text, "TEXT", t, 1, 5);
+    const auto ids = t.encode(two_lines);
+    const auto begun = cut_windows(two_lines, "TEXT", t, 1, 5);
     CHECK(begun.bos);
     CHECK(begun.tokens == ids.size() + 1);
     CHECK(begun.ids(0, 0) == 1);
@@ -48,11 +49,11 @@ TEST_CASE("a beginning-of-text token stands before the first window alone") {
 
 TEST_CASE("a text without a whole window is refused with its size") {
     const tokenizer t = tiny_tokenizer();
-    const auto count = t.encode(text).size();
-    CHECK(cut_windows(text, "TEXT", t, {}, count).ids.rows() == 1);
+    const auto count = t.encode(two_lines).size();
+    CHECK(cut_windows(two_lines, "TEXT", t, {}, count).ids.rows() == 1);
     const std::string expected = "TEXT: " + std::to_string(count) + " tokens, at least one window of " +
                                  std::to_string(count + 1) + " is expected";
-    CHECK_THROWS_WITH_AS(cut_windows(text, "TEXT", t, {}, count + 1), expected.c_str(), option_error);
+    CHECK_THROWS_WITH_AS(cut_windows(two_lines, "TEXT", t, {}, count + 1), expected.c_str(), option_error);
 }
 
 TEST_CASE("a text is read whole, or its lines joined by blank ones") {
