@@ -30227,6 +30227,7 @@ public:
     token_rows(matrix_view<const std::int32_t> ids) {
         for (std::size_t n = 0; n < ids.rows; ++n) add(ids.row(n));
     }
+    token_rows(matrix_view<std::int32_t> ids) : token_rows(matrix_view<const std::int32_t>(ids)) {}
     token_rows(matrix<std::int32_t> const& ids) : token_rows(ids.view()) {}
 
     /// prompt: how many of the ids are only read, the first one at least.   Errors: shape_error where none is left.
@@ -42729,6 +42730,7 @@ std::vector<std::vector<double>> window_losses(
 // ---- bitlens/page/choice_table.hpp
 /// What methods leave of the answers that a model chooses among several.
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -42755,6 +42757,12 @@ inline table choices_table(finished_study const& s, choice_results const& r) {
         for (std::size_t v = 0; v < r.made.size(); ++v) {
             const std::string method = v == 0 ? std::string(full_model_name) : s.methods[v - 1].name;
             const measured none = undefined{"of the full model"};
+            if (std::ranges::none_of(r.of(v, by), [](auto const& choice) { return choice.has_value(); })) {
+                const cell unknown = undefined{by == choice_score::per_byte ? "the bytes of the choices are not known"
+                                                                            : "no question has finite losses"};
+                t.add({method, std::string(name(by)), unknown, unknown, unknown, unknown, unknown});
+                continue;
+            }
             const auto f = flips_of(r, v, by);
             t.add({method, std::string(name(by)), accuracy_of(r, v, by), v == 0 ? cell(none) : cell(f.lost),
                    v == 0 ? cell(none) : cell(f.gained), v == 0 ? none : measured(static_cast<double>(f.same) / all),

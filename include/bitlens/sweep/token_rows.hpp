@@ -29,6 +29,7 @@ public:
     token_rows(matrix_view<const std::int32_t> ids) {
         for (std::size_t n = 0; n < ids.rows; ++n) add(ids.row(n));
     }
+    token_rows(matrix_view<std::int32_t> ids) : token_rows(matrix_view<const std::int32_t>(ids)) {}
     token_rows(matrix<std::int32_t> const& ids) : token_rows(ids.view()) {}
 
     /// prompt: how many of the ids are only read, the first one at least.   Errors: shape_error where none is left.
