@@ -28,7 +28,8 @@ inline void flush_output() {
     errno = 0;
     const bool fails_now = std::fflush(stdout) != 0;
     if (!fails_now && std::ferror(stdout) == 0) return;
-    if (errno == 0) throw io_error("standard output: cannot be written"); // earlier, and the reason is gone
+    // Where it failed earlier the reason is gone, but most refuse to take nothing for the same reason.
+    if (errno == 0 && ::write(STDOUT_FILENO, "", 0) == 0) throw io_error("standard output: cannot be written");
     bitlens::detail::throw_io_error("standard output", "cannot be written");
 }
 

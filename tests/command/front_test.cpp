@@ -62,7 +62,7 @@ const fs::path root = fs::path(BITLENS_TEST_DATA) / ".." / "..";
 TEST_CASE("a word that nobody knows is named, with where to look") {
     check("bitlens stduy --model M", 2,
           {"there is no verb \"stduy\"; there are quantize, study, locate, report, inspect, tokenize, probe, "
-           "perplexity, generate, verify",
+           "perplexity, generate, popqa, verify",
            "bitlens --help"});
     check("bitlens", 2, {"a verb is expected; there are quantize, study, locate, report"});
     check("bitlens study --modle M", 2,
