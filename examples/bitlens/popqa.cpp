@@ -291,12 +291,7 @@ void popqa(popqa_arguments const& a) {
     document_rows rows = rows_of(a, chosen);
     const run_manifest manifest = folder.agree(
         describe_run(a, source, t, chosen, rows, bos_token(t, a.bos).has_value(), named(asked_for, plans)));
-    if (manifest.methods.empty())
-        throw option_error("--methods: at least one is expected; what exists:", method::existing());
-    quantize_methods(setting, plans, asked_for, here);
-    link_folders(a.out, asked_for);
-    std::vector<method> methods; // those of an earlier call too
-    for (run_method const& m : manifest.methods) methods.push_back(method_of_run(a.out, m));
+    const auto methods = quantized_methods(setting, plans, std::move(asked_for), here, a.out, manifest);
     for (auto const& m : methods) check_shapes<weight>(source.config().block, source.config().layers, m, {});
     folder.expect_names_writable(manifest.methods);
     run_results results = begin_run(folder, manifest, std::move(rows), 0);

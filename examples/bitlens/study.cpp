@@ -217,12 +217,7 @@ void study(study_arguments const& a) {
     const auto plans = plan_quantization(setting, asked_for, a.out / "quantized", false);
     const run_manifest manifest = folder.agree(describe_run(
         a, source, t, s, from_ids ? json("as in the data") : json(bos.has_value()), named(asked_for, plans)));
-    if (manifest.methods.empty())
-        throw option_error("--methods: at least one is expected; what exists:", method::existing());
-    quantize_methods(setting, plans, asked_for, here);
-    link_folders(a.out, asked_for);
-    std::vector<method> methods; // those of an earlier call too
-    for (run_method const& m : manifest.methods) methods.push_back(method_of_run(a.out, m));
+    const auto methods = quantized_methods(setting, plans, std::move(asked_for), here, a.out, manifest);
     const auto summary = visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
         return run<Architecture>(a, source, t, std::move(s.documents), folder, manifest, methods, here);
     });
