@@ -232,5 +232,9 @@ TEST_CASE("a study takes documents as long as they are") {
     for (std::size_t n = 0; n < s.size(); ++n)
         CHECK(std::abs(s.nll_full[n] - mean<double>(score(model, s.run.documents.ids.row(n)))) < 1e-4);
     CHECK(s.run.documents.ids.shortest() < s.run.documents.ids.longest());
-    check("bitlens locate --threads 1 --model '" + asked().model.string() + "' '" + out.string() + "'", 2, {"has no D_large and D_ctrl among 3 documents"});
+    check("bitlens locate --threads 1 --model '" + asked().model.string() + "' '" + out.string() + "'", 2,
+          {"has no D_large and D_ctrl among 3 documents"});
+    check("bitlens locate --threads 1 --model '" + asked().model.string() + "' '" + out.string() +
+              "' --on all --experiments exit,restore",
+          0, {"report: "});
 }
