@@ -22,11 +22,9 @@
 #include "bitlens/version.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <iostream>
-#include <map>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -50,7 +48,7 @@ struct question_choice {
     std::vector<question> all;                  // of the file
     std::vector<std::size_t> used;              // places in it, rising
     std::vector<std::vector<put_question>> put; // [seed][of used]
-    std::vector<std::size_t> too_long;          // left out
+    std::vector<std::string> too_long;          // left out, in words
     std::size_t unwritable = 0;                 // questions of which no right answer can be written
 };
 
@@ -78,41 +76,35 @@ question_choice choose_questions(popqa_arguments const& a, checkpoint const& sou
     model_config const& config = source.config();
     const auto places = drawn(c.all.size(), a.questions, a.seed);
     const few_shots shots_of(c.all, a.shots);
-    std::vector<std::vector<put_question>> put(a.seeds.size());
-    std::vector<bool> is_too_long(places.size());
-    for (std::size_t k = 0; k < a.seeds.size(); ++k)
-        for (std::size_t i = 0; i < places.size(); ++i) {
-            question const& q = c.all[places[i]];
-            put_question one;
-            try {
-                one.shots = shots_of(a.seeds[k], places[i]);
-            } catch (option_error const& e) {
-                throw option_error(a.data.string() + ": " + e.what());
-            }
-            const std::string prompt = prompt_text(c.all, places[i], one.shots);
-            one.ids = ids_of_prompt(place_of(a, q) + " and its examples under seed " + std::to_string(a.seeds[k]),
-                                    prompt, t, bos, config.vocabulary);
-            is_too_long[i] = is_too_long[i] || (config.context != 0 && one.ids.size() + a.tokens - 1 > config.context);
-            put[k].push_back(std::move(one));
+    const auto put = [&](std::size_t place, std::uint64_t seed) {
+        put_question one;
+        try {
+            one.shots = shots_of(seed, place);
+        } catch (option_error const& e) {
+            throw option_error(a.data.string() + ": " + e.what());
         }
-    for (std::size_t i = 0; i < places.size(); ++i) {
-        question const& q = c.all[places[i]];
-        if (is_too_long[i]) {
-            c.too_long.push_back(places[i]);
+        one.ids = ids_of_prompt(place_of(a, c.all[place]) + " and its examples under seed " + std::to_string(seed),
+                                prompt_text(c.all, place, one.shots), t, bos, config.vocabulary);
+        return one;
+    };
+    const auto is_too_long = [&](put_question const& one) {
+        return config.context != 0 && one.ids.size() + a.tokens - 1 > config.context;
+    };
+    const auto can_be_written = [&](std::string const& answer) {
+        const std::string text = " " + answer;
+        return t.writes(text, t.encode(text));
+    };
+    c.put.resize(a.seeds.size());
+    for (const std::size_t place : places) {
+        std::vector<put_question> of_seeds;
+        for (const std::uint64_t seed : a.seeds) of_seeds.push_back(put(place, seed));
+        if (std::ranges::any_of(of_seeds, is_too_long)) {
+            c.too_long.push_back(place_of(a, c.all[place]));
             continue;
         }
-        c.used.push_back(places[i]);
-        const auto can_be_written = [&](std::string const& answer) {
-            const std::string text = " " + answer;
-            return t.writes(text, t.encode(text));
-        };
-        if (std::ranges::none_of(q.answers, can_be_written)) ++c.unwritable;
-    }
-    for (auto& of_seed : put) {
-        std::vector<put_question> kept;
-        for (std::size_t i = 0; i < places.size(); ++i)
-            if (!is_too_long[i]) kept.push_back(std::move(of_seed[i]));
-        c.put.push_back(std::move(kept));
+        c.used.push_back(place);
+        for (std::size_t k = 0; k < of_seeds.size(); ++k) c.put[k].push_back(std::move(of_seeds[k]));
+        if (std::ranges::none_of(c.all[place].answers, can_be_written)) ++c.unwritable;
     }
     if (c.used.empty())
         throw option_error(a.data.string() + ": the prompts of all " + std::to_string(places.size()) +
@@ -123,12 +115,7 @@ question_choice choose_questions(popqa_arguments const& a, checkpoint const& sou
 
 void say_what_was_chosen(popqa_arguments const& a, question_choice const& c) {
     std::cout << c.used.size() << " of " << c.all.size() << " questions behind " << a.shots << " examples\n";
-    constexpr std::size_t most_named = 5;
-    for (std::size_t i = 0; i < std::min(most_named, c.too_long.size()); ++i)
-        std::cerr << "note: " << visible_line(place_of(a, c.all[c.too_long[i]]))
-                  << ": left out, its prompt and answer are longer than the model's context\n";
-    if (c.too_long.size() > most_named)
-        std::cerr << "note: " << c.too_long.size() << " such questions are left out in all\n";
+    say_left_out(c.too_long, "its prompt and answer are longer than the model's context");
     if (c.unwritable > 0)
         std::cerr << "note: of " << c.unwritable
                   << " questions the tokenizer cannot write any right answer: the model cannot give one\n";
@@ -193,19 +180,19 @@ run_manifest describe_run(popqa_arguments const& a, checkpoint const& model, tok
     setting["bucket_edges"] = a.bucket_edges.empty() ? json(nullptr) : json(a.bucket_edges);
     setting["bucket_least"] = a.bucket_least;
     setting["arithmetic"] = arithmetic_text(products_named(a.arithmetic));
-    run_manifest run{std::move(setting), std::move(methods), columns_of_questions(), names_of(rows.kept), a.tokens};
-    return run;
+    return {std::move(setting), std::move(methods), columns_of_questions(), names_of(rows.kept), a.tokens};
 }
 
-/// Without the special token that ends it, if one does.
-std::string answer_text(tokenizer const& t, std::span<const std::int32_t> prompt, std::span<const std::int32_t> ids) {
-    const auto special = t.special_tokens();
+/// Without the token of `special`, rising, that ends it, if one does.
+std::string answer_text(tokenizer const& t, std::span<const std::int32_t> special, std::span<const std::int32_t> prompt,
+                        std::span<const std::int32_t> ids) {
     if (!ids.empty() && std::ranges::binary_search(special, ids.back())) ids = ids.first(ids.size() - 1);
     return text_after(t, prompt, ids);
 }
 
 /// A JSON line for each row: the prompt as it was, and what each model answered.   Errors: io_error.
-void write_answers(std::filesystem::path const& folder, run_results const& run, tokenizer const& t) {
+void write_answers(std::filesystem::path const& folder, run_results const& run, tokenizer const& t,
+                   std::span<const std::int32_t> special) {
     document_rows const& d = run.documents;
     const auto value = [&](const char* key, std::size_t n) {
         return std::ranges::find(d.kept, key, &kept_values::name)->values[n];
@@ -221,7 +208,7 @@ void write_answers(std::filesystem::path const& folder, run_results const& run, 
         for (auto const& variant : run.table.variants()) {
             const auto padded = run.table.ids_of_positions("answer_" + variant).row(n);
             const auto end = std::ranges::find(padded, token_rows::no_token);
-            line["given"][variant] = answer_text(t, d.ids.row(n), {padded.begin(), end});
+            line["given"][variant] = answer_text(t, special, d.ids.row(n), {padded.begin(), end});
         }
         lines += line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; // ids may end in a character
     }
@@ -229,12 +216,13 @@ void write_answers(std::filesystem::path const& folder, run_results const& run, 
 }
 
 template <class Architecture>
-void run(popqa_arguments const& a, checkpoint const& source, tokenizer const& t, question_choice const& c,
-         run_folder const& folder, run_results& run, std::vector<method> const& methods, machine const& here) {
+void run(popqa_arguments const& a, checkpoint const& source, tokenizer const& t, std::span<const std::int32_t> special,
+         question_choice const& c, run_folder const& folder, run_results& run, std::vector<method> const& methods,
+         machine const& here) {
     const arithmetic products = products_named(a.arithmetic);
     generation_end until{a.tokens, {}, {}, &t};
     until.is_complete = has_first_line;
-    for (const std::int32_t id : t.special_tokens())
+    for (const std::int32_t id : special)
         if (static_cast<std::size_t>(id) < source.config().vocabulary) until.ids.push_back(id);
     const std::size_t longest = run.documents.ids.longest() + a.tokens;
     std::size_t left = 0;
@@ -248,10 +236,10 @@ void run(popqa_arguments const& a, checkpoint const& source, tokenizer const& t,
         transformer<Architecture, weight> model(source, plan.memory.full_resident);
         model = model_of(model, one, plan.memory).with_products(products);
         run_prompts(
-            model, v, folder, run, until, {64, plan.at_once, here.threads},
+            model, v, folder, run, until, {.at_once = plan.at_once, .tasks = here.threads},
             [&](std::size_t n, generated_text const& generated, results_row& row) {
                 question const& q = c.all[c.used[n % c.used.size()]];
-                write_answer(generated, answer_text(t, std::as_const(run.documents.ids).row(n), generated.ids),
+                write_answer(generated, answer_text(t, special, std::as_const(run.documents.ids).row(n), generated.ids),
                              q.answers, a.tokens, row);
             },
             [&](std::size_t done) {
@@ -295,11 +283,11 @@ void popqa(popqa_arguments const& a) {
     for (auto const& m : methods) check_shapes<weight>(source.config().block, source.config().layers, m, {});
     folder.expect_names_writable(manifest.methods);
     run_results results = begin_run(folder, manifest, std::move(rows), 0);
+    const auto special = t.special_tokens(); // which end an answer, and are no text of it
     visit_architecture(source.config(), [&]<class Architecture>(Architecture) {
-        run<Architecture>(a, source, t, chosen, folder, results, methods, here);
+        run<Architecture>(a, source, t, special, chosen, folder, results, methods, here);
     });
-    write_answers(folder.path(), results, t);
-    const auto special = t.special_tokens(); // no text of an answer
+    write_answers(folder.path(), results, t, special);
     finish_run(folder, results, [&](std::int32_t id) {
         return std::ranges::binary_search(special, id) ? std::string() : t.text_of(id);
     });

@@ -151,6 +151,14 @@ inline std::optional<std::int32_t> bos_token(tokenizer const& t, std::string con
     }
 }
 
+/// Names what of the data is left out, but for the last of many, and says why.
+inline void say_left_out(std::vector<std::string> const& places, std::string const& why) {
+    constexpr std::size_t most_named = 5;
+    for (std::size_t i = 0; i < std::min(most_named, places.size()); ++i)
+        std::cerr << "note: " << visible_line(places[i]) << ": left out, " << why << '\n';
+    if (places.size() > most_named) std::cerr << "note: " << places.size() << " such are left out in all\n";
+}
+
 /// The ids of a prompt.   Errors: format_error where the tokenizer has no tokens for all of it.
 inline std::vector<std::int32_t> ids_of_prompt(std::string const& place, std::string const& text, tokenizer const& t,
                                                std::optional<std::int32_t> bos, std::size_t vocabulary) {

@@ -167,14 +167,6 @@ report_summary run(study_arguments const& a, checkpoint const& source, std::opti
     return write_report(folder.path(), s, read_location(folder.path(), s));
 }
 
-void say_too_long(std::vector<std::string> const& places) {
-    constexpr std::size_t most_named = 5;
-    for (std::size_t i = 0; i < std::min(most_named, places.size()); ++i)
-        std::cerr << "note: " << visible_line(places[i])
-                  << ": left out, longer than the model's context with its prompt\n";
-    if (places.size() > most_named) std::cerr << "note: " << places.size() << " such rows in all\n";
-}
-
 /// Says before the first document is read what the run would end with.   Errors: io_error.
 void check_results(run_folder const& folder) {
     folder.expect_writable();
@@ -209,7 +201,7 @@ void study(study_arguments const& a) {
               << s.documents.rows.size() << " of " << s.read << " documents of " << lengths_text(s.documents.ids)
               << " (" << s.shorter << " shorter ones left out, " << s.cut << " longer ones cut)\n";
 
-    say_too_long(s.too_long);
+    say_left_out(s.too_long, "longer than the model's context with its prompt");
     for (auto const& m : asked_for)
         if (!m.folder.empty()) check_source(source, a.model, m);
     const quantization_setting setting{a.model,       source,      t ? &*t : nullptr, a.bos,

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utf8proc.h>
@@ -26,54 +27,56 @@ struct letter_in_several {
 };
 
 /// Letters that become several where a word begins with a capital.   Source: SpecialCasing.txt of Unicode 14.
-inline constexpr std::array<letter_in_several, 48> titles_of_several{{{0xDF, {0x53, 0x73}},
-                                                                      {0x149, {0x2BC, 0x4E}},
-                                                                      {0x1F0, {0x4A, 0x30C}},
-                                                                      {0x390, {0x399, 0x308, 0x301}},
-                                                                      {0x3B0, {0x3A5, 0x308, 0x301}},
-                                                                      {0x587, {0x535, 0x582}},
-                                                                      {0x1E96, {0x48, 0x331}},
-                                                                      {0x1E97, {0x54, 0x308}},
-                                                                      {0x1E98, {0x57, 0x30A}},
-                                                                      {0x1E99, {0x59, 0x30A}},
-                                                                      {0x1E9A, {0x41, 0x2BE}},
-                                                                      {0x1F50, {0x3A5, 0x313}},
-                                                                      {0x1F52, {0x3A5, 0x313, 0x300}},
-                                                                      {0x1F54, {0x3A5, 0x313, 0x301}},
-                                                                      {0x1F56, {0x3A5, 0x313, 0x342}},
-                                                                      {0x1FB2, {0x1FBA, 0x345}},
-                                                                      {0x1FB4, {0x386, 0x345}},
-                                                                      {0x1FB6, {0x391, 0x342}},
-                                                                      {0x1FB7, {0x391, 0x342, 0x345}},
-                                                                      {0x1FC2, {0x1FCA, 0x345}},
-                                                                      {0x1FC4, {0x389, 0x345}},
-                                                                      {0x1FC6, {0x397, 0x342}},
-                                                                      {0x1FC7, {0x397, 0x342, 0x345}},
-                                                                      {0x1FD2, {0x399, 0x308, 0x300}},
-                                                                      {0x1FD3, {0x399, 0x308, 0x301}},
-                                                                      {0x1FD6, {0x399, 0x342}},
-                                                                      {0x1FD7, {0x399, 0x308, 0x342}},
-                                                                      {0x1FE2, {0x3A5, 0x308, 0x300}},
-                                                                      {0x1FE3, {0x3A5, 0x308, 0x301}},
-                                                                      {0x1FE4, {0x3A1, 0x313}},
-                                                                      {0x1FE6, {0x3A5, 0x342}},
-                                                                      {0x1FE7, {0x3A5, 0x308, 0x342}},
-                                                                      {0x1FF2, {0x1FFA, 0x345}},
-                                                                      {0x1FF4, {0x38F, 0x345}},
-                                                                      {0x1FF6, {0x3A9, 0x342}},
-                                                                      {0x1FF7, {0x3A9, 0x342, 0x345}},
-                                                                      {0xFB00, {0x46, 0x66}},
-                                                                      {0xFB01, {0x46, 0x69}},
-                                                                      {0xFB02, {0x46, 0x6C}},
-                                                                      {0xFB03, {0x46, 0x66, 0x69}},
-                                                                      {0xFB04, {0x46, 0x66, 0x6C}},
-                                                                      {0xFB05, {0x53, 0x74}},
-                                                                      {0xFB06, {0x53, 0x74}},
-                                                                      {0xFB13, {0x544, 0x576}},
-                                                                      {0xFB14, {0x544, 0x565}},
-                                                                      {0xFB15, {0x544, 0x56B}},
-                                                                      {0xFB16, {0x54E, 0x576}},
-                                                                      {0xFB17, {0x544, 0x56D}}}};
+inline constexpr letter_in_several titles_of_several[] = {
+    {0xDF, {0x53, 0x73}},
+    {0x149, {0x2BC, 0x4E}},
+    {0x1F0, {0x4A, 0x30C}},
+    {0x390, {0x399, 0x308, 0x301}},
+    {0x3B0, {0x3A5, 0x308, 0x301}},
+    {0x587, {0x535, 0x582}},
+    {0x1E96, {0x48, 0x331}},
+    {0x1E97, {0x54, 0x308}},
+    {0x1E98, {0x57, 0x30A}},
+    {0x1E99, {0x59, 0x30A}},
+    {0x1E9A, {0x41, 0x2BE}},
+    {0x1F50, {0x3A5, 0x313}},
+    {0x1F52, {0x3A5, 0x313, 0x300}},
+    {0x1F54, {0x3A5, 0x313, 0x301}},
+    {0x1F56, {0x3A5, 0x313, 0x342}},
+    {0x1FB2, {0x1FBA, 0x345}},
+    {0x1FB4, {0x386, 0x345}},
+    {0x1FB6, {0x391, 0x342}},
+    {0x1FB7, {0x391, 0x342, 0x345}},
+    {0x1FC2, {0x1FCA, 0x345}},
+    {0x1FC4, {0x389, 0x345}},
+    {0x1FC6, {0x397, 0x342}},
+    {0x1FC7, {0x397, 0x342, 0x345}},
+    {0x1FD2, {0x399, 0x308, 0x300}},
+    {0x1FD3, {0x399, 0x308, 0x301}},
+    {0x1FD6, {0x399, 0x342}},
+    {0x1FD7, {0x399, 0x308, 0x342}},
+    {0x1FE2, {0x3A5, 0x308, 0x300}},
+    {0x1FE3, {0x3A5, 0x308, 0x301}},
+    {0x1FE4, {0x3A1, 0x313}},
+    {0x1FE6, {0x3A5, 0x342}},
+    {0x1FE7, {0x3A5, 0x308, 0x342}},
+    {0x1FF2, {0x1FFA, 0x345}},
+    {0x1FF4, {0x38F, 0x345}},
+    {0x1FF6, {0x3A9, 0x342}},
+    {0x1FF7, {0x3A9, 0x342, 0x345}},
+    {0xFB00, {0x46, 0x66}},
+    {0xFB01, {0x46, 0x69}},
+    {0xFB02, {0x46, 0x6C}},
+    {0xFB03, {0x46, 0x66, 0x69}},
+    {0xFB04, {0x46, 0x66, 0x6C}},
+    {0xFB05, {0x53, 0x74}},
+    {0xFB06, {0x53, 0x74}},
+    {0xFB13, {0x544, 0x576}},
+    {0xFB14, {0x544, 0x565}},
+    {0xFB15, {0x544, 0x56B}},
+    {0xFB16, {0x54E, 0x576}},
+    {0xFB17, {0x544, 0x56D}},
+};
 
 /// Of Case_Ignorable, what is neither a mark, a modifier nor a format character.
 inline constexpr std::array<code_range, 16> points_within_words{{{0x27, 0x27},
@@ -178,10 +181,9 @@ inline std::string capitalized(std::string_view text) {
     if (text.empty()) return out;
     out.reserve(text.size());
     const character first = decode_utf8(text);
-    const auto several =
-        std::lower_bound(detail::titles_of_several.begin(), detail::titles_of_several.end(), first.code,
-                         [](detail::letter_in_several const& l, char32_t c) { return l.code < c; });
-    if (several != detail::titles_of_several.end() && several->code == first.code) {
+    auto const& all = detail::titles_of_several;
+    auto const* const several = std::ranges::lower_bound(all, first.code, {}, &detail::letter_in_several::code);
+    if (several != std::end(all) && several->code == first.code) {
         for (const char32_t code : several->title)
             if (code != 0) append_utf8(out, code);
     } else if (first.valid()) {
